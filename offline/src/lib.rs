@@ -1,0 +1,3 @@
+//! The library behind the `adclick` command: what happens offline, from logs to the next model.
+
+pub mod cmd;

@@ -1,0 +1,104 @@
+//! The bytes of a file: mapped, or copied into memory of our own. The only place that maps files.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use memmap2::{Mmap, MmapMut};
+
+use crate::error::{Error, Result};
+
+/// How a file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OpenMode {
+    /// Memory-mapped, shared between processes. A file that is truncated while mapped kills the process (SIGBUS), so
+    /// published files must be replaced by rename and never written in place.
+    #[default]
+    Map,
+    /// Read into anonymous memory: survives whatever happens to the file.
+    Copy,
+}
+
+/// The immutable bytes of an artifact, aligned to at least 64.
+#[derive(Debug)]
+pub struct Bytes(Backing);
+
+#[derive(Debug)]
+enum Backing {
+    Mapped(Mmap),
+    Copied { memory: MmapMut, len: usize },
+}
+
+impl Bytes {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// `Io` when the file cannot be opened, read or mapped.
+    pub fn open(path: &Path, mode: OpenMode) -> Result<Self> {
+        let mut file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
+        let len = file.metadata().map_err(|e| Error::io("read the size of", path, &e))?.len();
+        let len = usize::try_from(len).map_err(|_| Error::corrupt(format!("{}: too large", path.display())))?;
+        match mode {
+            OpenMode::Map if len > 0 => {
+                // SAFETY: the map is read-only and private to this value. Its contract, that nobody truncates or
+                // rewrites the file while it is mapped, is the documented rule for published bundles (docs/operations.md);
+                // the copy mode is there for those who cannot keep it.
+                let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io("map", path, &e))?;
+                Ok(Self(Backing::Mapped(map)))
+            }
+            _ => {
+                let mut bytes = Self::zeroed(len)?;
+                file.read_exact(bytes.memory_mut()).map_err(|e| Error::io("read", path, &e))?;
+                Ok(bytes)
+            }
+        }
+    }
+
+    /// A copy of a slice, aligned as a file would be.
+    ///
+    /// # Errors
+    /// `Io` when the memory cannot be had.
+    pub fn copy_of(slice: &[u8]) -> Result<Self> {
+        let mut bytes = Self::zeroed(slice.len())?;
+        bytes.memory_mut().copy_from_slice(slice);
+        Ok(bytes)
+    }
+
+    fn zeroed(len: usize) -> Result<Self> {
+        // A page at least: an empty map is refused by the system.
+        let memory = MmapMut::map_anon(len.max(1))
+            .map_err(|e| Error::new(crate::Status::Io, format!("cannot allocate {len} bytes: {e}")))?;
+        Ok(Self(Backing::Copied { memory, len }))
+    }
+
+    fn memory_mut(&mut self) -> &mut [u8] {
+        match &mut self.0 {
+            Backing::Copied { memory, len } => &mut memory[..*len],
+            Backing::Mapped(_) => &mut [],
+        }
+    }
+
+    /// Asks the system to bring all pages in now, so that no request waits for them.
+    pub fn prefault(&self) {
+        if let Backing::Mapped(map) = &self.0 {
+            // A hint: where the system does not know it, pages come in when first touched.
+            let _ = map.advise(memmap2::Advice::WillNeed);
+            let mut sum = 0u8;
+            for page in map.chunks(4096) {
+                sum = sum.wrapping_add(page[0]);
+            }
+            std::hint::black_box(sum);
+        }
+    }
+}
+
+impl std::ops::Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Backing::Mapped(map) => map,
+            Backing::Copied { memory, len } => &memory[..*len],
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! libadclick: click prediction, calibration and the ad auction inside the ad server's own process.
+//!
+//! Data flows one way and so do the modules: [`artifact`] (files, mapped) → [`enrich`] (raw values to model inputs)
+//! → [`infer`] (inputs to logits) → [`calibrate`] (logits to probabilities) → [`auction`] (probabilities and bids to
+//! winners with prices). [`live`] holds what is current, [`Engine`] and [`Scorer`] join it all, and `capi` exports
+//! it to C. After a [`Scorer`] is made, scoring and deciding allocate nothing, take no lock and make no system call.
+
+pub mod artifact;
+pub mod auction;
+pub mod calibrate;
+pub mod error;
+pub mod hash;
+pub mod infer;
+pub mod schema;
+pub mod types;
+
+pub use error::{Error, Result, Status};

@@ -1,0 +1,159 @@
+//! The structs that cross the C boundary, the same bytes in Rust, C, C++, Go and Java. None holds a pointer: arrays
+//! travel beside them. A field that is 0 means its default.
+
+use bytemuck::{Pod, Zeroable};
+
+/// One raw value of a feature. 16 bytes. A repeated feature is a multi-valued one.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct Value {
+    /// The handle that `adclick_engine_feature` gave for the feature's input name.
+    pub feature: u32,
+    /// The number of a number feature or vector position; the weight of a category (1 for a plain one).
+    pub number: f32,
+    /// The id of a category (`adclick_hash` of a string, or the integer itself); the position in a vector.
+    pub id: u64,
+}
+
+/// What a bid pays for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum BidKind {
+    /// Per 1000 impressions.
+    Cpm = 0,
+    /// Per click.
+    Cpc = 1,
+    /// Per conversion.
+    Cpa = 2,
+    /// Bid per conversion, billed per 1000 impressions.
+    Ocpm = 3,
+}
+
+/// One ad request. 72 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct Request {
+    /// `sizeof(adclick_request)`.
+    pub struct_size: u32,
+    /// No flag is defined yet: 0.
+    pub flags: u32,
+    /// The caller's id of the request; seeds what is random and ends up in logs.
+    pub request_id: u64,
+    /// The user's key in user tables; 0 = unknown.
+    pub user_key: u64,
+    /// When the request was made: microseconds since 1970-01-01 00:00 UTC.
+    pub time_us: i64,
+    /// The user's offset from UTC in seconds, -86400 to 86400.
+    pub utc_offset_s: i32,
+    /// Entries in the request's array of values.
+    pub n_values: u32,
+    /// Entries in the array of candidates.
+    pub n_candidates: u32,
+    /// Entries in the candidates' array of values.
+    pub n_candidate_values: u32,
+    /// Places to fill; 0 = 1.
+    pub n_slots: u32,
+    /// The caller's number of the placement.
+    pub placement: u32,
+    /// Time that the call may take, in microseconds; 0 = no limit.
+    pub deadline_us: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+/// One candidate ad. 56 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct Candidate {
+    /// The ad's key in ad tables; breaks ties (the smaller wins).
+    pub ad_key: u64,
+    /// The advertiser's key in cross tables.
+    pub advertiser_key: u64,
+    /// The bid for one billed event (for CPM and oCPM's billing: 1000 impressions) in millionths of the currency unit.
+    pub bid_micros: i64,
+    /// The least price in the unit of the bid; 0 = the policy's.
+    pub reserve_micros: i64,
+    /// A `BidKind`.
+    pub bid_kind: u32,
+    /// The first of this candidate's values in the candidates' array of values.
+    pub first_value: u32,
+    /// How many values this candidate has.
+    pub n_values: u32,
+    /// Multiplies the bid in ranking; 0 = 1.
+    pub modifier: f32,
+    /// Multiplies the rank score; 0 = 1.
+    pub quality: f32,
+    /// 0.
+    pub reserved: u32,
+}
+
+/// What decided a winner's price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum PriceBound {
+    /// The next candidate's score.
+    NextScore = 0,
+    /// The reserve.
+    Reserve = 1,
+    /// The candidate's own bid.
+    Bid = 2,
+}
+
+/// `runner_up` of a winner that nobody was behind.
+pub const NO_CANDIDATE: u32 = u32::MAX;
+
+/// One winner. 64 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct Winner {
+    /// Index in the array of candidates.
+    pub candidate: u32,
+    /// The place, from 0.
+    pub slot: u32,
+    /// Calibrated P(click | impression).
+    pub pctr: f32,
+    /// Calibrated P(conversion | click); NaN when the model has no such head.
+    pub pcvr: f32,
+    /// Expected value of 1000 impressions at the bid, in millionths of the currency unit.
+    pub ecpm_micros: i64,
+    /// The price of one billed event (1000 impressions for CPM and oCPM).
+    pub price_micros: i64,
+    /// A `PriceBound`.
+    pub price_bound: u32,
+    /// The candidate whose score set the price, or `ADCLICK_NO_CANDIDATE`.
+    pub runner_up: u32,
+    /// The probability with which this candidate was put in this place; 1 when nothing is random.
+    pub propensity: f64,
+    /// Identifies this impression in logs: derived from the request id and the slot.
+    pub impression_id: u64,
+    /// 0.
+    pub reserved: u64,
+}
+
+/// The arithmetic that produced the outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum Precision {
+    /// fp16 weights, f32 sums.
+    Exact = 0,
+}
+
+/// What a call did. 32 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct Outcome {
+    /// `sizeof(adclick_outcome)`, set by the caller.
+    pub struct_size: u32,
+    /// Winners written.
+    pub n_winners: u32,
+    /// Candidates scored.
+    pub n_scored: u32,
+    /// Candidates that the deadline cut off.
+    pub n_cut: u32,
+    /// Feature values that were missing or unknown and took their default.
+    pub n_missing: u32,
+    /// A `Precision`.
+    pub precision: u32,
+    /// The generation that the whole call saw.
+    pub generation: u64,
+}
