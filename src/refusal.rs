@@ -53,6 +53,11 @@ pub enum Refusal {
     },
     /// The engine was closed.
     Closed,
+    /// A bug of this library.
+    Internal {
+        /// What does not hold.
+        what: &'static str,
+    },
 }
 
 impl Refusal {
@@ -65,6 +70,7 @@ impl Refusal {
             Self::NotFinite { .. } => Status::InvalidValue,
             Self::StructSize { .. } => Status::BadStructSize,
             Self::Closed => Status::Closed,
+            Self::Internal { .. } => Status::Internal,
         }
     }
 }
@@ -84,6 +90,7 @@ impl fmt::Display for Refusal {
                  that came with this library or an older one"
             ),
             Self::Closed => f.write_str("the engine was closed"),
+            Self::Internal { what } => write!(f, "a bug in libadclick: {what}; please report it"),
         }
     }
 }
