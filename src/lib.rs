@@ -8,10 +8,14 @@
 pub mod artifact;
 pub mod auction;
 pub mod calibrate;
+pub mod enrich;
 pub mod error;
 pub mod hash;
 pub mod infer;
+mod refusal;
 pub mod schema;
 pub mod types;
+mod wire;
 
 pub use error::{Error, Result, Status};
+pub use refusal::Refusal;
