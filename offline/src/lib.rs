@@ -1,3 +1,5 @@
 //! The library behind the `adclick` command: what happens offline, from logs to the next model.
 
 pub mod cmd;
+pub mod fit;
+pub mod measure;
