@@ -59,16 +59,41 @@ pub struct Candidate {
 }
 
 /// The chosen calibrator, fitted on all rows, and what spoke for it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Choice {
     /// The chosen method.
     pub method: Method,
-    /// Fitted on all rows.
+    /// Fitted on all rows; in JSON its name and parameters as text.
+    #[serde(serialize_with = "as_text")]
     pub calibrator: Calibrator,
     /// All methods, the simplest first.
     pub candidates: Vec<Candidate>,
     /// The reason in one sentence.
     pub reason: String,
+}
+
+fn as_text<S: serde::Serializer>(calibrator: &Calibrator, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(calibrator)
+}
+
+impl Choice {
+    /// The choice as a table for a person.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut out = format!("chosen: {}\n{}\n", self.calibrator, self.reason);
+        if !self.candidates.is_empty() {
+            out += &format!("{:<12} {:>10} {:>10} {:>10}\n", "method", "log loss", "gain", "std. error");
+        }
+        for c in &self.candidates {
+            out += &match &c.refused {
+                Some(why) => format!("{:<12} {why}\n", c.method.name()),
+                None => {
+                    format!("{:<12} {:>10.6} {:>10.6} {:>10.6}\n", c.method.name(), c.logloss, c.gain, c.gain_error)
+                }
+            };
+        }
+        out
+    }
 }
 
 /// Cross-fitting folds.
@@ -302,8 +327,12 @@ mod tests {
     fn scores_in_reversed_order_are_not_turned_around() {
         let choice = chosen(3000, 9, |z| sigmoid(-z - 3.0));
         assert!(choice.calibrator.is_strictly_increasing(), "{choice:?}");
-        let refused = choice.candidates.iter().filter(|c| c.refused.is_some()).count();
-        assert!(refused >= 2, "{choice:?}");
+        for method in [Method::Platt, Method::Beta] {
+            let candidate = choice.candidates.iter().find(|c| c.method == method).unwrap();
+            assert!(candidate.refused.as_ref().is_some_and(|why| why.contains("order")), "{candidate:?}");
+        }
+        let table = choice.table();
+        assert!(table.starts_with("chosen: ") && table.contains("turn the order"), "{table}");
     }
 
     #[test]

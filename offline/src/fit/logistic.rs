@@ -54,7 +54,7 @@ pub fn minimise<const K: usize>(
                 break;
             }
             length *= 0.5;
-            if length < 1e-10 {
+            if length < 1e-18 {
                 // No descent is left in this direction beyond rounding.
                 return if decrement <= 1e-9 * here.weight { Ok(theta) } else { bail!("the fit does not descend") };
             }

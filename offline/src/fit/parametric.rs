@@ -57,9 +57,10 @@ pub fn temperature(logits: &Sample) -> Result<Temperature> {
         least < 0.0 && greatest > 0.0,
         "cannot fit a temperature: every logit is on one side of 0 for its label, so the likelihood has no maximum"
     );
+    // From 0, where the curvature is greatest; from 1 a step could go wide where all scores are extreme.
     let row =
         |i: usize| Row { x: [logits.x[i]], target: f64::from(u8::from(logits.labels[i])), weight: logits.weight(i) };
-    let [inverse] = minimise(logits.len(), row, [0.0], [1.0]).context("cannot fit a temperature")?;
+    let [inverse] = minimise(logits.len(), row, [0.0], [0.0]).context("cannot fit a temperature")?;
     ensure!(
         inverse > 0.0,
         "cannot fit a temperature: the best one is {}, the scores' order is reversed",

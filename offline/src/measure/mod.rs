@@ -11,7 +11,7 @@ pub mod rank;
 pub mod report;
 mod sum;
 
-pub use bootstrap::{Interval, ece_interval};
+pub use bootstrap::{Interval, ece_interval, ece_noise};
 pub use report::Report;
 pub use sum::Sum;
 
@@ -32,10 +32,21 @@ impl<'a> Labelled<'a> {
     /// No rows, columns of different lengths, a score outside [0, 1], a weight that is negative or not finite, or no
     /// weight at all. The message names the row, counted from 0.
     pub fn new(scores: &'a [f64], labels: &'a [bool], weights: Option<&'a [f64]>) -> Result<Self> {
-        ensure!(!scores.is_empty(), "there are no rows to measure");
-        ensure!(scores.len() == labels.len(), "{} scores came with {} labels", scores.len(), labels.len());
         if let Some(row) = scores.iter().position(|p| !(0.0..=1.0).contains(p)) {
             bail!("row {row}: expected a probability in [0, 1], found {}", scores[row]);
+        }
+        Self::ranked(scores, labels, weights)
+    }
+
+    /// Rows whose scores may be any numbers, such as logits: for the metrics of [`rank`] only.
+    ///
+    /// # Errors
+    /// As [`Self::new`], but only NaN is refused as a score.
+    pub fn ranked(scores: &'a [f64], labels: &'a [bool], weights: Option<&'a [f64]>) -> Result<Self> {
+        ensure!(!scores.is_empty(), "there are no rows to measure");
+        ensure!(scores.len() == labels.len(), "{} scores came with {} labels", scores.len(), labels.len());
+        if let Some(row) = scores.iter().position(|s| s.is_nan()) {
+            bail!("row {row}: expected a score, found NaN");
         }
         if let Some(weights) = weights {
             check_weights(weights, scores.len())?;
