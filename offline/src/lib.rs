@@ -2,3 +2,5 @@
 
 pub mod bundle;
 pub mod cmd;
+pub mod fit;
+pub mod measure;
