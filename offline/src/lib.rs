@@ -1,4 +1,5 @@
 //! The library behind the `adclick` command: what happens offline, from logs to the next model.
 
 pub mod cmd;
+pub mod pack;
 pub mod schema_file;
