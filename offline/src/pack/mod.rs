@@ -6,7 +6,10 @@
 mod check;
 mod cross;
 mod embeddings;
+pub mod goldens;
 mod heads;
+pub mod inputs;
+pub mod run;
 mod sequential;
 pub mod tensors;
 

@@ -52,6 +52,14 @@ pub(super) fn build(text: &str, directory: &Path) -> Result<SchemaFile> {
         Some(table) => mappings(table).context("[tensors]")?,
         None => Vec::new(),
     };
+    // What the core demands of every schema; an unbuilt vocabulary gets a size for the moment.
+    let mut whole = schema.clone();
+    for e in &mut whole.embeddings {
+        if e.index == (Index::Vocabulary { count: 0 }) {
+            e.index = Index::Vocabulary { count: 1 };
+        }
+    }
+    whole.validate()?;
     Ok(SchemaFile { schema, columns, tables: builder.tables, labels, model, tensors })
 }
 
@@ -138,14 +146,22 @@ impl Builder<'_> {
             );
             let table = &self.embeddings[embedding as usize];
             let buckets = boundaries.len() as u32 + 1;
-            if let Index::Identity { count } = table.index {
-                ensure!(
-                    count == buckets,
-                    "{} boundaries make {buckets} buckets, but embedding `{}` has count = {count}",
-                    boundaries.len(),
+            ensure!(
+                default.is_none(),
+                "key `default` does not belong to a category with boundaries: give the embedding missing_row = true"
+            );
+            let Index::Identity { count } = table.index else {
+                bail!(
+                    "{buckets} buckets need an embedding with count = {buckets}; `{}` is indexed otherwise",
                     table.name
                 );
-            }
+            };
+            ensure!(
+                count == buckets,
+                "{} boundaries make {buckets} buckets, but embedding `{}` has count = {count}",
+                boundaries.len(),
+                table.name
+            );
         }
         let table = &self.embeddings[embedding as usize];
         if let (Index::Identity { count }, Some(id)) = (table.index, default) {

@@ -60,7 +60,6 @@ fn tables_are_shared_or_defined_on_the_spot() {
         source = "user"
         kind = "category"
         boundaries = [18, 25, 35]
-        default = 0
         embedding = { count = 4, dim = 2 }
         "#,
     )
