@@ -1,6 +1,6 @@
 //! The golden vectors of `dcn/`, and the schemas of those variants that need one.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
 use std::path::{Path, PathBuf};
 
