@@ -236,11 +236,12 @@ impl Inputs {
                 }
                 Column::Ids(ids) => to.push(GoldenValue { feature, number: 1.0, id: ids[row] }),
                 Column::Bags { ids, offsets, weights } => {
-                    for i in offsets[row]..offsets[row + 1] {
+                    let bag = offsets[row]..offsets[row + 1];
+                    for (i, &id) in bag.clone().zip(&ids[bag]) {
                         let number = weights.get(i).copied().unwrap_or(1.0);
                         // To the core a weight of 0 means "not given", that is 1.
                         if number != 0.0 {
-                            to.push(GoldenValue { feature, number, id: ids[i] });
+                            to.push(GoldenValue { feature, number, id });
                         }
                     }
                 }
