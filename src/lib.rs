@@ -23,6 +23,7 @@ mod scorer;
 pub mod types;
 mod wire;
 
+pub use artifact::OpenMode;
 pub use engine::{Engine, KERNEL_VARIABLE, Options, Staged};
 pub use error::{Error, Result, Status};
 pub use refusal::Refusal;

@@ -265,14 +265,14 @@ impl Layout {
         for (i, cross) in network.cross.iter().enumerate() {
             let last = i + 1 == network.cross.len();
             let output = if last && from_cross > 0 { trunk } else { self.next_layer(xl, d) };
-            self.cross(cross, i == 0, xl, output, d);
+            self.cross(cross, i == 0, xl, output);
             xl = output;
         }
         let (deep_input, first) = match network.structure {
             Structure::Parallel => (self.x0, true),
             Structure::Stacked => (xl, network.cross.is_empty()),
         };
-        let deep_output = trunk.from_column(padded(from_cross));
+        let deep_output = trunk.at_column(padded(from_cross));
         self.chain(&network.deep, deep_input, first, Some(deep_output));
         if trunk != self.x0 {
             self.clear_padding(trunk, from_cross);
@@ -287,7 +287,7 @@ impl Layout {
     fn clear_padding(&mut self, rows: Rows, width: usize) {
         let padding = padded(width) - width;
         if padding > 0 {
-            self.steps.push(Step::Clear { rows: rows.from_column(width), width: padding });
+            self.steps.push(Step::Clear { rows: rows.at_column(width), width: padding });
         }
     }
 
@@ -320,7 +320,7 @@ impl Layout {
         self.steps.push(Step::Dense { weight, start, input, output, then });
     }
 
-    fn cross(&mut self, cross: &Cross, first: bool, xl: Rows, output: Rows, d: usize) {
+    fn cross(&mut self, cross: &Cross, first: bool, xl: Rows, output: Rows) {
         let update = Then::Cross { x0: self.x0, xl };
         let [values, inner, gates] = self.inner;
         match *cross {
@@ -349,7 +349,7 @@ impl Layout {
                 // First to last: each writes whole panels, and the next one overwrites what is past the rank.
                 for (e, &c) in c.iter().enumerate() {
                     let column = e * rank;
-                    self.dense(c, None, false, values.from_column(column), inner.from_column(column), Then::Tanh);
+                    self.dense(c, None, false, values.at_column(column), inner.at_column(column), Then::Tanh);
                 }
                 self.steps.push(Step::Mix { gate: gates, experts, values: inner, rank });
                 self.dense(u, Some(bias), false, inner, output, update);

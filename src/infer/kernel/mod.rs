@@ -51,7 +51,7 @@ impl Rows {
     }
 
     /// The same rows from a column on.
-    pub(crate) fn from_column(self, column: usize) -> Self {
+    pub(crate) fn at_column(self, column: usize) -> Self {
         Self { start: self.start + column, ..self }
     }
 }

@@ -61,7 +61,7 @@ macro_rules! dense_by_tiles {
             match rows {
                 $($rows => {
                     let mut panel = 0;
-                    $(while panel + $panels <= $op.panels {
+                    $(while $op.panels - panel >= $panels {
                         $crate::infer::kernel::lanes::tile::<$lanes, $element, $rows, $panels>($op, row, panel);
                         panel += $panels;
                     })+

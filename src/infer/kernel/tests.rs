@@ -1,1 +1,157 @@
+//! The functions of each kernel that no network shows on its own.
 
+use super::*;
+use crate::infer::reference;
+
+/// Every 5003rd f32, of both signs: subnormals, infinities and NaNs among them.
+fn all_over() -> impl Iterator<Item = f32> {
+    (0..=u32::MAX).step_by(5003).map(f32::from_bits)
+}
+
+#[test]
+fn sigmoid_is_right_everywhere() {
+    for kernel in Kernel::available() {
+        let x: Vec<f32> = all_over().chain((0..400_000).map(|i| i as f32 / 1700.0 - 118.0)).collect();
+        let mut y = x.clone();
+        kernel.sigmoid(&mut y);
+        for (&x, &y) in x.iter().zip(&y) {
+            let expected = reference::sigmoid(f64::from(x));
+            let error = (f64::from(y) - expected).abs();
+            let right = error <= 3e-7 * expected || error <= 1e-38 || (x.is_nan() && y.is_nan());
+            assert!(right, "{kernel:?}: sigmoid({x:e}) = {y:e}, expected {expected:e}");
+        }
+        let mut ends = [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 0.0, -0.0];
+        kernel.sigmoid(&mut ends);
+        assert_eq!(ends[..2], [1.0, 0.0]);
+        assert!(ends[2].is_nan());
+        assert_eq!(ends[3..], [0.5, 0.5]);
+    }
+}
+
+#[test]
+fn sigmoid_does_not_depend_on_the_place() {
+    for kernel in Kernel::available() {
+        let values: Vec<f32> = (0..50).map(|i| (i as f32 - 25.0) * 0.73).collect();
+        for n in 0..values.len() {
+            let mut some = values[..n].to_vec();
+            kernel.sigmoid(&mut some);
+            for (i, &got) in some.iter().enumerate() {
+                let mut alone = [values[i]];
+                kernel.sigmoid(&mut alone);
+                assert_eq!(alone[0].to_bits(), got.to_bits());
+            }
+        }
+    }
+}
+
+/// A dense layer of one input with weight 1 is its activation.
+fn activate(kernel: &Kernel, then: Then, x: &[f32]) -> Vec<f32> {
+    const ONE: [f32; LANES] = [1.0; LANES];
+    let mut arena = vec![0.0; x.len() * (LANES + 1)];
+    arena[..x.len()].copy_from_slice(x);
+    let op = Dense {
+        rows: x.len(),
+        weight: Matrix::Single(&ONE),
+        inputs: 1,
+        columns: 0..1,
+        outputs: LANES,
+        bias: Bias::None,
+        input: Rows { start: 0, stride: 1 },
+        output: Rows { start: x.len(), stride: LANES },
+        then,
+    };
+    kernel.dense(&mut arena, &op);
+    arena[x.len()..].iter().step_by(LANES).copied().collect()
+}
+
+#[test]
+fn activations_are_right_everywhere() {
+    for kernel in Kernel::available() {
+        let x: Vec<f32> = all_over().chain((0..100_000).map(|i| i as f32 / 4000.0 - 12.5)).collect();
+        for (&x, y) in x.iter().zip(activate(kernel, Then::Tanh, &x)) {
+            let expected = libm::tanh(f64::from(x));
+            let error = (f64::from(y) - expected).abs();
+            // Rounding, not cancellation: relative down to the smallest normal number.
+            let right = error <= 4e-7 * expected.abs() || error <= 1e-37 || (x.is_nan() && y.is_nan());
+            assert!(right, "{kernel:?}: tanh({x:e}) = {y:e}, expected {expected:e}");
+        }
+        for (&x, y) in x.iter().zip(activate(kernel, Then::Relu, &x)) {
+            assert!(
+                y == if x < 0.0 { 0.0 } else { x } || (x.is_nan() && y.is_nan()),
+                "{kernel:?}: relu({x:e}) = {y:e}"
+            );
+        }
+    }
+}
+
+/// Small integers: every sum is exact, whatever its order.
+fn integers(n: usize, seed: usize) -> Vec<f32> {
+    (0..n).map(|i| ((i * 7919 + seed * 104_729) % 17) as f32 - 8.0).collect()
+}
+
+#[test]
+fn dot_of_every_length() {
+    for kernel in Kernel::available() {
+        for n in 0..200 {
+            let (a, b) = (integers(n, 1), integers(n, 2));
+            let expected: f32 = a.iter().zip(&b).map(|(a, b)| a * b).sum();
+            assert_eq!(kernel.dot(&a, &b), expected, "{kernel:?} {n}");
+        }
+    }
+}
+
+/// All numbers of rows and panels that have a tile of their own, with some columns left out, in both storages.
+#[test]
+fn dense_of_every_shape() {
+    for kernel in Kernel::available() {
+        for rows in 0..=30 {
+            for (inputs, outputs, columns) in [(5, 3, 0..5), (9, 40, 4..9), (3, 250, 1..2), (4, 16, 4..4)] {
+                let panels = padded(outputs) * inputs;
+                let single = integers(panels, rows);
+                let half: Vec<u16> = single.iter().map(|&w| half::f16::from_f32(w).to_bits()).collect();
+                let bias = integers(padded(outputs), 3);
+                let (input, output) = (Rows { start: 7, stride: 11 }, Rows { start: 400, stride: padded(outputs) + 1 });
+                let size = output.row(rows.max(1) - 1, padded(outputs)).end;
+                let mut before = integers(size, 4);
+                before[output.start..].fill(99.0);
+                for weight in [Matrix::Single(&single), Matrix::Half(&half)] {
+                    let mut arena = before.clone();
+                    let op = Dense {
+                        rows,
+                        weight,
+                        inputs,
+                        columns: columns.clone(),
+                        outputs,
+                        bias: Bias::Params(&bias),
+                        input,
+                        output,
+                        then: Then::None,
+                    };
+                    kernel.dense(&mut arena, &op);
+                    for (row, o) in (0..rows).flat_map(|row| (0..padded(outputs)).map(move |o| (row, o))) {
+                        let x = &before[input.row(row, inputs)];
+                        let weight = |k: usize| single[(o / LANES * inputs + k) * LANES + o % LANES];
+                        let sum = columns.clone().map(|k| weight(k) * x[k]).sum::<f32>() + bias[o];
+                        assert_eq!(
+                            arena[output.row(row, 0).start + o],
+                            sum,
+                            "{kernel:?}, {rows} rows, [{outputs}, {inputs}]"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn kernels_by_name() {
+    for kernel in Kernel::available() {
+        assert_eq!(Kernel::by_name(kernel.name()).unwrap().name(), kernel.name());
+        assert!(kernel.tile_rows() <= TILE_ROWS);
+    }
+    assert_eq!(Kernel::by_name("portable").unwrap().name(), "portable");
+    let error = Kernel::by_name("sse9").unwrap_err();
+    assert!(error.message.contains("\"sse9\"") && error.message.contains("portable"), "{error}");
+    assert_eq!(Kernel::available().next().unwrap().name(), Kernel::detect().name());
+}

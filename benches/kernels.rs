@@ -1,0 +1,87 @@
+//! Nanoseconds per candidate for every kernel, and their ratios. Rounds alternate between the kernels, and medians are
+//! compared within one run, so that other load on the machine does not decide. `cargo bench --bench kernels`
+
+#[path = "../tests/networks/mod.rs"]
+mod networks;
+
+use std::time::Instant;
+
+use adclick::artifact::model::spec::{Activation, Structure};
+use adclick::infer::{Kernel, Plan, Scratch};
+use networks::{Kind, Random, Shape, build};
+
+const ROUNDS: usize = 31;
+
+/// The models of docs/performance.md.
+fn models() -> [(&'static str, Shape); 3] {
+    let shape = |width, request_width, kind, deep: [usize; 3]| Shape {
+        width,
+        request_width,
+        structure: Structure::Parallel,
+        cross: vec![kind; 3],
+        rank: 64,
+        experts: 1,
+        deep: deep.to_vec(),
+        activation: Activation::Relu,
+        heads: vec![Vec::new()],
+    };
+    [
+        ("S", shape(29, 16, Kind::Full, [256, 128, 64])),
+        ("M", shape(208, 128, Kind::Full, [256, 128, 64])),
+        ("L", shape(624, 416, Kind::LowRank, [400, 400, 400])),
+    ]
+}
+
+/// One request of `count` candidates; gives the seconds it took.
+fn request(plan: &Plan, built: &networks::Built, scratch: &mut Scratch, rows: &[f32], logits: &mut [f32]) -> f64 {
+    let (width, shared) = (plan.width(), plan.request_width());
+    let each = plan.tile_for(logits.len());
+    let start = Instant::now();
+    let mut pass = plan.begin(built.weights(), scratch, &rows[..shared]).unwrap();
+    for (rows, logits) in rows.chunks(width * each).zip(logits.chunks_mut(each)) {
+        let mut tile = pass.tile(logits.len()).unwrap();
+        for (i, row) in rows.chunks(width).enumerate() {
+            tile.row(i)[shared..].copy_from_slice(&row[shared..]);
+        }
+        pass.run(logits.len(), None, logits).unwrap();
+    }
+    start.elapsed().as_secs_f64()
+}
+
+fn median(times: &mut [f64]) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+fn main() {
+    println!("{:<6}{:>6}  ns per candidate (ratio to the first)", "model", "N");
+    for (name, shape) in models() {
+        let mut random = Random(1);
+        let built = build(&shape, &mut random);
+        let plans: Vec<_> =
+            Kernel::available().map(|kernel| Plan::new(&built.network, built.weights(), kernel).unwrap()).collect();
+        let mut scratches: Vec<_> = plans.iter().map(|plan| Scratch::new(plan.scratch_len())).collect();
+        for count in [1, 100, 1000] {
+            let request_columns = random.row(shape.request_width);
+            let rows: Vec<f32> = (0..count)
+                .flat_map(|_| [request_columns.clone(), random.row(shape.width - shape.request_width)].concat())
+                .collect();
+            let mut logits = vec![0.0; count];
+            let mut times = vec![Vec::new(); plans.len()];
+            let repeats = (2000 / count).max(1);
+            for _ in 0..ROUNDS {
+                for (i, plan) in plans.iter().enumerate() {
+                    let total: f64 =
+                        (0..repeats).map(|_| request(plan, &built, &mut scratches[i], &rows, &mut logits)).sum();
+                    times[i].push(total / (repeats * count) as f64 * 1e9);
+                }
+            }
+            let medians: Vec<f64> = times.iter_mut().map(|times| median(times)).collect();
+            print!("{name:<6}{count:>6}");
+            for (plan, time) in plans.iter().zip(&medians) {
+                print!("  {} {time:.0} ({:.2})", plan.kernel().name(), time / medians[0]);
+            }
+            println!();
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Networks put together by hand, beside the model file: own panels, own numbers, any shape.
+#![allow(dead_code, reason = "each test uses its part")]
+
+use adclick::artifact::model::network::{Cross, Dense, Head, LANES, Network, Panels, Params, padded};
+use adclick::artifact::model::spec::{Activation, HeadKind, Structure};
+use adclick::infer::Weights;
+use half::f16;
+
+/// SplitMix64.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// From `least` to `most`, both included.
+    pub(crate) fn between(&mut self, least: usize, most: usize) -> usize {
+        least + (self.next() % (most - least + 1) as u64) as usize
+    }
+
+    /// From -1 to 1.
+    pub(crate) fn number(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+    }
+
+    pub(crate) fn row(&mut self, width: usize) -> Vec<f32> {
+        (0..width).map(|_| self.number() as f32).collect()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Kind {
+    Full,
+    LowRank,
+    Vector,
+    Mixture,
+}
+
+pub(crate) const KINDS: [Kind; 4] = [Kind::Full, Kind::LowRank, Kind::Vector, Kind::Mixture];
+
+/// What to build.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    pub(crate) width: usize,
+    pub(crate) request_width: usize,
+    pub(crate) structure: Structure,
+    pub(crate) cross: Vec<Kind>,
+    pub(crate) rank: usize,
+    pub(crate) experts: usize,
+    pub(crate) deep: Vec<usize>,
+    pub(crate) activation: Activation,
+    /// The tower of each head.
+    pub(crate) heads: Vec<Vec<usize>>,
+}
+
+pub(crate) struct Built {
+    pub(crate) network: Network,
+    panels: Vec<u16>,
+    params: Vec<f32>,
+}
+
+impl Built {
+    pub(crate) fn weights(&self) -> Weights<'_> {
+        Weights { panels: &self.panels, params: &self.params }
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Sections {
+    pub(crate) panels: Vec<u16>,
+    pub(crate) params: Vec<f32>,
+}
+
+impl Sections {
+    /// Row `r`, column `c` of a matrix goes to panel r / 16, place c * 16 + r % 16.
+    pub(crate) fn matrix(&mut self, rows: usize, cols: usize, value: impl FnMut(usize, usize) -> f64) -> Panels {
+        let mut value = value;
+        self.panels.resize(self.panels.len().next_multiple_of(32), 0);
+        let start = self.panels.len();
+        self.panels.resize(start + padded(rows) * cols, 0);
+        for r in 0..rows {
+            for c in 0..cols {
+                let place = start + r / LANES * cols * LANES + c * LANES + r % LANES;
+                self.panels[place] = f16::from_f64(value(r, c)).to_bits();
+            }
+        }
+        Panels { start, inputs: cols, outputs: rows }
+    }
+
+    pub(crate) fn vector(&mut self, values: &[f64]) -> Params {
+        let start = self.params.len();
+        self.params.extend(values.iter().map(|&v| v as f32));
+        self.params.resize(start + padded(values.len()), 0.0);
+        Params { start, len: values.len() }
+    }
+
+    pub(crate) fn network(self, network: Network) -> Built {
+        Built { network, panels: self.panels, params: self.params }
+    }
+}
+
+/// Random weights whose sums stay near 1.
+pub(crate) fn build(shape: &Shape, random: &mut Random) -> Built {
+    let mut sections = Sections::default();
+    let d = shape.width;
+    let cross = shape.cross.iter().map(|&kind| cross(&mut sections, random, shape, kind)).collect();
+    let deep = chain(&mut sections, random, d, &shape.deep, shape.activation);
+    let mut network = Network {
+        width: d,
+        request_width: shape.request_width,
+        structure: shape.structure,
+        cross,
+        deep,
+        heads: Vec::new(),
+    };
+    for (i, tower) in shape.heads.iter().enumerate() {
+        let (trunk, parts) = (network.trunk_width(), [network.trunk_cross(), network.trunk_deep()]);
+        let real =
+            |column: usize| column < parts[0] || (padded(parts[0])..padded(parts[0]) + parts[1]).contains(&column);
+        let mut tower = chain(&mut sections, random, trunk, tower, shape.activation);
+        let last = tower.last().map_or(trunk, |dense| dense.weight.outputs);
+        if let Some(first) = tower.first_mut() {
+            let scale = gain(parts[0] + parts[1]);
+            let outputs = first.weight.outputs;
+            first.weight = sections.matrix(outputs, trunk, |_, c| if real(c) { random.number() * scale } else { 0.0 });
+        }
+        let weight: Vec<f64> = (0..last)
+            .map(|c| {
+                let value = f16::from_f64(random.number() * gain(last)).to_f64();
+                if !tower.is_empty() || real(c) { value } else { 0.0 }
+            })
+            .collect();
+        network.heads.push(Head {
+            kind: if i == 0 { HeadKind::Ctr } else { HeadKind::Cvr },
+            tower,
+            weight: sections.vector(&weight),
+            bias: random.number() as f32,
+        });
+    }
+    sections.network(network)
+}
+
+fn gain(inputs: usize) -> f64 {
+    (2.0 / inputs.max(1) as f64).sqrt()
+}
+
+fn bias(sections: &mut Sections, random: &mut Random, len: usize) -> Params {
+    let values: Vec<f64> = (0..len).map(|_| random.number() * 0.2).collect();
+    sections.vector(&values)
+}
+
+fn chain(
+    sections: &mut Sections,
+    random: &mut Random,
+    mut inputs: usize,
+    outputs: &[usize],
+    activation: Activation,
+) -> Vec<Dense> {
+    let mut layers = Vec::new();
+    for &outputs in outputs {
+        let weight = sections.matrix(outputs, inputs, |_, _| random.number() * gain(inputs));
+        layers.push(Dense { weight, bias: bias(sections, random, outputs), activation });
+        inputs = outputs;
+    }
+    layers
+}
+
+fn cross(sections: &mut Sections, random: &mut Random, shape: &Shape, kind: Kind) -> Cross {
+    let (d, r, experts) = (shape.width, shape.rank, shape.experts);
+    let bias = bias(sections, random, d);
+    let mut matrix = |rows, cols| sections.matrix(rows, cols, |_, _| random.number() * gain(cols));
+    match kind {
+        Kind::Full => Cross::Full { weight: matrix(d, d), bias },
+        Kind::LowRank => Cross::LowRank { v: matrix(r, d), u: matrix(d, r), bias },
+        Kind::Vector => {
+            let values: Vec<f64> = (0..d).map(|_| random.number() * gain(d)).collect();
+            Cross::Vector { weight: sections.vector(&values), bias }
+        }
+        Kind::Mixture => Cross::Mixture {
+            experts,
+            rank: r,
+            gate: matrix(experts, d),
+            v: matrix(experts * r, d),
+            c: (0..experts).map(|_| matrix(r, r)).collect(),
+            u: matrix(d, experts * r),
+            bias,
+        },
+    }
+}
