@@ -148,6 +148,14 @@ impl Scorer {
         Ok(outcome(&generation, &scored, n, 0))
     }
 
+    /// The logits of the last call's candidates, `[n_candidates]` for the pCTR and the pCVR head, as the network gave
+    /// them: before any correction and calibration. Entries past the last call's candidates, and those of a head that
+    /// the model does not have, mean nothing.
+    #[must_use]
+    pub fn logits(&self) -> [&[f32]; 2] {
+        self.memory.logits.each_ref().map(|l| &**l)
+    }
+
     /// The whole path: scores the candidates, runs the auction, writes the winners, best slot first, and of every
     /// candidate the reason why it won or lost (`reasons`: `n_candidates` entries, or none when not wanted). Returns the
     /// outcome; `n_winners` of `winners` are filled.
@@ -290,12 +298,13 @@ impl Memory {
         let counts = assembler.request(model, &mut self.state, time, input.values, x, &mut request_wide[..heads])?;
         let mut scored = Scored { missing: counts.missing + counts.ignored, ..Scored::new(generation) };
         let mut pass = begin(generation, &mut self.scratch, Some(x))?;
-        for first in (0..input.candidates.len()).step_by(TILE_ROWS) {
+        let tile_rows = generation.plan.tile_for(input.candidates.len());
+        for first in (0..input.candidates.len()).step_by(tile_rows) {
             // The first tile is always scored: a decision among few is better than none.
             if first > 0 && deadline.is_some_and(|d| Instant::now() >= d) {
                 break;
             }
-            let rows = TILE_ROWS.min(input.candidates.len() - first);
+            let rows = tile_rows.min(input.candidates.len() - first);
             let mut wide = [0.0; 2 * TILE_ROWS];
             let mut tile = tile_of(&mut pass, rows)?;
             for row in 0..rows {
@@ -338,8 +347,9 @@ impl Memory {
         let heads = model.network().heads.len();
         let mut scored = Scored::new(generation);
         let mut pass = begin(generation, &mut self.scratch, None)?;
-        for first in (0..n).step_by(TILE_ROWS) {
-            let rows = TILE_ROWS.min(n - first);
+        let tile_rows = generation.plan.tile_for(n);
+        for first in (0..n).step_by(tile_rows) {
+            let rows = tile_rows.min(n - first);
             let mut tile = tile_of(&mut pass, rows)?;
             for row in 0..rows {
                 let (from, to) = (&x[(first + row) * width..][..width], tile.row(row));

@@ -4,3 +4,5 @@ pub mod bundle;
 pub mod cmd;
 pub mod fit;
 pub mod measure;
+pub mod pack;
+pub mod schema_file;
