@@ -1,0 +1,1 @@
+//! Readers against files with every kind of damage.
