@@ -13,5 +13,6 @@ pub mod hash;
 pub mod infer;
 pub mod schema;
 pub mod types;
+mod wire;
 
 pub use error::{Error, Result, Status};

@@ -2,6 +2,7 @@
 
 #[allow(unsafe_code, reason = "mapping a file is unsafe by nature")]
 mod bytes;
+pub mod container;
 pub mod model;
 
 pub use bytes::{Bytes, OpenMode};

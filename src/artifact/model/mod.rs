@@ -1,4 +1,274 @@
 //! The model artifact: schema, layers, weights, embeddings, golden requests, provenance.
 
+mod golden;
+mod histogram;
 pub mod network;
+mod shape;
 pub mod spec;
+mod tables;
+mod write;
+
+pub use golden::Golden;
+pub use write::write;
+
+use network::{Network, Panels, Params, padded};
+use spec::Histogram;
+use tables::{Lookup, Places, Slot};
+
+use super::Bytes;
+use super::container::{ArtifactKind, Container, Section};
+use crate::error::{Error, Result};
+use crate::hash::checksum;
+use crate::schema::{Layout, Schema};
+
+/// The names of the sections.
+mod section {
+    pub(super) const SCHEMA: &str = "schema";
+    pub(super) const NETWORK: &str = "network";
+    pub(super) const WEIGHTS: &str = "weights";
+    pub(super) const PARAMS: &str = "params";
+    pub(super) const EMBEDDING: &str = "embedding";
+    pub(super) const WIDE: &str = "wide";
+    pub(super) const VOCABULARY: &str = "vocabulary";
+    pub(super) const GOLDEN: &str = "golden";
+    pub(super) const HISTOGRAMS: &str = "histograms";
+    pub(super) const PROVENANCE: &str = "provenance";
+    pub(super) const ALL: [&str; 10] =
+        [SCHEMA, NETWORK, WEIGHTS, PARAMS, EMBEDDING, WIDE, VOCABULARY, GOLDEN, HISTOGRAMS, PROVENANCE];
+}
+
+/// An open model file. Everything in it was checked; the large arrays stay where they are mapped.
+#[derive(Debug)]
+pub struct Model {
+    bytes: Bytes,
+    container: Container,
+    schema: Schema,
+    schema_hash: u64,
+    layout: Layout,
+    network: Network,
+    goldens: Vec<Golden>,
+    histograms: Vec<Histogram>,
+    provenance: String,
+    lookups: Vec<Lookup>,
+    ranges: Ranges,
+}
+
+/// Byte ranges of the large sections.
+#[derive(Debug)]
+struct Ranges {
+    weights: std::ops::Range<usize>,
+    params: std::ops::Range<usize>,
+    embedding: std::ops::Range<usize>,
+    wide: std::ops::Range<usize>,
+    vocabulary: std::ops::Range<usize>,
+}
+
+impl Model {
+    /// Opens the bytes of a model file and checks all of it.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Unsupported`, naming section and offset, what was expected and what was found.
+    pub fn open(bytes: Bytes) -> Result<Self> {
+        let container = Container::open(&bytes, ArtifactKind::Model, &section::ALL)?;
+        let of = |name: &str| container.require(name).map(|s| &bytes[s.offset..s.offset + s.len]);
+        let schema = Schema::decode(of(section::SCHEMA)?)?;
+        let schema_hash = checksum(of(section::SCHEMA)?);
+        let layout = schema.layout();
+        let (network, places) = shape::decode(of(section::NETWORK)?, &layout)?;
+        let heads = network.heads.len();
+        let tables = Places::of(&schema, heads);
+        let range = |name: &str, values: u64, size: u64| typed_range(&container, name, values, size);
+        let ranges = Ranges {
+            weights: range(section::WEIGHTS, places.weights, 2)?,
+            params: range(section::PARAMS, places.params, 4)?,
+            embedding: range(section::EMBEDDING, tables.embedding, 2)?,
+            wide: range(section::WIDE, tables.wide, 2)?,
+            vocabulary: range(section::VOCABULARY, tables.slots, size_of::<Slot>() as u64)?,
+        };
+        let slots: &[Slot] = cast(&bytes, &ranges.vocabulary)?;
+        let lookups = schema
+            .embeddings
+            .iter()
+            .zip(&tables.tables)
+            .map(|(e, &place)| Lookup::check(e, place, slots))
+            .collect::<Result<_>>()?;
+        for (name, range) in [
+            (section::WEIGHTS, &ranges.weights),
+            (section::EMBEDDING, &ranges.embedding),
+            (section::WIDE, &ranges.wide),
+        ] {
+            check_finite_f16(name, cast(&bytes, range)?)?;
+        }
+        check_finite_f32(cast(&bytes, &ranges.params)?)?;
+        let goldens = match container.find(section::GOLDEN) {
+            Some(s) => golden::decode(&bytes[s.offset..s.offset + s.len], &schema, heads)?,
+            None => Vec::new(),
+        };
+        let histograms = match container.find(section::HISTOGRAMS) {
+            Some(s) => histogram::decode(&bytes[s.offset..s.offset + s.len])?,
+            None => Vec::new(),
+        };
+        let provenance = match container.find(section::PROVENANCE) {
+            Some(s) => std::str::from_utf8(&bytes[s.offset..s.offset + s.len])
+                .map_err(|e| Error::corrupt(format!("section `provenance`, offset {}: not UTF-8", e.valid_up_to())))?
+                .to_owned(),
+            None => String::new(),
+        };
+        Ok(Self {
+            container,
+            schema,
+            schema_hash,
+            layout,
+            network,
+            goldens,
+            histograms,
+            provenance,
+            lookups,
+            ranges,
+            bytes,
+        })
+    }
+
+    /// The features.
+    #[must_use]
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// XXH3-64 of the `schema` section: two models with the same hash take the same inputs.
+    #[must_use]
+    pub fn schema_hash(&self) -> u64 {
+        self.schema_hash
+    }
+
+    /// The columns of the features.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The layers.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The golden requests.
+    #[must_use]
+    pub fn goldens(&self) -> &[Golden] {
+        &self.goldens
+    }
+
+    /// Reference distributions.
+    #[must_use]
+    pub fn histograms(&self) -> &[Histogram] {
+        &self.histograms
+    }
+
+    /// Where the model comes from: a TOML document, or empty.
+    #[must_use]
+    pub fn provenance(&self) -> &str {
+        &self.provenance
+    }
+
+    /// The sections of the file.
+    #[must_use]
+    pub fn sections(&self) -> &[Section] {
+        self.container.sections()
+    }
+
+    /// Brings all pages in.
+    pub fn prefault(&self) {
+        self.bytes.prefault();
+    }
+
+    /// The whole `weights` section: fp16 bits.
+    #[must_use]
+    pub fn weights(&self) -> &[u16] {
+        bytemuck::cast_slice(&self.bytes[self.ranges.weights.clone()])
+    }
+
+    /// The whole `params` section.
+    #[must_use]
+    pub fn params(&self) -> &[f32] {
+        bytemuck::cast_slice(&self.bytes[self.ranges.params.clone()])
+    }
+
+    /// The fp16 bits of one matrix, `[outputs / 16][inputs][16]`.
+    #[must_use]
+    pub fn matrix(&self, panels: Panels) -> &[u16] {
+        &self.weights()[panels.start..panels.start + panels.len()]
+    }
+
+    /// One vector, its padding included.
+    #[must_use]
+    pub fn vector(&self, params: Params) -> &[f32] {
+        &self.params()[params.start..params.start + padded(params.len)]
+    }
+
+    /// The row of a category id in an embedding table, and whether the index knows the id. `None` when it does not and
+    /// the table has no row for unknown ids.
+    #[must_use]
+    pub fn row(&self, embedding: u32, id: u64) -> (Option<u32>, bool) {
+        let slots = bytemuck::cast_slice(&self.bytes[self.ranges.vocabulary.clone()]);
+        self.lookups[embedding as usize].row(id, slots)
+    }
+
+    /// The fp16 bits of an embedding row, `[dim]`. `row` is below the table's rows.
+    #[must_use]
+    pub fn embedding_row(&self, embedding: u32, row: u32) -> &[u16] {
+        let all: &[u16] = bytemuck::cast_slice(&self.bytes[self.ranges.embedding.clone()]);
+        let dim = self.schema.embeddings[embedding as usize].dim as usize;
+        &all[self.lookups[embedding as usize].place.rows + row as usize * dim..][..dim]
+    }
+
+    /// The fp16 bits of a row's wide weights, `[heads]`; empty when the table has none.
+    #[must_use]
+    pub fn wide_row(&self, embedding: u32, row: u32) -> &[u16] {
+        if !self.schema.embeddings[embedding as usize].wide {
+            return &[];
+        }
+        let all: &[u16] = bytemuck::cast_slice(&self.bytes[self.ranges.wide.clone()]);
+        let heads = self.network.heads.len();
+        &all[self.lookups[embedding as usize].place.wide + row as usize * heads..][..heads]
+    }
+
+    /// Whether any table has wide weights.
+    #[must_use]
+    pub fn has_wide(&self) -> bool {
+        !self.ranges.wide.is_empty()
+    }
+}
+
+/// The range of a section of `values` numbers of `size` bytes; the section may be absent when there are none.
+fn typed_range(container: &Container, name: &str, values: u64, size: u64) -> Result<std::ops::Range<usize>> {
+    let found = container.find(name).map_or(0, |s| s.len as u64);
+    if values.checked_mul(size) != Some(found) {
+        let offset = container.find(name).map_or(0, |s| s.offset);
+        return Err(Error::corrupt(format!(
+            "section `{name}`, offset {offset}: the schema and network need {values} values of {size} bytes, the \
+             section has {found} bytes"
+        )));
+    }
+    Ok(container.find(name).map_or(0..0, |s| s.offset..s.offset + s.len))
+}
+
+fn cast<'a, T: bytemuck::Pod>(bytes: &'a [u8], range: &std::ops::Range<usize>) -> Result<&'a [T]> {
+    bytemuck::try_cast_slice(&bytes[range.clone()])
+        .map_err(|e| Error::corrupt(format!("offset {}: the file's memory is not aligned: {e}", range.start)))
+}
+
+fn check_finite_f16(name: &str, values: &[u16]) -> Result<()> {
+    const EXPONENT: u16 = 0x7c00;
+    match values.iter().position(|v| v & EXPONENT == EXPONENT) {
+        None => Ok(()),
+        Some(i) => Err(Error::corrupt(format!("section `{name}`, offset {}: a weight is NaN or infinite", i * 2))),
+    }
+}
+
+fn check_finite_f32(values: &[f32]) -> Result<()> {
+    match values.iter().position(|v| !v.is_finite()) {
+        None => Ok(()),
+        Some(i) => Err(Error::corrupt(format!("section `params`, offset {}: a value is NaN or infinite", i * 4))),
+    }
+}

@@ -1,0 +1,174 @@
+//! Embedding rows, wide weights and vocabularies: where each table stands, and how an id finds its row.
+//!
+//! A vocabulary is an open-addressing index: `slots` (a power of two, at least twice the ids) entries of 16 bytes
+//! `{ u64 id, u32 row, u32 used }`. An id's search begins at slot `mix(id) >> (64 - log2 slots)` and goes on to the
+//! next slot, wrapping, until it meets the id or an unused slot. Ids are inserted in row order, so the bytes are
+//! determined by the vocabulary.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::error::{Error, Result};
+use crate::hash::{bucket, mix};
+use crate::schema::{Embedding, Index, Schema};
+
+/// Tables begin at multiples of 32 fp16 values: 64 bytes.
+const TABLE_ALIGN: u64 = 32;
+
+/// One slot of a vocabulary index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Slot {
+    id: u64,
+    row: u32,
+    used: u32,
+}
+
+/// Where one table stands in its sections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// First fp16 value in `embedding`.
+    pub(super) rows: usize,
+    /// First fp16 value in `wide`.
+    pub(super) wide: usize,
+    /// First slot in `vocabulary`.
+    pub(super) slots: usize,
+    /// Slots of its vocabulary; 0 when the index is of another kind.
+    pub(super) slot_count: usize,
+}
+
+/// Where all tables stand; it follows from the schema alone.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Places {
+    pub(super) tables: Vec<Place>,
+    /// fp16 values of `embedding`.
+    pub(super) embedding: u64,
+    /// fp16 values of `wide`.
+    pub(super) wide: u64,
+    /// Slots of `vocabulary`.
+    pub(super) slots: u64,
+}
+
+impl Places {
+    pub(super) fn of(schema: &Schema, heads: usize) -> Self {
+        let mut places = Self::default();
+        for e in &schema.embeddings {
+            let slot_count = slot_count(e);
+            places.tables.push(Place {
+                rows: places.embedding as usize,
+                wide: places.wide as usize,
+                slots: places.slots as usize,
+                slot_count,
+            });
+            places.embedding += (e.rows() * u64::from(e.dim)).next_multiple_of(TABLE_ALIGN);
+            if e.wide {
+                places.wide += (e.rows() * heads as u64).next_multiple_of(TABLE_ALIGN);
+            }
+            places.slots += slot_count as u64;
+        }
+        places
+    }
+}
+
+fn slot_count(e: &Embedding) -> usize {
+    match e.index {
+        Index::Vocabulary { count } => (count as usize * 2).next_power_of_two().max(8),
+        Index::Identity { .. } | Index::Hashed { .. } => 0,
+    }
+}
+
+fn first_slot(id: u64, slot_count: usize) -> usize {
+    (mix(id) >> (64 - slot_count.trailing_zeros())) as usize
+}
+
+/// The slots of a table's vocabulary; none when the index is of another kind.
+pub(super) fn vocabulary_index(e: &Embedding, ids: &[u64]) -> Result<Vec<Slot>> {
+    let expected = match e.index {
+        Index::Vocabulary { count } => count as usize,
+        Index::Identity { .. } | Index::Hashed { .. } => 0,
+    };
+    if ids.len() != expected {
+        let (name, n) = (&e.name, ids.len());
+        return Err(Error::argument(format!("embedding `{name}`: expected {expected} vocabulary ids, found {n}")));
+    }
+    let mut slots = vec![Slot::zeroed(); slot_count(e)];
+    for (i, &id) in ids.iter().enumerate() {
+        let mut at = first_slot(id, slots.len());
+        while slots[at].used != 0 {
+            if slots[at].id == id {
+                return Err(Error::argument(format!(
+                    "embedding `{}`: id {id:#018x} is in the vocabulary twice",
+                    e.name
+                )));
+            }
+            at = (at + 1) % slots.len();
+        }
+        slots[at] = Slot { id, row: e.first_row() + i as u32, used: 1 };
+    }
+    Ok(slots)
+}
+
+/// What a lookup needs to know of one table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lookup {
+    pub(super) place: Place,
+    index: Index,
+    first_row: u32,
+    unknown: Option<u32>,
+    /// The longest way from an id's first slot to its slot: bounds every search.
+    longest: usize,
+}
+
+impl Lookup {
+    /// Checks the table's slots: rows in range, each id found by its own search, at least one slot unused.
+    pub(super) fn check(e: &Embedding, place: Place, all: &[Slot]) -> Result<Self> {
+        let slots = &all[place.slots..place.slots + place.slot_count];
+        let mut longest = 0;
+        let mut seen = 0u64;
+        let fail = |at: usize, what: String| {
+            let offset = (place.slots + at) * size_of::<Slot>();
+            Err(Error::corrupt(format!("section `vocabulary`, offset {offset}, embedding `{}`: {what}", e.name)))
+        };
+        for (at, slot) in slots.iter().enumerate() {
+            match slot.used {
+                0 if (slot.id, slot.row) == (0, 0) => {}
+                1 => {
+                    if slot.row < e.first_row() || u64::from(slot.row) >= e.rows() {
+                        return fail(at, format!("row {}, the table has {} rows", slot.row, e.rows()));
+                    }
+                    seen += 1;
+                    longest = longest.max((at + slots.len() - first_slot(slot.id, slots.len())) % slots.len());
+                }
+                other => return fail(at, format!("slot marked {other}, expected 0 (empty and zero) or 1")),
+            }
+        }
+        if place.slot_count > 0 && seen != u64::from(e.index.count()) {
+            return fail(0, format!("{seen} ids in the index, the schema says {}", e.index.count()));
+        }
+        Ok(Self { place, index: e.index, first_row: e.first_row(), unknown: e.unknown(), longest })
+    }
+
+    /// The row of an id, and whether the index knew it. `None` when it is unknown and the table has no row for that.
+    pub(super) fn row(&self, id: u64, all: &[Slot]) -> (Option<u32>, bool) {
+        let known = match self.index {
+            Index::Identity { count } => (id < u64::from(count)).then_some(self.first_row + id as u32),
+            Index::Hashed { buckets } => Some(self.first_row + bucket(id, buckets)),
+            Index::Vocabulary { .. } => self.search(id, &all[self.place.slots..][..self.place.slot_count]),
+        };
+        (known.or(self.unknown), known.is_some())
+    }
+
+    fn search(&self, id: u64, slots: &[Slot]) -> Option<u32> {
+        let mut at = first_slot(id, slots.len());
+        for _ in 0..=self.longest {
+            let slot = &slots[at];
+            if slot.used == 0 {
+                return None;
+            }
+            if slot.id == id {
+                return Some(slot.row);
+            }
+            at = (at + 1) & (slots.len() - 1);
+        }
+        None
+    }
+}
