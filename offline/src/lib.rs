@@ -2,3 +2,5 @@
 
 pub mod cmd;
 pub mod data;
+pub mod progress;
+pub mod train;
