@@ -8,11 +8,19 @@
 pub mod artifact;
 pub mod auction;
 pub mod calibrate;
+mod engine;
+pub mod enrich;
 pub mod error;
 pub mod hash;
 pub mod infer;
+pub mod live;
+mod refusal;
 pub mod schema;
+mod scorer;
 pub mod types;
 mod wire;
 
+pub use engine::{Engine, KERNEL_VARIABLE, Options, Staged};
 pub use error::{Error, Result, Status};
+pub use refusal::Refusal;
+pub use scorer::{Input, MAX_CANDIDATES, Scorer, ScorerLimits};

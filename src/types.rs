@@ -29,6 +29,14 @@ pub enum BidKind {
     Ocpm = 3,
 }
 
+impl BidKind {
+    /// The kind with this number.
+    #[must_use]
+    pub fn from_u32(number: u32) -> Option<Self> {
+        [Self::Cpm, Self::Cpc, Self::Cpa, Self::Ocpm].into_iter().find(|kind| *kind as u32 == number)
+    }
+}
+
 /// One ad request. 72 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
 #[repr(C)]
@@ -69,9 +77,9 @@ pub struct Candidate {
     pub ad_key: u64,
     /// The advertiser's key in cross tables.
     pub advertiser_key: u64,
-    /// The bid for one billed event (for CPM and oCPM's billing: 1000 impressions) in millionths of the currency unit.
+    /// The bid for one event of its kind (CPM: 1000 impressions; oCPM: a conversion) in millionths of the currency unit.
     pub bid_micros: i64,
-    /// The least price in the unit of the bid; 0 = the policy's.
+    /// The least price of one billed event (CPM and oCPM: 1000 impressions); 0 = the policy's.
     pub reserve_micros: i64,
     /// A `BidKind`.
     pub bid_kind: u32,
@@ -120,7 +128,7 @@ pub struct Winner {
     pub price_micros: i64,
     /// A `PriceBound`.
     pub price_bound: u32,
-    /// The candidate whose score set the price, or `ADCLICK_NO_CANDIDATE`.
+    /// The eligible candidate next in rank, placed or not; `ADCLICK_NO_CANDIDATE` when nobody was behind.
     pub runner_up: u32,
     /// The probability with which this candidate was put in this place; 1 when nothing is random.
     pub propensity: f64,

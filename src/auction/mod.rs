@@ -1,1 +1,46 @@
-//! (in the making)
+//! The auction: typed bids and calibrated probabilities in, winners with prices out.
+//!
+//! # Rank
+//! Bids of all kinds compete on one score, the expected (and squashed) value of 1000 impressions, in micros
+//! (millionths of the currency unit), with `m` the bid modifier, `b` the bid and `α` the policy's squash:
+//!
+//! | kind | `q`, P(event of the bid \| impression) | eCPM | score per 1000 impressions | billed event | unit of reserve and price |
+//! | --- | --- | --- | --- | --- | --- |
+//! | CPM | 1 | `b` | `m·b·quality` | 1000 impressions | per 1000 impressions |
+//! | CPC | pCTR | `1000·b·q` | `1000·m·b·q^α·quality` | click | per click |
+//! | CPA | pCTR·pCVR | `1000·b·q` | `1000·m·b·q^α·quality` | conversion | per conversion |
+//! | oCPM | pCTR·pCVR | `1000·b·q` | `1000·m·b·q^α·quality` | 1000 impressions | per 1000 impressions |
+//!
+//! An oCPM bid is per conversion, but its reserve and its price are per 1000 impressions: the bid counts there as its
+//! eCPM. Squashing (`α` < 1) raises events of low probability; a CPM bid has `q = 1` and is not moved by it.
+//! Equal scores: the smaller key wins, then the earlier candidate.
+//!
+//! # Who may win
+//! A candidate is checked before anything is ranked, and what is wrong with it is told by a [`Reason`]. A bid under its
+//! own reserve, in the unit above, never enters: it neither wins nor sets a price.
+//!
+//! # Price
+//! Generalised second price. Per billed event, a winner pays the smallest bid that keeps its place against the next
+//! eligible candidate, placed or not: `min(bid, max(reserve, s_next / (m·q^α·quality)))` (for oCPM times `1000·q`).
+//! Without a next one `s_next` is the policy's score floor.
+//!
+//! Prices are whole micros: the smallest whole amount that keeps the place, that is `s_next / …` rounded up, where an
+//! excess over a whole amount of less than 16 units of f64 rounding (3.6e-15 of the price) counts as arithmetic noise;
+//! then never under the reserve and never over the bid. An oCPM bid in billed units is its eCPM rounded down. The
+//! unrounded price is given beside it. [`Bid<f64>`] runs the same auction on amounts with fractions of a micro.
+//!
+//! Nothing here allocates, given a [`Scratch`], and the work is bounded by O(n + k log k) for k places.
+
+mod amount;
+mod bid;
+mod candidates;
+mod policy;
+mod rank;
+mod reason;
+
+pub use amount::{Amount, MAX_BID_MICROS};
+pub use bid::{Bid, Placement};
+pub use candidates::run_candidates;
+pub use policy::{Policy, Pricing};
+pub use rank::{Scratch, run};
+pub use reason::Reason;

@@ -1,1 +1,28 @@
-//! (in the making)
+//! From input columns to logits: a [`Network`](crate::artifact::model::network::Network) run over tiles of
+//! candidates.
+//!
+//! A [`Plan`] is made once for a model, a [`Scratch`] once for a caller. For each request, [`Plan::begin`] computes
+//! the request's share of the first layers; then each tile of at most [`TILE_ROWS`] candidates is written into
+//! [`Pass::tile`] and goes through the whole network in [`Pass::run`], so that activations stay in the first caches.
+//! [`reference`](mod@reference) says what is computed, in f64 and in plain loops.
+
+pub mod kernel;
+mod pass;
+mod plan;
+pub mod reference;
+mod scratch;
+mod shapes;
+
+pub use kernel::{Kernel, TILE_ROWS};
+pub use pass::{Pass, Tile};
+pub use plan::Plan;
+pub use scratch::Scratch;
+
+/// The numbers behind a network. The places in it refer to these slices.
+#[derive(Debug, Clone, Copy)]
+pub struct Weights<'a> {
+    /// fp16 bits: section `weights`.
+    pub panels: &'a [u16],
+    /// Section `params`.
+    pub params: &'a [f32],
+}

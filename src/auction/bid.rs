@@ -1,0 +1,68 @@
+//! What goes into an auction, and what comes out.
+
+use crate::types::{BidKind, PriceBound};
+
+/// One candidate's bid. Every field is taken literally: 0 is 0 and not a default.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bid<A = i64> {
+    /// What the bid pays for.
+    pub kind: BidKind,
+    /// The bid in micros: per 1000 impressions (CPM), click (CPC) or conversion (CPA and oCPM). Above 0.
+    pub amount: A,
+    /// The least price in micros per billed event (CPM and oCPM: 1000 impressions). 0 or more.
+    pub reserve: A,
+    /// P(click | impression), in (0, 1]. A CPM bid does not need it.
+    pub pctr: f64,
+    /// P(conversion | click), in (0, 1]; NaN = missing. Only CPA and oCPM bids need it.
+    pub pcvr: f64,
+    /// Multiplies the bid in ranking. Finite and above 0.
+    pub modifier: f64,
+    /// Multiplies the rank score. Finite and above 0.
+    pub quality: f64,
+    /// Breaks ties: the smaller key wins; with equal keys the earlier candidate.
+    pub key: u64,
+}
+
+impl<A: Default> Bid<A> {
+    /// A bid without reserve, with modifier and quality 1, key 0 and both probabilities missing.
+    #[must_use]
+    pub fn new(kind: BidKind, amount: A) -> Self {
+        Self {
+            kind,
+            amount,
+            reserve: A::default(),
+            pctr: f64::NAN,
+            pcvr: f64::NAN,
+            modifier: 1.0,
+            quality: 1.0,
+            key: 0,
+        }
+    }
+}
+
+/// One place and who got it at what price. The place is the position in the list of placements.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Placement<A = i64> {
+    /// Index in the list of bids.
+    pub candidate: u32,
+    /// The eligible candidate next in rank, placed or not; [`crate::types::NO_CANDIDATE`] when there is none.
+    pub runner_up: u32,
+    /// The price of one billed event in micros (CPM and oCPM: 1000 impressions). `reserve ≤ price ≤ bid`.
+    pub price: A,
+    /// The same price before it was rounded to whole micros.
+    pub unrounded_price: f64,
+    /// What decided the price: [`PriceBound::Reserve`] also when it was the policy's score floor.
+    pub bound: PriceBound,
+    /// Expected value of 1000 impressions at the bid, in micros.
+    pub ecpm: f64,
+    /// The rank score per 1000 impressions, in micros.
+    pub score: f64,
+}
+
+impl<A> Placement<A> {
+    /// [`Placement::ecpm`] to the nearest whole micro.
+    #[must_use]
+    pub fn ecpm_micros(&self) -> i64 {
+        self.ecpm.round() as i64
+    }
+}

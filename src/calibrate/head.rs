@@ -1,0 +1,115 @@
+//! What serving applies to each head's logits.
+
+use super::{Calibrator, correct_downsampling};
+use crate::error::{Error, Result};
+
+/// One head's way from logit to probability: the correction for negative downsampling, then the calibrator.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeadCalibrator {
+    keep_rate: f64,
+    ln_keep_rate: f64,
+    calibrator: Calibrator,
+}
+
+impl Default for HeadCalibrator {
+    fn default() -> Self {
+        Self { keep_rate: 1.0, ln_keep_rate: 0.0, calibrator: Calibrator::Identity }
+    }
+}
+
+impl HeadCalibrator {
+    /// A calibrator behind the correction for the share `keep_rate` of negatives that training kept: 1 for none, also
+    /// when the correction is folded into the model's output bias already.
+    ///
+    /// # Errors
+    /// `keep_rate` is not in (0, 1].
+    pub fn new(keep_rate: f64, calibrator: Calibrator) -> Result<Self> {
+        if !(keep_rate > 0.0 && keep_rate <= 1.0) {
+            return Err(Error::argument(format!(
+                "the share of negatives kept must be above 0 and at most 1, found {keep_rate}"
+            )));
+        }
+        Ok(Self { keep_rate, ln_keep_rate: libm::log(keep_rate), calibrator })
+    }
+
+    /// The share of negatives that training kept.
+    #[must_use]
+    pub fn keep_rate(&self) -> f64 {
+        self.keep_rate
+    }
+
+    /// What follows the correction.
+    #[must_use]
+    pub fn calibrator(&self) -> &Calibrator {
+        &self.calibrator
+    }
+
+    /// The calibrated probability of a logit.
+    #[must_use]
+    pub fn apply_logit(&self, z: f64) -> f64 {
+        self.calibrator.apply_logit(z + self.ln_keep_rate)
+    }
+
+    /// The calibrated probability of an uncalibrated one.
+    #[must_use]
+    pub fn apply_probability(&self, p: f64) -> f64 {
+        self.calibrator.apply_probability(correct_downsampling(p, self.keep_rate))
+    }
+
+    /// Calibrated probabilities of many logits: [`Self::apply_logit`] rounded to f32. Of slices of different lengths
+    /// the shorter one ends it.
+    pub fn apply_slice(&self, logits: &[f32], out: &mut [f32]) {
+        for (p, &z) in out.iter_mut().zip(logits) {
+            *p = self.apply_logit(f64::from(z)) as f32;
+        }
+    }
+}
+
+/// The calibration of a model's heads; a model without a pCVR head leaves that one alone.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Calibrators {
+    /// P(click | impression).
+    pub ctr: HeadCalibrator,
+    /// P(conversion | click).
+    pub cvr: HeadCalibrator,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Platt;
+    use super::*;
+
+    #[test]
+    fn slices_are_logits_one_by_one() {
+        let head = HeadCalibrator::new(0.1, Calibrator::Platt(Platt::new(0.8, 0.3).unwrap())).unwrap();
+        let logits = [-4.0_f32, -0.5, 0.0, 3.25, f32::NAN, f32::INFINITY];
+        let mut out = [7.0_f32; 8];
+        head.apply_slice(&logits, &mut out);
+        for (&z, &p) in logits.iter().zip(&out) {
+            assert_eq!(p.to_bits(), (head.apply_logit(f64::from(z)) as f32).to_bits(), "{z}");
+        }
+        assert_eq!(&out[6..], &[7.0, 7.0]);
+        let mut short = [7.0_f32; 1];
+        head.apply_slice(&logits, &mut short);
+        assert_eq!(short[0], out[0]);
+    }
+
+    #[test]
+    fn the_correction_comes_before_the_calibrator() {
+        let platt = Platt::new(0.5, 0.0).unwrap();
+        let head = HeadCalibrator::new(0.25, Calibrator::Platt(platt)).unwrap();
+        // logit 2 → 2 + ln ¼ → half of it.
+        let expected = 1.0 / (1.0 + (-(2.0 + 0.25_f64.ln()) / 2.0).exp());
+        assert!((head.apply_logit(2.0) - expected).abs() < 1e-15);
+        let p = 1.0 / (1.0 + (-2.0_f64).exp());
+        assert!((head.apply_probability(p) - expected).abs() < 1e-14);
+    }
+
+    #[test]
+    fn keep_rates_outside_their_range_are_refused() {
+        for w in [0.0, -0.1, 1.0 + 1e-15, f64::NAN, f64::INFINITY] {
+            let error = HeadCalibrator::new(w, Calibrator::Identity).unwrap_err();
+            assert!(error.message.contains("at most 1"), "{}", error.message);
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! The engine: owns the current generation, stages new ones, and makes scorers. Shared by all threads.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::artifact::OpenMode;
+use crate::error::{Error, Result, Status};
+use crate::infer::Kernel;
+use crate::live::{Cell, Generation, Limits, Reader, bundle};
+use crate::scorer::{Scorer, ScorerLimits};
+
+/// Names the kernel to use instead of the best one; for tests.
+pub const KERNEL_VARIABLE: &str = "ADCLICK_KERNEL";
+
+/// How an engine is opened. `Options::default()` is what most want.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Options {
+    /// Map the files (default), or copy them into memory of the process.
+    pub mode: OpenMode,
+    /// The kernel by name (`portable`, `avx2`, `avx512`); `None`: `ADCLICK_KERNEL` if set, else the best.
+    pub kernel: Option<String>,
+    /// How much larger than the first model later ones may be (scratch, features and columns): scorers get that much
+    /// room. At least 1.
+    pub headroom: f32,
+    /// Look at `CURRENT` this often on a thread of the engine's own, and go to the bundle it names. `None`: only when
+    /// [`Engine::poll`] is called.
+    pub follow: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { mode: OpenMode::Map, kernel: None, headroom: 2.0, follow: None }
+    }
+}
+
+/// Owns what is live. Cheap to share by reference; dropping it closes it.
+pub struct Engine {
+    shared: Arc<Shared>,
+    follower: Mutex<Option<Follower>>,
+}
+
+/// What engine, staged generations and scorers have in common.
+pub(crate) struct Shared {
+    kernel: &'static Kernel,
+    mode: OpenMode,
+    limits: Limits,
+    cell: Arc<Cell<Generation>>,
+    names: Mutex<HashMap<String, u32>>,
+    published: Mutex<Published>,
+    /// The directory that holds `CURRENT`, when the engine was opened on one.
+    root: Option<PathBuf>,
+}
+
+/// What only those who publish see.
+#[derive(Default)]
+struct Published {
+    current: Option<Arc<Generation>>,
+    previous: Option<Arc<Generation>>,
+    /// What `CURRENT` named when it was last acted upon, so that a rollback is not undone by the next look.
+    followed: Option<PathBuf>,
+    follow_error: Option<Error>,
+    closed: bool,
+}
+
+struct Follower {
+    stop: Arc<(Mutex<bool>, Condvar)>,
+    thread: JoinHandle<()>,
+}
+
+/// A generation that was opened and checked and is not live yet. Dropping it discards it.
+pub struct Staged {
+    shared: Arc<Shared>,
+    generation: Arc<Generation>,
+}
+
+impl Engine {
+    /// Opens an engine on a bundle directory, or on a directory that holds `CURRENT`.
+    ///
+    /// # Errors
+    /// As [`Engine::stage`]; `InvalidArgument` for an unknown kernel or option out of range.
+    pub fn open(path: &Path, options: &Options) -> Result<Self> {
+        if !(options.headroom >= 1.0 && options.headroom <= 1000.0) {
+            return Err(Error::argument(format!("headroom {}: expected 1 to 1000", options.headroom)));
+        }
+        let kernel = choose_kernel(options.kernel.as_deref())?;
+        let root = path.join(bundle::CURRENT).exists().then(|| path.to_owned());
+        let first = match &root {
+            Some(root) => bundle::current(root)?,
+            None => path.to_owned(),
+        };
+        if options.follow.is_some() && root.is_none() {
+            return Err(Error::argument(format!(
+                "{} has no {} to follow: open the directory that holds the bundles",
+                path.display(),
+                bundle::CURRENT
+            )));
+        }
+        let mut names = HashMap::new();
+        let generation = Generation::open(&first, options.mode, kernel, |name| register(&mut names, name))?;
+        let needs = generation.needs();
+        let roomy = |n: usize| (n as f64 * f64::from(options.headroom)).ceil() as usize;
+        let limits =
+            Limits { scratch: roomy(needs.scratch), features: roomy(needs.features), width: roomy(needs.width) };
+        let generation = Arc::new(generation);
+        let cell = Arc::new(Cell::new());
+        cell.publish(Some(Arc::clone(&generation)));
+        let published =
+            Published { current: Some(generation), followed: root.is_some().then_some(first), ..Published::default() };
+        let shared = Arc::new(Shared {
+            kernel,
+            mode: options.mode,
+            limits,
+            cell,
+            names: Mutex::new(names),
+            published: Mutex::new(published),
+            root,
+        });
+        let follower = options.follow.map(|interval| follow(&shared, interval)).transpose()?;
+        Ok(Self { shared, follower: Mutex::new(follower) })
+    }
+
+    /// Opens and checks a bundle without making it live: manifest, checksums, every shape and count, golden requests.
+    ///
+    /// # Errors
+    /// `Io`, `Corrupt`, `Unsupported`, `GoldenMismatch`, or `Closed`. What is live stays as it is.
+    pub fn stage(&self, bundle: &Path) -> Result<Staged> {
+        stage(&self.shared, bundle)
+    }
+
+    /// Goes back to the generation before the last activation. Returns its id.
+    ///
+    /// # Errors
+    /// `NoPrevious` when there is none: only one earlier generation is kept, and a rollback uses it up.
+    pub fn rollback(&self) -> Result<u64> {
+        let mut published = self.shared.publisher()?;
+        let Some(previous) = published.previous.take() else {
+            return Err(Error::new(Status::NoPrevious, "there is no earlier generation to roll back to"));
+        };
+        let id = previous.id();
+        self.shared.cell.publish(Some(Arc::clone(&previous)));
+        published.current = Some(previous);
+        Ok(id)
+    }
+
+    /// Looks at `CURRENT` now: when it names another bundle than at the last look, stages and activates it. Frees
+    /// replaced generations that no request holds any more. Returns the new generation's id if there is one.
+    ///
+    /// # Errors
+    /// As [`Engine::stage`]; `InvalidArgument` when the engine was opened on a bundle itself.
+    pub fn poll(&self) -> Result<Option<u64>> {
+        poll(&self.shared)
+    }
+
+    /// Why the last look at `CURRENT` failed, if it did.
+    #[must_use]
+    pub fn follow_error(&self) -> Option<Error> {
+        self.shared.published().follow_error.clone()
+    }
+
+    /// The handle of a feature's input name, for [`crate::types::Value::feature`]. The same name has the same handle for
+    /// the engine's life, whichever generation is live; a name that no generation knows yet gets one too, and its
+    /// values are ignored (and counted) until one does.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when the name is not 1 to 255 bytes, `CapacityExceeded` past 65,536 names.
+    pub fn feature(&self, name: &str) -> Result<u32> {
+        let mut names = self.shared.names();
+        if name.is_empty() || name.len() > crate::schema::MAX_NAME {
+            return Err(Error::argument(format!("a feature name of {} bytes, expected 1 to 255", name.len())));
+        }
+        if names.len() >= MAX_NAMES && !names.contains_key(name) {
+            return Err(Error::new(Status::CapacityExceeded, format!("more than {MAX_NAMES} feature names")));
+        }
+        Ok(register(&mut names, name))
+    }
+
+    /// Makes a scorer: all the memory that a caller's requests need.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when a limit is out of range, `Closed`.
+    pub fn scorer(&self, limits: ScorerLimits) -> Result<Scorer> {
+        drop(self.shared.publisher()?);
+        Scorer::new(Reader::new(&self.shared.cell), self.shared.limits, limits)
+    }
+
+    /// The live generation, for inspection; requests read it through a scorer.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub fn generation(&self) -> Result<Arc<Generation>> {
+        let published = self.shared.publisher()?;
+        published.current.clone().ok_or_else(|| Error::new(Status::Closed, "the engine was closed"))
+    }
+
+    /// The name of the kernel that the engine chose.
+    #[must_use]
+    pub fn kernel(&self) -> &'static str {
+        self.shared.kernel.name()
+    }
+
+    /// Stops following and withdraws the generation: from now on scorers answer `Closed`. Memory and maps go when no
+    /// request holds them. Closing twice does nothing.
+    pub fn close(&self) {
+        if let Some(follower) = self.follower.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let (stop, wake) = &*follower.stop;
+            *stop.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            wake.notify_all();
+            // A panic on that thread would already have been reported by the panic hook.
+            let _ = follower.thread.join();
+        }
+        let mut published = self.shared.published();
+        *published = Published { closed: true, ..Published::default() };
+        self.shared.cell.publish(None);
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Staged {
+    /// The id that the generation will have.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.id()
+    }
+
+    /// Makes the generation live: requests that begin from now on see it. The one before is kept for
+    /// [`Engine::rollback`].
+    ///
+    /// # Errors
+    /// `Closed`; what is live stays as it is.
+    pub fn activate(self) -> Result<u64> {
+        let mut published = self.shared.publisher()?;
+        self.shared.cell.publish(Some(Arc::clone(&self.generation)));
+        let id = self.generation.id();
+        published.previous = published.current.replace(self.generation);
+        drop(published);
+        // What was previous until now is held by nobody but slow requests.
+        self.shared.cell.reclaim();
+        Ok(id)
+    }
+}
+
+impl Shared {
+    fn published(&self) -> MutexGuard<'_, Published> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The publisher's lock, if the engine is open.
+    fn publisher(&self) -> Result<MutexGuard<'_, Published>> {
+        let published = self.published();
+        if published.closed {
+            return Err(Error::new(Status::Closed, "the engine was closed"));
+        }
+        Ok(published)
+    }
+
+    fn names(&self) -> MutexGuard<'_, HashMap<String, u32>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// More names than any sane set of schemas has; bounds the memory that a caller's mistake can take.
+const MAX_NAMES: usize = 1 << 16;
+
+fn register(names: &mut HashMap<String, u32>, name: &str) -> u32 {
+    if let Some(&handle) = names.get(name) {
+        return handle;
+    }
+    // 0 stays free: a value that was never filled in belongs to no feature.
+    let handle = names.len() as u32 + 1;
+    names.insert(name.to_owned(), handle);
+    handle
+}
+
+fn choose_kernel(name: Option<&str>) -> Result<&'static Kernel> {
+    match (name, std::env::var(KERNEL_VARIABLE)) {
+        (Some(name), _) => Kernel::by_name(name),
+        (None, Ok(name)) if !name.is_empty() => {
+            Kernel::by_name(&name).map_err(|e| e.within(format_args!("environment variable {KERNEL_VARIABLE}")))
+        }
+        _ => Ok(Kernel::detect()),
+    }
+}
+
+fn stage(shared: &Arc<Shared>, bundle: &Path) -> Result<Staged> {
+    drop(shared.publisher()?);
+    let generation =
+        Generation::open(bundle, shared.mode, shared.kernel, |name| register(&mut shared.names(), name))?;
+    generation.fits(shared.limits).map_err(|e| e.within(bundle.display()))?;
+    Ok(Staged { shared: Arc::clone(shared), generation: Arc::new(generation) })
+}
+
+fn poll(shared: &Arc<Shared>) -> Result<Option<u64>> {
+    let Some(root) = &shared.root else {
+        return Err(Error::argument("the engine was opened on a bundle: open the directory that holds CURRENT"));
+    };
+    let outcome = look(shared, root);
+    shared.published().follow_error = outcome.as_ref().err().cloned();
+    shared.cell.reclaim();
+    outcome
+}
+
+fn look(shared: &Arc<Shared>, root: &Path) -> Result<Option<u64>> {
+    let named = bundle::current(root)?;
+    if shared.publisher()?.followed.as_deref() == Some(named.as_path()) {
+        return Ok(None);
+    }
+    let id = stage(shared, &named)?.activate()?;
+    shared.publisher()?.followed = Some(named);
+    Ok(Some(id))
+}
+
+fn follow(shared: &Arc<Shared>, interval: Duration) -> Result<Follower> {
+    let stop = Arc::new((Mutex::new(false), Condvar::new()));
+    let (shared, signal) = (Arc::clone(shared), Arc::clone(&stop));
+    let thread = std::thread::Builder::new()
+        .name("adclick-follow".to_owned())
+        .spawn(move || {
+            let (stop, wake) = &*signal;
+            let mut stopped = stop.lock().unwrap_or_else(PoisonError::into_inner);
+            while !*stopped {
+                stopped = wake.wait_timeout(stopped, interval).unwrap_or_else(PoisonError::into_inner).0;
+                if !*stopped {
+                    drop(stopped);
+                    // Kept for `follow_error`; the next look tries again.
+                    let _ = poll(&shared);
+                    stopped = stop.lock().unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        })
+        .map_err(|e| Error::new(Status::Io, format!("cannot start the following thread: {e}")))?;
+    Ok(Follower { stop, thread })
+}

@@ -1,0 +1,46 @@
+//! Raw values to model inputs: which value goes to which columns, decided when a generation is staged and run once
+//! for the request and once for each candidate. Training and packing use the same functions.
+
+mod assemble;
+mod time;
+
+pub use assemble::{Assembler, Counts, State};
+pub use time::TimeInputs;
+
+use crate::artifact::model::Model;
+use crate::schema::{Kind, bucketise};
+
+/// What a category feature makes of a raw value (`None` = missing): the row of its table, if it has one for that,
+/// and whether the value was missing or unknown.
+///
+/// For a feature with boundaries the value is a number, otherwise an id; pass both, as [`crate::types::Value`] does.
+#[must_use]
+pub fn category_row(
+    model: &Model,
+    embedding: u32,
+    boundaries: &[f32],
+    default: Option<u64>,
+    raw: Option<(f32, u64)>,
+) -> (Option<u32>, bool) {
+    let id = match raw {
+        Some((number, _)) if !boundaries.is_empty() => Some(bucketise(boundaries, number)),
+        Some((_, id)) => Some(id),
+        None => default,
+    };
+    match id {
+        Some(id) => {
+            let (row, known) = model.row(embedding, id);
+            (row, !known || raw.is_none())
+        }
+        None => (model.schema().embeddings[embedding as usize].missing(), true),
+    }
+}
+
+/// The input of a number feature for a raw value (`None` = missing).
+#[must_use]
+pub fn number_input(kind: &Kind, raw: Option<f32>) -> f32 {
+    match kind {
+        Kind::Number { transform, default } => transform.apply(raw.unwrap_or(*default)),
+        Kind::Category { .. } | Kind::MultiCategory { .. } | Kind::Vector { .. } => 0.0,
+    }
+}

@@ -1,0 +1,294 @@
+//! Sixteen f32 at a time, one panel wide: what an instruction set has to offer, and all that is built on it.
+//!
+//! Everything here is `#[inline(always)]` and comes to be inside the `#[target_feature]` functions of one kernel.
+//! The order of every sum is fixed by its length alone, so a row's result does not depend on its neighbours.
+
+use super::raw::{CrossVector, Dense, Then};
+
+/// Sixteen f32 of one instruction set.
+///
+/// # Safety
+/// Every method needs a CPU that has the implementor's instructions; pointers must be good for 16 elements and need
+/// only the alignment of their element.
+pub(super) trait Lanes: Copy {
+    unsafe fn splat(x: f32) -> Self;
+    unsafe fn load(from: *const f32) -> Self;
+    /// Sixteen fp16, widened (exact).
+    unsafe fn load_half(from: *const u16) -> Self;
+    unsafe fn store(self, to: *mut f32);
+    unsafe fn add(self, other: Self) -> Self;
+    unsafe fn mul(self, other: Self) -> Self;
+    unsafe fn div(self, other: Self) -> Self;
+    /// `self * factor + term`, fused where the instruction set can.
+    unsafe fn mul_add(self, factor: Self, term: Self) -> Self;
+    /// At least `least`; a NaN stays.
+    unsafe fn at_least(self, least: Self) -> Self;
+    /// `-|self|`.
+    unsafe fn neg_abs(self) -> Self;
+    /// `|self|` with the sign of `sign`.
+    unsafe fn with_sign_of(self, sign: Self) -> Self;
+    /// `self` where `test < 0`, `other` elsewhere (NaN included).
+    unsafe fn where_negative(self, test: Self, other: Self) -> Self;
+    /// Nearest integer, ties to even, |self| < 2^22.
+    unsafe fn round(self) -> Self;
+    /// `self * 2^n`, rounded once; n holds integers from -160 to 0, self is 0 or in [1/2, 2].
+    unsafe fn scale(self, n: Self) -> Self;
+    /// Halves added to each other until one number is left.
+    unsafe fn sum(self) -> f32;
+}
+
+/// How a weight is stored.
+pub(super) trait Element: Copy {
+    /// Sixteen weights.
+    unsafe fn load<V: Lanes>(from: *const Self) -> V;
+}
+
+impl Element for u16 {
+    #[inline(always)]
+    unsafe fn load<V: Lanes>(from: *const Self) -> V {
+        // SAFETY: the caller's promise is this function's.
+        unsafe { V::load_half(from) }
+    }
+}
+
+impl Element for f32 {
+    #[inline(always)]
+    unsafe fn load<V: Lanes>(from: *const Self) -> V {
+        // SAFETY: the caller's promise is this function's.
+        unsafe { V::load(from) }
+    }
+}
+
+/// R rows × P panels of a dense layer: the sums stay in registers from the bias to the epilogue.
+///
+/// # Safety
+/// Rows `row..row + R` and panels `panel..panel + P` are within an operation whose pointers are good (see [`Dense`]).
+#[inline(always)]
+pub(super) unsafe fn tile<V: Lanes, W: Element, const R: usize, const P: usize>(
+    op: &Dense<W>,
+    row: usize,
+    panel: usize,
+) {
+    // SAFETY: by the caller's promise, all offsets below stay within the ranges that `Dense` describes.
+    unsafe {
+        let mut sums = [[V::splat(0.0); P]; R];
+        for p in 0..P {
+            let bias = V::load(op.bias.add((panel + p) * op.bias_step));
+            for row in &mut sums {
+                row[p] = bias;
+            }
+        }
+        let mut x = op.x.add(row * op.x_stride);
+        let mut w = op.weight.add(panel * op.panel_stride);
+        for _ in 0..op.inputs {
+            let mut weights = [V::splat(0.0); P];
+            for (p, weight) in weights.iter_mut().enumerate() {
+                *weight = W::load(w.add(p * op.panel_stride));
+            }
+            for (r, row) in sums.iter_mut().enumerate() {
+                let x = V::splat(*x.add(r * op.x_stride));
+                for p in 0..P {
+                    row[p] = weights[p].mul_add(x, row[p]);
+                }
+            }
+            x = x.add(1);
+            w = w.add(16);
+        }
+        let first = panel * 16;
+        for (r, sums) in sums.iter().enumerate() {
+            let r = row + r;
+            let out = op.out.add(r * op.out_stride + first);
+            for (p, &sum) in sums.iter().enumerate() {
+                let value = match op.then {
+                    Then::Store | Then::Tanh => sum,
+                    Then::Relu => sum.at_least(V::splat(0.0)),
+                    Then::Cross { x0, x0_stride, xl, xl_stride } => {
+                        let x0 = V::load(x0.add(r * x0_stride + first + p * 16));
+                        let xl = V::load(xl.add(r * xl_stride + first + p * 16));
+                        sum.mul_add(x0, xl)
+                    }
+                };
+                value.store(out.add(p * 16));
+            }
+        }
+    }
+}
+
+/// What remains of a dense layer after its tiles: the activations that are too long to be repeated in each tile.
+///
+/// # Safety
+/// As for [`tile`], for all rows and panels.
+#[inline(always)]
+pub(super) unsafe fn finish<V: Lanes, W>(op: &Dense<W>) {
+    if let Then::Tanh = op.then {
+        for row in 0..op.rows {
+            for panel in 0..op.panels {
+                // SAFETY: a row of the output is `panels * 16` long.
+                unsafe {
+                    let at = op.out.add(row * op.out_stride + panel * 16);
+                    tanh(V::load(at)).store(at);
+                }
+            }
+        }
+    }
+}
+
+/// Up to sixteen f32, zeros after them.
+///
+/// # Safety
+/// `from` is good for `n` elements, n ≤ 16.
+#[inline(always)]
+unsafe fn load_first<V: Lanes>(from: *const f32, n: usize) -> V {
+    let mut buffer = [0.0f32; 16];
+    // SAFETY: n elements at both ends, by the caller's promise.
+    unsafe {
+        std::ptr::copy_nonoverlapping(from, buffer.as_mut_ptr(), n);
+        V::load(buffer.as_ptr())
+    }
+}
+
+/// `Σ a[i] b[i]` in four chains of sixteen.
+///
+/// # Safety
+/// Both pointers are good for `n` elements.
+#[inline(always)]
+pub(super) unsafe fn dot<V: Lanes>(a: *const f32, b: *const f32, n: usize) -> f32 {
+    // SAFETY: i + 16 ≤ n in the loops, i < n for the rest.
+    unsafe {
+        let mut chains = [V::splat(0.0); 4];
+        let mut i = 0;
+        while i + 64 <= n {
+            for (c, chain) in chains.iter_mut().enumerate() {
+                *chain = V::load(a.add(i + c * 16)).mul_add(V::load(b.add(i + c * 16)), *chain);
+            }
+            i += 64;
+        }
+        while i + 16 <= n {
+            chains[0] = V::load(a.add(i)).mul_add(V::load(b.add(i)), chains[0]);
+            i += 16;
+        }
+        if i < n {
+            chains[1] = load_first::<V>(a.add(i), n - i).mul_add(load_first(b.add(i), n - i), chains[1]);
+        }
+        chains[0].add(chains[1]).add(chains[2].add(chains[3])).sum()
+    }
+}
+
+/// One row of a DCN v1 layer: `x0 · scale + b + xl`.
+///
+/// # Safety
+/// The pointers are good for `panels * 16` elements.
+#[inline(always)]
+pub(super) unsafe fn cross_vector<V: Lanes>(op: &CrossVector) {
+    for panel in 0..op.panels {
+        let at = panel * 16;
+        // SAFETY: at + 16 ≤ panels * 16.
+        unsafe {
+            let sum = V::load(op.xl.add(at)).add(V::load(op.bias.add(at)));
+            V::load(op.x0.add(at)).mul_add(V::splat(op.scale), sum).store(op.out.add(at));
+        }
+    }
+}
+
+/// One row of a mixture: `gate` becomes its softmax, and each expert's `rank` values are multiplied by theirs.
+///
+/// # Safety
+/// `gate` is good for `experts` elements rounded up to 16, `values` for `experts * rank`.
+#[inline(always)]
+pub(super) unsafe fn mix<V: Lanes>(gate: *mut f32, experts: usize, values: *mut f32, rank: usize) {
+    // SAFETY: expert < experts, i < rank; the vector loop stays within the padding.
+    unsafe {
+        let mut most = f32::NEG_INFINITY;
+        for expert in 0..experts {
+            most = most.max(*gate.add(expert));
+        }
+        for panel in 0..experts.div_ceil(16) {
+            let at = gate.add(panel * 16);
+            exp_of_negative(V::load(at).add(V::splat(-most))).store(at);
+        }
+        let mut sum = 0.0;
+        for expert in 0..experts {
+            sum += *gate.add(expert);
+        }
+        for expert in 0..experts {
+            let share = *gate.add(expert) / sum;
+            for i in 0..rank {
+                *values.add(expert * rank + i) *= share;
+            }
+        }
+    }
+}
+
+/// `values[i] = 1 / (1 + e^-values[i])`.
+///
+/// # Safety
+/// `values` is good for `n` elements.
+#[inline(always)]
+pub(super) unsafe fn sigmoid_all<V: Lanes>(values: *mut f32, n: usize) {
+    // SAFETY: i + 16 ≤ n in the loop, i < n for the rest.
+    unsafe {
+        let mut i = 0;
+        while i + 16 <= n {
+            sigmoid(V::load(values.add(i))).store(values.add(i));
+            i += 16;
+        }
+        if i < n {
+            let mut buffer = [0.0f32; 16];
+            sigmoid(load_first::<V>(values.add(i), n - i)).store(buffer.as_mut_ptr());
+            std::ptr::copy_nonoverlapping(buffer.as_ptr(), values.add(i), n - i);
+        }
+    }
+}
+
+/// y = n ln 2 + r with |r| ≤ ln 2 / 2 gives (n, e^r - 1). The series of seven terms leaves 5e-9.
+#[inline(always)]
+unsafe fn split_exp<V: Lanes>(y: V) -> (V, V) {
+    // ln 2 in two parts; the first has 9 significant bits, so n times it is exact.
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    const SERIES: [f32; 5] = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5];
+    // SAFETY: arithmetic only; the caller has the instructions.
+    unsafe {
+        let n = y.mul(V::splat(std::f32::consts::LOG2_E)).round();
+        let r = n.mul_add(V::splat(-LN2_LOW), n.mul_add(V::splat(-LN2_HIGH), y));
+        let mut q = V::splat(1.0 / 5040.0);
+        for c in SERIES {
+            q = q.mul_add(r, V::splat(c));
+        }
+        (n, q.mul(r).mul_add(r, r))
+    }
+}
+
+/// e^y for y ≤ 0. Below -110 the result is 0 in f32 anyway; it keeps the exponent in the range of `scale`.
+#[inline(always)]
+unsafe fn exp_of_negative<V: Lanes>(y: V) -> V {
+    // SAFETY: arithmetic only; the caller has the instructions.
+    unsafe {
+        let (n, p) = split_exp(y.at_least(V::splat(-110.0)));
+        p.add(V::splat(1.0)).scale(n)
+    }
+}
+
+/// With e = e^-|x|: 1 / (1 + e) on the right, e / (1 + e) on the left, so that neither side cancels.
+#[inline(always)]
+unsafe fn sigmoid<V: Lanes>(x: V) -> V {
+    // SAFETY: arithmetic only; the caller has the instructions.
+    unsafe {
+        let one = V::splat(1.0);
+        let e = exp_of_negative(x.neg_abs());
+        e.where_negative(x, one).div(one.add(e))
+    }
+}
+
+/// With t = e^(-2|x|) - 1: |tanh x| = -t / (2 + t). t keeps its relative precision near 0. Past -40, t is -1.
+#[inline(always)]
+unsafe fn tanh<V: Lanes>(x: V) -> V {
+    // SAFETY: arithmetic only; the caller has the instructions.
+    unsafe {
+        let y = x.neg_abs();
+        let (n, p) = split_exp(y.add(y).at_least(V::splat(-40.0)));
+        let power = V::splat(1.0).scale(n);
+        let t = p.mul_add(power, power.add(V::splat(-1.0)));
+        t.div(t.add(V::splat(2.0))).with_sign_of(x)
+    }
+}

@@ -1,0 +1,300 @@
+//! The arithmetic, one table of functions for each instruction set that a machine may have.
+//!
+//! One binary holds all of them. [`Kernel::detect`] picks the best that the CPU runs; a `&'static Kernel` cannot be
+//! had without that check, so calling its functions is safe. Sums run over the inputs in their order, starting from
+//! the bias, whatever the shape of the register tile: with one kernel, a row has the same bits alone and among others.
+
+#![allow(unsafe_code, reason = "intrinsics and raw pointers; ranges are checked by the methods of Kernel")]
+
+mod lanes;
+mod portable;
+mod raw;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::artifact::model::network::{LANES, padded};
+use crate::error::{Error, Result};
+
+/// The functions of one instruction set, checked to be there.
+pub struct Kernel {
+    name: &'static str,
+    expands: bool,
+    tile_rows: usize,
+    lacks: fn() -> Vec<&'static str>,
+    table: raw::Table,
+}
+
+/// Best first.
+#[cfg(target_arch = "x86_64")]
+static KERNELS: [&Kernel; 3] = [&x86_64::avx512::KERNEL, &x86_64::avx2::KERNEL, &portable::KERNEL];
+#[cfg(not(target_arch = "x86_64"))]
+static KERNELS: [&Kernel; 1] = [&portable::KERNEL];
+
+/// The most rows that go through a network at once.
+pub const TILE_ROWS: usize = 14;
+
+/// Rows of f32 in an arena: where the first one starts and how far apart they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rows {
+    pub(crate) start: usize,
+    pub(crate) stride: usize,
+}
+
+impl Rows {
+    /// The range of row `row` of the given width.
+    pub(crate) fn row(&self, row: usize, width: usize) -> Range<usize> {
+        let start = self.start + row * self.stride;
+        start..start + width
+    }
+
+    /// The same rows from a column on.
+    pub(crate) fn from_column(self, column: usize) -> Self {
+        Self { start: self.start + column, ..self }
+    }
+}
+
+/// A matrix of panels `[outputs / 16][inputs][16]`.
+#[derive(Clone, Copy)]
+pub(crate) enum Matrix<'a> {
+    /// As stored: fp16.
+    Half(&'a [u16]),
+    /// Expanded.
+    Single(&'a [f32]),
+}
+
+/// What the sums of a dense layer start from.
+#[derive(Clone, Copy)]
+pub(crate) enum Bias<'a> {
+    /// Zero.
+    None,
+    /// A vector padded to 16.
+    Params(&'a [f32]),
+    /// The same in the arena: a request's share of the sums.
+    Arena(usize),
+}
+
+/// What follows the sums of a dense layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    None,
+    /// max(0, sum); a NaN stays.
+    Relu,
+    Tanh,
+    /// `x0 ⊙ sum + xl`.
+    Cross {
+        x0: Rows,
+        xl: Rows,
+    },
+}
+
+/// A dense layer over the rows of a tile. All outputs are written, padding included.
+pub(crate) struct Dense<'a> {
+    /// How many; any number.
+    pub(crate) rows: usize,
+    pub(crate) weight: Matrix<'a>,
+    /// Inputs of the matrix.
+    pub(crate) inputs: usize,
+    /// Those that are multiplied here.
+    pub(crate) columns: Range<usize>,
+    /// Before padding.
+    pub(crate) outputs: usize,
+    pub(crate) bias: Bias<'a>,
+    /// Column 0 of the input.
+    pub(crate) input: Rows,
+    /// Not the input.
+    pub(crate) output: Rows,
+    pub(crate) then: Then,
+}
+
+impl Kernel {
+    /// The best kernel that this CPU runs.
+    #[must_use]
+    pub fn detect() -> &'static Self {
+        Self::available().next().unwrap_or(&portable::KERNEL)
+    }
+
+    /// All kernels that this CPU runs, best first.
+    pub fn available() -> impl Iterator<Item = &'static Self> {
+        KERNELS.into_iter().filter(|kernel| (kernel.lacks)().is_empty())
+    }
+
+    /// A kernel by its name: `portable`, `avx2` or `avx512`.
+    ///
+    /// # Errors
+    /// `Unsupported` when there is none of that name in this build, or this CPU lacks its instructions.
+    pub fn by_name(name: &str) -> Result<&'static Self> {
+        let Some(kernel) = KERNELS.into_iter().find(|kernel| kernel.name == name) else {
+            let names: Vec<_> = KERNELS.iter().map(|kernel| kernel.name).collect();
+            return Err(Error::unsupported(format!(
+                "no kernel is named \"{name}\" in this build; there are {}",
+                names.join(", ")
+            )));
+        };
+        let lacks = (kernel.lacks)();
+        if lacks.is_empty() {
+            return Ok(kernel);
+        }
+        let names: Vec<_> = Self::available().map(|kernel| kernel.name).collect();
+        Err(Error::unsupported(format!(
+            "kernel {name} needs {}, which this CPU lacks; it runs {}",
+            lacks.join(" and "),
+            names.join(", ")
+        )))
+    }
+
+    /// `portable`, `avx2` or `avx512`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Replaces each value by 1 / (1 + e^-value), within 3e-7 of it or 1e-38. NaN stays NaN.
+    pub fn sigmoid(&self, values: &mut [f32]) {
+        // SAFETY: the CPU has the instructions; the pointer is good for the slice.
+        unsafe { (self.table.sigmoid)(values.as_mut_ptr(), values.len()) }
+    }
+
+    /// How many rows fill its register tiles; at most [`TILE_ROWS`].
+    pub(crate) fn tile_rows(&self) -> usize {
+        self.tile_rows
+    }
+
+    /// Whether panels are expanded to f32 when a plan is made.
+    pub(crate) fn expands(&self) -> bool {
+        self.expands
+    }
+
+    /// `Σ a[i] b[i]`.
+    pub(crate) fn dot(&self, a: &[f32], b: &[f32]) -> f32 {
+        // SAFETY: the CPU has the instructions; both pointers are good for the shorter length.
+        unsafe { (self.table.dot)(a.as_ptr(), b.as_ptr(), a.len().min(b.len())) }
+    }
+
+    /// `x0 · scale + bias + xl` for one row: places in the arena, as wide as the bias, which is padded to 16.
+    pub(crate) fn cross_vector(&self, arena: &mut [f32], scale: f32, bias: &[f32], x0: usize, xl: usize, out: usize) {
+        let panels = bias.len() / LANES;
+        for place in [x0, xl, out] {
+            within(arena.len(), Rows { start: place, stride: 0 }, 1, panels * LANES);
+        }
+        let base = arena.as_mut_ptr();
+        // SAFETY: the CPU has the instructions; x0, xl and out are good for `panels * 16` by the check above, the
+        // bias by its length. All pointers into the arena come from one borrow.
+        unsafe {
+            (self.table.cross_vector)(&raw::CrossVector {
+                panels,
+                scale,
+                x0: base.add(x0),
+                bias: bias.as_ptr(),
+                xl: base.add(xl),
+                out: base.add(out),
+            });
+        }
+    }
+
+    /// For each row: softmax over its `experts` gates (padded to 16), then each expert's `rank` values are multiplied
+    /// by its share.
+    pub(crate) fn mix(&self, arena: &mut [f32], rows: usize, gate: Rows, experts: usize, values: Rows, rank: usize) {
+        within(arena.len(), gate, rows, padded(experts));
+        within(arena.len(), values, rows, experts * rank);
+        let base = arena.as_mut_ptr();
+        for row in 0..rows {
+            // SAFETY: the CPU has the instructions; both ranges were checked for all rows.
+            unsafe {
+                let gate = base.add(gate.start + row * gate.stride);
+                (self.table.mix)(gate, experts, base.add(values.start + row * values.stride), rank);
+            }
+        }
+    }
+
+    /// Runs a dense layer: `output[row] = then(bias + Σ_k weight[k] · input[row][k])` over the given columns.
+    pub(crate) fn dense(&self, arena: &mut [f32], op: &Dense<'_>) {
+        let panels = op.outputs.div_ceil(LANES);
+        let width = panels * LANES;
+        let panel_stride = op.inputs * LANES;
+        assert!(op.columns.start <= op.columns.end && op.columns.end <= op.inputs, "columns of a layer");
+        let size = arena.len();
+        within(size, op.input, op.rows, op.columns.end);
+        within(size, op.output, op.rows, width);
+        let base = arena.as_mut_ptr();
+        let then = match op.then {
+            Then::None => raw::Then::Store,
+            Then::Relu => raw::Then::Relu,
+            Then::Tanh => raw::Then::Tanh,
+            Then::Cross { x0, xl } => {
+                within(size, x0, op.rows, width);
+                within(size, xl, op.rows, width);
+                // SAFETY: both starts were just checked to be in the arena.
+                let (x0_at, xl_at) = unsafe { (base.add(x0.start), base.add(xl.start)) };
+                raw::Then::Cross { x0: x0_at, x0_stride: x0.stride, xl: xl_at, xl_stride: xl.stride }
+            }
+        };
+        static ZERO: [f32; LANES] = [0.0; LANES];
+        let (bias, bias_step) = match op.bias {
+            Bias::None => (ZERO.as_ptr(), 0),
+            Bias::Params(bias) => {
+                within(bias.len(), Rows { start: 0, stride: 0 }, 1, width);
+                (bias.as_ptr(), LANES)
+            }
+            Bias::Arena(start) => {
+                within(size, Rows { start, stride: 0 }, 1, width);
+                // SAFETY: just checked to be in the arena.
+                (unsafe { base.add(start).cast_const() }, LANES)
+            }
+        };
+        let length = match op.weight {
+            Matrix::Half(panels) => panels.len(),
+            Matrix::Single(panels) => panels.len(),
+        };
+        within(length, Rows { start: 0, stride: 0 }, 1, panels * panel_stride);
+        let first = op.columns.start;
+        // SAFETY: input, output, bias, x0 and xl were checked to be within the arena (or their slice), the columns
+        // within the inputs, and the panels within the matrix. Pointers into the arena come from one borrow.
+        unsafe {
+            macro_rules! call {
+                ($function:ident, $weight:expr) => {
+                    (self.table.$function)(&raw::Dense {
+                        rows: op.rows,
+                        inputs: op.columns.len(),
+                        panels,
+                        weight: $weight.as_ptr().add(first * LANES),
+                        panel_stride,
+                        x: base.add(op.input.start + first),
+                        x_stride: op.input.stride,
+                        bias,
+                        bias_step,
+                        out: base.add(op.output.start),
+                        out_stride: op.output.stride,
+                        then,
+                    })
+                };
+            }
+            match op.weight {
+                Matrix::Half(weight) => call!(dense_half, weight),
+                Matrix::Single(weight) => call!(dense_single, weight),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Kernel").field(&self.name).finish()
+    }
+}
+
+/// Refuses rows that do not fit in `size` elements. A plan lays all of them out within the arena, so this does not
+/// happen; it is what the unsafe code below relies on.
+fn within(size: usize, rows: Rows, count: usize, width: usize) {
+    let end = count
+        .saturating_sub(1)
+        .checked_mul(rows.stride)
+        .and_then(|last| last.checked_add(rows.start))
+        .and_then(|last| last.checked_add(width));
+    assert!(end.is_some_and(|end| end <= size), "{count} rows of {width} at {rows:?} do not fit in {size}");
+}
+
+#[cfg(test)]
+mod tests;

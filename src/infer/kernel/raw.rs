@@ -1,0 +1,117 @@
+//! Operations as the instruction sets see them: pointers whose ranges [`super::Kernel`] has checked.
+
+/// A dense layer over the rows of a tile.
+///
+/// Good means: `weight` for `panels` panels that start `panel_stride` apart and have `inputs * 16` elements each; `x`
+/// for `rows` rows of `inputs`; `bias` for 16 elements at every multiple of `bias_step` below `panels * bias_step`
+/// (`bias_step` is 16, or 0 for one panel that serves all); `out` and the rows of `then` for `rows` rows of
+/// `panels * 16`. Weights and bias are not written meanwhile.
+pub(super) struct Dense<W> {
+    pub(super) rows: usize,
+    pub(super) inputs: usize,
+    pub(super) panels: usize,
+    pub(super) weight: *const W,
+    pub(super) panel_stride: usize,
+    pub(super) x: *const f32,
+    pub(super) x_stride: usize,
+    pub(super) bias: *const f32,
+    pub(super) bias_step: usize,
+    pub(super) out: *mut f32,
+    pub(super) out_stride: usize,
+    pub(super) then: Then,
+}
+
+/// What follows the sums.
+#[derive(Clone, Copy)]
+pub(super) enum Then {
+    Store,
+    Relu,
+    Tanh,
+    Cross { x0: *const f32, x0_stride: usize, xl: *const f32, xl_stride: usize },
+}
+
+/// One row of a DCN v1 layer; all pointers are good for `panels * 16` elements.
+pub(super) struct CrossVector {
+    pub(super) panels: usize,
+    pub(super) scale: f32,
+    pub(super) x0: *const f32,
+    pub(super) bias: *const f32,
+    pub(super) xl: *const f32,
+    pub(super) out: *mut f32,
+}
+
+/// The functions of one instruction set. Calling one needs a CPU that has it, and pointers that are good.
+pub(super) struct Table {
+    pub(super) dense_half: unsafe fn(&Dense<u16>),
+    pub(super) dense_single: unsafe fn(&Dense<f32>),
+    pub(super) dot: unsafe fn(*const f32, *const f32, usize) -> f32,
+    pub(super) cross_vector: unsafe fn(&CrossVector),
+    pub(super) mix: unsafe fn(*mut f32, usize, *mut f32, usize),
+    pub(super) sigmoid: unsafe fn(*mut f32, usize),
+}
+
+/// Splits the rows into equal groups of at most `$most`, and the panels of each group into the widest register tiles
+/// that its number of rows allows: `rows => [panels, fewer panels, ..., 1]`.
+macro_rules! dense_by_tiles {
+    ($op:ident, $lanes:ty, $element:ty, $most:literal, { $($rows:literal => [$($panels:literal),+]),+ $(,)? }) => {{
+        let groups = $op.rows.div_ceil($most);
+        let mut row = 0;
+        for group in 0..groups {
+            let rows = ($op.rows - row).div_ceil(groups - group);
+            match rows {
+                $($rows => {
+                    let mut panel = 0;
+                    $(while panel + $panels <= $op.panels {
+                        $crate::infer::kernel::lanes::tile::<$lanes, $element, $rows, $panels>($op, row, panel);
+                        panel += $panels;
+                    })+
+                })+
+                _ => {}
+            }
+            row += rows;
+        }
+        $crate::infer::kernel::lanes::finish::<$lanes, $element>($op);
+    }};
+}
+pub(super) use dense_by_tiles;
+
+/// The functions of a [`Table`] for one kind of lanes. `$feature` enables its instructions.
+macro_rules! table {
+    ($lanes:ty, $(#[$feature:meta])?, $most:literal, $shapes:tt) => {{
+        use $crate::infer::kernel::{lanes, raw};
+        // SAFETY (all six): the promises of `Table` are those of the functions called: the CPU has the instructions
+        // and the pointers are good.
+        $(#[$feature])?
+        unsafe fn dense_half(op: &raw::Dense<u16>) {
+            // SAFETY: see above.
+            unsafe { raw::dense_by_tiles!(op, $lanes, u16, $most, $shapes) }
+        }
+        $(#[$feature])?
+        unsafe fn dense_single(op: &raw::Dense<f32>) {
+            // SAFETY: see above.
+            unsafe { raw::dense_by_tiles!(op, $lanes, f32, $most, $shapes) }
+        }
+        $(#[$feature])?
+        unsafe fn dot(a: *const f32, b: *const f32, n: usize) -> f32 {
+            // SAFETY: see above.
+            unsafe { lanes::dot::<$lanes>(a, b, n) }
+        }
+        $(#[$feature])?
+        unsafe fn cross_vector(op: &raw::CrossVector) {
+            // SAFETY: see above.
+            unsafe { lanes::cross_vector::<$lanes>(op) }
+        }
+        $(#[$feature])?
+        unsafe fn mix(gate: *mut f32, experts: usize, values: *mut f32, rank: usize) {
+            // SAFETY: see above.
+            unsafe { lanes::mix::<$lanes>(gate, experts, values, rank) }
+        }
+        $(#[$feature])?
+        unsafe fn sigmoid(values: *mut f32, n: usize) {
+            // SAFETY: see above.
+            unsafe { lanes::sigmoid_all::<$lanes>(values, n) }
+        }
+        raw::Table { dense_half, dense_single, dot, cross_vector, mix, sigmoid }
+    }};
+}
+pub(super) use table;

@@ -1,0 +1,225 @@
+//! One pointer that many threads read without locks and one publisher replaces.
+//!
+//! Hazard pointers (Michael 2004), one slot for each reader. Reading announces the pointer in the reader's own slot
+//! and looks again whether it is still current; the publisher frees what no slot announces. Chosen over
+//! crossbeam-epoch and arc-swap because here a reader never does the publisher's work: an epoch's readers now and
+//! then run deferred destructors and allocate bags for them, and both keep thread-local state that is allocated the
+//! first time a thread reads (a scorer may be called from another thread every time). The announcements are checked
+//! with loom (see the tests below).
+
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicPtr, Ordering};
+use std::ops::Deref;
+use std::ptr;
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Alone on its cache lines, so that readers do not disturb each other.
+#[repr(align(128))]
+struct Slot<T>(AtomicPtr<T>);
+
+struct Publisher<T> {
+    slots: Vec<Arc<Slot<T>>>,
+    /// Replaced, not yet known to be out of every reader's hands.
+    retired: Vec<Arc<T>>,
+}
+
+/// The pointer. Holds one strong count of what it points at.
+pub(crate) struct Cell<T> {
+    current: AtomicPtr<T>,
+    publisher: Mutex<Publisher<T>>,
+}
+
+// SAFETY: the cell owns `Arc<T>`s and hands out `&T` on other threads, which is what `Arc<T>: Send + Sync` asks of T.
+unsafe impl<T: Send + Sync> Send for Cell<T> {}
+// SAFETY: as above; all shared state is atomic or behind the mutex.
+unsafe impl<T: Send + Sync> Sync for Cell<T> {}
+
+impl<T> Cell<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            current: AtomicPtr::new(ptr::null_mut()),
+            publisher: Mutex::new(Publisher { slots: Vec::new(), retired: Vec::new() }),
+        }
+    }
+
+    /// Makes `new` current (`None`: nothing is). What was current is freed once no reader holds it, by this thread
+    /// now or by whoever calls [`Cell::publish`] or [`Cell::reclaim`] next, never by a reader.
+    pub(crate) fn publish(&self, new: Option<Arc<T>>) {
+        let mut publisher = self.lock();
+        let new = new.map_or(ptr::null_mut(), |new| Arc::into_raw(new).cast_mut());
+        // SeqCst, here and in `Reader::load`: either the reader's second look sees the new pointer, or this thread's
+        // scan, which comes later in the single order of SeqCst operations, sees the reader's announcement.
+        let old = self.current.swap(new, Ordering::SeqCst);
+        if !old.is_null() {
+            // SAFETY: a non-null `current` came from `Arc::into_raw` in an earlier call, and the swap took it out, so
+            // its strong count is taken back exactly once.
+            publisher.retired.push(unsafe { Arc::from_raw(old) });
+        }
+        reclaim(&mut publisher);
+    }
+
+    /// Frees what no reader holds any more. Returns how many replaced values wait still.
+    pub(crate) fn reclaim(&self) -> usize {
+        reclaim(&mut self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Publisher<T>> {
+        // The lists are valid at every point where a panic could happen.
+        self.publisher.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn reclaim<T>(publisher: &mut Publisher<T>) -> usize {
+    let Publisher { slots, retired } = publisher;
+    retired.retain(|value| slots.iter().any(|slot| ptr::eq(slot.0.load(Ordering::SeqCst), Arc::as_ptr(value))));
+    retired.len()
+}
+
+impl<T> Drop for Cell<T> {
+    fn drop(&mut self) {
+        // Readers hold an Arc of the cell, so none is left.
+        let current = self.current.load(Ordering::SeqCst);
+        if !current.is_null() {
+            // SAFETY: as in `publish`; nobody can read any more.
+            drop(unsafe { Arc::from_raw(current) });
+        }
+    }
+}
+
+/// One reader's slot. May move between threads; reads one value at a time.
+pub(crate) struct Reader<T> {
+    cell: Arc<Cell<T>>,
+    slot: Arc<Slot<T>>,
+}
+
+impl<T> Reader<T> {
+    /// Registers a reader: takes the publisher's lock and allocates.
+    pub(crate) fn new(cell: &Arc<Cell<T>>) -> Self {
+        let slot = Arc::new(Slot(AtomicPtr::new(ptr::null_mut())));
+        cell.lock().slots.push(Arc::clone(&slot));
+        Self { cell: Arc::clone(cell), slot }
+    }
+
+    /// The current value, kept alive until the guard is dropped. `None`: nothing is published. Lock-free: the loop
+    /// repeats only when a publication fell between its two looks.
+    pub(crate) fn load(&mut self) -> Option<Guard<'_, T>> {
+        let mut seen = self.cell.current.load(Ordering::SeqCst);
+        loop {
+            if seen.is_null() {
+                self.slot.0.store(ptr::null_mut(), Ordering::Release);
+                return None;
+            }
+            self.slot.0.store(seen, Ordering::SeqCst);
+            let again = self.cell.current.load(Ordering::SeqCst);
+            if ptr::eq(again, seen) {
+                // SAFETY: the slot announced `seen` before this second look found it current, so every publisher that
+                // takes it out scans the slots afterwards and finds the announcement; it stays until the guard is
+                // dropped. `&mut self` makes sure that the slot serves one guard at a time.
+                return Some(Guard { value: unsafe { &*seen }, slot: &self.slot });
+            }
+            seen = again;
+        }
+    }
+}
+
+impl<T> Drop for Reader<T> {
+    fn drop(&mut self) {
+        self.cell.lock().slots.retain(|slot| !Arc::ptr_eq(slot, &self.slot));
+    }
+}
+
+/// Keeps a value alive while it is read.
+pub(crate) struct Guard<'a, T> {
+    value: &'a T,
+    slot: &'a Slot<T>,
+}
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.value
+    }
+}
+
+impl<T> Drop for Guard<'_, T> {
+    fn drop(&mut self) {
+        // Release: all reads of the value happen before the publisher sees that it may go.
+        self.slot.0.store(ptr::null_mut(), Ordering::Release);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use std::sync::Arc;
+
+    use loom::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::{Cell, Reader};
+
+    /// A value that knows whether it was freed, so that the model checker sees a read after a free.
+    struct Value {
+        number: usize,
+        freed: Arc<AtomicUsize>,
+    }
+
+    impl Drop for Value {
+        fn drop(&mut self) {
+            self.freed.fetch_or(1 << self.number, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn loom_no_reader_sees_a_freed_value() {
+        loom::model(|| {
+            let freed = Arc::new(AtomicUsize::new(0));
+            let value = |number| Some(Arc::new(Value { number, freed: Arc::clone(&freed) }));
+            let cell = Arc::new(Cell::new());
+            cell.publish(value(0));
+            let mut reader = Reader::new(&cell);
+            let watched = Arc::clone(&freed);
+            let thread = loom::thread::spawn(move || {
+                if let Some(guard) = reader.load() {
+                    let number = guard.number;
+                    assert_eq!(watched.load(Ordering::SeqCst) & (1 << number), 0, "value {number} was freed");
+                    drop(guard);
+                }
+                reader
+            });
+            cell.publish(value(1));
+            cell.publish(value(2));
+            let reader = thread.join().unwrap();
+            assert_eq!(cell.reclaim(), 0);
+            assert_eq!(freed.load(Ordering::SeqCst), 0b011, "both replaced values are freed, the current one is not");
+            drop((cell, reader));
+            assert_eq!(freed.load(Ordering::SeqCst), 0b111);
+        });
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Cell, Reader};
+
+    #[test]
+    fn a_held_value_outlives_its_replacement() {
+        let cell = Arc::new(Cell::new());
+        let mut reader = Reader::new(&cell);
+        assert!(reader.load().is_none());
+        let first = Arc::new(1);
+        cell.publish(Some(Arc::clone(&first)));
+        let mut other = Reader::new(&cell);
+        let guard = reader.load().unwrap();
+        cell.publish(Some(Arc::new(2)));
+        assert_eq!((*guard, *other.load().unwrap(), cell.reclaim()), (1, 2, 1));
+        assert_eq!(Arc::strong_count(&first), 2);
+        drop(guard);
+        assert_eq!((cell.reclaim(), Arc::strong_count(&first)), (0, 1));
+        cell.publish(None);
+        assert!(reader.load().is_none());
+    }
+}

@@ -1,0 +1,123 @@
+//! Golden requests: their outputs are computed when a model is packed and must come out again when it is staged.
+
+use super::generation::weights;
+use crate::artifact::Bytes;
+use crate::artifact::model::network::Network;
+use crate::artifact::model::spec::{GoldenRequest, HeadKind, ModelSpec};
+use crate::artifact::model::{Model, write};
+use crate::enrich::{Assembler, State};
+use crate::error::{Error, Result, Status};
+use crate::infer::reference::reference_logits;
+use crate::infer::{Kernel, Plan, Scratch};
+use crate::types::Value;
+
+/// How far a logit may be from the f64 reference: this share of its size, or of 1 when it is smaller. Sums in f32 are
+/// within 1e-5 on sane inputs; a wrong kernel or layout is off by far more.
+const TOLERANCE: f64 = 1e-4;
+
+/// The bytes of a model file with the outputs of its golden requests, computed in f64 from the weights as the file
+/// holds them. A golden request whose logit is not finite in f32, or that a kernel of this CPU does not reproduce, is
+/// refused.
+///
+/// # Errors
+/// As [`write`]; `InvalidArgument` naming the golden request.
+pub fn pack_model(spec: &ModelSpec) -> Result<Vec<u8>> {
+    let heads = spec.network.heads.len();
+    let without = write(&ModelSpec { goldens: Vec::new(), ..spec.clone() }, &[])?;
+    let model = Model::open(Bytes::copy_of(&without)?)?;
+    let mut inputs = Inputs::new(&model);
+    let mut expected = Vec::new();
+    for (i, request) in spec.goldens.iter().enumerate() {
+        let features = model.schema().features.len();
+        if let Some(v) = request.values.iter().find(|v| v.feature as usize >= features) {
+            let feature = v.feature;
+            return Err(Error::argument(format!("golden request {i}: feature {feature}, there are {features}")));
+        }
+        inputs.assemble(&model, request).map_err(|e| e.within(format_args!("golden request {i}")))?;
+        let mut logits = vec![0.0; heads];
+        reference_logits(model.network(), weights(&model), &inputs.x, &mut logits);
+        for (logit, wide) in logits.iter_mut().zip(&inputs.wide) {
+            *logit += f64::from(*wide);
+            if !(*logit as f32).is_finite() {
+                return Err(Error::argument(format!("golden request {i}: the model's logit is {logit}")));
+            }
+        }
+        expected.extend(logits);
+    }
+    let bytes = write(spec, &expected)?;
+    let model = Model::open(Bytes::copy_of(&bytes)?)?;
+    for kernel in Kernel::available() {
+        check(&model, &Plan::new(model.network(), weights(&model), kernel)?, kernel)?;
+    }
+    Ok(bytes)
+}
+
+/// Runs the golden requests through the serving path.
+///
+/// # Errors
+/// `GoldenMismatch` with the request, the head, what was expected, what came out, and the kernel.
+pub(crate) fn check(model: &Model, plan: &Plan, kernel: &Kernel) -> Result<()> {
+    let network: &Network = model.network();
+    let mut inputs = Inputs::new(model);
+    let mut scratch = Scratch::new(plan.scratch_len());
+    let mut logits = vec![0.0f32; network.heads.len()];
+    for (i, golden) in model.goldens().iter().enumerate() {
+        inputs.assemble(model, &golden.request).map_err(|e| e.within(format_args!("golden request {i}")))?;
+        let (request, candidate) = inputs.x.split_at(network.request_width);
+        let mut pass = plan.begin(weights(model), &mut scratch, request)?;
+        pass.tile(1)?.row(0)[network.request_width..].copy_from_slice(candidate);
+        pass.run(1, Some(&inputs.wide), &mut logits)?;
+        for (head, (&got, &expected)) in network.heads.iter().zip(logits.iter().zip(&golden.expected)) {
+            let off = (f64::from(got) - expected).abs();
+            if !(off <= TOLERANCE * expected.abs().max(1.0)) {
+                let head = match head.kind {
+                    HeadKind::Ctr => "pCTR",
+                    HeadKind::Cvr => "pCVR",
+                };
+                return Err(Error::new(
+                    Status::GoldenMismatch,
+                    format!(
+                        "golden request {i}, {head} logit: expected {expected}, got {got} on kernel {}: this CPU does \
+                         not reproduce the model, do not serve it here",
+                        kernel.name()
+                    ),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A golden request's inputs, by feature number instead of by handle.
+struct Inputs {
+    assembler: Assembler,
+    state: State,
+    x: Vec<f32>,
+    wide: Vec<f32>,
+}
+
+impl Inputs {
+    fn new(model: &Model) -> Self {
+        let (features, width) = (model.schema().features.len(), model.layout().width);
+        Self {
+            assembler: Assembler::new(model, |i, _| i as u32),
+            state: State::new(features, width),
+            x: vec![0.0; width],
+            wide: vec![0.0; model.network().heads.len()],
+        }
+    }
+
+    fn assemble(&mut self, model: &Model, request: &GoldenRequest) -> Result<()> {
+        let values: Vec<Value> = request
+            .values
+            .iter()
+            .map(|v| Value { feature: v.feature, number: v.number, id: v.id })
+            .collect();
+        self.wide.fill(0.0);
+        let (r, c) = self.x.split_at_mut(model.layout().request_width);
+        let time = (request.time_us, request.utc_offset_s);
+        self.assembler.request(model, &mut self.state, time, &values, r, &mut self.wide)?;
+        self.assembler.candidate(model, &mut self.state, &values, 0, c, &mut self.wide)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,12 @@
+//! What is live: bundles on disk, the generation made from one, and the cell through which requests see it.
+
+pub mod bundle;
+#[allow(unsafe_code, reason = "the one place that shares a pointer between threads without a lock")]
+mod cell;
+mod generation;
+mod golden;
+
+pub(crate) use cell::{Cell, Reader};
+pub(crate) use generation::weights;
+pub use generation::{Generation, Limits, encode_calibrators};
+pub use golden::pack_model;

@@ -1,0 +1,104 @@
+//! Why a request was refused: plain numbers, so that refusing allocates nothing. The text is made when someone asks.
+
+use std::fmt;
+
+use crate::error::{Error, Status};
+
+/// A refused request. Nothing was written; the scorer can be used again at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// An array is larger than the scorer was sized for, or shorter than the request says.
+    Capacity {
+        /// Which array.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many fit.
+        most: usize,
+    },
+    /// An array does not have the length that the request or another array gives it.
+    Length {
+        /// Which array.
+        what: &'static str,
+        /// Its length.
+        found: usize,
+        /// The length that was expected.
+        expected: usize,
+    },
+    /// A number is NaN or infinite.
+    NotFinite {
+        /// Which array.
+        what: &'static str,
+        /// Its entry.
+        index: usize,
+    },
+    /// A field has a value that it may not have.
+    Field {
+        /// Which field.
+        what: &'static str,
+        /// Which entry of its array; 0 for a field of the request.
+        index: usize,
+        /// The rule.
+        rule: &'static str,
+    },
+    /// A sized struct has a size that this library does not know.
+    StructSize {
+        /// Which struct.
+        what: &'static str,
+        /// The size found.
+        found: u32,
+        /// The size of this library.
+        expected: u32,
+    },
+    /// The engine was closed.
+    Closed,
+    /// A bug of this library.
+    Internal {
+        /// What does not hold.
+        what: &'static str,
+    },
+}
+
+impl Refusal {
+    /// The status that the C ABI returns.
+    #[must_use]
+    pub fn status(self) -> Status {
+        match self {
+            Self::Capacity { .. } => Status::CapacityExceeded,
+            Self::Length { .. } | Self::Field { .. } => Status::InvalidArgument,
+            Self::NotFinite { .. } => Status::InvalidValue,
+            Self::StructSize { .. } => Status::BadStructSize,
+            Self::Closed => Status::Closed,
+            Self::Internal { .. } => Status::Internal,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Capacity { what, found, most } => {
+                write!(f, "{what}: {found}, this scorer was sized for {most}: make one with a larger limit")
+            }
+            Self::Length { what, found, expected } => write!(f, "{what}: {found} entries, expected {expected}"),
+            Self::NotFinite { what, index } => write!(f, "{what}[{index}] is NaN or infinite"),
+            Self::Field { what, index, rule } => write!(f, "{what} (entry {index}): {rule}"),
+            Self::StructSize { what, found, expected } => write!(
+                f,
+                "{what}.struct_size is {found}, this library knows {expected}: set it to sizeof({what}) of the header \
+                 that came with this library or an older one"
+            ),
+            Self::Closed => f.write_str("the engine was closed"),
+            Self::Internal { what } => write!(f, "a bug in libadclick: {what}; please report it"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(refusal.status(), refusal.to_string())
+    }
+}

@@ -1,0 +1,425 @@
+//! A scorer: one caller's memory, sized once. Scoring and deciding allocate nothing, take no lock and make no system
+//! call; a request sees exactly one generation.
+
+use std::time::{Duration, Instant};
+
+use crate::auction;
+use crate::enrich::State;
+use crate::error::{Error, Result};
+use crate::hash::mix;
+use crate::infer::{Pass, Scratch, TILE_ROWS, Tile};
+use crate::live::weights;
+use crate::live::{Generation, Limits, Reader};
+use crate::refusal::Refusal;
+use crate::schema::Layout;
+use crate::types::{Candidate, Outcome, Precision, Request, Value, Winner};
+
+pub use crate::auction::Reason;
+
+/// The largest number of candidates a scorer can be made for.
+pub const MAX_CANDIDATES: usize = 1 << 20;
+
+/// What a scorer is sized for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScorerLimits {
+    /// Candidates of one request, 1 to [`MAX_CANDIDATES`].
+    pub max_candidates: usize,
+}
+
+impl Default for ScorerLimits {
+    fn default() -> Self {
+        Self { max_candidates: 1024 }
+    }
+}
+
+/// One caller's working memory. Belongs to one caller at a time; may move between threads.
+pub struct Scorer {
+    reader: Reader<Generation>,
+    memory: Memory,
+    max_candidates: usize,
+}
+
+struct Memory {
+    scratch: Scratch,
+    state: State,
+    /// One request's columns.
+    request: Box<[f32]>,
+    /// `[max_candidates]` for each head.
+    logits: [Box<[f32]>; 2],
+    pctr: Box<[f32]>,
+    pcvr: Box<[f32]>,
+    auction: auction::Scratch,
+}
+
+/// The arrays that travel beside a [`Request`].
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// The request.
+    pub request: &'a Request,
+    /// The request's values, `[n_values]`.
+    pub values: &'a [Value],
+    /// The candidates, `[n_candidates]`.
+    pub candidates: &'a [Candidate],
+    /// All candidates' values, `[n_candidate_values]`.
+    pub candidate_values: &'a [Value],
+}
+
+/// What scoring did, before it becomes an [`Outcome`].
+#[derive(Default)]
+struct Scored {
+    n: usize,
+    missing: u32,
+    has_cvr: bool,
+}
+
+impl Scorer {
+    pub(crate) fn new(
+        reader: Reader<Generation>,
+        model: Limits,
+        limits: ScorerLimits,
+    ) -> Result<Self> {
+        let n = limits.max_candidates;
+        if !(1..=MAX_CANDIDATES).contains(&n) {
+            return Err(Error::argument(format!("max_candidates is {n}, expected 1 to {MAX_CANDIDATES}")));
+        }
+        let zeros = |n: usize| vec![0.0f32; n].into_boxed_slice();
+        let memory = Memory {
+            scratch: Scratch::new(model.scratch),
+            state: State::new(model.features, model.width),
+            request: zeros(model.width),
+            logits: [zeros(n), zeros(n)],
+            pctr: zeros(n),
+            pcvr: zeros(n),
+            auction: auction::Scratch::new(n),
+        };
+        Ok(Self { reader, memory, max_candidates: n })
+    }
+
+    /// The most candidates of one request.
+    #[must_use]
+    pub fn max_candidates(&self) -> usize {
+        self.max_candidates
+    }
+
+    /// Calibrated probabilities of all candidates. `pctr` has `n_candidates` entries; `pcvr` as many, or none when it is
+    /// not wanted. Without a pCVR head `pcvr` is filled with NaN. A candidate whose logit overflows gets NaN.
+    ///
+    /// # Errors
+    /// A [`Refusal`]; then nothing was written.
+    pub fn score(&mut self, input: Input<'_>, pctr: &mut [f32], pcvr: &mut [f32]) -> Result<Outcome, Refusal> {
+        let n = input.check(self.max_candidates)?;
+        check_outputs(n, pctr, pcvr)?;
+        let generation = self.reader.load().ok_or(Refusal::Closed)?;
+        let scored = self.memory.score(&generation, input, None)?;
+        self.memory.probabilities(&generation, &scored);
+        pctr.copy_from_slice(&self.memory.pctr[..n]);
+        if !pcvr.is_empty() {
+            pcvr.copy_from_slice(&self.memory.pcvr[..n]);
+        }
+        Ok(outcome(&generation, &scored, n, 0))
+    }
+
+    /// Calibrated probabilities of ready inputs `x`, `[n, width]` row by row with the columns in the schema's declared
+    /// order. Outputs as in [`Scorer::score`].
+    ///
+    /// # Errors
+    /// A [`Refusal`]: also when `width` is not the model's, when an input is NaN or infinite, and when the model has a
+    /// wide part (ready inputs cannot carry its ids).
+    pub fn score_dense(
+        &mut self,
+        x: &[f32],
+        n: usize,
+        width: usize,
+        pctr: &mut [f32],
+        pcvr: &mut [f32],
+    ) -> Result<Outcome, Refusal> {
+        if n > self.max_candidates {
+            return Err(Refusal::Capacity { what: "rows of x", found: n, most: self.max_candidates });
+        }
+        check_outputs(n, pctr, pcvr)?;
+        let generation = self.reader.load().ok_or(Refusal::Closed)?;
+        let scored = self.memory.score_dense(&generation, x, n, width)?;
+        self.memory.probabilities(&generation, &scored);
+        pctr.copy_from_slice(&self.memory.pctr[..n]);
+        if !pcvr.is_empty() {
+            pcvr.copy_from_slice(&self.memory.pcvr[..n]);
+        }
+        Ok(outcome(&generation, &scored, n, 0))
+    }
+
+    /// The whole path: scores the candidates, runs the auction, writes the winners, best slot first, and of every
+    /// candidate the reason why it won or lost (`reasons`: `n_candidates` entries, or none when not wanted). Returns the
+    /// outcome; `n_winners` of `winners` are filled.
+    ///
+    /// With `deadline_us` candidates that are not scored in time are cut: they take no part and are counted.
+    ///
+    /// # Errors
+    /// A [`Refusal`]; then nothing was written.
+    pub fn decide(
+        &mut self,
+        input: Input<'_>,
+        winners: &mut [Winner],
+        reasons: &mut [Reason],
+    ) -> Result<Outcome, Refusal> {
+        let deadline = match input.request.deadline_us {
+            0 => None,
+            us => Some(Instant::now() + Duration::from_micros(us.into())),
+        };
+        let n = input.check(self.max_candidates)?;
+        let slots = input.request.n_slots.max(1) as usize;
+        if winners.len() < slots.min(n) {
+            return Err(Refusal::Length { what: "winners", found: winners.len(), expected: slots.min(n) });
+        }
+        if !reasons.is_empty() && reasons.len() != n {
+            return Err(Refusal::Length { what: "reasons", found: reasons.len(), expected: n });
+        }
+        let generation = self.reader.load().ok_or(Refusal::Closed)?;
+        let scored = self.memory.score(&generation, input, deadline)?;
+        self.memory.probabilities(&generation, &scored);
+        let memory = &mut self.memory;
+        let (reasons, cut) = reasons.split_at_mut(scored.n.min(reasons.len()));
+        let run = auction::run_candidates(
+            generation.policy(),
+            &input.candidates[..scored.n],
+            &memory.pctr[..scored.n],
+            if scored.has_cvr { &memory.pcvr[..scored.n] } else { &[] },
+            slots,
+            &mut memory.auction,
+            winners,
+            (!reasons.is_empty()).then_some(reasons),
+        );
+        // The lengths were checked above; a difference would be a bug of this library, told as a refusal.
+        let n_winners = run.map_err(|_| Refusal::Length { what: "winners", found: 0, expected: slots })?;
+        cut.fill(Reason::Cut);
+        for winner in &mut winners[..n_winners] {
+            winner.impression_id = mix(input.request.request_id ^ mix(u64::from(winner.slot) + 1));
+        }
+        Ok(outcome(&generation, &scored, n, n_winners))
+    }
+
+    /// The model input of one candidate, `[width]`, columns in declared order: what the network sees. For tests and
+    /// explanations.
+    ///
+    /// # Errors
+    /// A [`Refusal`], as [`Scorer::score`]; `Length` when `x` does not have the model's width.
+    pub fn model_input(&mut self, input: Input<'_>, candidate: usize, x: &mut [f32]) -> Result<(), Refusal> {
+        let n = input.check(self.max_candidates)?;
+        if candidate >= n {
+            return Err(Refusal::Length { what: "candidates", found: n, expected: candidate + 1 });
+        }
+        let generation = self.reader.load().ok_or(Refusal::Closed)?;
+        let layout = generation.model().layout();
+        if x.len() != layout.width {
+            return Err(Refusal::Length { what: "x", found: x.len(), expected: layout.width });
+        }
+        let memory = &mut self.memory;
+        let row = &mut memory.request[..layout.width];
+        let (r, c) = row.split_at_mut(layout.request_width);
+        let (assembler, model) = (&generation.assembler, generation.model());
+        let mut wide = [0.0; 2];
+        let time = (input.request.time_us, input.request.utc_offset_s);
+        assembler.request(model, &mut memory.state, time, input.values, r, &mut wide)?;
+        let (values, first) = input.values_of(candidate);
+        assembler.candidate(model, &mut memory.state, values, first, c, &mut wide)?;
+        for column in &layout.columns {
+            x[column.declared..][..column.width].copy_from_slice(&row[column.serving..][..column.width]);
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Input<'a> {
+    /// Checks what the caller says of its arrays. Returns the number of candidates.
+    fn check(&self, max_candidates: usize) -> Result<usize, Refusal> {
+        let r = self.request;
+        let expected = size_of::<Request>() as u32;
+        if r.struct_size != expected {
+            return Err(Refusal::StructSize { what: "adclick_request", found: r.struct_size, expected });
+        }
+        if r.flags != 0 || r.reserved != 0 {
+            return Err(Refusal::Field { what: "request.flags", index: 0, rule: "no flag is defined, expected 0" });
+        }
+        if r.utc_offset_s.unsigned_abs() > 86_400 {
+            let rule = "expected -86400 to 86400 seconds";
+            return Err(Refusal::Field { what: "request.utc_offset_s", index: 0, rule });
+        }
+        let n = r.n_candidates as usize;
+        if n > max_candidates {
+            return Err(Refusal::Capacity { what: "n_candidates", found: n, most: max_candidates });
+        }
+        for (what, found, expected) in [
+            ("values", self.values.len(), r.n_values as usize),
+            ("candidates", self.candidates.len(), n),
+            ("candidate_values", self.candidate_values.len(), r.n_candidate_values as usize),
+        ] {
+            if found != expected {
+                return Err(Refusal::Length { what, found, expected });
+            }
+        }
+        for (index, c) in self.candidates.iter().enumerate() {
+            if u64::from(c.first_value) + u64::from(c.n_values) > self.candidate_values.len() as u64 {
+                let rule = "first_value + n_values is past n_candidate_values";
+                return Err(Refusal::Field { what: "candidates", index, rule });
+            }
+        }
+        Ok(n)
+    }
+
+    fn values_of(&self, candidate: usize) -> (&'a [Value], usize) {
+        let c = &self.candidates[candidate];
+        let first = c.first_value as usize;
+        (&self.candidate_values[first..first + c.n_values as usize], first)
+    }
+}
+
+impl Memory {
+    /// Logits of the candidates, until the deadline.
+    fn score(
+        &mut self,
+        generation: &Generation,
+        input: Input<'_>,
+        deadline: Option<Instant>,
+    ) -> Result<Scored, Refusal> {
+        let model = generation.model();
+        let (assembler, heads) = (&generation.assembler, model.network().heads.len());
+        let request_width = model.layout().request_width;
+        let mut request_wide = [0.0; 2];
+        let x = &mut self.request[..request_width];
+        let time = (input.request.time_us, input.request.utc_offset_s);
+        let counts = assembler.request(model, &mut self.state, time, input.values, x, &mut request_wide[..heads])?;
+        let mut scored = Scored { missing: counts.missing + counts.ignored, ..Scored::new(generation) };
+        let mut pass = begin(generation, &mut self.scratch, Some(x))?;
+        for first in (0..input.candidates.len()).step_by(TILE_ROWS) {
+            // The first tile is always scored: a decision among few is better than none.
+            if first > 0 && deadline.is_some_and(|d| Instant::now() >= d) {
+                break;
+            }
+            let rows = TILE_ROWS.min(input.candidates.len() - first);
+            let mut wide = [0.0; 2 * TILE_ROWS];
+            let mut tile = tile_of(&mut pass, rows)?;
+            for row in 0..rows {
+                let wide = &mut wide[row * heads..][..heads];
+                wide.copy_from_slice(&request_wide[..heads]);
+                let (values, at) = input.values_of(first + row);
+                let counts =
+                    assembler.candidate(model, &mut self.state, values, at, &mut tile.row(row)[request_width..], wide)?;
+                scored.missing = scored.missing.saturating_add(counts.missing + counts.ignored);
+            }
+            let wide = model.has_wide().then_some(&wide[..rows * heads]);
+            run_tile(&mut pass, rows, first, wide, &mut self.logits, heads)?;
+            scored.n = first + rows;
+        }
+        Ok(scored)
+    }
+
+    fn score_dense(&mut self, generation: &Generation, x: &[f32], n: usize, width: usize) -> Result<Scored, Refusal> {
+        let model = generation.model();
+        let layout: &Layout = model.layout();
+        if width != layout.width {
+            return Err(Refusal::Length { what: "columns of x", found: width, expected: layout.width });
+        }
+        if x.len() != n * width {
+            return Err(Refusal::Length { what: "x", found: x.len(), expected: n * width });
+        }
+        if model.has_wide() {
+            let rule = "it has a wide part, whose ids ready inputs cannot carry: score raw values";
+            return Err(Refusal::Field { what: "model", index: 0, rule });
+        }
+        if let Some(index) = x.iter().position(|v| !v.is_finite()) {
+            return Err(Refusal::NotFinite { what: "x", index });
+        }
+        let heads = model.network().heads.len();
+        let mut scored = Scored::new(generation);
+        let mut pass = begin(generation, &mut self.scratch, None)?;
+        for first in (0..n).step_by(TILE_ROWS) {
+            let rows = TILE_ROWS.min(n - first);
+            let mut tile = tile_of(&mut pass, rows)?;
+            for row in 0..rows {
+                let (from, to) = (&x[(first + row) * width..][..width], tile.row(row));
+                for c in &layout.columns {
+                    to[c.serving..][..c.width].copy_from_slice(&from[c.declared..][..c.width]);
+                }
+            }
+            run_tile(&mut pass, rows, first, None, &mut self.logits, heads)?;
+        }
+        scored.n = n;
+        Ok(scored)
+    }
+
+    /// Logits to calibrated probabilities.
+    fn probabilities(&mut self, generation: &Generation, scored: &Scored) {
+        let calibrators = generation.calibrators();
+        calibrators.ctr.apply_slice(&self.logits[0][..scored.n], &mut self.pctr[..scored.n]);
+        if scored.has_cvr {
+            calibrators.cvr.apply_slice(&self.logits[1][..scored.n], &mut self.pcvr[..scored.n]);
+        } else {
+            self.pcvr[..scored.n].fill(f32::NAN);
+        }
+    }
+}
+
+impl Scored {
+    fn new(generation: &Generation) -> Self {
+        Self { n: 0, missing: 0, has_cvr: generation.model().network().heads.len() > 1 }
+    }
+}
+
+fn check_outputs(n: usize, pctr: &[f32], pcvr: &[f32]) -> Result<(), Refusal> {
+    if pctr.len() != n {
+        return Err(Refusal::Length { what: "pctr", found: pctr.len(), expected: n });
+    }
+    if !pcvr.is_empty() && pcvr.len() != n {
+        return Err(Refusal::Length { what: "pcvr", found: pcvr.len(), expected: n });
+    }
+    Ok(())
+}
+
+/// Starts a pass; without a request nothing is shared between rows.
+fn begin<'a>(
+    generation: &'a Generation,
+    scratch: &'a mut Scratch,
+    x_request: Option<&[f32]>,
+) -> Result<Pass<'a>, Refusal> {
+    let weights = weights(generation.model());
+    match x_request {
+        Some(x) => generation.plan.begin(weights, scratch, x),
+        None => generation.plan.begin_dense(weights, scratch),
+    }
+    .map_err(|_| Refusal::Internal { what: "the plan does not fit its own model" })
+}
+
+fn tile_of<'a>(pass: &'a mut Pass<'_>, rows: usize) -> Result<Tile<'a>, Refusal> {
+    pass.tile(rows).map_err(|_| Refusal::Internal { what: "the tile does not fit the plan" })
+}
+
+/// Runs a tile and puts its logits in their places, head by head.
+fn run_tile(
+    pass: &mut Pass<'_>,
+    rows: usize,
+    first: usize,
+    wide: Option<&[f32]>,
+    logits: &mut [Box<[f32]>],
+    heads: usize,
+) -> Result<(), Refusal> {
+    let mut tile = [0.0; 2 * TILE_ROWS];
+    let tile = &mut tile[..rows * heads];
+    pass.run(rows, wide, tile).map_err(|_| Refusal::Internal { what: "the tile does not fit the plan" })?;
+    for (head, logits) in logits.iter_mut().take(heads).enumerate() {
+        for row in 0..rows {
+            logits[first + row] = tile[row * heads + head];
+        }
+    }
+    Ok(())
+}
+
+fn outcome(generation: &Generation, scored: &Scored, n: usize, n_winners: usize) -> Outcome {
+    Outcome {
+        struct_size: size_of::<Outcome>() as u32,
+        n_winners: n_winners as u32,
+        n_scored: scored.n as u32,
+        n_cut: (n - scored.n) as u32,
+        n_missing: scored.missing,
+        precision: Precision::Exact as u32,
+        generation: generation.id(),
+    }
+}
