@@ -49,6 +49,8 @@ pub struct Config {
     pub patience: Option<u32>,
     /// The share of unclicked training rows that is kept.
     pub downsample: Option<f64>,
+    /// Names the model that a warm start continues, for the provenance.
+    pub parent: Option<String>,
     /// Encoded training rows held in memory; more are streamed from disk in every pass.
     pub memory_rows: Option<usize>,
 }

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use adclick::enrich::{TimeInputs, number_input};
 use adclick::hash::bucket;
-use adclick::schema::{Embedding, Index, Kind, Pooling, Schema, Source, Transform, bucketise};
+use adclick::schema::{Embedding, Index, Kind, Pooling, Schema, Source, TIME_INPUTS, Transform, bucketise};
 use adclick::types::Value;
 use anyhow::{Context, Result, ensure};
 
@@ -75,14 +76,16 @@ pub(super) struct Plan {
     pub(super) bags: Vec<Place>,
 }
 
+/// Where a feature's value is found.
 enum From {
+    /// In the input of this number.
     Input(usize),
-    Time,
+    /// Among the derivations of the time, at this place.
+    Time(usize),
 }
 
 struct Field {
     from: From,
-    name: String,
     kind: Kind,
 }
 
@@ -91,6 +94,7 @@ pub(super) struct Encoder {
     fields: Vec<Field>,
     embeddings: Vec<Embedding>,
     vocabularies: Vec<HashMap<u64, u32>>,
+    times: TimeInputs,
     pub(super) plan: Plan,
     /// Per input: the value last seen, while a row is encoded.
     last: Vec<Option<Value>>,
@@ -117,13 +121,13 @@ impl Encoder {
                         "feature `{}` is derived from the time, but the rows have no time column",
                         feature.name
                     );
-                    From::Time
+                    From::Time(TIME_INPUTS.iter().position(|&name| name == feature.input).unwrap_or(0))
                 }
                 _ => From::Input(columns.input(&feature.input).with_context(|| {
                     format!("feature `{}` reads input `{}`, which the rows do not have", feature.name, feature.input)
                 })?),
             };
-            fields.push(Field { from, name: feature.input.clone(), kind: feature.kind.clone() });
+            fields.push(Field { from, kind: feature.kind.clone() });
         }
         let vocabularies = schema
             .embeddings
@@ -132,7 +136,7 @@ impl Encoder {
             .map(|(e, ids)| ids.iter().zip(e.first_row()..).map(|(&id, row)| (id, row)).collect())
             .collect();
         let last = vec![None; columns.inputs.len()];
-        Ok(Self { fields, embeddings: schema.embeddings.clone(), vocabularies, plan, last })
+        Ok(Self { fields, embeddings: schema.embeddings.clone(), vocabularies, times: TimeInputs::default(), plan, last })
     }
 
     /// The row of a category id.
@@ -158,15 +162,14 @@ impl Encoder {
         for value in values {
             last[value.feature as usize] = Some(*value);
         }
+        let times = row.time_us.map(|t| self.times.at(t, 0));
         for field in &self.fields {
             let value = match field.from {
                 From::Input(input) => last[input],
-                From::Time => row.time_us.map(|t| time_value(&field.name, t)),
+                From::Time(at) => times.map(|times| Value { feature: 0, number: times[at], id: times[at].max(0.0) as u64 }),
             };
             match &field.kind {
-                Kind::Number { transform, default } => {
-                    out.numbers.push(transform.apply(value.map_or(*default, |v| v.number)));
-                }
+                kind @ Kind::Number { .. } => out.numbers.push(number_input(kind, value.map(|v| v.number))),
                 Kind::Category { embedding, boundaries, default } => {
                     let id = if boundaries.is_empty() {
                         value.map(|v| v.id).or(*default)
@@ -207,25 +210,6 @@ impl Encoder {
             weight: row.weight,
         });
     }
-}
-
-/// The raw value of a time feature.
-fn time_value(input: &str, time_us: i64) -> Value {
-    let hours = time_us.div_euclid(3_600_000_000);
-    let hour = hours.rem_euclid(24) as f32;
-    // 1970-01-01 was a Thursday.
-    let weekday = (hours.div_euclid(24) + 3).rem_euclid(7) as f32;
-    let cycle = |share: f32| f64::from(share) * std::f64::consts::TAU;
-    let number = match input {
-        "hour" => hour,
-        "weekday" => weekday,
-        "weekend" => f32::from(weekday >= 5.0),
-        "hour_sin" => cycle(hour / 24.0).sin() as f32,
-        "hour_cos" => cycle(hour / 24.0).cos() as f32,
-        "weekday_sin" => cycle(weekday / 7.0).sin() as f32,
-        _ => cycle(weekday / 7.0).cos() as f32,
-    };
-    Value { feature: 0, number, id: number.max(0.0) as u64 }
 }
 
 /// The transform of a number that nothing is done to.

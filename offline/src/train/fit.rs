@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use adclick::artifact::model::spec::{EmbeddingSpec, HeadKind, ModelSpec, Structure};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
@@ -11,10 +11,12 @@ use super::blueprint::Blueprint;
 use super::build::{Built, build};
 use super::config::{Config, Hyper};
 use super::encode::{Encoder, Examples};
+use super::finish::{Observer, provenance};
 use super::loss::Judge;
 use super::network::{self, Dropout, Param, Shape, keep_mask};
 use super::store::{Data, Picker, Store, count};
 use super::tables::{Rates, Table, Tables, stream};
+use super::warm;
 use crate::progress::Progress;
 
 /// Logits and labels of held-out rows.
@@ -68,6 +70,13 @@ pub struct Trained {
     pub metrics: Metrics,
 }
 
+/// All weights of a model.
+struct Weights {
+    params: Vec<Param>,
+    /// Rows and wide weights of each table.
+    tables: Vec<(Vec<f32>, Vec<f32>)>,
+}
+
 /// The model while it learns.
 struct Learner {
     shape: Shape,
@@ -81,21 +90,33 @@ struct Learner {
     rng: ChaCha8Rng,
 }
 
-/// Trains a model.
+/// Trains a model. With a `parent` (as unpacked from its file) training goes on from its weights: its layers, number
+/// transforms, boundaries and rows stay, vocabularies grow, and the result is never worse on the validation rows.
 ///
 /// # Errors
 /// Files that cannot be read, splits that leave nothing, features that the rows do not have.
-pub fn fit(config: &Config, data: &Data, blueprint: &Blueprint, progress: Progress) -> Result<Trained> {
+pub fn fit(
+    config: &Config,
+    data: &Data,
+    blueprint: &Blueprint,
+    parent: Option<&ModelSpec>,
+    progress: Progress,
+) -> Result<Trained> {
     let start = Instant::now();
     let keep = config.downsample.unwrap_or(1.0);
     let picker = Picker::new(data, keep, config.seed, progress)?;
     let census = count(data, blueprint, &picker, config.seed, progress)?;
     let rows = census.counts.rows;
     let hyper = config.resolve(rows);
-    let built = build(blueprint, &census.counts, &hyper)?;
-    let mut encoder = Encoder::new(&built.schema, &built.vocabularies, &data.source.format.columns())?;
+    let mut built = build(blueprint, &census.counts, &hyper)?;
+    if let Some(parent) = parent {
+        warm::inherit(&mut built, parent)?;
+    }
+    let columns = data.source.format.columns();
+    let mut encoder = Encoder::new(&built.schema, &built.vocabularies, &columns)?;
+    let mut observer = Observer::new(&built.schema, &columns);
     let memory_rows = config.memory_rows.unwrap_or(4 << 20);
-    let store = Store::new(data, &picker, &mut encoder, rows, memory_rows, progress, |_, _| {})?;
+    let store = Store::new(data, &picker, &mut encoder, rows, memory_rows, progress, |batch, row| observer.see(batch, row))?;
 
     let mut heads = vec![(HeadKind::Ctr, Vec::new())];
     if census.conversions > 0 {
@@ -105,7 +126,13 @@ pub fn fit(config: &Config, data: &Data, blueprint: &Blueprint, progress: Progre
     let head_bias = [logit(census.clicks, rows), logit(census.conversions, census.clicks)];
     let mut learner = Learner::new(&built, &hyper, heads, &head_bias, keep, config.seed);
 
-    let mut best: Option<(f64, u32, Vec<Param>, Vec<(Vec<f32>, Vec<f32>)>)> = None;
+    let mut best: Option<(f64, u32, Weights)> = None;
+    if let Some(parent) = parent {
+        learner.continue_from(&built, parent)?;
+        let loss = learner.score(&encoder.plan, &store.validation)?.loss;
+        progress.note(&format!("the earlier model: validation log loss {loss:.5}"));
+        best = Some((loss, 0, learner.weights()));
+    }
     let mut epochs = 0;
     let fit_start = Instant::now();
     for epoch in 1..=hyper.epochs {
@@ -124,16 +151,14 @@ pub fn fit(config: &Config, data: &Data, blueprint: &Blueprint, progress: Progre
         let loss = learner.score(&encoder.plan, &store.validation)?.loss;
         progress.note(&format!("pass {epoch}: validation log loss {loss:.5}"));
         if best.as_ref().is_none_or(|b| loss < b.0) {
-            let averaged = hyper.averaging > 0.0;
-            let params = if averaged { learner.average.clone() } else { learner.params.clone() };
-            best = Some((loss, epoch, params, learner.tables.snapshot(averaged)));
+            best = Some((loss, epoch, learner.weights()));
         } else if best.as_ref().is_some_and(|b| epoch - b.1 >= hyper.patience) {
             break;
         }
     }
     let fit_seconds = fit_start.elapsed().as_secs_f64();
-    let (_, best_epoch, params, tables) = best.context("no pass over the rows was allowed: --epochs is 0")?;
-    learner.restore(params, tables);
+    let (_, best_epoch, weights) = best.context("no pass over the rows was allowed: --epochs is 0")?;
+    learner.restore(weights);
     let validation = learner.score(&encoder.plan, &store.validation)?;
     let test = (store.test.len() > 0).then(|| learner.score(&encoder.plan, &store.test)).transpose()?;
     let metrics = Metrics {
@@ -146,7 +171,9 @@ pub fn fit(config: &Config, data: &Data, blueprint: &Blueprint, progress: Progre
         rows_per_second: rows as f64 * f64::from(epochs) / fit_seconds,
         seconds: start.elapsed().as_secs_f64(),
     };
-    let spec = learner.to_spec(&built);
+    let mut spec = learner.to_spec(&built);
+    (spec.goldens, spec.histograms) = observer.finish(&validation);
+    spec.provenance = provenance(config, &hyper, &census, &metrics);
     Ok(Trained { spec, validation, test, metrics })
 }
 
@@ -313,13 +340,51 @@ impl Learner {
         Ok(scored)
     }
 
-    /// Goes back to kept weights; training cannot go on from there.
-    fn restore(&mut self, params: Vec<Param>, tables: Vec<(Vec<f32>, Vec<f32>)>) {
-        self.hyper.averaging = 0.0;
-        self.params = params;
-        for (table, (rows, wide)) in self.tables.tables.iter_mut().zip(tables) {
-            (table.rows, table.wide) = (rows, wide);
+    /// The weights that [`Learner::score`] looks at.
+    fn weights(&self) -> Weights {
+        let averaged = self.hyper.averaging > 0.0;
+        Weights {
+            params: if averaged { self.average.clone() } else { self.params.clone() },
+            tables: self.tables.snapshot(averaged),
         }
+    }
+
+    /// Takes kept weights as they are: averages start over from them.
+    fn restore(&mut self, weights: Weights) {
+        self.average.clone_from(&weights.params);
+        self.params = weights.params;
+        for (table, (rows, wide)) in self.tables.tables.iter_mut().zip(weights.tables) {
+            table.set(rows, wide);
+        }
+    }
+
+    /// Takes the weights of an earlier model; `built` was made by [`warm::inherit`].
+    fn continue_from(&mut self, built: &Built, parent: &ModelSpec) -> Result<()> {
+        let (shape, mut params) = Shape::from_spec(&parent.network, self.shape.width)?;
+        for &at in &shape.head_biases()[..1] {
+            params[at].data[0] -= self.judge.log_keep as f32;
+        }
+        let heads: Vec<HeadKind> = shape.heads.iter().map(|h| h.0).collect();
+        ensure!(
+            heads.contains(&HeadKind::Cvr) || !self.judge.conversions,
+            "the earlier model has no conversion head, but the rows have conversions: train anew"
+        );
+        self.judge.conversions = heads.contains(&HeadKind::Cvr);
+        self.adam = params.iter().map(|p| (vec![0.0; p.data.len()], vec![0.0; p.data.len()])).collect();
+        self.shape = shape;
+        let tables = self
+            .tables
+            .tables
+            .iter()
+            .zip(&built.schema.embeddings)
+            .zip(&built.vocabularies)
+            .zip(parent.schema.embeddings.iter().zip(&parent.embeddings))
+            .map(|(((table, embedding), ids), (before, spec))| {
+                warm::grow(table, embedding, ids, before, spec, heads.len())
+            })
+            .collect();
+        self.restore(Weights { params, tables });
+        Ok(())
     }
 
     fn to_spec(&self, built: &Built) -> ModelSpec {

@@ -4,6 +4,7 @@ mod blueprint;
 mod build;
 mod config;
 mod encode;
+mod finish;
 mod fit;
 mod loss;
 mod network;
@@ -11,6 +12,7 @@ mod split;
 mod stats;
 mod store;
 mod tables;
+mod warm;
 
 pub use blueprint::{Blueprint, FeaturePlan, IndexRule, Plan};
 pub use config::{Config, Hyper};

@@ -72,6 +72,14 @@ impl Table {
         }
     }
 
+    /// Takes rows and wide weights as they are: averages start over from them.
+    pub(super) fn set(&mut self, rows: Vec<f32>, wide: Vec<f32>) {
+        self.average.clone_from(&rows);
+        self.rows = rows;
+        self.wide_average.clone_from(&wide);
+        self.wide = wide;
+    }
+
     /// Brings decay and average of a row up to date, up to and including `step`.
     fn settle(&mut self, row: usize, log_decay: (f64, f64), step: u64, averaging: f64) {
         let state = &mut self.state[row];
