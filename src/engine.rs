@@ -292,8 +292,7 @@ fn choose_kernel(name: Option<&str>) -> Result<&'static Kernel> {
 
 fn stage(shared: &Arc<Shared>, bundle: &Path) -> Result<Staged> {
     drop(shared.publisher()?);
-    let generation =
-        Generation::open(bundle, shared.mode, shared.kernel, |name| register(&mut shared.names(), name))?;
+    let generation = Generation::open(bundle, shared.mode, shared.kernel, |name| register(&mut shared.names(), name))?;
     generation.fits(shared.limits).map_err(|e| e.within(bundle.display()))?;
     Ok(Staged { shared: Arc::clone(shared), generation: Arc::new(generation) })
 }

@@ -8,6 +8,9 @@
 pub mod artifact;
 pub mod auction;
 pub mod calibrate;
+#[doc(hidden)]
+#[allow(unsafe_code, reason = "the C boundary follows pointers that C gives")]
+pub mod capi;
 mod engine;
 pub mod enrich;
 pub mod error;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::auction;
 use crate::enrich::State;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::hash::mix;
 use crate::infer::{Pass, Scratch, TILE_ROWS, Tile};
 use crate::live::weights;
@@ -14,7 +14,7 @@ use crate::refusal::Refusal;
 use crate::schema::Layout;
 use crate::types::{Candidate, Outcome, Precision, Request, Value, Winner};
 
-pub use crate::auction::Reason;
+use crate::auction::Reason;
 
 /// The largest number of candidates a scorer can be made for.
 pub const MAX_CANDIDATES: usize = 1 << 20;
@@ -73,11 +73,7 @@ struct Scored {
 }
 
 impl Scorer {
-    pub(crate) fn new(
-        reader: Reader<Generation>,
-        model: Limits,
-        limits: ScorerLimits,
-    ) -> Result<Self> {
+    pub(crate) fn new(reader: Reader<Generation>, model: Limits, limits: ScorerLimits) -> crate::Result<Self> {
         let n = limits.max_candidates;
         if !(1..=MAX_CANDIDATES).contains(&n) {
             return Err(Error::argument(format!("max_candidates is {n}, expected 1 to {MAX_CANDIDATES}")));
@@ -99,6 +95,11 @@ impl Scorer {
     #[must_use]
     pub fn max_candidates(&self) -> usize {
         self.max_candidates
+    }
+
+    /// The memory of its auctions, for an auction without scoring.
+    pub(crate) fn auction_scratch(&mut self) -> &mut auction::Scratch {
+        &mut self.memory.auction
     }
 
     /// Calibrated probabilities of all candidates. `pctr` has `n_candidates` entries; `pcvr` as many, or none when it is
@@ -301,8 +302,14 @@ impl Memory {
                 let wide = &mut wide[row * heads..][..heads];
                 wide.copy_from_slice(&request_wide[..heads]);
                 let (values, at) = input.values_of(first + row);
-                let counts =
-                    assembler.candidate(model, &mut self.state, values, at, &mut tile.row(row)[request_width..], wide)?;
+                let counts = assembler.candidate(
+                    model,
+                    &mut self.state,
+                    values,
+                    at,
+                    &mut tile.row(row)[request_width..],
+                    wide,
+                )?;
                 scored.missing = scored.missing.saturating_add(counts.missing + counts.ignored);
             }
             let wide = model.has_wide().then_some(&wide[..rows * heads]);

@@ -9,7 +9,7 @@ use bytemuck::{Pod, Zeroable};
 pub struct Value {
     /// The handle that `adclick_engine_feature` gave for the feature's input name.
     pub feature: u32,
-    /// The number of a number feature or vector position; the weight of a category (1 for a plain one).
+    /// The number of a number feature or vector position; of a multi-valued category its weight, 0 = 1.
     pub number: f32,
     /// The id of a category (`adclick_hash` of a string, or the integer itself); the position in a vector.
     pub id: u64,
@@ -81,7 +81,7 @@ pub struct Candidate {
     pub bid_micros: i64,
     /// The least price of one billed event (CPM and oCPM: 1000 impressions); 0 = the policy's.
     pub reserve_micros: i64,
-    /// A `BidKind`.
+    /// An `adclick_bid_kind`.
     pub bid_kind: u32,
     /// The first of this candidate's values in the candidates' array of values.
     pub first_value: u32,
@@ -126,7 +126,7 @@ pub struct Winner {
     pub ecpm_micros: i64,
     /// The price of one billed event (1000 impressions for CPM and oCPM).
     pub price_micros: i64,
-    /// A `PriceBound`.
+    /// An `adclick_price_bound`.
     pub price_bound: u32,
     /// The eligible candidate next in rank, placed or not; `ADCLICK_NO_CANDIDATE` when nobody was behind.
     pub runner_up: u32,
@@ -160,7 +160,7 @@ pub struct Outcome {
     pub n_cut: u32,
     /// Feature values that were missing or unknown and took their default.
     pub n_missing: u32,
-    /// A `Precision`.
+    /// An `adclick_precision`.
     pub precision: u32,
     /// The generation that the whole call saw.
     pub generation: u64,

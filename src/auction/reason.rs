@@ -1,5 +1,6 @@
 //! What became of a candidate.
 
+use std::ffi::CStr;
 use std::fmt;
 
 /// What became of a candidate, as a number that is never renumbered.
@@ -16,7 +17,7 @@ pub enum Reason {
     BelowReserve = 2,
     /// The bid is zero, negative, NaN or infinite.
     InvalidBid = 3,
-    /// The bid is over [`super::MAX_BID_MICROS`].
+    /// The bid is over 2^53 micros.
     BidTooLarge = 4,
     /// pCTR is needed and is NaN, not above 0, or above 1.
     InvalidPctr = 5,
@@ -36,33 +37,81 @@ pub enum Reason {
     ScoreOutOfRange = 12,
     /// The bid's kind is not one that this library knows.
     UnknownBidKind = 13,
+    /// It was not scored before the deadline, so it took no part.
+    Cut = 14,
 }
 
 impl Reason {
     /// The reason's name in logs and command output.
     #[must_use]
     pub fn name(self) -> &'static str {
+        // The names are ASCII.
+        self.c_name().to_str().unwrap_or_default()
+    }
+
+    /// The same name as a C string.
+    #[must_use]
+    pub fn c_name(self) -> &'static CStr {
         match self {
-            Self::Won => "won",
-            Self::Outranked => "outranked",
-            Self::BelowReserve => "below_reserve",
-            Self::InvalidBid => "invalid_bid",
-            Self::BidTooLarge => "bid_too_large",
-            Self::InvalidPctr => "invalid_pctr",
-            Self::InvalidPcvr => "invalid_pcvr",
-            Self::MissingPcvr => "missing_pcvr",
-            Self::InvalidModifier => "invalid_modifier",
-            Self::InvalidQuality => "invalid_quality",
-            Self::InvalidReserve => "invalid_reserve",
-            Self::BelowScoreFloor => "below_score_floor",
-            Self::ScoreOutOfRange => "score_out_of_range",
-            Self::UnknownBidKind => "unknown_bid_kind",
+            Self::Won => c"won",
+            Self::Outranked => c"outranked",
+            Self::BelowReserve => c"below_reserve",
+            Self::InvalidBid => c"invalid_bid",
+            Self::BidTooLarge => c"bid_too_large",
+            Self::InvalidPctr => c"invalid_pctr",
+            Self::InvalidPcvr => c"invalid_pcvr",
+            Self::MissingPcvr => c"missing_pcvr",
+            Self::InvalidModifier => c"invalid_modifier",
+            Self::InvalidQuality => c"invalid_quality",
+            Self::InvalidReserve => c"invalid_reserve",
+            Self::BelowScoreFloor => c"below_score_floor",
+            Self::ScoreOutOfRange => c"score_out_of_range",
+            Self::UnknownBidKind => c"unknown_bid_kind",
+            Self::Cut => c"cut",
         }
     }
+
+    /// The reason with this number.
+    #[must_use]
+    pub fn from_u32(number: u32) -> Option<Self> {
+        Self::ALL.get(number as usize).copied()
+    }
+
+    const ALL: [Self; 15] = [
+        Self::Won,
+        Self::Outranked,
+        Self::BelowReserve,
+        Self::InvalidBid,
+        Self::BidTooLarge,
+        Self::InvalidPctr,
+        Self::InvalidPcvr,
+        Self::MissingPcvr,
+        Self::InvalidModifier,
+        Self::InvalidQuality,
+        Self::InvalidReserve,
+        Self::BelowScoreFloor,
+        Self::ScoreOutOfRange,
+        Self::UnknownBidKind,
+        Self::Cut,
+    ];
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reason;
+
+    #[test]
+    fn numbers_find_their_reasons() {
+        for (number, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, number);
+            assert_eq!(Reason::from_u32(number as u32), Some(reason));
+        }
+        assert_eq!(Reason::from_u32(15), None);
     }
 }

@@ -107,7 +107,8 @@ impl Manifest {
             }
             None => return Err(Error::corrupt("`format` is missing or not an integer, expected 1")),
         }
-        let files = table.get("file").and_then(Value::as_array).ok_or_else(|| Error::corrupt("no [[file]] is listed"))?;
+        let files =
+            table.get("file").and_then(Value::as_array).ok_or_else(|| Error::corrupt("no [[file]] is listed"))?;
         let mut manifest = Self::default();
         for (i, file) in files.iter().enumerate() {
             let entry = parse_entry(file).map_err(|e| e.within(format_args!("[[file]] number {}", i + 1)))?;
@@ -144,7 +145,10 @@ fn parse_entry(file: &Value) -> Result<Entry> {
     let table = file.as_table().ok_or_else(|| Error::corrupt("expected a table"))?;
     only(table, &["role", "name", "bytes", "xxh3"])?;
     let text = |key: &str| {
-        table.get(key).and_then(Value::as_str).ok_or_else(|| Error::corrupt(format!("`{key}` is missing or not a text")))
+        table
+            .get(key)
+            .and_then(Value::as_str)
+            .ok_or_else(|| Error::corrupt(format!("`{key}` is missing or not a text")))
     };
     let role = text("role")?;
     let Some(&(role, _)) = Role::ALL.iter().find(|r| r.1 == role) else {

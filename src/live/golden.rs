@@ -35,7 +35,7 @@ pub fn pack_model(spec: &ModelSpec) -> Result<Vec<u8>> {
         }
         inputs.assemble(&model, request).map_err(|e| e.within(format_args!("golden request {i}")))?;
         let mut logits = vec![0.0; heads];
-        reference_logits(model.network(), weights(&model), &inputs.x, &mut logits);
+        reference_logits(model.network(), weights(&model), &inputs.x, &mut logits)?;
         for (logit, wide) in logits.iter_mut().zip(&inputs.wide) {
             *logit += f64::from(*wide);
             if !(*logit as f32).is_finite() {
@@ -108,11 +108,8 @@ impl Inputs {
     }
 
     fn assemble(&mut self, model: &Model, request: &GoldenRequest) -> Result<()> {
-        let values: Vec<Value> = request
-            .values
-            .iter()
-            .map(|v| Value { feature: v.feature, number: v.number, id: v.id })
-            .collect();
+        let values: Vec<Value> =
+            request.values.iter().map(|v| Value { feature: v.feature, number: v.number, id: v.id }).collect();
         self.wide.fill(0.0);
         let (r, c) = self.x.split_at_mut(model.layout().request_width);
         let time = (request.time_us, request.utc_offset_s);
