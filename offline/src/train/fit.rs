@@ -114,6 +114,7 @@ pub fn fit(
     }
     let columns = data.source.format.columns();
     let mut encoder = Encoder::new(&built.schema, &built.vocabularies, &columns)?;
+    let plan = encoder.plan.clone();
     let mut observer = Observer::new(&built.schema, &columns);
     let memory_rows = config.memory_rows.unwrap_or(4 << 20);
     let store = Store::new(data, &picker, &mut encoder, rows, memory_rows, progress, |batch, row| observer.see(batch, row))?;
@@ -129,7 +130,7 @@ pub fn fit(
     let mut best: Option<(f64, u32, Weights)> = None;
     if let Some(parent) = parent {
         learner.continue_from(&built, parent)?;
-        let loss = learner.score(&encoder.plan, &store.validation)?.loss;
+        let loss = learner.score(&plan, &store.validation)?.loss;
         progress.note(&format!("the earlier model: validation log loss {loss:.5}"));
         best = Some((loss, 0, learner.weights()));
     }
@@ -142,13 +143,13 @@ pub fn fit(
             let mut order: Vec<usize> = (0..piece.len()).collect();
             shuffle(&mut order, &mut learner.rng);
             for batch in order.chunks(hyper.batch) {
-                learner.learn(&encoder.plan, piece, batch, rows)?;
+                learner.learn(&plan, piece, batch, rows)?;
                 bar.inc(batch.len() as u64);
             }
             Ok(())
         })?;
         bar.finish_and_clear();
-        let loss = learner.score(&encoder.plan, &store.validation)?.loss;
+        let loss = learner.score(&plan, &store.validation)?.loss;
         progress.note(&format!("pass {epoch}: validation log loss {loss:.5}"));
         if best.as_ref().is_none_or(|b| loss < b.0) {
             best = Some((loss, epoch, learner.weights()));
@@ -159,8 +160,8 @@ pub fn fit(
     let fit_seconds = fit_start.elapsed().as_secs_f64();
     let (_, best_epoch, weights) = best.context("no pass over the rows was allowed: --epochs is 0")?;
     learner.restore(weights);
-    let validation = learner.score(&encoder.plan, &store.validation)?;
-    let test = (store.test.len() > 0).then(|| learner.score(&encoder.plan, &store.test)).transpose()?;
+    let validation = learner.score(&plan, &store.validation)?;
+    let test = (store.test.len() > 0).then(|| learner.score(&plan, &store.test)).transpose()?;
     let metrics = Metrics {
         rows,
         validation_rows: store.validation.len() as u64,
