@@ -2,7 +2,14 @@
 
 pub mod bundle;
 pub mod cmd;
+pub mod data;
+pub mod demo;
 pub mod fit;
 pub mod measure;
 pub mod pack;
+pub mod progress;
+pub mod rows;
 pub mod schema_file;
+pub mod simulate;
+pub mod train;
+pub mod unpack;
