@@ -3,6 +3,7 @@
 use adclick::schema::{Pooling, Source};
 
 use crate::data::{Columns, Format};
+use crate::schema_file::SchemaFile;
 
 /// How the ids of a category find their row.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -88,8 +89,10 @@ pub struct FeaturePlan {
 /// All features to be, in the order of the columns.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Blueprint {
-    /// The features.
+    /// The features; empty when a schema file gives them.
     pub features: Vec<FeaturePlan>,
+    /// A schema file, taken as it is but for the vocabularies that it leaves to training.
+    pub given: Option<SchemaFile>,
 }
 
 impl Blueprint {
@@ -102,6 +105,12 @@ impl Blueprint {
             Format::Avazu => Self::avazu(&format.columns()),
             Format::Examples(columns) => Self::plain(columns),
         }
+    }
+
+    /// The features of a schema file.
+    #[must_use]
+    pub fn given(file: SchemaFile) -> Self {
+        Self { features: Vec::new(), given: Some(file) }
     }
 
     /// Criteo's fields are anonymous, so which describe the request and which the ad is not known. Here I1..I9 and
@@ -118,7 +127,7 @@ impl Blueprint {
         for i in 1..=26 {
             features.push(category(&format!("C{i}"), side(i <= 17)));
         }
-        Self { features }
+        Self { features, given: None }
     }
 
     /// Site, app, device, slot and connection are the request's, C14 and C17..C21 (the ad's, by all accounts) the
@@ -136,7 +145,7 @@ impl Blueprint {
             let ad = matches!(input.name.as_str(), "C14" | "C17" | "C18" | "C19" | "C20" | "C21");
             features.push(category(&input.name, if ad { Source::Candidate } else { Source::Context }));
         }
-        Self { features }
+        Self { features, given: None }
     }
 
     fn plain(columns: &Columns) -> Self {
@@ -165,7 +174,7 @@ impl Blueprint {
             let (input, source) = (name.clone(), Source::Context);
             features.push(FeaturePlan { name: input.clone(), input, source, plan, position: None });
         }
-        Self { features }
+        Self { features, given: None }
     }
 }
 

@@ -9,6 +9,7 @@ use super::config::Hyper;
 use super::encode::plain;
 use super::stats::{IdCounts, NumberStats};
 use crate::data::{Batch, Columns, Row};
+use crate::schema_file::{SchemaFile, Table};
 
 /// What is counted, per input.
 pub(super) struct Counts {
@@ -34,6 +35,9 @@ impl Counts {
             readers: vec![Vec::new(); columns.inputs.len()],
             rows: 0,
         };
+        if let Some(file) = &blueprint.given {
+            counts.count_given(file, columns)?;
+        }
         for (i, feature) in blueprint.features.iter().enumerate() {
             if feature.source == Source::Time {
                 continue;
@@ -52,20 +56,40 @@ impl Counts {
                 }
                 Plan::Category { table, index: IndexRule::Vocabulary { .. }, .. }
                 | Plan::Multi { table, index: IndexRule::Vocabulary { .. }, .. } => {
-                    let at = counts.names.iter().position(|name| name == table).unwrap_or_else(|| {
-                        counts.names.push(table.clone());
-                        counts.tables.push(IdCounts::default());
-                        counts.names.len() - 1
-                    });
-                    if counts.table_of[input].is_some_and(|other| other != at) {
-                        bail!("input `{}` feeds two vocabularies: let its features share one table", feature.input);
-                    }
-                    counts.table_of[input] = Some(at);
+                    counts.count_ids(input, &feature.input, table)?;
                 }
                 Plan::Category { .. } | Plan::Multi { .. } | Plan::Vector { .. } => {}
             }
         }
         Ok(counts)
+    }
+
+    /// Counts the ids of an input for a table.
+    fn count_ids(&mut self, input: usize, name: &str, table: &str) -> Result<()> {
+        let at = self.names.iter().position(|known| known == table).unwrap_or_else(|| {
+            self.names.push(table.to_owned());
+            self.tables.push(IdCounts::default());
+            self.names.len() - 1
+        });
+        if self.table_of[input].is_some_and(|other| other != at) {
+            bail!("input `{name}` feeds two vocabularies: let its features share one table");
+        }
+        self.table_of[input] = Some(at);
+        Ok(())
+    }
+
+    /// Counts what a schema file leaves to training.
+    fn count_given(&mut self, file: &SchemaFile, columns: &Columns) -> Result<()> {
+        for feature in &file.schema.features {
+            let (Kind::Category { embedding, .. } | Kind::MultiCategory { embedding, .. }) = &feature.kind else {
+                continue;
+            };
+            let at = *embedding as usize;
+            if let (Table::Built { .. }, Some(input)) = (&file.tables[at], columns.input(&feature.input)) {
+                self.count_ids(input, &feature.input, &file.schema.embeddings[at].name)?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn add(&mut self, batch: &Batch, row: &Row) {
@@ -87,11 +111,44 @@ impl Counts {
 pub(super) struct Built {
     pub(super) schema: Schema,
     pub(super) vocabularies: Vec<Vec<u64>>,
+    /// Rows that are given and never trained, of each embedding that has such.
+    pub(super) fixed: Vec<Option<Vec<f32>>>,
+}
+
+/// The schema of a schema file, its vocabularies filled.
+fn build_given(file: &SchemaFile, counts: &Counts) -> Result<Built> {
+    let mut built = Built { schema: file.schema.clone(), vocabularies: Vec::new(), fixed: Vec::new() };
+    for (embedding, table) in built.schema.embeddings.iter_mut().zip(&file.tables) {
+        let ids = match table {
+            Table::Indexed => Vec::new(),
+            Table::Given(ids) | Table::Fixed { ids, .. } => ids.clone(),
+            Table::Built { min_count, max_size } => {
+                let at = counts.names.iter().position(|name| *name == embedding.name);
+                let least = u32::try_from(*min_count).unwrap_or(u32::MAX);
+                let mut ids = at.map_or_else(Vec::new, |at| counts.tables[at].frequent(least));
+                ids.truncate(max_size.map_or(usize::MAX, |n| n as usize));
+                ids
+            }
+        };
+        if let Index::Vocabulary { count } = &mut embedding.index {
+            *count = ids.len() as u32;
+        }
+        built.vocabularies.push(ids);
+        built.fixed.push(match table {
+            Table::Fixed { rows, .. } => Some(rows.clone()),
+            Table::Indexed | Table::Given(_) | Table::Built { .. } => None,
+        });
+    }
+    built.schema.validate().context("the schema that training built")?;
+    Ok(built)
 }
 
 /// Builds the schema of a fresh model.
 pub(super) fn build(blueprint: &Blueprint, counts: &Counts, hyper: &Hyper) -> Result<Built> {
-    let mut built = Built { schema: Schema::default(), vocabularies: Vec::new() };
+    if let Some(file) = &blueprint.given {
+        return build_given(file, counts);
+    }
+    let mut built = Built { schema: Schema::default(), vocabularies: Vec::new(), fixed: Vec::new() };
     let dim_of = |dim: &Option<u32>| dim.unwrap_or(hyper.dim);
     for (feature, stats) in blueprint.features.iter().zip(&counts.numbers) {
         let stats = stats.as_ref();
@@ -164,6 +221,7 @@ impl Built {
             wide,
         });
         self.vocabularies.push(ids);
+        self.fixed.push(None);
         Ok(self.schema.embeddings.len() as u32 - 1)
     }
 }

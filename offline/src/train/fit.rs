@@ -204,9 +204,14 @@ impl Learner {
             .schema
             .embeddings
             .iter()
-            .map(|e| {
+            .zip(&built.fixed)
+            .map(|(e, fixed)| {
                 let wide = if e.wide { kinds.len() } else { 0 };
-                Table::new(e.rows() as usize, e.dim as usize, wide, scale, &mut rng)
+                let mut table = Table::new(e.rows() as usize, e.dim as usize, wide, scale, &mut rng);
+                if let Some(rows) = fixed {
+                    table.freeze(rows.clone());
+                }
+                table
             })
             .collect();
         let adam = params.iter().map(|p| (vec![0.0; p.data.len()], vec![0.0; p.data.len()])).collect();

@@ -18,5 +18,5 @@ pub use blueprint::{Blueprint, FeaturePlan, IndexRule, Plan};
 pub use config::{Config, Hyper};
 pub use fit::{Metrics, Scored, Trained, fit};
 pub use network::CrossShape;
-pub use split::{Role, Split};
+pub use split::{Role, Roles, Split};
 pub use store::Data;

@@ -34,6 +34,8 @@ pub(super) struct Table {
     average: Vec<f32>,
     wide_average: Vec<f32>,
     slot: Vec<u32>,
+    /// Rows that were given and are never changed.
+    frozen: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -69,6 +71,7 @@ impl Table {
             first: vec![0.0; count * dim],
             wide_sum: vec![0.0; count * wide_dim],
             slot: vec![NONE; count],
+            frozen: false,
         }
     }
 
@@ -80,8 +83,18 @@ impl Table {
         self.wide = wide;
     }
 
+    /// Takes rows that training is not to change.
+    pub(super) fn freeze(&mut self, rows: Vec<f32>) {
+        let wide = std::mem::take(&mut self.wide);
+        self.set(rows, wide);
+        self.frozen = true;
+    }
+
     /// Brings decay and average of a row up to date, up to and including `step`.
     fn settle(&mut self, row: usize, log_decay: (f64, f64), step: u64, averaging: f64) {
+        if self.frozen {
+            return;
+        }
         let state = &mut self.state[row];
         let factor = (log_decay.0 - state.decayed.0).exp() as f32;
         let wide_factor = (log_decay.1 - state.decayed.1).exp() as f32;
@@ -203,7 +216,9 @@ impl Tables {
             }
             for (&row, sum) in touched.iter().zip(sums.chunks_exact(stride.max(1))) {
                 table.slot[row] = NONE;
-                table.step_row(row, sum, rates);
+                if !table.frozen {
+                    table.step_row(row, sum, rates);
+                }
             }
         }
     }
