@@ -106,9 +106,7 @@ impl RowScorer {
             candidate_values: &self.sides.candidate,
         };
         let (mut pctr, mut pcvr) = ([0.0], [0.0]);
-        self.scorer
-            .score(input, &mut pctr, &mut pcvr)
-            .map_err(|refusal| anyhow!("row {}: {refusal}", row.number))?;
+        self.scorer.score(input, &mut pctr, &mut pcvr).map_err(|refusal| anyhow!("row {}: {refusal}", row.number))?;
         let [ctr, cvr] = self.scorer.logits();
         Ok(RowScore { logit: ctr[0], pctr: pctr[0], cvr: self.has_cvr.then(|| (cvr[0], pcvr[0])) })
     }

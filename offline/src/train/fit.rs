@@ -117,7 +117,8 @@ pub fn fit(
     let plan = encoder.plan.clone();
     let mut observer = Observer::new(&built.schema, &columns);
     let memory_rows = config.memory_rows.unwrap_or(4 << 20);
-    let store = Store::new(data, &picker, &mut encoder, rows, memory_rows, progress, |batch, row| observer.see(batch, row))?;
+    let store =
+        Store::new(data, &picker, &mut encoder, rows, memory_rows, progress, |batch, row| observer.see(batch, row))?;
 
     let mut heads = vec![(HeadKind::Ctr, Vec::new())];
     if census.conversions > 0 {
@@ -187,7 +188,14 @@ fn shuffle(order: &mut [usize], rng: &mut ChaCha8Rng) {
 }
 
 impl Learner {
-    fn new(built: &Built, hyper: &Hyper, heads: Vec<(HeadKind, Vec<usize>)>, bias: &[f32], keep: f64, seed: u64) -> Self {
+    fn new(
+        built: &Built,
+        hyper: &Hyper,
+        heads: Vec<(HeadKind, Vec<usize>)>,
+        bias: &[f32],
+        keep: f64,
+        seed: u64,
+    ) -> Self {
         let kinds: Vec<HeadKind> = heads.iter().map(|h| h.0).collect();
         let width = built.schema.layout().width;
         let shape = Shape {
@@ -282,14 +290,14 @@ impl Learner {
         let rate = self.hyper.dropout_embedding;
         let mut mask = vec![1.0; batch * plan.width];
         if std::env::var("EXP_FIELD").is_ok() {
-        let fields = plan.singles.len() + plan.bags.len();
-        let drops = keep_mask(&mut self.rng, rate, batch * fields);
-        for (i, drops) in drops.chunks_exact(fields.max(1)).enumerate() {
-            for (place, &keep) in plan.singles.iter().chain(&plan.bags).zip(drops) {
-                let dim = self.tables.tables[place.table].dim;
-                mask[i * plan.width + place.column..][..dim].fill(keep);
+            let fields = plan.singles.len() + plan.bags.len();
+            let drops = keep_mask(&mut self.rng, rate, batch * fields);
+            for (i, drops) in drops.chunks_exact(fields.max(1)).enumerate() {
+                for (place, &keep) in plan.singles.iter().chain(&plan.bags).zip(drops) {
+                    let dim = self.tables.tables[place.table].dim;
+                    mask[i * plan.width + place.column..][..dim].fill(keep);
+                }
             }
-        }
         } else {
             return keep_mask(&mut self.rng, rate, batch * plan.width);
         }
