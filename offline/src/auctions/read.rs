@@ -68,7 +68,7 @@ type Result<T> = std::result::Result<T, Fault>;
 /// # Errors
 /// The first [`Fault`] of the line.
 pub fn read(line: &str, policy: &Policy, kind: BidKind) -> Result<Auction> {
-    let value: Value = serde_json::from_str(line).map_err(|error| {
+    let value: Value = serde_json::from_str(line.trim_end()).map_err(|error| {
         let (column, text) = (error.column(), error.to_string());
         // A line is all that the reader saw, so that its "at line 1 column ..." is said better by the column alone.
         let text = text.split(" at line ").next().unwrap_or_default();

@@ -13,31 +13,37 @@ use serde_json::json;
 
 use crate::auctions::{self, Runner};
 
-const FORMAT: &str = "\
-Each line of the input is one auction, in one of two forms. Amounts are in currency units, a micro is a millionth of \
-one. Missing and null are the same, and mean what stands in parentheses.
+const FORMAT: &str = r#"Each line of the input is one auction, in one of two forms. Amounts are in currency units, a micro
+is a millionth of one. Missing and null are the same, and mean what stands in parentheses.
 
-  columns  {\"id\":7,\"slots\":2,\"bid\":[0.45,1.2],\"pctr\":[0.016,0.02],\"pcvr\":[null,0.1]}
-           bid, pctr (invalid), pcvr (missing), modifier (1), quality (1), ad_reserve (the auction's reserve), ad (none):
-           one value per candidate. kind (--bid-kind): one for all, or one per candidate. reserve (the policy's).
-  list     {\"id\":\"x\",\"slots\":1,\"candidates\":[{\"ad\":9,\"kind\":\"cpc\",\"bid_micros\":450000,\"pctr\":0.016}]}
-           of each candidate: bid_micros, or bid, a decimal rounded to the nearest micro; reserve_micros or reserve (the
-           policy's); kind (--bid-kind), pctr (invalid), pcvr (missing), modifier (1), quality (1), ad (none).
+  columns  {"id":7,"slots":2,"bid":[0.45,1.2],"pctr":[0.016,0.02],"pcvr":[null,0.1]}
+           One value per candidate: bid, pctr (invalid), pcvr (missing), modifier (1), quality (1),
+           ad_reserve (the auction's reserve), ad (none), kind (--bid-kind). A kind may also be one
+           for all, and reserve (the policy's) always is.
+  list     {"id":"x","candidates":[{"ad":9,"kind":"cpc","bid_micros":450000,"pctr":0.016}]}
+           Of each candidate: bid_micros, or bid, a decimal rounded to the nearest micro;
+           reserve_micros or reserve (the policy's); kind (--bid-kind), pctr (invalid), pcvr
+           (missing), modifier (1), quality (1), ad (none).
 
-Either form takes id (the number of the line), slots (1; none are filled if it is 0 or less) and squash (the policy's). The \
-whole may stand under \"input\", with the id beside it. A bid is per 1000 impressions (cpm), click (cpc) or conversion (cpa, \
-ocpm); a reserve and a price are per 1000 impressions (cpm, ocpm), click or conversion. A reserve of 0 is no reserve. \
-Equal scores: the smaller ad wins (a string counts as its hash, none as 0), then the earlier candidate. NaN, Infinity and \
--Infinity may be given as strings. Fields that mean nothing here are passed over and named once.
+Either form takes id (the number of the line), slots (1; none are filled if it is 0 or less) and
+squash (the policy's). The whole may stand under "input", with the id beside it.
+
+A bid is per 1000 impressions (cpm), click (cpc) or conversion (cpa, ocpm); a reserve and a price
+are per 1000 impressions (cpm, ocpm), click or conversion. A reserve of 0 is no reserve. Equal
+scores: the smaller ad wins (a string counts as its hash, none as 0), then the earlier candidate.
+NaN, Infinity and -Infinity may be given as strings. Fields that mean nothing here are passed over
+and named once.
 
 Each line of the output is one outcome:
 
-  {\"id\":7,\"winners\":[{\"candidate\":1,\"slot\":0,\"score\":24.0,\"ecpm_micros\":24000000,\"price_micros\":360000,
-   \"price\":0.36,\"price_bound\":\"next_score\",\"runner_up\":0}, ...],\"reasons\":[\"won\",\"won\"]}
+  {"id":7,"winners":[{"candidate":1,"slot":0,"score":24.0,"ecpm_micros":24000000,
+   "price_micros":360000,"price":0.36,"price_bound":"next_score","runner_up":0},
+   {"candidate":0,"slot":1,...}],"reasons":["won","won"]}
 
-candidate and runner_up are positions from 0; score is per 1000 impressions; price_micros is what one billed event costs; \
-price is the same before rounding up to whole micros, in currency units. When a decimal of the columns has a fraction of a \
-micro, the auction runs on amounts with fractions and price_micros is null.";
+candidate and runner_up are positions from 0; score is per 1000 impressions, in currency units;
+price_micros is what one billed event costs; price is the same before rounding up to whole micros,
+in currency units. When a decimal of the columns has a fraction of a micro, the auction runs on
+amounts with fractions and price_micros is null."#;
 
 /// Run auctions given as JSON lines.
 #[derive(clap::Args)]
