@@ -19,6 +19,7 @@ use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 
 pub use bad::{BadLimit, BadRows};
+pub(crate) use columns::{AVAZU_INTEGERS, AVAZU_TEXTS, CRITEO_CATEGORIES, CRITEO_NUMBERS};
 pub use columns::{Columns, Input, InputKind, TimeFormat};
 
 /// How a file is laid out.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use adclick::enrich::{TimeInputs, number_input};
 use adclick::hash::bucket;
-use adclick::schema::{Embedding, Index, Kind, Pooling, Schema, Source, TIME_INPUTS, Transform, bucketise};
+use adclick::schema::{Embedding, Index, Kind, Pooling, Schema, Source, TIME_INPUTS, bucketise};
 use adclick::types::Value;
 use anyhow::{Context, Result, ensure};
 
@@ -210,9 +210,4 @@ impl Encoder {
             weight: row.weight,
         });
     }
-}
-
-/// The transform of a number that nothing is done to.
-pub(super) fn plain(clip: (f32, f32), log1p: bool) -> Transform {
-    Transform { clip, log1p, ..Transform::default() }
 }

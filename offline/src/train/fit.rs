@@ -13,7 +13,7 @@ use super::config::{Config, Hyper};
 use super::encode::{Encoder, Examples};
 use super::finish::{Observer, provenance};
 use super::loss::Judge;
-use super::network::{self, Dropout, Param, Shape, keep_mask};
+use super::network::{self, Dropout, Param, Shape};
 use super::store::{Data, Picker, Store, count};
 use super::tables::{Rates, Table, Tables, stream};
 use super::warm;
@@ -69,6 +69,9 @@ pub struct Trained {
     /// What happened.
     pub metrics: Metrics,
 }
+
+/// Embedding rows start uniform within ± this.
+const FIRST_ROWS: f32 = 0.05;
 
 /// All weights of a model.
 struct Weights {
@@ -127,6 +130,11 @@ pub fn fit(
     let head_bias = [logit(census.clicks, rows), logit(census.conversions, census.clicks)];
     let mut learner = Learner::new(&built, &hyper, heads, &head_bias, keep, config.seed);
 
+    for (table, plan) in learner.tables.tables.iter_mut().zip(&blueprint.tables) {
+        if !plan.fixed.is_empty() {
+            table.freeze(plan.fixed.clone());
+        }
+    }
     let mut best: Option<(f64, u32, Weights)> = None;
     if let Some(parent) = parent {
         learner.continue_from(&built, parent)?;
@@ -199,14 +207,13 @@ impl Learner {
         };
         let params = shape.init(&mut stream(seed, 1), bias);
         let mut rng = stream(seed, 2);
-        let scale = 0.05;
         let tables = built
             .schema
             .embeddings
             .iter()
             .map(|e| {
                 let wide = if e.wide { kinds.len() } else { 0 };
-                Table::new(e.rows() as usize, e.dim as usize, wide, scale, &mut rng)
+                Table::new(e.rows() as usize, e.dim as usize, wide, FIRST_ROWS, &mut rng)
             })
             .collect();
         let adam = params.iter().map(|p| (vec![0.0; p.data.len()], vec![0.0; p.data.len()])).collect();
@@ -239,26 +246,19 @@ impl Learner {
     /// One step.
     fn learn(&mut self, plan: &super::encode::Plan, piece: &Examples, batch: &[usize], rows: u64) -> Result<()> {
         self.step += 1;
-        let (heads, width, hyper) = (self.heads(), plan.width, self.hyper.clone());
-        let (mut x, wide, touches) = self.tables.gather(plan, piece, batch, heads, hyper.averaging);
-        let mask = (hyper.dropout_embedding > 0.0).then(|| self.embedding_mask(plan, batch.len()));
-        if let Some(mask) = &mask {
-            x.iter_mut().zip(mask).for_each(|(x, m)| *x *= m);
-        }
+        let (heads, hyper) = (self.heads(), self.hyper.clone());
+        let drop = (hyper.dropout_embedding > 0.0).then_some((&mut self.rng, hyper.dropout_embedding));
+        let (x, wide, touches) = self.tables.gather(plan, piece, batch, heads, hyper.averaging, drop);
         let mut dropout = Dropout::new(hyper.dropout, self.rng.next_u64());
         let mut dlogits = Vec::new();
         let judge = self.judge;
-        let mut gradients = network::step(&self.shape, &self.params, x, &mut dropout, |logits| {
+        let gradients = network::step(&self.shape, &self.params, x, &mut dropout, |logits| {
             for ((logits, wide), &example) in logits.chunks_exact_mut(heads).zip(wide.chunks_exact(heads)).zip(batch) {
                 logits.iter_mut().zip(wide).for_each(|(z, w)| *z += w);
                 judge.gradient(logits, &piece.labels[example]);
             }
             dlogits = logits.to_vec();
         })?;
-        if let Some(mask) = &mask {
-            gradients.inputs.iter_mut().zip(mask).for_each(|(g, m)| *g *= m);
-        }
-        debug_assert_eq!(gradients.inputs.len(), batch.len() * width);
         let factor = self.schedule(rows);
         let rates = Rates {
             lr: hyper.lr_embedding * factor,
@@ -270,25 +270,6 @@ impl Learner {
         self.tables.update(plan, &touches, &gradients.inputs, &dlogits, heads, &rates);
         self.update(&gradients.params, hyper.lr * factor, batch.len());
         Ok(())
-    }
-
-    /// Drops whole embedded features of an example.
-    fn embedding_mask(&mut self, plan: &super::encode::Plan, batch: usize) -> Vec<f32> {
-        let rate = self.hyper.dropout_embedding;
-        let mut mask = vec![1.0; batch * plan.width];
-        if std::env::var("EXP_FIELD").is_ok() {
-        let fields = plan.singles.len() + plan.bags.len();
-        let drops = keep_mask(&mut self.rng, rate, batch * fields);
-        for (i, drops) in drops.chunks_exact(fields.max(1)).enumerate() {
-            for (place, &keep) in plan.singles.iter().chain(&plan.bags).zip(drops) {
-                let dim = self.tables.tables[place.table].dim;
-                mask[i * plan.width + place.column..][..dim].fill(keep);
-            }
-        }
-        } else {
-            return keep_mask(&mut self.rng, rate, batch * plan.width);
-        }
-        mask
     }
 
     /// AdamW on the dense parameters, then their average.
