@@ -58,7 +58,7 @@ fn main() -> anyhow::Result<()> {
             let (mut z, mut y) = (Vec::new(), Vec::new());
             for split in &splits {
                 let data = Data { source: Source::new(vec![dir.join(file)], format.clone()), split: Split::experiment(split)? };
-                let t = fit(&Config { seed, ..config.clone() }, &data, &if name == "criteo" { Blueprint::criteo() } else { Blueprint::avazu() }, None, Progress::Silent)?;
+                let t = fit(&Config { seed, ..config.clone() }, &data, &Blueprint::of(&format).unwrap(), None, Progress::Silent)?;
                 let test = t.test.unwrap();
                 z.extend(test.click_logits);
                 y.extend(test.clicks);

@@ -7,7 +7,7 @@ use adclick::schema::{Kind, Pooling};
 use adclick_offline::pack::inputs::{Column, Inputs};
 use adclick_offline::pack::{self, Options};
 use adclick_offline::schema_file::SchemaFile;
-use support::{farthest, tensor, variants};
+use support::{Variant, farthest, tensor, variants};
 
 fn apply(m: &Matrix, x: &[f64]) -> Vec<f64> {
     m.data.chunks(m.cols).map(|row| row.iter().zip(x).map(|(w, x)| w * x).sum()).collect()
@@ -108,37 +108,42 @@ fn row_of(spec: &ModelSpec, inputs: &Inputs, row: usize) -> (Vec<f64>, f64) {
 #[test]
 fn golden_folding_is_exact_in_f64() {
     for variant in variants() {
-        let schema = variant.schema().map(|text| SchemaFile::parse(&text).unwrap());
-        let weights = variant.read("model.safetensors");
-        let packed = pack::model(&weights, schema.as_ref(), &Options::default())
-            .unwrap_or_else(|e| panic!("{}: {e:#}", variant.name));
-        assert_eq!(packed.notes.iter().any(|n| n.contains("no schema given")), schema.is_none());
-        let spec = &packed.spec;
-        let io = variant.read("io.safetensors");
-        let inputs = Inputs::parse(&io, &spec.schema).unwrap();
-        let heads: &[(HeadKind, &str)] = match spec.network.heads.len() {
-            1 => &[(HeadKind::Ctr, "logits_f64")],
-            _ => &[(HeadKind::Ctr, "logits_ctr_f64"), (HeadKind::Cvr, "logits_cvr_f64")],
-        };
-        let got: Vec<Vec<f64>> = (0..inputs.rows())
-            .map(|row| {
-                let (x, wide) = row_of(spec, &inputs, row);
-                logits(spec, &x).into_iter().map(|l| l + wide).collect()
-            })
-            .collect();
-        assert_eq!(got.len(), 1024);
-        for (h, (kind, name)) in heads.iter().enumerate() {
-            assert_eq!(spec.network.heads[h].kind, *kind);
-            let expected = tensor(&io, name).unwrap().1;
-            let mine: Vec<f64> = got.iter().map(|g| g[h]).collect();
-            let off = farthest(&mine, &expected);
-            println!("{} {name}: {off:e}", variant.name);
-            assert!(off < 1e-9, "{} {name}: off by {off:e}", variant.name);
+        for (file, rounding) in variant.weights() {
+            check(&variant, file, rounding);
         }
-        if let Some((shape, concat)) = tensor(&io, "concat_f32") {
-            let mine: Vec<f64> = (0..shape[0]).flat_map(|row| row_of(spec, &inputs, row).0).collect();
-            assert!(farthest(&mine, &concat) < 1e-6, "{}", variant.name);
-        }
+    }
+}
+
+fn check(variant: &Variant, file: &str, rounding: &str) {
+    let schema = variant.schema().map(|text| SchemaFile::parse(&text).unwrap());
+    let packed = pack::model(&variant.read(file), schema.as_ref(), &Options::default())
+        .unwrap_or_else(|e| panic!("{}: {e:#}", variant.name));
+    assert_eq!(packed.notes.iter().any(|n| n.contains("no schema given")), schema.is_none());
+    let spec = &packed.spec;
+    let io = variant.read("io.safetensors");
+    let inputs = Inputs::parse(&io, &spec.schema).unwrap();
+    assert_eq!(inputs.rows(), tensor(&io, "x").unwrap().0[0]);
+    let heads: &[(HeadKind, &str)] = match spec.network.heads.len() {
+        1 => &[(HeadKind::Ctr, "logits")],
+        _ => &[(HeadKind::Ctr, "logits_ctr"), (HeadKind::Cvr, "logits_cvr")],
+    };
+    let got: Vec<Vec<f64>> = (0..inputs.rows())
+        .map(|row| {
+            let (x, wide) = row_of(spec, &inputs, row);
+            logits(spec, &x).into_iter().map(|l| l + wide).collect()
+        })
+        .collect();
+    for (h, (kind, name)) in heads.iter().enumerate() {
+        assert_eq!(spec.network.heads[h].kind, *kind);
+        let expected = tensor(&io, &format!("{name}_{rounding}")).unwrap().1;
+        let mine: Vec<f64> = got.iter().map(|g| g[h]).collect();
+        let off = farthest(&mine, &expected);
+        println!("{} {name}_{rounding}: {off:e}", variant.name);
+        assert!(off < 1e-9, "{} {name}_{rounding}: off by {off:e}", variant.name);
+    }
+    if let Some((shape, concat)) = tensor(&io, "concat_f32") {
+        let mine: Vec<f64> = (0..shape[0]).flat_map(|row| row_of(spec, &inputs, row).0).collect();
+        assert!(farthest(&mine, &concat) < 1e-6, "{}", variant.name);
     }
 }
 
@@ -146,7 +151,7 @@ fn golden_folding_is_exact_in_f64() {
 fn golden_downsampling_moves_the_click_logit_by_ln_w() {
     let variant = variants().into_iter().next().unwrap();
     let schema = variant.schema().map(|text| SchemaFile::parse(&text).unwrap());
-    let weights = variant.read("model.safetensors");
+    let weights = variant.read(variant.weights()[0].0);
     let bias = |downsampling| {
         let options = Options { downsampling, ..Options::default() };
         pack::model(&weights, schema.as_ref(), &options).unwrap().spec.network.heads[0].bias

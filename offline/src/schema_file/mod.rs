@@ -11,8 +11,10 @@ use std::path::Path;
 
 use adclick::artifact::model::spec::{Activation, HeadKind, Structure};
 use adclick::schema::{Feature, Kind, Schema, Source};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
+
+use crate::data::{Columns, Input, InputKind, TimeFormat};
 
 /// A schema file, read and checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -171,6 +173,46 @@ impl SchemaFile {
         build::build(text, Path::new(""))
     }
 
+    /// The columns of data files of this schema: labels, and one input for each raw value.
+    ///
+    /// # Errors
+    /// No `[labels]`, a separator of several bytes, or features that read one input in different ways.
+    pub fn data_columns(&self) -> Result<Columns> {
+        let labels = self.labels.as_ref().context("a schema for training needs [labels] with at least `click`")?;
+        let unit = match labels.time_unit {
+            TimeUnit::Seconds => TimeFormat::Seconds,
+            TimeUnit::Milliseconds => TimeFormat::Milliseconds,
+            TimeUnit::Microseconds => TimeFormat::Microseconds,
+        };
+        let mut columns = Columns {
+            click: labels.click.clone(),
+            conversion: labels.conversion.clone(),
+            weight: labels.weight.clone(),
+            time: labels.time.clone().map(|time| (time, unit)),
+            inputs: Vec::new(),
+        };
+        for (feature, raw) in self.schema.features.iter().zip(&self.columns) {
+            if feature.source == Source::Time {
+                continue;
+            }
+            let kind = input_kind(&feature.kind, raw).with_context(|| format!("feature `{}`", feature.name))?;
+            match columns.inputs.iter().find(|i| i.name == feature.input) {
+                None => {
+                    let (name, column) = (feature.input.clone(), feature.input.clone());
+                    columns.inputs.push(Input { name, column, kind });
+                }
+                Some(known) => ensure!(
+                    known.kind == kind,
+                    "feature `{}` reads input `{}` as {kind:?}, another one as {:?}",
+                    feature.name,
+                    feature.input,
+                    known.kind
+                ),
+            }
+        }
+        Ok(columns)
+    }
+
     /// The schema of a model over `dim` ready columns: one vector named `x`.
     #[must_use]
     pub fn dense(dim: u32) -> Self {
@@ -197,6 +239,23 @@ impl SchemaFile {
         let tables = self.schema.embeddings.iter().zip(&self.tables);
         tables.filter(|(_, t)| matches!(t, Table::Built { .. })).map(|(e, _)| e.name.as_str()).collect()
     }
+}
+
+/// How a feature's raw values stand in a column.
+fn input_kind(kind: &Kind, raw: &RawColumn) -> Result<InputKind> {
+    let separator = || match raw.separator.as_bytes() {
+        [byte] => Ok(*byte),
+        _ => bail!("separator {:?}: data files have separators of one byte", raw.separator),
+    };
+    Ok(match kind {
+        Kind::Number { .. } => InputKind::Number,
+        Kind::Category { boundaries, .. } if !boundaries.is_empty() => InputKind::Number,
+        Kind::Category { .. } if raw.integer => InputKind::Integer,
+        Kind::Category { .. } => InputKind::Text,
+        Kind::MultiCategory { .. } if raw.integer => InputKind::Integers(separator()?),
+        Kind::MultiCategory { .. } => InputKind::Texts(separator()?),
+        Kind::Vector { dim } => InputKind::Vector(*dim, separator()?),
+    })
 }
 
 #[cfg(test)]

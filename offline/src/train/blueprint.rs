@@ -2,7 +2,7 @@
 
 use adclick::schema::{Pooling, Source, Transform};
 
-use crate::data::{AVAZU_INTEGERS, AVAZU_TEXTS, CRITEO_CATEGORIES, CRITEO_NUMBERS};
+use crate::data::{AVAZU_INTEGERS, AVAZU_TEXTS, CRITEO_CATEGORIES, CRITEO_NUMBERS, Format};
 
 /// How the ids of a category find their row.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -113,12 +113,21 @@ pub struct Blueprint {
 }
 
 impl Blueprint {
+    /// The built-in features of a format; `None` of the one that needs a schema file.
+    #[must_use]
+    pub fn of(format: &Format) -> Option<Self> {
+        match format {
+            Format::Criteo => Some(Self::criteo()),
+            Format::Avazu => Some(Self::avazu()),
+            Format::Examples(_) => None,
+        }
+    }
+
     /// Criteo's fields are anonymous, so which describe the request and which the ad is not known. Here I1..I9 and
     /// C1..C17 are the request's, I10..I13 and C18..C26 the candidate's: about two thirds and one third, as in an ad
     /// server. The split decides what is passed once per request, not what the model learns. A number is both a
     /// column and cut into buckets.
-    #[must_use]
-    pub fn criteo() -> Self {
+    fn criteo() -> Self {
         let side = |request| if request { Source::Context } else { Source::Candidate };
         let mut blueprint = Self::default();
         for i in 1..=CRITEO_NUMBERS {
@@ -132,8 +141,7 @@ impl Blueprint {
 
     /// Site, app, device, slot and connection are the request's, C14 and C17..C21 (the ad's, by all accounts) the
     /// candidate's. Hour and weekday come from the request's time. The row's id is not a feature.
-    #[must_use]
-    pub fn avazu() -> Self {
+    fn avazu() -> Self {
         let mut blueprint = Self::default();
         blueprint.category("hour", Source::Time, IndexRule::Identity { count: 24 });
         blueprint.category("weekday", Source::Time, IndexRule::Identity { count: 7 });

@@ -18,7 +18,6 @@ mod warm;
 pub use blueprint::{Blueprint, FeaturePlan, IndexRule, Plan, TablePlan};
 pub use config::{Config, Hyper};
 pub use fit::{Metrics, Scored, Trained, fit};
-pub use from_schema::plan;
 pub use network::CrossShape;
-pub use split::{Role, Split};
+pub use split::{Role, Roles, Split};
 pub use store::Data;

@@ -67,7 +67,7 @@ pub(super) fn day(time_us: i64) -> i64 {
 
 /// A rule that knows the days that occur.
 #[derive(Debug, Clone)]
-pub(super) struct Roles {
+pub struct Roles {
     split: Split,
     last: i64,
     before: i64,
@@ -88,7 +88,9 @@ impl Roles {
         Ok(Self { split: split.clone(), last, before })
     }
 
-    pub(super) fn of(&self, row: &Row) -> Role {
+    /// What a row is for.
+    #[must_use]
+    pub fn of(&self, row: &Row) -> Role {
         match &self.split {
             Split::Hash => {
                 if fold(row.number) == 0 {

@@ -22,6 +22,25 @@ pub struct Data {
     pub split: Split,
 }
 
+impl Data {
+    /// The split's rule for these files; a split by day reads them once to learn the days.
+    ///
+    /// # Errors
+    /// Files that cannot be read, or too few days.
+    pub fn roles(&self, progress: Progress) -> Result<Roles> {
+        let mut days = BTreeSet::new();
+        if self.split.needs_days() {
+            let bar = progress.bytes("Reading the days", self.source.bytes()?);
+            self.source.for_each(&bar, |batch| {
+                days.extend(batch.rows().iter().filter_map(|row| row.time_us.map(day)));
+                Ok(())
+            })?;
+            bar.finish_and_clear();
+        }
+        Roles::new(&self.split, &days)
+    }
+}
+
 /// The most validation or test rows that are kept: the first so many.
 const MAX_HELD_OUT: usize = 1 << 20;
 /// Rows that are shuffled together when rows are streamed.
@@ -35,18 +54,8 @@ pub(super) struct Picker {
 }
 
 impl Picker {
-    /// Looks at the rows' days first if the split asks for them.
     pub(super) fn new(data: &Data, keep: f64, seed: u64, progress: Progress) -> Result<Self> {
-        let mut days = BTreeSet::new();
-        if data.split.needs_days() {
-            let bar = progress.bytes("Reading the days", data.source.bytes()?);
-            data.source.for_each(&bar, |batch| {
-                days.extend(batch.rows().iter().filter_map(|row| row.time_us.map(day)));
-                Ok(())
-            })?;
-            bar.finish_and_clear();
-        }
-        Ok(Self { roles: Roles::new(&data.split, &days)?, keep, seed })
+        Ok(Self { roles: data.roles(progress)?, keep, seed })
     }
 
     /// The role of a row; `None` of an unclicked training row that downsampling drops.

@@ -44,6 +44,14 @@ impl Variant {
         std::fs::read(self.path.join(file)).unwrap()
     }
 
+    /// The weights files that are there, each with the rounding whose outputs it gives exactly.
+    pub fn weights(&self) -> Vec<(&'static str, &'static str)> {
+        let all = [("model.safetensors", "f64"), ("model_fp16.safetensors", "w16mat_f64")];
+        let found: Vec<_> = all.into_iter().filter(|(file, _)| self.path.join(file).exists()).collect();
+        assert!(!found.is_empty(), "{} has no weights", self.name);
+        found
+    }
+
     /// Whether the state dict has BatchNorm.
     pub fn has_batch_norm(&self) -> bool {
         self.meta["parameters"].as_object().unwrap().keys().any(|k| k.ends_with("running_var"))
