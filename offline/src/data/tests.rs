@@ -8,7 +8,7 @@ use adclick::hash::category_id;
 use adclick::types::Value;
 use arrow_array::builder::{Int64Builder, ListBuilder};
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int32Array, RecordBatch, StringArray};
-use parquet::arrow::ArrowWriter;
+use ::parquet::arrow::ArrowWriter;
 use tempfile::TempDir;
 
 use super::*;

@@ -117,7 +117,7 @@ impl Config {
             wide: self.wide.unwrap_or(true),
             lr_wide: self.lr_wide.unwrap_or(0.03),
             decay_wide: self.decay_wide.unwrap_or(12.0 / steps),
-            averaging: self.averaging.unwrap_or(1.0 - 1.0 / (1.5 * pass).clamp(20.0, 500.0)),
+            averaging: self.averaging.unwrap_or(1.0 - 1.0 / (0.5 * pass).clamp(50.0, 500.0)),
             patience: self.patience.unwrap_or(if decades < 2.0 { 3 } else { 1 }),
         }
     }

@@ -53,6 +53,8 @@ pub struct Metrics {
     pub validation_loss: f64,
     /// Training rows per second, all passes together.
     pub rows_per_second: f64,
+    /// Whether the training rows were read from disk in every pass, being too many to hold.
+    pub streamed: bool,
     /// Wall time.
     pub seconds: f64,
 }
@@ -178,6 +180,7 @@ pub fn fit(
         best_epoch,
         validation_loss: validation.loss,
         rows_per_second: rows as f64 * f64::from(epochs) / fit_seconds,
+        streamed: store.streams(),
         seconds: start.elapsed().as_secs_f64(),
     };
     let mut spec = learner.to_spec(&built);
@@ -265,7 +268,6 @@ impl Learner {
             decay: hyper.decay_embedding,
             lr_wide: hyper.lr_wide * factor,
             decay_wide: hyper.decay_wide,
-            averaging: hyper.averaging,
         };
         self.tables.update(plan, &touches, &gradients.inputs, &dlogits, heads, &rates);
         self.update(&gradients.params, hyper.lr * factor, batch.len());

@@ -21,3 +21,6 @@ pub use fit::{Metrics, Scored, Trained, fit};
 pub use network::CrossShape;
 pub use split::{Role, Roles, Split};
 pub use store::Data;
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,6 @@ pub(super) struct Rates {
     pub(super) decay: f64,
     pub(super) lr_wide: f64,
     pub(super) decay_wide: f64,
-    pub(super) averaging: f64,
 }
 
 /// One table.
