@@ -63,7 +63,7 @@ pub struct Args {
     /// Share of embeddings dropped while training.
     #[arg(long)]
     dropout_embedding: Option<f64>,
-    /// The cross layers: full, or lowrank:R.
+    /// The cross layers: full, lowrank:R, vector (DCN v1), or mix:EXPERTS:R.
     #[arg(long, value_parser = cross_shape)]
     cross: Option<CrossShape>,
     /// How many cross layers.
@@ -124,8 +124,8 @@ pub(super) fn run(args: Args) -> Result<()> {
     let policy = args.policy.as_deref().map(read_policy).transpose()?;
     let data = Data { source: args.logs.source()?, split: args.split()? };
     let blueprint = match &args.logs.schema {
-        Some(schema) => Blueprint::given(SchemaFile::read(schema)?),
-        None => Blueprint::of(&data.source.format),
+        Some(schema) => Blueprint::given(&SchemaFile::read(schema)?),
+        None => Blueprint::of(&data.source.format).context("--format examples needs --schema")?,
     };
     let (config, parent) = args.config()?;
     let trained = crate::train::fit(&config, &data, &blueprint, parent.as_ref(), Progress::detect())?;
@@ -190,11 +190,18 @@ fn read_policy(path: &Path) -> Result<String> {
 }
 
 fn cross_shape(text: &str) -> Result<CrossShape, String> {
-    match (text, text.strip_prefix("lowrank:").map(str::parse)) {
-        ("full", _) => Ok(CrossShape::Full),
-        (_, Some(Ok(rank))) if rank > 0 => Ok(CrossShape::LowRank(rank)),
-        _ => Err("expected full or lowrank:R with R of 1 or more".to_owned()),
-    }
+    let number = |text: &str| text.parse::<usize>().ok().filter(|&n| n > 0);
+    let parts: Vec<&str> = text.split(':').collect();
+    let shape = match parts.as_slice() {
+        ["full"] => Some(CrossShape::Full),
+        ["vector"] => Some(CrossShape::Vector),
+        ["lowrank", rank] => number(rank).map(CrossShape::LowRank),
+        ["mix", experts, rank] => {
+            number(experts).zip(number(rank)).map(|(experts, rank)| CrossShape::Mixture { experts, rank })
+        }
+        _ => None,
+    };
+    shape.ok_or_else(|| "expected full, lowrank:R, vector or mix:EXPERTS:R, numbers of 1 or more".to_owned())
 }
 
 impl Args {

@@ -19,6 +19,7 @@ use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 
 pub use bad::{BadLimit, BadRows};
+pub(crate) use columns::{AVAZU_INTEGERS, AVAZU_TEXTS, CRITEO_CATEGORIES, CRITEO_NUMBERS};
 pub use columns::{Columns, Input, InputKind, TimeFormat};
 
 /// How a file is laid out.
@@ -169,14 +170,7 @@ impl Reader {
         Self::open_at(path, format, labels, &ProgressBar::hidden(), 0, BadRows::new(limit))
     }
 
-    fn open_at(
-        path: &Path,
-        format: &Format,
-        labels: Labels,
-        bar: &ProgressBar,
-        next: u64,
-        bad: BadRows,
-    ) -> Result<Self> {
+    fn open_at(path: &Path, format: &Format, labels: Labels, bar: &ProgressBar, next: u64, bad: BadRows) -> Result<Self> {
         let columns = format.columns();
         let inner = match open::open(path, bar)? {
             open::Opened::Parquet(file) => Inner::Parquet(Box::new(

@@ -78,3 +78,4 @@ impl<R: Read> Read for LineGuard<R> {
         Ok(n)
     }
 }
+

@@ -1,18 +1,24 @@
 //! What a model is to be made of, before any row was seen: features without vocabularies, boundaries or means.
 
-use adclick::schema::{Pooling, Source};
+use adclick::schema::{Pooling, Source, Transform};
 
-use crate::data::{Columns, Format};
-use crate::schema_file::SchemaFile;
+use crate::data::{AVAZU_INTEGERS, AVAZU_TEXTS, CRITEO_CATEGORIES, CRITEO_NUMBERS, Format};
 
 /// How the ids of a category find their row.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub enum IndexRule {
-    /// A vocabulary of the ids that training rows hold at least so often (default: by the number of rows).
+    /// A vocabulary of the ids of training rows, or hashed buckets if the configuration says so.
+    #[default]
+    Auto,
+    /// A vocabulary of the ids that training rows hold often enough.
     Vocabulary {
         /// The least count.
-        min_count: Option<u32>,
+        min_count: u32,
+        /// The most ids, the most frequent ones.
+        max_size: Option<u32>,
     },
+    /// These ids, in row order.
+    Given(Vec<u64>),
     /// Hashed into so many buckets.
     Hashed {
         /// The number of rows.
@@ -25,42 +31,53 @@ pub enum IndexRule {
     },
 }
 
+/// A table to be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TablePlan {
+    /// Its name.
+    pub name: String,
+    /// How ids find rows.
+    pub index: IndexRule,
+    /// Columns; by default by the number of rows.
+    pub dim: Option<u32>,
+    /// Whether unknown ids have a row of their own.
+    pub unknown_row: bool,
+    /// Whether missing values have a row of their own.
+    pub missing_row: bool,
+    /// Whether the wide part has weights for the rows; by default as configured.
+    pub wide: Option<bool>,
+    /// Given rows that are not trained; empty otherwise.
+    pub fixed: Vec<f32>,
+}
+
 /// What becomes of a feature's value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Plan {
-    /// A number: clipped, log1p if said, standardised by the mean and deviation of the training rows.
+    /// A number.
     Number {
-        /// The range that raw values are limited to.
-        clip: (f32, f32),
-        /// Whether the logarithm is taken.
-        log1p: bool,
-        /// Whether mean and deviation are taken out.
-        standardise: bool,
+        /// What is done to it. A mean of 0 with a scale of 1 stands for those of the training rows.
+        transform: Transform,
+        /// Stands in for a missing value; by default the median of the training rows.
+        default: Option<f32>,
     },
-    /// A number cut into buckets of equal mass, each an embedding row.
+    /// A number cut into buckets, each a row of the table.
     Buckets {
-        /// How many (default: by the number of rows).
-        count: Option<u32>,
-        /// Columns (default: by the number of rows).
-        dim: Option<u32>,
+        /// Which table.
+        table: usize,
+        /// Ascending boundaries; empty for buckets of equal mass.
+        boundaries: Vec<f32>,
     },
     /// A category.
     Category {
-        /// The table; features that name the same one share it.
-        table: String,
-        /// How ids find rows.
-        index: IndexRule,
-        /// Columns (default: by the number of rows).
-        dim: Option<u32>,
+        /// Which table.
+        table: usize,
+        /// Stands in for a missing value.
+        default: Option<u64>,
     },
     /// Any number of categories.
     Multi {
-        /// The table; features that name the same one share it.
-        table: String,
-        /// How ids find rows.
-        index: IndexRule,
-        /// Columns (default: by the number of rows).
-        dim: Option<u32>,
+        /// Which table.
+        table: usize,
         /// How rows become one.
         pooling: Pooling,
     },
@@ -86,124 +103,82 @@ pub struct FeaturePlan {
     pub position: Option<f32>,
 }
 
-/// All features to be, in the order of the columns.
+/// All features to be, in the order of the columns, and their tables.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Blueprint {
-    /// The features; empty when a schema file gives them.
+    /// The features.
     pub features: Vec<FeaturePlan>,
-    /// A schema file, taken as it is but for the vocabularies that it leaves to training.
-    pub given: Option<SchemaFile>,
+    /// The tables that the features name by number.
+    pub tables: Vec<TablePlan>,
 }
 
 impl Blueprint {
-    /// The built-in features of a format; every column of `examples` files is described by its schema instead, and
-    /// without one each input becomes a request-side feature of its own kind.
+    /// The built-in features of a format; `None` of the one that needs a schema file.
     #[must_use]
-    pub fn of(format: &Format) -> Self {
+    pub fn of(format: &Format) -> Option<Self> {
         match format {
-            Format::Criteo => Self::criteo(),
-            Format::Avazu => Self::avazu(&format.columns()),
-            Format::Examples(columns) => Self::plain(columns),
+            Format::Criteo => Some(Self::criteo()),
+            Format::Avazu => Some(Self::avazu()),
+            Format::Examples(_) => None,
         }
-    }
-
-    /// The features of a schema file.
-    #[must_use]
-    pub fn given(file: SchemaFile) -> Self {
-        Self { features: Vec::new(), given: Some(file) }
     }
 
     /// Criteo's fields are anonymous, so which describe the request and which the ad is not known. Here I1..I9 and
     /// C1..C17 are the request's, I10..I13 and C18..C26 the candidate's: about two thirds and one third, as in an ad
-    /// server. The split decides what is passed once per request, not what the model learns.
+    /// server. The split decides what is passed once per request, not what the model learns. A number is both a
+    /// column and cut into buckets.
     fn criteo() -> Self {
         let side = |request| if request { Source::Context } else { Source::Candidate };
-        let mut features = Vec::new();
-        for i in 1..=13 {
-            let (input, source) = (format!("I{i}"), side(i <= 9));
-            features.push(number(&input, source));
-            features.push(buckets(&input, source));
+        let mut blueprint = Self::default();
+        for i in 1..=CRITEO_NUMBERS {
+            blueprint.number(&format!("I{i}"), side(i <= 9));
         }
-        for i in 1..=26 {
-            features.push(category(&format!("C{i}"), side(i <= 17)));
+        for i in 1..=CRITEO_CATEGORIES {
+            blueprint.category(&format!("C{i}"), side(i <= 17), IndexRule::Auto);
         }
-        Self { features, given: None }
+        blueprint
     }
 
     /// Site, app, device, slot and connection are the request's, C14 and C17..C21 (the ad's, by all accounts) the
     /// candidate's. Hour and weekday come from the request's time. The row's id is not a feature.
-    fn avazu(columns: &Columns) -> Self {
-        let time = |name: &str, count| FeaturePlan {
+    fn avazu() -> Self {
+        let mut blueprint = Self::default();
+        blueprint.category("hour", Source::Time, IndexRule::Identity { count: 24 });
+        blueprint.category("weekday", Source::Time, IndexRule::Identity { count: 7 });
+        for name in AVAZU_TEXTS.iter().chain(&AVAZU_INTEGERS) {
+            let ad = matches!(*name, "C14" | "C17" | "C18" | "C19" | "C20" | "C21");
+            blueprint.category(name, if ad { Source::Candidate } else { Source::Context }, IndexRule::Auto);
+        }
+        blueprint
+    }
+
+    fn push(&mut self, name: String, input: &str, source: Source, plan: Plan) {
+        self.features.push(FeaturePlan { name, input: input.to_owned(), source, plan, position: None });
+    }
+
+    fn number(&mut self, input: &str, source: Source) {
+        let transform = Transform { log1p: true, ..Transform::default() };
+        self.push(input.to_owned(), input, source, Plan::Number { transform, default: None });
+        let name = format!("{input}_bucket");
+        let table = self.table(&name, IndexRule::Auto, false);
+        self.push(name, input, source, Plan::Buckets { table, boundaries: Vec::new() });
+    }
+
+    fn category(&mut self, input: &str, source: Source, index: IndexRule) {
+        let table = self.table(input, index, true);
+        self.push(input.to_owned(), input, source, Plan::Category { table, default: None });
+    }
+
+    fn table(&mut self, name: &str, index: IndexRule, unknown_row: bool) -> usize {
+        self.tables.push(TablePlan {
             name: name.to_owned(),
-            input: name.to_owned(),
-            source: Source::Time,
-            plan: Plan::Category { table: name.to_owned(), index: IndexRule::Identity { count }, dim: None },
-            position: None,
-        };
-        let mut features = vec![time("hour", 24), time("weekday", 7)];
-        for input in &columns.inputs {
-            let ad = matches!(input.name.as_str(), "C14" | "C17" | "C18" | "C19" | "C20" | "C21");
-            features.push(category(&input.name, if ad { Source::Candidate } else { Source::Context }));
-        }
-        Self { features, given: None }
-    }
-
-    fn plain(columns: &Columns) -> Self {
-        use crate::data::InputKind;
-        let mut features = Vec::new();
-        for input in &columns.inputs {
-            let name = &input.name;
-            let plan = match input.kind {
-                InputKind::Number => {
-                    features.push(number(name, Source::Context));
-                    features.push(buckets(name, Source::Context));
-                    continue;
-                }
-                InputKind::Text | InputKind::Integer => {
-                    features.push(category(name, Source::Context));
-                    continue;
-                }
-                InputKind::Texts(_) | InputKind::Integers(_) => Plan::Multi {
-                    table: name.clone(),
-                    index: IndexRule::Vocabulary { min_count: None },
-                    dim: None,
-                    pooling: Pooling::Mean,
-                },
-                InputKind::Vector(dim, _) => Plan::Vector { dim },
-            };
-            let (input, source) = (name.clone(), Source::Context);
-            features.push(FeaturePlan { name: input.clone(), input, source, plan, position: None });
-        }
-        Self { features, given: None }
-    }
-}
-
-fn number(input: &str, source: Source) -> FeaturePlan {
-    FeaturePlan {
-        name: input.to_owned(),
-        input: input.to_owned(),
-        source,
-        plan: Plan::Number { clip: (f32::NEG_INFINITY, f32::INFINITY), log1p: true, standardise: true },
-        position: None,
-    }
-}
-
-fn buckets(input: &str, source: Source) -> FeaturePlan {
-    FeaturePlan {
-        name: format!("{input}_bucket"),
-        input: input.to_owned(),
-        source,
-        plan: Plan::Buckets { count: None, dim: None },
-        position: None,
-    }
-}
-
-fn category(input: &str, source: Source) -> FeaturePlan {
-    FeaturePlan {
-        name: input.to_owned(),
-        input: input.to_owned(),
-        source,
-        plan: Plan::Category { table: input.to_owned(), index: IndexRule::Vocabulary { min_count: None }, dim: None },
-        position: None,
+            index,
+            dim: None,
+            unknown_row,
+            missing_row: true,
+            wide: None,
+            fixed: Vec::new(),
+        });
+        self.tables.len() - 1
     }
 }

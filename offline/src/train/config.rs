@@ -71,6 +71,7 @@ pub struct Hyper {
     pub(super) hidden: Vec<usize>,
     pub(super) dim: u32,
     pub(super) min_count: u32,
+    pub(super) hash_buckets: Option<u32>,
     pub(super) buckets: u32,
     pub(super) wide: bool,
     pub(super) lr_wide: f64,
@@ -84,26 +85,40 @@ impl Config {
     #[must_use]
     pub fn resolve(&self, rows: u64) -> Hyper {
         let n = rows.max(1) as f64;
+        // 0 for ten thousand rows, 1 for a hundred thousand and so on: what is fitted grows with it, what holds the
+        // fit back shrinks.
+        let decades = (n / 1e4).log10().clamp(0.0, 4.0);
+        let doubling = |start: usize, per_decade: f64, most: usize| {
+            (start << (per_decade * decades).round() as usize).min(most)
+        };
+        let batch = self.batch.unwrap_or_else(|| doubling(256, 1.5, 4096)).max(1);
+        let epochs = self.epochs.unwrap_or(((15.0 - 4.0 * decades) as u32).max(3));
+        let pass = (n / batch as f64).max(1.0);
+        let steps = pass * f64::from(epochs);
+        let dropout = (0.3 - 0.1 * decades).max(0.0);
+        let width = doubling(64, 1.0, 512);
         Hyper {
-            epochs: self.epochs.unwrap_or(15),
-            batch: self.batch.unwrap_or(256),
-            lr: self.lr.unwrap_or(1e-3),
-            lr_embedding: self.lr_embedding.unwrap_or(1e-3),
+            epochs,
+            batch,
+            lr: self.lr.unwrap_or(1e-3 * (batch as f64 / 256.0).powf(0.25)),
+            lr_embedding: self.lr_embedding.unwrap_or(0.02),
             decay: self.decay.unwrap_or(1e-4),
-            decay_embedding: self.decay_embedding.unwrap_or(1e-2),
-            dropout: self.dropout.unwrap_or(0.3),
-            dropout_embedding: self.dropout_embedding.unwrap_or(0.3),
-            cross: self.cross.unwrap_or(CrossShape::Full),
+            // Over all passes together the same, however many steps they take.
+            decay_embedding: self.decay_embedding.unwrap_or(4.0 / steps),
+            dropout: self.dropout.unwrap_or(dropout),
+            dropout_embedding: self.dropout_embedding.unwrap_or(dropout),
+            cross: self.cross.unwrap_or(CrossShape::LowRank(doubling(16, 1.0, 64))),
             cross_layers: self.cross_layers.unwrap_or(2),
-            hidden: self.hidden.clone().unwrap_or_else(|| vec![64, 32]),
-            dim: self.dim.unwrap_or(8),
-            min_count: self.min_count.unwrap_or(10),
+            hidden: self.hidden.clone().unwrap_or_else(|| vec![width, width / 2]),
+            dim: self.dim.unwrap_or(if n < 1e6 { 8 } else { 16 }),
+            min_count: self.min_count.unwrap_or(5 + (2.0 * decades) as u32),
+            hash_buckets: self.hash_buckets,
             buckets: self.buckets.unwrap_or(((n / 250.0) as u32).clamp(8, 64)),
             wide: self.wide.unwrap_or(true),
-            lr_wide: self.lr_wide.unwrap_or(0.05),
-            decay_wide: self.decay_wide.unwrap_or(1e-4),
-            averaging: self.averaging.unwrap_or(0.98),
-            patience: self.patience.unwrap_or(3),
+            lr_wide: self.lr_wide.unwrap_or(0.03),
+            decay_wide: self.decay_wide.unwrap_or(12.0 / steps),
+            averaging: self.averaging.unwrap_or(1.0 - 1.0 / (0.5 * pass).clamp(50.0, 500.0)),
+            patience: self.patience.unwrap_or(if decades < 2.0 { 3 } else { 1 }),
         }
     }
 }

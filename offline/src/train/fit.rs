@@ -13,7 +13,7 @@ use super::config::{Config, Hyper};
 use super::encode::{Encoder, Examples};
 use super::finish::{Observer, provenance};
 use super::loss::Judge;
-use super::network::{self, Dropout, Param, Shape, keep_mask};
+use super::network::{self, Dropout, Param, Shape};
 use super::store::{Data, Picker, Store, count};
 use super::tables::{Rates, Table, Tables, stream};
 use super::warm;
@@ -53,6 +53,8 @@ pub struct Metrics {
     pub validation_loss: f64,
     /// Training rows per second, all passes together.
     pub rows_per_second: f64,
+    /// Whether the training rows were read from disk in every pass, being too many to hold.
+    pub streamed: bool,
     /// Wall time.
     pub seconds: f64,
 }
@@ -69,6 +71,9 @@ pub struct Trained {
     /// What happened.
     pub metrics: Metrics,
 }
+
+/// Embedding rows start uniform within ± this.
+const FIRST_ROWS: f32 = 0.05;
 
 /// All weights of a model.
 struct Weights {
@@ -117,8 +122,7 @@ pub fn fit(
     let plan = encoder.plan.clone();
     let mut observer = Observer::new(&built.schema, &columns);
     let memory_rows = config.memory_rows.unwrap_or(4 << 20);
-    let store =
-        Store::new(data, &picker, &mut encoder, rows, memory_rows, progress, |batch, row| observer.see(batch, row))?;
+    let store = Store::new(data, &picker, &mut encoder, rows, memory_rows, progress, |batch, row| observer.see(batch, row))?;
 
     let mut heads = vec![(HeadKind::Ctr, Vec::new())];
     if census.conversions > 0 {
@@ -128,6 +132,11 @@ pub fn fit(
     let head_bias = [logit(census.clicks, rows), logit(census.conversions, census.clicks)];
     let mut learner = Learner::new(&built, &hyper, heads, &head_bias, keep, config.seed);
 
+    for (table, plan) in learner.tables.tables.iter_mut().zip(&blueprint.tables) {
+        if !plan.fixed.is_empty() {
+            table.freeze(plan.fixed.clone());
+        }
+    }
     let mut best: Option<(f64, u32, Weights)> = None;
     if let Some(parent) = parent {
         learner.continue_from(&built, parent)?;
@@ -171,6 +180,7 @@ pub fn fit(
         best_epoch,
         validation_loss: validation.loss,
         rows_per_second: rows as f64 * f64::from(epochs) / fit_seconds,
+        streamed: store.streams(),
         seconds: start.elapsed().as_secs_f64(),
     };
     let mut spec = learner.to_spec(&built);
@@ -188,14 +198,7 @@ fn shuffle(order: &mut [usize], rng: &mut ChaCha8Rng) {
 }
 
 impl Learner {
-    fn new(
-        built: &Built,
-        hyper: &Hyper,
-        heads: Vec<(HeadKind, Vec<usize>)>,
-        bias: &[f32],
-        keep: f64,
-        seed: u64,
-    ) -> Self {
+    fn new(built: &Built, hyper: &Hyper, heads: Vec<(HeadKind, Vec<usize>)>, bias: &[f32], keep: f64, seed: u64) -> Self {
         let kinds: Vec<HeadKind> = heads.iter().map(|h| h.0).collect();
         let width = built.schema.layout().width;
         let shape = Shape {
@@ -207,19 +210,13 @@ impl Learner {
         };
         let params = shape.init(&mut stream(seed, 1), bias);
         let mut rng = stream(seed, 2);
-        let scale = 0.05;
         let tables = built
             .schema
             .embeddings
             .iter()
-            .zip(&built.fixed)
-            .map(|(e, fixed)| {
+            .map(|e| {
                 let wide = if e.wide { kinds.len() } else { 0 };
-                let mut table = Table::new(e.rows() as usize, e.dim as usize, wide, scale, &mut rng);
-                if let Some(rows) = fixed {
-                    table.freeze(rows.clone());
-                }
-                table
+                Table::new(e.rows() as usize, e.dim as usize, wide, FIRST_ROWS, &mut rng)
             })
             .collect();
         let adam = params.iter().map(|p| (vec![0.0; p.data.len()], vec![0.0; p.data.len()])).collect();
@@ -252,56 +249,29 @@ impl Learner {
     /// One step.
     fn learn(&mut self, plan: &super::encode::Plan, piece: &Examples, batch: &[usize], rows: u64) -> Result<()> {
         self.step += 1;
-        let (heads, width, hyper) = (self.heads(), plan.width, self.hyper.clone());
-        let (mut x, wide, touches) = self.tables.gather(plan, piece, batch, heads, hyper.averaging);
-        let mask = (hyper.dropout_embedding > 0.0).then(|| self.embedding_mask(plan, batch.len()));
-        if let Some(mask) = &mask {
-            x.iter_mut().zip(mask).for_each(|(x, m)| *x *= m);
-        }
+        let (heads, hyper) = (self.heads(), self.hyper.clone());
+        let drop = (hyper.dropout_embedding > 0.0).then_some((&mut self.rng, hyper.dropout_embedding));
+        let (x, wide, touches) = self.tables.gather(plan, piece, batch, heads, hyper.averaging, drop);
         let mut dropout = Dropout::new(hyper.dropout, self.rng.next_u64());
         let mut dlogits = Vec::new();
         let judge = self.judge;
-        let mut gradients = network::step(&self.shape, &self.params, x, &mut dropout, |logits| {
+        let gradients = network::step(&self.shape, &self.params, x, &mut dropout, |logits| {
             for ((logits, wide), &example) in logits.chunks_exact_mut(heads).zip(wide.chunks_exact(heads)).zip(batch) {
                 logits.iter_mut().zip(wide).for_each(|(z, w)| *z += w);
                 judge.gradient(logits, &piece.labels[example]);
             }
             dlogits = logits.to_vec();
         })?;
-        if let Some(mask) = &mask {
-            gradients.inputs.iter_mut().zip(mask).for_each(|(g, m)| *g *= m);
-        }
-        debug_assert_eq!(gradients.inputs.len(), batch.len() * width);
         let factor = self.schedule(rows);
         let rates = Rates {
             lr: hyper.lr_embedding * factor,
             decay: hyper.decay_embedding,
             lr_wide: hyper.lr_wide * factor,
             decay_wide: hyper.decay_wide,
-            averaging: hyper.averaging,
         };
         self.tables.update(plan, &touches, &gradients.inputs, &dlogits, heads, &rates);
         self.update(&gradients.params, hyper.lr * factor, batch.len());
         Ok(())
-    }
-
-    /// Drops whole embedded features of an example.
-    fn embedding_mask(&mut self, plan: &super::encode::Plan, batch: usize) -> Vec<f32> {
-        let rate = self.hyper.dropout_embedding;
-        let mut mask = vec![1.0; batch * plan.width];
-        if std::env::var("EXP_FIELD").is_ok() {
-            let fields = plan.singles.len() + plan.bags.len();
-            let drops = keep_mask(&mut self.rng, rate, batch * fields);
-            for (i, drops) in drops.chunks_exact(fields.max(1)).enumerate() {
-                for (place, &keep) in plan.singles.iter().chain(&plan.bags).zip(drops) {
-                    let dim = self.tables.tables[place.table].dim;
-                    mask[i * plan.width + place.column..][..dim].fill(keep);
-                }
-            }
-        } else {
-            return keep_mask(&mut self.rng, rate, batch * plan.width);
-        }
-        mask
     }
 
     /// AdamW on the dense parameters, then their average.

@@ -6,6 +6,7 @@ mod config;
 mod encode;
 mod finish;
 mod fit;
+mod from_schema;
 mod loss;
 mod network;
 mod split;
@@ -14,9 +15,12 @@ mod store;
 mod tables;
 mod warm;
 
-pub use blueprint::{Blueprint, FeaturePlan, IndexRule, Plan};
+pub use blueprint::{Blueprint, FeaturePlan, IndexRule, Plan, TablePlan};
 pub use config::{Config, Hyper};
 pub use fit::{Metrics, Scored, Trained, fit};
 pub use network::CrossShape;
 pub use split::{Role, Roles, Split};
 pub use store::Data;
+
+#[cfg(test)]
+mod tests;

@@ -261,7 +261,7 @@ impl Shape {
             };
             params.push(vector(bias, false));
         }
-        let mut dense = |layers: &[DenseSpec], params: &mut Vec<Param>| -> Result<Vec<usize>> {
+        let dense = |layers: &[DenseSpec], params: &mut Vec<Param>| -> Result<Vec<usize>> {
             layers
                 .iter()
                 .map(|layer| {

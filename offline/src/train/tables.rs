@@ -7,7 +7,12 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::encode::{Examples, NONE, Plan};
-use super::network::symmetric;
+use super::network::{keep_mask, symmetric};
+
+/// Added to the root of the sum of squared gradients: rows with few examples take small steps.
+const DAMPING: f32 = 0.1;
+/// The same of wide weights.
+const WIDE_DAMPING: f32 = 1.0;
 
 /// How one step changes the tables.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +21,6 @@ pub(super) struct Rates {
     pub(super) decay: f64,
     pub(super) lr_wide: f64,
     pub(super) decay_wide: f64,
-    pub(super) averaging: f64,
 }
 
 /// One table.
@@ -28,13 +32,12 @@ pub(super) struct Table {
     pub(super) rows: Vec<f32>,
     pub(super) wide: Vec<f32>,
     state: Vec<RowState>,
-    second: Vec<f32>,
-    first: Vec<f32>,
+    sum: Vec<f32>,
     wide_sum: Vec<f32>,
     average: Vec<f32>,
     wide_average: Vec<f32>,
     slot: Vec<u32>,
-    /// Rows that were given and are never changed.
+    /// Given values that are not trained.
     frozen: bool,
 }
 
@@ -44,7 +47,6 @@ struct RowState {
     decayed: (f64, f64),
     /// Steps that the average holds.
     averaged: u64,
-    updates: u32,
 }
 
 /// All tables of a model.
@@ -67,8 +69,7 @@ impl Table {
             wide: vec![0.0; count * wide_dim],
             wide_average: vec![0.0; count * wide_dim],
             state: vec![RowState::default(); count],
-            second: vec![0.0; count * dim],
-            first: vec![0.0; count * dim],
+            sum: vec![0.0; count * dim],
             wide_sum: vec![0.0; count * wide_dim],
             slot: vec![NONE; count],
             frozen: false,
@@ -83,10 +84,9 @@ impl Table {
         self.wide = wide;
     }
 
-    /// Takes rows that training is not to change.
+    /// Takes rows that are not to be trained.
     pub(super) fn freeze(&mut self, rows: Vec<f32>) {
-        let wide = std::mem::take(&mut self.wide);
-        self.set(rows, wide);
+        self.set(rows, self.wide.clone());
         self.frozen = true;
     }
 
@@ -129,7 +129,8 @@ impl Tables {
     }
 
     /// The inputs `[batch, width]` of the examples, the wide part's share of the logits `[batch, heads]`, and which
-    /// rows were read.
+    /// rows were read. With `drop`, values are left out at this rate, from both parts, and the others scaled up: the
+    /// model learns not to rest on any one of them.
     pub(super) fn gather(
         &mut self,
         plan: &Plan,
@@ -137,8 +138,17 @@ impl Tables {
         batch: &[usize],
         heads: usize,
         averaging: f64,
+        drop: Option<(&mut ChaCha8Rng, f64)>,
     ) -> (Vec<f32>, Vec<f32>, Vec<Touch>) {
-        let touches = touches(plan, examples, batch);
+        let mut touches = touches(plan, examples, batch);
+        if let Some((rng, rate)) = drop {
+            let mut mask = keep_mask(rng, rate, touches.len()).into_iter();
+            touches.retain_mut(|t| {
+                let factor = mask.next().unwrap_or(1.0);
+                t.weight *= factor;
+                factor > 0.0
+            });
+        }
         for t in &touches {
             let (log_decay, step) = (self.log_decay, self.step);
             self.tables[t.table].settle(t.row as usize, log_decay, step, averaging);
@@ -148,14 +158,7 @@ impl Tables {
     }
 
     /// The same with the averaged weights (or the last ones), for prediction. [`Tables::settle`] goes before.
-    pub(super) fn lookup(
-        &self,
-        plan: &Plan,
-        examples: &Examples,
-        batch: &[usize],
-        heads: usize,
-        averaged: bool,
-    ) -> (Vec<f32>, Vec<f32>) {
+    pub(super) fn lookup(&self, plan: &Plan, examples: &Examples, batch: &[usize], heads: usize, averaged: bool) -> (Vec<f32>, Vec<f32>) {
         let touches = touches(plan, examples, batch);
         self.fill(plan, examples, batch, heads, &touches, averaged)
     }
@@ -195,20 +198,15 @@ impl Tables {
 
     /// One step down the gradients of the inputs `[batch, width]` and logits `[batch, heads]`, both summed over the
     /// batch's examples.
-    pub(super) fn update(
-        &mut self,
-        plan: &Plan,
-        touches: &[Touch],
-        dx: &[f32],
-        dlogits: &[f32],
-        heads: usize,
-        rates: &Rates,
-    ) {
+    pub(super) fn update(&mut self, plan: &Plan, touches: &[Touch], dx: &[f32], dlogits: &[f32], heads: usize, rates: &Rates) {
         self.step += 1;
         self.log_decay.0 += (-rates.lr * rates.decay).ln_1p();
         self.log_decay.1 += (-rates.lr_wide * rates.decay_wide).ln_1p();
         for number in 0..self.tables.len() {
             let table = &mut self.tables[number];
+            if table.frozen {
+                continue;
+            }
             let (dim, wide_dim) = (table.dim, table.wide_dim);
             let stride = dim + wide_dim;
             let mut touched: Vec<usize> = Vec::new();
@@ -231,9 +229,7 @@ impl Tables {
             }
             for (&row, sum) in touched.iter().zip(sums.chunks_exact(stride.max(1))) {
                 table.slot[row] = NONE;
-                if !table.frozen {
-                    table.step_row(row, sum, rates);
-                }
+                table.step_row(row, sum, rates);
             }
         }
     }
@@ -251,59 +247,26 @@ impl Tables {
     pub(super) fn snapshot(&self, averaged: bool) -> Vec<(Vec<f32>, Vec<f32>)> {
         self.tables
             .iter()
-            .map(
-                |t| {
-                    if averaged {
-                        (t.average.clone(), t.wide_average.clone())
-                    } else {
-                        (t.rows.clone(), t.wide.clone())
-                    }
-                },
-            )
+            .map(|t| if averaged { (t.average.clone(), t.wide_average.clone()) } else { (t.rows.clone(), t.wide.clone()) })
             .collect()
     }
 }
 
 impl Table {
+    /// One Adagrad step of a row down the summed gradients of its examples, embedding first, wide weights behind.
     fn step_row(&mut self, row: usize, sum: &[f32], rates: &Rates) {
-        let state = &mut self.state[row];
-        state.updates += 1;
-        let (b1, b2) = (0.9f32, 0.999f32);
-        let c1 = 1.0 - b1.powi(state.updates as i32);
-        let c2 = 1.0 - b2.powi(state.updates as i32);
         let lr = rates.lr as f32;
         for (i, &g) in sum[..self.dim].iter().enumerate() {
             let at = row * self.dim + i;
-            match mode() {
-                0 => {
-                    self.first[at] = b1 * self.first[at] + (1.0 - b1) * g;
-                    self.second[at] = b2 * self.second[at] + (1.0 - b2) * g * g;
-                    self.rows[at] -= lr * (self.first[at] / c1) / ((self.second[at] / c2).sqrt() + eps());
-                }
-                _ => {
-                    self.second[at] += g * g;
-                    self.rows[at] -= lr * g / (self.second[at].sqrt() + eps());
-                }
-            }
+            self.sum[at] += g * g;
+            self.rows[at] -= lr * g / (self.sum[at].sqrt() + DAMPING);
         }
         for (i, &g) in sum[self.dim..].iter().enumerate() {
             let at = row * self.wide_dim + i;
             self.wide_sum[at] += g * g;
-            self.wide[at] -= rates.lr_wide as f32 * g / (self.wide_sum[at].sqrt() + 1.0);
+            self.wide[at] -= rates.lr_wide as f32 * g / (self.wide_sum[at].sqrt() + WIDE_DAMPING);
         }
     }
-}
-
-fn knob(name: &str, default: f32) -> f32 {
-    std::env::var(name).ok().and_then(|x| x.parse().ok()).unwrap_or(default)
-}
-fn mode() -> i32 {
-    static M: std::sync::OnceLock<i32> = std::sync::OnceLock::new();
-    *M.get_or_init(|| knob("EXP_MODE", 1.0) as i32)
-}
-fn eps() -> f32 {
-    static M: std::sync::OnceLock<f32> = std::sync::OnceLock::new();
-    *M.get_or_init(|| knob("EXP_EPS", 0.1))
 }
 
 fn touches(plan: &Plan, examples: &Examples, batch: &[usize]) -> Vec<Touch> {
