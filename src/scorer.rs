@@ -290,12 +290,13 @@ impl Memory {
         let counts = assembler.request(model, &mut self.state, time, input.values, x, &mut request_wide[..heads])?;
         let mut scored = Scored { missing: counts.missing + counts.ignored, ..Scored::new(generation) };
         let mut pass = begin(generation, &mut self.scratch, Some(x))?;
-        for first in (0..input.candidates.len()).step_by(TILE_ROWS) {
+        let tile_rows = generation.plan.tile_for(input.candidates.len());
+        for first in (0..input.candidates.len()).step_by(tile_rows) {
             // The first tile is always scored: a decision among few is better than none.
             if first > 0 && deadline.is_some_and(|d| Instant::now() >= d) {
                 break;
             }
-            let rows = TILE_ROWS.min(input.candidates.len() - first);
+            let rows = tile_rows.min(input.candidates.len() - first);
             let mut wide = [0.0; 2 * TILE_ROWS];
             let mut tile = tile_of(&mut pass, rows)?;
             for row in 0..rows {
@@ -338,8 +339,9 @@ impl Memory {
         let heads = model.network().heads.len();
         let mut scored = Scored::new(generation);
         let mut pass = begin(generation, &mut self.scratch, None)?;
-        for first in (0..n).step_by(TILE_ROWS) {
-            let rows = TILE_ROWS.min(n - first);
+        let tile_rows = generation.plan.tile_for(n);
+        for first in (0..n).step_by(tile_rows) {
+            let rows = tile_rows.min(n - first);
             let mut tile = tile_of(&mut pass, rows)?;
             for row in 0..rows {
                 let (from, to) = (&x[(first + row) * width..][..width], tile.row(row));

@@ -45,7 +45,7 @@ impl<T> Cell<T> {
     }
 
     /// Makes `new` current (`None`: nothing is). What was current is freed once no reader holds it, by this thread
-    /// now or by whoever calls [`Cell::publish`] or [`Cell::reclaim`] next, never by a reader.
+    /// now or by whoever calls [`Cell::publish`] or [`Cell::reclaim`] or drops a [`Reader`] next, never by a read.
     pub(crate) fn publish(&self, new: Option<Arc<T>>) {
         let mut publisher = self.lock();
         let new = new.map_or(ptr::null_mut(), |new| Arc::into_raw(new).cast_mut());
@@ -55,7 +55,11 @@ impl<T> Cell<T> {
         if !old.is_null() {
             // SAFETY: a non-null `current` came from `Arc::into_raw` in an earlier call, and the swap took it out, so
             // its strong count is taken back exactly once.
-            publisher.retired.push(unsafe { Arc::from_raw(old) });
+            let old = unsafe { Arc::from_raw(old) };
+            // A value that was current before may wait from then: one entry for each keeps the list short.
+            if !publisher.retired.iter().any(|retired| Arc::ptr_eq(retired, &old)) {
+                publisher.retired.push(old);
+            }
         }
         reclaim(&mut publisher);
     }
@@ -126,7 +130,10 @@ impl<T> Reader<T> {
 
 impl<T> Drop for Reader<T> {
     fn drop(&mut self) {
-        self.cell.lock().slots.retain(|slot| !Arc::ptr_eq(slot, &self.slot));
+        let mut publisher = self.cell.lock();
+        publisher.slots.retain(|slot| !Arc::ptr_eq(slot, &self.slot));
+        // What this reader held last may have waited for it alone.
+        reclaim(&mut publisher);
     }
 }
 
