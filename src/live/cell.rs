@@ -244,4 +244,22 @@ mod tests {
         cell.publish(None);
         assert!(reader.load().is_none());
     }
+    #[test]
+    fn what_is_replaced_again_and_again_waits_once_and_goes_with_its_last_reader() {
+        let cell = Arc::new(Cell::new());
+        let (first, second) = (Arc::new(1), Arc::new(2));
+        cell.publish(Some(Arc::clone(&first)));
+        let mut reader = Reader::new(&cell);
+        // Its destructor does not run: the slot goes on announcing, as in a request that takes its time.
+        std::mem::forget(reader.load());
+        for _ in 0..100 {
+            cell.publish(Some(Arc::clone(&second)));
+            cell.publish(Some(Arc::clone(&first)));
+        }
+        cell.publish(None);
+        assert_eq!(cell.reclaim(), 1);
+        assert_eq!((Arc::strong_count(&first), Arc::strong_count(&second)), (2, 1));
+        drop(reader);
+        assert_eq!(Arc::strong_count(&first), 1);
+    }
 }

@@ -1,5 +1,7 @@
 //! An allocator that counts: what each thread does, and the bytes that are alive.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicIsize, Ordering};
