@@ -148,6 +148,14 @@ impl Scorer {
         Ok(outcome(&generation, &scored, n, 0))
     }
 
+    /// The logits of the last call's candidates, `[n_candidates]` for the pCTR and the pCVR head, as the network gave
+    /// them: before any correction and calibration. Entries past the last call's candidates, and those of a head that
+    /// the model does not have, mean nothing.
+    #[must_use]
+    pub fn logits(&self) -> [&[f32]; 2] {
+        self.memory.logits.each_ref().map(|l| &**l)
+    }
+
     /// The whole path: scores the candidates, runs the auction, writes the winners, best slot first, and of every
     /// candidate the reason why it won or lost (`reasons`: `n_candidates` entries, or none when not wanted). Returns the
     /// outcome; `n_winners` of `winners` are filled.

@@ -5,16 +5,7 @@ use adclick::types::{BidKind, NO_CANDIDATE, PriceBound};
 use proptest::prelude::*;
 
 fn outcome<A: Amount>(policy: &Policy, bids: &[Bid<A>], slots: usize) -> (Vec<Placement<A>>, Vec<Reason>) {
-    let nobody = Placement {
-        candidate: NO_CANDIDATE,
-        runner_up: NO_CANDIDATE,
-        price: A::default(),
-        unrounded_price: 0.0,
-        bound: PriceBound::Bid,
-        ecpm: 0.0,
-        score: 0.0,
-    };
-    let mut places = vec![nobody; slots.min(bids.len())];
+    let mut places = vec![Placement::default(); slots.min(bids.len())];
     let mut reasons = vec![Reason::Won; bids.len()];
     let mut scratch = Scratch::new(bids.len());
     let n = run(policy, bids, slots, &mut scratch, &mut places, Some(&mut reasons)).unwrap();
@@ -158,6 +149,17 @@ fn small() -> impl Strategy<Value = Small> {
     )
 }
 
+/// An auction in which ties are common: copies of a few bids, with keys of their own.
+fn tied<B: Clone + std::fmt::Debug>(
+    bid: impl Strategy<Value = B>,
+    most: usize,
+) -> impl Strategy<Value = Vec<(B, u64)>> {
+    let copies = prop::collection::vec((any::<prop::sample::Index>(), 0u64..3), 0..most);
+    (prop::collection::vec(bid, 1..8), copies).prop_map(|(few, copies)| {
+        copies.into_iter().map(|(which, key)| (few[which.index(few.len())].clone(), key)).collect()
+    })
+}
+
 /// Winners with prices by the definition: scan for the best one left, then the smallest whole price that keeps it there.
 fn slow(bids: &[Small], slots: usize) -> Vec<(u32, i64)> {
     let mut left: Vec<usize> = (0..bids.len()).filter(|&i| bids[i].score().is_some()).collect();
@@ -197,9 +199,10 @@ proptest! {
 
     #[test]
     fn agrees_with_a_slow_auction_in_exact_arithmetic(
-        bids in prop::collection::vec(small(), 0..24),
+        bids in tied(small(), 24),
         slots in 0usize..9,
     ) {
+        let bids: Vec<_> = bids.into_iter().map(|(bid, key)| Small { key, ..bid }).collect();
         let typed: Vec<_> = bids.iter().map(Small::bid).collect();
         let (places, reasons) = outcome(&Policy::default(), &typed, slots);
         let got: Vec<_> = places.iter().map(|place| (place.candidate, place.price)).collect();
@@ -275,14 +278,12 @@ proptest! {
     #[test]
     fn the_order_of_the_candidates_does_not_matter_when_keys_differ(
         policy in policy(),
-        bids in prop::collection::vec(any_bid(), 0..30),
+        bids in tied(any_bid(), 30),
         turn in 0usize..30,
         slots in 0usize..6,
     ) {
-        let mut bids = bids;
-        for (key, bid) in bids.iter_mut().enumerate() {
-            bid.key = 1000 - key as u64;
-        }
+        let mut bids: Vec<_> =
+            bids.into_iter().enumerate().map(|(i, (bid, key))| Bid { key: 1000 * key + i as u64, ..bid }).collect();
         let told = |bids: &[Bid]| -> Vec<_> {
             let (places, _) = outcome(&policy, bids, slots);
             places.iter().map(|p| (bids[p.candidate as usize].key, p.price, p.score, p.bound)).collect()

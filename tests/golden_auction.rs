@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use adclick::auction::{Amount, Bid, Placement, Policy, Reason, Scratch, run};
-use adclick::types::{BidKind, NO_CANDIDATE, PriceBound};
+use adclick::types::BidKind;
 use serde_json::Value;
 
 const TOLERANCE: f64 = 1e-12;
@@ -73,16 +73,7 @@ fn whole(bids: &[Bid<f64>]) -> Option<Vec<Bid>> {
 }
 
 fn outcome<A: Amount>(policy: &Policy, bids: &[Bid<A>], slots: usize) -> (Vec<Placement<A>>, Vec<Reason>) {
-    let nobody = Placement {
-        candidate: NO_CANDIDATE,
-        runner_up: NO_CANDIDATE,
-        price: A::default(),
-        unrounded_price: 0.0,
-        bound: PriceBound::Bid,
-        ecpm: 0.0,
-        score: 0.0,
-    };
-    let mut places = vec![nobody; slots.min(bids.len())];
+    let mut places = vec![Placement::default(); slots.min(bids.len())];
     let mut reasons = vec![Reason::Won; bids.len()];
     let mut scratch = Scratch::new(bids.len());
     let n = run(policy, bids, slots, &mut scratch, &mut places, Some(&mut reasons)).unwrap();
@@ -132,7 +123,7 @@ fn check(name: &str, input: &Value, textbook: &Value) -> (usize, usize) {
             let expected = winner["price_per_event"].as_f64().unwrap() * MICROS;
             assert!(close(place.unrounded_price, expected), "{name}: expected {expected}, got {place:?}");
             let up = place.price as f64 - expected;
-            assert!(up >= -1e-8 && up < 1.0, "{name}: {expected} micros rounded to {}", place.price);
+            assert!((-1e-8..1.0).contains(&up), "{name}: {expected} micros rounded to {}", place.price);
         }
         compared.1 += expected.len();
     }

@@ -1,4 +1,16 @@
 //! The library behind the `adclick` command: what happens offline, from logs to the next model.
 
+pub mod auctions;
 pub mod bundle;
 pub mod cmd;
+pub mod data;
+pub mod demo;
+pub mod fit;
+pub mod measure;
+pub mod pack;
+pub mod progress;
+pub mod rows;
+pub mod schema_file;
+pub mod simulate;
+pub mod train;
+pub mod unpack;

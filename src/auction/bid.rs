@@ -1,6 +1,6 @@
 //! What goes into an auction, and what comes out.
 
-use crate::types::{BidKind, PriceBound};
+use crate::types::{BidKind, NO_CANDIDATE, PriceBound};
 
 /// One candidate's bid. Every field is taken literally: 0 is 0 and not a default.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,6 +57,21 @@ pub struct Placement<A = i64> {
     pub ecpm: f64,
     /// The rank score per 1000 impressions, in micros.
     pub score: f64,
+}
+
+impl<A: Default> Default for Placement<A> {
+    /// A place that nobody has yet.
+    fn default() -> Self {
+        Self {
+            candidate: NO_CANDIDATE,
+            runner_up: NO_CANDIDATE,
+            price: A::default(),
+            unrounded_price: 0.0,
+            bound: PriceBound::Reserve,
+            ecpm: 0.0,
+            score: 0.0,
+        }
+    }
 }
 
 impl<A> Placement<A> {

@@ -131,11 +131,11 @@ fn build(kind: u32, mut numbers: Vec<f64>) -> Result<Calibrator> {
         (PLATT, &[a, b]) => Calibrator::Platt(Platt::new(a, b)?),
         (TEMPERATURE, &[t]) => Calibrator::Temperature(Temperature::new(t)?),
         (BETA, &[a, b, c]) => Calibrator::Beta(Beta::new(a, b, c)?),
-        (ISOTONIC, _) if n % 2 == 0 => {
+        (ISOTONIC, _) if n.is_multiple_of(2) => {
             let y = numbers.split_off(n / 2);
             Calibrator::Isotonic(Isotonic::new(numbers, y)?)
         }
-        (HISTOGRAM, _) if n % 2 == 1 => {
+        (HISTOGRAM, _) if !n.is_multiple_of(2) => {
             let values = numbers.split_off(n / 2 + 1);
             Calibrator::Histogram(Histogram::new(numbers, values)?)
         }

@@ -7,7 +7,7 @@ pub const LOGIT_CLIP: f64 = 1e-12;
 pub(super) const BETA_CLIP: f64 = f64::EPSILON;
 
 /// The logit of `1 − 2⁻⁵²`: ln(2⁵² − 1).
-pub(super) const BETA_LOGIT_LIMIT: f64 = 36.043_653_389_117_154;
+pub(super) const BETA_LOGIT_LIMIT: f64 = 36.043_653_389_117_15;
 
 /// The logistic function σ(z) = 1 / (1 + e⁻ᶻ), to the last bits on both sides of 0.
 #[must_use]

@@ -17,6 +17,8 @@ pub use curves::{Histogram, Isotonic};
 pub use head::{Calibrators, HeadCalibrator};
 pub use maths::{LOGIT_CLIP, correct_downsampling, logit, sigmoid};
 
+use std::fmt;
+
 use crate::error::{Error, Result};
 use maths::{BETA_CLIP, BETA_LOGIT_LIMIT, softplus};
 
@@ -207,6 +209,21 @@ impl Calibrator {
     }
 }
 
+/// The name and the parameters, or how many points there are.
+impl fmt::Display for Calibrator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        match self {
+            Self::Identity => Ok(()),
+            Self::Platt(c) => write!(f, " (a = {:.6}, b = {:.6})", c.a, c.b),
+            Self::Temperature(c) => write!(f, " (T = {:.6})", c.t),
+            Self::Beta(c) => write!(f, " (a = {:.6}, b = {:.6}, c = {:.6})", c.a, c.b, c.c),
+            Self::Isotonic(c) => write!(f, " ({} knots)", c.x().len()),
+            Self::Histogram(c) => write!(f, " ({} bins)", c.values().len()),
+        }
+    }
+}
+
 fn finite(what: &str, value: f64) -> Result<()> {
     if value.is_finite() { Ok(()) } else { Err(Error::argument(format!("{what} must be finite, found {value}"))) }
 }
@@ -264,6 +281,20 @@ mod tests {
         assert!(Calibrator::Isotonic(tilted).is_strictly_increasing());
         let clipped = Isotonic::new(vec![0.1, 0.5, 1.0], vec![0.1, 0.2, 0.3]).unwrap();
         assert!(!Calibrator::Isotonic(clipped).is_strictly_increasing());
+    }
+
+    #[test]
+    fn a_calibrator_tells_its_name_and_parameters() {
+        let told: Vec<String> = all().iter().map(ToString::to_string).collect();
+        let expected = [
+            "identity",
+            "platt (a = 0.900000, b = -0.200000)",
+            "temperature (T = 1.300000)",
+            "beta (a = 0.800000, b = 1.100000, c = -0.100000)",
+            "isotonic (4 knots)",
+            "histogram (3 bins)",
+        ];
+        assert_eq!(told, expected);
     }
 
     #[test]

@@ -9,8 +9,7 @@ mod transform;
 mod validate;
 
 pub use layout::{Column, Layout};
-pub use transform::Transform;
-pub(crate) use transform::bucketise;
+pub use transform::{Transform, bucketise};
 pub use validate::{MAX_FEATURES, MAX_NAME, MAX_WIDTH};
 
 /// Where in a request a feature's value comes from: the same for all candidates, or one for each.

@@ -34,6 +34,6 @@ impl Transform {
 
 /// The bucket of a number: how many of the ascending boundaries are ≤ the value.
 #[must_use]
-pub(crate) fn bucketise(boundaries: &[f32], raw: f32) -> u64 {
+pub fn bucketise(boundaries: &[f32], raw: f32) -> u64 {
     boundaries.partition_point(|&b| b <= raw) as u64
 }

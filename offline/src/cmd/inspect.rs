@@ -1,11 +1,270 @@
 //! `adclick inspect`.
 
-use anyhow::{Result, bail};
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use adclick::artifact::container::{ArtifactKind, Container};
+use adclick::artifact::model::Model;
+use adclick::artifact::model::network::{Cross, Dense, Network, Panels};
+use adclick::artifact::{Bytes, OpenMode};
+use adclick::auction::Policy;
+use adclick::calibrate::Calibrators;
+use adclick::live::bundle::{MANIFEST, Manifest, Role};
+use adclick::schema::{Index, Kind, Schema};
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
 
 /// Show what a bundle or artifact holds.
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// A bundle directory, the directory whose CURRENT names one, or one artifact file.
+    path: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
 
-pub(super) fn run(_: Args) -> Result<()> {
-    bail!("not built yet")
+pub(super) fn run(args: Args) -> Result<()> {
+    let mut text = String::new();
+    let report = if args.path.is_dir() {
+        bundle(&super::verify::resolve(&args.path)?, &mut text)?
+    } else {
+        let (kind, report) = artifact(&args.path, &mut text)?;
+        json!({ kind: report })
+    };
+    let mut out = std::io::stdout().lock();
+    if args.json { writeln!(out, "{report}") } else { write!(out, "{text}") }?;
+    Ok(())
+}
+
+fn bundle(path: &Path, text: &mut String) -> Result<Value> {
+    let manifest = Manifest::read(path)?;
+    let generation = format!("{:016x}", manifest.generation());
+    writeln!(text, "bundle {} · generation {generation}", path.display())?;
+    writeln!(text, "  {:<18} {:>14}  xxh3", MANIFEST, "bytes")?;
+    for f in &manifest.files {
+        writeln!(text, "  {:<18} {:>14}  {:016x}", f.name, f.bytes, f.xxh3)?;
+    }
+    let mut report = json!({ "generation": generation, "bundle": path.display().to_string() });
+    report["files"] = manifest
+        .files
+        .iter()
+        .map(|f| json!({ "name": f.name, "bytes": f.bytes, "xxh3": format!("{:016x}", f.xxh3) }))
+        .collect();
+    for f in &manifest.files {
+        let file = path.join(&f.name);
+        if f.role == Role::Policy {
+            let policy = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let policy = Policy::parse(&policy).with_context(|| file.display().to_string())?.to_toml();
+            writeln!(text, "\npolicy\n{}", indented(&policy))?;
+            report["policy"] = policy.into();
+        } else {
+            let (kind, part) = artifact(&file, text)?;
+            report[kind] = part;
+        }
+    }
+    if manifest.file(Role::Calibrators).is_none() {
+        writeln!(text, "\ncalibrators: none, probabilities are served as the model gives them")?;
+    }
+    if manifest.file(Role::Policy).is_none() {
+        writeln!(text, "\npolicy: the default one\n{}", indented(&Policy::default().to_toml()))?;
+    }
+    Ok(report)
+}
+
+/// One artifact file: its kind and what it holds.
+fn artifact(path: &Path, text: &mut String) -> Result<(&'static str, Value)> {
+    let bytes = Bytes::open(path, OpenMode::Map)?;
+    let place = || path.display().to_string();
+    if let Ok(container) = Container::open(&bytes, ArtifactKind::Calibrators, &["calibrators"]) {
+        let section = container.require("calibrators").with_context(place)?;
+        let all = Calibrators::decode(&bytes[section.offset..section.offset + section.len]).with_context(place)?;
+        return Ok(("calibrators", calibrators(&all, text)?));
+    }
+    match Model::open(bytes) {
+        Ok(model) => Ok(("model", describe(&model, text)?)),
+        Err(error) => bail!("{}: {error}", path.display()),
+    }
+}
+
+fn calibrators(all: &Calibrators, text: &mut String) -> Result<Value> {
+    writeln!(text, "\ncalibrators")?;
+    let mut report = json!({});
+    for (name, head) in [("ctr", &all.ctr), ("cvr", &all.cvr)] {
+        let calibrator = head.calibrator().name();
+        writeln!(text, "  {name}: {calibrator}, keep rate {}", head.keep_rate())?;
+        report[name] = json!({ "calibrator": calibrator, "keep_rate": head.keep_rate() });
+    }
+    Ok(report)
+}
+
+fn describe(model: &Model, text: &mut String) -> Result<Value> {
+    let network = model.network();
+    let layers = layers(network);
+    let macs: usize = layers.iter().map(|l| l.macs).sum();
+    let once: usize = layers.iter().map(|l| l.once).sum();
+    let tables: u64 = model.schema().embeddings.iter().map(|e| e.rows() * u64::from(e.dim)).sum();
+    let wide: u64 = model.schema().embeddings.iter().filter(|e| e.wide).map(|e| e.rows()).sum();
+    let wide = wide * network.heads.len() as u64;
+    let dense: usize = layers.iter().map(|l| l.parameters).sum();
+    let parameters = tables + wide + dense as u64;
+    writeln!(text, "\nmodel · schema {:016x}", model.schema_hash())?;
+    writeln!(text, "  {:<28} {:>10} {:>6} {:>9}  kind", "feature", "source", "column", "width")?;
+    let mut features = Vec::new();
+    for (f, column) in model.schema().features.iter().zip(&model.layout().columns) {
+        let kind = kind(&f.kind, model.schema());
+        let source = format!("{:?}", f.source).to_lowercase();
+        writeln!(text, "  {:<28} {source:>10} {:>6} {:>9}  {kind}", f.name, column.declared, column.width)?;
+        features.push(json!({
+            "name": f.name, "input": f.input, "source": source, "column": column.declared, "width": column.width,
+            "kind": kind, "position": f.position,
+        }));
+    }
+    writeln!(text, "\n  {:<28} {:>14} {:>12} {:>12}", "layer", "shape", "parameters", "MACs")?;
+    for l in &layers {
+        writeln!(text, "  {:<28} {:>14} {:>12} {:>12}", l.name, l.shape, l.parameters, l.macs)?;
+    }
+    writeln!(
+        text,
+        "\n  {} columns ({} of the request), {:?}, heads {}",
+        network.width,
+        network.request_width,
+        network.structure,
+        network.heads.iter().map(|h| format!("{:?}", h.kind)).collect::<Vec<_>>().join(" and ")
+    )?;
+    writeln!(text, "  {parameters} parameters: {dense} in layers, {tables} in embeddings, {wide} in the wide part")?;
+    writeln!(text, "  {} MACs per candidate, and {once} once per request", macs - once)?;
+    writeln!(text, "  {} golden requests, {} histograms", model.goldens().len(), model.histograms().len())?;
+    writeln!(text, "\n  {:<28} {:>14}", "section", "bytes")?;
+    for s in model.sections() {
+        writeln!(text, "  {:<28} {:>14}", s.name, s.len)?;
+    }
+    if !model.provenance().is_empty() {
+        writeln!(text, "\n  provenance\n{}", indented(&indented(model.provenance())))?;
+    }
+    Ok(json!({
+        "schema_hash": format!("{:016x}", model.schema_hash()),
+        "features": features,
+        "layers": layers.iter().map(|l| json!({
+            "name": l.name, "shape": l.shape, "parameters": l.parameters, "macs": l.macs,
+        })).collect::<Vec<_>>(),
+        "width": network.width,
+        "request_width": network.request_width,
+        "structure": format!("{:?}", network.structure).to_lowercase(),
+        "heads": network.heads.iter().map(|h| format!("{:?}", h.kind).to_lowercase()).collect::<Vec<_>>(),
+        "parameters": parameters,
+        "macs_per_candidate": macs - once,
+        "macs_per_request": once,
+        "goldens": model.goldens().len(),
+        "histograms": model.histograms().iter().map(|h| h.name.clone()).collect::<Vec<_>>(),
+        "sections": model.sections().iter().map(|s| json!({ "name": s.name, "bytes": s.len })).collect::<Vec<_>>(),
+        "provenance": model.provenance(),
+    }))
+}
+
+struct Layer {
+    name: String,
+    shape: String,
+    parameters: usize,
+    /// Multiply-adds of one candidate alone.
+    macs: usize,
+    /// Of them, those that are done once per request.
+    once: usize,
+}
+
+impl Layer {
+    /// `shared`: input columns whose products are shared by the candidates of a request.
+    fn new(name: String, matrices: &[Panels], extra: usize, shared: usize) -> Self {
+        let macs = matrices.iter().map(|p| p.inputs * p.outputs).sum();
+        let shape = matrices.iter().map(|p| format!("{}x{}", p.outputs, p.inputs)).collect::<Vec<_>>();
+        let same = shape.windows(2).all(|w| w[0] == w[1]) && shape.len() > 1;
+        let shape = if same { format!("{} of {}", shape.len(), shape[0]) } else { shape.join(" ") };
+        let once = matrices.first().map_or(0, |p| p.outputs * shared);
+        Self { name, shape, parameters: macs + extra, macs, once }
+    }
+}
+
+fn layers(network: &Network) -> Vec<Layer> {
+    let mut all = Vec::new();
+    for (l, cross) in network.cross.iter().enumerate() {
+        let shared = if l == 0 { network.request_width } else { 0 };
+        let name = format!("cross {l}");
+        all.push(match cross {
+            Cross::Full { weight, bias } => Layer::new(name, &[*weight], bias.len, shared),
+            Cross::LowRank { v, u, bias } => Layer::new(name + " (V, U)", &[*v, *u], bias.len, shared),
+            Cross::Vector { weight, bias } => Layer {
+                name: name + " (v1)",
+                shape: weight.len.to_string(),
+                parameters: weight.len + bias.len,
+                macs: weight.len,
+                once: 0,
+            },
+            Cross::Mixture { gate, v, c, u, bias, .. } => {
+                let matrices = [vec![*gate, *v], c.clone(), vec![*u]].concat();
+                Layer::new(name + " (mixture)", &matrices, bias.len, 0)
+            }
+        });
+    }
+    let reads_x0 = network.structure == adclick::artifact::model::spec::Structure::Parallel || network.cross.is_empty();
+    let dense = |name: String, d: &Dense, shared| Layer::new(name, &[d.weight], d.bias.len, shared);
+    for (l, d) in network.deep.iter().enumerate() {
+        let shared = if l == 0 && reads_x0 { network.request_width } else { 0 };
+        all.push(dense(format!("deep {l} ({:?})", d.activation), d, shared));
+    }
+    for head in &network.heads {
+        for (l, d) in head.tower.iter().enumerate() {
+            all.push(dense(format!("{:?} tower {l} ({:?})", head.kind, d.activation), d, 0));
+        }
+        let inputs = head.tower.last().map_or(network.trunk_cross() + network.trunk_deep(), |d| d.weight.outputs);
+        all.push(Layer {
+            name: format!("{:?} output", head.kind),
+            shape: format!("1x{inputs}"),
+            parameters: inputs + 1,
+            macs: inputs,
+            once: 0,
+        });
+    }
+    all
+}
+
+fn kind(kind: &Kind, schema: &Schema) -> String {
+    let table = |i: u32| {
+        let e = &schema.embeddings[i as usize];
+        let index = match e.index {
+            Index::Identity { count } => format!("{count} ids"),
+            Index::Hashed { buckets } => format!("{buckets} buckets"),
+            Index::Vocabulary { count } => format!("vocabulary of {count}"),
+        };
+        let wide = if e.wide { ", wide" } else { "" };
+        format!("{} ({index}, dim {}{wide})", e.name, e.dim)
+    };
+    match kind {
+        Kind::Number { transform, default } => {
+            let mut parts = vec!["number".to_owned()];
+            if transform.clip != (f32::NEG_INFINITY, f32::INFINITY) {
+                parts.push(format!("clip [{}, {}]", transform.clip.0, transform.clip.1));
+            }
+            if transform.log1p {
+                parts.push("log1p".to_owned());
+            }
+            if (transform.mean, transform.scale) != (0.0, 1.0) {
+                parts.push(format!("(x - {}) / {}", transform.mean, transform.scale));
+            }
+            parts.push(format!("default {default}"));
+            parts.join(", ")
+        }
+        Kind::Category { embedding, boundaries, .. } if boundaries.is_empty() => {
+            format!("category in {}", table(*embedding))
+        }
+        Kind::Category { embedding, boundaries, .. } => {
+            format!("{} buckets in {}", boundaries.len() + 1, table(*embedding))
+        }
+        Kind::MultiCategory { embedding, pooling } => format!("{pooling:?} of categories in {}", table(*embedding)),
+        Kind::Vector { dim } => format!("vector of {dim}"),
+    }
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|l| format!("  {l}")).collect::<Vec<_>>().join("\n")
 }

@@ -2,8 +2,10 @@
 
 mod auction;
 mod calibrate;
+mod demo;
 mod evaluate;
 mod inspect;
+mod logs;
 mod pack;
 mod score;
 mod train;
@@ -31,6 +33,9 @@ pub enum Command {
     Score(score::Args),
     /// Run auctions given as JSON lines.
     Auction(auction::Args),
+    /// The whole way, from logs to served decisions (`make demo` calls it).
+    #[command(hide = true)]
+    Demo(demo::Args),
 }
 
 /// Runs one verb.
@@ -47,5 +52,6 @@ pub fn run(command: Command) -> Result<()> {
         Command::Verify(args) => verify::run(args),
         Command::Score(args) => score::run(args),
         Command::Auction(args) => auction::run(args),
+        Command::Demo(args) => demo::run(args),
     }
 }

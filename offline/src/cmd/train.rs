@@ -1,11 +1,246 @@
 //! `adclick train`.
 
-use anyhow::{Result, bail};
+use std::path::{Path, PathBuf};
+
+use adclick::artifact::{Bytes, OpenMode};
+use adclick::calibrate::{Calibrators, HeadCalibrator};
+use adclick::live::bundle::{Manifest, Role};
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+
+use super::logs::Logs;
+use crate::bundle::Parts;
+use crate::fit::{self, Choice, Sample};
+use crate::progress::Progress;
+use crate::schema_file::SchemaFile;
+use crate::train::{Blueprint, Config, CrossShape, Data, Metrics, Scored, Split, Trained};
+use crate::unpack::unpack;
 
 /// Train a model on click logs and write a bundle.
+///
+/// Deep & Cross Network v2 with embeddings and a wide part. Defaults depend on the number of rows and need no tuning.
+/// Rows that validate (a tenth by hash of the row number, unless told otherwise) decide when to stop and how to
+/// calibrate. The same rows, options and seed give the same bytes.
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    #[command(flatten)]
+    logs: Logs,
+    /// The bundle to write.
+    #[arg(long)]
+    out: PathBuf,
+    /// Which rows validate: `hash` (a tenth), `day` (the last calendar day), or files of their own.
+    #[arg(long, num_args = 1.., value_name = "hash|day|FILE", conflicts_with = "split")]
+    validation: Vec<String>,
+    /// An experiment with test rows that training does not look at: hash:0 to hash:4 (fold = crc32 of "0:ROW" modulo
+    /// 10; of rotation r, folds 2r and 2r+1 test, the next two validate), or day (the last day tests, the one before
+    /// validates).
+    #[arg(long, value_name = "RULE")]
+    split: Option<String>,
+    /// The seed of everything random.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Passes over the rows at most.
+    #[arg(long)]
+    epochs: Option<u32>,
+    /// Rows per step.
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Learning rate of the dense layers.
+    #[arg(long)]
+    lr: Option<f64>,
+    /// Learning rate of the embeddings.
+    #[arg(long)]
+    lr_embedding: Option<f64>,
+    /// Weight decay of the dense layers.
+    #[arg(long)]
+    decay: Option<f64>,
+    /// Weight decay of the embeddings.
+    #[arg(long)]
+    decay_embedding: Option<f64>,
+    /// Share of deep activations dropped while training.
+    #[arg(long)]
+    dropout: Option<f64>,
+    /// Share of embeddings dropped while training.
+    #[arg(long)]
+    dropout_embedding: Option<f64>,
+    /// The cross layers: full, or lowrank:R.
+    #[arg(long, value_parser = cross_shape)]
+    cross: Option<CrossShape>,
+    /// How many cross layers.
+    #[arg(long)]
+    cross_layers: Option<usize>,
+    /// Widths of the deep layers, such as 64,32.
+    #[arg(long, value_delimiter = ',', value_name = "WIDTHS")]
+    hidden: Option<Vec<usize>>,
+    /// Columns of an embedding.
+    #[arg(long)]
+    dim: Option<u32>,
+    /// An id needs so many training rows for a row of its own.
+    #[arg(long)]
+    min_count: Option<u32>,
+    /// Hash ids into so many rows per table instead of keeping vocabularies.
+    #[arg(long)]
+    hash_buckets: Option<u32>,
+    /// Keep this share of unclicked training rows, in (0, 1]; the model's bias is corrected for it.
+    #[arg(long, value_name = "RATE")]
+    downsample: Option<f64>,
+    /// Go on from the model of this bundle.
+    #[arg(long, value_name = "BUNDLE")]
+    warm_start: Option<PathBuf>,
+    /// The auction policy to put into the bundle.
+    #[arg(long, value_name = "TOML")]
+    policy: Option<PathBuf>,
+    /// Leave the model's probabilities as they are instead of choosing a calibrator on the validation rows.
+    #[arg(long)]
+    no_calibrate: bool,
+    /// Replace the bundle at --out if there is one.
+    #[arg(long)]
+    replace: bool,
+    /// Name the bundle in CURRENT beside it.
+    #[arg(long)]
+    publish: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
 
-pub(super) fn run(_: Args) -> Result<()> {
-    bail!("not built yet")
+#[derive(Serialize)]
+struct Summary<'a> {
+    out: String,
+    generation: String,
+    #[serde(flatten)]
+    metrics: &'a Metrics,
+    calibrator: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test_logloss: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test_rows: Option<usize>,
+}
+
+pub(super) fn run(args: Args) -> Result<()> {
+    if args.out.exists() && !args.replace {
+        bail!("{} exists already: choose another --out, or --replace it", args.out.display());
+    }
+    let policy = args.policy.as_deref().map(read_policy).transpose()?;
+    let data = Data { source: args.logs.source()?, split: args.split()? };
+    let blueprint = match &args.logs.schema {
+        Some(schema) => Blueprint::given(SchemaFile::read(schema)?),
+        None => Blueprint::of(&data.source.format),
+    };
+    let (config, parent) = args.config()?;
+    let trained = crate::train::fit(&config, &data, &blueprint, parent.as_ref(), Progress::detect())?;
+    let (calibrators, choice) = calibrate(&trained, !args.no_calibrate)?;
+    let model = adclick::live::pack_model(&trained.spec)?;
+    let generation = Parts { model, calibrators, policy }.write(&args.out, args.replace, args.publish)?;
+    let summary = Summary {
+        out: args.out.display().to_string(),
+        generation: format!("{generation:016x}"),
+        metrics: &trained.metrics,
+        calibrator: choice.as_ref().map_or("identity".to_owned(), |c| c.calibrator.to_string()),
+        test_logloss: trained.test.as_ref().map(|t| t.loss),
+        test_rows: trained.test.as_ref().map(|t| t.clicks.len()),
+    };
+    if args.json {
+        println!("{}", serde_json::to_string(&summary)?);
+        return Ok(());
+    }
+    let m = summary.metrics;
+    println!(
+        "trained on {} rows in {:.1} s ({:.0} rows/s, {} passes, the best was {})",
+        m.rows, m.seconds, m.rows_per_second, m.epochs, m.best_epoch
+    );
+    println!("validation: {} rows, log loss {:.5}", m.validation_rows, m.validation_loss);
+    if let (Some(loss), Some(rows)) = (summary.test_logloss, summary.test_rows) {
+        println!("test:       {rows} rows, log loss {loss:.5} before calibration");
+    }
+    if m.bad_rows > 0 {
+        println!("{} malformed rows were skipped", m.bad_rows);
+    }
+    println!("calibrator: {}", summary.calibrator);
+    println!("wrote {} (generation {})", summary.out, summary.generation);
+    Ok(())
+}
+
+/// The calibrators that the validation rows speak for.
+fn calibrate(trained: &Trained, wanted: bool) -> Result<(Calibrators, Option<Choice>)> {
+    let mut calibrators = Calibrators::default();
+    let rows: &Scored = &trained.validation;
+    if !wanted || rows.clicks.is_empty() {
+        return Ok((calibrators, None));
+    }
+    let weights: Vec<f64> = rows.weights.iter().map(|&w| w.into()).collect();
+    let ctr = fit::choose(&Sample::new(&rows.click_logits, &rows.clicks, Some(&weights))?)?;
+    calibrators.ctr = HeadCalibrator::new(1.0, ctr.calibrator.clone())?;
+    let clicked: Vec<usize> =
+        (0..rows.conversion_logits.len()).filter(|&i| rows.clicks[i] && rows.conversions[i].is_some()).collect();
+    if !clicked.is_empty() {
+        let logits: Vec<f64> = clicked.iter().map(|&i| rows.conversion_logits[i]).collect();
+        let converted: Vec<bool> = clicked.iter().map(|&i| rows.conversions[i] == Some(true)).collect();
+        let weights: Vec<f64> = clicked.iter().map(|&i| weights[i]).collect();
+        let cvr = fit::choose(&Sample::new(&logits, &converted, Some(&weights))?)?;
+        calibrators.cvr = HeadCalibrator::new(1.0, cvr.calibrator)?;
+    }
+    Ok((calibrators, Some(ctr)))
+}
+
+fn read_policy(path: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    adclick::auction::Policy::parse(&text).with_context(|| path.display().to_string())?;
+    Ok(text)
+}
+
+fn cross_shape(text: &str) -> Result<CrossShape, String> {
+    match (text, text.strip_prefix("lowrank:").map(str::parse)) {
+        ("full", _) => Ok(CrossShape::Full),
+        (_, Some(Ok(rank))) if rank > 0 => Ok(CrossShape::LowRank(rank)),
+        _ => Err("expected full or lowrank:R with R of 1 or more".to_owned()),
+    }
+}
+
+impl Args {
+    fn split(&self) -> Result<Split> {
+        if let Some(rule) = &self.split {
+            return Split::experiment(rule);
+        }
+        Ok(match self.validation.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            [] | ["hash"] => Split::Hash,
+            ["day"] => Split::Day,
+            files => Split::Files(files.iter().map(PathBuf::from).collect()),
+        })
+    }
+
+    fn config(&self) -> Result<(Config, Option<adclick::artifact::model::spec::ModelSpec>)> {
+        let parent = self.warm_start.as_deref().map(read_model).transpose()?;
+        let config = Config {
+            seed: self.seed,
+            epochs: self.epochs,
+            batch: self.batch,
+            lr: self.lr,
+            lr_embedding: self.lr_embedding,
+            decay: self.decay,
+            decay_embedding: self.decay_embedding,
+            dropout: self.dropout,
+            dropout_embedding: self.dropout_embedding,
+            cross: self.cross,
+            cross_layers: self.cross_layers,
+            hidden: self.hidden.clone(),
+            dim: self.dim,
+            min_count: self.min_count,
+            hash_buckets: self.hash_buckets,
+            downsample: self.downsample,
+            parent: parent.as_ref().map(|p| p.0.clone()),
+            ..Config::default()
+        };
+        Ok((config, parent.map(|p| p.1)))
+    }
+}
+
+/// A bundle's generation and its model, to go on from.
+fn read_model(bundle: &Path) -> Result<(String, adclick::artifact::model::spec::ModelSpec)> {
+    let manifest = Manifest::read(bundle)?;
+    let entry = manifest.file(Role::Model).context("the bundle has no model")?;
+    let path = bundle.join(&entry.name);
+    let model = adclick::artifact::model::Model::open(Bytes::open(&path, OpenMode::Map)?)
+        .with_context(|| path.display().to_string())?;
+    Ok((format!("{:016x}", manifest.generation()), unpack(&model)))
 }

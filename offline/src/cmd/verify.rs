@@ -1,11 +1,91 @@
 //! `adclick verify`.
 
-use anyhow::{Result, bail};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use adclick::artifact::{Bytes, OpenMode};
+use adclick::hash::checksum;
+use adclick::infer::Kernel;
+use adclick::live::Generation;
+use adclick::live::bundle::{self, CURRENT, Manifest};
+use anyhow::{Result, ensure};
 
 /// Check every checksum and golden request of a bundle.
+///
+/// Reads every file of the bundle and compares its length and checksum with the manifest's, checks every section, and
+/// runs the golden requests on every kernel of this CPU.
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// A bundle directory, or the directory whose CURRENT names one.
+    bundle: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
 
-pub(super) fn run(_: Args) -> Result<()> {
-    bail!("not built yet")
+pub(super) fn run(args: Args) -> Result<()> {
+    let bundle = resolve(&args.bundle)?;
+    let manifest = Manifest::read(&bundle)?;
+    let mut files = Vec::new();
+    for entry in &manifest.files {
+        let path = bundle.join(&entry.name);
+        let bytes = Bytes::open(&path, OpenMode::Map)?;
+        ensure!(
+            bytes.len() as u64 == entry.bytes,
+            "{}: {} bytes, the manifest says {}",
+            path.display(),
+            bytes.len(),
+            entry.bytes
+        );
+        let found = checksum(&bytes);
+        ensure!(
+            found == entry.xxh3,
+            "{}: checksum {found:016x}, the manifest says {:016x}",
+            path.display(),
+            entry.xxh3
+        );
+        files.push((entry.name.as_str(), entry.bytes, found));
+    }
+    let mut kernels = Vec::new();
+    let mut goldens = 0;
+    for kernel in Kernel::available() {
+        let mut handle = 0;
+        let generation = Generation::open(&bundle, OpenMode::Map, kernel, |_| {
+            handle += 1;
+            handle
+        })?;
+        goldens = generation.model().goldens().len();
+        kernels.push(kernel.name());
+    }
+    let mut out = std::io::stdout().lock();
+    let generation = format!("{:016x}", manifest.generation());
+    if args.json {
+        let summary = serde_json::json!({
+            "bundle": bundle.display().to_string(),
+            "generation": generation,
+            "files": files.iter().map(|(name, bytes, xxh3)| serde_json::json!({
+                "name": name, "bytes": bytes, "xxh3": format!("{xxh3:016x}"),
+            })).collect::<Vec<_>>(),
+            "goldens": goldens,
+            "kernels": kernels,
+        });
+        writeln!(out, "{summary}")?;
+    } else {
+        writeln!(out, "bundle {} · generation {generation}", bundle.display())?;
+        for (name, bytes, xxh3) in files {
+            writeln!(out, "  ok  {name}: {bytes} bytes, xxh3 {xxh3:016x}")?;
+        }
+        for kernel in kernels {
+            writeln!(out, "  ok  {goldens} golden requests on kernel {kernel}")?;
+        }
+        if goldens == 0 {
+            writeln!(out, "  note: the model holds no golden requests, so no output was compared")?;
+        }
+    }
+    Ok(())
+}
+
+/// The bundle itself, or the one that `CURRENT` names.
+pub(super) fn resolve(path: &Path) -> Result<PathBuf> {
+    Ok(if path.join(CURRENT).exists() { bundle::current(path)? } else { path.to_owned() })
 }

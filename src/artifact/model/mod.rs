@@ -214,6 +214,13 @@ impl Model {
         self.lookups[embedding as usize].row(id, slots)
     }
 
+    /// The ids of an embedding's vocabulary in row order; empty for the other kinds of index.
+    #[must_use]
+    pub fn vocabulary(&self, embedding: u32) -> Vec<u64> {
+        let slots = bytemuck::cast_slice(&self.bytes[self.ranges.vocabulary.clone()]);
+        self.lookups[embedding as usize].ids(slots)
+    }
+
     /// The fp16 bits of an embedding row, `[dim]`. `row` is below the table's rows.
     #[must_use]
     pub fn embedding_row(&self, embedding: u32, row: u32) -> &[u16] {

@@ -157,6 +157,14 @@ impl Lookup {
         (known.or(self.unknown), known.is_some())
     }
 
+    /// The ids of the vocabulary in row order.
+    pub(super) fn ids(&self, all: &[Slot]) -> Vec<u64> {
+        let mut used: Vec<&Slot> =
+            all[self.place.slots..][..self.place.slot_count].iter().filter(|slot| slot.used != 0).collect();
+        used.sort_unstable_by_key(|slot| slot.row);
+        used.into_iter().map(|slot| slot.id).collect()
+    }
+
     fn search(&self, id: u64, slots: &[Slot]) -> Option<u32> {
         let mut at = first_slot(id, slots.len());
         for _ in 0..=self.longest {

@@ -50,12 +50,23 @@ pub fn write(spec: &ModelSpec, expected: &[f64]) -> Result<Vec<u8>> {
 
 /// An fp16 value, or an error that names the place.
 fn to_f16(value: f64, place: impl FnOnce() -> String) -> Result<u16> {
-    let half = f16::from_f64(value);
+    let half = nearest_f16(value);
     if half.is_finite() {
         return Ok(half.to_bits());
     }
     let what = if value.is_finite() { "is beyond the range of fp16 (±65504)" } else { "is not a finite number" };
     Err(Error::argument(format!("{}: {value} {what}", place())))
+}
+
+/// The nearest fp16, ties to even. `f16::from_f64` rounds twice where the CPU converts (to f32, then to fp16) and drops
+/// low bits where it does not; rounding to odd on the way loses nothing and gives the same bits everywhere.
+fn nearest_f16(value: f64) -> f16 {
+    let single = value as f32;
+    if !single.is_finite() || f64::from(single) == value {
+        return f16::from_f32(single);
+    }
+    let toward_zero = single.to_bits() - u32::from(f64::from(single).abs() > value.abs());
+    f16::from_f32(f32::from_bits(toward_zero | 1))
 }
 
 fn to_f32(value: f64, place: impl FnOnce() -> String) -> Result<f32> {
@@ -336,4 +347,29 @@ fn check_len(name: &str, found: usize, expected: usize) -> Result<()> {
         return Ok(());
     }
     Err(Error::argument(format!("{name}: expected {expected} values, found {found}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fp16_is_rounded_once() {
+        // Between 1 and 1 + 2^-10; the tie is at 1 + 2^-11. Just past it, f32 would round back to the tie.
+        let (tie, little) = (1.0 + 2f64.powi(-11), 2f64.powi(-40));
+        let up = f16::from_bits(0x3c01);
+        assert_eq!(nearest_f16(tie), f16::ONE);
+        assert_eq!(nearest_f16(tie + little), up);
+        assert_eq!(nearest_f16(-tie - little), -up);
+        assert_eq!(nearest_f16(tie - little), f16::ONE);
+        // The tie above 1 + 2^-10 goes up to the even neighbour; just under it goes down.
+        assert_eq!(nearest_f16(1.0 + 3.0 * 2f64.powi(-11) - little), up);
+        assert_eq!(nearest_f16(1.0 + 3.0 * 2f64.powi(-11)).to_bits(), 0x3c02);
+        // Subnormals, zeros, and the end of the range.
+        assert_eq!(nearest_f16(2f64.powi(-25)).to_bits(), 0);
+        assert_eq!(nearest_f16(2f64.powi(-25) + 2f64.powi(-60)).to_bits(), 1);
+        assert_eq!(nearest_f16(-1e-300).to_bits(), 0x8000);
+        assert_eq!(nearest_f16(65_519.999_999).to_bits(), 0x7bff);
+        assert!(nearest_f16(65_520.0).is_infinite() && nearest_f16(1e300).is_infinite());
+    }
 }

@@ -213,7 +213,7 @@ impl Kernel {
     pub(crate) fn dense(&self, arena: &mut [f32], op: &Dense<'_>) {
         let panels = op.outputs.div_ceil(LANES);
         let width = panels * LANES;
-        let panel_stride = op.inputs * LANES;
+        let panel_stride = op.inputs.saturating_mul(LANES);
         assert!(op.columns.start <= op.columns.end && op.columns.end <= op.inputs, "columns of a layer");
         let size = arena.len();
         within(size, op.input, op.rows, op.columns.end);
@@ -248,7 +248,7 @@ impl Kernel {
             Matrix::Half(panels) => panels.len(),
             Matrix::Single(panels) => panels.len(),
         };
-        within(length, Rows { start: 0, stride: 0 }, 1, panels * panel_stride);
+        within(length, Rows { start: 0, stride: panel_stride }, panels, panel_stride);
         let first = op.columns.start;
         // SAFETY: input, output, bias, x0 and xl were checked to be within the arena (or their slice), the columns
         // within the inputs, and the panels within the matrix. Pointers into the arena come from one borrow.

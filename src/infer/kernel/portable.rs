@@ -7,6 +7,7 @@ use super::Kernel;
 use super::lanes::Lanes;
 use super::raw::table;
 
+/// Three rows × one panel are 12 of the 16 registers of SSE2.
 pub(super) static KERNEL: Kernel = Kernel {
     name: "portable",
     expands: true,

@@ -7,7 +7,7 @@ use crate::infer::kernel::Kernel;
 use crate::infer::kernel::lanes::Lanes;
 use crate::infer::kernel::raw::table;
 
-/// Fourteen rows × two panels are 28 of the 32 registers; the inputs come broadcast from memory.
+/// Fourteen rows × two panels are 28 of the 32 registers; two hold the weights, one or two the inputs.
 pub(in crate::infer::kernel) static KERNEL: Kernel = Kernel {
     name: "avx512",
     expands: false,

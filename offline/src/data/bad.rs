@@ -1,0 +1,92 @@
+//! Malformed rows: counted, shown, and borne up to a limit.
+
+use std::fmt;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+/// How many malformed rows are skipped before reading fails.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum BadLimit {
+    /// So many.
+    Rows(u64),
+    /// Ten, or a thousandth of the rows read so far, whichever is more.
+    Default,
+}
+
+impl Default for BadLimit {
+    fn default() -> Self {
+        Self::Default
+    }
+}
+
+impl BadLimit {
+    fn allows(self, bad: u64, rows: u64) -> bool {
+        match self {
+            Self::Rows(limit) => bad <= limit,
+            Self::Default => bad <= (rows / 1000).max(10),
+        }
+    }
+}
+
+/// How many of the malformed rows are remembered word for word.
+const SHOWN: usize = 5;
+
+/// The malformed rows met so far.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BadRows {
+    limit: BadLimit,
+    /// How many there were.
+    pub count: u64,
+    /// What was wrong with the first few.
+    pub first: Vec<String>,
+}
+
+/// What is wrong with a row.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) field: String,
+    pub(super) expected: &'static str,
+    pub(super) found: String,
+}
+
+impl Fault {
+    /// `found` is cut to a length that a terminal shows.
+    pub(super) fn new(field: &str, expected: &'static str, found: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(found);
+        let mut short: String = text.chars().take(40).collect();
+        if short.len() < text.len() {
+            short.push_str("...");
+        }
+        Self { field: field.to_owned(), expected, found: format!("\"{short}\"") }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: expected {}, found {}", self.field, self.expected, self.found)
+    }
+}
+
+impl BadRows {
+    pub(super) fn new(limit: BadLimit) -> Self {
+        Self { limit, count: 0, first: Vec::new() }
+    }
+
+    /// Counts one more. `line` is its line (or row) and `rows` the number of rows read so far.
+    pub(super) fn add(&mut self, path: &Path, line: impl fmt::Display, fault: &Fault, rows: u64) -> Result<()> {
+        self.count += 1;
+        let message = format!("{}, {line}, {fault}", path.display());
+        if !self.limit.allows(self.count, rows) {
+            bail!(
+                "{message}; this is malformed row number {} of {rows} rows read, more than the limit allows: mend the \
+                 file or raise --max-bad-rows",
+                self.count
+            );
+        }
+        if self.first.len() < SHOWN {
+            self.first.push(message);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,113 @@
+//! Which columns of a file are read, and what each holds.
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputKind {
+    /// A finite number.
+    Number,
+    /// A category given as a string: its id is [`adclick::hash::category_id`] of its bytes.
+    Text,
+    /// A category given as an integer, which is its own id; a negative one is taken in two's complement of 64 bits.
+    Integer,
+    /// Several strings, separated by this byte; in Parquet a list.
+    Texts(u8),
+    /// Several integers, separated by this byte; in Parquet a list.
+    Integers(u8),
+    /// So many numbers, separated by this byte; in Parquet a list.
+    Vector(u32, u8),
+}
+
+/// One raw value of a row: the name by which features refer to it, its column, and what that holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    /// The name that a feature's `input` refers to.
+    pub name: String,
+    /// The column's name in the file.
+    pub column: String,
+    /// What it holds.
+    pub kind: InputKind,
+}
+
+/// How a time is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeFormat {
+    /// YYMMDDHH in UTC, years 2000 to 2099.
+    Hour,
+    /// Seconds since 1970-01-01 UTC.
+    Seconds,
+    /// Milliseconds since 1970-01-01 UTC.
+    Milliseconds,
+    /// Microseconds since 1970-01-01 UTC.
+    Microseconds,
+}
+
+/// The columns of a file that are read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Columns {
+    /// The click label, 0 or 1.
+    pub click: String,
+    /// The conversion label, 0 or 1; empty while it is not known.
+    pub conversion: Option<String>,
+    /// How much a row counts, a positive number.
+    pub weight: Option<String>,
+    /// When the impression was.
+    pub time: Option<(String, TimeFormat)>,
+    /// The raw values.
+    pub inputs: Vec<Input>,
+}
+
+/// Number columns of Criteo's logs.
+pub(crate) const CRITEO_NUMBERS: usize = 13;
+/// Category columns of Criteo's logs.
+pub(crate) const CRITEO_CATEGORIES: usize = 26;
+
+/// Avazu's columns of hexadecimal strings.
+pub(crate) const AVAZU_TEXTS: [&str; 9] = [
+    "site_id",
+    "site_domain",
+    "site_category",
+    "app_id",
+    "app_domain",
+    "app_category",
+    "device_id",
+    "device_ip",
+    "device_model",
+];
+
+/// Avazu's columns of integers.
+pub(crate) const AVAZU_INTEGERS: [&str; 12] =
+    ["C1", "banner_pos", "device_type", "device_conn_type", "C14", "C15", "C16", "C17", "C18", "C19", "C20", "C21"];
+
+impl Columns {
+    pub(super) fn criteo() -> Self {
+        let input = |name: String, kind| Input { column: name.clone(), name, kind };
+        let numbers = (1..=CRITEO_NUMBERS).map(|i| input(format!("I{i}"), InputKind::Number));
+        let categories = (1..=CRITEO_CATEGORIES).map(|i| input(format!("C{i}"), InputKind::Text));
+        Self {
+            click: "label".to_owned(),
+            conversion: None,
+            weight: None,
+            time: None,
+            inputs: numbers.chain(categories).collect(),
+        }
+    }
+
+    pub(super) fn avazu() -> Self {
+        let input = |name: &&str, kind| Input { name: (*name).to_owned(), column: (*name).to_owned(), kind };
+        let texts = AVAZU_TEXTS.iter().map(|name| input(name, InputKind::Text));
+        let integers = AVAZU_INTEGERS.iter().map(|name| input(name, InputKind::Integer));
+        Self {
+            click: "click".to_owned(),
+            conversion: None,
+            weight: None,
+            time: Some(("hour".to_owned(), TimeFormat::Hour)),
+            inputs: texts.chain(integers).collect(),
+        }
+    }
+
+    /// The number of the input of this name.
+    #[must_use]
+    pub fn input(&self, name: &str) -> Option<usize> {
+        self.inputs.iter().position(|i| i.name == name)
+    }
+}

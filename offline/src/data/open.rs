@@ -1,0 +1,80 @@
+//! Opens files: what is packed is recognised by its first bytes.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use flate2::bufread::MultiGzDecoder;
+use indicatif::{ProgressBar, ProgressBarIter};
+
+pub(super) enum Opened {
+    Text(Box<dyn Read>),
+    Parquet(File),
+}
+
+/// No line may be longer: without this a file of another kind would be read into memory as one line.
+const MAX_LINE: usize = 16 << 20;
+
+/// The size of a file that exists and is not empty.
+pub(super) fn size(path: &Path) -> Result<u64> {
+    let bytes = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
+    ensure!(bytes > 0, "{} is empty: expected rows of data", path.display());
+    Ok(bytes)
+}
+
+/// Opens a file; what is read from disk moves the bar.
+pub(super) fn open(path: &Path, bar: &ProgressBar) -> Result<Opened> {
+    size(path)?;
+    let what = || format!("cannot read {}", path.display());
+    let mut file = File::open(path).with_context(what)?;
+    let mut magic = [0; 4];
+    let mut length = 0;
+    while length < 4 {
+        match file.read(&mut magic[length..]).with_context(what)? {
+            0 => break,
+            n => length += n,
+        }
+    }
+    file.rewind().with_context(what)?;
+    if &magic == b"PAR1" {
+        return Ok(Opened::Parquet(file));
+    }
+    let stream: BufReader<ProgressBarIter<File>> = BufReader::with_capacity(1 << 16, bar.wrap_read(file));
+    Ok(Opened::Text(match magic {
+        [0x1f, 0x8b, ..] => Box::new(LineGuard::new(MultiGzDecoder::new(stream))),
+        [0x28, 0xb5, 0x2f, 0xfd] => {
+            Box::new(LineGuard::new(zstd::stream::read::Decoder::with_buffer(stream).with_context(what)?))
+        }
+        _ => Box::new(LineGuard::new(stream)),
+    }))
+}
+
+/// Fails when a line does not end.
+struct LineGuard<R> {
+    inner: R,
+    since_newline: usize,
+}
+
+impl<R> LineGuard<R> {
+    fn new(inner: R) -> Self {
+        Self { inner, since_newline: 0 }
+    }
+}
+
+impl<R: Read> Read for LineGuard<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.since_newline = match buffer[..n].iter().rposition(|&b| b == b'\n') {
+            Some(last) => n - 1 - last,
+            None => self.since_newline + n,
+        };
+        if self.since_newline > MAX_LINE {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("a line is longer than {MAX_LINE} bytes: this is not a file of text rows"),
+            ));
+        }
+        Ok(n)
+    }
+}

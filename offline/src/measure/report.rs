@@ -1,0 +1,226 @@
+//! What `adclick evaluate` prints.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::bins::{self, Bin};
+use super::fields::{Field, FieldReport, by_field};
+use super::{Interval, Labelled, bootstrap, loss, rank};
+
+/// Bins of the calibration errors in a report.
+pub const BINS: usize = 10;
+
+/// Bins of the equal-mass calibration error.
+pub const MASS_BINS: usize = 20;
+
+/// All metrics of one set of scores. As JSON one object; what is not defined is null.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// Rows measured.
+    pub rows: usize,
+    /// Of them, positive ones.
+    pub clicks: usize,
+    /// The (weighted) mean label.
+    pub ctr: f64,
+    /// The (weighted) mean score.
+    pub mean_score: f64,
+    /// Ties count ½.
+    pub auc: f64,
+    /// Impression-weighted AUC per group; only where groups were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gauc: Option<f64>,
+    /// Mean log loss, scores clipped to [2⁻⁵², 1−2⁻⁵²].
+    pub logloss: f64,
+    /// Log loss ÷ entropy of the CTR.
+    pub ne: f64,
+    /// ECE of 10 bins of equal width, the last closed.
+    pub ece: f64,
+    /// ECE of 20 equal-mass bins by rank.
+    pub ece_equal_mass: f64,
+    /// Its bootstrap interval of 95 %.
+    pub ece_equal_mass_interval: Interval,
+    /// What a perfectly calibrated model would have there by chance.
+    pub ece_equal_mass_noise: f64,
+    /// The largest gap of the bins of `ece`.
+    pub mce: f64,
+    /// Mean squared error.
+    pub brier: f64,
+    /// Step-wise area under the precision-recall curve.
+    pub average_precision: f64,
+    /// Σp / Σy.
+    pub calibration_ratio: f64,
+    /// The equal-mass bins, for a reliability diagram.
+    pub bins: Vec<Bin>,
+    /// One entry for each field asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldReport>,
+}
+
+/// What a report holds beyond the pooled metrics.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options<'a> {
+    /// Each row's group (user), for GAUC.
+    pub groups: Option<&'a [u64]>,
+    /// Columns to break the metrics down by.
+    pub fields: &'a [Field],
+    /// How many values of a field are listed.
+    pub top: usize,
+    /// Seed of the bootstrap.
+    pub seed: u64,
+}
+
+impl Report {
+    /// Measures everything.
+    ///
+    /// # Errors
+    /// A field or the groups have another number of rows than the data.
+    pub fn compute(data: &Labelled, options: &Options) -> Result<Self> {
+        if let Some(groups) = options.groups {
+            anyhow::ensure!(groups.len() == data.len(), "{} groups for {} rows", groups.len(), data.len());
+        }
+        let order = rank::ranking(data);
+        let uniform = bins::uniform(data, BINS);
+        let mass = bins::equal_mass_by_rank(data, MASS_BINS);
+        Ok(Self {
+            rows: data.len(),
+            clicks: data.clicks(),
+            ctr: data.mean_label(),
+            mean_score: data.sum(|row| data.scores()[row]) / data.total(),
+            auc: order.auc,
+            gauc: options.groups.map(|groups| rank::gauc(data, groups)),
+            logloss: loss::log_loss(data),
+            ne: loss::normalised_entropy(data),
+            ece: bins::ece(&uniform),
+            ece_equal_mass: bins::ece(&mass),
+            ece_equal_mass_interval: bootstrap::ece_interval(data, MASS_BINS, options.seed),
+            ece_equal_mass_noise: bootstrap::ece_noise(data, MASS_BINS),
+            mce: bins::mce(&uniform),
+            brier: loss::brier(data),
+            average_precision: order.average_precision,
+            calibration_ratio: loss::calibration_ratio(data),
+            bins: mass,
+            fields: options.fields.iter().map(|f| by_field(data, f, options.top)).collect::<Result<_>>()?,
+        })
+    }
+
+    /// The report as a table for a person.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut out = String::new();
+        let mut line = |name: &str, value: String| {
+            let _ = writeln!(out, "{name:<26} {value}");
+        };
+        line("rows", self.rows.to_string());
+        line("clicks", format!("{}  (CTR {:.4} %)", self.clicks, 100.0 * self.ctr));
+        line("AUC", format!("{:.5}", self.auc));
+        if let Some(gauc) = self.gauc {
+            line("GAUC", format!("{gauc:.5}"));
+        }
+        line("log loss", format!("{:.5}", self.logloss));
+        line("normalised entropy", format!("{:.5}", self.ne));
+        line("calibration ratio Σp/Σy", format!("{:.4}", self.calibration_ratio));
+        line("ECE, 10 equal widths", format!("{:.5}  (largest gap {:.4})", self.ece, self.mce));
+        line(
+            "ECE, 20 equal masses",
+            format!(
+                "{:.5}  (95 % interval {:.5} to {:.5}; noise alone {:.5})",
+                self.ece_equal_mass,
+                self.ece_equal_mass_interval.low,
+                self.ece_equal_mass_interval.high,
+                self.ece_equal_mass_noise
+            ),
+        );
+        line("Brier score", format!("{:.5}", self.brier));
+        line("average precision", format!("{:.5}", self.average_precision));
+        for field in &self.fields {
+            field_table(&mut out, field);
+        }
+        out
+    }
+
+    /// The report on stdout: one JSON object, or the table.
+    ///
+    /// # Errors
+    /// Stdout cannot be written.
+    pub fn print(&self, json: bool) -> Result<()> {
+        use std::io::Write as _;
+        let mut out = std::io::stdout().lock();
+        if json {
+            serde_json::to_writer(&mut out, self)?;
+            writeln!(out)?;
+        } else {
+            out.write_all(self.table().as_bytes())?;
+        }
+        Ok(out.flush()?)
+    }
+}
+
+fn field_table(out: &mut String, field: &FieldReport) {
+    let _ = writeln!(
+        out,
+        "\n{}: {} values, calibration error over them {:.5}\n{:<24} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
+        field.field,
+        field.values,
+        field.calibration_error,
+        "value",
+        "rows",
+        "CTR %",
+        "AUC",
+        "log loss",
+        "NE",
+        "ECE",
+        "ratio"
+    );
+    for v in &field.top {
+        let _ = writeln!(
+            out,
+            "{:<24} {:>9} {:>8.3} {:>8.4} {:>8.4} {:>8.4} {:>8.4} {:>8.3}",
+            v.value,
+            v.rows,
+            100.0 * v.ctr,
+            v.auc,
+            v.logloss,
+            v.ne,
+            v.ece,
+            v.calibration_ratio
+        );
+    }
+    if field.values > field.top.len() {
+        let _ = writeln!(out, "(and {} more values)", field.values - field.top.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_has_the_names_that_scripts_rely_on() {
+        let (scores, labels) = ([0.1, 0.2, 0.8, 0.4], [false, true, true, false]);
+        let data = Labelled::new(&scores, &labels, None).unwrap();
+        let field = Field::from_values("device", ["a", "b", "a", "a"]);
+        let options = Options { groups: Some(&[1, 1, 2, 2]), fields: &[field], top: 1, seed: 1 };
+        let report = Report::compute(&data, &options).unwrap();
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["rows"], 4);
+        for name in ["ctr", "auc", "logloss", "ne", "ece", "calibration_ratio", "ece_equal_mass", "gauc", "brier"] {
+            assert!(json[name].is_number(), "{name}: {json}");
+        }
+        let table = report.table();
+        for text in ["AUC", "log loss", "GAUC", "device: 2 values", "(and 1 more values)"] {
+            assert!(table.contains(text), "{table}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_defined_is_null() {
+        let data = Labelled::new(&[0.1, 0.2], &[false, false], None).unwrap();
+        let json = serde_json::to_value(Report::compute(&data, &Options::default()).unwrap()).unwrap();
+        for name in ["auc", "ne", "calibration_ratio", "average_precision"] {
+            assert!(json[name].is_null(), "{name}: {json}");
+        }
+        assert_eq!(json["clicks"], 0);
+    }
+}

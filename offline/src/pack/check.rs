@@ -1,0 +1,102 @@
+//! Whether weights survive as fp16.
+
+use adclick::artifact::model::spec::{CrossSpec, Matrix, NetworkSpec};
+use anyhow::{Result, ensure};
+use half::f16;
+
+use super::heads::Heads;
+use super::tensors::place;
+
+/// The largest finite fp16.
+const LARGEST: f64 = 65_504.0;
+
+/// Refuses values outside of fp16.
+pub(super) fn storable(name: &str, shape: &[usize], values: &[f64]) -> Result<()> {
+    let bad = values.iter().position(|v| !v.is_finite() || v.abs() > LARGEST);
+    if let Some(at) = bad {
+        ensure!(
+            false,
+            "`{name}` holds {} at {}: outside of fp16, in which weights are stored (-65504 to 65504); \
+             rescale the layer or its inputs",
+            values[at],
+            place(shape, at)
+        );
+    }
+    Ok(())
+}
+
+/// What is lost by rounding to fp16, when it is worth a warning: non-zero values that become 0.
+pub(super) fn vanishing(name: &str, values: &[f64]) -> Option<String> {
+    let non_zero = values.iter().filter(|v| **v != 0.0).count();
+    let lost: Vec<f64> = values.iter().copied().filter(|v| *v != 0.0 && f16::from_f64(*v).to_f64() == 0.0).collect();
+    let largest = lost.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+    (!lost.is_empty()).then(|| {
+        format!("`{name}`: {} of {non_zero} non-zero weights become 0 in fp16 (the largest: {largest:e})", lost.len())
+    })
+}
+
+/// The origins of the layers, for messages.
+pub(super) struct Origins<'a> {
+    pub(super) cross: &'a [String],
+    pub(super) deep: &'a [String],
+    pub(super) heads: &'a Heads,
+}
+
+/// Checks every matrix of a network as it will be stored, after folding. Returns warnings.
+pub(super) fn network(network: &NetworkSpec, origins: &Origins<'_>) -> Result<Vec<String>> {
+    let mut warnings = Vec::new();
+    let mut check = |name: &str, m: &Matrix| -> Result<()> {
+        storable(name, &[m.rows, m.cols], &m.data)?;
+        warnings.extend(vanishing(name, &m.data));
+        Ok(())
+    };
+    for (layer, name) in network.cross.iter().zip(origins.cross) {
+        match layer {
+            CrossSpec::Full { weight, .. } => check(name, weight)?,
+            CrossSpec::LowRank { v, u, .. } => {
+                check(name, v)?;
+                check(name, u)?;
+            }
+            CrossSpec::Vector { .. } => {}
+            CrossSpec::Mixture { experts, gate, .. } => {
+                check("cross.gating", gate)?;
+                for expert in experts {
+                    check(name, &expert.v)?;
+                    check(name, &expert.c)?;
+                    check(name, &expert.u)?;
+                }
+            }
+        }
+    }
+    for (layer, name) in network.deep.iter().zip(origins.deep) {
+        check(name, &layer.weight)?;
+    }
+    for (head, names) in network.heads.iter().zip(&origins.heads.origins) {
+        for (layer, name) in head.tower.iter().zip(names) {
+            check(name, &layer.weight)?;
+        }
+        let name = names.last().map_or("output_layer", String::as_str);
+        check(name, &Matrix::new(1, head.weight.len(), head.weight.clone()))?;
+    }
+    biases(network, origins)?;
+    Ok(warnings)
+}
+
+/// Biases stay f32; folding a tiny variance could carry one past that.
+fn biases(network: &NetworkSpec, origins: &Origins<'_>) -> Result<()> {
+    let stored = |name: &str, bias: &[f64]| {
+        let bad = bias.iter().find(|b| !(**b as f32).is_finite());
+        ensure!(bad.is_none(), "the bias beside `{name}` is {} after folding: outside of f32", bad.unwrap_or(&0.0));
+        Ok(())
+    };
+    for (layer, name) in network.deep.iter().zip(origins.deep) {
+        stored(name, &layer.bias)?;
+    }
+    for (head, names) in network.heads.iter().zip(&origins.heads.origins) {
+        for (layer, name) in head.tower.iter().zip(names) {
+            stored(name, &layer.bias)?;
+        }
+        stored(names.last().map_or("output_layer", String::as_str), &[head.bias])?;
+    }
+    Ok(())
+}

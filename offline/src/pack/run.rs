@@ -1,0 +1,161 @@
+//! Input rows through the serving path.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use adclick::artifact::model::spec::{GoldenValue, HeadKind};
+use adclick::schema::{Schema, Side};
+use adclick::types::{Candidate, Request, Value};
+use adclick::{Engine, Input, Options, Scorer, ScorerLimits};
+use anyhow::{Result, anyhow};
+use indicatif::ProgressBar;
+
+use super::inputs::Inputs;
+
+/// Rows of one call.
+const BATCH: usize = 256;
+
+/// What a bundle says of input rows; NaN for rows with inputs that are not finite.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Scores {
+    /// Calibrated P(click | impression).
+    pub pctr: Vec<f32>,
+    /// The pCTR head's logit before correction and calibration.
+    pub logit: Vec<f32>,
+    /// Calibrated P(conversion | click) and that head's logit, when there is such a head.
+    pub cvr: Option<(Vec<f32>, Vec<f32>)>,
+    /// Rows with an input that is NaN or infinite.
+    pub bad_rows: usize,
+    /// The time spent in scoring calls.
+    pub spent: Duration,
+}
+
+/// An opened bundle, ready to score rows.
+pub struct Runner {
+    engine: Engine,
+    scorer: Scorer,
+    schema: Schema,
+    /// The handle of each feature's input.
+    handles: Vec<u32>,
+    has_cvr: bool,
+}
+
+impl Runner {
+    /// Opens a bundle (or the directory with `CURRENT`), on the kernel of that name or the best one.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn open(bundle: &Path, kernel: Option<&str>) -> Result<Self> {
+        let mut options = Options::default();
+        options.kernel = kernel.map(str::to_owned);
+        let engine = Engine::open(bundle, &options)?;
+        let scorer = engine.scorer(ScorerLimits { max_candidates: BATCH })?;
+        let generation = engine.generation()?;
+        let schema = generation.model().schema().clone();
+        let has_cvr = generation.model().network().heads.iter().any(|h| h.kind == HeadKind::Cvr);
+        let handles = schema.features.iter().map(|f| engine.feature(&f.input)).collect::<Result<_, _>>()?;
+        Ok(Self { engine, scorer, schema, handles, has_cvr })
+    }
+
+    /// The features of the model.
+    #[must_use]
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// The kernel's name.
+    #[must_use]
+    pub fn kernel(&self) -> &'static str {
+        self.engine.kernel()
+    }
+
+    /// The id of the generation.
+    ///
+    /// # Errors
+    /// When the engine was closed.
+    pub fn generation(&self) -> Result<u64> {
+        Ok(self.engine.generation()?.id())
+    }
+
+    /// Scores all rows.
+    ///
+    /// # Errors
+    /// What the scorer refuses.
+    pub fn score(&mut self, inputs: &Inputs, progress: &ProgressBar) -> Result<Scores> {
+        let n = inputs.rows();
+        let nan = || vec![f32::NAN; n];
+        let mut scores =
+            Scores { pctr: nan(), logit: nan(), cvr: self.has_cvr.then(|| (nan(), nan())), ..Scores::default() };
+        let good: Vec<usize> = (0..n).filter(|&row| inputs.is_finite(row)).collect();
+        scores.bad_rows = n - good.len();
+        // Rows with request values of their own cannot share a request.
+        let alone =
+            matches!(inputs, Inputs::Raw { .. }) && self.schema.features.iter().any(|f| f.side() == Side::Request);
+        for rows in good.chunks(if alone { 1 } else { BATCH }) {
+            let mut pctr = [0.0; BATCH];
+            let mut pcvr = [0.0; BATCH];
+            let (pctr, pcvr) = (&mut pctr[..rows.len()], &mut pcvr[..rows.len()]);
+            match inputs {
+                Inputs::Ready { x, width } => {
+                    let batch: Vec<f32> = rows.iter().flat_map(|&r| &x[r * width..][..*width]).copied().collect();
+                    let begin = Instant::now();
+                    let done = self.scorer.score_dense(&batch, rows.len(), *width, pctr, pcvr);
+                    scores.spent += begin.elapsed();
+                    done.map_err(|refusal| anyhow!("{refusal} (rows from {})", rows[0]))?;
+                }
+                Inputs::Raw { .. } => scores.spent += self.request(inputs, rows, pctr, pcvr)?,
+            }
+            let [ctr_logits, cvr_logits] = self.scorer.logits();
+            for (i, &row) in rows.iter().enumerate() {
+                scores.pctr[row] = pctr[i];
+                scores.logit[row] = ctr_logits[i];
+                if let Some((p, logit)) = &mut scores.cvr {
+                    p[row] = pcvr[i];
+                    logit[row] = cvr_logits[i];
+                }
+            }
+            progress.inc(rows.len() as u64);
+        }
+        Ok(scores)
+    }
+
+    /// One request whose candidates are the given rows.
+    fn request(&mut self, inputs: &Inputs, rows: &[usize], pctr: &mut [f32], pcvr: &mut [f32]) -> Result<Duration> {
+        let (mut request_values, mut candidate_values): (Vec<Value>, Vec<Value>) = (Vec::new(), Vec::new());
+        let mut candidates = Vec::with_capacity(rows.len());
+        let mut raw: Vec<GoldenValue> = Vec::new();
+        for &row in rows {
+            let first_value = u32::try_from(candidate_values.len())?;
+            raw.clear();
+            inputs.values(row, &mut raw);
+            for v in &raw {
+                let value = Value { feature: self.handles[v.feature as usize], number: v.number, id: v.id };
+                match self.schema.features[v.feature as usize].side() {
+                    Side::Request => request_values.push(value),
+                    Side::Candidate => candidate_values.push(value),
+                }
+            }
+            let n_values = u32::try_from(candidate_values.len())? - first_value;
+            candidates.push(Candidate { first_value, n_values, ..Candidate::default() });
+        }
+        let request = Request {
+            struct_size: size_of::<Request>() as u32,
+            time_us: inputs.time_us(rows[0]),
+            n_values: u32::try_from(request_values.len())?,
+            n_candidates: u32::try_from(candidates.len())?,
+            n_candidate_values: u32::try_from(candidate_values.len())?,
+            ..Request::default()
+        };
+        let input = Input {
+            request: &request,
+            values: &request_values,
+            candidates: &candidates,
+            candidate_values: &candidate_values,
+        };
+        let begin = Instant::now();
+        let done = self.scorer.score(input, pctr, pcvr);
+        let spent = begin.elapsed();
+        done.map_err(|refusal| anyhow!("{refusal} (rows from {})", rows[0]))?;
+        Ok(spent)
+    }
+}

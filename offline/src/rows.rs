@@ -1,0 +1,233 @@
+//! Logged rows through the serving path: what a server would have said of each of them.
+
+use adclick::artifact::model::spec::HeadKind;
+use adclick::schema::Source;
+use adclick::types::{Candidate, Request, Value};
+use adclick::{Engine, Input, Options, Scorer, ScorerLimits};
+use anyhow::{Result, anyhow, bail};
+
+use crate::data::{Batch, Columns, InputKind, Row, Source as Logs};
+use crate::progress::Progress;
+
+/// Values of one side under the engine's handles.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sides {
+    /// The request's.
+    pub request: Vec<Value>,
+    /// The candidate's.
+    pub candidate: Vec<Value>,
+}
+
+/// Where each input of a file goes.
+#[derive(Debug, Clone)]
+pub struct Router {
+    /// For each input its handle and whether it belongs to the candidate; `None` when the model does not read it.
+    routes: Vec<Option<(u32, bool)>>,
+}
+
+impl Router {
+    /// Asks the engine for the handles of the inputs that its model reads.
+    ///
+    /// # Errors
+    /// When the engine is closed or a name is refused.
+    pub fn new(engine: &Engine, columns: &Columns) -> Result<Self> {
+        let generation = engine.generation()?;
+        let features = &generation.model().schema().features;
+        let route = |name: &str| {
+            let feature = features.iter().find(|f| f.input == name && f.source != Source::Time)?;
+            Some(engine.feature(name).map(|handle| (handle, feature.side() == adclick::schema::Side::Candidate)))
+        };
+        let routes = columns.inputs.iter().map(|i| route(&i.name).transpose()).collect::<Result<_, _>>()?;
+        Ok(Self { routes })
+    }
+
+    /// Adds a row's values to the sides.
+    pub fn split(&self, values: &[Value], sides: &mut Sides) {
+        for value in values {
+            if let Some((handle, candidate)) = self.routes[value.feature as usize] {
+                let side = if candidate { &mut sides.candidate } else { &mut sides.request };
+                side.push(Value { feature: handle, ..*value });
+            }
+        }
+    }
+}
+
+/// What the model said of one row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RowScore {
+    /// The pCTR head's logit, before correction and calibration.
+    pub logit: f32,
+    /// Calibrated P(click | impression).
+    pub pctr: f32,
+    /// The pCVR head's logit and calibrated P(conversion | click), when there is such a head.
+    pub cvr: Option<(f32, f32)>,
+}
+
+/// Scores logged rows one by one, as requests of one candidate.
+pub struct RowScorer {
+    scorer: Scorer,
+    router: Router,
+    sides: Sides,
+    has_cvr: bool,
+}
+
+impl RowScorer {
+    /// A scorer for rows of these columns.
+    ///
+    /// # Errors
+    /// When the engine is closed.
+    pub fn new(engine: &Engine, columns: &Columns) -> Result<Self> {
+        let has_cvr = engine.generation()?.model().network().heads.iter().any(|h| h.kind == HeadKind::Cvr);
+        let scorer = engine.scorer(ScorerLimits { max_candidates: 1 })?;
+        Ok(Self { scorer, router: Router::new(engine, columns)?, sides: Sides::default(), has_cvr })
+    }
+
+    /// Scores one row of a batch.
+    ///
+    /// # Errors
+    /// What the scorer refuses, with the row's number.
+    pub fn score(&mut self, batch: &Batch, row: &Row) -> Result<RowScore> {
+        self.sides.request.clear();
+        self.sides.candidate.clear();
+        self.router.split(batch.values(row), &mut self.sides);
+        let candidate = Candidate { n_values: self.sides.candidate.len() as u32, ..Candidate::default() };
+        let request = Request {
+            struct_size: size_of::<Request>() as u32,
+            time_us: row.time_us.unwrap_or(0),
+            n_values: self.sides.request.len() as u32,
+            n_candidates: 1,
+            n_candidate_values: candidate.n_values,
+            ..Request::default()
+        };
+        let input = Input {
+            request: &request,
+            values: &self.sides.request,
+            candidates: &[candidate],
+            candidate_values: &self.sides.candidate,
+        };
+        let (mut pctr, mut pcvr) = ([0.0], [0.0]);
+        self.scorer.score(input, &mut pctr, &mut pcvr).map_err(|refusal| anyhow!("row {}: {refusal}", row.number))?;
+        let [ctr, cvr] = self.scorer.logits();
+        Ok(RowScore { logit: ctr[0], pctr: pctr[0], cvr: self.has_cvr.then(|| (cvr[0], pcvr[0])) })
+    }
+}
+
+/// An engine for offline work on one bundle.
+///
+/// # Errors
+/// As [`Engine::open`].
+pub fn open_engine(bundle: &std::path::Path, kernel: Option<&str>) -> Result<Engine> {
+    let mut options = Options::default();
+    options.kernel = kernel.map(str::to_owned);
+    Ok(Engine::open(bundle, &options)?)
+}
+
+/// Scored rows with their labels, column by column.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ScoredRows {
+    /// Logits of the pCTR head, before correction and calibration.
+    pub logits: Vec<f64>,
+    /// Calibrated P(click | impression).
+    pub pctr: Vec<f64>,
+    /// Logits of the pCVR head; empty without one.
+    pub cvr_logits: Vec<f64>,
+    /// Calibrated P(conversion | click); empty without that head.
+    pub pcvr: Vec<f64>,
+    /// Whether each row was clicked.
+    pub clicks: Vec<bool>,
+    /// Whether each row converted, where that is known.
+    pub conversions: Vec<Option<bool>>,
+    /// How much each row counts.
+    pub weights: Vec<f64>,
+    /// Of each input asked for, the value of every row as text; empty where it is missing.
+    pub fields: Vec<Vec<String>>,
+    /// Malformed rows that were skipped.
+    pub bad_rows: u64,
+}
+
+impl ScoredRows {
+    /// The weights, if any row counts otherwise than once.
+    #[must_use]
+    pub fn weights(&self) -> Option<&[f64]> {
+        self.weights.iter().any(|&w| w != 1.0).then_some(&self.weights)
+    }
+
+    /// The rows whose conversion is known and that were clicked, as (logit, pCVR, converted, weight).
+    #[must_use]
+    pub fn clicked(&self) -> (Vec<f64>, Vec<f64>, Vec<bool>, Vec<f64>) {
+        let mut out = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for row in 0..self.cvr_logits.len() {
+            if let (true, Some(converted)) = (self.clicks[row], self.conversions[row]) {
+                out.0.push(self.cvr_logits[row]);
+                out.1.push(self.pcvr[row]);
+                out.2.push(converted);
+                out.3.push(self.weights[row]);
+            }
+        }
+        out
+    }
+}
+
+/// Scores the rows of a source that `keep` says, in file order. `fields` are inputs whose values are wanted as text.
+///
+/// # Errors
+/// Files that cannot be read, inputs that do not exist, no rows at all.
+pub fn score_source(
+    engine: &Engine,
+    source: &Logs,
+    mut keep: impl FnMut(&Row) -> bool,
+    fields: &[String],
+    progress: Progress,
+) -> Result<ScoredRows> {
+    let columns = source.format.columns();
+    let inputs: Vec<usize> = fields
+        .iter()
+        .map(|name| {
+            columns.input(name).ok_or_else(|| {
+                let known: Vec<&str> = columns.inputs.iter().map(|i| i.name.as_str()).collect();
+                anyhow!("--field {name}: the rows have no such input; they have {}", known.join(", "))
+            })
+        })
+        .collect::<Result<_>>()?;
+    let mut scorer = RowScorer::new(engine, &columns)?;
+    let mut out = ScoredRows { fields: vec![Vec::new(); fields.len()], ..ScoredRows::default() };
+    let bar = progress.bytes("Scoring rows", source.bytes()?);
+    let bad = source.for_each(&bar, |batch| {
+        for row in batch.rows().iter().filter(|row| keep(row)) {
+            let score = scorer.score(batch, row)?;
+            out.logits.push(score.logit.into());
+            out.pctr.push(score.pctr.into());
+            if let Some((logit, pcvr)) = score.cvr {
+                out.cvr_logits.push(logit.into());
+                out.pcvr.push(pcvr.into());
+            }
+            out.clicks.push(row.click.unwrap_or(false));
+            out.conversions.push(row.conversion);
+            out.weights.push(row.weight.into());
+            for (texts, &input) in out.fields.iter_mut().zip(&inputs) {
+                texts.push(text_of(batch.values(row), input, columns.inputs[input].kind));
+            }
+        }
+        Ok(())
+    })?;
+    bar.finish_and_clear();
+    if out.logits.is_empty() {
+        bail!("no row was scored: the split leaves none of them, or the files hold none");
+    }
+    out.bad_rows = bad.count;
+    Ok(out)
+}
+
+/// A row's value of one input as text: numbers as they are, string categories by their id in hexadecimal.
+fn text_of(values: &[Value], input: usize, kind: InputKind) -> String {
+    let texts: Vec<String> = values
+        .iter()
+        .filter(|v| v.feature as usize == input)
+        .map(|v| match kind {
+            InputKind::Number | InputKind::Vector(..) => v.number.to_string(),
+            InputKind::Integer | InputKind::Integers(_) => (v.id as i64).to_string(),
+            InputKind::Text | InputKind::Texts(_) => format!("{:016x}", v.id),
+        })
+        .collect();
+    texts.join(" ")
+}

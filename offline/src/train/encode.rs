@@ -1,0 +1,223 @@
+//! Raw rows to what the network reads: embedding rows and numbers, by the core's own arithmetic.
+
+use std::collections::HashMap;
+
+use adclick::enrich::{TimeInputs, number_input};
+use adclick::hash::bucket;
+use adclick::schema::{Embedding, Index, Kind, Pooling, Schema, Source, TIME_INPUTS, Transform, bucketise};
+use adclick::types::Value;
+use anyhow::{Context, Result, ensure};
+
+use crate::data::{Batch, Columns, Row};
+
+/// The row number of a value that contributes zeros.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// The labels of one example.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Label {
+    pub(super) click: bool,
+    pub(super) conversion: Option<bool>,
+    pub(super) weight: f32,
+}
+
+/// Encoded rows.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Examples {
+    pub(super) labels: Vec<Label>,
+    /// `[examples, numbers]`: number and vector columns.
+    pub(super) numbers: Vec<f32>,
+    /// `[examples, singles]`: rows of single-valued categories.
+    pub(super) singles: Vec<u32>,
+    /// `[examples, bags]` ends in `bag_rows`.
+    pub(super) bag_ends: Vec<usize>,
+    /// Rows of multi-valued categories and their weights, pooling included.
+    pub(super) bag_rows: Vec<(u32, f32)>,
+}
+
+impl Examples {
+    pub(super) fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.labels.clear();
+        self.numbers.clear();
+        self.singles.clear();
+        self.bag_ends.clear();
+        self.bag_rows.clear();
+    }
+
+    /// The entries of a bag, counted through all examples.
+    pub(super) fn bag(&self, at: usize) -> &[(u32, f32)] {
+        let start = if at == 0 { 0 } else { self.bag_ends[at - 1] };
+        &self.bag_rows[start..self.bag_ends[at]]
+    }
+}
+
+/// Where a table's columns go: one for each feature with an embedding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The table.
+    pub(super) table: usize,
+    /// The first column of x0.
+    pub(super) column: usize,
+}
+
+/// How columns of x0 are filled from [`Examples`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Plan {
+    pub(super) width: usize,
+    /// The column of each number.
+    pub(super) numbers: Vec<usize>,
+    /// The place of each single-valued category.
+    pub(super) singles: Vec<Place>,
+    /// The place of each bag.
+    pub(super) bags: Vec<Place>,
+}
+
+/// Where a feature's value is found.
+enum From {
+    /// In the input of this number.
+    Input(usize),
+    /// Among the derivations of the time, at this place.
+    Time(usize),
+}
+
+struct Field {
+    from: From,
+    kind: Kind,
+}
+
+/// Encodes the rows of a file by a schema and its vocabularies.
+pub(super) struct Encoder {
+    fields: Vec<Field>,
+    embeddings: Vec<Embedding>,
+    vocabularies: Vec<HashMap<u64, u32>>,
+    times: TimeInputs,
+    pub(super) plan: Plan,
+    /// Per input: the value last seen, while a row is encoded.
+    last: Vec<Option<Value>>,
+}
+
+impl Encoder {
+    /// `vocabularies` holds the ids of each embedding in row order.
+    pub(super) fn new(schema: &Schema, vocabularies: &[Vec<u64>], columns: &Columns) -> Result<Self> {
+        let layout = schema.layout();
+        let mut plan = Plan { width: layout.width, ..Plan::default() };
+        let mut fields = Vec::with_capacity(schema.features.len());
+        for (feature, place) in schema.features.iter().zip(&layout.columns) {
+            let column = place.declared;
+            match &feature.kind {
+                Kind::Number { .. } => plan.numbers.push(column),
+                Kind::Vector { dim } => plan.numbers.extend(column..column + *dim as usize),
+                Kind::Category { embedding, .. } => plan.singles.push(Place { table: *embedding as usize, column }),
+                Kind::MultiCategory { embedding, .. } => plan.bags.push(Place { table: *embedding as usize, column }),
+            }
+            let from = match feature.source {
+                Source::Time => {
+                    ensure!(
+                        columns.time.is_some(),
+                        "feature `{}` is derived from the time, but the rows have no time column",
+                        feature.name
+                    );
+                    From::Time(TIME_INPUTS.iter().position(|&name| name == feature.input).unwrap_or(0))
+                }
+                _ => From::Input(columns.input(&feature.input).with_context(|| {
+                    format!("feature `{}` reads input `{}`, which the rows do not have", feature.name, feature.input)
+                })?),
+            };
+            fields.push(Field { from, kind: feature.kind.clone() });
+        }
+        let vocabularies = schema
+            .embeddings
+            .iter()
+            .zip(vocabularies)
+            .map(|(e, ids)| ids.iter().zip(e.first_row()..).map(|(&id, row)| (id, row)).collect())
+            .collect();
+        let last = vec![None; columns.inputs.len()];
+        Ok(Self {
+            fields,
+            embeddings: schema.embeddings.clone(),
+            vocabularies,
+            times: TimeInputs::default(),
+            plan,
+            last,
+        })
+    }
+
+    /// The row of a category id.
+    fn row(&self, embedding: u32, id: u64) -> u32 {
+        let e = &self.embeddings[embedding as usize];
+        let known = match e.index {
+            Index::Identity { count } => (id < u64::from(count)).then(|| e.first_row() + id as u32),
+            Index::Hashed { buckets } => Some(e.first_row() + bucket(id, buckets)),
+            Index::Vocabulary { .. } => self.vocabularies[embedding as usize].get(&id).copied(),
+        };
+        known.or(e.unknown()).unwrap_or(NONE)
+    }
+
+    fn missing(&self, embedding: u32) -> u32 {
+        self.embeddings[embedding as usize].missing().unwrap_or(NONE)
+    }
+
+    /// Appends a row to `out`.
+    pub(super) fn encode(&mut self, batch: &Batch, row: &Row, out: &mut Examples) {
+        let values = batch.values(row);
+        let mut last = std::mem::take(&mut self.last);
+        last.fill(None);
+        for value in values {
+            last[value.feature as usize] = Some(*value);
+        }
+        let times = row.time_us.map(|t| self.times.at(t, 0));
+        for field in &self.fields {
+            let value = match field.from {
+                From::Input(input) => last[input],
+                From::Time(at) => {
+                    times.map(|times| Value { feature: 0, number: times[at], id: times[at].max(0.0) as u64 })
+                }
+            };
+            match &field.kind {
+                kind @ Kind::Number { .. } => out.numbers.push(number_input(kind, value.map(|v| v.number))),
+                Kind::Category { embedding, boundaries, default } => {
+                    let id = if boundaries.is_empty() {
+                        value.map(|v| v.id).or(*default)
+                    } else {
+                        value.map(|v| bucketise(boundaries, v.number))
+                    };
+                    out.singles.push(id.map_or_else(|| self.missing(*embedding), |id| self.row(*embedding, id)));
+                }
+                Kind::MultiCategory { embedding, pooling } => {
+                    let From::Input(input) = field.from else { continue };
+                    let of_field = || values.iter().filter(|v| v.feature as usize == input);
+                    let scale = match pooling {
+                        Pooling::Mean => 1.0 / of_field().count().max(1) as f32,
+                        Pooling::Sum => 1.0,
+                    };
+                    for v in of_field() {
+                        let row = self.row(*embedding, v.id);
+                        if row != NONE {
+                            out.bag_rows.push((row, v.number * scale));
+                        }
+                    }
+                    out.bag_ends.push(out.bag_rows.len());
+                }
+                Kind::Vector { dim } => {
+                    let From::Input(input) = field.from else { continue };
+                    let start = out.numbers.len();
+                    out.numbers.resize(start + *dim as usize, 0.0);
+                    for v in values.iter().filter(|v| v.feature as usize == input && v.id < u64::from(*dim)) {
+                        out.numbers[start + v.id as usize] = v.number;
+                    }
+                }
+            }
+        }
+        self.last = last;
+        out.labels.push(Label { click: row.click.unwrap_or(false), conversion: row.conversion, weight: row.weight });
+    }
+}
+
+/// The transform of a number that nothing is done to.
+pub(super) fn plain(clip: (f32, f32), log1p: bool) -> Transform {
+    Transform { clip, log1p, ..Transform::default() }
+}

@@ -1,0 +1,117 @@
+//! What goes into the model file besides weights: reference histograms, golden requests, provenance.
+
+use adclick::artifact::model::spec::{GoldenRequest, GoldenValue, Histogram};
+use adclick::schema::{Kind, Schema, Source};
+
+use super::config::{Config, Hyper};
+use super::fit::{Metrics, Scored};
+use super::loss::sigmoid;
+use super::network::CrossShape;
+use super::store::Census;
+use crate::data::{Batch, Columns, Row};
+
+/// Golden requests at most.
+const GOLDENS: usize = 16;
+/// Values at most that a feature's reference histogram is made of.
+const SAMPLE: usize = 1 << 16;
+/// Bins of a reference histogram.
+const BINS: usize = 20;
+
+/// Looks at the raw validation rows.
+pub(super) struct Observer<'a> {
+    schema: &'a Schema,
+    /// Per feature: the input that it reads, if any.
+    inputs: Vec<Option<usize>>,
+    goldens: Vec<GoldenRequest>,
+    numbers: Vec<Vec<f64>>,
+}
+
+impl<'a> Observer<'a> {
+    pub(super) fn new(schema: &'a Schema, columns: &Columns) -> Self {
+        let inputs = schema
+            .features
+            .iter()
+            .map(|f| if f.source == Source::Time { None } else { columns.input(&f.input) })
+            .collect();
+        Self { schema, inputs, goldens: Vec::new(), numbers: vec![Vec::new(); schema.features.len()] }
+    }
+
+    pub(super) fn see(&mut self, batch: &Batch, row: &Row) {
+        let values = batch.values(row);
+        let of = |input: usize| values.iter().filter(move |v| v.feature as usize == input);
+        for ((feature, input), numbers) in self.schema.features.iter().zip(&self.inputs).zip(&mut self.numbers) {
+            if let (Kind::Number { .. }, Some(input), true) = (&feature.kind, *input, numbers.len() < SAMPLE) {
+                numbers.extend(of(input).map(|v| f64::from(v.number)));
+            }
+        }
+        if self.goldens.len() < GOLDENS {
+            let values = (0u32..)
+                .zip(&self.inputs)
+                .filter_map(|(feature, input)| input.map(|input| (feature, input)))
+                .flat_map(|(feature, input)| {
+                    of(input).map(move |v| GoldenValue { feature, number: v.number, id: v.id })
+                })
+                .collect();
+            self.goldens.push(GoldenRequest { time_us: row.time_us.unwrap_or(0), utc_offset_s: 0, values });
+        }
+    }
+
+    /// The golden requests, and the histograms of the scores and of the number features.
+    pub(super) fn finish(self, validation: &Scored) -> (Vec<GoldenRequest>, Vec<Histogram>) {
+        let probabilities = |logits: &[f64]| logits.iter().map(|&z| sigmoid(z)).collect::<Vec<_>>();
+        let mut histograms = vec![histogram("pctr", probabilities(&validation.click_logits))];
+        if !validation.conversion_logits.is_empty() {
+            histograms.push(histogram("pcvr", probabilities(&validation.conversion_logits)));
+        }
+        for (feature, numbers) in self.schema.features.iter().zip(self.numbers) {
+            if !numbers.is_empty() {
+                histograms.push(histogram(&feature.name, numbers));
+            }
+        }
+        (self.goldens, histograms)
+    }
+}
+
+/// Bins of equal mass, fewer where values repeat.
+fn histogram(name: &str, mut values: Vec<f64>) -> Histogram {
+    values.sort_unstable_by(f64::total_cmp);
+    let mut edges: Vec<f64> = (1..BINS).map(|i| values[i * values.len() / BINS]).filter(|&e| e > values[0]).collect();
+    edges.dedup();
+    let mut counts = vec![0; edges.len() + 1];
+    for value in values {
+        counts[edges.partition_point(|&e| e <= value)] += 1;
+    }
+    Histogram { name: name.to_owned(), edges, counts }
+}
+
+/// The TOML text that says where the model comes from.
+pub(super) fn provenance(config: &Config, hyper: &Hyper, census: &Census, metrics: &Metrics) -> String {
+    let mut table = toml::Table::new();
+    let mut put = |key: &str, value: toml::Value| table.insert(key.to_owned(), value);
+    let integer = |x: u64| toml::Value::Integer(x as i64);
+    put("trainer", concat!("adclick ", env!("CARGO_PKG_VERSION")).into());
+    put("seed", integer(config.seed));
+    put("rows", integer(metrics.rows));
+    put("clicks", integer(census.clicks));
+    put("conversions", integer(census.conversions));
+    put("validation_rows", integer(metrics.validation_rows));
+    put("bad_rows", integer(metrics.bad_rows));
+    if let Some((first, last)) = census.window {
+        put("window_start_us", toml::Value::Integer(first));
+        put("window_end_us", toml::Value::Integer(last));
+    }
+    if let Some(parent) = &config.parent {
+        put("parent", parent.as_str().into());
+    }
+    put("validation_log_loss", metrics.validation_loss.into());
+    put("epochs", integer(u64::from(metrics.best_epoch)));
+    put("downsample", config.downsample.unwrap_or(1.0).into());
+    let cross = match hyper.cross {
+        CrossShape::Full => "full".to_owned(),
+        CrossShape::LowRank(rank) => format!("lowrank:{rank}"),
+        CrossShape::Vector => "vector".to_owned(),
+        CrossShape::Mixture { experts, rank } => format!("mix:{experts}:{rank}"),
+    };
+    put("cross", cross.into());
+    toml::to_string(&table).unwrap_or_default()
+}

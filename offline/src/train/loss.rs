@@ -1,0 +1,90 @@
+//! Log loss of one or two heads, and its gradients at the logits.
+
+use adclick::artifact::model::spec::HeadKind;
+
+use super::encode::Label;
+
+/// σ(z).
+pub(super) fn sigmoid(z: f64) -> f64 {
+    if z >= 0.0 { 1.0 / (1.0 + (-z).exp()) } else { z.exp() / (1.0 + z.exp()) }
+}
+
+/// ln(1 + e^z).
+fn softplus(z: f64) -> f64 {
+    z.max(0.0) + (-z.abs()).exp().ln_1p()
+}
+
+/// What the logits of one example are judged by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Judge {
+    /// ln w of negative downsampling: added to the click logit to get that of all impressions.
+    pub(super) log_keep: f64,
+    /// Whether the second head is trained on clicks that convert.
+    pub(super) conversions: bool,
+}
+
+impl Judge {
+    pub(super) fn of(heads: &[HeadKind], keep: f64) -> Self {
+        Self { log_keep: keep.ln(), conversions: heads.contains(&HeadKind::Cvr) }
+    }
+
+    /// The loss at logits as served, downsampling corrected: log loss of the click, and of click and conversion
+    /// (ESMM) where both are known.
+    pub(super) fn loss(&self, logits: &[f64], label: &Label) -> f64 {
+        let click = softplus(if label.click { -logits[0] } else { logits[0] });
+        let Some(both) = self.both(label) else { return click };
+        let log_p = -softplus(-logits[0]) - softplus(-logits[1]);
+        click - if both { log_p } else { (-log_p.exp()).ln_1p().max(-50.0) }
+    }
+
+    /// The gradients of the weighted loss in place of the raw logits (before the downsampling correction).
+    /// Unclicked examples stand for all those that were dropped where the rate of conversions per impression is
+    /// learnt; the click head learns the rate among the kept ones.
+    pub(super) fn gradient(&self, logits: &mut [f32], label: &Label) {
+        let weight = f64::from(label.weight);
+        let z = f64::from(logits[0]);
+        let mut click = weight * (sigmoid(z) - f64::from(u8::from(label.click)));
+        if let Some(both) = self.both(label) {
+            let stands_for = if label.click { weight } else { weight * (-self.log_keep).exp() };
+            let (p, q) = (sigmoid(z + self.log_keep), sigmoid(f64::from(logits[1])));
+            let odds = if both { -1.0 } else { p * q / (1.0 - p * q).max(1e-12) };
+            click += stands_for * odds * (1.0 - p);
+            logits[1] = (stands_for * odds * (1.0 - q)) as f32;
+        } else if self.conversions {
+            logits[1] = 0.0;
+        }
+        logits[0] = click as f32;
+    }
+
+    /// Whether the impression was clicked and converted, if that is known.
+    fn both(&self, label: &Label) -> Option<bool> {
+        if !self.conversions {
+            return None;
+        }
+        if label.click { label.conversion } else { Some(false) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gradients_are_those_of_the_loss() {
+        let judge = Judge::of(&[HeadKind::Ctr, HeadKind::Cvr], 1.0);
+        for (click, conversion) in [(false, Some(false)), (true, Some(false)), (true, Some(true)), (true, None)] {
+            let label = Label { click, conversion, weight: 2.0 };
+            for at in [[-2.0, 1.5], [0.3, -0.7], [4.0, 3.0]] {
+                let mut got = [at[0] as f32, at[1] as f32];
+                judge.gradient(&mut got, &label);
+                for i in 0..2 {
+                    let (mut up, mut down) = (at, at);
+                    up[i] += 1e-5;
+                    down[i] -= 1e-5;
+                    let slope = 2.0 * (judge.loss(&up, &label) - judge.loss(&down, &label)) / 2e-5;
+                    assert!((slope - f64::from(got[i])).abs() < 1e-5, "{label:?} at {at:?}: {slope} and {got:?}");
+                }
+            }
+        }
+    }
+}

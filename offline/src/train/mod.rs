@@ -1,0 +1,22 @@
+//! Training: schema and vocabularies from the rows, then DCN-v2 with sparse updates of the embeddings.
+
+mod blueprint;
+mod build;
+mod config;
+mod encode;
+mod finish;
+mod fit;
+mod loss;
+mod network;
+mod split;
+mod stats;
+mod store;
+mod tables;
+mod warm;
+
+pub use blueprint::{Blueprint, FeaturePlan, IndexRule, Plan};
+pub use config::{Config, Hyper};
+pub use fit::{Metrics, Scored, Trained, fit};
+pub use network::CrossShape;
+pub use split::{Role, Roles, Split};
+pub use store::Data;

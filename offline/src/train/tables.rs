@@ -1,0 +1,333 @@
+//! Embedding tables and the wide part: gathered per batch, updated where rows were touched.
+//!
+//! Weight decay acts as if every row decayed at every step: what a row missed while no batch touched it is made up
+//! for when it is next read. So a rare id ends close to zero instead of keeping what one example taught it.
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::encode::{Examples, NONE, Plan};
+use super::network::symmetric;
+
+/// How one step changes the tables.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rates {
+    pub(super) lr: f64,
+    pub(super) decay: f64,
+    pub(super) lr_wide: f64,
+    pub(super) decay_wide: f64,
+    pub(super) averaging: f64,
+}
+
+/// One table.
+#[derive(Debug, Clone)]
+pub(super) struct Table {
+    pub(super) dim: usize,
+    /// Weights of the wide part per row: the number of heads, or 0.
+    pub(super) wide_dim: usize,
+    pub(super) rows: Vec<f32>,
+    pub(super) wide: Vec<f32>,
+    state: Vec<RowState>,
+    second: Vec<f32>,
+    first: Vec<f32>,
+    wide_sum: Vec<f32>,
+    average: Vec<f32>,
+    wide_average: Vec<f32>,
+    slot: Vec<u32>,
+    /// Rows that were given and are never changed.
+    frozen: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct RowState {
+    /// Steps that the decay was applied for.
+    decayed: (f64, f64),
+    /// Steps that the average holds.
+    averaged: u64,
+    updates: u32,
+}
+
+/// All tables of a model.
+#[derive(Debug, Clone)]
+pub(super) struct Tables {
+    pub(super) tables: Vec<Table>,
+    /// Sums of ln(1 - lr · decay) over all steps: of rows, of wide weights.
+    log_decay: (f64, f64),
+    step: u64,
+}
+
+impl Table {
+    pub(super) fn new(count: usize, dim: usize, wide_dim: usize, scale: f32, rng: &mut ChaCha8Rng) -> Self {
+        let rows: Vec<f32> = (0..count * dim).map(|_| scale * symmetric(rng)).collect();
+        Self {
+            dim,
+            wide_dim,
+            average: rows.clone(),
+            rows,
+            wide: vec![0.0; count * wide_dim],
+            wide_average: vec![0.0; count * wide_dim],
+            state: vec![RowState::default(); count],
+            second: vec![0.0; count * dim],
+            first: vec![0.0; count * dim],
+            wide_sum: vec![0.0; count * wide_dim],
+            slot: vec![NONE; count],
+            frozen: false,
+        }
+    }
+
+    /// Takes rows and wide weights as they are: averages start over from them.
+    pub(super) fn set(&mut self, rows: Vec<f32>, wide: Vec<f32>) {
+        self.average.clone_from(&rows);
+        self.rows = rows;
+        self.wide_average.clone_from(&wide);
+        self.wide = wide;
+    }
+
+    /// Takes rows that training is not to change.
+    pub(super) fn freeze(&mut self, rows: Vec<f32>) {
+        let wide = std::mem::take(&mut self.wide);
+        self.set(rows, wide);
+        self.frozen = true;
+    }
+
+    /// Brings decay and average of a row up to date, up to and including `step`.
+    fn settle(&mut self, row: usize, log_decay: (f64, f64), step: u64, averaging: f64) {
+        if self.frozen {
+            return;
+        }
+        let state = &mut self.state[row];
+        let factor = (log_decay.0 - state.decayed.0).exp() as f32;
+        let wide_factor = (log_decay.1 - state.decayed.1).exp() as f32;
+        state.decayed = log_decay;
+        let keep = averaging.powi((step - state.averaged) as i32) as f32;
+        state.averaged = step;
+        let at = row * self.dim..(row + 1) * self.dim;
+        for (w, a) in self.rows[at.clone()].iter_mut().zip(&mut self.average[at]) {
+            *w *= factor;
+            *a = keep * *a + (1.0 - keep) * *w;
+        }
+        let at = row * self.wide_dim..(row + 1) * self.wide_dim;
+        for (w, a) in self.wide[at.clone()].iter_mut().zip(&mut self.wide_average[at]) {
+            *w *= wide_factor;
+            *a = keep * *a + (1.0 - keep) * *w;
+        }
+    }
+}
+
+/// What one batch reads: the entries of every feature with an embedding.
+pub(super) struct Touch {
+    table: usize,
+    column: usize,
+    example: usize,
+    row: u32,
+    weight: f32,
+}
+
+impl Tables {
+    pub(super) fn new(tables: Vec<Table>) -> Self {
+        Self { tables, log_decay: (0.0, 0.0), step: 0 }
+    }
+
+    /// The inputs `[batch, width]` of the examples, the wide part's share of the logits `[batch, heads]`, and which
+    /// rows were read.
+    pub(super) fn gather(
+        &mut self,
+        plan: &Plan,
+        examples: &Examples,
+        batch: &[usize],
+        heads: usize,
+        averaging: f64,
+    ) -> (Vec<f32>, Vec<f32>, Vec<Touch>) {
+        let touches = touches(plan, examples, batch);
+        for t in &touches {
+            let (log_decay, step) = (self.log_decay, self.step);
+            self.tables[t.table].settle(t.row as usize, log_decay, step, averaging);
+        }
+        let (x, wide) = self.fill(plan, examples, batch, heads, &touches, false);
+        (x, wide, touches)
+    }
+
+    /// The same with the averaged weights (or the last ones), for prediction. [`Tables::settle`] goes before.
+    pub(super) fn lookup(
+        &self,
+        plan: &Plan,
+        examples: &Examples,
+        batch: &[usize],
+        heads: usize,
+        averaged: bool,
+    ) -> (Vec<f32>, Vec<f32>) {
+        let touches = touches(plan, examples, batch);
+        self.fill(plan, examples, batch, heads, &touches, averaged)
+    }
+
+    fn fill(
+        &self,
+        plan: &Plan,
+        examples: &Examples,
+        batch: &[usize],
+        heads: usize,
+        touches: &[Touch],
+        averaged: bool,
+    ) -> (Vec<f32>, Vec<f32>) {
+        let mut x = vec![0.0; batch.len() * plan.width];
+        let mut wide = vec![0.0; batch.len() * heads];
+        for (i, &example) in batch.iter().enumerate() {
+            let numbers = &examples.numbers[example * plan.numbers.len()..];
+            for (&column, &number) in plan.numbers.iter().zip(numbers) {
+                x[i * plan.width + column] = number;
+            }
+        }
+        for t in touches {
+            let table = &self.tables[t.table];
+            let (rows, wides) =
+                if averaged { (&table.average, &table.wide_average) } else { (&table.rows, &table.wide) };
+            let row = t.row as usize;
+            let to = &mut x[t.example * plan.width + t.column..][..table.dim];
+            for (to, w) in to.iter_mut().zip(&rows[row * table.dim..]) {
+                *to += t.weight * w;
+            }
+            for (to, w) in wide[t.example * heads..].iter_mut().zip(&wides[row * table.wide_dim..][..table.wide_dim]) {
+                *to += t.weight * w;
+            }
+        }
+        (x, wide)
+    }
+
+    /// One step down the gradients of the inputs `[batch, width]` and logits `[batch, heads]`, both summed over the
+    /// batch's examples.
+    pub(super) fn update(
+        &mut self,
+        plan: &Plan,
+        touches: &[Touch],
+        dx: &[f32],
+        dlogits: &[f32],
+        heads: usize,
+        rates: &Rates,
+    ) {
+        self.step += 1;
+        self.log_decay.0 += (-rates.lr * rates.decay).ln_1p();
+        self.log_decay.1 += (-rates.lr_wide * rates.decay_wide).ln_1p();
+        for number in 0..self.tables.len() {
+            let table = &mut self.tables[number];
+            let (dim, wide_dim) = (table.dim, table.wide_dim);
+            let stride = dim + wide_dim;
+            let mut touched: Vec<usize> = Vec::new();
+            let mut sums: Vec<f32> = Vec::new();
+            for t in touches.iter().filter(|t| t.table == number) {
+                let row = t.row as usize;
+                if table.slot[row] == NONE {
+                    table.slot[row] = touched.len() as u32;
+                    touched.push(row);
+                    sums.resize(sums.len() + stride, 0.0);
+                }
+                let sum = &mut sums[table.slot[row] as usize * stride..][..stride];
+                let dx = &dx[t.example * plan.width + t.column..][..dim];
+                for (s, g) in sum[..dim].iter_mut().zip(dx) {
+                    *s += t.weight * g;
+                }
+                for (s, g) in sum[dim..].iter_mut().zip(&dlogits[t.example * heads..]) {
+                    *s += t.weight * g;
+                }
+            }
+            for (&row, sum) in touched.iter().zip(sums.chunks_exact(stride.max(1))) {
+                table.slot[row] = NONE;
+                if !table.frozen {
+                    table.step_row(row, sum, rates);
+                }
+            }
+        }
+    }
+
+    /// Brings every row up to date.
+    pub(super) fn settle(&mut self, averaging: f64) {
+        for table in &mut self.tables {
+            for row in 0..table.state.len() {
+                table.settle(row, self.log_decay, self.step, averaging);
+            }
+        }
+    }
+
+    /// The averaged rows and wide weights of each table.
+    pub(super) fn snapshot(&self, averaged: bool) -> Vec<(Vec<f32>, Vec<f32>)> {
+        self.tables
+            .iter()
+            .map(
+                |t| {
+                    if averaged {
+                        (t.average.clone(), t.wide_average.clone())
+                    } else {
+                        (t.rows.clone(), t.wide.clone())
+                    }
+                },
+            )
+            .collect()
+    }
+}
+
+impl Table {
+    fn step_row(&mut self, row: usize, sum: &[f32], rates: &Rates) {
+        let state = &mut self.state[row];
+        state.updates += 1;
+        let (b1, b2) = (0.9f32, 0.999f32);
+        let c1 = 1.0 - b1.powi(state.updates as i32);
+        let c2 = 1.0 - b2.powi(state.updates as i32);
+        let lr = rates.lr as f32;
+        for (i, &g) in sum[..self.dim].iter().enumerate() {
+            let at = row * self.dim + i;
+            match mode() {
+                0 => {
+                    self.first[at] = b1 * self.first[at] + (1.0 - b1) * g;
+                    self.second[at] = b2 * self.second[at] + (1.0 - b2) * g * g;
+                    self.rows[at] -= lr * (self.first[at] / c1) / ((self.second[at] / c2).sqrt() + eps());
+                }
+                _ => {
+                    self.second[at] += g * g;
+                    self.rows[at] -= lr * g / (self.second[at].sqrt() + eps());
+                }
+            }
+        }
+        for (i, &g) in sum[self.dim..].iter().enumerate() {
+            let at = row * self.wide_dim + i;
+            self.wide_sum[at] += g * g;
+            self.wide[at] -= rates.lr_wide as f32 * g / (self.wide_sum[at].sqrt() + 1.0);
+        }
+    }
+}
+
+fn knob(name: &str, default: f32) -> f32 {
+    std::env::var(name).ok().and_then(|x| x.parse().ok()).unwrap_or(default)
+}
+fn mode() -> i32 {
+    static M: std::sync::OnceLock<i32> = std::sync::OnceLock::new();
+    *M.get_or_init(|| knob("EXP_MODE", 1.0) as i32)
+}
+fn eps() -> f32 {
+    static M: std::sync::OnceLock<f32> = std::sync::OnceLock::new();
+    *M.get_or_init(|| knob("EXP_EPS", 0.1))
+}
+
+fn touches(plan: &Plan, examples: &Examples, batch: &[usize]) -> Vec<Touch> {
+    let mut touches = Vec::with_capacity(batch.len() * (plan.singles.len() + plan.bags.len()));
+    for (i, &example) in batch.iter().enumerate() {
+        let singles = &examples.singles[example * plan.singles.len()..];
+        for (place, &row) in plan.singles.iter().zip(singles) {
+            if row != NONE {
+                touches.push(Touch { table: place.table, column: place.column, example: i, row, weight: 1.0 });
+            }
+        }
+        for (b, place) in plan.bags.iter().enumerate() {
+            for &(row, weight) in examples.bag(example * plan.bags.len() + b) {
+                touches.push(Touch { table: place.table, column: place.column, example: i, row, weight });
+            }
+        }
+    }
+    touches
+}
+
+/// A generator of its own for each purpose, so that one more draw here changes nothing there.
+pub(super) fn stream(seed: u64, purpose: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(purpose);
+    let _ = rng.next_u32();
+    rng
+}

@@ -1,0 +1,224 @@
+//! What `adclick pack`, `inspect`, `verify` and `score` refuse and show.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use adclick_offline::pack::{self, Options, Packed};
+use adclick_offline::schema_file::SchemaFile;
+use support::file_of;
+
+type Tensors<'a> = Vec<(&'a str, &'a [usize], &'a [f32])>;
+
+fn try_pack(tensors: &Tensors<'_>, schema: &str) -> anyhow::Result<Packed> {
+    let schema = (!schema.is_empty()).then(|| SchemaFile::parse(schema).unwrap());
+    pack::model(&file_of(tensors), schema.as_ref(), &Options::default())
+}
+
+fn refusal(tensors: &Tensors<'_>, schema: &str) -> String {
+    format!("{:#}", try_pack(tensors, schema).expect_err("must be refused"))
+}
+
+/// d = 2, one cross layer, one deep layer with BatchNorm after ReLU.
+fn small() -> Tensors<'static> {
+    vec![
+        ("module.cross_layers.0.weight", &[2, 2], &[0.5, 0.25, -0.5, 1.0]),
+        ("module.cross_layers.0.bias", &[2], &[0.1, 0.2]),
+        ("module.dnn.0.weight", &[3, 2], &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0]),
+        ("module.dnn.0.bias", &[3], &[0.0, 0.0, 0.0]),
+        ("module.dnn.2.weight", &[3], &[1.0, 2.0, 3.0]),
+        ("module.dnn.2.bias", &[3], &[0.0, 0.0, 1.0]),
+        ("module.dnn.2.running_mean", &[3], &[0.0, 1.0, 0.0]),
+        ("module.dnn.2.running_var", &[3], &[1.0, 1.0, 1.0]),
+        ("module.output_layer.weight", &[1, 5], &[1.0, 1.0, 1.0, 1.0, 1.0]),
+        ("module.output_layer.bias", &[1], &[0.0]),
+    ]
+}
+
+fn with(name: &str, shape: &'static [usize], values: &'static [f32]) -> Tensors<'static> {
+    let mut tensors = small();
+    let name = format!("module.{name}");
+    let at = tensors.iter().position(|t| t.0 == name).unwrap();
+    tensors[at] = (tensors[at].0, shape, values);
+    tensors
+}
+
+#[test]
+fn weights_are_refused_by_name() {
+    let without: Tensors<'_> = small().into_iter().filter(|t| !t.0.contains("output_layer")).collect();
+    let mut extra = small();
+    extra.push(("attention.q", &[2, 2], &[0.0; 4]));
+    let mut twice = small();
+    twice.push(("output_layer.bias", &[1], &[0.0]));
+    let mut layer_norm: Tensors<'_> = small().into_iter().filter(|t| !t.0.contains("running")).collect();
+    layer_norm.retain(|t| t.0 != "module.dnn.2.bias");
+    let cases: Vec<(Tensors<'_>, &[&str])> = vec![
+        (
+            with("dnn.0.weight", &[3, 2], &[1.0, 0.0, f32::NAN, 1.0, 1.0, 1.0]),
+            &["module.dnn.0.weight", "NaN", "[1, 0]"],
+        ),
+        (with("dnn.0.bias", &[3], &[0.0, f32::INFINITY, 0.0]), &["module.dnn.0.bias", "inf", "[1]"]),
+        (
+            with("cross_layers.0.weight", &[2, 2], &[0.5, 0.25, -70000.0, 1.0]),
+            &["module.cross_layers.0.weight", "-70000", "[1, 0]", "65504"],
+        ),
+        (with("dnn.0.weight", &[3, 1], &[1.0, 2.0, 3.0]), &["module.cross_layers.0.weight", "reads 2", "reads 1"]),
+        (with("dnn.2.running_mean", &[2], &[0.0, 0.0]), &["module.dnn.2.running_mean", "[3]", "[2]"]),
+        (with("dnn.2.running_var", &[3], &[1.0, -1.0, 1.0]), &["module.dnn.2.running_var", "-1", "[1]"]),
+        (
+            with("output_layer.weight", &[1, 4], &[1.0; 4]),
+            &["module.output_layer.weight", "5 input columns", "3 (stacked)", "found 4"],
+        ),
+        (with("output_layer.weight", &[2, 5], &[1.0; 10]), &["module.output_layer.weight", "2 outputs", "heads"]),
+        (without, &["output_layer.weight", "module.dnn.0.weight", "[tensors]"]),
+        (extra, &["attention.q", "--allow-unused"]),
+        (twice, &["module.output_layer.bias", "`output_layer.bias`"]),
+        (layer_norm, &["module.dnn.2.weight", "LayerNorm"]),
+    ];
+    for (tensors, needles) in cases {
+        let message = refusal(&tensors, "");
+        for needle in needles {
+            assert!(message.contains(needle), "`{needle}` is not in: {message}");
+        }
+    }
+    let message = refusal(&small(), "[[features]]\nname='a'\nkind='vector'\ndim=3");
+    assert!(message.contains("describes 3") && message.contains("read 2"), "{message}");
+    let category = "[[features]]\nname='a'\nkind='category'\nembedding={dim=2,count=4}";
+    let message = refusal(&small(), category);
+    assert!(message.contains("single.a.weight"), "{message}");
+    let mut tensors = small();
+    tensors.push(("embeddings.a.weight", &[5, 2], &[0.0; 10]));
+    let message = refusal(&tensors, category);
+    assert!(message.contains("embeddings.a.weight") && message.contains("[4, 2]"), "{message}");
+}
+
+#[test]
+fn a_variance_of_0_folds_by_epsilon_and_may_leave_fp16() {
+    let spec = try_pack(&with("dnn.2.running_var", &[3], &[0.0, 1.0, 1.0]), "").unwrap().spec;
+    // The deep half of the output layer is multiplied by gain / sqrt(0 + 1e-5).
+    assert!((spec.network.heads[0].weight[2] - 1e-5f64.sqrt().recip()).abs() < 1e-9);
+    let eps = "[model]\nbatchnorm_eps = 1e-12\n[[features]]\nname='x'\nkind='vector'\ndim=2";
+    let message = refusal(&with("dnn.2.running_var", &[3], &[0.0, 1.0, 1.0]), eps);
+    assert!(
+        message.contains("module.output_layer.weight with the BatchNorm") && message.contains("[0, 2]"),
+        "{message}"
+    );
+}
+
+#[test]
+fn weights_that_vanish_are_told() {
+    let packed = try_pack(&with("dnn.0.weight", &[3, 2], &[1e-9, 0.0, 0.0, 1.0, 1.0, 1.0]), "").unwrap();
+    assert_eq!(packed.warnings.len(), 1);
+    assert!(packed.warnings[0].contains("dnn.0.weight") && packed.warnings[0].contains("1 of 4"), "{packed:?}");
+}
+
+#[test]
+fn other_names_are_mapped_and_transposed() {
+    let mut tensors = small();
+    tensors.retain(|t| !t.0.contains("dnn.0") && !t.0.contains("output"));
+    tensors.extend::<Tensors<'_>>(vec![
+        ("mlp_0/kernel", &[2, 3], &[1.0, 0.0, 1.0, 0.0, 1.0, 1.0]),
+        ("mlp_0/bias", &[3], &[0.0; 3]),
+        ("out.w", &[1, 5], &[1.0; 5]),
+    ]);
+    let schema = "[tensors]\n'dnn.{i}.weight' = { name = 'mlp_{i}/kernel', transpose = true }\n\
+                  'dnn.{i}.bias' = 'mlp_{i}/bias'\n'output_layer.weight' = 'out.w'\n\
+                  [[features]]\nname='x'\nkind='vector'\ndim=2";
+    let mapped = try_pack(&tensors, schema).unwrap().spec;
+    let plain = try_pack(&small(), "[[features]]\nname='x'\nkind='vector'\ndim=2").unwrap().spec;
+    assert_eq!(mapped, plain);
+    let message = refusal(&tensors, &schema.replace("out.w", "nowhere"));
+    assert!(message.contains("nowhere"), "{message}");
+}
+
+fn run(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_adclick")).args(args).output().unwrap()
+}
+
+fn packed_bundle(folder: &Path) -> PathBuf {
+    let weights = folder.join("w.safetensors");
+    std::fs::write(&weights, file_of(&small())).unwrap();
+    let bundle = folder.join("b");
+    let out = run(&["pack", "--weights", weights.to_str().unwrap(), "--out", bundle.to_str().unwrap(), "--publish"]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(String::from_utf8_lossy(&out.stdout).contains("derived one vector feature `x` of 2 columns"));
+    bundle
+}
+
+#[test]
+fn inspect_and_verify_show_a_bundle_and_find_a_flipped_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = packed_bundle(folder.path());
+    let root = folder.path().to_str().unwrap();
+    let out = run(&["inspect", root, "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(report["model"]["width"], 2);
+    // Cross 4, deep 6, output 5; and the biases 2, 3, 1.
+    assert_eq!(report["model"]["macs_per_candidate"], 15);
+    assert_eq!(report["model"]["parameters"], 21);
+    assert!(report["model"]["provenance"].as_str().unwrap().contains("w.safetensors"));
+    let text = String::from_utf8(run(&["inspect", root]).stdout).unwrap();
+    assert!(text.contains("cross 0") && text.contains("vector of 2") && text.contains("21 parameters"), "{text}");
+    let verify = run(&["verify", root]);
+    assert!(verify.status.success());
+    assert!(String::from_utf8_lossy(&verify.stdout).contains("16 golden requests on kernel portable"));
+
+    let model = bundle.join("model.adc");
+    let mut bytes = std::fs::read(&model).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&model, bytes).unwrap();
+    let verify = run(&["verify", root]);
+    assert_eq!(verify.status.code(), Some(1));
+    let message = String::from_utf8_lossy(&verify.stderr).into_owned();
+    assert!(message.contains("model.adc") && message.contains("checksum"), "{message}");
+}
+
+#[test]
+fn packing_twice_gives_the_same_bytes_and_never_overwrites_unasked() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let read = |bundle: PathBuf| std::fs::read(bundle.join("model.adc")).unwrap();
+    assert_eq!(read(packed_bundle(a.path())), read(packed_bundle(b.path())));
+    let weights = a.path().join("w.safetensors");
+    let again = ["pack", "--weights", weights.to_str().unwrap(), "--out", a.path().join("b").to_str().unwrap()]
+        .map(String::from);
+    let again: Vec<&str> = again.iter().map(String::as_str).collect();
+    assert_eq!(run(&again).status.code(), Some(1));
+    assert!(run(&[&again[..], &["--replace"]].concat()).status.success());
+}
+
+#[test]
+fn score_names_the_tensor_that_is_missing_or_misshapen() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = packed_bundle(folder.path());
+    let input = folder.path().join("x.safetensors");
+    let output = folder.path().join("y.safetensors");
+    let score = |tensors: Tensors<'_>| {
+        std::fs::write(&input, file_of(&tensors)).unwrap();
+        run(&[
+            "score",
+            "--bundle",
+            bundle.to_str().unwrap(),
+            "--input",
+            input.to_str().unwrap(),
+            "--output",
+            output.to_str().unwrap(),
+        ])
+    };
+    for (tensors, needle) in [
+        (vec![("y", &[1usize, 2][..], &[0.0f32; 2][..])], "no tensor `x`"),
+        (vec![("x", &[2, 3][..], &[0.0; 6][..])], "3 columns; expected 2"),
+    ] {
+        let out = score(tensors);
+        let message = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(out.status.code() == Some(1) && message.contains(needle), "{message}");
+    }
+    let out = score(vec![("x", &[2, 2], &[0.5, -1.0, f32::NAN, 0.0])]);
+    assert!(String::from_utf8_lossy(&out.stdout).contains("1 rows hold NaN"), "{out:?}");
+    // By hand: cross [0.5·(0.5·0.5 − 0.25 + 0.1) + 0.5, −(−0.25 − 1 + 0.2) − 1]; deep relu [0.5, 0, 0], BatchNorm.
+    let norm = (1.0f64 + 1e-5).sqrt();
+    let expected = (0.55 + 0.05) + 0.5 / norm - 2.0 / norm + 1.0;
+    let (_, logit) = support::tensor(&std::fs::read(&output).unwrap(), "logit").unwrap();
+    assert!((logit[0] - expected).abs() < 2e-3 && logit[1].is_nan(), "{logit:?} for {expected}");
+}
