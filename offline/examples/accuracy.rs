@@ -6,7 +6,14 @@ use adclick_offline::progress::Progress;
 use adclick_offline::train::{Blueprint, Config, CrossShape, Data, Split, fit};
 
 fn logloss(z: &[f64], y: &[bool]) -> f64 {
-    z.iter().zip(y).map(|(z, y)| { let z = if *y { -z } else { *z }; z.max(0.0) + (-z.abs()).exp().ln_1p() }).sum::<f64>() / z.len() as f64
+    z.iter()
+        .zip(y)
+        .map(|(z, y)| {
+            let z = if *y { -z } else { *z };
+            z.max(0.0) + (-z.abs()).exp().ln_1p()
+        })
+        .sum::<f64>()
+        / z.len() as f64
 }
 
 fn main() -> anyhow::Result<()> {
@@ -37,18 +44,32 @@ fn main() -> anyhow::Result<()> {
             "buckets" => config.buckets = Some(v.parse()?),
             "layers" => config.cross_layers = Some(v.parse()?),
             "patience" => config.patience = Some(v.parse()?),
-            "hidden" => config.hidden = Some(v.split('-').filter(|s| !s.is_empty()).map(|s| s.parse().unwrap()).collect()),
+            "hidden" => {
+                config.hidden = Some(v.split('-').filter(|s| !s.is_empty()).map(|s| s.parse().unwrap()).collect())
+            }
             "rank" => config.cross = Some(CrossShape::LowRank(v.parse()?)),
             _ => panic!("{k}"),
         }
     }
     let mut line = String::new();
     for (name, file, format, splits) in [
-        ("criteo", "criteo-display-10k/train.tsv.gz", Format::Criteo, vec!["hash:0", "hash:1", "hash:2", "hash:3", "hash:4"]),
+        (
+            "criteo",
+            "criteo-display-10k/train.tsv.gz",
+            Format::Criteo,
+            vec!["hash:0", "hash:1", "hash:2", "hash:3", "hash:4"],
+        ),
         ("avazu-day", "avazu-20k-10days/train.csv.gz", Format::Avazu, vec!["day"]),
-        ("avazu-hash", "avazu-20k-10days/train.csv.gz", Format::Avazu, vec!["hash:0", "hash:1", "hash:2", "hash:3", "hash:4"]),
+        (
+            "avazu-hash",
+            "avazu-20k-10days/train.csv.gz",
+            Format::Avazu,
+            vec!["hash:0", "hash:1", "hash:2", "hash:3", "hash:4"],
+        ),
     ] {
-        if !name.contains(&only) { continue; }
+        if !name.contains(&only) {
+            continue;
+        }
         let mut losses = Vec::new();
         let mut seconds = 0.0;
         let mut best = 0;
@@ -57,8 +78,17 @@ fn main() -> anyhow::Result<()> {
         for seed in 0..seeds {
             let (mut z, mut y) = (Vec::new(), Vec::new());
             for split in &splits {
-                let data = Data { source: Source::new(vec![dir.join(file)], format.clone()), split: Split::experiment(split)? };
-                let t = fit(&Config { seed, ..config.clone() }, &data, &Blueprint::of(&format).unwrap(), None, Progress::Silent)?;
+                let data = Data {
+                    source: Source::new(vec![dir.join(file)], format.clone()),
+                    split: Split::experiment(split)?,
+                };
+                let t = fit(
+                    &Config { seed, ..config.clone() },
+                    &data,
+                    &Blueprint::of(&format).unwrap(),
+                    None,
+                    Progress::Silent,
+                )?;
                 let test = t.test.unwrap();
                 z.extend(test.click_logits);
                 y.extend(test.clicks);
@@ -70,7 +100,12 @@ fn main() -> anyhow::Result<()> {
         }
         let fits = losses.len() * splits.len();
         let mean = losses.iter().sum::<f64>() / losses.len() as f64;
-        line += &format!("{name} {mean:.4} (val {:.4}, ep {:.1}, {:.1}s)  ", val / fits as f64, best as f64 / fits as f64, seconds / fits as f64);
+        line += &format!(
+            "{name} {mean:.4} (val {:.4}, ep {:.1}, {:.1}s)  ",
+            val / fits as f64,
+            best as f64 / fits as f64,
+            seconds / fits as f64
+        );
     }
     println!("{line}");
     Ok(())

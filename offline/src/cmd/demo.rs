@@ -48,14 +48,19 @@ pub(super) fn run(args: Args) -> Result<()> {
     let (logs, data, format, schema) = match (&args.data, args.format) {
         (Some(data), format) => {
             let format = format.unwrap_or(FormatName::Criteo);
-            (Logs::new(data, format, None), data.clone(), format, None)
+            (Logs::of(std::slice::from_ref(data), format, None), data.clone(), format, None)
         }
         (None, _) => {
             let data = args.dir.join("impressions.csv");
             println!("Generating {} impressions with known click probabilities.", args.rows);
             simulate::generate(&data, args.rows, 1)?;
             let schema = data.with_file_name("schema.toml");
-            (Logs::new(&data, FormatName::Examples, Some(&schema)), data, FormatName::Examples, Some(schema))
+            (
+                Logs::of(std::slice::from_ref(&data), FormatName::Examples, Some(&schema)),
+                data,
+                FormatName::Examples,
+                Some(schema),
+            )
         }
     };
     run_demo(&Demo {

@@ -47,8 +47,8 @@ pub(super) struct Logs {
 }
 
 impl Logs {
-    pub(super) fn new(data: &Path, format: FormatName, schema: Option<&Path>) -> Self {
-        Self { data: vec![data.to_owned()], format, schema: schema.map(Path::to_owned), max_bad_rows: None }
+    pub(super) fn of(data: &[PathBuf], format: FormatName, schema: Option<&Path>) -> Self {
+        Self { data: data.to_vec(), format, schema: schema.map(Path::to_owned), max_bad_rows: None }
     }
 
     /// The files as a source of labelled rows.

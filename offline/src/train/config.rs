@@ -88,9 +88,8 @@ impl Config {
         // 0 for ten thousand rows, 1 for a hundred thousand and so on: what is fitted grows with it, what holds the
         // fit back shrinks.
         let decades = (n / 1e4).log10().clamp(0.0, 4.0);
-        let doubling = |start: usize, per_decade: f64, most: usize| {
-            (start << (per_decade * decades).round() as usize).min(most)
-        };
+        let doubling =
+            |start: usize, per_decade: f64, most: usize| (start << (per_decade * decades).round() as usize).min(most);
         let batch = self.batch.unwrap_or_else(|| doubling(256, 1.5, 4096)).max(1);
         let epochs = self.epochs.unwrap_or(((15.0 - 4.0 * decades) as u32).max(3));
         let pass = (n / batch as f64).max(1.0);

@@ -122,7 +122,8 @@ pub fn fit(
     let plan = encoder.plan.clone();
     let mut observer = Observer::new(&built.schema, &columns);
     let memory_rows = config.memory_rows.unwrap_or(4 << 20);
-    let store = Store::new(data, &picker, &mut encoder, rows, memory_rows, progress, |batch, row| observer.see(batch, row))?;
+    let store =
+        Store::new(data, &picker, &mut encoder, rows, memory_rows, progress, |batch, row| observer.see(batch, row))?;
 
     let mut heads = vec![(HeadKind::Ctr, Vec::new())];
     if census.conversions > 0 {
@@ -198,7 +199,14 @@ fn shuffle(order: &mut [usize], rng: &mut ChaCha8Rng) {
 }
 
 impl Learner {
-    fn new(built: &Built, hyper: &Hyper, heads: Vec<(HeadKind, Vec<usize>)>, bias: &[f32], keep: f64, seed: u64) -> Self {
+    fn new(
+        built: &Built,
+        hyper: &Hyper,
+        heads: Vec<(HeadKind, Vec<usize>)>,
+        bias: &[f32],
+        keep: f64,
+        seed: u64,
+    ) -> Self {
         let kinds: Vec<HeadKind> = heads.iter().map(|h| h.0).collect();
         let width = built.schema.layout().width;
         let shape = Shape {

@@ -158,7 +158,14 @@ impl Tables {
     }
 
     /// The same with the averaged weights (or the last ones), for prediction. [`Tables::settle`] goes before.
-    pub(super) fn lookup(&self, plan: &Plan, examples: &Examples, batch: &[usize], heads: usize, averaged: bool) -> (Vec<f32>, Vec<f32>) {
+    pub(super) fn lookup(
+        &self,
+        plan: &Plan,
+        examples: &Examples,
+        batch: &[usize],
+        heads: usize,
+        averaged: bool,
+    ) -> (Vec<f32>, Vec<f32>) {
         let touches = touches(plan, examples, batch);
         self.fill(plan, examples, batch, heads, &touches, averaged)
     }
@@ -198,7 +205,15 @@ impl Tables {
 
     /// One step down the gradients of the inputs `[batch, width]` and logits `[batch, heads]`, both summed over the
     /// batch's examples.
-    pub(super) fn update(&mut self, plan: &Plan, touches: &[Touch], dx: &[f32], dlogits: &[f32], heads: usize, rates: &Rates) {
+    pub(super) fn update(
+        &mut self,
+        plan: &Plan,
+        touches: &[Touch],
+        dx: &[f32],
+        dlogits: &[f32],
+        heads: usize,
+        rates: &Rates,
+    ) {
         self.step += 1;
         self.log_decay.0 += (-rates.lr * rates.decay).ln_1p();
         self.log_decay.1 += (-rates.lr_wide * rates.decay_wide).ln_1p();
@@ -247,7 +262,15 @@ impl Tables {
     pub(super) fn snapshot(&self, averaged: bool) -> Vec<(Vec<f32>, Vec<f32>)> {
         self.tables
             .iter()
-            .map(|t| if averaged { (t.average.clone(), t.wide_average.clone()) } else { (t.rows.clone(), t.wide.clone()) })
+            .map(
+                |t| {
+                    if averaged {
+                        (t.average.clone(), t.wide_average.clone())
+                    } else {
+                        (t.rows.clone(), t.wide.clone())
+                    }
+                },
+            )
             .collect()
     }
 }
