@@ -27,7 +27,7 @@ tools:
 	  || { echo 'make: a C and C++ compiler (cc, c++) is missing: install gcc and g++'; exit 1; }
 
 core: tools
-	$(CARGO) build --release
+	$(CARGO) build --release -p adclick
 
 cli: tools
 	$(CARGO) build --release --workspace

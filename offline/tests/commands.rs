@@ -1,0 +1,156 @@
+//! The commands as a user runs them, on generated impressions: logs to a bundle, and what happens when things are wrong.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+struct Workshop {
+    dir: tempfile::TempDir,
+}
+
+impl Workshop {
+    fn new(rows: u64) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        adclick_offline::simulate::generate(&dir.path().join("log.csv"), rows, 5).unwrap();
+        Self { dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn run(&self, arguments: &str) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_adclick"))
+            .args(arguments.split_whitespace())
+            .current_dir(self.dir.path())
+            .output()
+            .unwrap()
+    }
+
+    /// Runs a command that must succeed and print one JSON object.
+    fn json(&self, arguments: &str) -> Value {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{arguments}: not one JSON object: {e}"))
+    }
+
+    /// Runs a command that must fail with exit code 1, and returns its message.
+    fn failure(&self, arguments: &str) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments}: {}", String::from_utf8_lossy(&output.stdout));
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+const ROWS: &str = "--data log.csv --format examples --schema schema.toml";
+
+fn number(json: &Value, key: &str) -> f64 {
+    json[key].as_f64().unwrap_or_else(|| panic!("no number `{key}` in {json}"))
+}
+
+#[test]
+fn logs_become_a_calibrated_bundle_near_the_truth() {
+    let shop = Workshop::new(40_000);
+    let train = shop.json(&format!("train {ROWS} --split hash:0 --out model --no-calibrate --json"));
+    assert!(number(&train, "rows") > 20_000.0);
+    let calibrate = shop.json(&format!("calibrate --bundle model {ROWS} --split hash:0 --out bundle --json"));
+    assert!(calibrate["ctr"]["method"].is_string(), "{calibrate}");
+    let test = shop.json(&format!("evaluate --bundle bundle {ROWS} --split hash:0 --json --field device --group segment"));
+    for key in ["rows", "ctr", "auc", "logloss", "ne", "ece", "calibration_ratio", "gauc"] {
+        assert!(number(&test, key).is_finite(), "{key}");
+    }
+    assert_eq!(test["fields"].as_array().map(Vec::len), Some(1));
+    // The generator's own probabilities on the same rows are as good as it gets; a constant is far worse.
+    let truth = truth(&shop.path("log.csv"));
+    let (logloss, ne) = (number(&test, "logloss"), number(&test, "ne"));
+    assert!(logloss < truth * 1.06, "log loss {logloss}, of the truth {truth}");
+    assert!(logloss > truth * 0.94, "log loss {logloss} is better than the truth {truth}: labels leak");
+    assert!(ne < 0.93, "NE {ne}");
+    assert!((number(&test, "calibration_ratio") - 1.0).abs() < 0.12);
+    // Serving, one row at a time, agrees with what training measured, up to the rounding of weights to fp16.
+    let raw = shop.json(&format!("evaluate --bundle model {ROWS} --split hash:0 --raw --json"));
+    assert!((number(&raw, "logloss") - number(&train, "test_logloss")).abs() < 2e-5);
+
+    let verify = shop.run("verify bundle");
+    assert!(verify.status.success() && String::from_utf8_lossy(&verify.stdout).contains("golden requests"));
+    let scored = shop.json(&format!("score --bundle bundle {ROWS} --output y.safetensors --json"));
+    assert_eq!(number(&scored, "rows"), 40_000.0);
+    let bytes = std::fs::read(shop.path("y.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(tensors.tensor("row").unwrap().shape(), [40_000]);
+}
+
+/// The log loss of the probabilities that the generator drew from, on the rows that hash:0 tests.
+fn truth(path: &Path) -> f64 {
+    let text = std::fs::read_to_string(path).unwrap();
+    let (mut sum, mut n) = (0.0, 0.0);
+    for (row, line) in text.lines().skip(1).enumerate() {
+        if crc32fast::hash(format!("0:{row}").as_bytes()) % 10 < 2 {
+            let fields: Vec<&str> = line.split(',').collect();
+            let (click, p): (&str, f64) = (fields[9], fields[10].parse().unwrap());
+            sum -= if click == "1" { p.ln() } else { (1.0 - p).ln() };
+            n += 1.0;
+        }
+    }
+    sum / n
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes() {
+    let shop = Workshop::new(3000);
+    for out in ["a", "b"] {
+        shop.json(&format!("train {ROWS} --seed 7 --epochs 2 --out {out} --json"));
+    }
+    let other = shop.json(&format!("train {ROWS} --seed 8 --epochs 2 --out c --json"));
+    let bytes = |bundle: &str| std::fs::read(shop.path(bundle).join("model.adc")).unwrap();
+    assert!(bytes("a") == bytes("b"), "two runs differ");
+    assert!(bytes("a") != bytes("c"), "the seed has no effect: {other}");
+}
+
+#[test]
+fn a_warm_start_is_never_worse_on_the_validation_rows() {
+    let shop = Workshop::new(6000);
+    let first = shop.json(&format!("train {ROWS} --epochs 2 --out a --json"));
+    let second = shop.json(&format!("train {ROWS} --epochs 2 --out b --warm-start a --json"));
+    let loss = |json: &Value| number(json, "validation_loss");
+    // The parent's weights were rounded to fp16 on the way.
+    assert!(loss(&second) <= loss(&first) + 1e-5, "{} after {}", loss(&second), loss(&first));
+}
+
+#[test]
+fn a_bundle_is_not_overwritten_unless_asked() {
+    let shop = Workshop::new(2000);
+    shop.json(&format!("train {ROWS} --epochs 1 --out a --json"));
+    let before = std::fs::read(shop.path("a/model.adc")).unwrap();
+    let message = shop.failure(&format!("train {ROWS} --epochs 1 --seed 3 --out a"));
+    assert!(message.contains("exists already"), "{message}");
+    assert!(std::fs::read(shop.path("a/model.adc")).unwrap() == before);
+    shop.json(&format!("train {ROWS} --epochs 1 --seed 3 --out a --replace --publish --json"));
+    assert!(std::fs::read(shop.path("a/model.adc")).unwrap() != before);
+    assert_eq!(std::fs::read_to_string(shop.path("CURRENT")).unwrap(), "a\n");
+}
+
+#[test]
+fn wrong_input_is_named() {
+    let shop = Workshop::new(2000);
+    let text = std::fs::read_to_string(shop.path("log.csv")).unwrap();
+    // A label that is neither 0 nor 1 in every row.
+    let broken: String = text.lines().map(|l| l.replace(",0,0.", ",maybe,0.") + "\n").collect();
+    std::fs::write(shop.path("broken.csv"), broken).unwrap();
+    let message = shop.failure("train --data broken.csv --format examples --schema schema.toml --out a");
+    for part in ["broken.csv", "line", "click", "maybe"] {
+        assert!(message.contains(part), "`{part}` is missing in: {message}");
+    }
+    let message = shop.failure("train --data none.csv --format criteo --out a");
+    assert!(message.contains("none.csv"), "{message}");
+    let message = shop.failure("train --data log.csv --format examples --out a");
+    assert!(message.contains("--schema"), "{message}");
+    std::fs::write(shop.path("bad.toml"), adclick_offline::simulate::SCHEMA.replace("\"multi\"", "\"many\"")).unwrap();
+    let message = shop.failure("train --data log.csv --format examples --schema bad.toml --out a");
+    assert!(message.contains("bad.toml") && message.contains("many"), "{message}");
+    let message = shop.failure("evaluate --bundle nowhere --data log.csv --format criteo");
+    assert!(message.contains("nowhere"), "{message}");
+    assert!(!shop.path("a").exists(), "a failed training left a bundle");
+    assert_eq!(shop.run("train --data").status.code(), Some(2), "wrong usage exits with 2");
+}
