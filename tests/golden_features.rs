@@ -26,11 +26,18 @@ fn number(clip: (f32, f32), scale: f32, default: f32) -> Kind {
 
 const FREE: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
 
-/// The categories and their frozen rows of one column; unknown ones are 0. `missing` is what an absent one counts as.
-const CATEGORIES: [(&str, &[(&str, f32)], Option<&str>); 3] = [
-    ("device_type", &[("mobile", 1.0)], Some("mobile")),
-    ("placement", &[("feed", 0.0), ("story", 0.5), ("right_column", 1.0)], None),
-    ("connection_wifi", &[("wifi", 1.0)], Some("wifi")),
+/// A category and its frozen rows of one column; unknown ones are 0.
+struct Category {
+    name: &'static str,
+    rows: &'static [(&'static str, f32)],
+    /// What an absent one counts as.
+    missing: Option<&'static str>,
+}
+
+const CATEGORIES: [Category; 3] = [
+    Category { name: "device_type", rows: &[("mobile", 1.0)], missing: Some("mobile") },
+    Category { name: "placement", rows: &[("feed", 0.0), ("story", 0.5), ("right_column", 1.0)], missing: None },
+    Category { name: "connection_wifi", rows: &[("wifi", 1.0)], missing: Some("wifi") },
 ];
 
 fn feature(name: &str) -> Feature {
@@ -40,9 +47,9 @@ fn feature(name: &str) -> Feature {
         "day_of_week" => time("weekday", 7.0),
         "is_weekend" => time("weekend", 1.0),
         "session_depth" => (name.to_owned(), Source::Context, number((f32::NEG_INFINITY, 20.0), 20.0, 0.0)),
-        _ => match CATEGORIES.iter().position(|c| c.0 == name) {
+        _ => match CATEGORIES.iter().position(|c| c.name == name) {
             Some(i) => {
-                let default = CATEGORIES[i].2.map(|text| category_id(text.as_bytes()));
+                let default = CATEGORIES[i].missing.map(|text| category_id(text.as_bytes()));
                 let kind = Kind::Category { embedding: i as u32, boundaries: Vec::new(), default };
                 (name.to_owned(), Source::Context, kind)
             }
@@ -57,7 +64,7 @@ fn feature(name: &str) -> Feature {
 }
 
 fn spec(names: &[String]) -> ModelSpec {
-    let embeddings = CATEGORIES.map(|(name, rows, _)| Embedding {
+    let embeddings = CATEGORIES.map(|Category { name, rows, .. }| Embedding {
         name: name.to_owned(),
         index: Index::Vocabulary { count: rows.len() as u32 },
         dim: 1,
@@ -65,7 +72,7 @@ fn spec(names: &[String]) -> ModelSpec {
         missing_row: false,
         wide: false,
     });
-    let tables = CATEGORIES.map(|(_, rows, _)| EmbeddingSpec {
+    let tables = CATEGORIES.map(|Category { rows, .. }| EmbeddingSpec {
         rows: rows.iter().map(|r| r.1).collect(),
         vocabulary: rows.iter().map(|r| category_id(r.0.as_bytes())).collect(),
         wide: Vec::new(),

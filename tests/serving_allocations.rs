@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use adclick::auction::Reason;
 use adclick::capi::*;
 use adclick::infer::Kernel;
-use adclick::types::{Candidate, Outcome, Request, Value, Winner};
+use adclick::types::{Candidate, Outcome, Value, Winner};
 use adclick::{Engine, Refusal, Scorer};
 use common::{Bundles, Case, Random, Wants, case, model, options, scorer};
 
