@@ -4,12 +4,13 @@ mod attack;
 mod container;
 mod sample;
 
-use adclick::artifact::model::Model;
 use adclick::artifact::model::network::{Cross, Panels};
+use adclick::artifact::model::{Model, write};
+use adclick::schema::Index;
 
 use attack::{bytes_of, field, file, open, put, refused, values, with};
 use container::u32_at;
-use sample::Random;
+use sample::{Random, everything};
 
 /// Every place of the small sections, as every width of field: what is not a field is attacked as well.
 #[test]
@@ -212,5 +213,36 @@ fn vocabularies_that_lie() {
         // Another id in the same slot may be just as findable.
         let result = open(&with(file(), "vocabulary", changed));
         assert!(result.is_err() || at % 16 < 8, "byte {at}");
+    }
+}
+
+/// Ids that were chosen to share their first slot would make every search a walk through all of them.
+#[test]
+fn vocabularies_that_collide() {
+    let n = 600u32;
+    let (mut spec, expected) = sample::model(&everything());
+    let e = &mut spec.schema.embeddings[0];
+    e.index = Index::Vocabulary { count: n };
+    let rows = e.rows() as usize;
+    let (dim, wide, first) = (e.dim as usize, usize::from(e.wide), e.first_row());
+    spec.embeddings[0].rows = vec![0.5; rows * dim];
+    spec.embeddings[0].wide = vec![0.5; rows * wide * spec.network.heads.len()];
+    spec.embeddings[0].vocabulary = (0..u64::from(n)).collect();
+    let file = write(&spec, &expected).unwrap();
+    let slots = 2048 * 16;
+    for (collide, accept) in [(511, true), (512, true), (513, false), (600, false)] {
+        let mut bytes = bytes_of(&file, "vocabulary");
+        bytes[..slots].fill(0);
+        for i in 0..n {
+            // Ids past the colliding ones each have a slot of their own.
+            let at = if i < collide { i } else { i + 700 };
+            let id = sample::unmix(if i < collide { i.into() } else { u64::from(at) << (64 - 11) });
+            let slot = &mut bytes[at as usize * 16..][..16];
+            put(slot, 0, 8, id);
+            put(slot, 8, 4, (first + i).into());
+            put(slot, 12, 4, 1);
+        }
+        let result = open(&with(&file, "vocabulary", bytes));
+        assert_eq!(result.is_ok(), accept, "{collide} ids of one slot: {:?}", result.err());
     }
 }

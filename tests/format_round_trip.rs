@@ -5,10 +5,13 @@ mod sample;
 
 use adclick::artifact::Bytes;
 use adclick::artifact::model::network::{Cross, Dense, LANES, Panels, Params};
-use adclick::artifact::model::spec::{CrossSpec, DenseSpec, Matrix, ModelSpec, Structure};
+use adclick::artifact::model::spec::{
+    CrossSpec, DenseSpec, EmbeddingSpec, GoldenRequest, GoldenValue, Matrix, ModelSpec, Structure,
+};
 use adclick::artifact::model::{Model, write};
 use adclick::hash::bucket;
-use adclick::schema::Index;
+use adclick::live::pack_model;
+use adclick::schema::{Index, Kind, Source};
 use half::f16;
 use proptest::prelude::*;
 
@@ -317,6 +320,30 @@ fn a_claimed_size_is_not_allocated_before_it_is_checked() {
     assert!(message.contains(&format!("table {table}")), "{message}");
 }
 
+/// Logistic regression: no columns, no layers, a weight for each id.
+#[test]
+fn a_model_of_wide_weights_alone() {
+    let (mut spec, _) = sample::model(&Shape { embeddings: 1, cross: vec![], deep: vec![], ..sample::everything() });
+    let e = &mut spec.schema.embeddings[0];
+    (e.dim, e.wide, e.index) = (0, true, Index::Hashed { buckets: 10 });
+    (e.unknown_row, e.missing_row) = (false, false);
+    spec.schema.embeddings.truncate(1);
+    spec.schema.features.truncate(1);
+    spec.schema.features[0].source = Source::Ad;
+    spec.schema.features[0].position = None;
+    spec.schema.features[0].kind = Kind::Category { embedding: 0, boundaries: vec![], default: None };
+    spec.network.heads.truncate(1);
+    spec.network.heads[0].weight = vec![];
+    spec.network.heads[0].bias = -1.5;
+    let wide: Vec<f32> = (0..10u8).map(|row| f32::from(row) * 0.25).collect();
+    spec.embeddings = vec![EmbeddingSpec { rows: vec![], vocabulary: vec![], wide }];
+    let value = GoldenValue { feature: 0, number: 1.0, id: 77 };
+    spec.goldens = vec![GoldenRequest { values: vec![value], ..GoldenRequest::default() }];
+    let model = Model::open(Bytes::copy_of(&pack_model(&spec).unwrap()).unwrap()).unwrap();
+    assert_eq!((model.network().width, model.network().trunk_width()), (0, 0));
+    assert_eq!(model.goldens()[0].expected, [f64::from(bucket(77, 10)) * 0.25 - 1.5]);
+}
+
 #[test]
 fn ids_made_to_collide_are_refused() {
     let (mut spec, expected) = sample::model(&sample::everything());
@@ -326,18 +353,10 @@ fn ids_made_to_collide_are_refused() {
     let (rows, dim, wide) = (e.rows() as usize, e.dim as usize, e.wide);
     spec.embeddings[0].rows = vec![0.5; rows * dim];
     spec.embeddings[0].wide = vec![0.5; if wide { rows * 2 } else { 0 }];
-    // All have the first slot 0: the finaliser is a bijection, and this is its inverse.
-    spec.embeddings[0].vocabulary = (1..=u64::from(n)).map(unmix).collect();
+    // All have the first slot 0.
+    spec.embeddings[0].vocabulary = (1..=u64::from(n)).map(sample::unmix).collect();
     let message = write(&spec, &expected).unwrap_err().message;
     assert!(message.contains("collides with too many"), "{message}");
     spec.embeddings[0].vocabulary = (1..=u64::from(n)).collect();
     write(&spec, &expected).unwrap();
-}
-
-fn unmix(mut z: u64) -> u64 {
-    let unshift = |z: u64, by: u32| (0..64 / by + 1).fold(z, |x, _| z ^ (x >> by));
-    let inverse = |odd: u64| (0..6).fold(odd, |x, _| x.wrapping_mul(2u64.wrapping_sub(odd.wrapping_mul(x))));
-    z = unshift(z, 31).wrapping_mul(inverse(0x94d0_49bb_1331_11eb));
-    z = unshift(z, 27).wrapping_mul(inverse(0xbf58_476d_1ce4_e5b9));
-    unshift(z, 30).wrapping_sub(0x9e37_79b9_7f4a_7c15)
 }

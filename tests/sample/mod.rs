@@ -239,3 +239,12 @@ fn histogram(i: usize, random: &mut Random) -> Histogram {
     let edges = (1..bins).map(|b| b as f64 * 0.25 + f64::from(random.number()) * 0.1).collect();
     Histogram { name: format!("quantity {i}"), edges, counts: (0..bins).map(|_| random.next() >> 20).collect() }
 }
+
+/// The inverse of the id hash's finaliser, which is a bijection: ids with any first slot.
+pub(crate) fn unmix(mut z: u64) -> u64 {
+    let unshift = |z: u64, by: u32| (0..64 / by + 1).fold(z, |x, _| z ^ (x >> by));
+    let inverse = |odd: u64| (0..6).fold(odd, |x, _| x.wrapping_mul(2u64.wrapping_sub(odd.wrapping_mul(x))));
+    z = unshift(z, 31).wrapping_mul(inverse(0x94d0_49bb_1331_11eb));
+    z = unshift(z, 27).wrapping_mul(inverse(0xbf58_476d_1ce4_e5b9));
+    unshift(z, 30).wrapping_sub(0x9e37_79b9_7f4a_7c15)
+}
