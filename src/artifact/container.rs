@@ -62,9 +62,12 @@ impl Builder {
     }
 
     /// Adds a section. `name`: 1 to 24 bytes of `a-z`, `0-9` and `_`.
+    ///
+    /// # Panics
+    /// When the name is not such a name.
     #[must_use]
     pub fn section(mut self, name: &str, required: bool, bytes: Vec<u8>) -> Self {
-        debug_assert!(valid_name(name.as_bytes()));
+        assert!(valid_name(name.as_bytes()), "section name {name:?}");
         self.sections.push((name.to_owned(), required, bytes));
         self
     }

@@ -163,7 +163,7 @@ impl Lookup {
     /// The row of an id, and whether the index knew it. `None` when it is unknown and the table has no row for that.
     pub(super) fn row(&self, id: u64, all: &[Slot]) -> (Option<u32>, bool) {
         let known = match self.index {
-            Index::Identity { count } => (id < u64::from(count)).then_some(self.first_row + id as u32),
+            Index::Identity { count } => (id < u64::from(count)).then(|| self.first_row + id as u32),
             Index::Hashed { buckets } => Some(self.first_row + bucket(id, buckets)),
             Index::Vocabulary { .. } => {
                 let slots = &all[self.place.slots..][..self.place.slot_count];
