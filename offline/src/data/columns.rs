@@ -75,20 +75,8 @@ pub(crate) const AVAZU_TEXTS: [&str; 9] = [
 ];
 
 /// Avazu's columns of integers.
-pub(crate) const AVAZU_INTEGERS: [&str; 12] = [
-    "C1",
-    "banner_pos",
-    "device_type",
-    "device_conn_type",
-    "C14",
-    "C15",
-    "C16",
-    "C17",
-    "C18",
-    "C19",
-    "C20",
-    "C21",
-];
+pub(crate) const AVAZU_INTEGERS: [&str; 12] =
+    ["C1", "banner_pos", "device_type", "device_conn_type", "C14", "C15", "C16", "C17", "C18", "C19", "C20", "C21"];
 
 impl Columns {
     pub(super) fn criteo() -> Self {

@@ -117,7 +117,13 @@ fn fault(column: &str, kind: InputKind, cell: Cell<'_>) -> Fault {
 }
 
 /// Appends the raw values of a single-valued field.
-pub(super) fn single(column: &str, kind: InputKind, feature: u32, cell: Cell<'_>, out: &mut Vec<Value>) -> Result<(), Fault> {
+pub(super) fn single(
+    column: &str,
+    kind: InputKind,
+    feature: u32,
+    cell: Cell<'_>,
+    out: &mut Vec<Value>,
+) -> Result<(), Fault> {
     let value = match kind {
         InputKind::Number => cell.number().map(|number| Value { feature, number, id: 0 }),
         InputKind::Text | InputKind::Texts(_) => cell.text_id().map(|id| Value { feature, number: 1.0, id }),
@@ -159,12 +165,20 @@ pub(super) fn list<'a>(
 }
 
 /// Appends the raw values of a text field; an empty field is a missing value.
-pub(super) fn text(column: &str, kind: InputKind, feature: u32, bytes: &[u8], out: &mut Vec<Value>) -> Result<(), Fault> {
+pub(super) fn text(
+    column: &str,
+    kind: InputKind,
+    feature: u32,
+    bytes: &[u8],
+    out: &mut Vec<Value>,
+) -> Result<(), Fault> {
     if bytes.is_empty() {
         return Ok(());
     }
     match kind {
-        InputKind::Number | InputKind::Text | InputKind::Integer => single(column, kind, feature, Cell::Bytes(bytes), out),
+        InputKind::Number | InputKind::Text | InputKind::Integer => {
+            single(column, kind, feature, Cell::Bytes(bytes), out)
+        }
         InputKind::Texts(separator) | InputKind::Integers(separator) => {
             let parts = bytes.split(|&b| b == separator).filter(|part| !part.is_empty());
             list(column, kind, feature, parts.map(Cell::Bytes), out)

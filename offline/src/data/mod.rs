@@ -170,7 +170,14 @@ impl Reader {
         Self::open_at(path, format, labels, &ProgressBar::hidden(), 0, BadRows::new(limit))
     }
 
-    fn open_at(path: &Path, format: &Format, labels: Labels, bar: &ProgressBar, next: u64, bad: BadRows) -> Result<Self> {
+    fn open_at(
+        path: &Path,
+        format: &Format,
+        labels: Labels,
+        bar: &ProgressBar,
+        next: u64,
+        bad: BadRows,
+    ) -> Result<Self> {
         let columns = format.columns();
         let inner = match open::open(path, bar)? {
             open::Opened::Parquet(file) => Inner::Parquet(Box::new(

@@ -78,4 +78,3 @@ impl<R: Read> Read for LineGuard<R> {
         Ok(n)
     }
 }
-

@@ -4,11 +4,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ::parquet::arrow::ArrowWriter;
 use adclick::hash::category_id;
 use adclick::types::Value;
 use arrow_array::builder::{Int64Builder, ListBuilder};
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int32Array, RecordBatch, StringArray};
-use ::parquet::arrow::ArrowWriter;
 use tempfile::TempDir;
 
 use super::*;
@@ -180,7 +180,11 @@ fn avazu_rows_have_times_and_negative_ids() {
     }
     let twice = write(&dir, "c.csv", format!("{AVAZU_HEADER},C1\n{line},1\n").as_bytes());
     assert!(failure(&twice, &Format::Avazu, BadLimit::Default).contains("\"C1\" twice"));
-    let unlabelled = write(&dir, "d.csv", format!("{}\n{}\n", AVAZU_HEADER.replacen("click,", "", 1), line.replacen(",1,1410", ",1410", 1)).as_bytes());
+    let unlabelled = write(
+        &dir,
+        "d.csv",
+        format!("{}\n{}\n", AVAZU_HEADER.replacen("click,", "", 1), line.replacen(",1,1410", ",1410", 1)).as_bytes(),
+    );
     assert!(failure(&unlabelled, &Format::Avazu, BadLimit::Default).contains("\"click\""));
     let mut reader = Reader::open(&unlabelled, &Format::Avazu, Labels::Optional, BadLimit::Rows(0)).unwrap();
     let mut batch = Batch::default();

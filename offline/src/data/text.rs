@@ -55,7 +55,9 @@ impl TextReader {
         if let Some((i, name)) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
             bail!("{}: the header names column \"{name}\" twice (again at column {})", path.display(), i + 1);
         }
-        let place = |column: &str| names.iter().position(|name| name == column).map(|at| Place { at, column: column.to_owned() });
+        let place = |column: &str| {
+            names.iter().position(|name| name == column).map(|at| Place { at, column: column.to_owned() })
+        };
         let needed = |column: &str| {
             place(column).with_context(|| {
                 let shown: Vec<&str> = names.iter().take(40).map(String::as_str).collect();

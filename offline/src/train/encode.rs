@@ -136,7 +136,14 @@ impl Encoder {
             .map(|(e, ids)| ids.iter().zip(e.first_row()..).map(|(&id, row)| (id, row)).collect())
             .collect();
         let last = vec![None; columns.inputs.len()];
-        Ok(Self { fields, embeddings: schema.embeddings.clone(), vocabularies, times: TimeInputs::default(), plan, last })
+        Ok(Self {
+            fields,
+            embeddings: schema.embeddings.clone(),
+            vocabularies,
+            times: TimeInputs::default(),
+            plan,
+            last,
+        })
     }
 
     /// The row of a category id.
@@ -166,7 +173,9 @@ impl Encoder {
         for field in &self.fields {
             let value = match field.from {
                 From::Input(input) => last[input],
-                From::Time(at) => times.map(|times| Value { feature: 0, number: times[at], id: times[at].max(0.0) as u64 }),
+                From::Time(at) => {
+                    times.map(|times| Value { feature: 0, number: times[at], id: times[at].max(0.0) as u64 })
+                }
             };
             match &field.kind {
                 kind @ Kind::Number { .. } => out.numbers.push(number_input(kind, value.map(|v| v.number))),
@@ -204,10 +213,6 @@ impl Encoder {
             }
         }
         self.last = last;
-        out.labels.push(Label {
-            click: row.click.unwrap_or(false),
-            conversion: row.conversion,
-            weight: row.weight,
-        });
+        out.labels.push(Label { click: row.click.unwrap_or(false), conversion: row.conversion, weight: row.weight });
     }
 }

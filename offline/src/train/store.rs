@@ -83,7 +83,13 @@ pub(super) struct Census {
 }
 
 /// Pass one: counts ids and numbers of the training rows.
-pub(super) fn count(data: &Data, blueprint: &Blueprint, picker: &Picker, seed: u64, progress: Progress) -> Result<Census> {
+pub(super) fn count(
+    data: &Data,
+    blueprint: &Blueprint,
+    picker: &Picker,
+    seed: u64,
+    progress: Progress,
+) -> Result<Census> {
     let columns = data.source.format.columns();
     let mut census = Census {
         counts: Counts::new(blueprint, &columns, seed)?,

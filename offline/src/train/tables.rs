@@ -99,17 +99,17 @@ impl Table {
         let factor = (log_decay.0 - state.decayed.0).exp() as f32;
         let wide_factor = (log_decay.1 - state.decayed.1).exp() as f32;
         state.decayed = log_decay;
-        let keep = averaging.powi((step - state.averaged) as i32) as f32;
+        let take = 1.0 - averaging.powi((step - state.averaged) as i32) as f32;
         state.averaged = step;
         let at = row * self.dim..(row + 1) * self.dim;
         for (w, a) in self.rows[at.clone()].iter_mut().zip(&mut self.average[at]) {
             *w *= factor;
-            *a = keep * *a + (1.0 - keep) * *w;
+            *a += take * (*w - *a);
         }
         let at = row * self.wide_dim..(row + 1) * self.wide_dim;
         for (w, a) in self.wide[at.clone()].iter_mut().zip(&mut self.wide_average[at]) {
             *w *= wide_factor;
-            *a = keep * *a + (1.0 - keep) * *w;
+            *a += take * (*w - *a);
         }
     }
 }
@@ -158,7 +158,14 @@ impl Tables {
     }
 
     /// The same with the averaged weights (or the last ones), for prediction. [`Tables::settle`] goes before.
-    pub(super) fn lookup(&self, plan: &Plan, examples: &Examples, batch: &[usize], heads: usize, averaged: bool) -> (Vec<f32>, Vec<f32>) {
+    pub(super) fn lookup(
+        &self,
+        plan: &Plan,
+        examples: &Examples,
+        batch: &[usize],
+        heads: usize,
+        averaged: bool,
+    ) -> (Vec<f32>, Vec<f32>) {
         let touches = touches(plan, examples, batch);
         self.fill(plan, examples, batch, heads, &touches, averaged)
     }
@@ -198,7 +205,15 @@ impl Tables {
 
     /// One step down the gradients of the inputs `[batch, width]` and logits `[batch, heads]`, both summed over the
     /// batch's examples.
-    pub(super) fn update(&mut self, plan: &Plan, touches: &[Touch], dx: &[f32], dlogits: &[f32], heads: usize, rates: &Rates) {
+    pub(super) fn update(
+        &mut self,
+        plan: &Plan,
+        touches: &[Touch],
+        dx: &[f32],
+        dlogits: &[f32],
+        heads: usize,
+        rates: &Rates,
+    ) {
         self.step += 1;
         self.log_decay.0 += (-rates.lr * rates.decay).ln_1p();
         self.log_decay.1 += (-rates.lr_wide * rates.decay_wide).ln_1p();
@@ -247,7 +262,15 @@ impl Tables {
     pub(super) fn snapshot(&self, averaged: bool) -> Vec<(Vec<f32>, Vec<f32>)> {
         self.tables
             .iter()
-            .map(|t| if averaged { (t.average.clone(), t.wide_average.clone()) } else { (t.rows.clone(), t.wide.clone()) })
+            .map(
+                |t| {
+                    if averaged {
+                        (t.average.clone(), t.wide_average.clone())
+                    } else {
+                        (t.rows.clone(), t.wide.clone())
+                    }
+                },
+            )
             .collect()
     }
 }
