@@ -52,7 +52,7 @@ fn blueprint() -> Blueprint {
         raw = "integer"
         embedding = { dim = 4 }
     "#;
-    Blueprint::given(&crate::schema_file::SchemaFile::parse(&schema).unwrap())
+    Blueprint::given(&crate::schema_file::SchemaFile::parse(schema).unwrap())
 }
 
 /// A uniform number in [0, 1) for a row and a purpose.
