@@ -350,7 +350,7 @@ typedef struct adclick_outcome {
   uint32_t n_scored;
   // Candidates that the deadline cut off.
   uint32_t n_cut;
-  // Feature values that were missing or unknown and took their default.
+  // Feature values that were missing or unknown and took their default, and values that the model has no use for.
   uint32_t n_missing;
   // An `adclick_precision`.
   uint32_t precision;

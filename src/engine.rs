@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::artifact::OpenMode;
 use crate::error::{Error, Result, Status};
 use crate::infer::Kernel;
-use crate::live::{Cell, Generation, Limits, Reader, bundle};
+use crate::live::bundle::{self, Manifest};
+use crate::live::{Cell, Generation, Limits, Reader};
 use crate::scorer::{Scorer, ScorerLimits};
 
 /// Names the kernel to use instead of the best one; for tests.
@@ -53,6 +54,9 @@ pub(crate) struct Shared {
     published: Mutex<Published>,
     /// The directory that holds `CURRENT`, when the engine was opened on one.
     root: Option<PathBuf>,
+    /// One look at `CURRENT` at a time: of two that find the same news, both would activate it, and a rollback would
+    /// lead from it to itself.
+    looking: Mutex<()>,
 }
 
 /// What only those who publish see.
@@ -60,8 +64,9 @@ pub(crate) struct Shared {
 struct Published {
     current: Option<Arc<Generation>>,
     previous: Option<Arc<Generation>>,
-    /// What `CURRENT` named when it was last acted upon, so that a rollback is not undone by the next look.
-    followed: Option<PathBuf>,
+    /// The generation that `CURRENT` named when it was last acted upon, so that a rollback is not undone by the next
+    /// look.
+    followed: Option<u64>,
     follow_error: Option<Error>,
     closed: bool,
 }
@@ -92,6 +97,9 @@ impl Engine {
             Some(root) => bundle::current(root)?,
             None => path.to_owned(),
         };
+        if options.follow.is_some_and(|interval| interval.is_zero()) {
+            return Err(Error::argument("follow: an interval of 0, expected more, or none to follow by polling only"));
+        }
         if options.follow.is_some() && root.is_none() {
             return Err(Error::argument(format!(
                 "{} has no {} to follow: open the directory that holds the bundles",
@@ -105,11 +113,11 @@ impl Engine {
         let roomy = |n: usize| (n as f64 * f64::from(options.headroom)).ceil() as usize;
         let limits =
             Limits { scratch: roomy(needs.scratch), features: roomy(needs.features), width: roomy(needs.width) };
+        let followed = root.is_some().then_some(generation.id());
         let generation = Arc::new(generation);
         let cell = Arc::new(Cell::new());
         cell.publish(Some(Arc::clone(&generation)));
-        let published =
-            Published { current: Some(generation), followed: root.is_some().then_some(first), ..Published::default() };
+        let published = Published { current: Some(generation), followed, ..Published::default() };
         let shared = Arc::new(Shared {
             kernel,
             mode: options.mode,
@@ -118,6 +126,7 @@ impl Engine {
             names: Mutex::new(names),
             published: Mutex::new(published),
             root,
+            looking: Mutex::new(()),
         });
         let follower = options.follow.map(|interval| follow(&shared, interval)).transpose()?;
         Ok(Self { shared, follower: Mutex::new(follower) })
@@ -146,8 +155,9 @@ impl Engine {
         Ok(id)
     }
 
-    /// Looks at `CURRENT` now: when it names another bundle than at the last look, stages and activates it. Frees
-    /// replaced generations that no request holds any more. Returns the new generation's id if there is one.
+    /// Looks at `CURRENT` now: when the bundle that it names holds another generation than at the last look, and not
+    /// the live one, stages and activates it. Frees replaced generations that no request holds any more. Returns the
+    /// new generation's id if there is one.
     ///
     /// # Errors
     /// As [`Engine::stage`]; `InvalidArgument` when the engine was opened on a bundle itself.
@@ -202,8 +212,9 @@ impl Engine {
         self.shared.kernel.name()
     }
 
-    /// Stops following and withdraws the generation: from now on scorers answer `Closed`. Memory and maps go when no
-    /// request holds them. Closing twice does nothing.
+    /// Stops following and withdraws the generation: from now on scorers answer `Closed`. Requests under way end well:
+    /// this waits for them, then memory and maps go. (What a request holds for more than a second goes with its
+    /// scorer.) Closing twice does nothing.
     pub fn close(&self) {
         if let Some(follower) = self.follower.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let (stop, wake) = &*follower.stop;
@@ -212,9 +223,15 @@ impl Engine {
             // A panic on that thread would already have been reported by the panic hook.
             let _ = follower.thread.join();
         }
-        let mut published = self.shared.published();
-        *published = Published { closed: true, ..Published::default() };
-        self.shared.cell.publish(None);
+        {
+            let mut published = self.shared.published();
+            *published = Published { closed: true, ..Published::default() };
+            self.shared.cell.publish(None);
+        }
+        let end = Instant::now() + LAST_REQUESTS;
+        while self.shared.cell.reclaim() > 0 && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
@@ -267,6 +284,9 @@ impl Shared {
     }
 }
 
+/// How long closing waits for requests under way. They take milliseconds.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
+
 /// More names than any sane set of schemas has; bounds the memory that a caller's mistake can take.
 const MAX_NAMES: usize = 1 << 16;
 
@@ -308,12 +328,20 @@ fn poll(shared: &Arc<Shared>) -> Result<Option<u64>> {
 }
 
 fn look(shared: &Arc<Shared>, root: &Path) -> Result<Option<u64>> {
+    let _one = shared.looking.lock().unwrap_or_else(PoisonError::into_inner);
     let named = bundle::current(root)?;
-    if shared.publisher()?.followed.as_deref() == Some(named.as_path()) {
-        return Ok(None);
+    let id = Manifest::read(&named)?.generation();
+    {
+        let mut published = shared.publisher()?;
+        let live = published.current.as_ref().is_some_and(|current| current.id() == id);
+        if published.followed == Some(id) || live {
+            published.followed = Some(id);
+            return Ok(None);
+        }
     }
+    // The id of what was staged: the bundle may have been replaced since its manifest was read.
     let id = stage(shared, &named)?.activate()?;
-    shared.publisher()?.followed = Some(named);
+    shared.publisher()?.followed = Some(id);
     Ok(Some(id))
 }
 

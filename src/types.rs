@@ -158,7 +158,7 @@ pub struct Outcome {
     pub n_scored: u32,
     /// Candidates that the deadline cut off.
     pub n_cut: u32,
-    /// Feature values that were missing or unknown and took their default.
+    /// Feature values that were missing or unknown and took their default, and values that the model has no use for.
     pub n_missing: u32,
     /// An `adclick_precision`.
     pub precision: u32,

@@ -52,6 +52,8 @@ pub(crate) struct Reader<'a> {
     section: &'static str,
     bytes: &'a [u8],
     at: usize,
+    /// Where the last thing read begins: what errors point at.
+    last: usize,
 }
 
 macro_rules! numbers {
@@ -64,21 +66,26 @@ macro_rules! numbers {
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(section: &'static str, bytes: &'a [u8]) -> Self {
-        Self { section, bytes, at: 0 }
+        Self { section, bytes, at: 0, last: 0 }
     }
 
     numbers!(u8 u8, u16 u16, u32 u32, u64 u64, i32 i32, i64 i64, f32 f32, f64 f64);
 
-    /// An error at the place where the reader stands.
+    /// An error about the last thing read.
     pub(crate) fn error(&self, what: impl std::fmt::Display) -> Error {
-        Error::corrupt(format!("section `{}`, offset {}: {what}", self.section, self.at))
+        self.error_at(self.last, what)
+    }
+
+    fn error_at(&self, at: usize, what: impl std::fmt::Display) -> Error {
+        Error::corrupt(format!("section `{}`, offset {at}: {what}", self.section))
     }
 
     pub(crate) fn bytes(&mut self, len: usize) -> Result<&'a [u8]> {
         let left = self.bytes.len() - self.at;
         if len > left {
-            return Err(self.error(format_args!("{len} more bytes expected, {left} are left")));
+            return Err(self.error_at(self.at, format_args!("{len} more bytes expected, {left} are left")));
         }
+        self.last = self.at;
         let slice = &self.bytes[self.at..self.at + len];
         self.at += len;
         Ok(slice)
@@ -94,28 +101,25 @@ impl<'a> Reader<'a> {
     /// A u16 length, then that many bytes of UTF-8.
     pub(crate) fn text(&mut self) -> Result<&'a str> {
         let len = self.u16()?;
-        let here = self.clone();
         let bytes = self.bytes(len.into())?;
-        std::str::from_utf8(bytes).map_err(|_| here.error("a text is not UTF-8"))
+        std::str::from_utf8(bytes).map_err(|_| self.error("a text is not UTF-8"))
     }
 
     /// A count of things that take at least `least` bytes each, so that a wrong count fails before it allocates.
     pub(crate) fn count(&mut self, what: &str, least: usize) -> Result<usize> {
-        let here = self.clone();
         let count = self.u32()? as usize;
         let left = self.bytes.len() - self.at;
         match count.checked_mul(least) {
             Some(need) if need <= left => Ok(count),
-            _ => Err(here.error(format_args!("{count} {what} cannot stand in the {left} bytes that are left"))),
+            _ => Err(self.error(format_args!("{count} {what} cannot stand in the {left} bytes that are left"))),
         }
     }
 
-    /// A byte that must be 0.
+    /// `n` bytes that must be 0.
     pub(crate) fn zeros(&mut self, n: usize) -> Result<()> {
-        let here = self.clone();
         match self.bytes(n)?.iter().find(|&&b| b != 0) {
             None => Ok(()),
-            Some(b) => Err(here.error(format_args!("{n} zero bytes expected, found {b:#04x}"))),
+            Some(b) => Err(self.error(format_args!("{n} zero bytes expected, found {b:#04x}"))),
         }
     }
 
@@ -123,7 +127,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn end(&self) -> Result<()> {
         match self.bytes.len() - self.at {
             0 => Ok(()),
-            left => Err(self.error(format_args!("the section should end here, {left} bytes follow"))),
+            left => Err(self.error_at(self.at, format_args!("the section should end here, {left} bytes follow"))),
         }
     }
 }

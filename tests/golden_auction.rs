@@ -123,7 +123,7 @@ fn check(name: &str, input: &Value, textbook: &Value) -> (usize, usize) {
             let expected = winner["price_per_event"].as_f64().unwrap() * MICROS;
             assert!(close(place.unrounded_price, expected), "{name}: expected {expected}, got {place:?}");
             let up = place.price as f64 - expected;
-            assert!(up >= -1e-8 && up < 1.0, "{name}: {expected} micros rounded to {}", place.price);
+            assert!((-1e-8..1.0).contains(&up), "{name}: {expected} micros rounded to {}", place.price);
         }
         compared.1 += expected.len();
     }

@@ -1,5 +1,6 @@
 //! The library behind the `adclick` command: what happens offline, from logs to the next model.
 
+pub mod auctions;
 pub mod bundle;
 pub mod cmd;
 pub mod data;

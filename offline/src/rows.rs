@@ -106,9 +106,7 @@ impl RowScorer {
             candidate_values: &self.sides.candidate,
         };
         let (mut pctr, mut pcvr) = ([0.0], [0.0]);
-        self.scorer
-            .score(input, &mut pctr, &mut pcvr)
-            .map_err(|refusal| anyhow!("row {}: {refusal}", row.number))?;
+        self.scorer.score(input, &mut pctr, &mut pcvr).map_err(|refusal| anyhow!("row {}: {refusal}", row.number))?;
         let [ctr, cvr] = self.scorer.logits();
         Ok(RowScore { logit: ctr[0], pctr: pctr[0], cvr: self.has_cvr.then(|| (cvr[0], pcvr[0])) })
     }
@@ -127,6 +125,8 @@ pub fn open_engine(bundle: &std::path::Path, kernel: Option<&str>) -> Result<Eng
 /// Scored rows with their labels, column by column.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ScoredRows {
+    /// The number of each row in the files, from 0.
+    pub numbers: Vec<u64>,
     /// Logits of the pCTR head, before correction and calibration.
     pub logits: Vec<f64>,
     /// Calibrated P(click | impression).
@@ -197,6 +197,7 @@ pub fn score_source(
     let bad = source.for_each(&bar, |batch| {
         for row in batch.rows().iter().filter(|row| keep(row)) {
             let score = scorer.score(batch, row)?;
+            out.numbers.push(row.number);
             out.logits.push(score.logit.into());
             out.pctr.push(score.pctr.into());
             if let Some((logit, pcvr)) = score.cvr {

@@ -110,8 +110,12 @@ impl Container {
         let mut next = HEADER + ENTRY * count;
         for i in 0..count {
             let (section, sum) = check_entry(file, i, next)?;
+            let entry = HEADER + ENTRY * i;
             if sections.iter().any(|s: &Section| s.name == section.name) {
-                return Err(Error::corrupt(format!("section `{}` is named twice in the directory", section.name)));
+                return Err(Error::corrupt(format!(
+                    "directory entry {i}, offset {entry}: section `{}` is in the file twice",
+                    section.name
+                )));
             }
             let end = section.offset + section.len;
             let found = checksum(&file[section.offset..end]);
@@ -132,7 +136,8 @@ impl Container {
             }
             if section.required && !known.contains(&section.name.as_str()) {
                 return Err(Error::unsupported(format!(
-                    "section `{}` is required and this library does not know it: update the library",
+                    "directory entry {i}, offset {entry}: section `{}` is required and this library does not know it: \
+                     update the library",
                     section.name
                 )));
             }
@@ -140,9 +145,8 @@ impl Container {
         }
         if next != file.len() {
             return Err(Error::corrupt(format!(
-                "the sections end at offset {next}, the file at {}: {}",
-                file.len(),
-                "bytes follow that no section owns"
+                "directory: the sections end at offset {next}, the file at {}: bytes follow that no section owns",
+                file.len()
             )));
         }
         Ok(Self { sections })
@@ -165,13 +169,14 @@ impl Container {
     /// # Errors
     /// `Corrupt` when it is not.
     pub fn require(&self, name: &str) -> Result<&Section> {
-        self.find(name).ok_or_else(|| Error::corrupt(format!("section `{name}` is missing")))
+        self.find(name)
+            .ok_or_else(|| Error::corrupt(format!("directory, offset {HEADER}: section `{name}` is missing")))
     }
 }
 
 fn check_header(file: &[u8], kind: ArtifactKind) -> Result<usize> {
     if file.len() < HEADER {
-        return Err(Error::corrupt(format!("header: {HEADER} bytes expected, the file has {}", file.len())));
+        return Err(Error::corrupt(format!("header, offset 0: {HEADER} bytes expected, the file has {}", file.len())));
     }
     if file[..8] != MAGIC {
         return Err(Error::corrupt(format!(
@@ -257,8 +262,11 @@ fn check_entry(file: &[u8], i: usize, expected: usize) -> Result<(Section, u64)>
         Some(padded) if padded <= room => {}
         _ => return fail(32, format!("the section has {len} bytes, {room} are left in the file")),
     }
-    if flags & !REQUIRED != 0 || entry[52..].iter().any(|&b| b != 0) {
-        return fail(48, "unknown flags or non-zero reserved bytes".to_owned());
+    if flags & !REQUIRED != 0 {
+        return fail(48, format!("flags {flags:#010x}, only {REQUIRED} (required) is known"));
+    }
+    if let Some(i) = (52..ENTRY).find(|&i| entry[i] != 0) {
+        return fail(i, format!("reserved byte is {:#04x}, expected 0", entry[i]));
     }
     let section = Section { required: flags & REQUIRED != 0, offset: expected, len: len as usize, name: name.clone() };
     Ok((section, u64_at(entry, 40)))

@@ -23,7 +23,7 @@ pub(super) mod sealed {
         /// The bid as f64, exactly; or why it cannot win.
         fn bid(self) -> Result<f64, Reason>;
         /// Whether this can be a reserve.
-        fn is_reserve(self) -> bool;
+        fn can_be_reserve(self) -> bool;
         /// The nearest f64.
         fn to_f64(self) -> f64;
         /// The most that may be billed for a bid whose worth in billed units is `worth`.
@@ -42,7 +42,7 @@ impl sealed::Sealed for i64 {
         }
     }
 
-    fn is_reserve(self) -> bool {
+    fn can_be_reserve(self) -> bool {
         self >= 0
     }
 
@@ -64,7 +64,7 @@ impl sealed::Sealed for f64 {
         if self > 0.0 && self.is_finite() { Ok(self) } else { Err(Reason::InvalidBid) }
     }
 
-    fn is_reserve(self) -> bool {
+    fn can_be_reserve(self) -> bool {
         self >= 0.0 && self.is_finite()
     }
 

@@ -194,7 +194,7 @@ impl<A: Amount> Terms<A> {
         if !is_factor(bid.quality) {
             return Err(Reason::InvalidQuality);
         }
-        if !bid.reserve.is_reserve() {
+        if !bid.reserve.can_be_reserve() {
             return Err(Reason::InvalidReserve);
         }
         // Events of the bid in 1000 impressions, and the same squashed.

@@ -8,11 +8,11 @@
 //! with loom (see the tests below).
 
 #[cfg(loom)]
-use loom::sync::atomic::{AtomicPtr, Ordering};
+use loom::sync::atomic::{AtomicPtr, Ordering, fence};
 use std::ops::Deref;
 use std::ptr;
 #[cfg(not(loom))]
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Alone on its cache lines, so that readers do not disturb each other.
@@ -45,17 +45,20 @@ impl<T> Cell<T> {
     }
 
     /// Makes `new` current (`None`: nothing is). What was current is freed once no reader holds it, by this thread
-    /// now or by whoever calls [`Cell::publish`] or [`Cell::reclaim`] next, never by a reader.
+    /// now or by whoever calls [`Cell::publish`] or [`Cell::reclaim`] or drops a [`Reader`] next, never by a read.
     pub(crate) fn publish(&self, new: Option<Arc<T>>) {
         let mut publisher = self.lock();
         let new = new.map_or(ptr::null_mut(), |new| Arc::into_raw(new).cast_mut());
-        // SeqCst, here and in `Reader::load`: either the reader's second look sees the new pointer, or this thread's
-        // scan, which comes later in the single order of SeqCst operations, sees the reader's announcement.
-        let old = self.current.swap(new, Ordering::SeqCst);
+        // Release: a reader of the pointer sees what it points at. The fence in `reclaim` comes after.
+        let old = self.current.swap(new, Ordering::AcqRel);
         if !old.is_null() {
             // SAFETY: a non-null `current` came from `Arc::into_raw` in an earlier call, and the swap took it out, so
             // its strong count is taken back exactly once.
-            publisher.retired.push(unsafe { Arc::from_raw(old) });
+            let old = unsafe { Arc::from_raw(old) };
+            // A value that was current before may wait from then: one entry for each keeps the list short.
+            if !publisher.retired.iter().any(|retired| Arc::ptr_eq(retired, &old)) {
+                publisher.retired.push(old);
+            }
         }
         reclaim(&mut publisher);
     }
@@ -73,14 +76,18 @@ impl<T> Cell<T> {
 
 fn reclaim<T>(publisher: &mut Publisher<T>) -> usize {
     let Publisher { slots, retired } = publisher;
-    retired.retain(|value| slots.iter().any(|slot| ptr::eq(slot.0.load(Ordering::SeqCst), Arc::as_ptr(value))));
+    // Pairs with the fence in `Reader::load`. All SeqCst fences have one order. If the reader's comes first, the scan
+    // below sees its announcement; if this one does, the reader's second look sees that the pointer was replaced.
+    fence(Ordering::SeqCst);
+    // Acquire: whoever announces nothing, or something else, has done with what it announced before.
+    retired.retain(|value| slots.iter().any(|slot| ptr::eq(slot.0.load(Ordering::Acquire), Arc::as_ptr(value))));
     retired.len()
 }
 
 impl<T> Drop for Cell<T> {
     fn drop(&mut self) {
         // Readers hold an Arc of the cell, so none is left.
-        let current = self.current.load(Ordering::SeqCst);
+        let current = self.current.load(Ordering::Acquire);
         if !current.is_null() {
             // SAFETY: as in `publish`; nobody can read any more.
             drop(unsafe { Arc::from_raw(current) });
@@ -105,14 +112,18 @@ impl<T> Reader<T> {
     /// The current value, kept alive until the guard is dropped. `None`: nothing is published. Lock-free: the loop
     /// repeats only when a publication fell between its two looks.
     pub(crate) fn load(&mut self) -> Option<Guard<'_, T>> {
-        let mut seen = self.cell.current.load(Ordering::SeqCst);
+        let mut seen = self.cell.current.load(Ordering::Acquire);
         loop {
             if seen.is_null() {
                 self.slot.0.store(ptr::null_mut(), Ordering::Release);
                 return None;
             }
-            self.slot.0.store(seen, Ordering::SeqCst);
-            let again = self.cell.current.load(Ordering::SeqCst);
+            // Release: reads of what was announced before are done.
+            self.slot.0.store(seen, Ordering::Release);
+            // Pairs with the fence in `reclaim`: see there. (Fences and not SeqCst operations, because loom does not
+            // model the single order of the latter.)
+            fence(Ordering::SeqCst);
+            let again = self.cell.current.load(Ordering::Acquire);
             if ptr::eq(again, seen) {
                 // SAFETY: the slot announced `seen` before this second look found it current, so every publisher that
                 // takes it out scans the slots afterwards and finds the announcement; it stays until the guard is
@@ -126,7 +137,10 @@ impl<T> Reader<T> {
 
 impl<T> Drop for Reader<T> {
     fn drop(&mut self) {
-        self.cell.lock().slots.retain(|slot| !Arc::ptr_eq(slot, &self.slot));
+        let mut publisher = self.cell.lock();
+        publisher.slots.retain(|slot| !Arc::ptr_eq(slot, &self.slot));
+        // What this reader held last may have waited for it alone.
+        reclaim(&mut publisher);
     }
 }
 
@@ -155,18 +169,22 @@ impl<T> Drop for Guard<'_, T> {
 mod loom_tests {
     use std::sync::Arc;
 
+    use loom::cell::UnsafeCell;
     use loom::sync::atomic::{AtomicUsize, Ordering};
 
     use super::{Cell, Reader};
 
-    /// A value that knows whether it was freed, so that the model checker sees a read after a free.
+    /// A value that tells whether it was freed. `content` stands for its bytes: the model checker fails when one
+    /// thread frees them and nothing makes sure that another's reading is over, or that it sees them written.
     struct Value {
         number: usize,
+        content: UnsafeCell<()>,
         freed: Arc<AtomicUsize>,
     }
 
     impl Drop for Value {
         fn drop(&mut self) {
+            self.content.with_mut(|_| ());
             self.freed.fetch_or(1 << self.number, Ordering::SeqCst);
         }
     }
@@ -175,16 +193,20 @@ mod loom_tests {
     fn loom_no_reader_sees_a_freed_value() {
         loom::model(|| {
             let freed = Arc::new(AtomicUsize::new(0));
-            let value = |number| Some(Arc::new(Value { number, freed: Arc::clone(&freed) }));
+            let value =
+                |number| Some(Arc::new(Value { number, content: UnsafeCell::new(()), freed: Arc::clone(&freed) }));
             let cell = Arc::new(Cell::new());
             cell.publish(value(0));
             let mut reader = Reader::new(&cell);
             let watched = Arc::clone(&freed);
             let thread = loom::thread::spawn(move || {
-                if let Some(guard) = reader.load() {
-                    let number = guard.number;
-                    assert_eq!(watched.load(Ordering::SeqCst) & (1 << number), 0, "value {number} was freed");
-                    drop(guard);
+                // The second reading announces another value over the first, or the same once more.
+                for _ in 0..2 {
+                    if let Some(guard) = reader.load() {
+                        let number = guard.number;
+                        assert_eq!(watched.load(Ordering::SeqCst) & (1 << number), 0, "value {number} was freed");
+                        guard.content.with(|_| ());
+                    }
                 }
                 reader
             });
@@ -221,5 +243,23 @@ mod tests {
         assert_eq!((cell.reclaim(), Arc::strong_count(&first)), (0, 1));
         cell.publish(None);
         assert!(reader.load().is_none());
+    }
+    #[test]
+    fn what_is_replaced_again_and_again_waits_once_and_goes_with_its_last_reader() {
+        let cell = Arc::new(Cell::new());
+        let (first, second) = (Arc::new(1), Arc::new(2));
+        cell.publish(Some(Arc::clone(&first)));
+        let mut reader = Reader::new(&cell);
+        // Its destructor does not run: the slot goes on announcing, as in a request that takes its time.
+        std::mem::forget(reader.load());
+        for _ in 0..100 {
+            cell.publish(Some(Arc::clone(&second)));
+            cell.publish(Some(Arc::clone(&first)));
+        }
+        cell.publish(None);
+        assert_eq!(cell.reclaim(), 1);
+        assert_eq!((Arc::strong_count(&first), Arc::strong_count(&second)), (2, 1));
+        drop(reader);
+        assert_eq!(Arc::strong_count(&first), 1);
     }
 }

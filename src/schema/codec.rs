@@ -107,18 +107,17 @@ fn encode_kind(w: &mut Writer, kind: &Kind) {
 
 fn decode_embedding(r: &mut Reader<'_>) -> Result<Embedding> {
     let name = r.text()?.to_owned();
-    let index = r.u8()?;
+    let index: fn(u32) -> Index = match r.u8()? {
+        IDENTITY => |count| Index::Identity { count },
+        HASHED => |buckets| Index::Hashed { buckets },
+        VOCABULARY => |count| Index::Vocabulary { count },
+        other => return Err(r.error(format_args!("embedding `{name}` has index kind {other}, known are 0 to 2"))),
+    };
     let flags = r.u8()?;
     if flags & !(UNKNOWN_ROW | MISSING_ROW | WIDE) != 0 {
         return Err(r.error(format_args!("embedding `{name}` has unknown flags {flags:#04x}")));
     }
-    let count = r.u32()?;
-    let index = match index {
-        IDENTITY => Index::Identity { count },
-        HASHED => Index::Hashed { buckets: count },
-        VOCABULARY => Index::Vocabulary { count },
-        other => return Err(r.error(format_args!("embedding `{name}` has index kind {other}, known are 0, 1, 2"))),
-    };
+    let index = index(r.u32()?);
     let dim = r.u32()?;
     let [unknown_row, missing_row, wide] = [UNKNOWN_ROW, MISSING_ROW, WIDE].map(|bit| flags & bit != 0);
     Ok(Embedding { name, index, dim, unknown_row, missing_row, wide })
@@ -139,6 +138,9 @@ fn decode_feature(r: &mut Reader<'_>) -> Result<Feature> {
     };
     let has_position = flag(r, &name, "position")?;
     let position = r.f32()?;
+    if !has_position && position.to_bits() != 0 {
+        return Err(r.error(format_args!("feature `{name}` has no position, yet the value {position} for it")));
+    }
     let kind = decode_kind(r, &name)?;
     Ok(Feature { name, input, source, kind, position: has_position.then_some(position) })
 }
@@ -158,6 +160,9 @@ fn decode_kind(r: &mut Reader<'_>, name: &str) -> Result<Kind> {
             let embedding = r.u32()?;
             let has_default = flag(r, name, "default")?;
             let default = r.u64()?;
+            if !has_default && default != 0 {
+                return Err(r.error(format_args!("feature `{name}` has no default id, yet the value {default} for it")));
+            }
             let count = r.count("boundaries", 4)?;
             let boundaries = (0..count).map(|_| r.f32()).collect::<Result<_>>()?;
             Kind::Category { embedding, boundaries, default: has_default.then_some(default) }

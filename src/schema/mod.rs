@@ -10,6 +10,7 @@ mod validate;
 
 pub use layout::{Column, Layout};
 pub use transform::{Transform, bucketise};
+pub(crate) use validate::check_name;
 pub use validate::{MAX_FEATURES, MAX_NAME, MAX_WIDTH};
 
 /// Where in a request a feature's value comes from: the same for all candidates, or one for each.

@@ -41,7 +41,7 @@ impl Schema {
 
     fn validate_embeddings(&self) -> Result<()> {
         let mut names = HashSet::new();
-        let mut vocabulary_slots = 0u64;
+        let mut rows = 0u64;
         for e in &self.embeddings {
             check_name("embedding", &e.name)?;
             if !names.insert(e.name.as_str()) {
@@ -59,9 +59,9 @@ impl Schema {
             if matches!(e.index, Index::Hashed { buckets: 0 }) {
                 return refuse(format!("embedding `{}` is hashed into 0 buckets", e.name));
             }
-            vocabulary_slots += u64::from(e.index.count());
+            rows += e.rows();
         }
-        if vocabulary_slots >= 1 << 40 {
+        if rows >= 1 << 40 {
             return refuse("the embeddings have too many rows together".to_owned());
         }
         Ok(())
@@ -85,7 +85,9 @@ impl Schema {
         }
         match &f.kind {
             Kind::Number { transform: t, default } => {
-                if t.clip.0.is_nan() || t.clip.1.is_nan() || t.clip.0 > t.clip.1 {
+                let (low, high) = t.clip;
+                // Two infinities of one sign would make every value infinite.
+                if low.is_nan() || high.is_nan() || low > high || low == f32::INFINITY || high == f32::NEG_INFINITY {
                     return refuse(format!("clip [{}, {}] is not a range", t.clip.0, t.clip.1));
                 }
                 if !t.mean.is_finite() || !t.scale.is_finite() || t.scale == 0.0 {
@@ -144,7 +146,8 @@ impl Schema {
     }
 }
 
-fn check_name(what: &str, name: &str) -> Result<()> {
+/// Names travel into logs and messages: no control characters.
+pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
     if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
         return refuse(format!("{what} name {name:?}: expected 1 to {MAX_NAME} bytes without control characters"));
     }

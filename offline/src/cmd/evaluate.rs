@@ -6,7 +6,9 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use super::logs::{Logs, Part, PartName};
-use crate::measure::{Field, Labelled, Options, Report};
+use crate::measure::fields::Field;
+use crate::measure::report::Options;
+use crate::measure::{Labelled, Report};
 use crate::progress::Progress;
 use crate::rows::{ScoredRows, open_engine, score_source};
 use crate::train::Data;
@@ -85,8 +87,7 @@ pub(super) fn run(args: Args) -> Result<()> {
         let data = Labelled::new(&probabilities, &converted, rows.weights().map(|_| weights.as_slice()))?;
         Some(Report::compute(&data, &Options { seed: args.seed, ..Options::default() })?)
     };
-    let evaluation =
-        Evaluation { ctr, generation: format!("{generation:016x}"), bad_rows: rows.bad_rows, conversion };
+    let evaluation = Evaluation { ctr, generation: format!("{generation:016x}"), bad_rows: rows.bad_rows, conversion };
     if args.json {
         println!("{}", serde_json::to_string(&evaluation)?);
         return Ok(());
@@ -129,6 +130,9 @@ fn raw(logits: &[f64]) -> Vec<f64> {
 
 fn check(probabilities: &[f64]) -> Result<()> {
     let bad = probabilities.iter().filter(|p| p.is_nan()).count();
-    ensure!(bad == 0, "{bad} rows have logits that overflow f32: the model's weights or the rows' numbers are too large");
+    ensure!(
+        bad == 0,
+        "{bad} rows have logits that overflow f32: the model's weights or the rows' numbers are too large"
+    );
     Ok(())
 }

@@ -19,6 +19,16 @@ pub(super) enum FormatName {
     Examples,
 }
 
+impl FormatName {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Criteo => "criteo",
+            Self::Avazu => "avazu",
+            Self::Examples => "examples",
+        }
+    }
+}
+
 /// Which logs to read.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Logs {
@@ -37,8 +47,8 @@ pub(super) struct Logs {
 }
 
 impl Logs {
-    pub(super) fn new(data: &Path, format: FormatName, schema: Option<&Path>) -> Self {
-        Self { data: vec![data.to_owned()], format, schema: schema.map(Path::to_owned), max_bad_rows: None }
+    pub(super) fn of(data: &[PathBuf], format: FormatName, schema: Option<&Path>) -> Self {
+        Self { data: data.to_vec(), format, schema: schema.map(Path::to_owned), max_bad_rows: None }
     }
 
     /// The files as a source of labelled rows.
@@ -46,9 +56,15 @@ impl Logs {
         let format = match (self.format, &self.schema) {
             (FormatName::Criteo, None) => Format::Criteo,
             (FormatName::Avazu, None) => Format::Avazu,
-            (FormatName::Examples, Some(schema)) => Format::Examples(crate::schema_file::SchemaFile::read(schema)?.data_columns()?),
-            (FormatName::Examples, None) => bail!("--format examples needs --schema: which columns are labels and features"),
-            (_, Some(schema)) => bail!("--schema {}: criteo and avazu have built-in schemas; use --format examples", schema.display()),
+            (FormatName::Examples, Some(schema)) => {
+                Format::Examples(crate::schema_file::SchemaFile::read(schema)?.data_columns()?)
+            }
+            (FormatName::Examples, None) => {
+                bail!("--format examples needs --schema: which columns are labels and features")
+            }
+            (_, Some(schema)) => {
+                bail!("--schema {}: criteo and avazu have built-in schemas; use --format examples", schema.display())
+            }
         };
         let mut source = Source::new(self.data.clone(), format);
         if let Some(rows) = self.max_bad_rows {
@@ -81,10 +97,6 @@ pub(super) enum PartName {
 }
 
 impl Part {
-    pub(super) fn new(split: &str, part: PartName) -> Self {
-        Self { split: Some(split.to_owned()), part: Some(part) }
-    }
-
     /// The split and the role to look at, where `default` is what the verb looks at unless told.
     pub(super) fn choose(&self, default: PartName) -> Result<Option<(Split, Role)>> {
         let Some(split) = &self.split else { return Ok(None) };

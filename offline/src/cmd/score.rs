@@ -2,13 +2,17 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use anyhow::{Context, Result};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use anyhow::{Context, Result, bail};
 use safetensors::tensor::{Dtype, TensorView};
 
+use super::logs::{FormatName, Logs};
+use crate::data::Labels;
 use crate::pack::inputs::Inputs;
 use crate::pack::run::{Runner, Scores};
+use crate::progress::Progress;
+use crate::rows::score_source;
 
 /// Score a file of inputs.
 ///
@@ -23,8 +27,17 @@ pub struct Args {
     #[arg(long)]
     bundle: PathBuf,
     /// The safetensors file of inputs.
-    #[arg(long)]
-    input: PathBuf,
+    #[arg(long, required_unless_present = "data", conflicts_with = "data")]
+    input: Option<PathBuf>,
+    /// Score the rows of log files instead, each as a request of one candidate; labels are not needed.
+    #[arg(long, num_args = 1.., value_name = "FILE", requires = "format")]
+    data: Vec<PathBuf>,
+    /// The layout of the logs.
+    #[arg(long, value_enum)]
+    format: Option<FormatName>,
+    /// The schema file of --format examples (docs/schema.md).
+    #[arg(long, value_name = "FILE")]
+    schema: Option<PathBuf>,
     /// The safetensors file to write.
     #[arg(long)]
     output: PathBuf,
@@ -38,17 +51,17 @@ pub struct Args {
 
 pub(super) fn run(args: Args) -> Result<()> {
     let mut runner = Runner::open(&args.bundle, args.kernel.as_deref())?;
-    let bytes = std::fs::read(&args.input).with_context(|| format!("cannot read {}", args.input.display()))?;
-    let inputs = Inputs::parse(&bytes, runner.schema()).with_context(|| args.input.display().to_string())?;
-    drop(bytes);
-    let progress = ProgressBar::with_draw_target(Some(inputs.rows() as u64), ProgressDrawTarget::stderr());
-    progress.set_style(ProgressStyle::with_template("scoring {bar:40} {human_pos}/{human_len} rows")?);
-    let scores = runner.score(&inputs, &progress)?;
-    progress.finish_and_clear();
-    write(&args.output, &scores).with_context(|| format!("cannot write {}", args.output.display()))?;
+    let (scores, numbers) = match (&args.input, args.format) {
+        (Some(input), _) => (score_inputs(&mut runner, input)?, None),
+        (None, Some(format)) => score_logs(&runner, &Logs::of(&args.data, format, args.schema.as_deref()))?,
+        (None, None) => bail!("give --input, or --data with --format"),
+    };
+    write(&args.output, &scores, numbers.as_deref())
+        .with_context(|| format!("cannot write {}", args.output.display()))?;
     let rows = scores.pctr.len();
     let seconds = scores.spent.as_secs_f64();
-    let rate = (rows - scores.bad_rows) as f64 / seconds.max(1e-9);
+    let scored = scores.pctr.iter().filter(|p| !p.is_nan()).count();
+    let rate = scored as f64 / seconds.max(1e-9);
     let generation = format!("{:016x}", runner.generation()?);
     let mut out = std::io::stdout().lock();
     if args.json {
@@ -66,15 +79,45 @@ pub(super) fn run(args: Args) -> Result<()> {
         writeln!(out, "scored {rows} rows with generation {generation} on kernel {}", runner.kernel())?;
         writeln!(out, "{seconds:.3} s in the scorer, {rate:.0} predictions per second")?;
         if scores.bad_rows > 0 {
-            writeln!(out, "{} rows hold NaN or infinite inputs: their outputs are NaN", scores.bad_rows)?;
+            match numbers {
+                None => writeln!(out, "{} rows hold NaN or infinite inputs: their outputs are NaN", scores.bad_rows)?,
+                Some(_) => writeln!(out, "{} malformed rows were skipped", scores.bad_rows)?,
+            }
         }
         writeln!(out, "written to {}", args.output.display())?;
     }
     Ok(())
 }
 
+fn score_inputs(runner: &mut Runner, input: &Path) -> Result<Scores> {
+    let bytes = std::fs::read(input).with_context(|| format!("cannot read {}", input.display()))?;
+    let inputs = Inputs::parse(&bytes, runner.schema()).with_context(|| input.display().to_string())?;
+    drop(bytes);
+    let bar = Progress::detect().rows("Scoring rows", inputs.rows() as u64);
+    let scores = runner.score(&inputs, &bar)?;
+    bar.finish_and_clear();
+    Ok(scores)
+}
+
+/// The rows of logs and their numbers.
+fn score_logs(runner: &Runner, logs: &Logs) -> Result<(Scores, Option<Vec<u64>>)> {
+    let mut source = logs.source()?;
+    source.labels = Labels::Optional;
+    let begin = Instant::now();
+    let rows = score_source(runner.engine(), &source, |_| true, &[], Progress::detect())?;
+    let narrow = |values: &[f64]| values.iter().map(|&v| v as f32).collect::<Vec<_>>();
+    let scores = Scores {
+        pctr: narrow(&rows.pctr),
+        logit: narrow(&rows.logits),
+        cvr: (!rows.pcvr.is_empty()).then(|| (narrow(&rows.pcvr), narrow(&rows.cvr_logits))),
+        bad_rows: usize::try_from(rows.bad_rows)?,
+        spent: begin.elapsed(),
+    };
+    Ok((scores, Some(rows.numbers)))
+}
+
 /// Writes beside, syncs and renames.
-fn write(path: &Path, scores: &Scores) -> Result<()> {
+fn write(path: &Path, scores: &Scores, numbers: Option<&[u64]>) -> Result<()> {
     let mut columns = vec![("pctr", scores.pctr.clone()), ("logit", scores.logit.clone())];
     if let Some((pcvr, logit)) = &scores.cvr {
         columns.push(("pcvr", pcvr.clone()));
@@ -87,6 +130,11 @@ fn write(path: &Path, scores: &Scores) -> Result<()> {
         .iter()
         .map(|(name, b)| Ok((*name, TensorView::new(Dtype::F32, vec![b.len() / 4], b)?)))
         .collect::<Result<Vec<_>>>()?;
+    let numbers: Option<Vec<u8>> = numbers.map(|n| n.iter().flat_map(|x| x.to_le_bytes()).collect());
+    let mut views = views;
+    if let Some(bytes) = &numbers {
+        views.push(("row", TensorView::new(Dtype::I64, vec![bytes.len() / 8], bytes)?));
+    }
     let text = safetensors::serialize(views, None)?;
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.part", std::process::id()));

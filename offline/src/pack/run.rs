@@ -57,6 +57,12 @@ impl Runner {
         Ok(Self { engine, scorer, schema, handles, has_cvr })
     }
 
+    /// The engine behind it.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// The features of the model.
     #[must_use]
     pub fn schema(&self) -> &Schema {

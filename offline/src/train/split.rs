@@ -88,18 +88,25 @@ impl Roles {
         Ok(Self { split: split.clone(), last, before })
     }
 
+    /// What the row of this number is for, by a rule that looks at the number alone; by other rules it trains.
+    #[must_use]
+    pub fn of_number(&self, number: u64) -> Role {
+        match &self.split {
+            Split::Hash if fold(number) == 0 => Role::Validation,
+            Split::HashRotation(r) => match (fold(number) + 10 - 2 * r) % 10 {
+                0 | 1 => Role::Test,
+                2 | 3 => Role::Validation,
+                _ => Role::Train,
+            },
+            Split::Hash | Split::Files(_) | Split::Day | Split::DayTest => Role::Train,
+        }
+    }
+
     /// What a row is for.
     #[must_use]
     pub fn of(&self, row: &Row) -> Role {
         match &self.split {
-            Split::Hash => {
-                if fold(row.number) == 0 {
-                    Role::Validation
-                } else {
-                    Role::Train
-                }
-            }
-            Split::Files(_) => Role::Train,
+            Split::Hash | Split::Files(_) | Split::HashRotation(_) => self.of_number(row.number),
             Split::Day => {
                 if row.time_us.map(day) == Some(self.last) {
                     Role::Validation
@@ -107,11 +114,6 @@ impl Roles {
                     Role::Train
                 }
             }
-            Split::HashRotation(r) => match (fold(row.number) + 10 - 2 * r) % 10 {
-                0 | 1 => Role::Test,
-                2 | 3 => Role::Validation,
-                _ => Role::Train,
-            },
             Split::DayTest => match row.time_us.map(day) {
                 Some(d) if d == self.last => Role::Test,
                 Some(d) if d == self.before => Role::Validation,

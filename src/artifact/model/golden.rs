@@ -14,7 +14,7 @@ pub struct Golden {
     pub expected: Vec<f64>,
 }
 
-pub(super) fn encode(requests: &[GoldenRequest], expected: &[f64], heads: usize) -> Result<Vec<u8>> {
+pub(super) fn encode(requests: &[GoldenRequest], expected: &[f64], schema: &Schema, heads: usize) -> Result<Vec<u8>> {
     if expected.len() != requests.len() * heads {
         return Err(Error::argument(format!(
             "{} golden requests and {heads} heads need {} expected logits, found {}",
@@ -25,14 +25,16 @@ pub(super) fn encode(requests: &[GoldenRequest], expected: &[f64], heads: usize)
     }
     let mut w = Writer::default();
     w.u32(requests.len() as u32);
-    for (request, expected) in requests.iter().zip(expected.chunks_exact(heads)) {
+    for (i, (request, expected)) in requests.iter().zip(expected.chunks_exact(heads)).enumerate() {
         w.i64(request.time_us);
         w.i32(request.utc_offset_s);
         w.u32(request.values.len() as u32);
         for &logit in expected {
+            check_logit(i, logit).map_err(Error::argument)?;
             w.f64(logit);
         }
         for v in &request.values {
+            check_value(i, v, schema).map_err(Error::argument)?;
             w.u32(v.feature);
             w.f32(v.number);
             w.u64(v.id);
@@ -49,25 +51,36 @@ pub(super) fn decode(bytes: &[u8], schema: &Schema, heads: usize) -> Result<Vec<
         let (time_us, utc_offset_s) = (r.i64()?, r.i32()?);
         // The smallest value takes 16 bytes; the expected logits stand before them.
         let n_values = r.count("values", 16)?;
-        let expected = (0..heads).map(|_| r.f64()).collect::<Result<Vec<_>>>()?;
-        if let Some(logit) = expected.iter().find(|l| !l.is_finite()) {
-            return Err(r.error(format_args!("golden request {i} expects the logit {logit}")));
+        let mut expected = Vec::with_capacity(heads);
+        for _ in 0..heads {
+            let logit = r.f64()?;
+            check_logit(i, logit).map_err(|e| r.error(e))?;
+            expected.push(logit);
         }
         let mut values = Vec::with_capacity(n_values);
         for _ in 0..n_values {
             let value = GoldenValue { feature: r.u32()?, number: r.f32()?, id: r.u64()? };
-            if value.feature as usize >= schema.features.len() || !value.number.is_finite() {
-                return Err(r.error(format_args!(
-                    "golden request {i} has feature {} with number {}; there are {} features, numbers are finite",
-                    value.feature,
-                    value.number,
-                    schema.features.len()
-                )));
-            }
+            check_value(i, &value, schema).map_err(|e| r.error(e))?;
             values.push(value);
         }
         goldens.push(Golden { request: GoldenRequest { time_us, utc_offset_s, values }, expected });
     }
     r.end()?;
     Ok(goldens)
+}
+
+fn check_logit(i: usize, logit: f64) -> std::result::Result<(), String> {
+    if logit.is_finite() { Ok(()) } else { Err(format!("golden request {i} expects the logit {logit}")) }
+}
+
+fn check_value(i: usize, value: &GoldenValue, schema: &Schema) -> std::result::Result<(), String> {
+    let features = schema.features.len();
+    if (value.feature as usize) < features && value.number.is_finite() {
+        return Ok(());
+    }
+    let GoldenValue { feature, number, .. } = value;
+    Err(format!(
+        "golden request {i} has feature {feature} with number {number}; there are {features} features, numbers are \
+         finite"
+    ))
 }

@@ -2,7 +2,7 @@
 
 use super::spec::Histogram;
 use crate::error::{Error, Result};
-use crate::schema::MAX_NAME;
+use crate::schema::check_name;
 use crate::wire::{Reader, Writer};
 
 /// Bins of one histogram at most.
@@ -44,15 +44,16 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Histogram>> {
 
 fn check(h: &Histogram) -> std::result::Result<(), String> {
     let name = &h.name;
-    if name.is_empty() || name.len() > MAX_NAME {
-        return Err(format!("histogram name {name:?}: expected 1 to {MAX_NAME} bytes"));
-    }
+    check_name("histogram", name).map_err(|e| e.message)?;
     if h.counts.is_empty() || h.counts.len() > MAX_BINS || h.edges.len() + 1 != h.counts.len() {
         let (edges, bins) = (h.edges.len(), h.counts.len());
         return Err(format!("histogram `{name}`: {edges} edges and {bins} bins; expected 1 to {MAX_BINS} bins"));
     }
     if h.edges.iter().any(|e| !e.is_finite()) || h.edges.windows(2).any(|w| w[0] >= w[1]) {
         return Err(format!("histogram `{name}`: the edges are not ascending finite numbers"));
+    }
+    if h.counts.iter().try_fold(0u64, |sum, &n| sum.checked_add(n)).is_none() {
+        return Err(format!("histogram `{name}`: the counts add up to more than 64 bits hold"));
     }
     Ok(())
 }

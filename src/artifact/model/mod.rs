@@ -3,6 +3,7 @@
 mod golden;
 mod histogram;
 pub mod network;
+mod padding;
 mod shape;
 pub mod spec;
 mod tables;
@@ -100,6 +101,8 @@ impl Model {
             check_finite_f16(name, cast(&bytes, range)?)?;
         }
         check_finite_f32(cast(&bytes, &ranges.params)?)?;
+        padding::check_network(&network, cast(&bytes, &ranges.weights)?, cast(&bytes, &ranges.params)?)?;
+        padding::check_tables(&schema, &tables, heads, cast(&bytes, &ranges.embedding)?, cast(&bytes, &ranges.wide)?)?;
         let goldens = match container.find(section::GOLDEN) {
             Some(s) => golden::decode(&bytes[s.offset..s.offset + s.len], &schema, heads)?,
             None => Vec::new(),

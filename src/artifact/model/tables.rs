@@ -2,8 +2,8 @@
 //!
 //! A vocabulary is an open-addressing index: `slots` (a power of two, at least twice the ids) entries of 16 bytes
 //! `{ u64 id, u32 row, u32 used }`. An id's search begins at slot `mix(id) >> (64 - log2 slots)` and goes on to the
-//! next slot, wrapping, until it meets the id or an unused slot. Ids are inserted in row order, so the bytes are
-//! determined by the vocabulary.
+//! next slot, wrapping, until it meets the id or an unused slot, [`MAX_STEPS`] slots at most. Ids are inserted in row
+//! order, so the bytes are determined by the vocabulary.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -12,7 +12,11 @@ use crate::hash::{bucket, mix};
 use crate::schema::{Embedding, Index, Schema};
 
 /// Tables begin at multiples of 32 fp16 values: 64 bytes.
-const TABLE_ALIGN: u64 = 32;
+pub(super) const TABLE_ALIGN: u64 = 32;
+
+/// The most slots that a search may look at. With half of the slots unused, 2^31 ids that nobody chose to collide need
+/// about 120.
+const MAX_STEPS: usize = 512;
 
 /// One slot of a vocabulary index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
@@ -92,15 +96,18 @@ pub(super) fn vocabulary_index(e: &Embedding, ids: &[u64]) -> Result<Vec<Slot>> 
     }
     let mut slots = vec![Slot::zeroed(); slot_count(e)];
     for (i, &id) in ids.iter().enumerate() {
+        let fail = |what: &str| Err(Error::argument(format!("embedding `{}`: id {id:#018x} {what}", e.name)));
         let mut at = first_slot(id, slots.len());
+        let mut steps = 1;
         while slots[at].used != 0 {
             if slots[at].id == id {
-                return Err(Error::argument(format!(
-                    "embedding `{}`: id {id:#018x} is in the vocabulary twice",
-                    e.name
-                )));
+                return fail("is in the vocabulary twice");
             }
-            at = (at + 1) % slots.len();
+            if steps == MAX_STEPS {
+                return fail("collides with too many others of the vocabulary: leave it out");
+            }
+            at = (at + 1) & (slots.len() - 1);
+            steps += 1;
         }
         slots[at] = Slot { id, row: e.first_row() + i as u32, used: 1 };
     }
@@ -114,37 +121,43 @@ pub(super) struct Lookup {
     index: Index,
     first_row: u32,
     unknown: Option<u32>,
-    /// The longest way from an id's first slot to its slot: bounds every search.
-    longest: usize,
+    /// The most slots that the search for an id of the vocabulary looks at: bounds every search.
+    steps: usize,
 }
 
 impl Lookup {
-    /// Checks the table's slots: rows in range, each id found by its own search, at least one slot unused.
+    /// Checks the table's slots: each row has one id, and each id is found in its slot by its own search.
     pub(super) fn check(e: &Embedding, place: Place, all: &[Slot]) -> Result<Self> {
         let slots = &all[place.slots..place.slots + place.slot_count];
-        let mut longest = 0;
-        let mut seen = 0u64;
+        let count = if slots.is_empty() { 0 } else { e.index.count() };
+        let mut has_id = vec![false; count as usize];
+        let mut lookup = Self { place, index: e.index, first_row: e.first_row(), unknown: e.unknown(), steps: 0 };
         let fail = |at: usize, what: String| {
             let offset = (place.slots + at) * size_of::<Slot>();
             Err(Error::corrupt(format!("section `vocabulary`, offset {offset}, embedding `{}`: {what}", e.name)))
         };
         for (at, slot) in slots.iter().enumerate() {
             match slot.used {
-                0 if (slot.id, slot.row) == (0, 0) => {}
-                1 => {
-                    if slot.row < e.first_row() || u64::from(slot.row) >= e.rows() {
-                        return fail(at, format!("row {}, the table has {} rows", slot.row, e.rows()));
-                    }
-                    seen += 1;
-                    longest = longest.max((at + slots.len() - first_slot(slot.id, slots.len())) % slots.len());
-                }
+                0 if (slot.id, slot.row) == (0, 0) => continue,
+                1 => {}
                 other => return fail(at, format!("slot marked {other}, expected 0 (empty and zero) or 1")),
             }
+            let Some(has_id) = slot.row.checked_sub(e.first_row()).and_then(|i| has_id.get_mut(i as usize)) else {
+                return fail(at, format!("row {}; ids have the rows {} to {}", slot.row, e.first_row(), e.rows() - 1));
+            };
+            if std::mem::replace(has_id, true) {
+                return fail(at, format!("row {} has two ids", slot.row));
+            }
+            if find(slot.id, slots, MAX_STEPS) != Some(at) {
+                return fail(at, format!("id {:#018x} is not found by its own search", slot.id));
+            }
+            let way = (at + slots.len() - first_slot(slot.id, slots.len())) % slots.len();
+            lookup.steps = lookup.steps.max(way + 1);
         }
-        if place.slot_count > 0 && seen != u64::from(e.index.count()) {
-            return fail(0, format!("{seen} ids in the index, the schema says {}", e.index.count()));
+        if let Some(i) = has_id.iter().position(|has| !has) {
+            return fail(0, format!("row {} has no id", u64::from(e.first_row()) + i as u64));
         }
-        Ok(Self { place, index: e.index, first_row: e.first_row(), unknown: e.unknown(), longest })
+        Ok(lookup)
     }
 
     /// The row of an id, and whether the index knew it. `None` when it is unknown and the table has no row for that.
@@ -152,7 +165,10 @@ impl Lookup {
         let known = match self.index {
             Index::Identity { count } => (id < u64::from(count)).then_some(self.first_row + id as u32),
             Index::Hashed { buckets } => Some(self.first_row + bucket(id, buckets)),
-            Index::Vocabulary { .. } => self.search(id, &all[self.place.slots..][..self.place.slot_count]),
+            Index::Vocabulary { .. } => {
+                let slots = &all[self.place.slots..][..self.place.slot_count];
+                find(id, slots, self.steps).map(|at| slots[at].row)
+            }
         };
         (known.or(self.unknown), known.is_some())
     }
@@ -164,19 +180,20 @@ impl Lookup {
         used.sort_unstable_by_key(|slot| slot.row);
         used.into_iter().map(|slot| slot.id).collect()
     }
+}
 
-    fn search(&self, id: u64, slots: &[Slot]) -> Option<u32> {
-        let mut at = first_slot(id, slots.len());
-        for _ in 0..=self.longest {
-            let slot = &slots[at];
-            if slot.used == 0 {
-                return None;
-            }
-            if slot.id == id {
-                return Some(slot.row);
-            }
-            at = (at + 1) & (slots.len() - 1);
+/// The slot of an id, looking at `steps` slots at most.
+fn find(id: u64, slots: &[Slot], steps: usize) -> Option<usize> {
+    let mut at = first_slot(id, slots.len());
+    for _ in 0..steps {
+        let slot = &slots[at];
+        if slot.used == 0 {
+            return None;
         }
-        None
+        if slot.id == id {
+            return Some(at);
+        }
+        at = (at + 1) & (slots.len() - 1);
     }
+    None
 }

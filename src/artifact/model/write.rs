@@ -39,7 +39,7 @@ pub fn write(spec: &ModelSpec, expected: &[f64]) -> Result<Vec<u8>> {
         }
     }
     if !spec.goldens.is_empty() {
-        let bytes = golden::encode(&spec.goldens, expected, spec.network.heads.len())?;
+        let bytes = golden::encode(&spec.goldens, expected, &spec.schema, spec.network.heads.len())?;
         builder = builder.section(section::GOLDEN, true, bytes);
     }
     if !spec.histograms.is_empty() {
@@ -194,7 +194,7 @@ impl Filler<'_> {
             let bits = to_f16(value, || format!("{name}, element {i}"))?;
             self.params[to.start + order.of(i)] = f16::from_bits(bits).to_f32();
         }
-        to_f32(from.bias, || format!("{name}: bias")).map(|_| ())
+        Ok(())
     }
 }
 
@@ -209,15 +209,20 @@ fn fill_tables(spec: &ModelSpec) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>)> {
         )));
     }
     let heads = spec.network.heads.len();
+    // Before anything of the size that the schema claims is allocated.
+    for (e, given) in described.iter().zip(&spec.embeddings) {
+        check_rows(&format!("embedding `{}`", e.name), given.rows.len(), e.rows(), e.dim.into())?;
+        let wide_width = if e.wide { heads as u64 } else { 0 };
+        check_rows(&format!("wide weights of `{}`", e.name), given.wide.len(), e.rows(), wide_width)?;
+    }
     let places = tables::Places::of(&spec.schema, heads);
     let mut embedding = vec![0u16; places.embedding as usize];
     let mut wide = vec![0u16; places.wide as usize];
     let mut vocabulary = Vec::new();
     for ((e, given), place) in described.iter().zip(&spec.embeddings).zip(&places.tables) {
-        let rows = e.rows() as usize;
-        fill_rows(&format!("embedding `{}`", e.name), &given.rows, rows, e.dim as usize, &mut embedding[place.rows..])?;
-        let wide_width = if e.wide { heads } else { 0 };
-        fill_rows(&format!("wide weights of `{}`", e.name), &given.wide, rows, wide_width, &mut wide[place.wide..])?;
+        let (rows, wide_rows) = (&mut embedding[place.rows..], &mut wide[place.wide..]);
+        fill_rows(&format!("embedding `{}`", e.name), &given.rows, e.dim as usize, rows)?;
+        fill_rows(&format!("wide weights of `{}`", e.name), &given.wide, heads, wide_rows)?;
         vocabulary.extend(vocabulary_index(e, &given.vocabulary)?);
     }
     Ok((
@@ -227,14 +232,17 @@ fn fill_tables(spec: &ModelSpec) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>)> {
     ))
 }
 
-fn fill_rows(name: &str, from: &[f32], rows: usize, width: usize, to: &mut [u16]) -> Result<()> {
-    if from.len() != rows * width {
-        return Err(Error::argument(format!(
-            "{name}: expected {rows} rows of {width} columns ({} values), found {} values",
-            rows * width,
-            from.len()
-        )));
+fn check_rows(name: &str, found: usize, rows: u64, width: u64) -> Result<()> {
+    if found as u64 == rows * width {
+        return Ok(());
     }
+    Err(Error::argument(format!(
+        "{name}: expected {rows} rows of {width} columns ({} values), found {found} values",
+        rows * width
+    )))
+}
+
+fn fill_rows(name: &str, from: &[f32], width: usize, to: &mut [u16]) -> Result<()> {
     for (i, (&value, to)) in from.iter().zip(to).enumerate() {
         *to = to_f16(value.into(), || format!("{name}, row {}, column {}", i / width, i % width))?;
     }
@@ -271,6 +279,7 @@ fn check_network(spec: &NetworkSpec, layout: &Layout) -> Result<()> {
             inputs = check_dense(&format!("heads[{i}].tower[{j}]"), layer, inputs)?;
         }
         check_len(&format!("heads[{i}].weight"), head.weight.len(), inputs)?;
+        to_f32(head.bias, || format!("heads[{i}].bias"))?;
         if spec.heads[..i].iter().any(|h| h.kind as u8 >= head.kind as u8) {
             return Err(Error::argument("heads must be in the order pCTR, pCVR, one of each at most"));
         }
