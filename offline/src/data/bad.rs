@@ -6,18 +6,13 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 /// How many malformed rows are skipped before reading fails.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum BadLimit {
     /// So many.
     Rows(u64),
     /// Ten, or a thousandth of the rows read so far, whichever is more.
+    #[default]
     Default,
-}
-
-impl Default for BadLimit {
-    fn default() -> Self {
-        Self::Default
-    }
 }
 
 impl BadLimit {

@@ -34,7 +34,9 @@ fn criteo_line(label: &str) -> String {
     fields.join("\t")
 }
 
-fn all(path: &Path, format: &Format, limit: BadLimit) -> anyhow::Result<(Vec<(Row, Vec<Value>)>, BadRows)> {
+type Rows = Vec<(Row, Vec<Value>)>;
+
+fn all(path: &Path, format: &Format, limit: BadLimit) -> anyhow::Result<(Rows, BadRows)> {
     let source = Source { limit, ..Source::new(vec![path.to_owned()], format.clone()) };
     let mut rows = Vec::new();
     let bad = source.for_each(&ProgressBar::hidden(), |batch| {

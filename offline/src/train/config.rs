@@ -21,7 +21,7 @@ pub struct Config {
     pub decay_embedding: Option<f64>,
     /// Share of deep activations dropped.
     pub dropout: Option<f64>,
-    /// Share of embedded features dropped from the input.
+    /// Share of embedding rows dropped from the input, wide weights with them.
     pub dropout_embedding: Option<f64>,
     /// The kind of every cross layer.
     pub cross: Option<CrossShape>,
@@ -100,12 +100,12 @@ impl Config {
             epochs,
             batch,
             lr: self.lr.unwrap_or(1e-3 * (batch as f64 / 256.0).powf(0.25)),
-            lr_embedding: self.lr_embedding.unwrap_or(0.02),
+            lr_embedding: self.lr_embedding.unwrap_or(0.03),
             decay: self.decay.unwrap_or(1e-4),
             // Over all passes together the same, however many steps they take.
             decay_embedding: self.decay_embedding.unwrap_or(4.0 / steps),
             dropout: self.dropout.unwrap_or(dropout),
-            dropout_embedding: self.dropout_embedding.unwrap_or(dropout),
+            dropout_embedding: self.dropout_embedding.unwrap_or(dropout / 2.0),
             cross: self.cross.unwrap_or(CrossShape::LowRank(doubling(16, 1.0, 64))),
             cross_layers: self.cross_layers.unwrap_or(2),
             hidden: self.hidden.clone().unwrap_or_else(|| vec![width, width / 2]),
@@ -115,7 +115,7 @@ impl Config {
             buckets: self.buckets.unwrap_or(((n / 250.0) as u32).clamp(8, 64)),
             wide: self.wide.unwrap_or(true),
             lr_wide: self.lr_wide.unwrap_or(0.03),
-            decay_wide: self.decay_wide.unwrap_or(12.0 / steps),
+            decay_wide: self.decay_wide.unwrap_or(45.0 / steps),
             averaging: self.averaging.unwrap_or(1.0 - 1.0 / (0.5 * pass).clamp(50.0, 500.0)),
             patience: self.patience.unwrap_or(if decades < 2.0 { 3 } else { 1 }),
         }

@@ -72,8 +72,9 @@ pub struct Trained {
     pub metrics: Metrics,
 }
 
-/// Embedding rows start uniform within ± this.
-const FIRST_ROWS: f32 = 0.05;
+/// Embedding rows start uniform within ± this. Much less, and the gradients of products of two rows vanish at first: an
+/// interaction without an effect of its own is not found before training stops.
+const FIRST_ROWS: f32 = 0.25;
 
 /// All weights of a model.
 struct Weights {
@@ -288,7 +289,7 @@ impl Learner {
         let c1 = 1.0 - b1.powi(self.step as i32);
         let c2 = 1.0 - b2.powi(self.step as i32);
         let scale = 1.0 / batch as f32;
-        let keep = self.hyper.averaging as f32;
+        let take = 1.0 - self.hyper.averaging as f32;
         for (((p, (m, v)), g), average) in
             self.params.iter_mut().zip(&mut self.adam).zip(gradients).zip(&mut self.average)
         {
@@ -298,7 +299,7 @@ impl Learner {
                 m[i] = b1 * m[i] + (1.0 - b1) * g;
                 v[i] = b2 * v[i] + (1.0 - b2) * g * g;
                 p.data[i] = p.data[i] * shrink - lr as f32 * (m[i] / c1) / ((v[i] / c2).sqrt() + 1e-8);
-                average.data[i] = keep * average.data[i] + (1.0 - keep) * p.data[i];
+                average.data[i] += take * (p.data[i] - average.data[i]);
             }
         }
     }

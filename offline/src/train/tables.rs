@@ -99,17 +99,17 @@ impl Table {
         let factor = (log_decay.0 - state.decayed.0).exp() as f32;
         let wide_factor = (log_decay.1 - state.decayed.1).exp() as f32;
         state.decayed = log_decay;
-        let keep = averaging.powi((step - state.averaged) as i32) as f32;
+        let take = 1.0 - averaging.powi((step - state.averaged) as i32) as f32;
         state.averaged = step;
         let at = row * self.dim..(row + 1) * self.dim;
         for (w, a) in self.rows[at.clone()].iter_mut().zip(&mut self.average[at]) {
             *w *= factor;
-            *a = keep * *a + (1.0 - keep) * *w;
+            *a += take * (*w - *a);
         }
         let at = row * self.wide_dim..(row + 1) * self.wide_dim;
         for (w, a) in self.wide[at.clone()].iter_mut().zip(&mut self.wide_average[at]) {
             *w *= wide_factor;
-            *a = keep * *a + (1.0 - keep) * *w;
+            *a += take * (*w - *a);
         }
     }
 }

@@ -52,7 +52,7 @@ fn blueprint() -> Blueprint {
         raw = "integer"
         embedding = { dim = 4 }
     "#;
-    Blueprint::given(&crate::schema_file::SchemaFile::parse(&schema).unwrap())
+    Blueprint::given(&crate::schema_file::SchemaFile::parse(schema).unwrap())
 }
 
 /// A uniform number in [0, 1) for a row and a purpose.
@@ -113,7 +113,7 @@ fn a_planted_interaction_is_found() {
     let test = trained.test.unwrap();
     assert_eq!(trained.metrics.rows + trained.metrics.validation_rows + test.clicks.len() as u64, 20_000);
     assert!(
-        test.loss < made.entropy + 0.012,
+        test.loss < made.entropy + 0.015,
         "log loss {} is far from the entropy {} of the true probabilities",
         test.loss,
         made.entropy
