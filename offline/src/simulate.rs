@@ -83,9 +83,9 @@ transform = { mean = 0.5, scale = 0.3 }
 default = 0.5
 "#;
 
-const SEGMENTS: usize = 24;
-const ADVERTISERS: usize = 40;
-const ADS: usize = 400;
+const SEGMENTS: usize = 12;
+const ADVERTISERS: usize = 16;
+const ADS: usize = 150;
 const INTERESTS: usize = 30;
 const TASTES: usize = 3;
 const DEVICES: [&str; 3] = ["phone", "tablet", "desktop"];
@@ -172,7 +172,7 @@ fn impression(world: &World, rng: &mut ChaCha8Rng, row: u64, line: &mut String) 
     let together: f64 =
         world.segment_taste[segment].iter().zip(&world.advertiser_taste[advertiser]).map(|(a, b)| a * b).sum();
     let evening = 0.3 * (std::f64::consts::TAU * (hour - 14.0) / 24.0).sin();
-    let logit = -2.9
+    let logit = -2.4
         + world.segment[segment]
         + own
         + 1.5 * together
