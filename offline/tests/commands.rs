@@ -56,7 +56,8 @@ fn logs_become_a_calibrated_bundle_near_the_truth() {
     assert!(number(&train, "rows") > 20_000.0);
     let calibrate = shop.json(&format!("calibrate --bundle model {ROWS} --split hash:0 --out bundle --json"));
     assert!(calibrate["ctr"]["method"].is_string(), "{calibrate}");
-    let test = shop.json(&format!("evaluate --bundle bundle {ROWS} --split hash:0 --json --field device --group segment"));
+    let test =
+        shop.json(&format!("evaluate --bundle bundle {ROWS} --split hash:0 --json --field device --group segment"));
     for key in ["rows", "ctr", "auc", "logloss", "ne", "ece", "calibration_ratio", "gauc"] {
         assert!(number(&test, key).is_finite(), "{key}");
     }

@@ -18,7 +18,7 @@ use clap::Subcommand;
 #[derive(Subcommand)]
 pub enum Command {
     /// Train a model on click logs and write a bundle.
-    Train(train::Args),
+    Train(Box<train::Args>),
     /// Fit calibrators on held-out rows.
     Calibrate(calibrate::Args),
     /// Measure a model on labelled rows.
@@ -44,7 +44,7 @@ pub enum Command {
 /// Whatever the verb cannot do, as a sentence for a person.
 pub fn run(command: Command) -> Result<()> {
     match command {
-        Command::Train(args) => train::run(args),
+        Command::Train(args) => train::run(*args),
         Command::Calibrate(args) => calibrate::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Pack(args) => pack::run(args),
