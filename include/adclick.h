@@ -55,34 +55,34 @@ enum adclick_status
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
   // Done.
-  ADCLICK_STATUS_ADCLICK_OK = 0,
+  ADCLICK_OK = 0,
   // An argument is NULL, out of range, or contradicts another one.
-  ADCLICK_STATUS_ADCLICK_INVALID_ARGUMENT = -1,
+  ADCLICK_INVALID_ARGUMENT = -1,
   // A sized struct has a size smaller than its first version or absurdly large (it was never set), or holds non-zero
   // bytes past what this library knows: the program asks for something newer than the library.
-  ADCLICK_STATUS_ADCLICK_BAD_STRUCT_SIZE = -2,
+  ADCLICK_BAD_STRUCT_SIZE = -2,
   // More candidates than the scorer was sized for (or more than 1,048,576), or more than 65,536 feature names.
-  ADCLICK_STATUS_ADCLICK_CAPACITY_EXCEEDED = -3,
+  ADCLICK_CAPACITY_EXCEEDED = -3,
   // An input value is NaN or infinite.
-  ADCLICK_STATUS_ADCLICK_INVALID_VALUE = -4,
+  ADCLICK_INVALID_VALUE = -4,
   // The engine was closed, or the handle is not one: closed or used up before, or never given out.
-  ADCLICK_STATUS_ADCLICK_CLOSED = -5,
+  ADCLICK_CLOSED = -5,
   // A file or directory cannot be opened or read.
-  ADCLICK_STATUS_ADCLICK_IO = -6,
+  ADCLICK_IO = -6,
   // A file is damaged: checksum, length, offset, count or content.
-  ADCLICK_STATUS_ADCLICK_CORRUPT = -7,
+  ADCLICK_CORRUPT = -7,
   // A file needs a newer library, or describes something that this one does not do.
-  ADCLICK_STATUS_ADCLICK_UNSUPPORTED = -8,
+  ADCLICK_UNSUPPORTED = -8,
   // The model's golden requests give other results here than where it was packed.
-  ADCLICK_STATUS_ADCLICK_GOLDEN_MISMATCH = -9,
+  ADCLICK_GOLDEN_MISMATCH = -9,
   // There is no earlier generation to roll back to.
-  ADCLICK_STATUS_ADCLICK_NO_PREVIOUS = -10,
+  ADCLICK_NO_PREVIOUS = -10,
   // The scorer is in use by another call.
-  ADCLICK_STATUS_ADCLICK_BUSY = -11,
+  ADCLICK_BUSY = -11,
   // The array for the winners is too small.
-  ADCLICK_STATUS_ADCLICK_BUFFER_TOO_SMALL = -12,
+  ADCLICK_BUFFER_TOO_SMALL = -12,
   // A bug in the library: a panic was caught at the boundary.
-  ADCLICK_STATUS_ADCLICK_INTERNAL = -100,
+  ADCLICK_INTERNAL = -100,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -251,7 +251,7 @@ typedef struct adclick_scorer_options {
   uint32_t reserved;
 } adclick_scorer_options;
 
-// One ad request. 72 bytes.
+// One ad request. 64 bytes.
 typedef struct adclick_request {
   // `sizeof(adclick_request)`.
   uint32_t struct_size;
@@ -397,7 +397,7 @@ const char *adclick_status_name(int32_t status);
 // Errors: ADCLICK_IO, ADCLICK_CORRUPT, ADCLICK_UNSUPPORTED (also an unknown kernel, or one that this CPU lacks),
 // ADCLICK_GOLDEN_MISMATCH, ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE.
 // Any thread; reads files, so not on a request's path.
-adclick_status adclick_engine_open(const uint8_t *path,
+adclick_status adclick_engine_open(const char *path,
                                    size_t path_len,
                                    const struct adclick_engine_options *options,
                                    struct adclick_engine **out,
@@ -420,7 +420,7 @@ adclick_status adclick_engine_close(struct adclick_engine *engine);
 // ADCLICK_GOLDEN_MISMATCH, ADCLICK_INVALID_ARGUMENT, ADCLICK_CLOSED.
 // Any thread; reads files, so not on a request's path.
 adclick_status adclick_engine_stage(struct adclick_engine *engine,
-                                    const uint8_t *path,
+                                    const char *path,
                                     size_t path_len,
                                     struct adclick_staged **out,
                                     struct adclick_error *error);
@@ -482,7 +482,7 @@ adclick_status adclick_engine_generation(const struct adclick_engine *engine,
 // ADCLICK_CLOSED.
 // Any thread; takes a lock.
 adclick_status adclick_engine_feature(struct adclick_engine *engine,
-                                      const uint8_t *name,
+                                      const char *name,
                                       size_t name_len,
                                       uint32_t *handle,
                                       struct adclick_error *error);
@@ -493,7 +493,7 @@ const char *adclick_kernel(const struct adclick_engine *engine);
 
 // The id of a category string of `len` bytes, for `adclick_value.id`: XXH3-64 with seed 0. An integer category is its own
 // id. NULL or a length of 0 gives the id of the empty string. Any thread; allocates nothing.
-uint64_t adclick_hash(const uint8_t *bytes,
+uint64_t adclick_hash(const void *bytes,
                       size_t len);
 
 // Makes a scorer for an engine. All memory that its requests need is allocated here, none later.
@@ -615,7 +615,7 @@ ADCLICK_ASSERT_SIZE(adclick_value, 16);
 ADCLICK_ASSERT_AT(adclick_value, feature, 0);
 ADCLICK_ASSERT_AT(adclick_value, number, 4);
 ADCLICK_ASSERT_AT(adclick_value, id, 8);
-ADCLICK_ASSERT_SIZE(adclick_request, 72);
+ADCLICK_ASSERT_SIZE(adclick_request, 64);
 ADCLICK_ASSERT_AT(adclick_request, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_request, flags, 4);
 ADCLICK_ASSERT_AT(adclick_request, request_id, 8);

@@ -1,6 +1,6 @@
 //! Engines and staged generations.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ pub(super) fn live_engine(handle: *const adclick_engine) -> Result<Arc<Engine>, 
 /// Any thread; reads files, so not on a request's path.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_engine_open(
-    path: *const u8,
+    path: *const c_char,
     path_len: usize,
     options: *const adclick_engine_options,
     out: *mut *mut adclick_engine,
@@ -119,7 +119,7 @@ pub extern "C" fn adclick_engine_close(engine: *mut adclick_engine) -> adclick_s
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_engine_stage(
     engine: *mut adclick_engine,
-    path: *const u8,
+    path: *const c_char,
     path_len: usize,
     out: *mut *mut adclick_staged,
     error: *mut adclick_error,
@@ -251,7 +251,7 @@ pub unsafe extern "C" fn adclick_engine_generation(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_engine_feature(
     engine: *mut adclick_engine,
-    name: *const u8,
+    name: *const c_char,
     name_len: usize,
     handle: *mut u32,
     error: *mut adclick_error,
@@ -286,9 +286,10 @@ pub extern "C" fn adclick_kernel(engine: *const adclick_engine) -> *const c_char
 /// The id of a category string of `len` bytes, for `adclick_value.id`: XXH3-64 with seed 0. An integer category is its own
 /// id. NULL or a length of 0 gives the id of the empty string. Any thread; allocates nothing.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn adclick_hash(bytes: *const u8, len: usize) -> u64 {
+pub unsafe extern "C" fn adclick_hash(bytes: *const c_void, len: usize) -> u64 {
     // SAFETY: the caller's contract.
-    unsafe { slice(bytes, len, "bytes") }.map_or_else(|_| crate::hash::category_id(b""), crate::hash::category_id)
+    unsafe { slice(bytes.cast(), len, "bytes") }
+        .map_or_else(|_| crate::hash::category_id(b""), crate::hash::category_id)
 }
 
 fn to_options(c: &adclick_engine_options) -> Result<Options, Failure> {

@@ -1,5 +1,7 @@
 //! Reading and writing the caller's memory.
 
+use std::ffi::c_char;
+
 use bytemuck::Pod;
 
 use super::status::Failure;
@@ -185,9 +187,9 @@ pub(super) fn null(what: &'static str) -> Failure {
 ///
 /// # Safety
 /// As [`slice`].
-pub(super) unsafe fn text<'a>(from: *const u8, len: usize, what: &'static str) -> Result<&'a str, Failure> {
+pub(super) unsafe fn text<'a>(from: *const c_char, len: usize, what: &'static str) -> Result<&'a str, Failure> {
     // SAFETY: the same contract.
-    let bytes = unsafe { slice(from, len, what) }?;
+    let bytes = unsafe { slice(from.cast(), len, what) }?;
     let rule = "it is not UTF-8";
     std::str::from_utf8(bytes).map_err(|_| Failure::Refusal(Refusal::Field { what, index: 0, rule }))
 }
@@ -196,9 +198,9 @@ pub(super) unsafe fn text<'a>(from: *const u8, len: usize, what: &'static str) -
 ///
 /// # Safety
 /// As [`slice`].
-pub(super) unsafe fn path<'a>(from: *const u8, len: usize) -> Result<&'a std::path::Path, Failure> {
+pub(super) unsafe fn path<'a>(from: *const c_char, len: usize) -> Result<&'a std::path::Path, Failure> {
     // SAFETY: the same contract.
-    let bytes = unsafe { slice(from, len, "path") }?;
+    let bytes = unsafe { slice(from.cast(), len, "path") }?;
     if bytes.is_empty() || bytes.contains(&0) {
         return Err(Failure::Plain(Status::InvalidArgument, "the path is empty or holds a 0 byte"));
     }

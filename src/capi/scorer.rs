@@ -56,7 +56,7 @@ impl SizedStruct for adclick_scorer_options {
 
 impl SizedStruct for Request {
     const NAME: &'static str = "adclick_request";
-    const FIRST: usize = 72;
+    const FIRST: usize = 64;
 }
 
 impl SizedStruct for Outcome {

@@ -11,6 +11,7 @@ use crate::refusal::Refusal;
 
 /// What a call returned. 0 is success, errors are negative and never renumbered; a later library may return numbers that
 /// this header does not list.
+/// cbindgen:rename-all=None
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub enum adclick_status {
