@@ -1,30 +1,38 @@
 /* libadclick: click prediction, calibration and the ad auction inside the ad server's own process.
  *
  * Conventions
- *  - A method is its handle's name and a verb; inputs come before outputs; outputs are written only on success.
+ *  - A method is its handle's name and a verb; inputs come before outputs.
  *  - Every call returns an adclick_status: 0, or a negative number that is never renumbered. A failing call fills the
  *    adclick_error that the caller passes (it may be NULL). There is no thread-local last error.
- *  - A struct that begins with struct_size is filled by its sizeof; 0 in a field means its default. Programs built with
- *    an older header run on a newer library.
+ *  - Outputs are written only on success: after a failure every output, handles included, is what it was before. Only
+ *    `error` is written then, and only then. Initialise handles with NULL.
+ *  - A struct that begins with struct_size is told its own sizeof there; 0 in any other field means its default. A program
+ *    built with an older header runs on a newer library; with a newer header it runs on an older library as long as it
+ *    leaves what that library does not know at 0 (outputs that it does not know come back as 0).
  *  - adclick_engine is shared by all threads. adclick_scorer belongs to one caller at a time and may move between
  *    threads. adclick_scorer_score, _score_dense and _decide allocate nothing, take no lock and make no system call.
- *  - Arrays travel beside the structs; an array of no entries may be NULL. Names and paths are bytes with a length.
- *  - After fork() the child may go on scoring with what it has, but the following thread is the parent's; open the
- *    engine in the child if it is to follow. Do not dlclose the library while an engine follows.
+ *  - Arrays travel beside the structs and have the entries that their counts say; an array of no entries may be NULL.
+ *    Arrays and structs are aligned as their C types are. An output overlaps no other argument, and nobody else touches
+ *    the arguments during a call. Nothing that the caller passes is kept after the call.
+ *  - Names and paths are bytes with a length; they need no 0 at the end. No memory is handed over to the caller but by
+ *    handles, each with its own call that gives it back; texts that are returned are static.
+ *  - Money is in micros: millionths of the currency unit, in 64-bit integers. Times are in the units that the names say.
+ *  - The library installs no signal handler, and no failure inside it unwinds or ends the process: a bug that it notices
+ *    comes back as ADCLICK_INTERNAL.
+ *  - fork(): the child may score and decide with the scorers that it inherited, and open engines of its own. The following
+ *    thread exists only in the parent: in the child of a process whose engine follows (follow_ms), or that forked while
+ *    another thread was in a call on an engine, make no other call on inherited handles. They go with the process.
+ *  - dlclose(): close all engines and free all scorers first; no thread of the library is left then.
  *
- * Generated from the sources by cbindgen; `make header` renews it. */
-
+ * Generated from the sources by cbindgen; `make header` renews it. docs/c-api.md begins with a tour. */
 
 #ifndef ADCLICK_H
 #define ADCLICK_H
 
+
 #include <stddef.h>
 #include <stdint.h>
 
-
-// Copy the files into memory of the process instead of mapping them: a file that is truncated while it is mapped kills
-// the process.
-#define ADCLICK_COPY 1
 
 // The bytes of `adclick_error.message`.
 #define ADCLICK_ERROR_MESSAGE 504
@@ -32,11 +40,15 @@
 // The version of the ABI that this header describes. A library with a larger one still runs programs built with it.
 #define ADCLICK_ABI_VERSION 1
 
+// A flag of `adclick_engine_options`: copy the files into memory of the process instead of mapping them. Mapped files are
+// shared between processes, but a file that is truncated while it is mapped kills the process.
+#define ADCLICK_COPY 1
+
 // `runner_up` of a winner that nobody was behind.
 #define ADCLICK_NO_CANDIDATE UINT32_MAX
 
-// What a call returned. 0 is success, errors are negative and never renumbered.
-//
+// What a call returned. 0 is success, errors are negative and never renumbered; a later library may return numbers that
+// this header does not list.
 enum adclick_status
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : int32_t
@@ -46,13 +58,14 @@ enum adclick_status
   ADCLICK_OK = 0,
   // An argument is NULL, out of range, or contradicts another one.
   ADCLICK_INVALID_ARGUMENT = -1,
-  // A sized struct has a size that this library does not know, or non-zero bytes past what it knows.
+  // A sized struct has a size smaller than its first version or absurdly large (it was never set), or holds non-zero
+  // bytes past what this library knows: the program asks for something newer than the library.
   ADCLICK_BAD_STRUCT_SIZE = -2,
-  // More candidates than the scorer was sized for.
+  // More candidates than the scorer was sized for (or more than 1,048,576), or more than 65,536 feature names.
   ADCLICK_CAPACITY_EXCEEDED = -3,
   // An input value is NaN or infinite.
   ADCLICK_INVALID_VALUE = -4,
-  // The engine was closed.
+  // The engine was closed, or the handle is not one: closed or used up before, or never given out.
   ADCLICK_CLOSED = -5,
   // A file or directory cannot be opened or read.
   ADCLICK_IO = -6,
@@ -66,7 +79,7 @@ enum adclick_status
   ADCLICK_NO_PREVIOUS = -10,
   // The scorer is in use by another call.
   ADCLICK_BUSY = -11,
-  // The caller's buffer is too small.
+  // The array for the winners is too small.
   ADCLICK_BUFFER_TOO_SMALL = -12,
   // A bug in the library: a panic was caught at the boundary.
   ADCLICK_INTERNAL = -100,
@@ -185,92 +198,18 @@ typedef uint32_t adclick_precision;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// An engine: owns the live generation. Shared by all threads; every call on it may be made at any time from any
-// thread. Using a closed one gives ADCLICK_CLOSED.
+// An engine: owns the live generation. Shared by all threads: every call on it may be made at any time from any thread.
+// The handle is a number and never followed, so a call on a closed engine gives ADCLICK_CLOSED.
 typedef struct adclick_engine adclick_engine;
 
-// A scorer: one caller's memory, sized once. Belongs to one caller at a time and may move between threads; a call
-// on a scorer that another call is using gives ADCLICK_BUSY. Using a freed one is undefined.
+// A scorer: one caller's memory, sized once. Belongs to one caller at a time and may move between threads. A call on a
+// scorer that another call is using gives ADCLICK_BUSY. Unlike other handles it is a pointer: using a freed one is
+// undefined.
 typedef struct adclick_scorer adclick_scorer;
 
-// A generation that was opened and checked and is not live yet. Belongs to one caller; used up by
-// `adclick_staged_activate` or `adclick_staged_discard`.
+// A generation that was opened and checked and is not live yet. Belongs to one caller, on any thread. It is used up by
+// `adclick_staged_activate` or `adclick_staged_discard`; using it again gives ADCLICK_CLOSED.
 typedef struct adclick_staged adclick_staged;
-
-// The rules of an auction; 0 in a field is its default. 56 bytes.
-typedef struct adclick_auction_options {
-  // `sizeof(adclick_auction_options)`.
-  uint32_t struct_size;
-  // Places to fill; 0 = 1.
-  uint32_t n_slots;
-  // The exponent of the event's probability in the rank score, in (0, 1]; 0 = 1.
-  double squash;
-  // The least rank score per 1000 impressions, in micros.
-  int64_t score_floor_micros;
-  // The reserve of candidates without one of their own, by bid kind (CPM, CPC, CPA, oCPM), in micros per billed
-  // event.
-  int64_t reserve_micros[4];
-} adclick_auction_options;
-
-// One candidate ad. 56 bytes.
-typedef struct adclick_candidate {
-  // The ad's key in ad tables; breaks ties (the smaller wins).
-  uint64_t ad_key;
-  // The advertiser's key in cross tables.
-  uint64_t advertiser_key;
-  // The bid for one event of its kind (CPM: 1000 impressions; oCPM: a conversion) in millionths of the currency unit.
-  int64_t bid_micros;
-  // The least price of one billed event (CPM and oCPM: 1000 impressions); 0 = the policy's.
-  int64_t reserve_micros;
-  // An `adclick_bid_kind`.
-  uint32_t bid_kind;
-  // The first of this candidate's values in the candidates' array of values.
-  uint32_t first_value;
-  // How many values this candidate has.
-  uint32_t n_values;
-  // Multiplies the bid in ranking; 0 = 1.
-  float modifier;
-  // Multiplies the rank score; 0 = 1.
-  float quality;
-  // 0.
-  uint32_t reserved;
-} adclick_candidate;
-
-// One winner. 64 bytes.
-typedef struct adclick_winner {
-  // Index in the array of candidates.
-  uint32_t candidate;
-  // The place, from 0.
-  uint32_t slot;
-  // Calibrated P(click | impression).
-  float pctr;
-  // Calibrated P(conversion | click); NaN when the model has no such head.
-  float pcvr;
-  // Expected value of 1000 impressions at the bid, in millionths of the currency unit.
-  int64_t ecpm_micros;
-  // The price of one billed event (1000 impressions for CPM and oCPM).
-  int64_t price_micros;
-  // An `adclick_price_bound`.
-  uint32_t price_bound;
-  // The eligible candidate next in rank, placed or not; `ADCLICK_NO_CANDIDATE` when nobody was behind.
-  uint32_t runner_up;
-  // The probability with which this candidate was put in this place; 1 when nothing is random.
-  double propensity;
-  // Identifies this impression in logs: derived from the request id and the slot.
-  uint64_t impression_id;
-  // 0.
-  uint64_t reserved;
-} adclick_winner;
-
-// Filled by a call that fails, if the caller passes one; untouched by one that succeeds. 512 bytes.
-typedef struct adclick_error {
-  // `sizeof(adclick_error)`, set by the caller. With less room the message is cut.
-  uint32_t struct_size;
-  // An `adclick_status`.
-  int32_t status;
-  // UTF-8, ends with a 0 byte.
-  char message[ADCLICK_ERROR_MESSAGE];
-} adclick_error;
 
 // How an engine is opened. Zero everything but `struct_size` for the defaults. 32 bytes.
 typedef struct adclick_engine_options {
@@ -288,6 +227,18 @@ typedef struct adclick_engine_options {
   char kernel[16];
 } adclick_engine_options;
 
+// Filled by a call that fails, if the caller passes one; a call that succeeds leaves it alone. It belongs to the caller
+// and can be used again and again: set `struct_size` once. 512 bytes.
+typedef struct adclick_error {
+  // `sizeof(adclick_error)`, set by the caller. With less, the message is cut to fit; with less than 8, nothing is
+  // written.
+  uint32_t struct_size;
+  // An `adclick_status`.
+  int32_t status;
+  // One sentence for a person: what was expected, what was found, what to do. UTF-8, ends with a 0 byte.
+  char message[ADCLICK_ERROR_MESSAGE];
+} adclick_error;
+
 // What a scorer is sized for. Zero everything but `struct_size` for the defaults. 16 bytes.
 typedef struct adclick_scorer_options {
   // `sizeof(adclick_scorer_options)`.
@@ -300,7 +251,7 @@ typedef struct adclick_scorer_options {
   uint32_t reserved;
 } adclick_scorer_options;
 
-// One ad request. 72 bytes.
+// One ad request. 64 bytes.
 typedef struct adclick_request {
   // `sizeof(adclick_request)`.
   uint32_t struct_size;
@@ -340,6 +291,30 @@ typedef struct adclick_value {
   uint64_t id;
 } adclick_value;
 
+// One candidate ad. 56 bytes.
+typedef struct adclick_candidate {
+  // The ad's key in ad tables; breaks ties (the smaller wins).
+  uint64_t ad_key;
+  // The advertiser's key in cross tables.
+  uint64_t advertiser_key;
+  // The bid for one event of its kind (CPM: 1000 impressions; oCPM: a conversion) in millionths of the currency unit.
+  int64_t bid_micros;
+  // The least price of one billed event (CPM and oCPM: 1000 impressions); 0 = the policy's.
+  int64_t reserve_micros;
+  // An `adclick_bid_kind`.
+  uint32_t bid_kind;
+  // The first of this candidate's values in the candidates' array of values.
+  uint32_t first_value;
+  // How many values this candidate has.
+  uint32_t n_values;
+  // Multiplies the bid in ranking; 0 = 1.
+  float modifier;
+  // Multiplies the rank score; 0 = 1.
+  float quality;
+  // 0.
+  uint32_t reserved;
+} adclick_candidate;
+
 // What a call did. 32 bytes.
 typedef struct adclick_outcome {
   // `sizeof(adclick_outcome)`, set by the caller.
@@ -358,250 +333,357 @@ typedef struct adclick_outcome {
   uint64_t generation;
 } adclick_outcome;
 
+// One winner. 64 bytes.
+typedef struct adclick_winner {
+  // Index in the array of candidates.
+  uint32_t candidate;
+  // The place, from 0.
+  uint32_t slot;
+  // Calibrated P(click | impression).
+  float pctr;
+  // Calibrated P(conversion | click); NaN when the model has no such head.
+  float pcvr;
+  // Expected value of 1000 impressions at the bid, in millionths of the currency unit.
+  int64_t ecpm_micros;
+  // The price of one billed event (1000 impressions for CPM and oCPM).
+  int64_t price_micros;
+  // An `adclick_price_bound`.
+  uint32_t price_bound;
+  // The eligible candidate next in rank, placed or not; `ADCLICK_NO_CANDIDATE` when nobody was behind.
+  uint32_t runner_up;
+  // The probability with which this candidate was put in this place; 1 when nothing is random.
+  double propensity;
+  // Identifies this impression in logs: derived from the request id and the slot.
+  uint64_t impression_id;
+  // 0.
+  uint64_t reserved;
+} adclick_winner;
+
+// The rules of an auction; 0 in a field is its default. 56 bytes.
+typedef struct adclick_auction_options {
+  // `sizeof(adclick_auction_options)`.
+  uint32_t struct_size;
+  // Places to fill; 0 = 1.
+  uint32_t n_slots;
+  // The exponent of the event's probability in the rank score, in (0, 1]; 0 = 1.
+  double squash;
+  // The least rank score per 1000 impressions, in micros.
+  int64_t score_floor_micros;
+  // The reserve of candidates without one of their own, by bid kind (CPM, CPC, CPA, oCPM), in micros per billed
+  // event.
+  int64_t reserve_micros[4];
+} adclick_auction_options;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
 
-// Runs one auction on candidates whose probabilities the caller has, by `options`.
-//
-// `pctr` has `n` probabilities; `pcvr` has `n` with NaN where one is missing, or is NULL. `winners` has room for
-// `max_winners` entries, at least min(n_slots, n). `reasons` takes `n` values of `adclick_reason`, or is NULL. On success
-// `*n_winners` are written; their `impression_id` is 0.
-// With a scorer its memory is used and nothing is allocated; with NULL the call allocates 24 bytes a candidate.
-// Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CAPACITY_EXCEEDED, ADCLICK_BUFFER_TOO_SMALL,
-// ADCLICK_BUSY. A bad bid is no error: it gets its reason.
-//
-// # Safety
-// The arrays have the entries that `n` and `max_winners` say; sized structs begin with their size.
-int32_t adclick_auction_run(struct adclick_scorer *scorer,
-                            const struct adclick_auction_options *options,
-                            const struct adclick_candidate *candidates,
-                            const float *pctr,
-                            const float *pcvr,
-                            uint32_t n,
-                            struct adclick_winner *winners,
-                            uint32_t max_winners,
-                            uint32_t *reasons,
-                            uint32_t *n_winners,
-                            struct adclick_error *error);
+// The version of the ABI that the linked library has. A program runs with every library for which this is at least the
+// `ADCLICK_ABI_VERSION` that it was compiled with. Any thread.
+uint32_t adclick_abi_version(void);
 
-// A reason in words, such as "below_reserve"; "unknown reason" for other numbers. Static.
-const char *adclick_reason_name(uint32_t reason);
+// The library's version, such as "0.1.0". The text is static: do not free it. Any thread.
+const char *adclick_version(void);
+
+// The name of a status, such as "ADCLICK_CLOSED"; "unknown status" for other numbers. The text is static: do not free
+// it. Any thread.
+const char *adclick_status_name(int32_t status);
 
 // Opens an engine on `path`: a bundle directory, or a directory that holds bundles and CURRENT. The bundle is checked
 // whole (manifest, checksums, every shape and count, golden requests) before the call returns.
 //
-// `options` may be NULL. On success `*out` is the engine; close it with `adclick_engine_close`.
-// Errors: ADCLICK_IO, ADCLICK_CORRUPT, ADCLICK_UNSUPPORTED, ADCLICK_GOLDEN_MISMATCH, ADCLICK_INVALID_ARGUMENT,
-// ADCLICK_BAD_STRUCT_SIZE. Any thread; blocks on files.
+// `path` has `path_len` bytes; it is not kept. `options` may be NULL for the defaults. On success `*out` is the engine,
+// the caller's to close with `adclick_engine_close`.
+// Errors: ADCLICK_IO, ADCLICK_CORRUPT, ADCLICK_UNSUPPORTED (also an unknown kernel, or one that this CPU lacks),
+// ADCLICK_GOLDEN_MISMATCH, ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE.
+// Any thread; reads files, so not on a request's path.
+adclick_status adclick_engine_open(const char *path,
+                                   size_t path_len,
+                                   const struct adclick_engine_options *options,
+                                   struct adclick_engine **out,
+                                   struct adclick_error *error);
+
+// Closes an engine. Calls under way on scorers end well; calls that begin afterwards give ADCLICK_CLOSED. Memory and maps
+// go when no call holds them, at the latest when its scorers and staged generations are gone, which stay the caller's to
+// free and discard.
 //
-// # Safety
-// `path` has `path_len` bytes, `options` and `error` begin with their size, `out` is writable.
-int32_t adclick_engine_open(const uint8_t *path,
-                            size_t path_len,
-                            const struct adclick_engine_options *options,
-                            struct adclick_engine **out,
-                            struct adclick_error *error);
+// NULL does nothing. Errors: ADCLICK_CLOSED when it was closed before.
+// Any thread; waits for the following thread.
+adclick_status adclick_engine_close(struct adclick_engine *engine);
 
-// Closes an engine: no request begins any more (scorers answer ADCLICK_CLOSED), requests under way end well, then its
-// memory and maps go. Scorers stay the caller's to free. NULL does nothing. Closing twice gives ADCLICK_CLOSED. Any
-// thread; waits for the following thread.
-int32_t adclick_engine_close(struct adclick_engine *engine);
-
-// Opens and checks a bundle without making it live; what is live stays as it is, also on failure. On success `*out` is
-// the staged generation, to be activated or discarded.
-// Errors: as `adclick_engine_open`, and ADCLICK_CLOSED. Any thread; blocks on files.
+// Opens and checks a bundle, as `adclick_engine_open` does, without making it live. What is live stays as it is, also on
+// failure.
 //
-// # Safety
-// `path` has `path_len` bytes, `error` begins with its size, `out` is writable.
-int32_t adclick_engine_stage(struct adclick_engine *engine_,
-                             const uint8_t *path,
-                             size_t path_len,
-                             struct adclick_staged **out,
-                             struct adclick_error *error);
-
-// Makes a staged generation live by one pointer swap: requests that begin from now on see it, requests under way end
-// with the one that they began with. The one before is kept for `adclick_engine_rollback`. Uses `staged` up, whatever
-// the result. `generation` may be NULL.
-// Errors: ADCLICK_CLOSED. Any thread; takes microseconds, plus freeing what was replaced earlier.
-//
-// # Safety
-// `generation` is NULL or writable, `error` begins with its size.
-int32_t adclick_staged_activate(struct adclick_staged *staged,
-                                uint64_t *generation,
-                                struct adclick_error *error);
-
-// Drops a staged generation. NULL does nothing; a second time gives ADCLICK_CLOSED. Any thread.
-int32_t adclick_staged_discard(struct adclick_staged *staged);
-
-// Goes back to the generation before the last activation. One earlier generation is kept, and a rollback uses it up.
-// `generation` may be NULL.
-// Errors: ADCLICK_NO_PREVIOUS, ADCLICK_CLOSED. Any thread; takes microseconds.
-//
-// # Safety
-// `generation` is NULL or writable, `error` begins with its size.
-int32_t adclick_engine_rollback(struct adclick_engine *engine_,
-                                uint64_t *generation,
-                                struct adclick_error *error);
-
-// Looks at CURRENT now: when it names another bundle than at the last look, stages and activates it and sets
-// `*generation`, otherwise sets it to 0. Also frees replaced generations that no request holds any more. For callers
-// that drive the following themselves. `generation` may be NULL.
-// Errors: as `adclick_engine_stage`; ADCLICK_INVALID_ARGUMENT when the engine was opened on a bundle itself.
-//
-// # Safety
-// `generation` is NULL or writable, `error` begins with its size.
-int32_t adclick_engine_poll(struct adclick_engine *engine_,
-                            uint64_t *generation,
-                            struct adclick_error *error);
-
-// Why the last look at CURRENT failed: its status, with the message in `error`; ADCLICK_OK when it did not fail.
-//
-// # Safety
-// `error` is NULL or begins with its size.
-int32_t adclick_engine_follow_error(const struct adclick_engine *engine_,
+// On success `*out` is the staged generation, the caller's to use up by `adclick_staged_activate` or
+// `adclick_staged_discard`.
+// Errors: ADCLICK_IO, ADCLICK_CORRUPT, ADCLICK_UNSUPPORTED (also when it is larger than the engine's `headroom` allows),
+// ADCLICK_GOLDEN_MISMATCH, ADCLICK_INVALID_ARGUMENT, ADCLICK_CLOSED.
+// Any thread; reads files, so not on a request's path.
+adclick_status adclick_engine_stage(struct adclick_engine *engine,
+                                    const char *path,
+                                    size_t path_len,
+                                    struct adclick_staged **out,
                                     struct adclick_error *error);
 
-// The id of the live generation: the hash of its bundle's content, never 0.
-// Errors: ADCLICK_CLOSED.
+// Makes a staged generation live by one pointer swap: calls that begin from now on see it, calls under way end with the
+// one that they began with. The one before is kept for `adclick_engine_rollback`.
 //
-// # Safety
-// `generation` is writable, `error` begins with its size.
-int32_t adclick_engine_generation(const struct adclick_engine *engine_,
-                                  uint64_t *generation,
-                                  struct adclick_error *error);
+// Uses `staged` up, whatever the result. On success `*generation` is the generation's id; it may be NULL.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED (the engine was closed, or `staged` was used up before).
+// Any thread; takes microseconds, and the time to unmap what was replaced earlier.
+adclick_status adclick_staged_activate(struct adclick_staged *staged,
+                                       uint64_t *generation,
+                                       struct adclick_error *error);
 
-// The handle of a feature's input name, for `adclick_value.feature`. The same name has the same handle for the engine's
-// life, whichever generation is live; get handles once, at start. A name that no model uses gets one too: its values
-// are ignored, and counted in `n_missing`, until a model does. Handles are never 0.
-// Errors: ADCLICK_INVALID_ARGUMENT (not UTF-8, or not 1 to 255 bytes), ADCLICK_CAPACITY_EXCEEDED (65,536 names),
-// ADCLICK_CLOSED. Any thread; takes a lock.
+// Drops a staged generation without making it live. NULL does nothing.
+// Errors: ADCLICK_CLOSED when it was used up before.
+// Any thread; takes the time to unmap its files.
+adclick_status adclick_staged_discard(struct adclick_staged *staged);
+
+// Goes back to the generation before the last activation. One earlier generation is kept, and a rollback uses it up.
 //
-// # Safety
-// `name` has `name_len` bytes, `handle` is writable, `error` begins with its size.
-int32_t adclick_engine_feature(struct adclick_engine *engine_,
-                               const uint8_t *name,
-                               size_t name_len,
-                               uint32_t *handle,
-                               struct adclick_error *error);
+// On success `*generation` is the id of what is live now; it may be NULL.
+// Errors: ADCLICK_NO_PREVIOUS, ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
+// Any thread; takes microseconds.
+adclick_status adclick_engine_rollback(struct adclick_engine *engine,
+                                       uint64_t *generation,
+                                       struct adclick_error *error);
 
-// The name of the kernel that an engine uses ("avx512", "avx2", "portable"), or with NULL of the best one that this CPU
-// has; "" for a closed engine. Static.
-const char *adclick_kernel(const struct adclick_engine *engine_);
+// Looks at CURRENT now. When it names another bundle than at the last look, stages and activates it. Also frees replaced
+// generations that no call holds any more. For callers that drive the following themselves, on a thread of their own.
+//
+// On success `*generation` is the id of the generation that was activated, 0 when there is nothing new; it may be NULL.
+// Errors: as `adclick_engine_stage`; ADCLICK_INVALID_ARGUMENT also when the engine was opened on a bundle itself.
+// Any thread; reads files, so not on a request's path.
+adclick_status adclick_engine_poll(struct adclick_engine *engine,
+                                   uint64_t *generation,
+                                   struct adclick_error *error);
 
-// The id of a category string, for `adclick_value.id`: XXH3-64 with seed 0 of its bytes. An integer category is its own
+// Why the last look at CURRENT failed: returns its status and fills `error` with its message. ADCLICK_OK when it did not
+// fail. For the health check of a server that follows; what is live serves on, and the next look tries again.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED, and those of `adclick_engine_stage`.
+// Any thread; takes a lock.
+adclick_status adclick_engine_follow_error(const struct adclick_engine *engine,
+                                           struct adclick_error *error);
+
+// The id of the live generation, into `*generation`: the hash of its bundle's content, never 0, the same on every machine.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
+// Any thread; takes a lock. Of one request, `adclick_outcome.generation` tells it.
+adclick_status adclick_engine_generation(const struct adclick_engine *engine,
+                                         uint64_t *generation,
+                                         struct adclick_error *error);
+
+// The handle of a feature's input name, for `adclick_value.feature`, into `*handle`. The same name has the same handle for
+// the engine's life, whichever generation is live: get handles once, at start. A name that no model uses gets one too;
+// its values are ignored, and counted in `n_missing`, until a model does. Handles are never 0.
+//
+// `name` has `name_len` bytes; it is not kept.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL, not UTF-8, or not 1 to 255 bytes), ADCLICK_CAPACITY_EXCEEDED (65,536 names),
+// ADCLICK_CLOSED.
+// Any thread; takes a lock.
+adclick_status adclick_engine_feature(struct adclick_engine *engine,
+                                      const char *name,
+                                      size_t name_len,
+                                      uint32_t *handle,
+                                      struct adclick_error *error);
+
+// The name of the kernel (the instruction set) that an engine uses: "avx512", "avx2" or "portable"; with NULL, of the
+// best one that this CPU has; "" for a closed engine. The text is static: do not free it. Any thread; takes a lock.
+const char *adclick_kernel(const struct adclick_engine *engine);
+
+// The id of a category string of `len` bytes, for `adclick_value.id`: XXH3-64 with seed 0. An integer category is its own
 // id. NULL or a length of 0 gives the id of the empty string. Any thread; allocates nothing.
-//
-// # Safety
-// `bytes` has `len` readable bytes.
-uint64_t adclick_hash(const uint8_t *bytes,
+uint64_t adclick_hash(const void *bytes,
                       size_t len);
 
-// Makes a scorer for an engine. All memory that its requests need is allocated here. `options` may be NULL. On success
-// `*out` is the scorer; free it with `adclick_scorer_free`, before or after the engine is closed.
-// Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED. Any thread.
+// Makes a scorer for an engine. All memory that its requests need is allocated here, none later.
 //
-// # Safety
-// `options` and `error` begin with their size, `out` is writable.
-int32_t adclick_scorer_new(struct adclick_engine *engine_,
-                           const struct adclick_scorer_options *options,
-                           struct adclick_scorer **out,
-                           struct adclick_error *error);
+// `options` may be NULL for the defaults. On success `*out` is the scorer, the caller's to free with
+// `adclick_scorer_free`, before or after the engine is closed.
+// Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
+// Any thread; takes a lock.
+adclick_status adclick_scorer_new(struct adclick_engine *engine,
+                                  const struct adclick_scorer_options *options,
+                                  struct adclick_scorer **out,
+                                  struct adclick_error *error);
 
-// Frees a scorer. NULL does nothing. A scorer in use by another call gives ADCLICK_BUSY and is not freed.
-//
-// # Safety
-// `scorer` is NULL or came from `adclick_scorer_new` and was not freed.
-int32_t adclick_scorer_free(struct adclick_scorer *scorer);
+// Frees a scorer. NULL does nothing.
+// Errors: ADCLICK_BUSY when another call is using it; then it is not freed.
+// Any thread; takes a lock.
+adclick_status adclick_scorer_free(struct adclick_scorer *scorer);
 
 // Calibrated probabilities of all candidates of a request.
 //
-// `values`: `request->n_values` entries; `candidates`: `request->n_candidates`; `candidate_values`:
-// `request->n_candidate_values`. An array of no entries may be NULL. `pctr` takes `n_candidates` floats; `pcvr` as many,
-// or is NULL when it is not wanted (without a pCVR head it is filled with NaN). `outcome` may be NULL.
-// Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CAPACITY_EXCEEDED, ADCLICK_INVALID_VALUE (a number is
-// NaN or infinite), ADCLICK_CLOSED, ADCLICK_BUSY; then nothing was written but `error`. Allocates nothing, takes no
-// lock, makes no system call.
-//
-// # Safety
-// The arrays have the entries that the request says; sized structs begin with their size.
-int32_t adclick_scorer_score(struct adclick_scorer *scorer,
-                             const struct adclick_request *request,
-                             const struct adclick_value *values,
-                             const struct adclick_candidate *candidates,
-                             const struct adclick_value *candidate_values,
-                             float *pctr,
-                             float *pcvr,
-                             struct adclick_outcome *outcome,
-                             struct adclick_error *error);
+// `values` has `request->n_values` entries, `candidates` `request->n_candidates`, and `candidate_values`
+// `request->n_candidate_values`, of which each candidate names its own by `first_value` and `n_values`. `pctr` takes
+// `n_candidates` floats, P(click | impression); `pcvr` as many, P(conversion | click), or is NULL when it is not wanted;
+// without a pCVR head it is filled with NaN. A candidate whose logit overflows gets NaN. `outcome` may be NULL.
+// `n_slots`, `deadline_us` and the bids play no part. Everything stays the caller's; nothing is kept.
+// Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CAPACITY_EXCEEDED, ADCLICK_INVALID_VALUE (a value is
+// NaN or infinite), ADCLICK_CLOSED, ADCLICK_BUSY. Then nothing was written but `error`, and the scorer can be used again.
+// One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call.
+adclick_status adclick_scorer_score(struct adclick_scorer *scorer,
+                                    const struct adclick_request *request,
+                                    const struct adclick_value *values,
+                                    const struct adclick_candidate *candidates,
+                                    const struct adclick_value *candidate_values,
+                                    float *pctr,
+                                    float *pcvr,
+                                    struct adclick_outcome *outcome,
+                                    struct adclick_error *error);
 
-// Calibrated probabilities of ready inputs: `x` has `n` rows of `width` floats, row by row, columns in the order in
-// which the schema declares its features (`adclick inspect` prints it). Outputs as `adclick_scorer_score`.
+// Calibrated probabilities of ready inputs: `x` has `n` rows of `width` floats, row after row, columns in the order in
+// which the schema declares its features (`adclick inspect` prints it). `pctr`, `pcvr` and `outcome` as in
+// `adclick_scorer_score`, one entry for each row.
 // Errors: as `adclick_scorer_score`; ADCLICK_INVALID_ARGUMENT also when `width` is not the model's, or the model has a
 // wide part (ready inputs cannot carry its ids).
-//
-// # Safety
-// The arrays have the entries that `n` and `width` say; sized structs begin with their size.
-int32_t adclick_scorer_score_dense(struct adclick_scorer *scorer,
-                                   const float *x,
-                                   uint32_t n,
-                                   uint32_t width,
-                                   float *pctr,
-                                   float *pcvr,
-                                   struct adclick_outcome *outcome,
-                                   struct adclick_error *error);
+// One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call.
+adclick_status adclick_scorer_score_dense(struct adclick_scorer *scorer,
+                                          const float *x,
+                                          uint32_t n,
+                                          uint32_t width,
+                                          float *pctr,
+                                          float *pcvr,
+                                          struct adclick_outcome *outcome,
+                                          struct adclick_error *error);
 
 // The whole path: scores the candidates, calibrates, runs the auction by the generation's policy, and writes the winners,
 // best slot first.
 //
-// Inputs as `adclick_scorer_score`. `winners` has room for `max_winners` entries, at least min(n_slots, n_candidates).
-// `reasons` takes for each candidate an `adclick_reason`, or is NULL when it is not wanted. `outcome` may be NULL; it
-// says how many winners there are, so most callers want it. With `deadline_us`, candidates not scored in time are
-// cut: they take no part and are counted.
-// Errors: as `adclick_scorer_score`. Allocates nothing, takes no lock, makes no system call.
+// Inputs as in `adclick_scorer_score`. `winners` has room for `max_winners` entries, at least
+// min(n_slots, n_candidates); entries past `outcome->n_winners` are left alone. `reasons` takes an `adclick_reason` for
+// each candidate, or is NULL when it is not wanted. `outcome` may be NULL; it says how many winners there are, so most
+// callers want it. With `deadline_us`, candidates not scored in time are cut: they take no part and are counted; the
+// first few are always scored. Everything stays the caller's; nothing is kept.
+// Errors: as `adclick_scorer_score`, and ADCLICK_BUFFER_TOO_SMALL for `winners`. A bad bid is no error: the candidate gets
+// its reason.
+// One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call (with a deadline it reads
+// the clock, which takes none on Linux).
+adclick_status adclick_scorer_decide(struct adclick_scorer *scorer,
+                                     const struct adclick_request *request,
+                                     const struct adclick_value *values,
+                                     const struct adclick_candidate *candidates,
+                                     const struct adclick_value *candidate_values,
+                                     struct adclick_winner *winners,
+                                     uint32_t max_winners,
+                                     uint32_t *reasons,
+                                     struct adclick_outcome *outcome,
+                                     struct adclick_error *error);
+
+// Runs one auction, by `options`, on `n` candidates whose probabilities the caller has. Best slot first, the winners go to
+// `winners` and their number to `*n_winners`. Their `impression_id` is 0; the values that candidates refer to
+// (`first_value`, `n_values`) play no part.
 //
-// # Safety
-// The arrays have the entries that the request says; sized structs begin with their size.
-int32_t adclick_scorer_decide(struct adclick_scorer *scorer,
-                              const struct adclick_request *request,
-                              const struct adclick_value *values,
-                              const struct adclick_candidate *candidates,
-                              const struct adclick_value *candidate_values,
-                              struct adclick_winner *winners,
-                              uint32_t max_winners,
-                              uint32_t *reasons,
-                              struct adclick_outcome *outcome,
-                              struct adclick_error *error);
+// `candidates` has `n` entries and `pctr` `n` probabilities; `pcvr` has `n`, NaN where one is missing, or is NULL.
+// `winners` has room for `max_winners` entries, at least min(n_slots, n). `reasons` takes `n` values of
+// `adclick_reason`, or is NULL when it is not wanted.
+// `scorer` lends its memory, so that nothing is allocated; with NULL the call allocates up to 28 bytes a candidate. The
+// scorer's engine may be closed.
+// Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CAPACITY_EXCEEDED, ADCLICK_BUFFER_TOO_SMALL,
+// ADCLICK_BUSY. A bad bid or probability is no error: the candidate gets its reason.
+// One thread at a time for each scorer; with NULL, any thread.
+adclick_status adclick_auction_run(struct adclick_scorer *scorer,
+                                   const struct adclick_auction_options *options,
+                                   const struct adclick_candidate *candidates,
+                                   const float *pctr,
+                                   const float *pcvr,
+                                   uint32_t n,
+                                   struct adclick_winner *winners,
+                                   uint32_t max_winners,
+                                   uint32_t *reasons,
+                                   uint32_t *n_winners,
+                                   struct adclick_error *error);
 
-// The version of the ABI that the linked library has; compare with `ADCLICK_ABI_VERSION`.
-uint32_t adclick_abi_version(void);
-
-// The library's version, such as "0.1.0". Static.
-const char *adclick_version(void);
-
-// A status in words, such as "ADCLICK_CLOSED"; "unknown status" for other numbers. Static.
-const char *adclick_status_name(int32_t status);
+// The name of a reason, such as "below_reserve"; "unknown reason" for other numbers. The text is static: do not free it.
+// Any thread.
+const char *adclick_reason_name(uint32_t reason);
 
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus
 
-#endif  /* ADCLICK_H */
-
 /* The layouts are frozen. */
 #if defined(__cplusplus) || (defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L)
 #ifdef __cplusplus
-#define ADCLICK_ASSERT_SIZE(type, size) static_assert(sizeof(type) == (size), #type)
+#define ADCLICK_ASSERT(what) static_assert(what, #what)
 #else
-#define ADCLICK_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type)
+#define ADCLICK_ASSERT(what) _Static_assert(what, #what)
 #endif
+#define ADCLICK_ASSERT_SIZE(type, size) ADCLICK_ASSERT(sizeof(type) == (size))
+#define ADCLICK_ASSERT_AT(type, field, offset) ADCLICK_ASSERT(offsetof(type, field) == (offset))
 ADCLICK_ASSERT_SIZE(adclick_value, 16);
-ADCLICK_ASSERT_SIZE(adclick_request, 72);
+ADCLICK_ASSERT_AT(adclick_value, feature, 0);
+ADCLICK_ASSERT_AT(adclick_value, number, 4);
+ADCLICK_ASSERT_AT(adclick_value, id, 8);
+ADCLICK_ASSERT_SIZE(adclick_request, 64);
+ADCLICK_ASSERT_AT(adclick_request, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_request, flags, 4);
+ADCLICK_ASSERT_AT(adclick_request, request_id, 8);
+ADCLICK_ASSERT_AT(adclick_request, user_key, 16);
+ADCLICK_ASSERT_AT(adclick_request, time_us, 24);
+ADCLICK_ASSERT_AT(adclick_request, utc_offset_s, 32);
+ADCLICK_ASSERT_AT(adclick_request, n_values, 36);
+ADCLICK_ASSERT_AT(adclick_request, n_candidates, 40);
+ADCLICK_ASSERT_AT(adclick_request, n_candidate_values, 44);
+ADCLICK_ASSERT_AT(adclick_request, n_slots, 48);
+ADCLICK_ASSERT_AT(adclick_request, placement, 52);
+ADCLICK_ASSERT_AT(adclick_request, deadline_us, 56);
+ADCLICK_ASSERT_AT(adclick_request, reserved, 60);
 ADCLICK_ASSERT_SIZE(adclick_candidate, 56);
+ADCLICK_ASSERT_AT(adclick_candidate, ad_key, 0);
+ADCLICK_ASSERT_AT(adclick_candidate, advertiser_key, 8);
+ADCLICK_ASSERT_AT(adclick_candidate, bid_micros, 16);
+ADCLICK_ASSERT_AT(adclick_candidate, reserve_micros, 24);
+ADCLICK_ASSERT_AT(adclick_candidate, bid_kind, 32);
+ADCLICK_ASSERT_AT(adclick_candidate, first_value, 36);
+ADCLICK_ASSERT_AT(adclick_candidate, n_values, 40);
+ADCLICK_ASSERT_AT(adclick_candidate, modifier, 44);
+ADCLICK_ASSERT_AT(adclick_candidate, quality, 48);
+ADCLICK_ASSERT_AT(adclick_candidate, reserved, 52);
 ADCLICK_ASSERT_SIZE(adclick_winner, 64);
+ADCLICK_ASSERT_AT(adclick_winner, candidate, 0);
+ADCLICK_ASSERT_AT(adclick_winner, slot, 4);
+ADCLICK_ASSERT_AT(adclick_winner, pctr, 8);
+ADCLICK_ASSERT_AT(adclick_winner, pcvr, 12);
+ADCLICK_ASSERT_AT(adclick_winner, ecpm_micros, 16);
+ADCLICK_ASSERT_AT(adclick_winner, price_micros, 24);
+ADCLICK_ASSERT_AT(adclick_winner, price_bound, 32);
+ADCLICK_ASSERT_AT(adclick_winner, runner_up, 36);
+ADCLICK_ASSERT_AT(adclick_winner, propensity, 40);
+ADCLICK_ASSERT_AT(adclick_winner, impression_id, 48);
+ADCLICK_ASSERT_AT(adclick_winner, reserved, 56);
 ADCLICK_ASSERT_SIZE(adclick_outcome, 32);
+ADCLICK_ASSERT_AT(adclick_outcome, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_outcome, n_winners, 4);
+ADCLICK_ASSERT_AT(adclick_outcome, n_scored, 8);
+ADCLICK_ASSERT_AT(adclick_outcome, n_cut, 12);
+ADCLICK_ASSERT_AT(adclick_outcome, n_missing, 16);
+ADCLICK_ASSERT_AT(adclick_outcome, precision, 20);
+ADCLICK_ASSERT_AT(adclick_outcome, generation, 24);
 ADCLICK_ASSERT_SIZE(adclick_error, 512);
+ADCLICK_ASSERT_AT(adclick_error, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_error, status, 4);
+ADCLICK_ASSERT_AT(adclick_error, message, 8);
 ADCLICK_ASSERT_SIZE(adclick_engine_options, 32);
+ADCLICK_ASSERT_AT(adclick_engine_options, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_engine_options, flags, 4);
+ADCLICK_ASSERT_AT(adclick_engine_options, headroom, 8);
+ADCLICK_ASSERT_AT(adclick_engine_options, follow_ms, 12);
+ADCLICK_ASSERT_AT(adclick_engine_options, kernel, 16);
 ADCLICK_ASSERT_SIZE(adclick_scorer_options, 16);
+ADCLICK_ASSERT_AT(adclick_scorer_options, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_scorer_options, flags, 4);
+ADCLICK_ASSERT_AT(adclick_scorer_options, max_candidates, 8);
+ADCLICK_ASSERT_AT(adclick_scorer_options, reserved, 12);
 ADCLICK_ASSERT_SIZE(adclick_auction_options, 56);
+ADCLICK_ASSERT_AT(adclick_auction_options, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_auction_options, n_slots, 4);
+ADCLICK_ASSERT_AT(adclick_auction_options, squash, 8);
+ADCLICK_ASSERT_AT(adclick_auction_options, score_floor_micros, 16);
+ADCLICK_ASSERT_AT(adclick_auction_options, reserve_micros, 24);
+#undef ADCLICK_ASSERT_AT
+#undef ADCLICK_ASSERT_SIZE
+#undef ADCLICK_ASSERT
 #endif
+
+#endif  /* ADCLICK_H */

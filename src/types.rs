@@ -37,7 +37,7 @@ impl BidKind {
     }
 }
 
-/// One ad request. 72 bytes.
+/// One ad request. 64 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct Request {

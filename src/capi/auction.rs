@@ -4,10 +4,11 @@ use std::ffi::c_char;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::memory::{put, read_sized, slice, slice_mut};
-use super::scorer::{Using, adclick_scorer, reasons_mut};
-use super::status::{Failure, adclick_error, guard};
+use super::memory::{SizedStruct, place, read_sized, slice, slice_mut};
+use super::scorer::{Using, adclick_scorer, check_room};
+use super::status::{Failure, adclick_error, adclick_status, guard};
 use crate::auction::{Policy, Reason, Scratch, run_candidates};
+use crate::scorer::MAX_CANDIDATES;
 use crate::types::{BidKind, Candidate, Winner};
 
 /// The rules of an auction; 0 in a field is its default. 56 bytes.
@@ -27,17 +28,23 @@ pub struct adclick_auction_options {
     pub reserve_micros: [i64; 4],
 }
 
-/// Runs one auction on candidates whose probabilities the caller has, by `options`.
+impl SizedStruct for adclick_auction_options {
+    const NAME: &'static str = "adclick_auction_options";
+    const FIRST: usize = 56;
+}
+
+/// Runs one auction, by `options`, on `n` candidates whose probabilities the caller has. Best slot first, the winners go to
+/// `winners` and their number to `*n_winners`. Their `impression_id` is 0; the values that candidates refer to
+/// (`first_value`, `n_values`) play no part.
 ///
-/// `pctr` has `n` probabilities; `pcvr` has `n` with NaN where one is missing, or is NULL. `winners` has room for
-/// `max_winners` entries, at least min(n_slots, n). `reasons` takes `n` values of `adclick_reason`, or is NULL. On success
-/// `*n_winners` are written; their `impression_id` is 0.
-/// With a scorer its memory is used and nothing is allocated; with NULL the call allocates 24 bytes a candidate.
+/// `candidates` has `n` entries and `pctr` `n` probabilities; `pcvr` has `n`, NaN where one is missing, or is NULL.
+/// `winners` has room for `max_winners` entries, at least min(n_slots, n). `reasons` takes `n` values of
+/// `adclick_reason`, or is NULL when it is not wanted.
+/// `scorer` lends its memory, so that nothing is allocated; with NULL the call allocates up to 28 bytes a candidate. The
+/// scorer's engine may be closed.
 /// Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CAPACITY_EXCEEDED, ADCLICK_BUFFER_TOO_SMALL,
-/// ADCLICK_BUSY. A bad bid is no error: it gets its reason.
-///
-/// # Safety
-/// The arrays have the entries that `n` and `max_winners` say; sized structs begin with their size.
+/// ADCLICK_BUSY. A bad bid or probability is no error: the candidate gets its reason.
+/// One thread at a time for each scorer; with NULL, any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_auction_run(
     scorer: *mut adclick_scorer,
@@ -51,12 +58,21 @@ pub unsafe extern "C" fn adclick_auction_run(
     reasons: *mut u32,
     n_winners: *mut u32,
     error: *mut adclick_error,
-) -> i32 {
+) -> adclick_status {
     guard(error, || {
         // SAFETY: the caller's contract.
-        let options = unsafe { read_sized(options, "adclick_auction_options") }?;
-        let (n, slots) = (n as usize, options.n_slots.max(1) as usize);
+        let n_winners = unsafe { place(n_winners, "n_winners") }?;
+        // SAFETY: the caller's contract.
+        let options = unsafe { read_sized(options) }?;
         let policy = to_policy(&options)?;
+        let (n, slots) = (n as usize, options.n_slots.max(1) as usize);
+        let mut using = match scorer.is_null() {
+            true => None,
+            // SAFETY: the caller's contract.
+            false => Some(unsafe { Using::new(scorer) }?),
+        };
+        let most = using.as_mut().map_or(MAX_CANDIDATES, |using| using.parts().0.max_candidates());
+        check_room(n, most, slots, max_winners)?;
         // SAFETY: the caller's contract.
         let candidates = unsafe { slice(candidates, n, "candidates") }?;
         // SAFETY: the caller's contract.
@@ -66,24 +82,31 @@ pub unsafe extern "C" fn adclick_auction_run(
         // SAFETY: the caller's contract.
         let winners = unsafe { slice_mut(winners, max_winners as usize, "winners") }?;
         // SAFETY: the caller's contract.
-        let reasons = unsafe { reasons_mut(reasons, n) }?;
-        let reasons: Option<&mut [Reason]> = (!reasons.is_empty()).then_some(reasons);
-        // SAFETY: the caller's contract; checked before the work is done.
-        unsafe { put(n_winners, 0, "n_winners") }?;
-        let filled = if scorer.is_null() {
-            run_candidates(&policy, candidates, pctr, pcvr, slots, &mut Scratch::new(n), winners, reasons)?
-        } else {
-            // SAFETY: the caller's contract.
-            let mut using = unsafe { Using::new(scorer) }?;
-            let scratch = using.scorer().auction_scratch();
-            run_candidates(&policy, candidates, pctr, pcvr, slots, scratch, winners, reasons)?
+        let to = unsafe { slice_mut(reasons, if reasons.is_null() { 0 } else { n }, "reasons") }?;
+        let mut owned;
+        let (scratch, found) = match &mut using {
+            Some(using) => {
+                let (scorer, found) = using.parts();
+                (scorer.auction_scratch(), found)
+            }
+            None => {
+                owned = (Scratch::new(n), vec![Reason::Won; to.len()]);
+                (&mut owned.0, &mut owned.1[..])
+            }
         };
-        // SAFETY: as above.
-        unsafe { put(n_winners, filled as u32, "n_winners") }
+        let found = &mut found[..to.len()];
+        let wanted = (!found.is_empty()).then_some(&mut *found);
+        let filled = run_candidates(&policy, candidates, pctr, pcvr, slots, scratch, winners, wanted)?;
+        for (to, reason) in to.iter_mut().zip(found) {
+            *to = *reason as u32;
+        }
+        n_winners.put(filled as u32);
+        Ok(())
     })
 }
 
-/// A reason in words, such as "below_reserve"; "unknown reason" for other numbers. Static.
+/// The name of a reason, such as "below_reserve"; "unknown reason" for other numbers. The text is static: do not free it.
+/// Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn adclick_reason_name(reason: u32) -> *const c_char {
     Reason::from_u32(reason).map_or(c"unknown reason", Reason::c_name).as_ptr()

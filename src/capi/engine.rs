@@ -1,33 +1,33 @@
 //! Engines and staged generations.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
 
 use super::handles::Handles;
-use super::memory::{put, read_sized, slice, text};
-use super::status::{Failure, adclick_error, guard};
+use super::memory::{self, SizedStruct, optional_place, place, read_optional, slice, text};
+use super::status::{Failure, adclick_error, adclick_status, guard};
 use crate::artifact::OpenMode;
 use crate::engine::{Engine, Options, Staged};
 use crate::error::{Error, Status};
 use crate::infer::Kernel;
 
-/// An engine: owns the live generation. Shared by all threads; every call on it may be made at any time from any
-/// thread. Using a closed one gives ADCLICK_CLOSED.
+/// An engine: owns the live generation. Shared by all threads: every call on it may be made at any time from any thread.
+/// The handle is a number and never followed, so a call on a closed engine gives ADCLICK_CLOSED.
 pub struct adclick_engine {
     _opaque: [u8; 0],
 }
 
-/// A generation that was opened and checked and is not live yet. Belongs to one caller; used up by
-/// `adclick_staged_activate` or `adclick_staged_discard`.
+/// A generation that was opened and checked and is not live yet. Belongs to one caller, on any thread. It is used up by
+/// `adclick_staged_activate` or `adclick_staged_discard`; using it again gives ADCLICK_CLOSED.
 pub struct adclick_staged {
     _opaque: [u8; 0],
 }
 
-/// Copy the files into memory of the process instead of mapping them: a file that is truncated while it is mapped kills
-/// the process.
+/// A flag of `adclick_engine_options`: copy the files into memory of the process instead of mapping them. Mapped files are
+/// shared between processes, but a file that is truncated while it is mapped kills the process.
 pub const ADCLICK_COPY: u32 = 1;
 
 /// How an engine is opened. Zero everything but `struct_size` for the defaults. 32 bytes.
@@ -48,52 +48,58 @@ pub struct adclick_engine_options {
     pub kernel: [c_char; 16],
 }
 
-static ENGINES: Handles<Engine> = Handles::new();
-static STAGED: Handles<Mutex<Option<Staged>>> = Handles::new();
+impl SizedStruct for adclick_engine_options {
+    const NAME: &'static str = "adclick_engine_options";
+    const FIRST: usize = 32;
+}
+
+static ENGINES: Handles<Engine> = Handles::new(1);
+static STAGED: Handles<Mutex<Option<Staged>>> = Handles::new(2);
 
 /// The engine behind a handle.
-pub(super) fn engine(handle: *const adclick_engine) -> Result<Arc<Engine>, Failure> {
+pub(super) fn live_engine(handle: *const adclick_engine) -> Result<Arc<Engine>, Failure> {
     ENGINES.get(handle, "engine")
 }
 
 /// Opens an engine on `path`: a bundle directory, or a directory that holds bundles and CURRENT. The bundle is checked
 /// whole (manifest, checksums, every shape and count, golden requests) before the call returns.
 ///
-/// `options` may be NULL. On success `*out` is the engine; close it with `adclick_engine_close`.
-/// Errors: ADCLICK_IO, ADCLICK_CORRUPT, ADCLICK_UNSUPPORTED, ADCLICK_GOLDEN_MISMATCH, ADCLICK_INVALID_ARGUMENT,
-/// ADCLICK_BAD_STRUCT_SIZE. Any thread; blocks on files.
-///
-/// # Safety
-/// `path` has `path_len` bytes, `options` and `error` begin with their size, `out` is writable.
+/// `path` has `path_len` bytes; it is not kept. `options` may be NULL for the defaults. On success `*out` is the engine,
+/// the caller's to close with `adclick_engine_close`.
+/// Errors: ADCLICK_IO, ADCLICK_CORRUPT, ADCLICK_UNSUPPORTED (also an unknown kernel, or one that this CPU lacks),
+/// ADCLICK_GOLDEN_MISMATCH, ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE.
+/// Any thread; reads files, so not on a request's path.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_engine_open(
-    path: *const u8,
+    path: *const c_char,
     path_len: usize,
     options: *const adclick_engine_options,
     out: *mut *mut adclick_engine,
     error: *mut adclick_error,
-) -> i32 {
+) -> adclick_status {
     guard(error, || {
         // SAFETY: the caller's contract.
-        let path = unsafe { super::memory::path(path, path_len) }?;
-        let options = match options.is_null() {
-            true => Options::default(),
-            // SAFETY: the caller's contract.
-            false => to_options(&unsafe { read_sized(options, "adclick_engine_options") }?)?,
+        let out = unsafe { place(out, "out") }?;
+        // SAFETY: the caller's contract.
+        let path = unsafe { memory::path(path, path_len) }?;
+        // SAFETY: the caller's contract.
+        let options = match unsafe { read_optional(options) }? {
+            Some(options) => to_options(&options)?,
+            None => Options::default(),
         };
-        // SAFETY: the caller's contract; checked before the work is done.
-        unsafe { put(out, std::ptr::null_mut(), "out") }?;
-        let handle = ENGINES.insert(Engine::open(path, &options)?);
-        // SAFETY: as above.
-        unsafe { put(out, handle, "out") }
+        out.put(ENGINES.insert(Engine::open(path, &options)?));
+        Ok(())
     })
 }
 
-/// Closes an engine: no request begins any more (scorers answer ADCLICK_CLOSED), requests under way end well, then its
-/// memory and maps go. Scorers stay the caller's to free. NULL does nothing. Closing twice gives ADCLICK_CLOSED. Any
-/// thread; waits for the following thread.
+/// Closes an engine. Calls under way on scorers end well; calls that begin afterwards give ADCLICK_CLOSED. Memory and maps
+/// go when no call holds them, at the latest when its scorers and staged generations are gone, which stay the caller's to
+/// free and discard.
+///
+/// NULL does nothing. Errors: ADCLICK_CLOSED when it was closed before.
+/// Any thread; waits for the following thread.
 #[unsafe(no_mangle)]
-pub extern "C" fn adclick_engine_close(engine: *mut adclick_engine) -> i32 {
+pub extern "C" fn adclick_engine_close(engine: *mut adclick_engine) -> adclick_status {
     guard(std::ptr::null_mut(), || {
         if !engine.is_null() {
             ENGINES.remove(engine, "engine")?.close();
@@ -102,60 +108,59 @@ pub extern "C" fn adclick_engine_close(engine: *mut adclick_engine) -> i32 {
     })
 }
 
-/// Opens and checks a bundle without making it live; what is live stays as it is, also on failure. On success `*out` is
-/// the staged generation, to be activated or discarded.
-/// Errors: as `adclick_engine_open`, and ADCLICK_CLOSED. Any thread; blocks on files.
+/// Opens and checks a bundle, as `adclick_engine_open` does, without making it live. What is live stays as it is, also on
+/// failure.
 ///
-/// # Safety
-/// `path` has `path_len` bytes, `error` begins with its size, `out` is writable.
+/// On success `*out` is the staged generation, the caller's to use up by `adclick_staged_activate` or
+/// `adclick_staged_discard`.
+/// Errors: ADCLICK_IO, ADCLICK_CORRUPT, ADCLICK_UNSUPPORTED (also when it is larger than the engine's `headroom` allows),
+/// ADCLICK_GOLDEN_MISMATCH, ADCLICK_INVALID_ARGUMENT, ADCLICK_CLOSED.
+/// Any thread; reads files, so not on a request's path.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_engine_stage(
-    engine_: *mut adclick_engine,
-    path: *const u8,
+    engine: *mut adclick_engine,
+    path: *const c_char,
     path_len: usize,
     out: *mut *mut adclick_staged,
     error: *mut adclick_error,
-) -> i32 {
+) -> adclick_status {
     guard(error, || {
         // SAFETY: the caller's contract.
-        let path = unsafe { super::memory::path(path, path_len) }?;
-        // SAFETY: the caller's contract; checked before the work is done.
-        unsafe { put(out, std::ptr::null_mut(), "out") }?;
-        let staged = engine(engine_)?.stage(path)?;
-        let handle = STAGED.insert(Mutex::new(Some(staged)));
-        // SAFETY: as above.
-        unsafe { put(out, handle, "out") }
+        let out = unsafe { place(out, "out") }?;
+        // SAFETY: the caller's contract.
+        let path = unsafe { memory::path(path, path_len) }?;
+        out.put(STAGED.insert(Mutex::new(Some(live_engine(engine)?.stage(path)?))));
+        Ok(())
     })
 }
 
-/// Makes a staged generation live by one pointer swap: requests that begin from now on see it, requests under way end
-/// with the one that they began with. The one before is kept for `adclick_engine_rollback`. Uses `staged` up, whatever
-/// the result. `generation` may be NULL.
-/// Errors: ADCLICK_CLOSED. Any thread; takes microseconds, plus freeing what was replaced earlier.
+/// Makes a staged generation live by one pointer swap: calls that begin from now on see it, calls under way end with the
+/// one that they began with. The one before is kept for `adclick_engine_rollback`.
 ///
-/// # Safety
-/// `generation` is NULL or writable, `error` begins with its size.
+/// Uses `staged` up, whatever the result. On success `*generation` is the generation's id; it may be NULL.
+/// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED (the engine was closed, or `staged` was used up before).
+/// Any thread; takes microseconds, and the time to unmap what was replaced earlier.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_staged_activate(
     staged: *mut adclick_staged,
     generation: *mut u64,
     error: *mut adclick_error,
-) -> i32 {
+) -> adclick_status {
     guard(error, || {
+        // SAFETY: the caller's contract.
+        let generation = unsafe { optional_place(generation) };
         let slot = STAGED.remove(staged, "staged")?;
         let staged = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let id = staged.ok_or(Failure::Plain(Status::Closed, "it was activated before"))?.activate()?;
-        if !generation.is_null() {
-            // SAFETY: the caller's contract.
-            unsafe { put(generation, id, "generation") }?;
-        }
+        generation.put(staged.ok_or(Failure::Plain(Status::Closed, "it was activated before"))?.activate()?);
         Ok(())
     })
 }
 
-/// Drops a staged generation. NULL does nothing; a second time gives ADCLICK_CLOSED. Any thread.
+/// Drops a staged generation without making it live. NULL does nothing.
+/// Errors: ADCLICK_CLOSED when it was used up before.
+/// Any thread; takes the time to unmap its files.
 #[unsafe(no_mangle)]
-pub extern "C" fn adclick_staged_discard(staged: *mut adclick_staged) -> i32 {
+pub extern "C" fn adclick_staged_discard(staged: *mut adclick_staged) -> adclick_status {
     guard(std::ptr::null_mut(), || {
         if !staged.is_null() {
             STAGED.remove(staged, "staged")?;
@@ -165,112 +170,109 @@ pub extern "C" fn adclick_staged_discard(staged: *mut adclick_staged) -> i32 {
 }
 
 /// Goes back to the generation before the last activation. One earlier generation is kept, and a rollback uses it up.
-/// `generation` may be NULL.
-/// Errors: ADCLICK_NO_PREVIOUS, ADCLICK_CLOSED. Any thread; takes microseconds.
 ///
-/// # Safety
-/// `generation` is NULL or writable, `error` begins with its size.
+/// On success `*generation` is the id of what is live now; it may be NULL.
+/// Errors: ADCLICK_NO_PREVIOUS, ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
+/// Any thread; takes microseconds.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_engine_rollback(
-    engine_: *mut adclick_engine,
+    engine: *mut adclick_engine,
     generation: *mut u64,
     error: *mut adclick_error,
-) -> i32 {
+) -> adclick_status {
     guard(error, || {
-        let id = engine(engine_)?.rollback()?;
-        if !generation.is_null() {
-            // SAFETY: the caller's contract.
-            unsafe { put(generation, id, "generation") }?;
-        }
+        // SAFETY: the caller's contract.
+        let generation = unsafe { optional_place(generation) };
+        generation.put(live_engine(engine)?.rollback()?);
         Ok(())
     })
 }
 
-/// Looks at CURRENT now: when it names another bundle than at the last look, stages and activates it and sets
-/// `*generation`, otherwise sets it to 0. Also frees replaced generations that no request holds any more. For callers
-/// that drive the following themselves. `generation` may be NULL.
-/// Errors: as `adclick_engine_stage`; ADCLICK_INVALID_ARGUMENT when the engine was opened on a bundle itself.
+/// Looks at CURRENT now. When it names another bundle than at the last look, stages and activates it. Also frees replaced
+/// generations that no call holds any more. For callers that drive the following themselves, on a thread of their own.
 ///
-/// # Safety
-/// `generation` is NULL or writable, `error` begins with its size.
+/// On success `*generation` is the id of the generation that was activated, 0 when there is nothing new; it may be NULL.
+/// Errors: as `adclick_engine_stage`; ADCLICK_INVALID_ARGUMENT also when the engine was opened on a bundle itself.
+/// Any thread; reads files, so not on a request's path.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_engine_poll(
-    engine_: *mut adclick_engine,
+    engine: *mut adclick_engine,
     generation: *mut u64,
     error: *mut adclick_error,
-) -> i32 {
+) -> adclick_status {
     guard(error, || {
-        let id = engine(engine_)?.poll()?;
-        if !generation.is_null() {
-            // SAFETY: the caller's contract.
-            unsafe { put(generation, id.unwrap_or(0), "generation") }?;
-        }
+        // SAFETY: the caller's contract.
+        let generation = unsafe { optional_place(generation) };
+        generation.put(live_engine(engine)?.poll()?.unwrap_or(0));
         Ok(())
     })
 }
 
-/// Why the last look at CURRENT failed: its status, with the message in `error`; ADCLICK_OK when it did not fail.
-///
-/// # Safety
-/// `error` is NULL or begins with its size.
+/// Why the last look at CURRENT failed: returns its status and fills `error` with its message. ADCLICK_OK when it did not
+/// fail. For the health check of a server that follows; what is live serves on, and the next look tries again.
+/// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED, and those of `adclick_engine_stage`.
+/// Any thread; takes a lock.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn adclick_engine_follow_error(engine_: *const adclick_engine, error: *mut adclick_error) -> i32 {
-    guard(error, || match engine(engine_)?.follow_error() {
+pub unsafe extern "C" fn adclick_engine_follow_error(
+    engine: *const adclick_engine,
+    error: *mut adclick_error,
+) -> adclick_status {
+    guard(error, || match live_engine(engine)?.follow_error() {
         Some(error) => Err(error.into()),
         None => Ok(()),
     })
 }
 
-/// The id of the live generation: the hash of its bundle's content, never 0.
-/// Errors: ADCLICK_CLOSED.
-///
-/// # Safety
-/// `generation` is writable, `error` begins with its size.
+/// The id of the live generation, into `*generation`: the hash of its bundle's content, never 0, the same on every machine.
+/// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
+/// Any thread; takes a lock. Of one request, `adclick_outcome.generation` tells it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_engine_generation(
-    engine_: *const adclick_engine,
+    engine: *const adclick_engine,
     generation: *mut u64,
     error: *mut adclick_error,
-) -> i32 {
+) -> adclick_status {
     guard(error, || {
-        let id = engine(engine_)?.generation()?.id();
         // SAFETY: the caller's contract.
-        unsafe { put(generation, id, "generation") }
+        let generation = unsafe { place(generation, "generation") }?;
+        generation.put(live_engine(engine)?.generation()?.id());
+        Ok(())
     })
 }
 
-/// The handle of a feature's input name, for `adclick_value.feature`. The same name has the same handle for the engine's
-/// life, whichever generation is live; get handles once, at start. A name that no model uses gets one too: its values
-/// are ignored, and counted in `n_missing`, until a model does. Handles are never 0.
-/// Errors: ADCLICK_INVALID_ARGUMENT (not UTF-8, or not 1 to 255 bytes), ADCLICK_CAPACITY_EXCEEDED (65,536 names),
-/// ADCLICK_CLOSED. Any thread; takes a lock.
+/// The handle of a feature's input name, for `adclick_value.feature`, into `*handle`. The same name has the same handle for
+/// the engine's life, whichever generation is live: get handles once, at start. A name that no model uses gets one too;
+/// its values are ignored, and counted in `n_missing`, until a model does. Handles are never 0.
 ///
-/// # Safety
-/// `name` has `name_len` bytes, `handle` is writable, `error` begins with its size.
+/// `name` has `name_len` bytes; it is not kept.
+/// Errors: ADCLICK_INVALID_ARGUMENT (NULL, not UTF-8, or not 1 to 255 bytes), ADCLICK_CAPACITY_EXCEEDED (65,536 names),
+/// ADCLICK_CLOSED.
+/// Any thread; takes a lock.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_engine_feature(
-    engine_: *mut adclick_engine,
-    name: *const u8,
+    engine: *mut adclick_engine,
+    name: *const c_char,
     name_len: usize,
     handle: *mut u32,
     error: *mut adclick_error,
-) -> i32 {
+) -> adclick_status {
     guard(error, || {
         // SAFETY: the caller's contract.
-        let name = unsafe { text(name, name_len, "name") }?;
-        let number = engine(engine_)?.feature(name)?;
+        let handle = unsafe { place(handle, "handle") }?;
         // SAFETY: the caller's contract.
-        unsafe { put(handle, number, "handle") }
+        let name = unsafe { text(name, name_len, "name") }?;
+        handle.put(live_engine(engine)?.feature(name)?);
+        Ok(())
     })
 }
 
-/// The name of the kernel that an engine uses ("avx512", "avx2", "portable"), or with NULL of the best one that this CPU
-/// has; "" for a closed engine. Static.
+/// The name of the kernel (the instruction set) that an engine uses: "avx512", "avx2" or "portable"; with NULL, of the
+/// best one that this CPU has; "" for a closed engine. The text is static: do not free it. Any thread; takes a lock.
 #[unsafe(no_mangle)]
-pub extern "C" fn adclick_kernel(engine_: *const adclick_engine) -> *const c_char {
-    let name = match engine_.is_null() {
+pub extern "C" fn adclick_kernel(engine: *const adclick_engine) -> *const c_char {
+    let name = match engine.is_null() {
         true => Kernel::detect().name(),
-        false => engine(engine_).map_or("", |engine| engine.kernel()),
+        false => live_engine(engine).map_or("", |engine| engine.kernel()),
     };
     match name {
         "avx512" => c"avx512",
@@ -281,15 +283,13 @@ pub extern "C" fn adclick_kernel(engine_: *const adclick_engine) -> *const c_cha
     .as_ptr()
 }
 
-/// The id of a category string, for `adclick_value.id`: XXH3-64 with seed 0 of its bytes. An integer category is its own
+/// The id of a category string of `len` bytes, for `adclick_value.id`: XXH3-64 with seed 0. An integer category is its own
 /// id. NULL or a length of 0 gives the id of the empty string. Any thread; allocates nothing.
-///
-/// # Safety
-/// `bytes` has `len` readable bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn adclick_hash(bytes: *const u8, len: usize) -> u64 {
+pub unsafe extern "C" fn adclick_hash(bytes: *const c_void, len: usize) -> u64 {
     // SAFETY: the caller's contract.
-    unsafe { slice(bytes, len, "bytes") }.map_or_else(|_| crate::hash::category_id(b""), crate::hash::category_id)
+    unsafe { slice(bytes.cast(), len, "bytes") }
+        .map_or_else(|_| crate::hash::category_id(b""), crate::hash::category_id)
 }
 
 fn to_options(c: &adclick_engine_options) -> Result<Options, Failure> {

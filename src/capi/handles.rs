@@ -11,6 +11,9 @@ use crate::error::Status;
 /// The live objects of one kind.
 pub(super) struct Handles<T>(Mutex<Entries<T>>);
 
+/// A handle is a multiple of this and its kind, so that a handle of one kind is none of another.
+const KINDS: usize = 16;
+
 struct Entries<T> {
     /// Never given twice.
     next: usize,
@@ -18,13 +21,14 @@ struct Entries<T> {
 }
 
 impl<T> Handles<T> {
-    pub(super) const fn new() -> Self {
-        Self(Mutex::new(Entries { next: 0, live: None }))
+    pub(super) const fn new(kind: usize) -> Self {
+        assert!(kind < KINDS);
+        Self(Mutex::new(Entries { next: kind, live: None }))
     }
 
     pub(super) fn insert<H>(&self, value: T) -> *mut H {
         let mut entries = self.entries();
-        entries.next += 16;
+        entries.next += KINDS;
         let number = entries.next;
         entries.live.get_or_insert_default().insert(number, Arc::new(value));
         std::ptr::without_provenance_mut(number)

@@ -1,62 +1,111 @@
 //! Reading and writing the caller's memory.
 
+use std::ffi::c_char;
+
 use bytemuck::Pod;
 
 use super::status::Failure;
 use crate::error::Status;
 use crate::refusal::Refusal;
 
-/// The caller's struct that begins with its own size, as this library knows it: what the caller's lacks is 0.
+/// A struct that begins with its own size.
+pub(super) trait SizedStruct: Pod {
+    /// Its name in C.
+    const NAME: &'static str;
+    /// The size of its first version: the least that a caller can have.
+    const FIRST: usize;
+}
+
+/// More than a page past what this library knows is no newer struct but a size that was never set.
+const MOST_UNKNOWN: usize = 4096;
+
+/// The size that a caller's struct states; `None` for NULL.
+///
+/// # Safety
+/// `at` is NULL or points to a u32 that says how many bytes begin there.
+pub(super) unsafe fn sized_room<T>(at: *const T) -> Option<usize> {
+    // SAFETY: not NULL, and by the contract a u32 stands there.
+    (!at.is_null()).then(|| unsafe { at.cast::<u32>().read_unaligned() } as usize)
+}
+
+/// The same, checked.
+///
+/// # Safety
+/// As [`sized_room`].
+unsafe fn checked_room<T: SizedStruct>(at: *const T) -> Result<Option<usize>, Failure> {
+    // SAFETY: the same contract.
+    let Some(size) = (unsafe { sized_room(at) }) else { return Ok(None) };
+    if !at.is_aligned() {
+        return Err(Failure::Refusal(Refusal::Field { what: T::NAME, index: 0, rule: "the struct is not aligned" }));
+    }
+    if size < T::FIRST || size > size_of::<T>() + MOST_UNKNOWN {
+        return Err(bad_size::<T>(size));
+    }
+    Ok(Some(size))
+}
+
+fn bad_size<T: SizedStruct>(found: usize) -> Failure {
+    Failure::Refusal(Refusal::StructSize { what: T::NAME, found: found as u32, expected: size_of::<T>() as u32 })
+}
+
+/// The caller's struct as this library knows it: what the caller's lacks is 0. `None` for NULL.
 ///
 /// # Safety
 /// `from` is NULL or points to a u32 that says how many readable bytes begin there.
-pub(super) unsafe fn read_sized<T: Pod>(from: *const T, what: &'static str) -> Result<T, Failure> {
-    if from.is_null() {
-        return Err(null(what));
-    }
-    if !from.is_aligned() {
-        return Err(Failure::Refusal(Refusal::Field { what, index: 0, rule: "the struct is not aligned" }));
-    }
-    // SAFETY: not NULL, and by the contract a u32 stands there.
-    let size = unsafe { from.cast::<u32>().read() };
-    let expected = size_of::<T>() as u32;
-    // More than a page of what this library does not know is no newer struct but a size that was never set.
-    if size < 4 || size > expected + 4096 {
-        return Err(Failure::Refusal(Refusal::StructSize { what, found: size, expected }));
-    }
+pub(super) unsafe fn read_optional<T: SizedStruct>(from: *const T) -> Result<Option<T>, Failure> {
+    // SAFETY: the same contract.
+    let Some(size) = (unsafe { checked_room(from) })? else { return Ok(None) };
     let mut value = T::zeroed();
-    let known = size.min(expected) as usize;
+    let known = size.min(size_of::<T>());
     // SAFETY: `size` bytes are readable by the contract, and `known` is not more than either side has.
     unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), std::ptr::from_mut(&mut value).cast(), known) };
-    // SAFETY: bytes `expected..size` are readable by the contract; the range is empty when size ≤ expected.
-    let tail = unsafe { std::slice::from_raw_parts(from.cast::<u8>().add(known), size as usize - known) };
+    // SAFETY: bytes `known..size` are readable by the contract; the range is empty when the caller's is not the larger.
+    let tail = unsafe { std::slice::from_raw_parts(from.cast::<u8>().add(known), size - known) };
     if tail.iter().any(|&b| b != 0) {
-        return Err(Failure::Refusal(Refusal::StructSize { what, found: size, expected }));
+        return Err(bad_size::<T>(size));
     }
-    Ok(value)
+    Ok(Some(value))
 }
 
-/// Writes as much of a struct as the caller's has room for; its first u32, the size, stays as the caller set it.
-/// NULL and a size under 8 are left alone.
+/// The same for a struct that must be there.
 ///
 /// # Safety
-/// `to` is NULL or points to a u32 that says how many writable bytes begin there.
-pub(super) unsafe fn write_sized<T: Copy>(to: *mut T, value: &T) {
-    if to.is_null() || !to.is_aligned() {
-        return;
+/// As [`read_optional`].
+pub(super) unsafe fn read_sized<T: SizedStruct>(from: *const T) -> Result<T, Failure> {
+    // SAFETY: the same contract.
+    unsafe { read_optional(from) }?.ok_or_else(|| null(T::NAME))
+}
+
+/// A struct of the caller to be written on success.
+pub(super) struct Output<T> {
+    to: *mut T,
+    size: usize,
+}
+
+impl<T: SizedStruct> Output<T> {
+    /// Checks the size; writes nothing. NULL is an output that nobody wants.
+    ///
+    /// # Safety
+    /// `to` is NULL or points to a u32 that says how many bytes begin there; they are writable for as long as this
+    /// value lives.
+    pub(super) unsafe fn new(to: *mut T) -> Result<Self, Failure> {
+        // SAFETY: the same contract.
+        Ok(Self { to, size: unsafe { checked_room(to) }?.unwrap_or(0) })
     }
-    // SAFETY: not NULL, and by the contract a u32 stands there.
-    let size = unsafe { to.cast::<u32>().read() } as usize;
-    let len = size.min(size_of::<T>());
-    if len > 4 {
-        // SAFETY: `size` bytes are writable by the contract, `len` is not more than either side has; the two do not
-        // overlap because `value` is a local of the library.
+
+    /// Writes as much of `value` as the caller's struct has room for. Its size stays as the caller set it; what this
+    /// library does not know becomes 0.
+    pub(super) fn write(self, value: &T) {
+        if self.size == 0 {
+            return;
+        }
+        let known = self.size.min(size_of::<T>());
+        // SAFETY: `size` bytes are writable by the contract of `new`, and `known`, at least 4, is not more than either
+        // side has; the two do not overlap because `value` is a local of the library.
         unsafe {
-            std::ptr::copy_nonoverlapping(
-                std::ptr::from_ref(value).cast::<u8>().add(4),
-                to.cast::<u8>().add(4),
-                len - 4,
-            );
+            let to = self.to.cast::<u8>();
+            std::ptr::copy_nonoverlapping(std::ptr::from_ref(value).cast::<u8>().add(4), to.add(4), known - 4);
+            to.add(known).write_bytes(0, self.size - known);
         }
     }
 }
@@ -64,7 +113,7 @@ pub(super) unsafe fn write_sized<T: Copy>(to: *mut T, value: &T) {
 /// The caller's array; NULL is an array of nothing.
 ///
 /// # Safety
-/// `from` is NULL or points to `len` readable entries that nobody changes during the call.
+/// `from` is NULL or points to `len` readable entries that nobody changes for as long as the slice is used.
 pub(super) unsafe fn slice<'a, T: Pod>(from: *const T, len: usize, what: &'static str) -> Result<&'a [T], Failure> {
     check_array(from, len, what)?;
     if len == 0 {
@@ -77,7 +126,8 @@ pub(super) unsafe fn slice<'a, T: Pod>(from: *const T, len: usize, what: &'stati
 /// The caller's array to write to; NULL is an array of nothing.
 ///
 /// # Safety
-/// `to` is NULL or points to `len` initialised entries that nobody else touches during the call.
+/// `to` is NULL or points to `len` writable entries that nobody else touches for as long as the slice is used. What they
+/// hold does not matter: memory from C has some content, and any bytes are a valid T.
 pub(super) unsafe fn slice_mut<'a, T: Pod>(to: *mut T, len: usize, what: &'static str) -> Result<&'a mut [T], Failure> {
     check_array(to, len, what)?;
     if len == 0 {
@@ -101,17 +151,32 @@ fn check_array<T>(at: *const T, len: usize, what: &'static str) -> Result<(), Fa
     Ok(())
 }
 
-/// A place for one output.
+/// A place for one output, written on success. NULL is an error.
 ///
 /// # Safety
-/// `to` is NULL or points to a writable T.
-pub(super) unsafe fn put<T>(to: *mut T, value: T, what: &'static str) -> Result<(), Failure> {
-    if to.is_null() {
-        return Err(null(what));
+/// `to` is NULL or points to a T that is writable for as long as this value lives.
+pub(super) unsafe fn place<T>(to: *mut T, what: &'static str) -> Result<Place<T>, Failure> {
+    if to.is_null() { Err(null(what)) } else { Ok(Place(to)) }
+}
+
+/// The same, NULL for an output that nobody wants.
+///
+/// # Safety
+/// As [`place`].
+pub(super) unsafe fn optional_place<T>(to: *mut T) -> Place<T> {
+    Place(to)
+}
+
+/// Where one output goes.
+pub(super) struct Place<T>(*mut T);
+
+impl<T> Place<T> {
+    pub(super) fn put(self, value: T) {
+        if !self.0.is_null() {
+            // SAFETY: not NULL, and writable by the contract of `place`; unaligned is allowed.
+            unsafe { self.0.write_unaligned(value) };
+        }
     }
-    // SAFETY: not NULL and writable by the contract; unaligned is allowed.
-    unsafe { to.write_unaligned(value) };
-    Ok(())
 }
 
 pub(super) fn null(what: &'static str) -> Failure {
@@ -122,19 +187,20 @@ pub(super) fn null(what: &'static str) -> Failure {
 ///
 /// # Safety
 /// As [`slice`].
-pub(super) unsafe fn text<'a>(from: *const u8, len: usize, what: &'static str) -> Result<&'a str, Failure> {
+pub(super) unsafe fn text<'a>(from: *const c_char, len: usize, what: &'static str) -> Result<&'a str, Failure> {
     // SAFETY: the same contract.
-    let bytes = unsafe { slice(from, len, what) }?;
-    std::str::from_utf8(bytes).map_err(|_| Failure::Plain(Status::InvalidArgument, "a name is not UTF-8"))
+    let bytes = unsafe { slice(from.cast(), len, what) }?;
+    let rule = "it is not UTF-8";
+    std::str::from_utf8(bytes).map_err(|_| Failure::Refusal(Refusal::Field { what, index: 0, rule }))
 }
 
 /// A path of the caller: bytes with a length.
 ///
 /// # Safety
 /// As [`slice`].
-pub(super) unsafe fn path<'a>(from: *const u8, len: usize) -> Result<&'a std::path::Path, Failure> {
+pub(super) unsafe fn path<'a>(from: *const c_char, len: usize) -> Result<&'a std::path::Path, Failure> {
     // SAFETY: the same contract.
-    let bytes = unsafe { slice(from, len, "path") }?;
+    let bytes = unsafe { slice(from.cast(), len, "path") }?;
     if bytes.is_empty() || bytes.contains(&0) {
         return Err(Failure::Plain(Status::InvalidArgument, "the path is empty or holds a 0 byte"));
     }

@@ -1,0 +1,516 @@
+// adclick.hpp: libadclick for C++17 and later. Header-only, over adclick.h, which says in full what each call does.
+//
+//  - adclick::engine, adclick::staged and adclick::scorer own their handles: they move, do not copy, and close themselves.
+//  - Each call comes twice: `open`, `decide`, … throw adclick::error; `try_open`, `try_decide`, … are noexcept and return
+//    adclick::result<T>. Built without exceptions, a call that would throw ends the program: use try_….
+//  - Arrays go in and out as spans, whose lengths become the counts of the C structs and are checked. A std::vector, a
+//    std::array, a plain array or a std::span converts to adclick::span.
+//  - const means that any thread may make the call at any time: all calls on an engine. Calls on a scorer are not const.
+//  - score, score_dense and decide allocate nothing (a thrown error does).
+
+#ifndef ADCLICK_HPP
+#define ADCLICK_HPP
+
+#include "adclick.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#if defined(__has_include) && __cplusplus >= 202002L
+#if __has_include(<span>)
+#include <span>
+#endif
+#endif
+
+namespace adclick {
+
+using value = adclick_value;
+using request = adclick_request;
+using candidate = adclick_candidate;
+using winner = adclick_winner;
+using outcome = adclick_outcome;
+using status = adclick_status;
+
+// Some objects in a row that belong to somebody else: std::span for C++17.
+template <class T>
+class span {
+ public:
+  constexpr span() noexcept = default;
+  constexpr span(T *data, std::size_t size) noexcept : data_(data), size_(size) {}
+  template <std::size_t N>
+  constexpr span(T (&array)[N]) noexcept : data_(array), size_(N) {}
+  // From whatever has data() and size(). A temporary converts to a span of const only.
+  template <class C, class Element = std::remove_pointer_t<decltype(std::declval<C &>().data())>,
+            class = std::enable_if_t<std::is_convertible_v<Element (*)[], T (*)[]> &&
+                                     std::is_convertible_v<decltype(std::declval<C &>().size()), std::size_t>>>
+  constexpr span(C &container) noexcept : data_(container.data()), size_(container.size()) {}
+  template <class C, class Element = std::remove_pointer_t<decltype(std::declval<const C &>().data())>,
+            class = std::enable_if_t<std::is_convertible_v<Element (*)[], T (*)[]> &&
+                                     std::is_convertible_v<decltype(std::declval<const C &>().size()), std::size_t>>,
+            class = void>
+  constexpr span(const C &container) noexcept : data_(container.data()), size_(container.size()) {}
+
+  [[nodiscard]] constexpr T *data() const noexcept { return data_; }
+  [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }
+  [[nodiscard]] constexpr T *begin() const noexcept { return data_; }
+  [[nodiscard]] constexpr T *end() const noexcept { return data_ + size_; }
+  [[nodiscard]] constexpr T &operator[](std::size_t at) const noexcept { return data_[at]; }
+
+#ifdef __cpp_lib_span
+  constexpr operator std::span<T>() const noexcept { return {data_, size_}; }
+#endif
+
+ private:
+  T *data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+// Why a call failed: a status and a sentence. Holds its text inside, so that making one allocates nothing.
+class failure {
+ public:
+  // Filled by the call that `raw()` is passed to.
+  failure() noexcept {
+    raw_.struct_size = sizeof raw_;
+    raw_.status = ADCLICK_OK;
+    raw_.message[0] = '\0';
+  }
+
+  failure(adclick_status code, const char *message) noexcept : failure() {
+    raw_.status = code;
+    std::snprintf(raw_.message, sizeof raw_.message, "%s", message);
+  }
+
+  [[nodiscard]] adclick_status code() const noexcept { return static_cast<adclick_status>(raw_.status); }
+  [[nodiscard]] const char *message() const noexcept { return raw_.message; }
+  [[nodiscard]] adclick_error *raw() noexcept { return &raw_; }
+
+ private:
+  adclick_error raw_;
+};
+
+// A failure as an exception. what() is the message, with the name of the status before it.
+class error : public std::runtime_error {
+ public:
+  explicit error(const failure &why)
+      : std::runtime_error(std::string(adclick_status_name(why.code())) + ": " + why.message()), code_(why.code()) {}
+
+  [[nodiscard]] adclick_status code() const noexcept { return code_; }
+
+ private:
+  adclick_status code_;
+};
+
+namespace detail {
+
+[[noreturn]] inline void fail(const failure &why) {
+#if defined(__cpp_exceptions)
+  throw error(why);
+#else
+  std::fprintf(stderr, "libadclick: %s: %s\n", adclick_status_name(why.code()), why.message());
+  std::abort();
+#endif
+}
+
+// Whether a length fits the 32-bit counts of the C structs.
+inline bool fits(std::size_t size) noexcept { return size <= UINT32_MAX; }
+
+template <class T>
+inline T *or_null(span<T> s) noexcept {
+  return s.empty() ? nullptr : s.data();
+}
+
+}  // namespace detail
+
+// What a try_… call returns: a value, or a failure.
+template <class T>
+class [[nodiscard]] result {
+ public:
+  result(T &&value) noexcept : inside_(std::in_place_index<0>, std::move(value)) {}
+  result(const T &value) noexcept : inside_(std::in_place_index<0>, value) {}
+  result(const failure &why) noexcept : inside_(std::in_place_index<1>, why) {}
+
+  [[nodiscard]] bool ok() const noexcept { return inside_.index() == 0; }
+  explicit operator bool() const noexcept { return ok(); }
+  // ADCLICK_OK or the failure's status.
+  [[nodiscard]] adclick_status code() const noexcept { return ok() ? ADCLICK_OK : std::get_if<1>(&inside_)->code(); }
+  // The failure's message; "" when there is none.
+  [[nodiscard]] const char *message() const noexcept { return ok() ? "" : std::get_if<1>(&inside_)->message(); }
+
+  // The value; throws adclick::error when there is none.
+  T &value() & {
+    check();
+    return *std::get_if<0>(&inside_);
+  }
+  const T &value() const & {
+    check();
+    return *std::get_if<0>(&inside_);
+  }
+  T &&value() && {
+    check();
+    return std::move(*std::get_if<0>(&inside_));
+  }
+  // The value, which must be there.
+  T &operator*() & noexcept { return *std::get_if<0>(&inside_); }
+  const T &operator*() const & noexcept { return *std::get_if<0>(&inside_); }
+  T &&operator*() && noexcept { return std::move(*std::get_if<0>(&inside_)); }
+  T *operator->() noexcept { return std::get_if<0>(&inside_); }
+  const T *operator->() const noexcept { return std::get_if<0>(&inside_); }
+
+ private:
+  void check() const {
+    if (const failure *why = std::get_if<1>(&inside_)) {
+      detail::fail(*why);
+    }
+  }
+
+  std::variant<T, failure> inside_;
+};
+
+// Nothing but success.
+struct done {};
+
+// A request's arrays. The counts and the size inside `request` are set from the spans; what stands there is not read.
+struct input {
+  const adclick_request &request;
+  span<const value> values;
+  span<const candidate> candidates;
+  span<const value> candidate_values;
+};
+
+// One caller's memory, sized once. Belongs to one thread at a time; may move between threads.
+class scorer {
+ public:
+  // Holds nothing; calls on it fail.
+  scorer() noexcept = default;
+  explicit scorer(adclick_scorer *owned) noexcept : handle_(owned) {}
+  scorer(scorer &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  scorer &operator=(scorer &&other) noexcept {
+    if (this != &other) {
+      adclick_scorer_free(std::exchange(handle_, std::exchange(other.handle_, nullptr)));
+    }
+    return *this;
+  }
+  scorer(const scorer &) = delete;
+  scorer &operator=(const scorer &) = delete;
+  ~scorer() { adclick_scorer_free(handle_); }
+
+  explicit operator bool() const noexcept { return handle_ != nullptr; }
+  [[nodiscard]] adclick_scorer *handle() noexcept { return handle_; }
+
+  // adclick_scorer_score. `pctr` has an entry for each candidate; `pcvr` too, or is empty when it is not wanted.
+  [[nodiscard]] result<outcome> try_score(const input &in, span<float> pctr, span<float> pcvr = {}) noexcept {
+    adclick_request request;
+    if (!counted(in, request)) {
+      return too_long();
+    }
+    if (pctr.size() != in.candidates.size() || !(pcvr.empty() || pcvr.size() == pctr.size())) {
+      return failure(ADCLICK_INVALID_ARGUMENT, "pctr and pcvr: expected one entry for each candidate");
+    }
+    outcome done = empty_outcome();
+    failure why;
+    if (adclick_scorer_score(handle_, &request, detail::or_null(in.values), detail::or_null(in.candidates),
+                             detail::or_null(in.candidate_values), detail::or_null(pctr), detail::or_null(pcvr), &done,
+                             why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return done;
+  }
+  outcome score(const input &in, span<float> pctr, span<float> pcvr = {}) { return try_score(in, pctr, pcvr).value(); }
+
+  // adclick_scorer_score_dense. `x` has `width` floats for each entry of `pctr`.
+  [[nodiscard]] result<outcome> try_score_dense(span<const float> x, std::size_t width, span<float> pctr,
+                                                span<float> pcvr = {}) noexcept {
+    if (!detail::fits(width) || !detail::fits(pctr.size())) {
+      return too_long();
+    }
+    if (width != 0 ? x.size() % width != 0 || x.size() / width != pctr.size() : !x.empty()) {
+      return failure(ADCLICK_INVALID_ARGUMENT, "x: expected `width` floats for each entry of pctr");
+    }
+    if (!(pcvr.empty() || pcvr.size() == pctr.size())) {
+      return failure(ADCLICK_INVALID_ARGUMENT, "pcvr: expected as many entries as pctr has");
+    }
+    outcome done = empty_outcome();
+    failure why;
+    if (adclick_scorer_score_dense(handle_, detail::or_null(x), static_cast<std::uint32_t>(pctr.size()),
+                                   static_cast<std::uint32_t>(width), detail::or_null(pctr), detail::or_null(pcvr),
+                                   &done, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return done;
+  }
+  outcome score_dense(span<const float> x, std::size_t width, span<float> pctr, span<float> pcvr = {}) {
+    return try_score_dense(x, width, pctr, pcvr).value();
+  }
+
+  // adclick_scorer_decide. `winners` has room for min(request.n_slots, candidates); `reasons` has an entry for each
+  // candidate, or is empty when they are not wanted. The outcome says how many winners there are.
+  [[nodiscard]] result<outcome> try_decide(const input &in, span<winner> winners,
+                                           span<std::uint32_t> reasons = {}) noexcept {
+    adclick_request request;
+    if (!counted(in, request) || !detail::fits(winners.size())) {
+      return too_long();
+    }
+    if (!(reasons.empty() || reasons.size() == in.candidates.size())) {
+      return failure(ADCLICK_INVALID_ARGUMENT, "reasons: expected one entry for each candidate");
+    }
+    outcome done = empty_outcome();
+    failure why;
+    if (adclick_scorer_decide(handle_, &request, detail::or_null(in.values), detail::or_null(in.candidates),
+                              detail::or_null(in.candidate_values), detail::or_null(winners),
+                              static_cast<std::uint32_t>(winners.size()), detail::or_null(reasons), &done,
+                              why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return done;
+  }
+  outcome decide(const input &in, span<winner> winners, span<std::uint32_t> reasons = {}) {
+    return try_decide(in, winners, reasons).value();
+  }
+
+ private:
+  static bool counted(const input &in, adclick_request &request) noexcept {
+    request = in.request;
+    request.struct_size = sizeof request;
+    request.n_values = static_cast<std::uint32_t>(in.values.size());
+    request.n_candidates = static_cast<std::uint32_t>(in.candidates.size());
+    request.n_candidate_values = static_cast<std::uint32_t>(in.candidate_values.size());
+    return detail::fits(in.values.size()) && detail::fits(in.candidates.size()) &&
+           detail::fits(in.candidate_values.size());
+  }
+  static failure too_long() noexcept {
+    return failure(ADCLICK_INVALID_ARGUMENT, "an array has more than 4,294,967,295 entries");
+  }
+  static outcome empty_outcome() noexcept {
+    outcome empty{};
+    empty.struct_size = sizeof empty;
+    return empty;
+  }
+
+  adclick_scorer *handle_ = nullptr;
+};
+
+// A generation that was opened and checked and is not live yet. Destroying it discards it.
+class staged {
+ public:
+  staged() noexcept = default;
+  explicit staged(adclick_staged *owned) noexcept : handle_(owned) {}
+  staged(staged &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  staged &operator=(staged &&other) noexcept {
+    if (this != &other) {
+      adclick_staged_discard(std::exchange(handle_, std::exchange(other.handle_, nullptr)));
+    }
+    return *this;
+  }
+  staged(const staged &) = delete;
+  staged &operator=(const staged &) = delete;
+  ~staged() { adclick_staged_discard(handle_); }
+
+  explicit operator bool() const noexcept { return handle_ != nullptr; }
+
+  // Makes it live and returns its id. Uses it up, whatever the result.
+  [[nodiscard]] result<std::uint64_t> try_activate() noexcept {
+    std::uint64_t generation = 0;
+    failure why;
+    if (adclick_staged_activate(std::exchange(handle_, nullptr), &generation, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return generation;
+  }
+  std::uint64_t activate() { return try_activate().value(); }
+
+ private:
+  adclick_staged *handle_ = nullptr;
+};
+
+// How an engine is opened; the defaults of adclick_engine_options.
+struct engine_options {
+  // Copy the files into memory instead of mapping them.
+  bool copy = false;
+  // How much larger than the first model later ones may be; 0 = 2.
+  float headroom = 0.0F;
+  // Look at CURRENT this often, on a thread of the library's; 0 = never.
+  std::uint32_t follow_ms = 0;
+  // "portable", "avx2" or "avx512", at most 16 bytes; empty = ADCLICK_KERNEL of the environment, or the best.
+  std::string_view kernel = {};
+};
+
+// Owns what is live; shared by all threads. Destroying it closes it; scorers may outlive it.
+class engine {
+ public:
+  // Holds nothing; calls on it fail.
+  engine() noexcept = default;
+  explicit engine(adclick_engine *owned) noexcept : handle_(owned) {}
+  engine(engine &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  engine &operator=(engine &&other) noexcept {
+    if (this != &other) {
+      adclick_engine_close(std::exchange(handle_, std::exchange(other.handle_, nullptr)));
+    }
+    return *this;
+  }
+  engine(const engine &) = delete;
+  engine &operator=(const engine &) = delete;
+  ~engine() { adclick_engine_close(handle_); }
+
+  // adclick_engine_open on a bundle, or on a directory that holds bundles and CURRENT.
+  [[nodiscard]] static result<engine> try_open(std::string_view path, const engine_options &options = {}) noexcept {
+    adclick_engine_options raw{};
+    raw.struct_size = sizeof raw;
+    raw.flags = options.copy ? ADCLICK_COPY : 0;
+    raw.headroom = options.headroom;
+    raw.follow_ms = options.follow_ms;
+    if (options.kernel.size() > sizeof raw.kernel) {
+      return failure(ADCLICK_UNSUPPORTED, "no kernel has a name that long");
+    }
+    if (!options.kernel.empty()) {
+      std::memcpy(raw.kernel, options.kernel.data(), options.kernel.size());
+    }
+    adclick_engine *handle = nullptr;
+    failure why;
+    if (adclick_engine_open(path.data(), path.size(), &raw, &handle, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return engine(handle);
+  }
+  static engine open(std::string_view path, const engine_options &options = {}) {
+    return try_open(path, options).value();
+  }
+
+  explicit operator bool() const noexcept { return handle_ != nullptr; }
+  [[nodiscard]] adclick_engine *handle() const noexcept { return handle_; }
+
+  // Closes it now: scorers answer ADCLICK_CLOSED from here on. A second time does nothing.
+  void close() noexcept { adclick_engine_close(std::exchange(handle_, nullptr)); }
+
+  // Opens and checks a bundle without making it live.
+  [[nodiscard]] result<staged> try_stage(std::string_view path) const noexcept {
+    adclick_staged *handle = nullptr;
+    failure why;
+    if (adclick_engine_stage(handle_, path.data(), path.size(), &handle, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return staged(handle);
+  }
+  [[nodiscard]] staged stage(std::string_view path) const { return try_stage(path).value(); }
+
+  // Back to the generation before the last activation. Returns its id.
+  [[nodiscard]] result<std::uint64_t> try_rollback() const noexcept { return number(adclick_engine_rollback); }
+  std::uint64_t rollback() const { return try_rollback().value(); }
+
+  // Looks at CURRENT; the id of the generation that was activated, 0 when there is nothing new.
+  [[nodiscard]] result<std::uint64_t> try_poll() const noexcept { return number(adclick_engine_poll); }
+  std::uint64_t poll() const { return try_poll().value(); }
+
+  // Whether the last look at CURRENT went well, and why not.
+  [[nodiscard]] result<done> follow_error() const noexcept {
+    failure why;
+    if (adclick_engine_follow_error(handle_, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return done{};
+  }
+
+  // The id of the live generation.
+  [[nodiscard]] result<std::uint64_t> try_generation() const noexcept {
+    std::uint64_t generation = 0;
+    failure why;
+    if (adclick_engine_generation(handle_, &generation, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return generation;
+  }
+  [[nodiscard]] std::uint64_t generation() const { return try_generation().value(); }
+
+  // The handle of a feature's input name. Get handles once, at start.
+  [[nodiscard]] result<std::uint32_t> try_feature(std::string_view name) const noexcept {
+    std::uint32_t handle = 0;
+    failure why;
+    if (adclick_engine_feature(handle_, name.data(), name.size(), &handle, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return handle;
+  }
+  [[nodiscard]] std::uint32_t feature(std::string_view name) const { return try_feature(name).value(); }
+
+  // Makes a scorer for up to `max_candidates`; 0 = 1024.
+  [[nodiscard]] result<adclick::scorer> try_make_scorer(std::uint32_t max_candidates = 0) const noexcept {
+    adclick_scorer_options options{};
+    options.struct_size = sizeof options;
+    options.max_candidates = max_candidates;
+    adclick_scorer *handle = nullptr;
+    failure why;
+    if (adclick_scorer_new(handle_, &options, &handle, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return adclick::scorer(handle);
+  }
+  [[nodiscard]] adclick::scorer make_scorer(std::uint32_t max_candidates = 0) const {
+    return try_make_scorer(max_candidates).value();
+  }
+
+  // The instruction set that it uses; "" when closed.
+  [[nodiscard]] const char *kernel() const noexcept { return handle_ == nullptr ? "" : adclick_kernel(handle_); }
+
+ private:
+  result<std::uint64_t> number(adclick_status (*call)(adclick_engine *, std::uint64_t *, adclick_error *)) const noexcept {
+    std::uint64_t value = 0;
+    failure why;
+    if (call(handle_, &value, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return value;
+  }
+
+  adclick_engine *handle_ = nullptr;
+};
+
+// adclick_auction_run: the auction alone, on probabilities of the caller's. `pcvr` and `reasons` may be empty. With a
+// scorer its memory is used and nothing is allocated. Returns how many of `winners` were filled.
+[[nodiscard]] inline result<std::uint32_t> try_run_auction(adclick::scorer *memory, adclick_auction_options options,
+                                                           span<const candidate> candidates, span<const float> pctr,
+                                                           span<const float> pcvr, span<winner> winners,
+                                                           span<std::uint32_t> reasons = {}) noexcept {
+  const std::size_t n = candidates.size();
+  if (!detail::fits(n) || !detail::fits(winners.size())) {
+    return failure(ADCLICK_INVALID_ARGUMENT, "an array has more than 4,294,967,295 entries");
+  }
+  if (pctr.size() != n || !(pcvr.empty() || pcvr.size() == n) || !(reasons.empty() || reasons.size() == n)) {
+    return failure(ADCLICK_INVALID_ARGUMENT, "pctr, pcvr and reasons: expected one entry for each candidate");
+  }
+  options.struct_size = sizeof options;
+  std::uint32_t filled = 0;
+  failure why;
+  if (adclick_auction_run(memory == nullptr ? nullptr : memory->handle(), &options, detail::or_null(candidates),
+                          detail::or_null(pctr), detail::or_null(pcvr), static_cast<std::uint32_t>(n),
+                          detail::or_null(winners), static_cast<std::uint32_t>(winners.size()),
+                          detail::or_null(reasons), &filled, why.raw()) != ADCLICK_OK) {
+    return why;
+  }
+  return filled;
+}
+inline std::uint32_t run_auction(adclick::scorer *memory, const adclick_auction_options &options,
+                                 span<const candidate> candidates, span<const float> pctr, span<const float> pcvr,
+                                 span<winner> winners, span<std::uint32_t> reasons = {}) {
+  return try_run_auction(memory, options, candidates, pctr, pcvr, winners, reasons).value();
+}
+
+// The id of a category string, for value::id.
+[[nodiscard]] inline std::uint64_t hash(std::string_view text) noexcept {
+  return adclick_hash(text.data(), text.size());
+}
+
+// Whether the linked library runs programs compiled with this header.
+[[nodiscard]] inline bool compatible() noexcept { return adclick_abi_version() >= ADCLICK_ABI_VERSION; }
+
+}  // namespace adclick
+
+#endif  // ADCLICK_HPP
