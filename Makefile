@@ -32,12 +32,12 @@ core: tools
 cli: tools
 	$(CARGO) build --release --workspace
 
-$(BUILD)/serve: core examples/cpp/serve.cpp include/adclick.h include/adclick.hpp
+$(BUILD)/serve: cli examples/cpp/serve.cpp include/adclick.h include/adclick.hpp
 	@mkdir -p $(BUILD)
 	$(CXX) -std=c++17 $(CXXFLAGS) $(WARNINGS) -Iinclude examples/cpp/serve.cpp -o $@ \
 	  -Ltarget/release -ladclick -pthread -Wl,-rpath,'$(CURDIR)/target/release'
 
-demo: cli $(BUILD)/serve
+demo: $(BUILD)/serve
 	@if [ -n '$(DATA)' ]; then \
 	  target/release/adclick demo --server $(BUILD)/serve --dir $(BUILD)/demo --data '$(DATA)' --format '$(or $(FORMAT),criteo)'; \
 	else \

@@ -52,7 +52,7 @@ pub fn run(demo: &Demo) -> Result<()> {
     fs::create_dir_all(&bundles)?;
     let first = bundles.join("first");
     let retrained = bundles.join("retrained");
-    let (train, raw, calibrated) = demo.make(&demo.dir.join("model-1"), &first, &[])?;
+    let made = demo.make(&demo.dir.join("model-1"), &first, &[])?;
     let warm = ["--warm-start", path(&first)?, "--seed", "1"];
     demo.make(&demo.dir.join("model-2"), &retrained, &warm)?;
     adclick::live::bundle::publish(&first)?;
@@ -61,8 +61,8 @@ pub fn run(demo: &Demo) -> Result<()> {
     }
     let requests = demo.dir.join("requests.txt");
     let held_out = demo.write_requests(&first, &requests)?;
-    let served = demo.serve(&bundles, &requests, [&first, &retrained])?;
-    print!("{}", demo.summary(&train, &raw, &calibrated, &served, held_out)?);
+    let (served, swaps) = demo.serve(&bundles, &requests, [&first, &retrained])?;
+    print!("{}", demo.summary(&made, &served, swaps, held_out)?);
     println!("\nThe whole demo took {:.0} s. Files are in {}.", begin.elapsed().as_secs_f64(), demo.dir.display());
     ensure!(number(&served, "lost")? == 0.0, "requests were lost");
     Ok(())
@@ -70,17 +70,17 @@ pub fn run(demo: &Demo) -> Result<()> {
 
 impl Demo {
     /// Trains a model, fits its calibrator on the validation rows, and measures both on the held-out rows.
-    fn make(&self, model: &Path, bundle: &Path, more: &[&str]) -> Result<(Json, Json, Json)> {
+    fn make(&self, model: &Path, bundle: &Path, more: &[&str]) -> Result<Made> {
         let (model, bundle) = (path(model)?, path(bundle)?);
         let rows = self.rows()?;
         let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
         let train = [&["train"], &rows[..], &["--out", model, "--no-calibrate", "--json"], more].concat();
         let train = self.adclick(&train)?;
         let calibrate = [&["calibrate", "--bundle", model], &rows[..], &["--out", bundle, "--json"]].concat();
-        self.adclick(&calibrate)?;
+        let calibrate = self.adclick(&calibrate)?;
         let raw = self.adclick(&[&["evaluate", "--bundle", model], &rows[..], &["--json"]].concat())?;
         let calibrated = self.adclick(&[&["evaluate", "--bundle", bundle], &rows[..], &["--json"]].concat())?;
-        Ok((train, raw, calibrated))
+        Ok(Made { train, calibrate, raw, calibrated })
     }
 
     fn rows(&self) -> Result<Vec<String>> {
@@ -149,7 +149,7 @@ impl Demo {
                 let ad = (id * 37 + c) % rows.len();
                 // Bids of 0.20 to 2.19 per click, with a reserve of 0.05; no two requests alike.
                 let bid = 200_000 + adclick::hash::mix(ad as u64) % 2_000_000;
-                let _ = writeln!(text, "C {} {} {bid} 1 50000", ad + 1, ad % 40 + 1);
+                let _ = writeln!(text, "C {} {} {bid} cpc 50000", ad + 1, ad % 40 + 1);
                 text += &rows[ad].2;
             }
         }
@@ -158,7 +158,7 @@ impl Demo {
     }
 
     /// Serves with the C++ program and publishes the two bundles in turn meanwhile.
-    fn serve(&self, bundles: &Path, requests: &Path, turns: [&Path; 2]) -> Result<Json> {
+    fn serve(&self, bundles: &Path, requests: &Path, turns: [&Path; 2]) -> Result<(Json, usize)> {
         let seconds = self.seconds.max(2);
         let arguments = ["--bundles", path(bundles)?, "--requests", path(requests)?];
         println!("$ {} {} --seconds {seconds}", self.server.display(), arguments.join(" "));
@@ -181,10 +181,12 @@ impl Demo {
         if !output.status.success() {
             bail!("the server failed ({}): {}", output.status, String::from_utf8_lossy(&output.stdout));
         }
-        serde_json::from_slice(&output.stdout).context("the server's summary is not JSON")
+        let served = serde_json::from_slice(&output.stdout).context("the server's summary is not JSON")?;
+        Ok((served, turn))
     }
 
-    fn summary(&self, train: &Json, raw: &Json, calibrated: &Json, served: &Json, held_out: usize) -> Result<String> {
+    fn summary(&self, made: &Made, served: &Json, swaps: usize, held_out: usize) -> Result<String> {
+        let Made { train, raw, calibrated, .. } = made;
         let mut out = String::from("\n");
         let mut line = |label: &str, text: String| {
             let _ = writeln!(out, "  {label:<22} {text}");
@@ -206,18 +208,24 @@ impl Demo {
         );
         line("NE", format!("{:.4} before calibration, {:.4} after", number(raw, "ne")?, number(calibrated, "ne")?));
         line(
-            "ECE",
+            "ECE, equal widths",
+            format!("{:.4} before calibration, {:.4} after", number(raw, "ece")?, number(calibrated, "ece")?),
+        );
+        line(
+            "ECE, equal masses",
             format!(
-                "{:.4} before calibration, {:.4} after (a perfect model would show about {:.4} by chance)",
-                number(raw, "ece")?,
-                number(calibrated, "ece")?,
+                "{:.4} before calibration, {:.4} after; a perfect model shows {:.4} on so few rows",
+                number(raw, "ece_equal_mass")?,
+                number(calibrated, "ece_equal_mass")?,
                 number(calibrated, "ece_equal_mass_noise")?
             ),
         );
+        let chosen = &made.calibrate["ctr"];
+        line("calibrator", format!("{}: {}", text(chosen, "calibrator"), text(chosen, "reason")));
         if self.format == "examples" {
             line("log loss of the truth", format!("{:.4}", self.truth()?));
         }
-        line("served by", format!("C++ through libadclick, kernel {}", served["kernel"].as_str().unwrap_or("?")));
+        line("served by", format!("C++ through libadclick, kernel {}", text(served, "kernel")));
         line(
             "requests",
             format!(
@@ -238,7 +246,7 @@ impl Demo {
         );
         line("predictions", format!("{:.2} million per second", number(served, "predictions_per_second")? / 1e6));
         let generations = served["generations"].as_array().map_or(0, Vec::len);
-        line("hot swaps", format!("{:.0} while serving, {generations} generations seen", number(served, "swaps")?));
+        line("hot swaps", format!("{swaps} while serving, {generations} generations seen by requests"));
         Ok(out)
     }
 
@@ -262,6 +270,14 @@ impl Demo {
     }
 }
 
+/// What the steps of making a model printed.
+struct Made {
+    train: Json,
+    calibrate: Json,
+    raw: Json,
+    calibrated: Json,
+}
+
 /// A category's weight is 1, whatever the reader filled in.
 fn weight(kind: InputKind, number: f32) -> f32 {
     match kind {
@@ -272,6 +288,10 @@ fn weight(kind: InputKind, number: f32) -> f32 {
 
 fn path(path: &Path) -> Result<&str> {
     path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
+}
+
+fn text<'a>(json: &'a Json, key: &str) -> &'a str {
+    json[key].as_str().unwrap_or("?")
 }
 
 fn number(json: &Json, key: &str) -> Result<f64> {
