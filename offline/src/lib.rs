@@ -5,6 +5,7 @@ pub mod bundle;
 pub mod cmd;
 pub mod data;
 pub mod demo;
+pub mod files;
 pub mod fit;
 pub mod measure;
 pub mod pack;

@@ -9,6 +9,7 @@ use safetensors::tensor::{Dtype, TensorView};
 
 use super::logs::{FormatName, Logs};
 use crate::data::Labels;
+use crate::files::write_whole;
 use crate::pack::inputs::Inputs;
 use crate::pack::run::{Runner, Scores};
 use crate::progress::Progress;
@@ -56,8 +57,7 @@ pub(super) fn run(args: Args) -> Result<()> {
         (None, Some(format)) => score_logs(&runner, &Logs::of(&args.data, format, args.schema.as_deref()))?,
         (None, None) => bail!("give --input, or --data with --format"),
     };
-    write(&args.output, &scores, numbers.as_deref())
-        .with_context(|| format!("cannot write {}", args.output.display()))?;
+    write(&args.output, &scores, numbers.as_deref())?;
     let rows = scores.pctr.len();
     let seconds = scores.spent.as_secs_f64();
     let scored = scores.pctr.iter().filter(|p| !p.is_nan()).count();
@@ -136,11 +136,5 @@ fn write(path: &Path, scores: &Scores, numbers: Option<&[u64]>) -> Result<()> {
         views.push(("row", TensorView::new(Dtype::I64, vec![bytes.len() / 8], bytes)?));
     }
     let text = safetensors::serialize(views, None)?;
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.part", std::process::id()));
-    let mut file = std::fs::File::create(&beside)?;
-    file.write_all(&text)?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)?;
-    Ok(())
+    write_whole(path, |out| Ok(out.write_all(&text)?))
 }
