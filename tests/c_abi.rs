@@ -172,7 +172,7 @@ fn model(seed: u64) -> Vec<u8> {
         kind,
         position: None,
     };
-    let number = || Kind::Number { transform: Transform::Log1p, default: 0.0 };
+    let number = || Kind::Number { transform: Transform { log1p: true, ..Transform::default() }, default: 0.0 };
     let category = |embedding| Kind::Category { embedding, boundaries: Vec::new(), default: None };
     let embedding = |rows: Matrix| EmbeddingSpec {
         rows: rows.data.iter().map(|&v| v as f32).collect(),
@@ -549,4 +549,21 @@ fn the_library_can_be_unloaded_after_its_engines_are_closed() {
     let built = build("tests/c/unload.c", Language::C, Link::Shared, &[]);
     let library = libraries().join("libadclick.so");
     succeed(built.command().args([library.as_os_str(), OsStr::new(bundles.root())]));
+}
+
+#[test]
+fn the_example_of_the_manual_runs() {
+    if !compilers() {
+        return;
+    }
+    let manual = std::fs::read_to_string(root().join("docs/c-api.md")).unwrap();
+    let (_, rest) = manual.split_once("```c\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let source = directory.path().join("manual.c");
+    std::fs::write(&source, example).unwrap();
+    let bundles = Bundles::new();
+    let built = build(source.to_str().unwrap(), Language::C, Link::Shared, sanitizers());
+    let told = succeed(built.command().arg(bundles.root()));
+    assert!(told.starts_with("ad ") && told.contains(" wins, eCPM "), "{told}");
 }
