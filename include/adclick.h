@@ -19,9 +19,10 @@
  *  - Money is in micros: millionths of the currency unit, in 64-bit integers. Times are in the units that the names say.
  *  - The library installs no signal handler, and no failure inside it unwinds or ends the process: a bug that it notices
  *    comes back as ADCLICK_INTERNAL.
- *  - fork(): the child may score and decide with the scorers that it inherited, and open engines of its own. The following
- *    thread exists only in the parent: in the child of a process whose engine follows (follow_ms), or that forked while
- *    another thread was in a call on an engine, make no other call on inherited handles. They go with the process.
+ *  - fork(): the child may score and decide with the scorers that it inherited (one that another thread was using stays
+ *    busy), and open engines of its own. The following thread exists only in the parent: in the child of a process whose
+ *    engine follows (follow_ms), or that forked while another thread was in a call other than score and decide, make no
+ *    other call on inherited handles. They go with the process.
  *  - dlclose(): close all engines and free all scorers first; no thread of the library is left then.
  *
  * Generated from the sources by cbindgen; `make header` renews it. docs/c-api.md begins with a tour. */

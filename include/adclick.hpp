@@ -4,7 +4,7 @@
 //  - Each call comes twice: `open`, `decide`, … throw adclick::error; `try_open`, `try_decide`, … are noexcept and return
 //    adclick::result<T>. Built without exceptions, a call that would throw ends the program: use try_….
 //  - Arrays go in and out as spans, whose lengths become the counts of the C structs and are checked. A std::vector, a
-//    std::array, a plain array or a std::span converts to adclick::span.
+//    std::array, a plain array or a std::span converts to adclick::span, and that to std::span.
 //  - const means that any thread may make the call at any time: all calls on an engine. Calls on a scorer are not const.
 //  - score, score_dense and decide allocate nothing (a thrown error does).
 
@@ -65,10 +65,6 @@ class span {
   [[nodiscard]] constexpr T *begin() const noexcept { return data_; }
   [[nodiscard]] constexpr T *end() const noexcept { return data_ + size_; }
   [[nodiscard]] constexpr T &operator[](std::size_t at) const noexcept { return data_[at]; }
-
-#ifdef __cpp_lib_span
-  constexpr operator std::span<T>() const noexcept { return {data_, size_}; }
-#endif
 
  private:
   T *data_ = nullptr;
@@ -512,5 +508,11 @@ inline std::uint32_t run_auction(adclick::scorer *memory, const adclick_auction_
 [[nodiscard]] inline bool compatible() noexcept { return adclick_abi_version() >= ADCLICK_ABI_VERSION; }
 
 }  // namespace adclick
+
+#ifdef __cpp_lib_span
+// So that a temporary span converts to std::span.
+template <class T>
+inline constexpr bool std::ranges::enable_borrowed_range<adclick::span<T>> = true;
+#endif
 
 #endif  // ADCLICK_HPP

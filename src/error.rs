@@ -29,7 +29,7 @@ pub enum Status {
     NoPrevious = -10,
     /// The handle is in use by another call.
     Busy = -11,
-    /// The caller's buffer is too small; the needed size was written.
+    /// The caller's buffer is too small.
     BufferTooSmall = -12,
     /// A bug in this library: a panic was caught at the boundary.
     Internal = -100,

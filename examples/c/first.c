@@ -1,6 +1,6 @@
 /* A first program: open a bundle, score one request, decide, print the winners.
  *
- *   cc -std=c11 -Iinclude examples/c/first.c -Ltarget/release -ladclick -Wl,-rpath,target/release -o first
+ *   cc -std=c11 -Iinclude examples/c/first.c -Ltarget/release -ladclick -Wl,-rpath,"$PWD/target/release" -o first
  *   ./first path/to/bundle [feature]...
  *
  * The features are names of the model's inputs that are passed with the candidates (`adclick inspect` lists them); each

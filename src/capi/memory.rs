@@ -33,6 +33,7 @@ pub(super) unsafe fn sized_room<T>(at: *const T) -> Option<usize> {
 /// # Safety
 /// As [`sized_room`].
 unsafe fn checked_room<T: SizedStruct>(at: *const T) -> Result<Option<usize>, Failure> {
+    const { assert!(T::FIRST >= 4 && T::FIRST <= size_of::<T>(), "the first version is not larger than the present one") };
     // SAFETY: the same contract.
     let Some(size) = (unsafe { sized_room(at) }) else { return Ok(None) };
     if !at.is_aligned() {

@@ -1,0 +1,155 @@
+// `surface BUNDLE`: what adclick.hpp adds to the C calls: ownership, spans, results and exceptions. Compiled as C++17 and
+// as C++20, where std::span goes in and out.
+
+#include <adclick.hpp>
+#include <adclick.hpp>
+
+#include <array>
+#include <cstdio>
+#include <cstring>
+#include <new>
+#include <type_traits>
+#include <vector>
+
+namespace {
+
+int failures = 0;
+
+#define CHECK(what)                                               \
+  do {                                                            \
+    if (!(what)) {                                                \
+      std::fprintf(stderr, "%d: not so: %s\n", __LINE__, #what);  \
+      ++failures;                                                 \
+    }                                                             \
+  } while (false)
+
+// Whether the call throws adclick::error with the status.
+template <class Call>
+bool throws(adclick_status status, Call call) {
+  try {
+    call();
+  } catch (const adclick::error &error) {
+    return error.code() == status && std::strstr(error.what(), adclick_status_name(status)) == error.what();
+  }
+  return false;
+}
+
+template <class T>
+constexpr bool owns = std::is_nothrow_move_constructible_v<T> && std::is_nothrow_move_assignable_v<T> &&
+                      !std::is_copy_constructible_v<T> && !std::is_copy_assignable_v<T>;
+static_assert(owns<adclick::engine> && owns<adclick::staged> && owns<adclick::scorer>);
+// A temporary is no place for outputs; const objects neither.
+static_assert(!std::is_convertible_v<std::vector<float>, adclick::span<float>>);
+static_assert(!std::is_convertible_v<const std::vector<float> &, adclick::span<float>>);
+static_assert(std::is_convertible_v<std::vector<float> &, adclick::span<float>>);
+static_assert(std::is_convertible_v<std::vector<float>, adclick::span<const float>>);
+static_assert(std::is_convertible_v<adclick::span<float>, adclick::span<const float>>);
+static_assert(std::is_convertible_v<std::array<float, 2> &, adclick::span<float>>);
+static_assert(!std::is_convertible_v<std::vector<double> &, adclick::span<float>>);
+
+void test(const char *bundle) {
+  CHECK(adclick::compatible());
+  CHECK(throws(ADCLICK_IO, [] { (void)adclick::engine::open("/nowhere/at/all"); }));
+  const adclick::result<adclick::engine> none = adclick::engine::try_open("/nowhere/at/all");
+  CHECK(!none && none.code() == ADCLICK_IO && std::strstr(none.message(), "/nowhere/at/all") != nullptr);
+  adclick::engine_options options;
+  options.kernel = "a name that is too long for any";
+  CHECK(adclick::engine::try_open(bundle, options).code() == ADCLICK_UNSUPPORTED);
+  options.kernel = "portable";
+  options.copy = true;
+  adclick::engine engine = adclick::engine::open(bundle, options);
+  CHECK(engine && std::strcmp(engine.kernel(), "portable") == 0);
+
+  // Ownership moves; what was moved from holds nothing, and calls on it fail.
+  adclick::engine moved = std::move(engine);
+  CHECK(moved && !engine && engine.try_generation().code() == ADCLICK_INVALID_ARGUMENT && *engine.kernel() == '\0');
+  engine = std::move(moved);
+  adclick::engine &same = engine;
+  engine = std::move(same);
+  CHECK(engine);
+
+  const std::uint64_t generation = engine.generation();
+  adclick::staged staged = engine.stage(bundle);
+  CHECK(staged && staged.activate() == generation && !staged);
+  CHECK(staged.try_activate().code() == ADCLICK_INVALID_ARGUMENT);
+  CHECK(engine.rollback() == generation);
+  CHECK(throws(ADCLICK_NO_PREVIOUS, [&] { engine.rollback(); }));
+  staged = engine.stage(bundle);
+  staged = engine.stage(bundle);  // the first one is discarded
+  CHECK(throws(ADCLICK_INVALID_ARGUMENT, [&] { engine.poll(); }));
+  CHECK(engine.follow_error().ok());
+  CHECK(engine.feature("age") == engine.feature("age") && throws(ADCLICK_INVALID_ARGUMENT, [&] {
+          (void)engine.feature("");
+        }));
+
+  adclick::scorer scorer = engine.make_scorer(8);
+  CHECK(throws(ADCLICK_INVALID_ARGUMENT, [&] { (void)engine.make_scorer(1U << 31); }));
+  adclick::request request{};
+  request.n_slots = 2;
+  const std::array<adclick::value, 1> values{{{engine.feature("age"), 30.0F, 0}}};
+  std::vector<adclick::candidate> candidates(3);
+  for (adclick::candidate &candidate : candidates) {
+    candidate.bid_kind = ADCLICK_BID_KIND_CPC;
+    candidate.bid_micros = 1'000'000;
+    candidate.ad_key = static_cast<std::uint64_t>(&candidate - candidates.data());
+  }
+  const adclick::input input{request, values, candidates, {}};
+  std::vector<float> pctr(3);
+  std::array<float, 3> pcvr{};
+  CHECK(scorer.score(input, pctr, pcvr).n_scored == 3);
+  CHECK(pctr[0] > 0.0F && pctr[0] < 1.0F && pcvr[0] > 0.0F && pctr[1] == pctr[0]);
+  adclick::winner winners[2];
+  std::array<std::uint32_t, 3> reasons{};
+  const adclick::outcome outcome = scorer.decide(input, winners, reasons);
+  CHECK(outcome.n_winners == 2 && winners[0].candidate == 0 && winners[1].candidate == 1);
+  CHECK(reasons[0] == ADCLICK_REASON_WON && reasons[2] == ADCLICK_REASON_OUTRANKED);
+  CHECK(outcome.generation == generation);
+
+  // Lengths are checked on this side of the boundary.
+  std::vector<float> few(2);
+  CHECK(scorer.try_score(input, few).code() == ADCLICK_INVALID_ARGUMENT);
+  CHECK(scorer.try_score(input, pctr, few).code() == ADCLICK_INVALID_ARGUMENT);
+  CHECK(scorer.try_decide(input, winners, adclick::span<std::uint32_t>(reasons.data(), 2)).code() ==
+        ADCLICK_INVALID_ARGUMENT);
+  CHECK(scorer.try_decide(input, adclick::span<adclick::winner>(winners, 1)).code() == ADCLICK_BUFFER_TOO_SMALL);
+  CHECK(throws(ADCLICK_CAPACITY_EXCEEDED, [&] {
+    const std::vector<adclick::candidate> many(9);
+    std::vector<float> out(9);
+    scorer.score({request, {}, many, {}}, out);
+  }));
+  const std::vector<float> x(16);
+  CHECK(scorer.score_dense(x, 8, few).n_scored == 2 && few[0] == few[1]);
+  CHECK(scorer.try_score_dense(x, 7, few).code() == ADCLICK_INVALID_ARGUMENT);
+  CHECK(scorer.try_score_dense(x, 0, few).code() == ADCLICK_INVALID_ARGUMENT);
+
+  const adclick_auction_options rules{};
+  CHECK(adclick::run_auction(nullptr, rules, candidates, pctr, {}, winners, reasons) == 1);
+  CHECK(adclick::run_auction(&scorer, rules, candidates, pctr, pcvr, winners) == 1);
+  CHECK(adclick::try_run_auction(&scorer, rules, candidates, few, {}, winners).code() == ADCLICK_INVALID_ARGUMENT);
+
+#ifdef __cpp_lib_span
+  const std::span<float> out(pctr);
+  CHECK(scorer.score({request, std::span<const adclick::value>(values), std::span(candidates), {}}, out).n_scored == 3);
+  const std::span<const adclick::winner> back = adclick::span<const adclick::winner>(winners);
+  const std::span<float> writable = adclick::span<float>(pctr);
+  CHECK(back.size() == 2 && writable.data() == pctr.data());
+#endif
+
+  adclick::scorer other = std::move(scorer);
+  CHECK(!scorer && other && scorer.try_score(input, pctr).code() == ADCLICK_INVALID_ARGUMENT);
+  engine.close();
+  engine.close();
+  CHECK(!engine && other.try_score(input, pctr).code() == ADCLICK_CLOSED);
+  CHECK(staged.try_activate().code() == ADCLICK_CLOSED);
+}
+
+}  // namespace
+
+int main(int argc, char **argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: surface BUNDLE\n");
+    return 2;
+  }
+  test(argv[1]);
+  return failures == 0 ? 0 : 1;
+}
