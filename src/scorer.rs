@@ -266,6 +266,10 @@ impl<'a> Input<'a> {
             }
         }
         for (index, c) in self.candidates.iter().enumerate() {
+            if c.reserved != 0 {
+                let rule = "reserved is not 0";
+                return Err(Refusal::Field { what: "candidates", index, rule });
+            }
             if u64::from(c.first_value) + u64::from(c.n_values) > self.candidate_values.len() as u64 {
                 let rule = "first_value + n_values is past n_candidate_values";
                 return Err(Refusal::Field { what: "candidates", index, rule });

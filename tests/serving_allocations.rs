@@ -234,12 +234,12 @@ fn the_c_abi_allocates_nothing_either() {
     let path = path.to_str().unwrap().as_bytes();
     let (mut engine, mut scorer, mut error) = (null_mut(), null_mut(), fresh_error());
     // SAFETY: here and below: arrays have the lengths that are passed with them, structs their size.
-    let opened = unsafe { adclick_engine_open(path.as_ptr(), path.len(), null(), &mut engine, &mut error) };
-    assert_eq!(opened, 0);
+    let opened = unsafe { adclick_engine_open(path.as_ptr().cast(), path.len(), null(), &mut engine, &mut error) };
+    assert_eq!(opened as i32, 0);
     let scorer_options =
         adclick_scorer_options { struct_size: 16, flags: 0, max_candidates: CANDIDATES as u32, reserved: 0 };
     // SAFETY: as above.
-    assert_eq!(unsafe { adclick_scorer_new(engine, &scorer_options, &mut scorer, &mut error) }, 0);
+    assert_eq!(unsafe { adclick_scorer_new(engine, &scorer_options, &mut scorer, &mut error) } as i32, 0);
 
     let mut outcome = Outcome { struct_size: size_of::<Outcome>() as u32, ..Outcome::default() };
     let mut score = |case: &Case, error: &mut adclick_error, outcome: &mut Outcome| {
@@ -255,7 +255,7 @@ fn the_c_abi_allocates_nothing_either() {
                 out.pcvr.as_mut_ptr(),
                 outcome,
                 error,
-            )
+            ) as i32
         }
     };
     let mut decide = |case: &Case, winners: &mut [Winner], error: &mut adclick_error| {
@@ -272,7 +272,7 @@ fn the_c_abi_allocates_nothing_either() {
                 reasons.as_mut_ptr(),
                 null_mut(),
                 error,
-            )
+            ) as i32
         }
     };
     let before = allocator::calls();
@@ -310,9 +310,9 @@ fn the_c_abi_allocates_nothing_either() {
                 &mut many.2,
             )
         };
-        refused(many, status, -1);
+        refused(many, status as i32, -3);
         let status = decide(&requests.good, &mut [], &mut winners.2);
-        refused(winners, status, -1);
+        refused(winners, status, -12);
         let row = [f32::NAN; 200];
         // SAFETY: the row is wider than the model.
         let status = unsafe {
@@ -327,7 +327,7 @@ fn the_c_abi_allocates_nothing_either() {
                 &mut dense_nan.2,
             )
         };
-        refused(dense_nan, status, -4);
+        refused(dense_nan, status as i32, -4);
         // SAFETY: NULL is refused.
         let status = unsafe {
             adclick_scorer_score_dense(
@@ -341,7 +341,7 @@ fn the_c_abi_allocates_nothing_either() {
                 &mut dense_null.2,
             )
         };
-        refused(dense_null, status, -1);
+        refused(dense_null, status as i32, -1);
         // SAFETY: NULL is refused.
         let status = unsafe {
             adclick_auction_run(
@@ -358,7 +358,7 @@ fn the_c_abi_allocates_nothing_either() {
                 &mut auction.2,
             )
         };
-        refused(auction, status, -1);
+        refused(auction, status as i32, -1);
         // SAFETY: NULL is refused.
         let status = unsafe {
             adclick_scorer_score(
@@ -373,7 +373,7 @@ fn the_c_abi_allocates_nothing_either() {
                 &mut free.2,
             )
         };
-        refused(free, status, -1);
+        refused(free, status as i32, -1);
     }
     // SAFETY: ready inputs of the model's width.
     let dense = unsafe {
@@ -389,17 +389,17 @@ fn the_c_abi_allocates_nothing_either() {
         )
     };
     let refused = allocator::calls() - before;
-    assert_eq!((served, refused, dense, error.status), (0, 0, 0, 0));
+    assert_eq!((served, refused, dense as i32, error.status), (0, 0, 0, 0));
     for (status, expected, error) in told {
         // SAFETY: every message is closed with 0.
         let message = unsafe { CStr::from_ptr(error.message.as_ptr()) }.to_str().unwrap();
         assert_eq!((status, error.status), (expected, expected), "{message}");
         assert!(message.len() > 10, "{message}");
     }
-    assert_eq!(adclick_engine_close(engine), 0);
+    assert_eq!(adclick_engine_close(engine) as i32, 0);
     let before = allocator::calls();
     let closed = score(&requests.good, &mut error, &mut outcome);
     assert_eq!((closed, error.status, allocator::calls() - before), (-5, -5, 0));
     // SAFETY: it was made above and is freed once.
-    assert_eq!(unsafe { adclick_scorer_free(scorer) }, 0);
+    assert_eq!(unsafe { adclick_scorer_free(scorer) } as i32, 0);
 }
