@@ -9,7 +9,7 @@ BUILD := build
 CXXFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 
-.PHONY: help tools core cli demo test test-core test-offline test-model lint header bench install clean
+.PHONY: help tools core cli demo test test-core test-offline test-demo test-model lint header bench install clean
 
 help:
 	@echo 'make demo [DATA=file FORMAT=criteo|avazu]  from click logs to decisions served by a C++ program'
@@ -44,7 +44,7 @@ demo: $(BUILD)/serve
 	  target/release/adclick demo --server $(BUILD)/serve --dir $(BUILD)/demo; \
 	fi
 
-test: tools test-core test-offline test-model
+test: tools test-core test-offline test-demo test-model
 
 test-core:
 	$(CARGO) test -p adclick
@@ -52,6 +52,10 @@ test-core:
 # In release: training is too slow without optimisation, and `make demo` uses the same build.
 test-offline:
 	$(CARGO) test --release -p adclick-offline
+
+# The demo in short: generated rows, two seconds of serving with swaps.
+test-demo: $(BUILD)/serve
+	target/release/adclick demo --server $(BUILD)/serve --dir $(BUILD)/demo-test --rows 12000 --seconds 2
 
 # The hot swap, under every interleaving that loom finds.
 test-model:
