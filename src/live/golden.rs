@@ -3,7 +3,7 @@
 use super::generation::weights;
 use crate::artifact::Bytes;
 use crate::artifact::model::network::Network;
-use crate::artifact::model::spec::{GoldenRequest, HeadKind, ModelSpec};
+use crate::artifact::model::spec::{GoldenRequest, ModelSpec};
 use crate::artifact::model::{Model, write};
 use crate::enrich::{Assembler, State};
 use crate::error::{Error, Result, Status};
@@ -72,10 +72,7 @@ pub(crate) fn check(model: &Model, plan: &Plan, kernel: &Kernel) -> Result<()> {
             // A NaN is not within it.
             let within = off <= TOLERANCE * expected.abs().max(1.0);
             if !within {
-                let head = match head.kind {
-                    HeadKind::Ctr => "pCTR",
-                    HeadKind::Cvr => "pCVR",
-                };
+                let head = head.kind.name();
                 return Err(Error::new(
                     Status::GoldenMismatch,
                     format!(

@@ -127,11 +127,11 @@ fn describe(model: &Model, text: &mut String) -> Result<Value> {
     }
     writeln!(
         text,
-        "\n  {} columns ({} of the request), {:?}, heads {}",
+        "\n  {} columns ({} of the request), {}, heads {}",
         network.width,
         network.request_width,
-        network.structure,
-        network.heads.iter().map(|h| format!("{:?}", h.kind)).collect::<Vec<_>>().join(" and ")
+        network.structure.name(),
+        network.heads.iter().map(|h| h.kind.name()).collect::<Vec<_>>().join(" and ")
     )?;
     writeln!(text, "  {parameters} parameters: {dense} in layers, {tables} in embeddings, {wide} in the wide part")?;
     writeln!(text, "  {} MACs per candidate, and {once} once per request", macs - once)?;

@@ -39,7 +39,8 @@ pub struct Report {
     pub ece: f64,
     /// ECE of 20 equal-mass bins by rank.
     pub ece_equal_mass: f64,
-    /// Its bootstrap interval of 95 %.
+    /// The bootstrap interval of 95 % for what is left of it without the noise of finite rows; it may lie below
+    /// `ece_equal_mass` and begins at 0 when the error may be noise alone.
     pub ece_equal_mass_interval: Interval,
     /// What a perfectly calibrated model would have there by chance.
     pub ece_equal_mass_noise: f64,
@@ -125,11 +126,11 @@ impl Report {
         line(
             "ECE, 20 equal masses",
             format!(
-                "{:.5}  (95 % interval {:.5} to {:.5}; noise alone {:.5})",
+                "{:.5}  (noise alone gives {:.5}; without it the error is {:.5} to {:.5}, bootstrap, 95 %)",
                 self.ece_equal_mass,
+                self.ece_equal_mass_noise,
                 self.ece_equal_mass_interval.low,
-                self.ece_equal_mass_interval.high,
-                self.ece_equal_mass_noise
+                self.ece_equal_mass_interval.high
             ),
         );
         line("Brier score", format!("{:.5}", self.brier));

@@ -154,12 +154,12 @@ fn describe(network: &NetworkSpec, width: usize) -> String {
         Some(CrossSpec::Mixture { .. }) => "mixture",
     };
     let deep: Vec<String> = network.deep.iter().map(|l| l.weight.rows.to_string()).collect();
-    let heads: Vec<String> = network.heads.iter().map(|h| format!("{:?}", h.kind)).collect();
+    let heads: Vec<&str> = network.heads.iter().map(|h| h.kind.name()).collect();
     format!(
-        "{width} columns, {} {form} cross layers, deep [{}], {:?}, heads {}",
+        "{width} columns, {} {form} cross layers, deep [{}], {}, heads {}",
         network.cross.len(),
         deep.join(", "),
-        network.structure,
+        network.structure.name(),
         heads.join(" and ")
     )
 }

@@ -104,6 +104,17 @@ pub enum Structure {
     Stacked = 1,
 }
 
+impl Structure {
+    /// `parallel` or `stacked`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Parallel => "parallel",
+            Self::Stacked => "stacked",
+        }
+    }
+}
+
 /// What a head predicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -112,6 +123,17 @@ pub enum HeadKind {
     Ctr = 0,
     /// P(conversion | click).
     Cvr = 1,
+}
+
+impl HeadKind {
+    /// `pCTR` or `pCVR`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ctr => "pCTR",
+            Self::Cvr => "pCVR",
+        }
+    }
 }
 
 /// `logit = w · tower(trunk) + b (+ wide)`.
