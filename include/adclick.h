@@ -409,7 +409,7 @@ adclick_status adclick_engine_open(const char *path,
 // free and discard.
 //
 // NULL does nothing. Errors: ADCLICK_CLOSED when it was closed before.
-// Any thread; waits for the following thread.
+// Any thread; waits for the following thread, and up to a second for calls under way.
 adclick_status adclick_engine_close(struct adclick_engine *engine);
 
 // Opens and checks a bundle, as `adclick_engine_open` does, without making it live. What is live stays as it is, also on

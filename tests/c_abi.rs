@@ -128,13 +128,19 @@ fn sanitizers() -> &'static [&'static str] {
     if work { &SANITIZERS } else { &[] }
 }
 
-fn run(command: &mut Command) -> Output {
+/// Settles what a program would else take from this test's surroundings.
+fn prepare(command: &mut Command) -> &mut Command {
     // The kernel is the best one unless a test says otherwise.
     let set = command.get_envs().any(|(name, _)| name == "ADCLICK_KERNEL");
     if !set {
         command.env_remove("ADCLICK_KERNEL");
     }
-    command.output().unwrap()
+    // Cargo's own path begins with the folder of `cargo build`, whose library may be an older one; it goes before rpath.
+    command.env("LD_LIBRARY_PATH", libraries())
+}
+
+fn run(command: &mut Command) -> Output {
+    prepare(command).output().unwrap()
 }
 
 /// Runs a program that must succeed. Returns its standard output.
@@ -386,9 +392,13 @@ fn the_server_loses_nothing_while_bundles_are_swapped() {
     request_file(&requests, 50);
     let built = build("examples/cpp/serve.cpp", Language::Cpp, Link::Shared, sanitizers());
     let mut command = built.command();
-    command.env_remove("ADCLICK_KERNEL").arg("--bundles").arg(bundles.root()).arg("--requests").arg(&requests);
+    command.arg("--bundles").arg(bundles.root()).arg("--requests").arg(&requests);
     command.args(["--threads", "2", "--seconds", "1", "--swap"]);
-    let child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let child = prepare(&mut command)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
     std::thread::sleep(Duration::from_millis(500));
     let second = bundles.publish("b", 2);
     let output = child.wait_with_output().unwrap();

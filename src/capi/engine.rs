@@ -97,7 +97,7 @@ pub unsafe extern "C" fn adclick_engine_open(
 /// free and discard.
 ///
 /// NULL does nothing. Errors: ADCLICK_CLOSED when it was closed before.
-/// Any thread; waits for the following thread.
+/// Any thread; waits for the following thread, and up to a second for calls under way.
 #[unsafe(no_mangle)]
 pub extern "C" fn adclick_engine_close(engine: *mut adclick_engine) -> adclick_status {
     guard(std::ptr::null_mut(), || {
