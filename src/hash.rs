@@ -32,3 +32,21 @@ pub fn mix(id: u64) -> u64 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
+
+/// The key of a table row that belongs to several ids, such as user and advertiser: `k = first id; for each further id
+/// p: k = mix(mix(k) ^ p)`. Order matters. When any id is 0 (unknown) the key is 0 too, which no table has; a key that
+/// comes out as 0 otherwise is 1. One id is its own key.
+#[must_use]
+pub fn composite_key(ids: &[u64]) -> u64 {
+    let Some((&first, rest)) = ids.split_first() else { return 0 };
+    if ids.contains(&0) {
+        return 0;
+    }
+    rest.iter().fold(first, |key, &id| mix(mix(key) ^ id)).max(1)
+}
+
+/// Which of `shards` shards of a table a key belongs to.
+#[must_use]
+pub fn shard(key: u64, shards: u32) -> u32 {
+    bucket(key, shards)
+}

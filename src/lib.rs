@@ -20,6 +20,7 @@ pub mod live;
 mod refusal;
 pub mod schema;
 mod scorer;
+pub mod table;
 pub mod types;
 mod wire;
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+use crate::artifact::{Bytes, OpenMode};
 use crate::error::{Error, Result};
 use crate::hash::checksum;
 
@@ -30,11 +31,13 @@ pub enum Role {
     Calibrators,
     /// The auction policy; without it the default one.
     Policy,
+    /// A feature table, or one shard of it. There may be many; each file says which table it is.
+    Table,
 }
 
 impl Role {
-    const ALL: [(Self, &'static str); 3] =
-        [(Self::Model, "model"), (Self::Calibrators, "calibrators"), (Self::Policy, "policy")];
+    const ALL: [(Self, &'static str); 4] =
+        [(Self::Model, "model"), (Self::Calibrators, "calibrators"), (Self::Policy, "policy"), (Self::Table, "table")];
 
     fn name(self) -> &'static str {
         Self::ALL.iter().find(|r| r.0 == self).map_or("", |r| r.1)
@@ -57,7 +60,7 @@ pub struct Entry {
 /// The list of a bundle's files.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Manifest {
-    /// One file for each role.
+    /// One file for each role; of tables any number.
     pub files: Vec<Entry>,
 }
 
@@ -71,7 +74,12 @@ impl Manifest {
         checksum(lines.as_bytes()).max(1)
     }
 
-    /// The file of a role.
+    /// The files of feature tables.
+    pub fn tables(&self) -> impl Iterator<Item = &Entry> {
+        self.files.iter().filter(|f| f.role == Role::Table)
+    }
+
+    /// The file of a role; of tables the first.
     #[must_use]
     pub fn file(&self, role: Role) -> Option<&Entry> {
         self.files.iter().find(|f| f.role == role)
@@ -112,7 +120,10 @@ impl Manifest {
         let mut manifest = Self::default();
         for (i, file) in files.iter().enumerate() {
             let entry = parse_entry(file).map_err(|e| e.within(format_args!("[[file]] number {}", i + 1)))?;
-            if manifest.file(entry.role).is_some() {
+            if manifest.files.iter().any(|f| f.name == entry.name) {
+                return Err(Error::corrupt(format!("two files have the name `{}`", entry.name)));
+            }
+            if entry.role != Role::Table && manifest.file(entry.role).is_some() {
                 return Err(Error::corrupt(format!("two files have the role `{}`", entry.role.name())));
             }
             manifest.files.push(entry);
@@ -182,39 +193,50 @@ fn only(table: &Table, known: &[&str]) -> Result<()> {
     }
 }
 
+/// What a file of a new bundle holds.
+#[derive(Debug, Clone, Copy)]
+pub enum Content<'a> {
+    /// These bytes.
+    Bytes(&'a [u8]),
+    /// What this file holds: copied.
+    Copy(&'a Path),
+    /// A file of a published bundle on the same file system: linked where the system can, so that it takes no space
+    /// and stays in memory once; else copied. Bundles are never written in place, so both stay what they are.
+    Link(&'a Path),
+}
+
 /// Writes a bundle: all files and the manifest into a directory beside `bundle`, synced, then renamed to it. Returns the
 /// generation.
 ///
 /// # Errors
 /// `InvalidArgument` when `bundle` exists already and `replace` is false; `Io` naming the file that failed.
 pub fn write(bundle: &Path, files: &[(Role, &str, &[u8])], replace: bool) -> Result<u64> {
+    let files: Vec<_> = files.iter().map(|&(role, name, bytes)| (role, name, Content::Bytes(bytes))).collect();
+    write_files(bundle, &files, replace)
+}
+
+/// The same with files that are on disk already.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_files(bundle: &Path, files: &[(Role, &str, Content<'_>)], replace: bool) -> Result<u64> {
     if bundle.exists() && !replace {
         return Err(Error::argument(format!(
             "{} exists already: choose another name, or ask for it to be replaced",
             bundle.display()
         )));
     }
-    let manifest = Manifest {
-        files: files
-            .iter()
-            .map(|&(role, name, bytes)| Entry {
-                role,
-                name: name.to_owned(),
-                bytes: bytes.len() as u64,
-                xxh3: checksum(bytes),
-            })
-            .collect(),
-    };
     let (parent, name) = split(bundle)?;
     fs::create_dir_all(&parent).map_err(|e| Error::io("create", &parent, &e))?;
     let beside = parent.join(format!(".{name}.{}", std::process::id()));
     remove(&beside)?;
     fs::create_dir(&beside).map_err(|e| Error::io("create", &beside, &e))?;
-    for &(_, name, bytes) in files {
-        write_synced(&beside.join(name), bytes)?;
-    }
-    write_synced(&beside.join(MANIFEST), manifest.to_toml().as_bytes())?;
-    sync_directory(&beside)?;
+    let outcome = fill(&beside, files);
+    let Ok(generation) = outcome else {
+        // The first error is the one to tell.
+        let _ = remove(&beside);
+        return outcome;
+    };
     // Replacing moves the old bundle aside: engines that have it mapped keep its files.
     let aside = parent.join(format!(".{name}.{}.old", std::process::id()));
     if bundle.exists() {
@@ -224,7 +246,46 @@ pub fn write(bundle: &Path, files: &[(Role, &str, &[u8])], replace: bool) -> Res
     fs::rename(&beside, bundle).map_err(|e| Error::io("rename to", bundle, &e))?;
     sync_directory(&parent)?;
     remove(&aside)?;
+    Ok(generation)
+}
+
+/// Writes the files and the manifest into an empty directory.
+fn fill(directory: &Path, files: &[(Role, &str, Content<'_>)]) -> Result<u64> {
+    let mut manifest = Manifest::default();
+    for &(role, name, content) in files {
+        let path = directory.join(name);
+        let (bytes, xxh3) = match content {
+            Content::Bytes(bytes) => {
+                write_synced(&path, bytes)?;
+                (bytes.len() as u64, checksum(bytes))
+            }
+            Content::Copy(from) => {
+                copy_synced(from, &path)?;
+                measure(&path)?
+            }
+            Content::Link(from) => {
+                if fs::hard_link(from, &path).is_err() {
+                    copy_synced(from, &path)?;
+                }
+                measure(&path)?
+            }
+        };
+        manifest.files.push(Entry { role, name: name.to_owned(), bytes, xxh3 });
+    }
+    write_synced(&directory.join(MANIFEST), manifest.to_toml().as_bytes())?;
+    sync_directory(directory)?;
     Ok(manifest.generation())
+}
+
+fn copy_synced(from: &Path, to: &Path) -> Result<()> {
+    fs::copy(from, to).map_err(|e| Error::io("copy", from, &e))?;
+    File::open(to).and_then(|f| f.sync_all()).map_err(|e| Error::io("sync", to, &e))
+}
+
+/// A file's length and checksum, in bounded memory.
+fn measure(path: &Path) -> Result<(u64, u64)> {
+    let bytes = Bytes::open(path, OpenMode::Map)?;
+    Ok((bytes.len() as u64, checksum(&bytes)))
 }
 
 /// Makes `bundle` the live one of its directory: writes `CURRENT` beside it, synced and renamed.

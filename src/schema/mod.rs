@@ -4,10 +4,12 @@
 //! and [`crate::enrich`] assembles inputs by it. Nothing else turns a raw value into a model input.
 
 mod codec;
+mod enrichment;
 mod layout;
 mod transform;
 mod validate;
 
+pub use enrichment::{Binding, ColumnUse, Enrichment, KeyPart, Lookup, Measure, TableUse};
 pub use layout::{Column, Layout};
 pub use transform::{Transform, bucketise};
 pub(crate) use validate::check_name;

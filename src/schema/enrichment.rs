@@ -1,0 +1,82 @@
+//! Where the values of features come from when the request does not carry them: which tables a model reads, by which
+//! keys, and which of their columns feed which feature.
+
+/// What a model reads from tables. The model file carries it; a bundle that does not have such tables is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Enrichment {
+    /// The tables; names are unique.
+    pub tables: Vec<TableUse>,
+    /// Which features take values from them; at most one for each feature, in the features' order.
+    pub bindings: Vec<Binding>,
+}
+
+/// A table that a model reads, and the key of its rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableUse {
+    /// The table's name.
+    pub name: String,
+    /// The ids that make up the key: see [`crate::hash::composite_key`]. 1 to 4 of them.
+    pub key: Vec<KeyPart>,
+}
+
+/// One id of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyPart {
+    /// The request's `user_key`.
+    User,
+    /// The candidate's `ad_key`.
+    Ad,
+    /// The candidate's `advertiser_key`.
+    Advertiser,
+    /// The request's `placement`.
+    Placement,
+    /// A single-valued id column of another table, such as an ad's category; that table's own key has no such part. A
+    /// missing cell gives 0: no key.
+    Column(ColumnUse),
+}
+
+/// A column of a table that a model reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnUse {
+    /// The number of the table in [`Enrichment::tables`].
+    pub table: u32,
+    /// The column's name.
+    pub column: String,
+    /// Of a vector column, when one of its values is meant: its position.
+    pub position: Option<u16>,
+}
+
+/// Where a feature's value comes from when neither request nor candidate carries it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// The number of the feature in the schema.
+    pub feature: u32,
+    /// From where.
+    pub lookup: Lookup,
+}
+
+/// From where a value comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup {
+    /// A cell of a table.
+    Column(ColumnUse),
+    /// The similarity of two vector cells of one dimension.
+    Similarity {
+        /// The first vector.
+        left: ColumnUse,
+        /// The second vector.
+        right: ColumnUse,
+        /// Dot product or cosine.
+        measure: Measure,
+    },
+}
+
+/// How two vectors are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Measure {
+    /// Their dot product.
+    Dot = 0,
+    /// Their dot product divided by the product of their lengths; missing when one of them is 0.
+    Cosine = 1,
+}
