@@ -28,18 +28,6 @@ pub enum ArtifactKind {
     Calibrators = 3,
 }
 
-/// Which bytes opening an artifact reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Checks {
-    /// All of them: every section against its checksum.
-    #[default]
-    All,
-    /// Header, directory and padding: where everything stands, and nothing of the sections themselves. For a file whose
-    /// bytes were just compared with a checksum of the whole, so that a large one is read once; and for a table that is
-    /// larger than memory, whose contents nobody reads until they are asked for.
-    Structure,
-}
-
 /// A section's place in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section {
@@ -120,14 +108,6 @@ impl Container {
     /// # Errors
     /// `Corrupt` (damage) or `Unsupported` (newer version, unknown required section), naming section and offset.
     pub fn open(file: &[u8], kind: ArtifactKind, known: &[&str]) -> Result<Self> {
-        Self::open_with(file, kind, known, Checks::All)
-    }
-
-    /// The same, reading no more than `checks` says.
-    ///
-    /// # Errors
-    /// As [`Container::open`].
-    pub fn open_with(file: &[u8], kind: ArtifactKind, known: &[&str], checks: Checks) -> Result<Self> {
         let count = check_header(file, kind)?;
         let mut sections = Vec::with_capacity(count);
         let mut next = HEADER + ENTRY * count;
@@ -141,8 +121,13 @@ impl Container {
                 )));
             }
             let end = section.offset + section.len;
-            if checks == Checks::All {
-                check_sum(&section, &file[section.offset..end], sum)?;
+            let found = checksum(&file[section.offset..end]);
+            if found != sum {
+                return Err(Error::corrupt(format!(
+                    "section `{}`, offset {}: checksum {found:016x}, the directory says {sum:016x}: the file is \
+                     damaged, copy it again",
+                    section.name, section.offset
+                )));
             }
             next = end.next_multiple_of(ALIGN);
             if let Some(i) = file[end..next].iter().position(|&b| b != 0) {
@@ -288,18 +273,6 @@ fn check_entry(file: &[u8], i: usize, expected: usize) -> Result<(Section, u64)>
     }
     let section = Section { required: flags & REQUIRED != 0, offset: expected, len: len as usize, name: name.clone() };
     Ok((section, u64_at(entry, 40)))
-}
-
-fn check_sum(section: &Section, bytes: &[u8], sum: u64) -> Result<()> {
-    let found = checksum(bytes);
-    if found == sum {
-        return Ok(());
-    }
-    Err(Error::corrupt(format!(
-        "section `{}`, offset {}: checksum {found:016x}, the directory says {sum:016x}: the file is damaged, copy it \
-         again",
-        section.name, section.offset
-    )))
 }
 
 fn valid_name(name: &[u8]) -> bool {
