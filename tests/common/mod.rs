@@ -13,7 +13,9 @@ use adclick::artifact::model::spec::{
 use adclick::auction::Reason;
 use adclick::live::bundle::{self, MODEL_FILE, Role};
 use adclick::live::pack_model;
-use adclick::schema::{Embedding, Feature, Index, Kind, Pooling, Schema, Side, Source, TIME_INPUTS, Transform};
+use adclick::schema::{
+    Embedding, Enrichment, Feature, Index, Kind, Pooling, Schema, Side, Source, TIME_INPUTS, Transform,
+};
 use adclick::types::{BidKind, Candidate, Outcome, Request, Value, Winner};
 use adclick::{Engine, Input, Options, Refusal, Scorer, ScorerLimits};
 pub(crate) use networks::Random;
@@ -53,6 +55,7 @@ pub(crate) fn model(random: &mut Random, wants: Wants) -> ModelSpec {
     let goldens = (0..wants.goldens).map(|_| golden(random, &schema)).collect();
     ModelSpec {
         schema,
+        enrichment: Enrichment::default(),
         network,
         embeddings,
         provenance: "made_by = \"a test\"\n".to_owned(),
