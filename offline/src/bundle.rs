@@ -1,13 +1,15 @@
 //! Bundles as the commands write and change them. The format is the core's: [`adclick::live::bundle`].
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use adclick::artifact::{Bytes, OpenMode};
 use adclick::calibrate::Calibrators;
-use adclick::live::bundle::{self, CALIBRATORS_FILE, MODEL_FILE, Manifest, POLICY_FILE, Role};
+use adclick::live::bundle::{self, CALIBRATORS_FILE, Content, MODEL_FILE, Manifest, POLICY_FILE, Role};
 use adclick::live::{Generation, encode_calibrators};
-use anyhow::{Context, Result};
+use adclick::table::{Checks, Table};
+use anyhow::{Context, Result, ensure};
 
-/// The files of a bundle in memory.
+/// The files of a bundle: model, calibrators and policy in memory, tables where they are.
 #[derive(Debug, Clone)]
 pub struct Parts {
     /// The model file.
@@ -16,6 +18,41 @@ pub struct Parts {
     pub calibrators: Calibrators,
     /// The text of the auction policy; `None` = the default one.
     pub policy: Option<String>,
+    /// The feature tables: files of a published bundle.
+    pub tables: Vec<Part>,
+}
+
+/// One file of a bundle that is to be written.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// What it is for.
+    pub role: Role,
+    /// Its name in the bundle.
+    pub name: String,
+    /// What it holds.
+    pub holds: Holds,
+}
+
+/// What a file of a bundle holds.
+#[derive(Debug, Clone)]
+pub enum Holds {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// A file that is copied.
+    Copy(PathBuf),
+    /// A file of a published bundle, or one that nobody else writes: linked if the system can.
+    Link(PathBuf),
+}
+
+impl Part {
+    fn entry(&self) -> (Role, &str, Content<'_>) {
+        let content = match &self.holds {
+            Holds::Bytes(bytes) => Content::Bytes(bytes),
+            Holds::Copy(path) => Content::Copy(path),
+            Holds::Link(path) => Content::Link(path),
+        };
+        (self.role, &self.name, content)
+    }
 }
 
 impl Parts {
@@ -31,10 +68,16 @@ impl Parts {
             let path = path.join(&entry.name);
             Some(std::fs::read(&path).with_context(|| format!("cannot read {}", path.display())))
         };
+        let tables = manifest.tables().map(|entry| Part {
+            role: Role::Table,
+            name: entry.name.clone(),
+            holds: Holds::Link(path.join(&entry.name)),
+        });
         Ok(Self {
             model: file(Role::Model).context("the bundle has no model")??,
             calibrators: generation.calibrators().clone(),
             policy: file(Role::Policy).transpose()?.map(String::from_utf8).transpose()?,
+            tables: tables.collect(),
         })
     }
 
@@ -45,12 +88,15 @@ impl Parts {
     /// When `path` exists and `replace` is false, or a file cannot be written; nothing is left half-written.
     pub fn write(&self, path: &Path, replace: bool, publish: bool) -> Result<u64> {
         let calibrators = encode_calibrators(&self.calibrators);
-        let mut files =
-            vec![(Role::Model, MODEL_FILE, self.model.as_slice()), (Role::Calibrators, CALIBRATORS_FILE, &calibrators)];
+        let mut files = vec![
+            (Role::Model, MODEL_FILE, Content::Bytes(&self.model)),
+            (Role::Calibrators, CALIBRATORS_FILE, Content::Bytes(&calibrators)),
+        ];
         if let Some(policy) = &self.policy {
-            files.push((Role::Policy, POLICY_FILE, policy.as_bytes()));
+            files.push((Role::Policy, POLICY_FILE, Content::Bytes(policy.as_bytes())));
         }
-        let generation = bundle::write(path, &files, replace)?;
+        files.extend(self.tables.iter().map(Part::entry));
+        let generation = bundle::write_files(path, &files, replace)?;
         if publish {
             bundle::publish(path)?;
         }
@@ -64,5 +110,68 @@ impl Parts {
 /// Whatever is wrong with the bundle, naming the file.
 pub fn open(path: &Path) -> Result<Generation> {
     let kernel = adclick::infer::Kernel::detect();
-    Ok(Generation::open(path, adclick::OpenMode::Map, kernel, |_| 1)?)
+    Ok(Generation::open(path, OpenMode::Map, kernel, |_| 1)?)
+}
+
+/// Opens a table file without reading its rows.
+///
+/// # Errors
+/// When it is none, naming the file.
+pub fn open_table(path: &Path, checks: Checks) -> Result<Table> {
+    Table::open_with(Bytes::open(path, OpenMode::Map)?, checks).with_context(|| path.display().to_string())
+}
+
+/// A directory beside a bundle that is to be written, on the same file system: for what goes into it. It is removed with
+/// whatever is left in it.
+#[derive(Debug)]
+pub struct Beside(PathBuf);
+
+impl Beside {
+    /// Makes the directory.
+    ///
+    /// # Errors
+    /// When `bundle` is there and `replace` is false, or the directory cannot be made.
+    pub fn of(bundle: &Path, replace: bool) -> Result<Self> {
+        ensure!(
+            replace || !bundle.exists(),
+            "{} exists already: choose another name, or give --replace",
+            bundle.display()
+        );
+        let name = bundle.file_name().with_context(|| format!("{} is not the name of a bundle", bundle.display()))?;
+        let mut beside = std::ffi::OsString::from(".");
+        beside.push(name);
+        beside.push(format!(".{}.parts", std::process::id()));
+        let beside = Self(bundle.with_file_name(beside));
+        std::fs::create_dir_all(&beside.0).with_context(|| format!("cannot create {}", beside.0.display()))?;
+        Ok(beside)
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a bundle that an engine of this machine has opened before it gets its name: what cannot be served is never
+    /// left behind. Returns the generation.
+    ///
+    /// # Errors
+    /// What an engine would refuse, and files that cannot be written.
+    pub fn write(&self, bundle: &Path, parts: &[Part], replace: bool) -> Result<u64> {
+        let trial = self.0.join("bundle");
+        let files: Vec<_> = parts.iter().map(Part::entry).collect();
+        bundle::write_files(&trial, &files, true)?;
+        open(&trial).context("nothing was written, as an engine would refuse the bundle")?;
+        let places: Vec<PathBuf> = parts.iter().map(|p| trial.join(&p.name)).collect();
+        let linked: Vec<_> =
+            parts.iter().zip(&places).map(|(p, at)| (p.role, p.name.as_str(), Content::Link(at))).collect();
+        Ok(bundle::write_files(bundle, &linked, replace)?)
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // What cannot be removed is told by its name; the work itself is done or has failed already.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }

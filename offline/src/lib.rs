@@ -14,5 +14,6 @@ pub mod rows;
 pub mod schema_file;
 pub mod simulate;
 pub mod tables;
+pub mod time;
 pub mod train;
 pub mod unpack;

@@ -1,6 +1,6 @@
 //! Features that read a column of a table, or compare two.
 
-use adclick::schema::{Enrichment, KeyPart, Lookup, Measure, Side, Source};
+use adclick::schema::{Lookup, Measure, Side, Source};
 use adclick::table::ColumnKind;
 use anyhow::{Context, Result, bail, ensure};
 
@@ -110,34 +110,6 @@ fn similarity(feature: &raw::Feature, tables: &Tables) -> Result<Option<Lookup>>
         raw::Measure::Cosine => Measure::Cosine,
     };
     Ok(Some(Lookup::Similarity { left: left_at, right: right_at, measure }))
-}
-
-/// Every table is read, by a feature or by a key of one that is.
-pub(super) fn check_use(enrichment: &Enrichment) -> Result<()> {
-    let mut used = vec![false; enrichment.tables.len()];
-    for binding in &enrichment.bindings {
-        match &binding.lookup {
-            Lookup::Column(at) => used[at.table as usize] = true,
-            Lookup::Similarity { left, right, .. } => {
-                used[left.table as usize] = true;
-                used[right.table as usize] = true;
-            }
-        }
-    }
-    for i in 0..used.len() {
-        if !used[i] {
-            continue;
-        }
-        for part in &enrichment.tables[i].key {
-            if let KeyPart::Column(at) = part {
-                used[at.table as usize] = true;
-            }
-        }
-    }
-    if let Some(i) = used.iter().position(|u| !u) {
-        bail!("table `{}` is read by no feature", enrichment.tables[i].name);
-    }
-    Ok(())
 }
 
 fn side(side: Side) -> &'static str {

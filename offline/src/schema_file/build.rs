@@ -6,7 +6,7 @@ use std::path::Path;
 use adclick::artifact::model::spec::{Activation, HeadKind, Structure};
 use adclick::hash::category_id;
 use adclick::schema::{
-    Binding, Embedding, Enrichment, Feature, Index, Kind, Lookup, Pooling, Schema, Source, TIME_INPUTS, Transform,
+    Binding, Embedding, Feature, Index, Kind, Lookup, Pooling, Schema, Source, TIME_INPUTS, Transform,
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
@@ -49,9 +49,8 @@ pub(super) fn build(text: &str, directory: &Path) -> Result<SchemaFile> {
     }
     builder.check_use(&schema)?;
     schema.embeddings = builder.embeddings;
-    let Tables { files: feature_tables, uses } = builder.feature_tables;
-    let enrichment = Enrichment { tables: uses, bindings };
-    binding::check_use(&enrichment)?;
+    let Tables { files: feature_tables, mut enrichment } = builder.feature_tables;
+    enrichment.bindings = bindings;
     let keys = match file.remove("keys") {
         Some(table) => Keys::parse(table, &enrichment, &feature_tables).context("[keys]")?,
         None => Keys::default(),
@@ -73,6 +72,7 @@ pub(super) fn build(text: &str, directory: &Path) -> Result<SchemaFile> {
         }
     }
     whole.validate()?;
+    enrichment.validate(&whole)?;
     Ok(SchemaFile { schema, columns, tables: builder.tables, enrichment, feature_tables, keys, labels, model, tensors })
 }
 

@@ -1,6 +1,6 @@
 //! `[[tables]]`: the feature tables that a model reads, and how data files become their rows.
 
-use adclick::schema::{ColumnUse, KeyPart, Side, TableUse};
+use adclick::schema::{ColumnUse, Enrichment, KeyPart, MAX_KEY_PARTS, Side, TableUse};
 use adclick::table::{ColumnKind, RowLayout};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
@@ -10,8 +10,6 @@ use super::{duration, raw};
 
 /// The longest name of a table: it becomes part of a file name.
 const MAX_TABLE_NAME: usize = 100;
-/// The most ids of a key.
-const MAX_KEY: usize = 4;
 /// The most shards of a table.
 const MAX_SHARDS: u32 = 1024;
 
@@ -57,7 +55,8 @@ pub struct CellSource {
 /// All tables of a schema file.
 pub(super) struct Tables {
     pub(super) files: Vec<TableFile>,
-    pub(super) uses: Vec<TableUse>,
+    /// The same tables to the core, nothing bound yet.
+    pub(super) enrichment: Enrichment,
 }
 
 /// A column that `TABLE.COLUMN` names.
@@ -71,7 +70,7 @@ pub(super) struct Found<'a> {
 
 impl Tables {
     pub(super) fn parse(found: Vec<toml::Table>) -> Result<Self> {
-        let mut all = Self { files: Vec::new(), uses: Vec::new() };
+        let mut all = Self { files: Vec::new(), enrichment: Enrichment::default() };
         let mut keys = Vec::new();
         for (i, table) in found.into_iter().enumerate() {
             let name = name_of(&table).map(str::to_owned);
@@ -82,7 +81,7 @@ impl Tables {
             keys.push(key);
         }
         // A key may name a column of a table that is defined further below.
-        all.uses = all.files.iter().map(|f| TableUse { name: f.name.clone(), key: Vec::new() }).collect();
+        all.enrichment.tables = all.files.iter().map(|f| TableUse { name: f.name.clone(), key: Vec::new() }).collect();
         for (i, key) in keys.iter().enumerate() {
             let place = || format!("table `{}`", all.files[i].name);
             let parts: Vec<KeyPart> =
@@ -92,7 +91,7 @@ impl Tables {
                 "table `{}`: key `key` names one id twice",
                 all.files[i].name
             );
-            all.uses[i].key = parts;
+            all.enrichment.tables[i].key = parts;
         }
         for i in 0..all.files.len() {
             let columns = all.key_columns(i, &keys[i]).with_context(|| format!("table `{}`", all.files[i].name))?;
@@ -133,17 +132,7 @@ impl Tables {
             (None, _) => {}
         }
         let at = ColumnUse { table: t as u32, column: column.to_owned(), position };
-        Ok(Found { at, kind, source: &file.cells[c], side: self.side(t) })
-    }
-
-    /// The side of a table's key; the keys must be resolved.
-    fn side(&self, table: usize) -> Side {
-        let candidate = self.uses[table].key.iter().any(|part| match part {
-            KeyPart::User | KeyPart::Placement => false,
-            KeyPart::Ad | KeyPart::Advertiser => true,
-            KeyPart::Column(column) => self.side(column.table as usize) == Side::Candidate,
-        });
-        if candidate { Side::Candidate } else { Side::Request }
+        Ok(Found { at, kind, source: &file.cells[c], side: self.enrichment.side(t) })
     }
 
     fn part(&self, text: &str, keys: &[RawKey]) -> Result<KeyPart> {
@@ -172,7 +161,7 @@ impl Tables {
 
     /// The data file's columns for a key.
     fn key_columns(&self, table: usize, key: &RawKey) -> Result<Vec<IdColumn>> {
-        let parts = &self.uses[table].key;
+        let parts = &self.enrichment.tables[table].key;
         let n = parts.len();
         let names = match &key.columns {
             Some(names) => names.clone(),
@@ -218,7 +207,7 @@ impl Tables {
     /// A request has one key for a user: tables that hash its id and tables that do not would never both find it.
     fn same_ids(&self) -> Result<()> {
         for part in [KeyPart::User, KeyPart::Ad, KeyPart::Advertiser] {
-            let mut found = self.uses.iter().zip(&self.files).filter_map(|(u, f)| {
+            let mut found = self.enrichment.tables.iter().zip(&self.files).filter_map(|(u, f)| {
                 let at = u.key.iter().position(|p| *p == part)?;
                 Some((f.name.as_str(), f.key[at].integer))
             });
@@ -268,7 +257,11 @@ fn file(table: toml::Table) -> Result<(TableFile, RawKey)> {
         raw.name
     );
     let parts = texts("key", &raw.key)?;
-    ensure!((1..=MAX_KEY).contains(&parts.len()), "key `key` has {} ids; allowed: 1 to {MAX_KEY}", parts.len());
+    ensure!(
+        (1..=MAX_KEY_PARTS).contains(&parts.len()),
+        "key `key` has {} ids; allowed: 1 to {MAX_KEY_PARTS}",
+        parts.len()
+    );
     let columns = raw.key_columns.as_ref().map(|v| texts("key_columns", v)).transpose()?;
     let kinds = match raw.raw {
         None => Vec::new(),
@@ -298,4 +291,17 @@ pub(super) fn texts(key: &str, value: &toml::Value) -> Result<Vec<String>> {
 /// Whether a name can stand in file names and in `TABLE.COLUMN[3]`.
 pub(super) fn plain(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+/// The key of a table as schema files write it: `user`, or `user, ads.category`.
+#[must_use]
+pub fn key_text(enrichment: &Enrichment, table: usize) -> String {
+    let part = |part: &KeyPart| match part {
+        KeyPart::User => "user".to_owned(),
+        KeyPart::Ad => "ad".to_owned(),
+        KeyPart::Advertiser => "advertiser".to_owned(),
+        KeyPart::Placement => "placement".to_owned(),
+        KeyPart::Column(at) => format!("{}.{}", enrichment.tables[at.table as usize].name, at.column),
+    };
+    enrichment.tables[table].key.iter().map(part).collect::<Vec<_>>().join(", ")
 }
