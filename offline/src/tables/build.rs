@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use adclick::table::{BuildOptions, Duplicates, Shard, TableBuilder, TableSpec};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use serde::Serialize;
 
 use super::definition::provenance;
@@ -148,8 +148,9 @@ pub fn build(
     for (builder, &shard) in builders.into_iter().zip(&shards) {
         let path = out.join(file_name(&table.name, shard));
         let before = summary.rows + summary.replaced;
-        let built =
-            builder.finish(&path, &mut |rows| bar.set_position(before + rows)).with_context(|| counted(&files))?;
+        let built = builder
+            .finish(&path, &mut |rows| bar.set_position(before + rows))
+            .map_err(|error| counted(error, &files))?;
         summary.rows += built.rows;
         summary.replaced += built.replaced;
         summary.bytes += built.bytes;
@@ -185,13 +186,16 @@ fn shards(table: &TableFile, only: Option<u32>) -> Result<Vec<Shard>> {
     }
 }
 
-/// Which numbers the rows of each file have in messages.
-fn counted(files: &[FileRows]) -> String {
-    let mut next = 1;
-    let mut parts = Vec::new();
-    for file in files {
-        parts.push(format!("{} (rows {next} to {})", file.path.display(), next + file.rows - 1));
-        next += file.rows;
+/// Errors of rows say their numbers: which of them are in which file.
+fn counted(error: adclick::Error, files: &[FileRows]) -> anyhow::Error {
+    if error.status != adclick::Status::InvalidArgument {
+        return error.into();
     }
-    format!("data rows, malformed ones not counted: {}", parts.join(", "))
+    let mut first = 1;
+    let mut parts = Vec::new();
+    for file in files.iter().filter(|f| f.rows > 0) {
+        parts.push(format!("{} (rows {first} to {})", file.path.display(), first + file.rows - 1));
+        first += file.rows;
+    }
+    anyhow!("{error} (--duplicates last); rows are counted through {}, malformed ones left out", parts.join(", "))
 }

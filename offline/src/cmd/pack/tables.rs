@@ -138,8 +138,7 @@ impl TableArgs {
         for job in jobs {
             match job {
                 Job::Build(table, data) => {
-                    let summary = tables::build(&table, &data, &options, out, progress)
-                        .with_context(|| format!("table `{}`", table.name))?;
+                    let summary = tables::build(&table, &data, &options, out, progress)?;
                     parts.extend(summary.files.iter().map(|path| Part {
                         role: Role::Table,
                         name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),

@@ -1,0 +1,347 @@
+//! `adclick pack` with tables: bundles, renewed tables, shards, and what is refused.
+
+mod support;
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use adclick::live::bundle::{Manifest, Role};
+use adclick::table::Checks;
+use adclick_offline::bundle::open_table;
+use serde_json::Value;
+use support::file_of;
+use tempfile::TempDir;
+
+const NAMES: [&str; 4] = ["users", "ads", "user_advertiser", "user_category"];
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
+}
+
+fn run(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_adclick")).args(args).output().unwrap()
+}
+
+fn good(args: &[&str]) -> String {
+    let out = run(args);
+    assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
+fn refusal(args: &[&str], code: i32) -> String {
+    let out = run(args);
+    assert_eq!(out.status.code(), Some(code), "{args:?}: {}", String::from_utf8_lossy(&out.stdout));
+    String::from_utf8(out.stderr).unwrap()
+}
+
+/// A folder with weights for the document's 29 columns.
+struct Place {
+    dir: TempDir,
+    schema: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        let place = Self {
+            dir: TempDir::new().unwrap(),
+            schema: examples().join("schemas/document_tables.toml").to_str().unwrap().to_owned(),
+        };
+        let mut state = 1u32;
+        let mut draw = |n: usize| -> Vec<f32> {
+            (0..n)
+                .map(|_| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    (state >> 8) as f32 / (1 << 24) as f32 - 0.5
+                })
+                .collect()
+        };
+        let (cross, deep, out) = (draw(29 * 29), draw(4 * 29), draw(33));
+        let weights = file_of(&[
+            ("cross_layers.0.weight", &[29, 29], &cross),
+            ("cross_layers.0.bias", &[29], &[0.1; 29]),
+            ("dnn.0.weight", &[4, 29], &deep),
+            ("dnn.0.bias", &[4], &[0.0; 4]),
+            ("output_layer.weight", &[1, 33], &out),
+            ("output_layer.bias", &[1], &[-1.0]),
+        ]);
+        std::fs::write(place.dir.path().join("w.safetensors"), weights).unwrap();
+        place
+    }
+
+    fn at(&self, name: &str) -> String {
+        self.dir.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        std::fs::write(self.at(name), text).unwrap();
+        self.at(name)
+    }
+
+    /// Packs the example's model and tables.
+    fn bundle(&self, name: &str, more: &[&str]) -> String {
+        let (weights, out) = (self.at("w.safetensors"), self.at(name));
+        let mut args = vec!["pack", "--weights", &weights, "--schema", &self.schema, "--out", &out];
+        let tables = NAMES.map(|name| format!("{name}={}", examples().join(format!("tables/{name}.csv")).display()));
+        tables.iter().for_each(|table| args.extend(["--table", table]));
+        args.extend(more);
+        good(&args)
+    }
+
+    /// What is in the folder.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(self.dir.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+fn inode(bundle: &str, file: &str) -> u64 {
+    std::fs::metadata(Path::new(bundle).join(file)).unwrap().ino()
+}
+
+#[test]
+fn model_and_tables_become_one_bundle() {
+    let place = Place::new();
+    let report: Value =
+        serde_json::from_str(&place.bundle("b", &["--json", "--as-of", "2026-11-23T04:00:00Z"])).unwrap();
+    let tables = report["tables"].as_array().unwrap();
+    let rows: Vec<u64> = tables.iter().map(|t| t["rows"].as_u64().unwrap()).collect();
+    assert_eq!(rows, [5, 4, 4, 5]);
+    assert_eq!(tables[0]["files"][0], "table.users.adc");
+    assert_eq!(tables[0]["columns"][0]["missing"], 0.2);
+    assert!(tables[0]["bytes_per_row"].as_f64().unwrap() > 0.0);
+    let again: Value =
+        serde_json::from_str(&place.bundle("c", &["--json", "--as-of", "1795406400", "--memory", "1"])).unwrap();
+    assert_eq!(report["generation"], again["generation"], "the same content has the same generation");
+
+    let manifest = Manifest::read(Path::new(&place.at("b"))).unwrap();
+    let names: Vec<&str> = manifest.files.iter().map(|f| f.name.as_str()).collect();
+    let tables = ["table.ads.adc", "table.user_advertiser.adc", "table.user_category.adc", "table.users.adc"];
+    assert_eq!(names, [&["model.adc"], &tables[..]].concat());
+    assert_eq!(place.names(), ["b", "c", "w.safetensors"], "nothing else is left");
+
+    let verify = good(&["verify", &place.at("b")]);
+    assert!(verify.contains("table users: 5 rows, each found by its key"), "{verify}");
+    let text = good(&["inspect", &place.at("b")]);
+    for needle in [
+        "table users · 5 rows",
+        "data of 2026-11-23T04:00:00Z",
+        "fresh for 1 d",
+        "key user_id (string), category (string)",
+        "reads table user_category, keyed by user, ads.category",
+        "from users.interests[1]",
+        "from dot(users.interests, ads.text_embedding)",
+        "frequency_cap_remaining",
+    ] {
+        assert!(text.contains(needle), "`{needle}` is not in: {text}");
+    }
+    let table: Value = serde_json::from_str(&good(&["inspect", &place.at("b/table.users.adc"), "--json"])).unwrap();
+    assert_eq!(table["table"]["columns"][6]["type"], "f16 vector of 4");
+    assert_eq!(table["table"]["columns"][8]["default"], 1.0);
+}
+
+#[test]
+fn a_row_is_shown_by_its_ids() {
+    let place = Place::new();
+    place.bundle("b", &[]);
+    let show = |args: &[&str]| -> Value {
+        let b = place.at("b");
+        serde_json::from_str(&good(&[&["inspect", &b, "--json"], args].concat())).unwrap()
+    };
+    let user = show(&["--table", "users", "--key", "u1003"]);
+    assert_eq!((&user["found"], &user["row"]["clicks_7d"]), (&true.into(), &5.0.into()));
+    assert_eq!(user["row"]["interests"].as_array().unwrap().len(), 4);
+    assert_eq!(show(&["--table", "users", "--key", &format!("0x{}", user["key"].as_str().unwrap())])["found"], true);
+    let pair = show(&["--table", "user_category", "--key", "u1002", "--key", "travel"]);
+    assert!((pair["row"]["affinity"].as_f64().unwrap() - 0.4).abs() < 1e-3);
+    let nobody = show(&["--table", "users", "--key", "nobody"]);
+    assert_eq!((&nobody["found"], &nobody["row"]["frequency_cap_remaining"]), (&false.into(), &1.0.into()));
+    assert_eq!(nobody["row"]["ctr_7d"], Value::Null);
+    let one = show(&["--table", "users", "--key", "u1004"]);
+    assert_eq!(one["row"]["ctr_7d"], Value::Null, "an empty cell is missing");
+
+    let file = place.at("b/table.user_category.adc");
+    let message = refusal(&["inspect", &file, "--key", "u1002"], 1);
+    assert!(message.contains("its key has 2") && message.contains("user_id, category"), "{message}");
+    let message = refusal(&["inspect", &place.at("b"), "--key", "u1002"], 1);
+    assert!(message.contains("which table?"), "{message}");
+    let message = refusal(&["inspect", &place.at("b"), "--table", "advertisers", "--key", "u1002"], 1);
+    assert!(message.contains("no table `advertisers`"), "{message}");
+}
+
+#[test]
+fn a_table_is_renewed_alone_and_the_rest_is_shared() {
+    let place = Place::new();
+    place.bundle("1", &["--publish"]);
+    let users = place.write(
+        "new.csv",
+        "user_id,ctr_7d,ctr_30d,impressions_7d,clicks_7d,age_bucket,gender,interests,\
+        engagement_score,frequency_cap_remaining\nu7,0.5,,,,,,,,\n",
+    );
+    let (root, old, new) = (place.dir.path().to_str().unwrap(), place.at("1"), place.at("2"));
+    // How the rows are made stands in the old table; the directory's CURRENT names the old bundle.
+    let report = good(&["pack", "--from", root, "--table", &format!("users={users}"), "--out", &new, "--publish"]);
+    assert!(report.contains("table users: 1 rows") && report.contains("published"), "{report}");
+    assert_eq!(std::fs::read_to_string(place.at("CURRENT")).unwrap(), "2\n");
+    for file in ["model.adc", "table.ads.adc", "table.user_advertiser.adc", "table.user_category.adc"] {
+        assert_eq!(inode(&old, file), inode(&new, file), "{file} takes space twice");
+    }
+    assert_ne!(inode(&old, "table.users.adc"), inode(&new, "table.users.adc"));
+    let generation = |bundle: &str| Manifest::read(Path::new(bundle)).unwrap().generation();
+    assert_ne!(generation(&old), generation(&new));
+    let table = open_table(&Path::new(&new).join("table.users.adc"), Checks::Full).unwrap();
+    let before = open_table(&Path::new(&old).join("table.users.adc"), Checks::Full).unwrap();
+    assert_eq!((table.len(), table.layout(), table.fresh_for_s()), (1, before.layout(), 86_400));
+
+    // With the schema file, the same; a packed file is taken as it is.
+    let (third, fourth) = (place.at("3"), place.at("4"));
+    let given = format!("users={users}");
+    good(&["pack", "--from", &old, "--schema", &place.schema, "--table", &given, "--out", &third]);
+    assert_eq!(generation(&third), generation(&new));
+    let packed = format!("users={}", place.at("2/table.users.adc"));
+    good(&["pack", "--from", &old, "--table", &packed, "--out", &fourth]);
+    assert_eq!(generation(&fourth), generation(&new));
+    assert_eq!(inode(&fourth, "table.users.adc"), inode(&new, "table.users.adc"));
+
+    // A policy alone is new; so is nothing at all.
+    let policy = place.write("auction.toml", &adclick::auction::Policy::default().to_toml());
+    good(&["pack", "--from", &old, "--policy", &policy, "--out", &place.at("5")]);
+    let manifest = Manifest::read(Path::new(&place.at("5"))).unwrap();
+    assert!(manifest.file(Role::Policy).is_some());
+    assert_eq!(manifest.tables().count(), 4);
+    assert_eq!(inode(&place.at("5"), "table.users.adc"), inode(&old, "table.users.adc"));
+}
+
+#[test]
+fn shards_are_built_published_and_renewed_one_by_one() {
+    let place = Place::new();
+    let sharded = std::fs::read_to_string(&place.schema).unwrap().replacen("fresh_for", "shards = 4\nfresh_for", 1);
+    let schema = place.write("sharded.toml", &sharded);
+    let users = format!("users={}", examples().join("tables/users.csv").display());
+    let tables = place.at("tables");
+    let args = ["pack", "--schema", &schema, "--table", &users, "--out", &tables, "--tables-only"];
+    let report: Value = serde_json::from_str(&good(&[&args[..], &["--json"]].concat())).unwrap();
+    assert_eq!((&report["tables"][0]["rows"], report["tables"][0]["files"].as_array().unwrap().len()), (&5.into(), 4));
+    let message = refusal(&args, 1);
+    assert!(message.contains("exists already") && message.contains("--replace"), "{message}");
+    good(&[&args[..], &["--replace"]].concat());
+    let names: Vec<String> = {
+        let mut names: Vec<_> =
+            std::fs::read_dir(&tables).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names, [0, 1, 2, 3].map(|k| format!("table.users.{k}-of-4.adc")));
+
+    // The packed shards into a bundle, beside tables that are built.
+    let (weights, out) = (place.at("w.safetensors"), place.at("b"));
+    let shards = format!("users={}", names.iter().map(|n| format!("{tables}/{n}")).collect::<Vec<_>>().join(","));
+    let others = NAMES[1..].iter().map(|n| format!("{n}={}", examples().join(format!("tables/{n}.csv")).display()));
+    let others: Vec<String> = others.collect();
+    let mut args = vec!["pack", "--weights", &weights, "--schema", &schema, "--out", &out, "--table", &shards];
+    others.iter().for_each(|o| args.extend(["--table", o]));
+    good(&args);
+    assert_eq!(Manifest::read(Path::new(&out)).unwrap().tables().count(), 7);
+    let row: Value =
+        serde_json::from_str(&good(&["inspect", &out, "--table", "users", "--key", "u1002", "--json"])).unwrap();
+    assert_eq!(row["found"], true);
+
+    // One shard anew; the other three are carried over.
+    let new = place.at("c");
+    good(&["pack", "--from", &out, "--table", &users, "--shard", "2", "--as-of", "1795406400", "--out", &new]);
+    for k in 0..4 {
+        let file = format!("table.users.{k}-of-4.adc");
+        assert_eq!(inode(&out, &file) == inode(&new, &file), k != 2, "{file}");
+    }
+    // Whole again: none of the shards stays.
+    let whole = place.at("d");
+    good(&["pack", "--from", &out, "--schema", &place.schema, "--table", &users, "--out", &whole]);
+    assert_eq!(Manifest::read(Path::new(&whole)).unwrap().tables().count(), 4);
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused_and_leaves_nothing() {
+    let place = Place::new();
+    place.bundle("b", &[]);
+    let users = format!("users={}", examples().join("tables/users.csv").display());
+    let plain = examples().join("schemas/document.toml").to_str().unwrap().to_owned();
+    let (weights, old, out) = (place.at("w.safetensors"), place.at("b"), place.at("out"));
+    good(&["pack", "--weights", &weights, "--schema", &plain, "--out", &place.at("plain")]);
+    let bare = place.at("plain");
+    let other = place.write(
+        "other.toml",
+        &std::fs::read_to_string(&place.schema)
+            .unwrap()
+            .replace("key = [\"user\", \"advertiser\"]", "key = [\"user\", \"ad\"]"),
+    );
+    let pairs = format!("user_advertiser={}", examples().join("tables/user_advertiser.csv").display());
+    let garbage = format!("users={}", place.write("garbage.adc", "ADCLICK\0 and more"));
+    let misnamed = format!("ads={}", place.at("b/table.users.adc"));
+    let mixed = format!("users={},{}", place.at("b/table.users.adc"), examples().join("tables/users.csv").display());
+    let twice = format!("{users},{}", examples().join("tables/users.csv").display());
+    let nowhere = format!("users={}", place.at("nowhere.csv"));
+    let before = place.names();
+    let with_weights = ["pack", "--weights", &weights, "--out", &out, "--schema"];
+    let cases: Vec<(Vec<&str>, i32, &[&str])> = vec![
+        ([&with_weights[..], &[&place.schema]].concat(), 1, &["reads table `users`", "--table users=FILE"]),
+        ([&with_weights[..], &[&place.schema, "--table", &users]].concat(), 1, &["reads table `ads`"]),
+        (
+            [&with_weights[..], &[&plain, "--table", &users]].concat(),
+            1,
+            &["--table users", "no [[tables]] of this name"],
+        ),
+        (vec!["pack", "--weights", &weights, "--out", &out, "--table", &users], 1, &["--table users", "--schema"]),
+        (vec!["pack", "--from", &bare, "--out", &out, "--table", &users], 1, &["--table users", "--schema"]),
+        (
+            vec!["pack", "--from", &bare, "--out", &out, "--schema", &place.schema, "--table", &users],
+            1,
+            &["--table users", "reads no such table", "none at all"],
+        ),
+        (
+            vec!["pack", "--from", &old, "--out", &out, "--schema", &other, "--table", &pairs],
+            1,
+            &["user_advertiser", "user, ad in the schema", "user, advertiser in the model"],
+        ),
+        (vec!["pack", "--from", &old, "--out", &out, "--table", &garbage], 1, &["garbage.adc"]),
+        (vec!["pack", "--from", &old, "--out", &out, "--table", &misnamed], 1, &["is of table `users`"]),
+        (vec!["pack", "--from", &old, "--out", &out, "--table", &mixed], 1, &["packed table files and data files"]),
+        (vec!["pack", "--from", &old, "--out", &out, "--table", &nowhere], 1, &["nowhere.csv"]),
+        (
+            vec!["pack", "--from", &old, "--out", &out, "--table", &twice],
+            1,
+            &["table `users`", "have the same key", "users.csv (rows 6 to 10)"],
+        ),
+        (vec!["pack", "--from", &old, "--out", &old, "--table", &users], 1, &["exists already", "--replace"]),
+        (vec!["pack", "--out", &out], 2, &["--weights"]),
+        (vec!["pack", "--from", &old, "--weights", &weights, "--out", &out], 2, &["--from"]),
+        (vec!["pack", "--from", &old, "--out", &out, "--table", "users"], 2, &["NAME=FILE"]),
+        (vec!["pack", "--from", &old, "--out", &out, "--table", "users=a.csv,"], 2, &["after `=` and each comma"]),
+        (vec!["pack", "--from", &old, "--out", &out, "--table", &users, "--as-of", "today"], 2, &["RFC 3339"]),
+        (vec!["pack", "--from", &old, "--out", &out, "--table", &users, "--memory", "0"], 2, &["--memory"]),
+        (vec!["pack", "--tables-only", "--out", &out], 2, &["--schema"]),
+        (vec!["pack", "--tables-only", "--out", &out, "--schema", &place.schema], 1, &["--table NAME=FILE"]),
+    ];
+    for (args, code, needles) in cases {
+        let message = refusal(&args, code);
+        for needle in needles {
+            assert!(message.contains(needle), "`{needle}` is not in: {message}\nfor: {args:?}");
+        }
+    }
+    assert_eq!(place.names(), before, "something was left behind");
+    good(&["pack", "--from", &old, "--out", &out, "--table", &twice, "--duplicates", "last"]);
+}
+
+#[test]
+fn calibrating_a_bundle_keeps_its_tables() {
+    let place = Place::new();
+    place.bundle("b", &[]);
+    let parts = adclick_offline::bundle::Parts::read(Path::new(&place.at("b"))).unwrap();
+    parts.write(Path::new(&place.at("c")), false, false).unwrap();
+    assert_eq!(Manifest::read(Path::new(&place.at("c"))).unwrap().tables().count(), 4);
+    assert_eq!(inode(&place.at("b"), "table.ads.adc"), inode(&place.at("c"), "table.ads.adc"));
+    adclick_offline::bundle::open(Path::new(&place.at("c"))).unwrap();
+}
