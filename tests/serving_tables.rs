@@ -1,24 +1,16 @@
-//! Requests that carry ids: what tables give the model against a plain implementation, bit for bit; and what bundles
-//! with tables must be.
+//! Requests that carry ids: what tables give the model against a plain implementation, and against the same values
+//! passed, bit for bit.
 
 mod common;
 mod plain;
 mod tables;
 
-use std::fs;
-use std::path::Path;
-use std::sync::Arc;
-
-use adclick::artifact::OpenMode;
+use adclick::Engine;
 use adclick::artifact::model::spec::ModelSpec;
 use adclick::enrich::{Keys, TableReader};
-use adclick::live::bundle::{self, Content, MODEL_FILE, Manifest, Role};
-use adclick::live::pack_model;
-use adclick::schema::{Enrichment, KeyPart, Lookup, Side};
-use adclick::table::{Column, ColumnKind, Table};
+use adclick::schema::{Enrichment, KeyPart, Kind, Lookup, Side, Source};
 use adclick::types::Value;
-use adclick::{Engine, Options, Status, TableChecks};
-use common::{Bundles, Case, Random, Wants, case, decide, model, options, score, scorer};
+use common::{Bundles, Case, Random, Wants, case, model, options, score, scorer};
 use plain::Plain;
 use tables::{PlainTable, ask, enrich, write};
 
@@ -36,16 +28,6 @@ fn model_and_tables(random: &mut Random, seed: u64) -> (ModelSpec, Vec<PlainTabl
     let mut spec = model(random, wants(seed));
     let tables = enrich(random, &mut spec);
     (spec, tables)
-}
-
-/// One that reads at least so many tables.
-fn with_tables(random: &mut Random, least: usize) -> (ModelSpec, Vec<PlainTable>) {
-    loop {
-        let (spec, tables) = model_and_tables(random, 1);
-        if tables.len() >= least {
-            return (spec, tables);
-        }
-    }
 }
 
 fn open(bundles: &Bundles, name: &str) -> Engine {
@@ -86,7 +68,9 @@ fn inputs_are_those_of_a_plain_implementation_bit_for_bit() {
             missing += scores.outcome.n_missing;
         }
     }
-    println!("{rows} rows, {missing} missing, {lookups:?} bindings, {column_keys} columns in keys, {sharded} with holes");
+    println!(
+        "{rows} rows, {missing} missing, {lookups:?} bindings, {column_keys} columns in keys, {sharded} with holes"
+    );
     assert!(rows > 3000 && missing > 3000 && lookups[0] > 500 && lookups[1] > 30, "the cases have grown too plain");
     assert!(column_keys > 50 && sharded > 50, "{column_keys} {sharded}");
 }
@@ -129,7 +113,7 @@ fn filled(spec: &ModelSpec, engine: &Engine, case: &Case) -> Case {
 /// Whether a value keeps the table's from being taken: not when a vector has no such position.
 fn counts(spec: &ModelSpec, value: &Value, handle: &dyn Fn(u32) -> u32) -> bool {
     let of = (0..).zip(&spec.schema.features).find(|(i, _)| handle(*i) == value.feature);
-    of.is_some_and(|(_, f)| !matches!(f.kind, adclick::schema::Kind::Vector { dim } if value.id >= dim.into()))
+    of.is_some_and(|(_, f)| !matches!(f.kind, Kind::Vector { dim } if value.id >= dim.into()))
 }
 
 #[test]
@@ -143,7 +127,7 @@ fn values_that_are_passed_give_what_tables_give_bit_for_bit() {
         // The same model without tables, each feature with an input of its own.
         let mut without = ModelSpec { enrichment: Enrichment::default(), ..spec.clone() };
         for (i, f) in without.schema.features.iter_mut().enumerate() {
-            if f.source != adclick::schema::Source::Time {
+            if f.source != Source::Time {
                 f.input = format!("of feature {i}");
             }
         }

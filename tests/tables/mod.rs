@@ -151,9 +151,8 @@ fn key_of(ids: &[u64]) -> u64 {
 /// Lets most features that may read tables read some, and makes the tables.
 pub(crate) fn enrich(random: &mut Random, spec: &mut ModelSpec) -> Vec<PlainTable> {
     let keys: [(&str, Vec<KeyPart>); 8] = {
-        let column = |table: u32, column: &str| {
-            KeyPart::Column(ColumnUse { table, column: column.to_owned(), position: None })
-        };
+        let column =
+            |table: u32, column: &str| KeyPart::Column(ColumnUse { table, column: column.to_owned(), position: None });
         [
             ("users", vec![KeyPart::User]),
             ("places", vec![KeyPart::Placement]),
