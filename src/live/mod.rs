@@ -5,6 +5,7 @@ pub mod bundle;
 mod cell;
 mod generation;
 mod golden;
+pub mod overlay;
 
 pub(crate) use cell::{Cell, Reader};
 pub(crate) use generation::weights;
