@@ -10,15 +10,22 @@
 //! older than the table below it nor than the age limit, so the overlay outlives a swap of the table when it is newer
 //! and gives way when the table is. Rows are whole one by one; a batch is not: a request may see some of its rows.
 
+mod batch;
 mod slots;
+mod write;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Result};
 use crate::table::RowLayout;
 
+pub use batch::{Batch, Operation};
 use slots::Slots;
+pub use write::{Below, UpsertCounts};
+
+/// Groups of sets that are written under one lock each.
+const STRIPES: usize = 64;
 
 /// Up to when a column is too old to count. Seconds since 1970-01-01 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,6 +51,9 @@ pub struct Overlay {
     capacity: usize,
     rows: AtomicU32,
     evictions: AtomicU64,
+    /// Writes so far: the order in which rows were written.
+    stamp: AtomicU64,
+    stripes: Box<[Mutex<()>]>,
 }
 
 /// Where things stand in a slot's image, in words: the key, a bit for each column that is set, a time (u32) for each
@@ -77,8 +87,17 @@ impl Overlay {
         }
         let shape = Shape::new(&layout);
         let slots = Slots::new(capacity_rows.saturating_add(capacity_rows / 2), shape.words)?;
-        let (rows, evictions) = (AtomicU32::new(0), AtomicU64::new(0));
-        Ok(Self { layout, shape, slots, capacity: capacity_rows, rows, evictions })
+        let stripes = (0..STRIPES.min(slots.sets() as usize)).map(|_| Mutex::new(())).collect();
+        Ok(Self {
+            layout,
+            shape,
+            slots,
+            capacity: capacity_rows,
+            rows: AtomicU32::new(0),
+            evictions: AtomicU64::new(0),
+            stamp: AtomicU64::new(0),
+            stripes,
+        })
     }
 
     /// The layout of its rows: that of the table below.

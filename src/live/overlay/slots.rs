@@ -215,3 +215,110 @@ impl Slots {
         tag[0].store(image[0], Ordering::Release);
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use std::sync::Arc;
+
+    use loom::sync::Mutex;
+    use loom::sync::atomic::Ordering;
+    use loom::thread;
+
+    use super::{Place, Slots};
+
+    /// Images of a key and two words that belong together.
+    fn image(key: u64, number: u64) -> [u64; 3] {
+        [key, number, !number]
+    }
+
+    /// What a reader of `key` gets, checked to be whole and the key's own.
+    fn look(slots: &Slots, key: u64) -> Option<u64> {
+        let slot = slots.find(key)?;
+        let [found, number, complement] =
+            slots.read(slot, |image| std::array::from_fn(|i| image[i].load(Ordering::Relaxed)))?;
+        assert_eq!(number, !complement, "half of one image and half of another");
+        if found != key {
+            return None;
+        }
+        assert_eq!(number >> 8, key, "another key's row");
+        Some(number)
+    }
+
+    fn write(slots: &Slots, key: u64, number: u64, stamp: u64) {
+        let (Place::Held(slot) | Place::Free(slot) | Place::Oldest(slot)) = slots.place(key);
+        slots.publish(slot, &image(key, number), stamp);
+    }
+
+    #[test]
+    fn loom_no_reader_sees_half_a_row() {
+        loom::model(|| {
+            let slots = Arc::new(Slots::new(1, 3).unwrap());
+            write(&slots, 1, 0x100, 0);
+            let reader = {
+                let slots = Arc::clone(&slots);
+                thread::spawn(move || look(&slots, 1))
+            };
+            write(&slots, 1, 0x101, 1);
+            write(&slots, 1, 0x102, 2);
+            reader.join().unwrap();
+            assert_eq!(look(&slots, 1), Some(0x102));
+        });
+    }
+
+    #[test]
+    fn loom_a_row_that_was_upserted_is_found_whole() {
+        loom::model(|| {
+            let slots = Arc::new(Slots::new(1, 3).unwrap());
+            let reader = {
+                let slots = Arc::clone(&slots);
+                // A tag that is there leads to its image: nothing was evicted.
+                thread::spawn(move || slots.find(1).map(|_| assert!(look(&slots, 1).is_some())))
+            };
+            write(&slots, 1, 0x100, 0);
+            reader.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_a_slot_that_goes_to_another_key_is_noticed() {
+        loom::model(|| {
+            let slots = Arc::new(Slots::new(1, 3).unwrap());
+            write(&slots, 1, 0x100, 0);
+            write(&slots, 2, 0x200, 1);
+            let reader = {
+                let slots = Arc::clone(&slots);
+                thread::spawn(move || (look(&slots, 1), look(&slots, 3)))
+            };
+            // The set has two ways: key 1 makes room, and is written again in the place of key 2.
+            write(&slots, 3, 0x300, 2);
+            write(&slots, 1, 0x101, 3);
+            reader.join().unwrap();
+            assert_eq!((look(&slots, 1), look(&slots, 2), look(&slots, 3)), (Some(0x101), None, Some(0x300)));
+        });
+    }
+
+    #[test]
+    fn loom_writers_that_take_turns_are_one_writer() {
+        loom::model(|| {
+            let slots = Arc::new((Mutex::new(()), Slots::new(1, 3).unwrap()));
+            write(&slots.1, 1, 0x100, 0);
+            let other = {
+                let slots = Arc::clone(&slots);
+                thread::spawn(move || {
+                    let _one = slots.0.lock().unwrap();
+                    write(&slots.1, 1, 0x101, 1);
+                })
+            };
+            let reader = {
+                let slots = Arc::clone(&slots);
+                thread::spawn(move || look(&slots.1, 1))
+            };
+            {
+                let _one = slots.0.lock().unwrap();
+                write(&slots.1, 1, 0x102, 2);
+            }
+            other.join().unwrap();
+            reader.join().unwrap();
+        });
+    }
+}
