@@ -129,10 +129,11 @@ impl Slots {
         (first, self.tags.slice(first as usize, WAYS).unwrap_or(&[]))
     }
 
-    /// The slot of a key, if it has one. Acquire: who sees the tag sees the image that was published before it.
+    /// The slot of a key, if it has one. Relaxed: whoever sees the tag too early finds in `read` that the sequence number
+    /// has changed since, and tries again.
     pub(super) fn find(&self, key: u64) -> Option<u32> {
         let (first, tags) = self.tags_of(key);
-        tags.iter().position(|tag| tag.load(Ordering::Acquire) == key).map(|way| first + way as u32)
+        tags.iter().position(|tag| tag.load(Ordering::Relaxed) == key).map(|way| first + way as u32)
     }
 
     fn cell(&self, slot: u32) -> Option<&[AtomicU64]> {
@@ -211,7 +212,7 @@ impl Slots {
         cell[STAMP].store(stamp, Ordering::Relaxed);
         // Release: who sees the number sees the image.
         cell[SEQUENCE].store(sequence + 1, Ordering::Release);
-        // Release: who finds the row finds this image or a later one.
+        // Release: with the fence in `read`, who finds the row finds this image or a later one.
         tag[0].store(image[0], Ordering::Release);
     }
 }
