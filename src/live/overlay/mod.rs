@@ -11,6 +11,7 @@
 //! and gives way when the table is. Rows are whole one by one; a batch is not: a request may see some of its rows.
 
 mod batch;
+mod registry;
 mod slots;
 mod write;
 
@@ -21,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::table::RowLayout;
 
 pub use batch::{Batch, Operation};
+pub(crate) use registry::Registry;
 use slots::Slots;
 pub use write::{Below, UpsertCounts};
 
