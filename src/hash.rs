@@ -19,12 +19,14 @@ pub fn checksum(bytes: &[u8]) -> u64 {
 
 /// The bucket of a category id among `buckets`: the finaliser of SplitMix64 spreads the id (integers are not
 /// spread by themselves), then the high bits of the product choose the bucket.
+#[inline]
 #[must_use]
 pub fn bucket(id: u64, buckets: u32) -> u32 {
     ((u128::from(mix(id)) * u128::from(buckets)) >> 64) as u32
 }
 
 /// SplitMix64's finaliser (Steele, Lea, Flood 2014): a bijection of `u64`.
+#[inline]
 #[must_use]
 pub fn mix(id: u64) -> u64 {
     let mut z = id.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -46,6 +48,7 @@ pub fn composite_key(ids: &[u64]) -> u64 {
 }
 
 /// Which of `shards` shards of a table a key belongs to.
+#[inline]
 #[must_use]
 pub fn shard(key: u64, shards: u32) -> u32 {
     bucket(key, shards)

@@ -75,31 +75,61 @@ impl Builder {
     /// The bytes of the file.
     #[must_use]
     pub fn build(self) -> Vec<u8> {
-        let mut file = vec![0; HEADER + ENTRY * self.sections.len()];
-        for (i, (name, required, bytes)) in self.sections.iter().enumerate() {
-            let offset = file.len();
-            let entry = &mut file[HEADER + ENTRY * i..][..ENTRY];
-            entry[..name.len()].copy_from_slice(name.as_bytes());
-            put(entry, 24, &(offset as u64).to_le_bytes());
-            put(entry, 32, &(bytes.len() as u64).to_le_bytes());
-            put(entry, 40, &checksum(bytes).to_le_bytes());
-            put(entry, 48, &u32::from(*required).to_le_bytes());
+        let mut file = vec![0; front_len(self.sections.len())];
+        let mut entries = Vec::with_capacity(self.sections.len());
+        for (name, required, bytes) in &self.sections {
+            entries.push(SectionEntry {
+                name,
+                required: *required,
+                len: bytes.len() as u64,
+                checksum: checksum(bytes),
+            });
             file.extend_from_slice(bytes);
             file.resize(file.len().next_multiple_of(ALIGN), 0);
         }
-        let directory = checksum(&file[HEADER..HEADER + ENTRY * self.sections.len()]);
-        let len = file.len() as u64;
-        let header = &mut file[..HEADER];
-        put(header, 0, &MAGIC);
-        put(header, 8, &FORMAT_VERSION.to_le_bytes());
-        put(header, 12, &(self.kind as u32).to_le_bytes());
-        put(header, 16, &len.to_le_bytes());
-        put(header, 24, &(self.sections.len() as u32).to_le_bytes());
-        put(header, 32, &directory.to_le_bytes());
-        let sum = checksum(&header[..56]);
-        put(header, 56, &sum.to_le_bytes());
+        let front = front(self.kind, &entries);
+        file[..front.len()].copy_from_slice(&front);
         file
     }
+}
+
+/// A section as the directory lists it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SectionEntry<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) required: bool,
+    pub(crate) len: u64,
+    pub(crate) checksum: u64,
+}
+
+/// Bytes of header and directory: where the first section begins.
+pub(crate) fn front_len(sections: usize) -> usize {
+    HEADER + ENTRY * sections
+}
+
+/// Header and directory of a file with these sections, in this order.
+pub(crate) fn front(kind: ArtifactKind, sections: &[SectionEntry<'_>]) -> Vec<u8> {
+    let mut front = vec![0; front_len(sections.len())];
+    let mut offset = front.len() as u64;
+    for (section, entry) in sections.iter().zip(front[HEADER..].chunks_exact_mut(ENTRY)) {
+        entry[..section.name.len()].copy_from_slice(section.name.as_bytes());
+        put(entry, 24, &offset.to_le_bytes());
+        put(entry, 32, &section.len.to_le_bytes());
+        put(entry, 40, &section.checksum.to_le_bytes());
+        put(entry, 48, &u32::from(section.required).to_le_bytes());
+        offset = (offset + section.len).next_multiple_of(ALIGN as u64);
+    }
+    let directory = checksum(&front[HEADER..]);
+    let header = &mut front[..HEADER];
+    put(header, 0, &MAGIC);
+    put(header, 8, &FORMAT_VERSION.to_le_bytes());
+    put(header, 12, &(kind as u32).to_le_bytes());
+    put(header, 16, &offset.to_le_bytes());
+    put(header, 24, &(sections.len() as u32).to_le_bytes());
+    put(header, 32, &directory.to_le_bytes());
+    let sum = checksum(&header[..56]);
+    put(header, 56, &sum.to_le_bytes());
+    front
 }
 
 impl Container {
@@ -108,6 +138,19 @@ impl Container {
     /// # Errors
     /// `Corrupt` (damage) or `Unsupported` (newer version, unknown required section), naming section and offset.
     pub fn open(file: &[u8], kind: ArtifactKind, known: &[&str]) -> Result<Self> {
+        Self::open_with(file, kind, known, true)
+    }
+
+    /// The same without the sections' checksums: for bytes that were just compared with a checksum, or that are too
+    /// many to be read. Header and directory are checked as ever.
+    ///
+    /// # Errors
+    /// As [`Container::open`].
+    pub fn open_unread(file: &[u8], kind: ArtifactKind, known: &[&str]) -> Result<Self> {
+        Self::open_with(file, kind, known, false)
+    }
+
+    fn open_with(file: &[u8], kind: ArtifactKind, known: &[&str], checksums: bool) -> Result<Self> {
         let count = check_header(file, kind)?;
         let mut sections = Vec::with_capacity(count);
         let mut next = HEADER + ENTRY * count;
@@ -121,7 +164,7 @@ impl Container {
                 )));
             }
             let end = section.offset + section.len;
-            let found = checksum(&file[section.offset..end]);
+            let found = if checksums { checksum(&file[section.offset..end]) } else { sum };
             if found != sum {
                 return Err(Error::corrupt(format!(
                     "section `{}`, offset {}: checksum {found:016x}, the directory says {sum:016x}: the file is \

@@ -1,0 +1,77 @@
+//! What a table's rows must keep to.
+
+use super::columns::{ColumnKind, RowLayout};
+use super::file::Table;
+use crate::error::{Error, Result};
+
+/// Each row in the slot where a lookup finds it, each cell one that [`RowLayout::put`] writes, free slots all zero.
+pub(super) fn rows(table: &Table) -> Result<()> {
+    let view = table.view();
+    let mut found = 0;
+    for slot in 0..table.slots() {
+        let key = table.key(slot);
+        let fail = |what: String| {
+            Err(Error::corrupt(format!("section `rows`, offset {} (slot {slot}): {what}", table.offset(slot))))
+        };
+        if table.padding(slot).iter().any(|&b| b != 0) {
+            return fail("bytes after the row are not zero".to_owned());
+        }
+        if key == 0 {
+            if table.row(slot).iter().any(|&b| b != 0) {
+                return fail("a free slot (key 0) is not zero".to_owned());
+            }
+            continue;
+        }
+        found += 1;
+        let expected = view.slot(view.hash(key));
+        if expected != slot {
+            return fail(format!("key {key:#018x} belongs in slot {expected}: a lookup does not find it"));
+        }
+        row(table.layout(), table.row(slot)).or_else(|what| fail(format!("key {key:#018x}, {what}")))?;
+    }
+    if found != table.len() {
+        return Err(Error::corrupt(format!("section `table`: {} rows, the slots hold {found}", table.len())));
+    }
+    Ok(())
+}
+
+/// The cells of one row.
+pub(super) fn row(layout: &RowLayout, row: &[u8]) -> std::result::Result<(), String> {
+    for (i, column) in layout.columns().iter().enumerate() {
+        let span = layout.span(i);
+        let entries = &row[span.offset..span.offset + span.len];
+        let fail = |what: String| Err(format!("column `{}` ({}): {what}", column.name, column.kind));
+        match column.kind {
+            ColumnKind::U32 { cap } | ColumnKind::U64 { cap } => {
+                let count = u16::from_le_bytes([row[span.count], row[span.count + 1]]);
+                if count > cap {
+                    return fail(format!("{count} ids, at most {cap}"));
+                }
+                let used = span.len / usize::from(cap) * usize::from(count);
+                if entries[used..].iter().any(|&b| b != 0) {
+                    return fail("bytes after the last id are not zero".to_owned());
+                }
+            }
+            ColumnKind::F32 | ColumnKind::F16 | ColumnKind::Vector { .. } => {
+                let missing = layout.is_missing(row, i);
+                for position in 0..column.kind.entries() {
+                    if layout.number(row, i, position).is_none() != missing {
+                        return fail(format!("position {position} is not finite, or is where the cell is missing"));
+                    }
+                }
+                if missing && !is_nan(column.kind, entries) {
+                    return fail("an infinite number".to_owned());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether all entries are the one NaN that marks a missing cell.
+fn is_nan(kind: ColumnKind, entries: &[u8]) -> bool {
+    match kind {
+        ColumnKind::F32 => entries == [0, 0, 0xc0, 0x7f],
+        _ => entries.chunks_exact(2).all(|e| e == [0, 0x7e]),
+    }
+}

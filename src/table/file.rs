@@ -1,0 +1,424 @@
+//! A table file, opened: every count and place is checked, the rows stay where they are mapped.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::columns::{Column, ColumnKind, RowLayout};
+use super::index::{Index, MAX_PART_BITS, Shape};
+use super::prefetch::prefetch;
+use crate::artifact::Bytes;
+use crate::artifact::container::{ArtifactKind, Container, Section};
+use crate::error::{Error, Result};
+use crate::wire::{Reader, Writer};
+
+/// The names of the sections, in file order.
+pub(super) mod section {
+    pub(in crate::table) const ROWS: &str = "rows";
+    pub(in crate::table) const TABLE: &str = "table";
+    pub(in crate::table) const DEFAULT: &str = "default";
+    pub(in crate::table) const PILOTS: &str = "pilots";
+    pub(in crate::table) const PROVENANCE: &str = "provenance";
+    pub(in crate::table) const ALL: [&str; 5] = [ROWS, TABLE, DEFAULT, PILOTS, PROVENANCE];
+}
+
+/// Bytes of the key in front of each row.
+pub(super) const KEY: usize = 8;
+/// A slot up to this size is rounded up to a power of two, so that it never straddles two cache lines.
+const LINE: usize = 64;
+/// Lines that a lookup asks for; longer rows come in as they are read.
+const LINES_AHEAD: usize = 8;
+
+/// Which part of the keys a table file holds; see [`crate::hash::shard`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Shard {
+    /// From 0.
+    pub index: u32,
+    /// All shards; 1 = the file holds the whole table.
+    pub count: u32,
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self { index: 0, count: 1 }
+    }
+}
+
+/// Bytes from one slot to the next.
+pub(super) fn stride(width: usize) -> usize {
+    let slot = KEY + width;
+    if slot <= LINE { slot.next_power_of_two() } else { slot }
+}
+
+/// What the section `table` says.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Head {
+    pub(super) name: String,
+    pub(super) layout: RowLayout,
+    pub(super) rows: u64,
+    pub(super) built_us: i64,
+    pub(super) fresh_for_s: u64,
+    pub(super) shard: Shard,
+    pub(super) seed: u64,
+    pub(super) shape: Shape,
+}
+
+const KINDS: [&str; 5] = ["f32", "f16", "vector", "u32", "u64"];
+
+impl Head {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::default();
+        w.text(&self.name);
+        w.u32(self.layout.columns().len() as u32);
+        for c in self.layout.columns() {
+            w.text(&c.name);
+            w.u8(match c.kind {
+                ColumnKind::F32 => 0,
+                ColumnKind::F16 => 1,
+                ColumnKind::Vector { .. } => 2,
+                ColumnKind::U32 { .. } => 3,
+                ColumnKind::U64 { .. } => 4,
+            });
+            w.u16(c.kind.entries() as u16);
+        }
+        w.u64(self.rows);
+        w.i64(self.built_us);
+        w.u64(self.fresh_for_s);
+        w.u32(self.shard.index);
+        w.u32(self.shard.count);
+        w.u64(self.seed);
+        w.u32(self.shape.part_bits);
+        w.u32(self.shape.slots);
+        w.u32(self.shape.buckets);
+        w.0
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut r = Reader::new(section::TABLE, bytes);
+        let name = r.text()?.to_owned();
+        crate::schema::check_name("table", &name).map_err(|e| r.error(e))?;
+        let mut columns = Vec::new();
+        for _ in 0..r.count("columns", 5)? {
+            columns.push(decode_column(&mut r)?);
+        }
+        let layout = RowLayout::new(columns).map_err(|e| r.error(e))?;
+        let rows = r.u64()?;
+        let (built_us, fresh_for_s) = (r.i64()?, r.u64()?);
+        let shard = Shard { index: r.u32()?, count: r.u32()? };
+        if shard.index >= shard.count {
+            return Err(r.error(format_args!("shard {} of {}, expected a number below", shard.index, shard.count)));
+        }
+        let seed = r.u64()?;
+        let part_bits = r.u32()?;
+        if part_bits > MAX_PART_BITS {
+            return Err(r.error(format_args!("{part_bits} bits choose the part, expected at most {MAX_PART_BITS}")));
+        }
+        let mut size = |what: &str| match r.u32()? {
+            0 => Err(r.error(format_args!("0 {what} in each part, expected 1 or more"))),
+            n => Ok(n),
+        };
+        let shape = Shape { part_bits, slots: size("slots")?, buckets: size("buckets")? };
+        r.end()?;
+        Ok(Self { name, layout, rows, built_us, fresh_for_s, shard, seed, shape })
+    }
+}
+
+fn decode_column(r: &mut Reader<'_>) -> Result<Column> {
+    let name = r.text()?.to_owned();
+    let kind = r.u8()?;
+    if usize::from(kind) >= KINDS.len() {
+        return Err(r.error(format_args!("column `{name}` has type {kind}, known are 0 to {}", KINDS.len() - 1)));
+    }
+    let n = r.u16()?;
+    let kind = match kind {
+        0 | 1 if n != 1 => {
+            return Err(
+                r.error(format_args!("column `{name}` ({}) has {n} values, expected 1", KINDS[usize::from(kind)]))
+            );
+        }
+        0 => ColumnKind::F32,
+        1 => ColumnKind::F16,
+        2 => ColumnKind::Vector { dim: n },
+        3 => ColumnKind::U32 { cap: n },
+        _ => ColumnKind::U64 { cap: n },
+    };
+    Ok(Column { name, kind })
+}
+
+/// How much of a table file is checked when it is opened. Header, directory and every count and place always are, and a
+/// lookup stays inside the file whatever it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Checks {
+    /// All of it: checksums, and each row in the slot where a lookup would find it. Reads the whole file.
+    #[default]
+    Full,
+    /// All but the checksums: for bytes that were just compared with the checksum of the whole file.
+    Content,
+    /// No content of the rows: nothing is read that a lookup does not need. For files that were checked before, or that
+    /// are larger than memory.
+    Structure,
+}
+
+/// An open table file: one table, or one shard of it.
+#[derive(Debug)]
+pub struct Table {
+    bytes: Bytes,
+    head: Head,
+    layout: Arc<RowLayout>,
+    index: Index,
+    stride: usize,
+    slots: u64,
+    rows: Range<usize>,
+    pilots: Range<usize>,
+    default: Range<usize>,
+    provenance: String,
+    sections: Vec<Section>,
+}
+
+impl Table {
+    /// Opens the bytes of a table file and checks all of it.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Unsupported`, naming section and offset, what was expected and what was found.
+    pub fn open(bytes: Bytes) -> Result<Self> {
+        Self::open_with(bytes, Checks::Full)
+    }
+
+    /// Opens the bytes of a table file.
+    ///
+    /// # Errors
+    /// As [`Table::open`], as far as `checks` looks.
+    pub fn open_with(bytes: Bytes, checks: Checks) -> Result<Self> {
+        let container = match checks {
+            Checks::Full => Container::open(&bytes, ArtifactKind::Table, &section::ALL)?,
+            Checks::Content | Checks::Structure => Container::open_unread(&bytes, ArtifactKind::Table, &section::ALL)?,
+        };
+        let range = |name: &str| container.require(name).map(|s| s.offset..s.offset + s.len);
+        let head = Head::decode(&bytes[range(section::TABLE)?])?;
+        let stride = stride(head.layout.width());
+        let (slots, buckets) = (head.shape.all_slots(), head.shape.all_buckets());
+        for (name, found, expected) in [
+            (section::ROWS, range(section::ROWS)?.len(), slots.checked_mul(stride as u64)),
+            (section::PILOTS, range(section::PILOTS)?.len(), buckets.checked_mul(2)),
+            (section::DEFAULT, range(section::DEFAULT)?.len(), Some(head.layout.width() as u64)),
+        ] {
+            if expected != Some(found as u64) {
+                let expected = expected.map_or("more than there can be".to_owned(), |n| n.to_string());
+                return Err(Error::corrupt(format!(
+                    "section `{name}`: {found} bytes, the table's columns, slots and buckets take {expected}"
+                )));
+            }
+        }
+        if head.rows > slots {
+            return Err(Error::corrupt(format!("section `table`: {} rows do not stand in {slots} slots", head.rows)));
+        }
+        let provenance = match container.find(section::PROVENANCE) {
+            Some(s) => std::str::from_utf8(&bytes[s.offset..s.offset + s.len])
+                .map_err(|e| Error::corrupt(format!("section `provenance`, offset {}: not UTF-8", e.valid_up_to())))?
+                .to_owned(),
+            None => String::new(),
+        };
+        let table = Self {
+            index: Index::new(head.seed, head.shape),
+            layout: Arc::new(head.layout.clone()),
+            stride,
+            slots,
+            rows: range(section::ROWS)?,
+            pilots: range(section::PILOTS)?,
+            default: range(section::DEFAULT)?,
+            provenance,
+            sections: container.sections().to_vec(),
+            bytes,
+            head,
+        };
+        super::check::row(&table.layout, table.default_row())
+            .map_err(|what| Error::corrupt(format!("section `default`, {what}")))?;
+        if checks != Checks::Structure {
+            super::check::rows(&table)?;
+        }
+        Ok(table)
+    }
+
+    /// The table's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.head.name
+    }
+
+    /// Its columns and where their cells stand.
+    #[must_use]
+    pub fn layout(&self) -> &Arc<RowLayout> {
+        &self.layout
+    }
+
+    /// How new its data is: microseconds since 1970-01-01 UTC.
+    #[must_use]
+    pub fn built_us(&self) -> i64 {
+        self.head.built_us
+    }
+
+    /// For how many seconds after that it counts as fresh; 0 = no limit.
+    #[must_use]
+    pub fn fresh_for_s(&self) -> u64 {
+        self.head.fresh_for_s
+    }
+
+    /// Which of the table's keys this file holds.
+    #[must_use]
+    pub fn shard(&self) -> Shard {
+        self.head.shard
+    }
+
+    /// Its rows.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.head.rows
+    }
+
+    /// Whether it has no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.head.rows == 0
+    }
+
+    /// Places for rows; about one in 32 is free.
+    #[must_use]
+    pub fn slots(&self) -> u64 {
+        self.slots
+    }
+
+    /// Bytes from one slot to the next.
+    #[must_use]
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The row of keys that the table does not have.
+    #[must_use]
+    pub fn default_row(&self) -> &[u8] {
+        &self.bytes[self.default.clone()]
+    }
+
+    /// Where the table comes from: a TOML text, or nothing.
+    #[must_use]
+    pub fn provenance(&self) -> &str {
+        &self.provenance
+    }
+
+    /// The file's sections.
+    #[must_use]
+    pub fn sections(&self) -> &[Section] {
+        &self.sections
+    }
+
+    /// The row of a key, without the key: [`RowLayout::width`] bytes. For many keys [`super::TableSet`] is quicker.
+    #[must_use]
+    pub fn get(&self, key: u64) -> Option<&[u8]> {
+        let view = self.view();
+        view.row_of(view.slot(view.hash(key)), key)
+    }
+
+    /// All rows with their keys, in the order in which they stand.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        (0..self.slots).map(|slot| (self.key(slot), self.row(slot))).filter(|(key, _)| *key != 0)
+    }
+
+    /// Asks the system to bring the file in, so that no request waits for it.
+    pub fn prefault(&self) {
+        self.bytes.prefault();
+    }
+
+    /// The parts that a lookup touches.
+    #[inline]
+    pub(super) fn view(&self) -> View<'_> {
+        View {
+            index: self.index,
+            pilots: &self.bytes[self.pilots.clone()],
+            slots: &self.bytes[self.rows.clone()],
+            stride: self.stride,
+            width: self.layout.width(),
+        }
+    }
+
+    pub(super) fn key(&self, slot: u64) -> u64 {
+        self.view().key(slot).unwrap_or(0)
+    }
+
+    /// The row in a slot below [`Table::slots`].
+    #[inline]
+    pub(super) fn row(&self, slot: u64) -> &[u8] {
+        let start = self.rows.start + self.offset(slot) + KEY;
+        &self.bytes[start..start + self.layout.width()]
+    }
+
+    /// The bytes between a row and the next slot.
+    pub(super) fn padding(&self, slot: u64) -> &[u8] {
+        let start = self.rows.start + self.offset(slot);
+        &self.bytes[start + KEY + self.layout.width()..start + self.stride]
+    }
+
+    /// Where a slot stands in the section `rows`, for messages.
+    pub(super) fn offset(&self, slot: u64) -> usize {
+        slot as usize * self.stride
+    }
+}
+
+/// What a lookup touches of a table.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    index: Index,
+    pilots: &'a [u8],
+    slots: &'a [u8],
+    stride: usize,
+    width: usize,
+}
+
+impl<'a> View<'a> {
+    #[inline]
+    pub(super) fn hash(self, key: u64) -> u64 {
+        self.index.hash(key)
+    }
+
+    #[inline]
+    pub(super) fn prefetch_pilot(self, hash: u64) {
+        prefetch(self.pilots, 2 * self.index.bucket(hash) as usize);
+    }
+
+    /// The only slot where the key of this hash can stand.
+    #[inline]
+    pub(super) fn slot(self, hash: u64) -> u64 {
+        let at = 2 * self.index.bucket(hash) as usize;
+        // Every bucket has its pilot: the lengths were compared when the file was opened.
+        self.index.slot(hash, u16::from_le_bytes([self.pilots[at], self.pilots[at + 1]]))
+    }
+
+    #[inline]
+    pub(super) fn prefetch_slot(self, slot: u64) {
+        let start = slot as usize * self.stride;
+        prefetch(self.slots, start);
+        if self.stride > LINE {
+            // A longer slot begins anywhere in its first line, so its last byte may be in one more.
+            let end = self.stride.min(LINES_AHEAD * LINE);
+            for at in (LINE..end).step_by(LINE) {
+                prefetch(self.slots, start + at);
+            }
+            prefetch(self.slots, start + end - 1);
+        }
+    }
+
+    #[inline]
+    fn key(self, slot: u64) -> Option<u64> {
+        let start = slot as usize * self.stride;
+        let mut key = [0; KEY];
+        key.copy_from_slice(self.slots.get(start..start + KEY)?);
+        Some(u64::from_le_bytes(key))
+    }
+
+    /// The row in this slot, if it is the key's. 0 is no key: it marks free slots.
+    #[inline]
+    pub(super) fn row_of(self, slot: u64, key: u64) -> Option<&'a [u8]> {
+        let start = slot as usize * self.stride;
+        let bytes = self.slots.get(start..start + KEY + self.width)?;
+        let (found, row) = bytes.split_first_chunk::<KEY>()?;
+        (u64::from_le_bytes(*found) == key && key != 0).then_some(row)
+    }
+}

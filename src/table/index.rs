@@ -1,0 +1,232 @@
+//! Where a key's row stands: a perfect hash, so that a lookup reads one slot and never searches.
+//!
+//! The hash `h` of a key chooses a part by its high bits, and by all of its bits one of the part's buckets. The bucket's
+//! pilot, a number found when the table was built, sends each of the bucket's keys to a slot of its own in the part
+//! (Fox, Heath, Chen, Daoud 1992; Pibiri, Trani 2021). The slot holds the key, so that other keys are told from it.
+//! Parts are of one size, so that nothing but the pilot has to be looked up.
+
+use crate::hash::mix;
+
+/// Keys in one part on average, at most.
+const PART_KEYS: u64 = 1 << 17;
+/// Keys for each bucket, on average.
+const BUCKET_KEYS: u64 = 4;
+/// Of so many slots one stays free, so that the last keys find a place.
+const FREE_SHARE: u64 = 32;
+/// A bucket's pilot is one of so many.
+const PILOTS: u32 = 1 << 16;
+/// The most bits of a hash that choose the part.
+pub(super) const MAX_PART_BITS: u32 = 20;
+/// A part with so many times the average of keys was made and not met by chance.
+const UNEVEN: u64 = 4;
+
+/// The shape of a table: how many parts, and how large each is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) part_bits: u32,
+    /// Slots of each part.
+    pub(super) slots: u32,
+    /// Buckets of each part.
+    pub(super) buckets: u32,
+}
+
+/// How many of the keys fall into each of the finest parts.
+pub(super) struct Histogram(Vec<u32>);
+
+impl Histogram {
+    pub(super) fn new() -> Self {
+        Self(vec![0; 1 << MAX_PART_BITS])
+    }
+
+    pub(super) fn add(&mut self, hash: u64) {
+        let count = &mut self.0[part_of(hash, MAX_PART_BITS)];
+        *count = count.saturating_add(1);
+    }
+
+    /// The shape of a table of these keys. `None`: too many of them fall into one part.
+    pub(super) fn shape(&self) -> Option<Shape> {
+        let keys: u64 = self.0.iter().map(|&n| u64::from(n)).sum();
+        let part_bits = keys.div_ceil(PART_KEYS).max(1).next_power_of_two().trailing_zeros().min(MAX_PART_BITS);
+        let parts = self.0.chunks_exact(1 << (MAX_PART_BITS - part_bits));
+        let largest: u64 = parts.map(|part| part.iter().map(|&n| u64::from(n)).sum()).max()?;
+        if part_bits > 0 && largest > UNEVEN * (keys >> part_bits) {
+            return None;
+        }
+        let slots = u32::try_from(largest + largest / FREE_SHARE + 1).ok()?;
+        let buckets = largest.div_ceil(BUCKET_KEYS).max(1) as u32;
+        Some(Shape { part_bits, slots, buckets })
+    }
+}
+
+/// The hash that the table with this seed gives a key.
+pub(super) fn hash(key: u64, seed: u64) -> u64 {
+    mix(mix(seed) ^ key)
+}
+
+/// The number of a hash's part.
+#[inline]
+pub(super) fn part_of(hash: u64, part_bits: u32) -> usize {
+    // Two steps, because a shift by 64 is none.
+    ((hash >> 1) >> (63 - part_bits)) as usize
+}
+
+impl Shape {
+    /// All slots.
+    pub(super) fn all_slots(self) -> u64 {
+        u64::from(self.slots) << self.part_bits
+    }
+
+    /// All buckets. The bucket of a hash counts through all parts.
+    pub(super) fn all_buckets(self) -> u64 {
+        u64::from(self.buckets) << self.part_bits
+    }
+
+    /// Of a hash and its bucket's pilot the slot in its part.
+    #[inline]
+    fn slot_in_part(self, hash: u64, pilot: u16) -> u32 {
+        // The part's bits go, so that the rest makes the difference.
+        let rest = hash << self.part_bits;
+        let spread = (rest ^ u64::from(pilot).wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        (((spread >> 32) * u64::from(self.slots)) >> 32) as u32
+    }
+}
+
+/// What finding a slot takes besides the pilots.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Index {
+    /// `mix(seed)`.
+    salt: u64,
+    shape: Shape,
+    all_buckets: u64,
+}
+
+impl Index {
+    pub(super) fn new(seed: u64, shape: Shape) -> Self {
+        Self { salt: mix(seed), shape, all_buckets: shape.all_buckets() }
+    }
+
+    #[inline]
+    pub(super) fn hash(self, key: u64) -> u64 {
+        mix(self.salt ^ key)
+    }
+
+    /// The number of the hash's bucket, whose pilot comes next.
+    #[inline]
+    pub(super) fn bucket(self, hash: u64) -> u64 {
+        ((u128::from(hash) * u128::from(self.all_buckets)) >> 64) as u64
+    }
+
+    /// The only slot where the key of this hash can stand, by its bucket's pilot.
+    #[inline]
+    pub(super) fn slot(self, hash: u64, pilot: u16) -> u64 {
+        let part = part_of(hash, self.shape.part_bits) as u64;
+        part * u64::from(self.shape.slots) + u64::from(self.shape.slot_in_part(hash, pilot))
+    }
+}
+
+/// A part whose keys all have a slot of their own.
+#[derive(Debug)]
+pub(super) struct Placed {
+    /// One for each bucket of the part.
+    pub(super) pilots: Vec<u16>,
+    /// The slot in the part of each key, in the order in which the hashes were given.
+    pub(super) slots: Vec<u32>,
+}
+
+/// Finds pilots for the hashes of a part, which ascend and differ. `None`: they do not fit together under this seed.
+/// With few keys that happens now and then, with many only when they were chosen to collide.
+pub(super) fn place(hashes: &[u64], part: usize, index: Index) -> Option<Placed> {
+    let shape = index.shape;
+    // The hashes ascend, so each bucket's are together.
+    let first = part as u64 * u64::from(shape.buckets);
+    let mut ends = vec![0usize; shape.buckets as usize];
+    for (i, &hash) in hashes.iter().enumerate() {
+        ends[(index.bucket(hash) - first) as usize] = i + 1;
+    }
+    let mut start = 0;
+    let mut buckets: Vec<(usize, usize, usize)> = Vec::with_capacity(ends.len());
+    for (bucket, &end) in ends.iter().enumerate() {
+        buckets.push((bucket, start, end.max(start)));
+        start = end.max(start);
+    }
+    // Large buckets first, while there is room: the order is determined by the keys alone.
+    buckets.sort_by_key(|&(_, start, end)| std::cmp::Reverse(end - start));
+    let mut taken = vec![0u64; (shape.slots as usize).div_ceil(64)];
+    let mut placed = Placed { pilots: vec![0; ends.len()], slots: vec![0; hashes.len()] };
+    for (bucket, start, end) in buckets {
+        if start == end {
+            break;
+        }
+        let (own, slots) = (&hashes[start..end], &mut placed.slots[start..end]);
+        placed.pilots[bucket] = (0..PILOTS).map(|p| p as u16).find(|&p| fits(own, p, shape, &mut taken, slots))?;
+    }
+    Some(placed)
+}
+
+/// Takes the slots that a pilot gives a bucket's keys, if all of them are free and differ.
+fn fits(hashes: &[u64], pilot: u16, shape: Shape, taken: &mut [u64], slots: &mut [u32]) -> bool {
+    let bit = |slot: u32| (slot as usize / 64, 1u64 << (slot % 64));
+    for (i, &hash) in hashes.iter().enumerate() {
+        let slot = shape.slot_in_part(hash, pilot);
+        let (word, mask) = bit(slot);
+        if taken[word] & mask != 0 {
+            // What this pilot took so far is free again.
+            for &slot in &slots[..i] {
+                let (word, mask) = bit(slot);
+                taken[word] &= !mask;
+            }
+            return false;
+        }
+        taken[word] |= mask;
+        slots[i] = slot;
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(hashes: &[u64]) -> Option<Shape> {
+        let mut histogram = Histogram::new();
+        hashes.iter().for_each(|&h| histogram.add(h));
+        histogram.shape()
+    }
+
+    #[test]
+    fn every_key_has_a_slot_of_its_own() {
+        for n in (0..150).chain([1000, 20_000, 300_000]) {
+            let seed = (0..16).find(|&seed| {
+                let mut hashes: Vec<u64> = (1..=n).map(|key| hash(key, seed)).collect();
+                hashes.sort_unstable();
+                let index = Index::new(seed, shape(&hashes).unwrap());
+                let mut taken = vec![false; index.shape.all_slots() as usize];
+                for part in 0..1usize << index.shape.part_bits {
+                    let own: Vec<u64> =
+                        hashes.iter().copied().filter(|&h| part_of(h, index.shape.part_bits) == part).collect();
+                    let Some(placed) = place(&own, part, index) else { return false };
+                    assert_eq!(placed.pilots.len(), index.shape.buckets as usize);
+                    for (&hash, &slot) in own.iter().zip(&placed.slots) {
+                        let bucket = index.bucket(hash) as usize - part * index.shape.buckets as usize;
+                        let found = index.slot(hash, placed.pilots[bucket]) as usize;
+                        assert_eq!(found, part * index.shape.slots as usize + slot as usize);
+                        assert!(!std::mem::replace(&mut taken[found], true));
+                    }
+                }
+                true
+            });
+            assert!(seed.is_some_and(|seed| seed < 4), "{n} keys took seed {seed:?}");
+        }
+    }
+
+    #[test]
+    fn keys_made_to_collide_are_given_up_and_not_searched_for_ever() {
+        // All in one bucket: more than can be placed by one pilot.
+        let hashes: Vec<u64> = (0..2000).collect();
+        let index = Index::new(0, shape(&hashes).unwrap());
+        assert!(place(&hashes, 0, index).is_none());
+        // All in one of several parts.
+        let hashes: Vec<u64> = (0..7 * PART_KEYS + 1).collect();
+        assert_eq!(shape(&hashes).map(|s| s.part_bits), None);
+    }
+}

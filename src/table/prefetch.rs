@@ -1,0 +1,19 @@
+//! Asking for a cache line before it is needed.
+
+/// Brings the line at `byte` of `bytes` into the caches, if this CPU can be asked. Any number is safe: nothing is read.
+#[inline(always)]
+pub(super) fn prefetch(bytes: &[u8], byte: usize) {
+    let at = bytes.as_ptr().wrapping_add(byte);
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing that the program can see and never faults; SSE is part of x86-64.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: a prefetch reads nothing that the program can see and never faults.
+    unsafe {
+        core::arch::asm!("prfm pldl1keep, [{at}]", at = in(reg) at, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = at;
+}

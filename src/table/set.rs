@@ -1,0 +1,238 @@
+//! All shards of a table, and the batched lookup.
+
+use std::sync::Arc;
+
+use super::columns::RowLayout;
+use super::file::{Table, View};
+use crate::error::{Error, Result};
+use crate::hash;
+
+/// How many keys ahead pilots are asked for. They are few and mostly in the caches.
+const PILOT_AHEAD: usize = 32;
+/// How many keys ahead slots are asked for: enough misses in flight to fill what a core can wait for.
+const SLOT_AHEAD: usize = 32;
+/// Keys on their way at once.
+const RING: usize = 64;
+const SHARD_BITS: u32 = 16;
+/// The most shards of a table.
+pub const MAX_SHARDS: u32 = 1 << SHARD_BITS;
+
+/// Where a key's row stands in a [`TableSet`], or nowhere. 8 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowAt(u64);
+
+impl RowAt {
+    /// The table has no row for the key.
+    pub const NONE: Self = Self(u64::MAX);
+
+    fn new(shard: usize, slot: u64) -> Self {
+        Self(slot << SHARD_BITS | shard as u64)
+    }
+
+    /// Whether there is a row.
+    #[must_use]
+    pub fn is_some(self) -> bool {
+        self != Self::NONE
+    }
+}
+
+impl Default for RowAt {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+/// A table as requests see it: all of its shards that a bundle has. Keys of a shard that it does not have are unknown.
+#[derive(Debug)]
+pub struct TableSet {
+    shards: Box<[Option<Arc<Table>>]>,
+    /// What the shards have in common.
+    first: Arc<Table>,
+}
+
+impl TableSet {
+    /// Joins the shards of one table.
+    ///
+    /// # Errors
+    /// `Corrupt` when there is none, or when their names, columns, default rows or numbers of shards differ, or one is
+    /// there twice.
+    pub fn new(tables: Vec<Arc<Table>>) -> Result<Self> {
+        let Some(first) = tables.first().cloned() else { return Err(Error::corrupt("a table without files")) };
+        let count = first.shard().count;
+        if count > MAX_SHARDS {
+            return Err(Error::corrupt(format!("table `{}`: {count} shards, at most {MAX_SHARDS}", first.name())));
+        }
+        let mut shards = vec![None; count as usize].into_boxed_slice();
+        for table in tables {
+            let index = table.shard().index;
+            let fail = |what: &str| {
+                Err(Error::corrupt(format!(
+                    "table `{}`, shard {index} of {}: {what}",
+                    table.name(),
+                    table.shard().count
+                )))
+            };
+            if table.name() != first.name() || table.shard().count != count {
+                return fail(&format!("another file is of table `{}` with {count} shards", first.name()));
+            }
+            if table.layout() != first.layout() || table.default_row() != first.default_row() {
+                return fail("its columns or default row are not those of the other shards: pack them together");
+            }
+            if shards[index as usize].is_some() {
+                return fail("the bundle has it twice");
+            }
+            shards[index as usize] = Some(table);
+        }
+        Ok(Self { shards, first })
+    }
+
+    /// The table's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.first.name()
+    }
+
+    /// Its columns and where their cells stand.
+    #[must_use]
+    pub fn layout(&self) -> &Arc<RowLayout> {
+        self.first.layout()
+    }
+
+    /// The row of keys that the table does not have.
+    #[must_use]
+    pub fn default_row(&self) -> &[u8] {
+        self.first.default_row()
+    }
+
+    /// How new the oldest shard's data is: microseconds since 1970-01-01 UTC.
+    #[must_use]
+    pub fn built_us(&self) -> i64 {
+        self.shards().map(|t| t.built_us()).min().unwrap_or(self.first.built_us())
+    }
+
+    /// For how many seconds after that it counts as fresh; 0 = no limit.
+    #[must_use]
+    pub fn fresh_for_s(&self) -> u64 {
+        self.first.fresh_for_s()
+    }
+
+    /// The rows of all shards that are there.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.shards().map(|t| t.len()).sum()
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The shards that are there.
+    pub fn shards(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.shards.iter().flatten()
+    }
+
+    /// The row of a key; the default row when there is none.
+    #[must_use]
+    pub fn get(&self, key: u64) -> Option<&[u8]> {
+        self.shards[hash::shard(key, self.shards.len() as u32) as usize].as_ref()?.get(key)
+    }
+
+    /// The row at a place that [`TableSet::find`] gave; the default row for [`RowAt::NONE`], and for a place that this
+    /// set does not have.
+    #[inline]
+    #[must_use]
+    pub fn row(&self, at: RowAt) -> &[u8] {
+        let shard = (at.0 & u64::from(MAX_SHARDS - 1)) as usize;
+        match self.shards.get(shard) {
+            Some(Some(table)) if at.is_some() && at.0 >> SHARD_BITS < table.slots() => table.row(at.0 >> SHARD_BITS),
+            _ => self.default_row(),
+        }
+    }
+
+    /// Finds many rows at once: `at[i]` becomes the place of the row of `keys[i]`. Key 0 has none. Rows found are in the
+    /// caches afterwards, as far as those hold them. Stops at the shorter of the two.
+    pub fn find(&self, keys: &[u64], at: &mut [RowAt]) {
+        let n = keys.len().min(at.len());
+        let at = &mut at[..n];
+        self.visit(&keys[..n], |i, _, place| at[i] = place);
+    }
+
+    /// Calls `each` for every key in order with its number, its row (`None`: the table has none) and the row's place.
+    #[inline]
+    pub fn visit<'a>(&'a self, keys: &[u64], each: impl FnMut(usize, Option<&'a [u8]>, RowAt)) {
+        match &*self.shards {
+            [Some(only)] => {
+                let view = only.view();
+                visit(keys, |_| (0, Some(view)), each);
+            }
+            shards => visit(keys, |key| self.shard_of(shards, key), each),
+        }
+    }
+
+    #[inline]
+    fn shard_of<'a>(&self, shards: &'a [Option<Arc<Table>>], key: u64) -> (usize, Option<View<'a>>) {
+        let shard = hash::shard(key, shards.len() as u32) as usize;
+        (shard, shards[shard].as_ref().map(|table| table.view()))
+    }
+}
+
+/// Three things are done with each key, a distance apart, so that many are on their way at once and none waits for
+/// memory: its hash asks for its pilot; the pilot tells the slot and asks for that; the slot's key is compared.
+#[inline]
+fn visit<'a>(
+    keys: &[u64],
+    table_of: impl Fn(u64) -> (usize, Option<View<'a>>),
+    mut each: impl FnMut(usize, Option<&'a [u8]>, RowAt),
+) {
+    let mut hashes = [0u64; RING];
+    let mut slots = [0u64; RING];
+    let ask_pilot = |i: usize, hashes: &mut [u64; RING]| {
+        if let (_, Some(table)) = table_of(keys[i]) {
+            let hash = table.hash(keys[i]);
+            table.prefetch_pilot(hash);
+            hashes[i % RING] = hash;
+        }
+    };
+    let ask_slot = |i: usize, hashes: &[u64; RING], slots: &mut [u64; RING]| {
+        if let (_, Some(table)) = table_of(keys[i]) {
+            let slot = table.slot(hashes[i % RING]);
+            table.prefetch_slot(slot);
+            slots[i % RING] = slot;
+        }
+    };
+    let mut read = |i: usize, slots: &[u64; RING]| {
+        let (shard, table) = table_of(keys[i]);
+        let slot = slots[i % RING];
+        match table.and_then(|table| table.row_of(slot, keys[i])) {
+            Some(row) => each(i, Some(row), RowAt::new(shard, slot)),
+            None => each(i, None, RowAt::NONE),
+        }
+    };
+    // Before the first key is read the stages begin one after the other, and at the end they run out.
+    let n = keys.len();
+    let (first, second) = (PILOT_AHEAD.min(n), (PILOT_AHEAD + SLOT_AHEAD).min(n));
+    (0..first).for_each(|i| ask_pilot(i, &mut hashes));
+    for i in first..second {
+        ask_pilot(i, &mut hashes);
+        ask_slot(i - first, &hashes, &mut slots);
+    }
+    for i in second..n {
+        ask_pilot(i, &mut hashes);
+        ask_slot(i - PILOT_AHEAD, &hashes, &mut slots);
+        read(i - PILOT_AHEAD - SLOT_AHEAD, &slots);
+    }
+    let (mut slot_next, mut read_next) = (n - first, n - second);
+    while read_next < n {
+        if slot_next < n {
+            ask_slot(slot_next, &hashes, &mut slots);
+            slot_next += 1;
+        }
+        // The last slots have been asked for `SLOT_AHEAD` keys ago, or there are no more to ask for.
+        if slot_next - read_next > SLOT_AHEAD || slot_next == n {
+            read(read_next, &slots);
+            read_next += 1;
+        }
+    }
+}

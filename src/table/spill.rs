@@ -1,0 +1,159 @@
+//! Rows that wait for their place: kept in memory up to a limit, past it in temporary files, parted by hash.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::index;
+use crate::error::{Error, Result};
+
+/// Bits of the hash that choose a bin.
+pub(super) const BIN_BITS: u32 = 8;
+pub(super) const BINS: usize = 1 << BIN_BITS;
+/// Key and row number in front of each row.
+const FRONT: usize = 16;
+
+/// A row that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Record<'a> {
+    pub(super) key: u64,
+    /// Its number in the order in which rows were given, from 0.
+    pub(super) number: u64,
+    pub(super) row: &'a [u8],
+}
+
+/// Bins of rows.
+pub(super) struct Spill {
+    seed: u64,
+    record: usize,
+    memory: usize,
+    held: usize,
+    bins: Vec<Bin>,
+    directory: Option<Directory>,
+    parent: PathBuf,
+    rows: u64,
+}
+
+#[derive(Default)]
+struct Bin {
+    waiting: Vec<u8>,
+    file: Option<File>,
+}
+
+/// A directory that goes with its last user.
+struct Directory(PathBuf);
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // Temporary files that cannot be removed harm nobody but the disk's owner, who sees their name.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Spill {
+    /// Bins for rows of `width` bytes under a seed; up to `memory` bytes wait in memory, more in files in a directory
+    /// of `parent`.
+    pub(super) fn new(seed: u64, width: usize, memory: usize, parent: &Path) -> Self {
+        let bins = (0..BINS).map(|_| Bin::default()).collect();
+        let parent = parent.to_owned();
+        Self { seed, record: FRONT + width, memory, held: 0, bins, directory: None, parent, rows: 0 }
+    }
+
+    pub(super) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Rows in all bins.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    pub(super) fn push(&mut self, record: Record<'_>) -> Result<()> {
+        let bin = index::part_of(index::hash(record.key, self.seed), BIN_BITS);
+        let waiting = &mut self.bins[bin].waiting;
+        waiting.extend_from_slice(&record.key.to_le_bytes());
+        waiting.extend_from_slice(&record.number.to_le_bytes());
+        waiting.extend_from_slice(record.row);
+        self.held += self.record;
+        self.rows += 1;
+        if self.held > self.memory { self.flush() } else { Ok(()) }
+    }
+
+    /// Moves what waits in memory to the files.
+    fn flush(&mut self) -> Result<()> {
+        let directory = match &mut self.directory {
+            Some(directory) => &directory.0,
+            none => {
+                static NUMBER: AtomicU64 = AtomicU64::new(0);
+                let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+                let path = self.parent.join(format!(".adclick-spill.{}.{number}", std::process::id()));
+                fs::create_dir(&path).map_err(|e| Error::io("create", &path, &e))?;
+                &none.insert(Directory(path)).0
+            }
+        };
+        for (i, bin) in self.bins.iter_mut().enumerate().filter(|(_, bin)| !bin.waiting.is_empty()) {
+            let path = directory.join(format!("{i:03}"));
+            let file = match &mut bin.file {
+                Some(file) => file,
+                none => {
+                    let made = File::options().create_new(true).read(true).write(true).open(&path);
+                    none.insert(made.map_err(|e| Error::io("create", &path, &e))?)
+                }
+            };
+            file.write_all(&bin.waiting).map_err(|e| Error::io("write", &path, &e))?;
+            // The memory goes back: together the bins stay within the limit.
+            bin.waiting = Vec::new();
+        }
+        self.held = 0;
+        Ok(())
+    }
+
+    /// The rows of some bins, in no order.
+    pub(super) fn read(&mut self, bins: std::ops::Range<usize>) -> Result<Vec<u8>> {
+        let mut all = Vec::new();
+        for i in bins {
+            let bin = &mut self.bins[i];
+            if let Some(file) = &mut bin.file {
+                let fail = |e| Error::io("read back", &self.parent, &e);
+                file.seek(SeekFrom::Start(0)).map_err(fail)?;
+                file.read_to_end(&mut all).map_err(fail)?;
+            }
+            all.extend_from_slice(&bin.waiting);
+        }
+        Ok(all)
+    }
+
+    /// The records in bytes that [`Spill::read`] gave.
+    pub(super) fn records<'a>(&self, bytes: &'a [u8]) -> impl ExactSizeIterator<Item = Record<'a>> + use<'a> {
+        let u64_at = |bytes: &[u8], at: usize| {
+            let mut array = [0; 8];
+            array.copy_from_slice(&bytes[at..at + 8]);
+            u64::from_le_bytes(array)
+        };
+        bytes.chunks_exact(self.record).map(move |record| Record {
+            key: u64_at(record, 0),
+            number: u64_at(record, 8),
+            row: &record[FRONT..],
+        })
+    }
+
+    /// The hashes of their keys.
+    pub(super) fn hashes<'a>(&self, bytes: &'a [u8]) -> impl ExactSizeIterator<Item = u64> + use<'a> {
+        let seed = self.seed;
+        self.records(bytes).map(move |record| index::hash(record.key, seed))
+    }
+
+    /// The same rows in bins of another seed.
+    pub(super) fn with_seed(mut self, seed: u64) -> Result<Self> {
+        let mut new = Self::new(seed, self.record - FRONT, self.memory, &self.parent);
+        for bin in 0..BINS {
+            let bytes = self.read(bin..bin + 1)?;
+            for record in self.records(&bytes) {
+                new.push(record)?;
+            }
+            self.bins[bin] = Bin::default();
+        }
+        Ok(new)
+    }
+}
