@@ -93,12 +93,26 @@ fn main() {
             }
         }
     });
+    let ahead = time(KEYS, |round| {
+        let keys = keys_of(round);
+        find(&keys, &mut slots);
+        for (i, &key) in keys.iter().enumerate() {
+            if let Some(Some(later)) = slots.get(i + 8) {
+                overlay.prefetch(*later);
+            }
+            if let Some(slot) = slots[i] {
+                black_box(overlay.apply(slot, key, &base, Freshness::default(), &mut out));
+                black_box(&out);
+            }
+        }
+    });
     let making = time(KEYS, |round| {
         black_box(keys_of(round));
     });
     println!("find, absent        {:7.1}", absent - making);
     println!("find, present       {:7.1}", present - making);
     println!("find and apply      {:7.1}", apply - making);
+    println!("  asked for 8 ahead {:7.1}", ahead - making);
     println!(
         "upsert of 4 columns {:7.1}",
         time(KEYS, |round| upsert(&overlay, keys_of(round).into_iter(), Operation::Columns))

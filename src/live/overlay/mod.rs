@@ -144,6 +144,11 @@ impl Overlay {
         if key == 0 { None } else { self.slots.find(key) }
     }
 
+    /// Asks for a slot's cache lines, so that [`Overlay::apply`] finds them a little later. Any number is safe.
+    pub fn prefetch(&self, slot: u32) {
+        self.slots.prefetch(slot);
+    }
+
     /// Writes the row of `key` to `out`: `base`, with every column that is set in the overlay and fresh enough in place
     /// of its own. `base` and `out` are of [`RowLayout::width`] bytes, `slot` is what [`Overlay::find`] gave for the key.
     /// False when `out` is `base` unchanged: nothing fresh is set, the slot went to another key since, or the row was

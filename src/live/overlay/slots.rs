@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crate::error::{Error, Result, Status};
 use crate::hash::bucket;
+use crate::table::prefetch;
 
 /// Slots of a set: their tags are two neighbouring cache lines. (loom's models stay small with two.)
 pub(super) type Word = AtomicU64;
@@ -27,6 +28,8 @@ const STAMP: usize = 1;
 const HEADER: usize = 2;
 /// Words of a cache line.
 const LINE: usize = 8;
+/// Cache lines to ask for at once; the hardware follows in longer slots.
+const MOST_LINES: usize = 8;
 
 /// Words whose first is at the beginning of a pair of cache lines.
 struct Words {
@@ -143,6 +146,15 @@ impl Slots {
     /// The image of `cell` that the sequence number names.
     fn image_of<'a>(&self, cell: &'a [AtomicU64], sequence: u64) -> &'a [AtomicU64] {
         &cell[HEADER + (sequence & 1) as usize * self.image..][..self.image]
+    }
+
+    /// Asks for the slot's cache lines.
+    pub(super) fn prefetch(&self, slot: u32) {
+        if let Some(cell) = self.cell(slot) {
+            for line in (0..cell.len().min(MOST_LINES * LINE)).step_by(LINE) {
+                prefetch(cell, line * size_of::<u64>());
+            }
+        }
     }
 
     /// What `look` makes of the slot's image. `look` may be called several times and what it reads may be torn (each
