@@ -10,8 +10,10 @@ use crate::artifact::OpenMode;
 use crate::error::{Error, Result, Status};
 use crate::infer::Kernel;
 use crate::live::bundle::{self, Manifest};
-use crate::live::{Cell, Generation, Limits, Reader};
+use crate::live::{Cell, Generation, Limits, Opening, Reader, TableChecks};
+use crate::schema::MAX_TABLES;
 use crate::scorer::{Scorer, ScorerLimits};
+use crate::table::MAX_ROW;
 
 /// Names the kernel to use instead of the best one; for tests.
 pub const KERNEL_VARIABLE: &str = "ADCLICK_KERNEL";
@@ -30,11 +32,13 @@ pub struct Options {
     /// Look at `CURRENT` this often on a thread of the engine's own, and go to the bundle it names. `None`: only when
     /// [`Engine::poll`] is called.
     pub follow: Option<Duration>,
+    /// How much of the table files staging reads.
+    pub tables: TableChecks,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { mode: OpenMode::Map, kernel: None, headroom: 2.0, follow: None }
+        Self { mode: OpenMode::Map, kernel: None, headroom: 2.0, follow: None, tables: TableChecks::Full }
     }
 }
 
@@ -48,6 +52,7 @@ pub struct Engine {
 pub(crate) struct Shared {
     kernel: &'static Kernel,
     mode: OpenMode,
+    tables: TableChecks,
     limits: Limits,
     cell: Arc<Cell<Generation>>,
     names: Mutex<HashMap<String, u32>>,
@@ -108,11 +113,17 @@ impl Engine {
             )));
         }
         let mut names = HashMap::new();
-        let generation = Generation::open(&first, options.mode, kernel, |name| register(&mut names, name))?;
+        let how = Opening { mode: options.mode, kernel, tables: options.tables, earlier: &[] };
+        let generation = Generation::open(&first, how, |name| register(&mut names, name))?;
         let needs = generation.needs();
         let roomy = |n: usize| (n as f64 * f64::from(options.headroom)).ceil() as usize;
-        let limits =
-            Limits { scratch: roomy(needs.scratch), features: roomy(needs.features), width: roomy(needs.width) };
+        let limits = Limits {
+            scratch: roomy(needs.scratch),
+            features: roomy(needs.features),
+            width: roomy(needs.width),
+            tables: roomy(needs.tables).clamp(LEAST_TABLES, MAX_TABLES),
+            row_bytes: roomy(needs.row_bytes).max(MAX_ROW),
+        };
         let followed = root.is_some().then_some(generation.id());
         let generation = Arc::new(generation);
         let cell = Arc::new(Cell::new());
@@ -121,6 +132,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             kernel,
             mode: options.mode,
+            tables: options.tables,
             limits,
             cell,
             names: Mutex::new(names),
@@ -132,7 +144,9 @@ impl Engine {
         Ok(Self { shared, follower: Mutex::new(follower) })
     }
 
-    /// Opens and checks a bundle without making it live: manifest, checksums, every shape and count, golden requests.
+    /// Opens and checks a bundle without making it live: manifest, checksums, every shape and count, golden requests,
+    /// and that its tables are what the model reads them as. A model or table file that the live generation or the one
+    /// before has too, by length and checksum, is not read again: its map is shared.
     ///
     /// # Errors
     /// `Io`, `Corrupt`, `Unsupported`, `GoldenMismatch`, or `Closed`. What is live stays as it is.
@@ -287,6 +301,9 @@ impl Shared {
 /// How long closing waits for requests under way. They take milliseconds.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
+/// Tables that scorers have room for even when the first model reads none.
+const LEAST_TABLES: usize = 8;
+
 /// More names than any sane set of schemas has; bounds the memory that a caller's mistake can take.
 const MAX_NAMES: usize = 1 << 16;
 
@@ -311,8 +328,12 @@ fn choose_kernel(name: Option<&str>) -> Result<&'static Kernel> {
 }
 
 fn stage(shared: &Arc<Shared>, bundle: &Path) -> Result<Staged> {
-    drop(shared.publisher()?);
-    let generation = Generation::open(bundle, shared.mode, shared.kernel, |name| register(&mut shared.names(), name))?;
+    let earlier: Vec<_> = {
+        let published = shared.publisher()?;
+        published.current.iter().chain(&published.previous).cloned().collect()
+    };
+    let how = Opening { mode: shared.mode, kernel: shared.kernel, tables: shared.tables, earlier: &earlier };
+    let generation = Generation::open(bundle, how, |name| register(&mut shared.names(), name))?;
     generation.fits(shared.limits).map_err(|e| e.within(bundle.display()))?;
     Ok(Staged { shared: Arc::clone(shared), generation: Arc::new(generation) })
 }

@@ -27,5 +27,6 @@ mod wire;
 pub use artifact::OpenMode;
 pub use engine::{Engine, KERNEL_VARIABLE, Options, Staged};
 pub use error::{Error, Result, Status};
+pub use live::TableChecks;
 pub use refusal::Refusal;
 pub use scorer::{Input, MAX_CANDIDATES, Scorer, ScorerLimits};

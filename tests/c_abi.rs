@@ -15,7 +15,7 @@ use adclick::hash::category_id;
 use adclick::infer::Kernel;
 use adclick::live::bundle::{self, Role};
 use adclick::live::pack_model;
-use adclick::schema::{Embedding, Feature, Index, Kind, Schema, Source, Transform};
+use adclick::schema::{Embedding, Enrichment, Feature, Index, Kind, Schema, Source, Transform};
 use adclick::types::{BidKind, Candidate, Request, Value, Winner};
 use adclick::{Engine, Input, Options, ScorerLimits};
 
@@ -198,6 +198,7 @@ fn model(seed: u64) -> Vec<u8> {
             ],
             embeddings: vec![table("device", 8, 2), table("creative", 32, 4)],
         },
+        enrichment: Enrichment::default(),
         network: NetworkSpec {
             structure: Structure::Parallel,
             cross: Vec::new(),

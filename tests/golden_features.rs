@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use adclick::artifact::model::spec::{EmbeddingSpec, HeadKind, HeadSpec, ModelSpec, NetworkSpec, Structure};
 use adclick::hash::category_id;
-use adclick::schema::{Embedding, Feature, Index, Kind, Schema, Side, Source, Transform};
+use adclick::schema::{Embedding, Enrichment, Feature, Index, Kind, Schema, Side, Source, Transform};
 use adclick::types::{Candidate, Request, Value};
 use adclick::{Engine, Options};
 use common::{Bundles, Case, scorer};
@@ -80,6 +80,7 @@ fn spec(names: &[String]) -> ModelSpec {
     let head = HeadSpec { kind: HeadKind::Ctr, tower: Vec::new(), weight: vec![0.01; names.len()], bias: 0.0 };
     ModelSpec {
         schema: Schema { features: names.iter().map(|n| feature(n)).collect(), embeddings: embeddings.into() },
+        enrichment: Enrichment::default(),
         network: NetworkSpec { structure: Structure::Parallel, cross: Vec::new(), deep: Vec::new(), heads: vec![head] },
         embeddings: tables.into(),
         provenance: String::new(),

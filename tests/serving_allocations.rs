@@ -116,8 +116,9 @@ fn nothing_is_allocated_while_generations_come_and_go() {
     for kernel in Kernel::available() {
         let bundles = Bundles::new();
         let mut random = Random(11);
-        let specs: Vec<_> =
-            (0..3).map(|i| model(&mut random, Wants { wide: false, heads: 1 + i % 2, goldens: 1 })).collect();
+        let specs: Vec<_> = (0..3)
+            .map(|i| model(&mut random, Wants { wide: false, heads: 1 + i % 2, goldens: 1, ..Wants::default() }))
+            .collect();
         let names = ["a", "b", "c"];
         for (name, spec) in names.iter().zip(&specs) {
             bundles.write(name, spec);

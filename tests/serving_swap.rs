@@ -119,8 +119,9 @@ fn every_outcome_is_that_of_the_generation_it_names_and_nothing_leaks() {
     let bundles = Bundles::new();
     let mut random = Random(21);
     let names = ["a", "b", "c"];
-    let specs: Vec<_> =
-        (0..3).map(|i| model(&mut random, Wants { wide: i == 1, heads: 1 + i % 2, goldens: 1 })).collect();
+    let specs: Vec<_> = (0..3)
+        .map(|i| model(&mut random, Wants { wide: i == 1, heads: 1 + i % 2, goldens: 1, ..Wants::default() }))
+        .collect();
     for (name, spec) in names.iter().zip(&specs) {
         bundles.write(name, spec);
     }
