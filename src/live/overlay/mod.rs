@@ -11,6 +11,7 @@
 //! and gives way when the table is. Rows are whole one by one; a batch is not: a request may see some of its rows.
 
 mod batch;
+mod overlays;
 mod registry;
 mod slots;
 mod write;
@@ -22,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::table::RowLayout;
 
 pub use batch::{Batch, Operation};
-pub(crate) use registry::Registry;
+pub use overlays::{Overlays, TableInfo, Upsert};
 use slots::Slots;
 pub use write::{Below, UpsertCounts};
 
@@ -75,6 +76,12 @@ impl Shape {
         let times = BITS + columns.div_ceil(64);
         let row = times + columns.div_ceil(2);
         Self { times, row, words: row + layout.width() / 8 }
+    }
+}
+
+impl std::fmt::Debug for Overlay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Overlay").field("rows", &self.len()).field("capacity", &self.capacity).finish_non_exhaustive()
     }
 }
 

@@ -13,6 +13,7 @@ const MAX_NAMES: usize = 1 << 16;
 const MAX_OF_TABLE: usize = u16::MAX as usize;
 
 /// Handles and overlays of one engine. Changed by whoever stages or asks for a handle.
+#[derive(Debug)]
 pub(crate) struct Registry {
     /// Rows of an overlay; 0 = there are none.
     capacity: usize,
@@ -22,6 +23,7 @@ pub(crate) struct Registry {
     open: Vec<Open>,
 }
 
+#[derive(Debug)]
 struct Names {
     name: String,
     handles: HashMap<String, u32>,
@@ -30,6 +32,7 @@ struct Names {
 }
 
 /// An overlay lives as long as a generation holds it.
+#[derive(Debug)]
 struct Open {
     table: u32,
     overlay: Weak<Overlay>,
@@ -111,7 +114,7 @@ impl Registry {
         let name = of.and_then(|names| names.columns.get((handle as usize & 0xffff).checked_sub(1)?));
         Error::argument(match (of, name, self.names(table)) {
             (Some(of), Some(name), Ok(table)) if of.name == table.name => {
-                format!("the live generation's table `{}` has no column `{name}`", table.name)
+                format!("table `{}` of the live generation has no column `{name}`", table.name)
             }
             (Some(of), Some(name), _) => {
                 format!("handle {handle} is of column `{name}` of another table, `{}`", of.name)
@@ -128,8 +131,7 @@ impl Registry {
         }
         let table = self.table(name)?;
         self.open.retain(|open| open.overlay.strong_count() > 0);
-        let mut same = self.open.iter().filter(|open| open.table == table).filter_map(|open| open.overlay.upgrade());
-        if let Some(overlay) = same.find(|overlay| overlay.layout() == layout) {
+        if let Some((overlay, _)) = self.find(name, layout) {
             return Ok(Some(overlay));
         }
         let mut columns = Vec::with_capacity(layout.columns().len());
@@ -142,10 +144,14 @@ impl Registry {
         Ok(Some(overlay))
     }
 
-    /// The columns of an overlay that came from here.
-    pub(crate) fn columns(&self, overlay: &Arc<Overlay>) -> Option<Columns> {
-        let open = self.open.iter().find(|open| std::ptr::eq(open.overlay.as_ptr(), Arc::as_ptr(overlay)))?;
-        Some(open.columns.clone())
+    /// The overlay of an open table of this name and layout, and its columns.
+    pub(crate) fn find(&self, name: &str, layout: &Arc<RowLayout>) -> Option<(Arc<Overlay>, Columns)> {
+        let table = *self.handles.get(name)?;
+        self.open.iter().filter(|open| open.table == table).find_map(|open| {
+            let overlay = open.overlay.upgrade()?;
+            let same = Arc::ptr_eq(overlay.layout(), layout) || overlay.layout() == layout;
+            same.then(|| (overlay, open.columns.clone()))
+        })
     }
 }
 
@@ -167,12 +173,13 @@ mod tests {
         assert!(user != ad && clicks != ctr && ![user, ad, clicks, ctr].contains(&0));
         let overlay = registry.overlay("user", &layout(&["age", "clicks"])).unwrap().unwrap();
         assert_eq!((registry.table("user").unwrap(), registry.column(user, "clicks").unwrap()), (user, clicks));
-        let columns = registry.columns(&overlay).unwrap();
+        let (found, columns) = registry.find("user", &layout(&["age", "clicks"])).unwrap();
+        assert!(Arc::ptr_eq(&overlay, &found) && registry.find("ad", &layout(&["age", "clicks"])).is_none());
         assert_eq!((columns.find(clicks), columns.find(ctr), columns.find(0)), (Some(1), None, None));
         assert_eq!(columns.find(registry.column(user, "age").unwrap()), Some(0));
         let unknown = registry.column(user, "unknown").unwrap();
         for (handle, text) in [
-            (unknown, "table `user` has no column `unknown`"),
+            (unknown, "table `user` of the live generation has no column `unknown`"),
             (ctr, "column `ctr` of another table, `ad`"),
             (0, "0 is no column's handle"),
             (user << 16, "is no column's handle"),

@@ -14,8 +14,10 @@ use crate::table::{Cell, ColumnKind, RowLayout};
 pub struct Below<'a> {
     /// When the table was built, and the batch's own time less the age limit.
     pub fresh: Freshness,
-    /// The table's row of a key, its default row when it has none: what an increment starts from.
-    pub row: &'a dyn Fn(u64) -> &'a [u8],
+    /// The table's row of a key, if it has one: what an increment starts from.
+    pub row: &'a dyn Fn(u64) -> Option<&'a [u8]>,
+    /// Its default row: what counts where a row is missing, or one of its cells.
+    pub default: &'a [u8],
 }
 
 /// What an upsert did.
@@ -41,8 +43,8 @@ impl Overlay {
     ///
     /// A column keeps the time of its last write. To replace it takes the same time or a later one: the last write by
     /// time wins, among equal times (seconds) the later call. An increment adds to the value as a request would see it
-    /// at the batch's time (the overlay's while it is fresh, else the table's; 0 when that is missing) and is kept as
-    /// the sum; sums commute, so it counts whatever its time, unless the table below is newer than it and so has
+    /// at the batch's time (the overlay's while it is fresh, else the row's, else the default row's, else 0) and is kept
+    /// as the sum; sums commute, so it counts whatever its time, unless the table below is newer than it and so has
     /// counted it already. A sum past the range of the column stays at its end. Sums are as exact as the column: f32
     /// counts to 16,777,216, fp16 only to 2,048.
     ///
@@ -68,8 +70,8 @@ impl Overlay {
             let oldest = below.fresh.oldest();
             if batch.operation == Operation::Increment {
                 // Before the lock: the table's page may have to be read.
-                let base = (below.row)(row.key);
-                self.write(row.key, &mut image, &mut counts, |image| increment(image, &draft, base, time, oldest));
+                let rows = ((below.row)(row.key), below.default);
+                self.write(row.key, &mut image, &mut counts, |image| increment(image, &draft, rows, time, oldest));
             } else {
                 self.write(row.key, &mut image, &mut counts, |image| replace(image, &draft, time, oldest));
             }
@@ -215,22 +217,29 @@ fn replace(image: &mut Image<'_>, draft: &Draft<'_>, time: u32, oldest: u32) -> 
     change
 }
 
-fn increment(image: &mut Image<'_>, draft: &Draft<'_>, base: &[u8], time: u32, oldest: u32) -> Change {
+/// `row` and `default` are the table's own row of the key, if it has one, and its default row.
+fn increment(
+    image: &mut Image<'_>,
+    draft: &Draft<'_>,
+    (row, default): (Option<&[u8]>, &[u8]),
+    time: u32,
+    oldest: u32,
+) -> Change {
     if time < oldest {
         return Change { applied: false, stale: !draft.given.is_empty() };
     }
     for &column in &draft.given {
-        let layout = image.layout;
-        let last = image.time(column);
-        let now = match last {
-            Some(last) if last >= oldest => layout.number(image.row(), column, 0),
-            _ => layout.number(base, column, 0),
+        let (layout, last) = (image.layout, image.time(column));
+        let number = |row: &[u8]| layout.number(row, column, 0);
+        let own = match last {
+            // It counts even when it was written as missing.
+            Some(last) if last >= oldest => number(image.row()),
+            _ => row.and_then(number),
         };
+        let sum = f64::from(own.or_else(|| number(default)).unwrap_or(0.0)) + f64::from(draft.deltas[column]);
         let most = if layout.columns()[column].kind == ColumnKind::F16 { 65504.0 } else { f32::MAX };
-        let sum = f64::from(now.unwrap_or(0.0)) + f64::from(draft.deltas[column]);
-        let sum = (sum as f32).clamp(-most, most);
         // A finite number within the column's range fits it.
-        let _ = layout.put(image.row_mut(), column, Cell::Number(sum));
+        let _ = layout.put(image.row_mut(), column, Cell::Number((sum as f32).clamp(-most, most)));
         image.set(column, last.map_or(time, |last| last.max(time)));
     }
     Change { applied: !draft.given.is_empty(), stale: false }
