@@ -3,7 +3,7 @@
 
 mod common;
 mod plain;
-mod tables;
+mod plain_tables;
 
 use adclick::enrich::TimeInputs;
 use adclick::infer::reference::{reference_logits, sigmoid};

@@ -3,7 +3,7 @@
 
 mod common;
 mod plain;
-mod tables;
+mod plain_tables;
 
 use adclick::Engine;
 use adclick::artifact::model::spec::ModelSpec;
@@ -12,7 +12,7 @@ use adclick::schema::{Enrichment, KeyPart, Kind, Lookup, Side, Source};
 use adclick::types::Value;
 use common::{Bundles, Case, Random, Wants, case, model, options, score, scorer};
 use plain::Plain;
-use tables::{PlainTable, ask, enrich, write};
+use plain_tables::{PlainTable, ask, enrich, write};
 
 fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()

@@ -2,7 +2,7 @@
 //! was opened without a look at its rows may hold.
 
 mod common;
-mod tables;
+mod plain_tables;
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ use adclick::schema::{
 use adclick::table::{Column, ColumnKind, Table, TableSet};
 use adclick::{Engine, Options, Status, TableChecks};
 use common::{Bundles, Random, Wants, case, model, options, score, scorer};
-use tables::{Plain, PlainTable, ask, enrich, files, write};
+use plain_tables::{Plain, PlainTable, ask, enrich, files, write};
 
 /// Some of these tests count the maps of the process, so they take turns.
 fn alone() -> MutexGuard<'static, ()> {
@@ -228,11 +228,7 @@ fn a_table_republished_alone_shares_everything_else() {
     assert!(tables.len() > 3);
     tables.iter_mut().for_each(|t| (t.shards, t.there) = (1, vec![0]));
     write(&bundles, "a", &spec, &tables);
-    let reads = |t: usize| {
-        let columns = spec.enrichment.bindings.iter().flat_map(|b| b.lookup.columns());
-        columns.filter(|c| c.table as usize == t).count()
-    };
-    let most = (0..tables.len()).max_by_key(|&t| reads(t)).unwrap();
+    let most = plain_tables::most_read(&spec);
     let before = tables[most].clone();
     tables[most].rows.clear();
     write(&bundles, "b", &spec, &tables);

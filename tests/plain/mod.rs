@@ -7,7 +7,7 @@ use adclick::schema::{Embedding, Feature, Index, Kind, Pooling, Side, Source};
 use adclick::types::Value;
 
 use crate::common::{Case, Random};
-use crate::tables::{self, PlainTable};
+use crate::plain_tables::{self, PlainTable};
 
 /// The reading of the documentation, feature by feature, in declared order; slow and obvious.
 pub(crate) struct Plain<'a> {
@@ -57,7 +57,7 @@ impl<'a> Plain<'a> {
                 // Positions that a vector does not have are counted, and then the table is asked.
                 made.missing += own.len() as u32;
                 let keys = (&case.request, case.candidates.get(candidate));
-                (own, by_default) = tables::values(self.tables, &self.spec.enrichment, &binding.lookup, keys);
+                (own, by_default) = plain_tables::values(self.tables, &self.spec.enrichment, &binding.lookup, keys);
                 by_default |= own.is_empty();
             }
             self.feature(f, &own, by_default, &mut made);

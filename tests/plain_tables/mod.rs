@@ -197,6 +197,13 @@ pub(crate) fn enrich(random: &mut Random, spec: &mut ModelSpec) -> Vec<PlainTabl
     keep_what_is_read(&keys, bindings, columns, random, spec)
 }
 
+/// The number of the table that most features read.
+pub(crate) fn most_read(spec: &ModelSpec) -> usize {
+    let columns = || spec.enrichment.bindings.iter().flat_map(|b| b.lookup.columns());
+    let reads = |t: &usize| columns().filter(|c| c.table as usize == *t).count();
+    (0..spec.enrichment.tables.len()).max_by_key(reads).unwrap()
+}
+
 fn column_for(random: &mut Random, f: &Feature) -> (ColumnKind, Option<u16>) {
     let ids = |random: &mut Random, cap: u16| {
         if chance(random, 70) { ColumnKind::U64 { cap } } else { ColumnKind::U32 { cap } }
