@@ -10,10 +10,13 @@ use crate::artifact::OpenMode;
 use crate::error::{Error, Result, Status};
 use crate::infer::Kernel;
 use crate::live::bundle::{self, Manifest};
+use crate::live::overlay::Overlays;
 use crate::live::{Cell, Generation, Limits, Opening, Reader, TableChecks};
 use crate::schema::MAX_TABLES;
 use crate::scorer::{Scorer, ScorerLimits};
 use crate::table::MAX_ROW;
+
+mod tables;
 
 /// Names the kernel to use instead of the best one; for tests.
 pub const KERNEL_VARIABLE: &str = "ADCLICK_KERNEL";
@@ -34,11 +37,25 @@ pub struct Options {
     pub follow: Option<Duration>,
     /// How much of the table files staging reads.
     pub tables: TableChecks,
+    /// Rows that can be written on top of each table ([`Engine::upsert`]); 0 = none. Memory is reserved for one and a
+    /// half times as many and touched as rows are written.
+    pub overlay_rows: usize,
+    /// Rows written on top of a table count, column by column, for this long, by the time of the request. `None`: until
+    /// a newer table comes.
+    pub overlay_max_age: Option<Duration>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { mode: OpenMode::Map, kernel: None, headroom: 2.0, follow: None, tables: TableChecks::Full }
+        Self {
+            mode: OpenMode::Map,
+            kernel: None,
+            headroom: 2.0,
+            follow: None,
+            tables: TableChecks::Full,
+            overlay_rows: 65_536,
+            overlay_max_age: None,
+        }
     }
 }
 
@@ -53,6 +70,7 @@ pub(crate) struct Shared {
     kernel: &'static Kernel,
     mode: OpenMode,
     tables: TableChecks,
+    overlays: Overlays,
     limits: Limits,
     cell: Arc<Cell<Generation>>,
     names: Mutex<HashMap<String, u32>>,
@@ -113,7 +131,9 @@ impl Engine {
             )));
         }
         let mut names = HashMap::new();
-        let how = Opening { mode: options.mode, kernel, tables: options.tables, earlier: &[] };
+        let overlays = Overlays::new(options.overlay_rows, options.overlay_max_age);
+        let how =
+            Opening { mode: options.mode, kernel, tables: options.tables, earlier: &[], overlays: Some(&overlays) };
         let generation = Generation::open(&first, how, |name| register(&mut names, name))?;
         let needs = generation.needs();
         let roomy = |n: usize| (n as f64 * f64::from(options.headroom)).ceil() as usize;
@@ -133,6 +153,7 @@ impl Engine {
             kernel,
             mode: options.mode,
             tables: options.tables,
+            overlays,
             limits,
             cell,
             names: Mutex::new(names),
@@ -159,11 +180,13 @@ impl Engine {
     /// # Errors
     /// `NoPrevious` when there is none: only one earlier generation is kept, and a rollback uses it up.
     pub fn rollback(&self) -> Result<u64> {
+        let _quiet = self.shared.overlays.quiet();
         let mut published = self.shared.publisher()?;
         let Some(previous) = published.previous.take() else {
             return Err(Error::new(Status::NoPrevious, "there is no earlier generation to roll back to"));
         };
         let id = previous.id();
+        self.shared.carry_over(&published, &previous);
         self.shared.cell.publish(Some(Arc::clone(&previous)));
         published.current = Some(previous);
         Ok(id)
@@ -268,11 +291,13 @@ impl Staged {
     /// # Errors
     /// `Closed`; what is live stays as it is.
     pub fn activate(self) -> Result<u64> {
+        let quiet = self.shared.overlays.quiet();
         let mut published = self.shared.publisher()?;
+        self.shared.carry_over(&published, &self.generation);
         self.shared.cell.publish(Some(Arc::clone(&self.generation)));
         let id = self.generation.id();
         published.previous = published.current.replace(self.generation);
-        drop(published);
+        drop((published, quiet));
         // What was previous until now is held by nobody but slow requests.
         self.shared.cell.reclaim();
         Ok(id)
@@ -291,6 +316,13 @@ impl Shared {
             return Err(Error::new(Status::Closed, "the engine was closed"));
         }
         Ok(published)
+    }
+
+    /// Takes what was written on top of the live tables over to the next generation's.
+    fn carry_over(&self, published: &Published, next: &Generation) {
+        if let Some(current) = &published.current {
+            self.overlays.carry_over(current, next);
+        }
     }
 
     fn names(&self) -> MutexGuard<'_, HashMap<String, u32>> {
@@ -332,7 +364,13 @@ fn stage(shared: &Arc<Shared>, bundle: &Path) -> Result<Staged> {
         let published = shared.publisher()?;
         published.current.iter().chain(&published.previous).cloned().collect()
     };
-    let how = Opening { mode: shared.mode, kernel: shared.kernel, tables: shared.tables, earlier: &earlier };
+    let how = Opening {
+        mode: shared.mode,
+        kernel: shared.kernel,
+        tables: shared.tables,
+        earlier: &earlier,
+        overlays: Some(&shared.overlays),
+    };
     let generation = Generation::open(bundle, how, |name| register(&mut shared.names(), name))?;
     generation.fits(shared.limits).map_err(|e| e.within(bundle.display()))?;
     Ok(Staged { shared: Arc::clone(shared), generation: Arc::new(generation) })

@@ -61,6 +61,9 @@ impl Rows {
         if let Some(overrides) = looked.overrides.as_deref().filter(|o| !o.is_empty()) {
             for (slot, &key) in self.slots[range].iter_mut().zip(keys) {
                 *slot = overrides.find(key).unwrap_or(NO_SLOT);
+                if *slot != NO_SLOT {
+                    overrides.prefetch(*slot);
+                }
             }
             self.overridden |= 1 << table;
             if looked.shared {

@@ -22,6 +22,9 @@ pub trait Overrides: std::fmt::Debug + Send + Sync {
     /// Where the row of a key is, for [`Overrides::apply`].
     fn find(&self, key: u64) -> Option<u32>;
 
+    /// Asks for what [`Overrides::apply`] will read there. Any number is safe.
+    fn prefetch(&self, at: u32);
+
     /// Writes `base` with every column that counts at `now_us` in place of its own to `out`; both are rows of the table.
     /// False when there is none, then `out` means nothing.
     fn apply(&self, at: u32, key: u64, base: &[u8], now_us: i64, out: &mut [u8]) -> bool;

@@ -77,7 +77,7 @@ impl Generation {
             None => Policy::default(),
         };
         let files = manifest.tables().map(|entry| open_table(bundle, entry, how)).collect::<Result<Vec<_>>>()?;
-        let tables = join(&files).map_err(|e| e.within(bundle.display()))?;
+        let tables = join(&files, how.overlays).map_err(|e| e.within(bundle.display()))?;
         let compiled = Tables::compile(model.content.schema(), model.content.enrichment(), &tables)
             .map_err(|e| e.within(bundle.display()))?;
         let handles: Vec<u32> = model.content.schema().features.iter().map(|f| handle(&f.input)).collect();

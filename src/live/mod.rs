@@ -6,6 +6,7 @@ mod cell;
 mod generation;
 mod golden;
 mod open;
+pub mod overlay;
 
 pub(crate) use cell::{Cell, Reader};
 pub(crate) use generation::weights;

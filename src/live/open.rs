@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::bundle::Entry;
 use super::generation::{Generation, weights};
 use super::golden;
+use super::overlay::Overlays;
 use crate::artifact::model::Model;
 use crate::artifact::{Bytes, OpenMode};
 use crate::enrich::TableSource;
@@ -38,13 +39,15 @@ pub struct Opening<'a> {
     /// Generations opened in the same way: a model or table file that has the length and checksum of one of theirs is
     /// not read again, its map and the checks it has passed are shared.
     pub earlier: &'a [Arc<Generation>],
+    /// What lies on top of tables; none: the tables alone.
+    pub overlays: Option<&'a Overlays>,
 }
 
 impl Opening<'_> {
     /// Maps and full checks, nothing shared.
     #[must_use]
     pub fn new(kernel: &'static Kernel) -> Self {
-        Self { mode: OpenMode::Map, kernel, tables: TableChecks::Full, earlier: &[] }
+        Self { mode: OpenMode::Map, kernel, tables: TableChecks::Full, earlier: &[], overlays: None }
     }
 }
 
@@ -94,8 +97,8 @@ pub(super) fn open_table(bundle: &Path, entry: &Entry, how: Opening<'_>) -> Resu
     Ok(Opened { entry: entry.clone(), content: Arc::new(table) })
 }
 
-/// The shards of each table together.
-pub(super) fn join(files: &[Opened<Table>]) -> Result<Vec<TableSource>> {
+/// The shards of each table together, and what lies on top of it.
+pub(super) fn join(files: &[Opened<Table>], overlays: Option<&Overlays>) -> Result<Vec<TableSource>> {
     let mut names: Vec<(&str, Vec<Arc<Table>>, &str)> = Vec::new();
     for file in files {
         let name = file.content.name();
@@ -106,7 +109,8 @@ pub(super) fn join(files: &[Opened<Table>]) -> Result<Vec<TableSource>> {
     }
     let source = |(_, shards, file): (_, _, &str)| {
         let set = Arc::new(TableSet::new(shards)?);
-        Ok(TableSource { set, file: file.to_owned(), overrides: None })
+        let overrides = overlays.map(|overlays| overlays.on(&set)).transpose()?.flatten();
+        Ok(TableSource { set, file: file.to_owned(), overrides })
     };
     names.into_iter().map(source).collect()
 }
