@@ -197,6 +197,7 @@ fn tables(value: impl Fn(&str) -> f32) -> Vec<PlainTable> {
             rows: [(key, row.into_iter().map(|c| c.2).collect())].into(),
             shards: 1,
             there: vec![0],
+            ..PlainTable::default()
         }
     };
     TABLES.iter().zip(keys).map(table).collect()
