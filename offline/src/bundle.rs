@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use adclick::artifact::{Bytes, OpenMode};
 use adclick::calibrate::Calibrators;
 use adclick::live::bundle::{self, CALIBRATORS_FILE, Content, MODEL_FILE, Manifest, POLICY_FILE, Role};
-use adclick::live::{Generation, encode_calibrators};
+use adclick::live::{Generation, Opening, encode_calibrators};
 use adclick::table::{Checks, Table};
 use anyhow::{Context, Result, ensure};
 
@@ -110,7 +110,7 @@ impl Parts {
 /// Whatever is wrong with the bundle, naming the file.
 pub fn open(path: &Path) -> Result<Generation> {
     let kernel = adclick::infer::Kernel::detect();
-    Ok(Generation::open(path, OpenMode::Map, kernel, |_| 1)?)
+    Ok(Generation::open(path, Opening::new(kernel), |_| 1)?)
 }
 
 /// Opens a table file without reading its rows.

@@ -8,6 +8,8 @@ use std::process::{Command, Output};
 
 use adclick::live::bundle::{Manifest, Role};
 use adclick::table::Checks;
+use adclick::types::{Candidate, Request, Value as Raw};
+use adclick::{Engine, Input, Options, ScorerLimits};
 use adclick_offline::bundle::open_table;
 use serde_json::Value;
 use support::file_of;
@@ -344,4 +346,178 @@ fn calibrating_a_bundle_keeps_its_tables() {
     assert_eq!(Manifest::read(Path::new(&place.at("c"))).unwrap().tables().count(), 4);
     assert_eq!(inode(&place.at("b"), "table.ads.adc"), inode(&place.at("c"), "table.ads.adc"));
     adclick_offline::bundle::open(Path::new(&place.at("c"))).unwrap();
+}
+
+/// The cells of an example table by the ids of their row.
+struct Cells {
+    header: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Cells {
+    fn read(name: &str) -> Self {
+        let text = std::fs::read_to_string(examples().join(format!("tables/{name}.csv"))).unwrap();
+        let mut lines = text.lines().map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>());
+        Self { header: lines.next().unwrap(), rows: lines.collect() }
+    }
+
+    /// The text in a column of the row that begins with these ids; empty when there is no such row.
+    fn get(&self, ids: &[&str], column: &str) -> &str {
+        let at = self.header.iter().position(|h| h == column).unwrap();
+        self.rows.iter().find(|row| row[..ids.len()] == *ids).map_or("", |row| &row[at])
+    }
+
+    fn number(&self, ids: &[&str], column: &str) -> Option<f32> {
+        self.get(ids, column).parse().ok()
+    }
+
+    /// As fp16 holds it.
+    fn half(&self, ids: &[&str], column: &str) -> Option<f32> {
+        self.number(ids, column).map(|x| half::f16::from_f32(x).to_f32())
+    }
+
+    fn vector(&self, ids: &[&str], column: &str) -> Option<Vec<f32>> {
+        let text = self.get(ids, column);
+        (!text.is_empty()).then(|| text.split(' ').map(|x| half::f16::from_f32(x.parse().unwrap()).to_f32()).collect())
+    }
+}
+
+#[test]
+fn a_request_of_ids_alone_gets_what_the_tables_hold() {
+    let place = Place::new();
+    place.bundle("ids", &[]);
+    let plain_schema = examples().join("schemas/document.toml");
+    let (weights, plain) = (place.at("w.safetensors"), place.at("plain"));
+    good(&["pack", "--weights", &weights, "--schema", plain_schema.to_str().unwrap(), "--out", &plain]);
+    let ids = Engine::open(Path::new(&place.at("ids")), &Options::default()).unwrap();
+    let plain = Engine::open(Path::new(&plain), &Options::default()).unwrap();
+    let limits = ScorerLimits { max_candidates: 8 };
+    let (mut with_ids, mut with_values) = (ids.scorer(limits).unwrap(), plain.scorer(limits).unwrap());
+    let tables = NAMES.map(Cells::read);
+    let [users, ads, pairs, tastes] = &tables;
+    let hash = |text: &str| adclick::hash::category_id(text.as_bytes());
+
+    let shown = [("a1", "acme"), ("a2", "globex"), ("a3", "initech"), ("a4", "acme"), ("gone", "acme")];
+    let mut seen = std::collections::BTreeSet::new();
+    for user in ["u1001", "u1002", "u1003", "u1004", "nobody"] {
+        let context = |engine: &Engine| {
+            let value = |name: &str, number, id| Raw { feature: engine.feature(name).unwrap(), number, id };
+            vec![value("device_type", 1.0, hash("desktop")), value("session_depth", 7.0, 0)]
+        };
+        let request = |values: &[Raw], candidate_values: &[Raw]| Request {
+            struct_size: size_of::<Request>() as u32,
+            user_key: hash(user),
+            time_us: 1_795_406_400_000_000,
+            n_values: values.len() as u32,
+            n_candidates: shown.len() as u32,
+            n_candidate_values: candidate_values.len() as u32,
+            ..Request::default()
+        };
+        // Ids alone.
+        let candidates: Vec<Candidate> = shown
+            .iter()
+            .map(|(ad, by)| Candidate { ad_key: hash(ad), advertiser_key: hash(by), ..Candidate::default() })
+            .collect();
+        let values = context(&ids);
+        let mut found = [0.0; 5];
+        let mut found_inputs = [[f32::NAN; 29]; 5];
+        let input =
+            Input { request: &request(&values, &[]), values: &values, candidates: &candidates, candidate_values: &[] };
+        with_ids.score(input, &mut found, &mut [0.0; 5]).unwrap();
+        for (i, x) in found_inputs.iter_mut().enumerate() {
+            with_ids.model_input(input, i, x).unwrap();
+        }
+
+        // The same values by hand.
+        let feature = |name: &str| plain.feature(name).unwrap();
+        let put = |to: &mut Vec<Raw>, name: &str, number: Option<f32>| {
+            to.extend(number.map(|number| Raw { feature: feature(name), number, id: 0 }));
+        };
+        let (mut values, of_user) = (context(&plain), [user]);
+        for column in ["ctr_7d", "ctr_30d", "impressions_7d", "clicks_7d"] {
+            put(&mut values, &format!("user_{column}"), users.number(&of_user, column));
+        }
+        for column in ["age_bucket", "gender", "engagement_score"] {
+            put(&mut values, &format!("user_{column}"), users.half(&of_user, column));
+        }
+        let cap = users.half(&of_user, "frequency_cap_remaining").or(Some(1.0));
+        put(&mut values, "user_ad_frequency_cap_remaining", cap);
+        let interests = users.vector(&of_user, "interests");
+        for at in [0, 1] {
+            put(&mut values, &format!("user_interest_embedding_{at}"), interests.as_ref().map(|v| v[at]));
+        }
+        let (mut candidates, mut candidate_values) = (Vec::new(), Vec::new());
+        for (ad, by) in shown {
+            let (to, first_value) = (&mut candidate_values, candidate_values_len(&candidates));
+            for column in ["ctr_7d", "ctr_30d", "impressions_7d"] {
+                put(to, &format!("ad_{column}"), ads.number(&[ad], column));
+            }
+            for (name, column) in [
+                ("advertiser_quality_score", "advertiser_quality_score"),
+                ("ad_creative_type", "creative_type"),
+                ("landing_page_quality", "landing_page_quality"),
+                ("ad_engagement_rate", "engagement_rate"),
+            ] {
+                put(to, name, ads.half(&[ad], column));
+            }
+            let embedding = ads.vector(&[ad], "text_embedding");
+            put(to, "ad_text_embedding_0", embedding.as_ref().map(|v| v[0]));
+            let dot = interests.iter().zip(&embedding).map(|(a, b)| a.iter().zip(b).map(|(a, b)| a * b).sum()).next();
+            put(to, "embedding_similarity", dot);
+            put(to, "user_advertiser_click_rate", pairs.number(&[user, by], "click_rate"));
+            put(to, "user_advertiser_impressions", pairs.number(&[user, by], "impressions"));
+            let category = ads.get(&[ad], "category");
+            put(to, "user_category_affinity", tastes.half(&[user, category], "affinity"));
+            let n_values = to.len() as u32 - first_value;
+            candidates.push(Candidate { first_value, n_values, ..Candidate::default() });
+        }
+        let mut expected = [0.0; 5];
+        let input = Input {
+            request: &request(&values, &candidate_values),
+            values: &values,
+            candidates: &candidates,
+            candidate_values: &candidate_values,
+        };
+        with_values.score(input, &mut expected, &mut [0.0; 5]).unwrap();
+        for (i, x) in found_inputs.iter().enumerate() {
+            let mut expected = [f32::NAN; 29];
+            with_values.model_input(input, i, &mut expected).unwrap();
+            // The sums of the similarity may be taken in another order.
+            let differs = |at: &usize| (x[*at] - expected[*at]).abs() > 1e-6 || x[*at].is_nan();
+            let wrong: Vec<_> = (0..29).filter(differs).map(|at| (at, x[at], expected[at])).collect();
+            assert!(wrong.is_empty(), "{user}, {}: column, found, expected: {wrong:?}", shown[i].0);
+            seen.insert(x.map(f32::to_bits));
+        }
+        assert_eq!(found.map(|p| (p * 1e5).round()), expected.map(|p| (p * 1e5).round()), "{user}");
+    }
+    assert_eq!(seen.len(), 25, "the ids make no difference");
+}
+
+/// How many values the candidates so far have.
+fn candidate_values_len(candidates: &[Candidate]) -> u32 {
+    candidates.last().map_or(0, |c| c.first_value + c.n_values)
+}
+
+#[test]
+fn what_an_engine_would_refuse_is_not_written() {
+    let place = Place::new();
+    place.bundle("b", &[]);
+    // A table of the right name with a column less, packed by another schema.
+    let schema = "[[tables]]\nname='users'\nkey='user'\ncolumns=[{name='ctr_7d',type='f32'}]\n\
+                  [[features]]\nname='f'\nsource='user'\nkind='number'\ncolumn='users.ctr_7d'\n";
+    let schema = place.write("small.toml", schema);
+    let users = format!("users={}", examples().join("tables/users.csv").display());
+    let tables = place.at("t");
+    good(&["pack", "--schema", &schema, "--table", &users, "--out", &tables, "--tables-only"]);
+    let before = place.names();
+    let packed = format!("users={tables}/table.users.adc");
+    let message = refusal(&["pack", "--from", &place.at("b"), "--table", &packed, "--out", &place.at("c")], 1);
+    for needle in ["nothing was written", "ctr_30d", "user_ctr_30d"] {
+        assert!(message.contains(needle), "`{needle}` is not in: {message}");
+    }
+    let args =
+        ["pack", "--from", &place.at("b"), "--schema", &place.schema, "--table", &packed, "--out", &place.at("c")];
+    let message = refusal(&args, 1);
+    assert!(message.contains("the columns of") && message.contains("interests (f16 vector of 4)"), "{message}");
+    assert_eq!(place.names(), before, "something was left behind");
 }

@@ -304,5 +304,6 @@ fn to_options(c: &adclick_engine_options) -> Result<Options, Failure> {
         kernel: (!name.is_empty()).then_some(name),
         headroom: if c.headroom == 0.0 { Options::default().headroom } else { c.headroom },
         follow: (c.follow_ms > 0).then(|| Duration::from_millis(c.follow_ms.into())),
+        ..Options::default()
     })
 }

@@ -30,11 +30,13 @@ pub(crate) struct Wants {
     pub(crate) wide: bool,
     pub(crate) heads: usize,
     pub(crate) goldens: usize,
+    /// Whether there are similarities, which only tables give.
+    pub(crate) similarities: bool,
 }
 
 impl Default for Wants {
     fn default() -> Self {
-        Self { wide: true, heads: 2, goldens: 2 }
+        Self { wide: true, heads: 2, goldens: 2, similarities: false }
     }
 }
 
@@ -141,6 +143,10 @@ fn schema(random: &mut Random, wants: Wants) -> Schema {
     add("hour_row", "hour", Source::Time, category(random, 5), None);
     for input in TIME_INPUTS {
         add(input, input, Source::Time, number(random), None);
+    }
+    if wants.similarities {
+        add("near", "near", Source::Dot, number(random), None);
+        add("near_bucket", "near", Source::Dot, buckets(3, &bounds_a), None);
     }
     let served = random.between(0, 8) as f32 - 3.0;
     add("position", "position", Source::Candidate, number(random), Some(served));
