@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use adclick::artifact::{Bytes, OpenMode};
 use adclick::calibrate::Calibrators;
-use adclick::live::bundle::{self, CALIBRATORS_FILE, Content, MODEL_FILE, Manifest, POLICY_FILE, Role};
-use adclick::live::{Generation, Opening, encode_calibrators};
+use adclick::infer::Kernel;
+use adclick::live::bundle::{self, CALIBRATORS_FILE, Content, Entry, MODEL_FILE, Manifest, POLICY_FILE, Role};
+use adclick::live::{Generation, Opening, TableChecks, encode_calibrators};
 use adclick::table::{Checks, Table};
 use anyhow::{Context, Result, ensure};
 
@@ -31,6 +32,8 @@ pub struct Part {
     pub name: String,
     /// What it holds.
     pub holds: Holds,
+    /// The checksum that it must have: of a file that is carried over what its manifest says.
+    pub xxh3: Option<u64>,
 }
 
 /// What a file of a bundle holds.
@@ -45,6 +48,19 @@ pub enum Holds {
 }
 
 impl Part {
+    /// A new file.
+    #[must_use]
+    pub fn new(role: Role, name: &str, holds: Holds) -> Self {
+        Self { role, name: name.to_owned(), holds, xxh3: None }
+    }
+
+    /// A file of another bundle as it is.
+    #[must_use]
+    pub fn carried(bundle: &Path, entry: &Entry) -> Self {
+        let holds = Holds::Link(bundle.join(&entry.name));
+        Self { role: entry.role, name: entry.name.clone(), holds, xxh3: Some(entry.xxh3) }
+    }
+
     fn entry(&self) -> (Role, &str, Content<'_>) {
         let content = match &self.holds {
             Holds::Bytes(bytes) => Content::Bytes(bytes),
@@ -68,11 +84,7 @@ impl Parts {
             let path = path.join(&entry.name);
             Some(std::fs::read(&path).with_context(|| format!("cannot read {}", path.display())))
         };
-        let tables = manifest.tables().map(|entry| Part {
-            role: Role::Table,
-            name: entry.name.clone(),
-            holds: Holds::Link(path.join(&entry.name)),
-        });
+        let tables = manifest.tables().map(|entry| Part::carried(path, entry));
         Ok(Self {
             model: file(Role::Model).context("the bundle has no model")??,
             calibrators: generation.calibrators().clone(),
@@ -109,8 +121,7 @@ impl Parts {
 /// # Errors
 /// Whatever is wrong with the bundle, naming the file.
 pub fn open(path: &Path) -> Result<Generation> {
-    let kernel = adclick::infer::Kernel::detect();
-    Ok(Generation::open(path, Opening::new(kernel), |_| 1)?)
+    Ok(Generation::open(path, Opening::new(Kernel::detect()), |_| 1)?)
 }
 
 /// Opens a table file without reading its rows.
@@ -161,7 +172,19 @@ impl Beside {
         let trial = self.0.join("bundle");
         let files: Vec<_> = parts.iter().map(Part::entry).collect();
         bundle::write_files(&trial, &files, true)?;
-        open(&trial).context("nothing was written, as an engine would refuse the bundle")?;
+        for (part, entry) in parts.iter().zip(&Manifest::read(&trial)?.files) {
+            let Some(expected) = part.xxh3 else { continue };
+            ensure!(
+                entry.xxh3 == expected,
+                "{} was damaged in the bundle that it is carried over from: checksum {:016x}, its manifest says \
+                 {expected:016x}; build it again",
+                part.name,
+                entry.xxh3
+            );
+        }
+        // Rows need no second look: they were just written, or checked, or have the checksum that they had.
+        let how = Opening { tables: TableChecks::Lazy, ..Opening::new(Kernel::detect()) };
+        Generation::open(&trial, how, |_| 1).context("nothing was written, as an engine would refuse the bundle")?;
         let places: Vec<PathBuf> = parts.iter().map(|p| trial.join(&p.name)).collect();
         let linked: Vec<_> =
             parts.iter().zip(&places).map(|(p, at)| (p.role, p.name.as_str(), Content::Link(at))).collect();

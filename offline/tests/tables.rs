@@ -521,3 +521,23 @@ fn what_an_engine_would_refuse_is_not_written() {
     assert!(message.contains("the columns of") && message.contains("interests (f16 vector of 4)"), "{message}");
     assert_eq!(place.names(), before, "something was left behind");
 }
+
+#[test]
+fn a_damaged_table_is_not_carried_over() {
+    let place = Place::new();
+    place.bundle("b", &[]);
+    let ads = place.at("b/table.ads.adc");
+    let mut bytes = std::fs::read(&ads).unwrap();
+    // A number in some row: the file stays one that can be opened.
+    let table = open_table(Path::new(&ads), Checks::Full).unwrap();
+    let (row, span) = (table.iter().next().unwrap().1, table.layout().span(0));
+    let at = bytes.windows(row.len()).position(|w| w == row).unwrap() + span.offset;
+    bytes[at] ^= 1;
+    std::fs::remove_file(&ads).unwrap();
+    std::fs::write(&ads, bytes).unwrap();
+    let users = format!("users={}", examples().join("tables/users.csv").display());
+    let before = place.names();
+    let message = refusal(&["pack", "--from", &place.at("b"), "--table", &users, "--out", &place.at("c")], 1);
+    assert!(message.contains("table.ads.adc was damaged") && message.contains("checksum"), "{message}");
+    assert_eq!(place.names(), before, "something was left behind");
+}

@@ -9,6 +9,7 @@ mod build;
 mod cells;
 mod duration;
 mod keys;
+mod options;
 mod raw;
 mod tables;
 

@@ -93,9 +93,8 @@ impl Tables {
             );
             all.enrichment.tables[i].key = parts;
         }
-        for i in 0..all.files.len() {
-            let columns = all.key_columns(i, &keys[i]).with_context(|| format!("table `{}`", all.files[i].name))?;
-            all.files[i].key = columns;
+        for (i, key) in keys.iter().enumerate() {
+            all.files[i].key = all.key_columns(i, key).with_context(|| format!("table `{}`", all.files[i].name))?;
         }
         all.same_ids()?;
         Ok(all)

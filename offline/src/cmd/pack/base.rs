@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use adclick::artifact::model::Model;
 use adclick::artifact::{Bytes, OpenMode};
-use adclick::live::bundle::{CALIBRATORS_FILE, MODEL_FILE, Manifest, POLICY_FILE, Role};
+use adclick::live::bundle::{CALIBRATORS_FILE, Entry, MODEL_FILE, Manifest, POLICY_FILE, Role};
 use adclick::schema::Enrichment;
 use adclick::table::{Checks, Shard};
 use anyhow::{Context, Result};
@@ -37,6 +37,7 @@ struct OldTable {
     name: String,
     shard: Shard,
     path: PathBuf,
+    entry: Entry,
 }
 
 impl Base {
@@ -68,9 +69,7 @@ impl Base {
     /// old ones.
     pub(super) fn parts(&self, args: &Args, tables: Vec<Part>) -> Result<Vec<Part>> {
         let mut parts = vec![match self {
-            Self::Model(packed) => {
-                Part { role: Role::Model, name: MODEL_FILE.into(), holds: Holds::Bytes(packed.bytes.clone()) }
-            }
+            Self::Model(packed) => Part::new(Role::Model, MODEL_FILE, Holds::Bytes(packed.bytes.clone())),
             Self::Bundle(old) => old.carried(Role::Model).context("the bundle has no model")?,
             Self::None => return Ok(tables),
         }];
@@ -78,14 +77,14 @@ impl Base {
         match &args.calibrators {
             Some(path) => {
                 let holds = Holds::Bytes(model::calibrators(path)?);
-                parts.push(Part { role: Role::Calibrators, name: CALIBRATORS_FILE.into(), holds });
+                parts.push(Part::new(Role::Calibrators, CALIBRATORS_FILE, holds));
             }
             None => parts.extend(old(Role::Calibrators)),
         }
         match &args.policy {
             Some(path) => {
                 let holds = Holds::Bytes(model::policy(path)?);
-                parts.push(Part { role: Role::Policy, name: POLICY_FILE.into(), holds });
+                parts.push(Part::new(Role::Policy, POLICY_FILE, holds));
             }
             None => parts.extend(old(Role::Policy)),
         }
@@ -112,14 +111,14 @@ impl Bundle {
         for entry in manifest.tables() {
             let file = path.join(&entry.name);
             let table = open_table(&file, Checks::Structure)?;
-            tables.push(OldTable { name: table.name().to_owned(), shard: table.shard(), path: file });
+            let (name, shard) = (table.name().to_owned(), table.shard());
+            tables.push(OldTable { name, shard, path: file, entry: entry.clone() });
         }
         Ok(Self { path: path.to_owned(), manifest, enrichment, tables })
     }
 
     fn carried(&self, role: Role) -> Option<Part> {
-        let entry = self.manifest.file(role)?;
-        Some(Part { role, name: entry.name.clone(), holds: Holds::Link(self.path.join(&entry.name)) })
+        Some(Part::carried(&self.path, self.manifest.file(role)?))
     }
 
     /// The tables that stay: all but those that are among the new ones. Of a table in shards, one may be new alone.
@@ -135,11 +134,6 @@ impl Bundle {
                 *name == old.name && (shard.count != old.shard.count || shard.index == old.shard.index)
             })
         };
-        let part = |old: &OldTable| Part {
-            role: Role::Table,
-            name: old.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            holds: Holds::Link(old.path.clone()),
-        };
-        Ok(self.tables.iter().filter(stays).map(part).collect())
+        Ok(self.tables.iter().filter(stays).map(|old| Part::carried(&self.path, &old.entry)).collect())
     }
 }

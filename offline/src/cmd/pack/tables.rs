@@ -139,18 +139,16 @@ impl TableArgs {
             match job {
                 Job::Build(table, data) => {
                     let summary = tables::build(&table, &data, &options, out, progress)?;
-                    parts.extend(summary.files.iter().map(|path| Part {
-                        role: Role::Table,
-                        name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-                        holds: Holds::Link(path.clone()),
+                    parts.extend(summary.files.iter().map(|path| {
+                        let name = path.file_name().unwrap_or_default().to_string_lossy();
+                        Part::new(Role::Table, &name, Holds::Link(path.clone()))
                     }));
                     summaries.push(summary);
                 }
                 Job::Take(name, files) => {
-                    parts.extend(files.into_iter().map(|(path, shard)| Part {
-                        role: Role::Table,
-                        name: file_name(&name, shard),
-                        holds: if is_published(&path) { Holds::Link(path) } else { Holds::Copy(path) },
+                    parts.extend(files.into_iter().map(|(path, shard)| {
+                        let holds = if is_published(&path) { Holds::Link(path) } else { Holds::Copy(path) };
+                        Part::new(Role::Table, &file_name(&name, shard), holds)
                     }));
                 }
             }
