@@ -8,7 +8,7 @@ use adclick::infer::Kernel;
 use adclick::live::bundle::{self, CALIBRATORS_FILE, Content, Entry, MODEL_FILE, Manifest, POLICY_FILE, Role};
 use adclick::live::{Generation, Opening, TableChecks, encode_calibrators};
 use adclick::table::{Checks, Table};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 /// The files of a bundle: model, calibrators and policy in memory, tables where they are.
 #[derive(Debug, Clone)]
@@ -169,6 +169,10 @@ impl Beside {
     /// # Errors
     /// What an engine would refuse, and files that cannot be written.
     pub fn write(&self, bundle: &Path, parts: &[Part], replace: bool) -> Result<u64> {
+        // One file written over another that is linked would write into the bundle that it comes from.
+        if let Some((_, twice)) = parts.iter().enumerate().find(|(i, p)| parts[..*i].iter().any(|q| q.name == p.name)) {
+            bail!("two files of the bundle would have the name {}", twice.name);
+        }
         let trial = self.0.join("bundle");
         let files: Vec<_> = parts.iter().map(Part::entry).collect();
         bundle::write_files(&trial, &files, true)?;

@@ -283,6 +283,9 @@ fn what_does_not_fit_together_is_refused_and_leaves_nothing() {
     let pairs = format!("user_advertiser={}", examples().join("tables/user_advertiser.csv").display());
     let garbage = format!("users={}", place.write("garbage.adc", "ADCLICK\0 and more"));
     let misnamed = format!("ads={}", place.at("b/table.users.adc"));
+    let packed = format!("users={}", place.at("b/table.users.adc"));
+    let same = place.at("b/table.users.adc");
+    let same = format!("users={same},{same}");
     let mixed = format!("users={},{}", place.at("b/table.users.adc"), examples().join("tables/users.csv").display());
     let twice = format!("{users},{}", examples().join("tables/users.csv").display());
     let nowhere = format!("users={}", place.at("nowhere.csv"));
@@ -312,6 +315,7 @@ fn what_does_not_fit_together_is_refused_and_leaves_nothing() {
         (vec!["pack", "--from", &old, "--out", &out, "--table", &misnamed], 1, &["is of table `users`"]),
         (vec!["pack", "--from", &old, "--out", &out, "--table", &mixed], 1, &["packed table files and data files"]),
         (vec!["pack", "--from", &old, "--out", &out, "--table", &nowhere], 1, &["nowhere.csv"]),
+        (vec!["pack", "--from", &old, "--out", &out, "--table", &same], 1, &["two files", "table.users.adc"]),
         (
             vec!["pack", "--from", &old, "--out", &out, "--table", &twice],
             1,
@@ -325,6 +329,11 @@ fn what_does_not_fit_together_is_refused_and_leaves_nothing() {
         (vec!["pack", "--from", &old, "--out", &out, "--table", &users, "--as-of", "today"], 2, &["RFC 3339"]),
         (vec!["pack", "--from", &old, "--out", &out, "--table", &users, "--memory", "0"], 2, &["--memory"]),
         (vec!["pack", "--tables-only", "--out", &out], 2, &["--schema"]),
+        (
+            vec!["pack", "--tables-only", "--out", &out, "--schema", &place.schema, "--table", &packed],
+            1,
+            &["table `users`", "packed already"],
+        ),
         (vec!["pack", "--tables-only", "--out", &out, "--schema", &place.schema], 1, &["--table NAME=FILE"]),
     ];
     for (args, code, needles) in cases {
@@ -334,7 +343,12 @@ fn what_does_not_fit_together_is_refused_and_leaves_nothing() {
         }
     }
     assert_eq!(place.names(), before, "something was left behind");
+    good(&["verify", &old]);
     good(&["pack", "--from", &old, "--out", &out, "--table", &twice, "--duplicates", "last"]);
+    // A bundle in the place of the one that it comes from.
+    good(&["pack", "--from", &out, "--out", &out, "--table", &users, "--replace"]);
+    good(&["verify", &out]);
+    assert!(good(&["pack", "--help"]).contains("a 256th"), "the memory that building takes is not said");
 }
 
 #[test]

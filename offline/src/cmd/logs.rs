@@ -15,7 +15,7 @@ pub(super) enum FormatName {
     Criteo,
     /// Avazu's: CSV with a header.
     Avazu,
-    /// CSV with a header or Parquet, described by --schema.
+    /// CSV with a header, Parquet or Arrow IPC, described by --schema.
     Examples,
 }
 

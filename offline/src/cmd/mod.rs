@@ -16,22 +16,15 @@ use clap::Subcommand;
 
 /// The verbs of the command.
 #[derive(Subcommand)]
+#[allow(missing_docs, reason = "clap would show what stands here instead of what the verb's arguments say of it")]
 pub enum Command {
-    /// Train a model on click logs and write a bundle.
     Train(Box<train::Args>),
-    /// Fit calibrators on held-out rows.
     Calibrate(calibrate::Args),
-    /// Measure a model on labelled rows.
     Evaluate(evaluate::Args),
-    /// Turn weights and a schema into a bundle.
     Pack(pack::Args),
-    /// Show what a bundle or artifact holds.
     Inspect(inspect::Args),
-    /// Check every checksum and golden request of a bundle.
     Verify(verify::Args),
-    /// Score a file of inputs.
     Score(score::Args),
-    /// Run auctions given as JSON lines.
     Auction(auction::Args),
     /// The whole way, from logs to served decisions (`make demo` calls it).
     #[command(hide = true)]

@@ -4,11 +4,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ::parquet::arrow::ArrowWriter;
 use adclick::hash::category_id;
 use adclick::types::Value;
 use arrow_array::builder::{Int64Builder, ListBuilder};
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int32Array, RecordBatch, StringArray};
+use arrow_ipc::writer::FileWriter;
+use parquet::arrow::ArrowWriter;
 use tempfile::TempDir;
 
 use super::*;
@@ -213,7 +214,7 @@ fn example_columns() -> Columns {
 }
 
 #[test]
-fn csv_and_parquet_examples_give_the_same_rows() {
+fn csv_parquet_and_arrow_examples_give_the_same_rows() {
     let dir = TempDir::new().unwrap();
     let csv = "col_site,clicked,bought,weight,at,col_price,col_slot,col_tags,col_vector,more\n\
                \"a, b\",1,,2,100,1.5,-7,3|3|9,0.5 1,x\n\
@@ -256,6 +257,11 @@ fn csv_and_parquet_examples_give_the_same_rows() {
     assert_eq!(rows[0].1[2].id, (-7i64) as u64);
     assert_eq!(rows[1].1.len(), 1, "missing values are absent");
     assert_eq!(all(&path, &format, BadLimit::Rows(0)).unwrap().0, rows);
+    let arrow = dir.path().join("x.arrow");
+    let mut writer = FileWriter::try_new(std::fs::File::create(&arrow).unwrap(), &record.schema()).unwrap();
+    writer.write(&record).unwrap();
+    writer.finish().unwrap();
+    assert_eq!(all(&arrow, &format, BadLimit::Rows(0)).unwrap().0, rows);
 
     let mut columns = example_columns();
     columns.inputs[1].kind = InputKind::Integer;

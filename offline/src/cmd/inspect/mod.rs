@@ -22,6 +22,8 @@ use crate::bundle::open_table;
 use crate::schema_file::{column_text, key_text};
 
 /// Show what a bundle or artifact holds.
+///
+/// Of feature tables no row is read but the one that --key asks for; `adclick verify` checks them.
 #[derive(clap::Args)]
 pub struct Args {
     /// A bundle directory, the directory whose CURRENT names one, or one artifact file.

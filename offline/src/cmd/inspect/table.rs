@@ -128,7 +128,10 @@ fn cell(layout: &RowLayout, row: &[u8], column: usize, definition: Option<&Table
         return Value::Null;
     }
     let kind = layout.columns()[column].kind;
-    let number = |position| layout.number(row, column, position).map_or(Value::Null, |x| json!(x));
+    // As short as f32 needs it, not as long as f64 would.
+    let number = |position| {
+        layout.number(row, column, position).map_or(Value::Null, |x| json!(x.to_string().parse::<f64>().ok()))
+    };
     match kind {
         ColumnKind::F32 | ColumnKind::F16 => number(0),
         ColumnKind::Vector { dim } => (0..usize::from(dim)).map(number).collect(),

@@ -8,12 +8,13 @@ mod tables;
 use std::path::{Path, PathBuf};
 
 use adclick::live::bundle;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
-use crate::bundle::{Beside, Holds};
+use crate::bundle::Beside;
 use crate::progress::Progress;
 use crate::schema_file::SchemaFile;
 use base::Base;
+use tables::Job;
 
 /// Turn weights, a schema and tables into a bundle, or renew the tables of one.
 ///
@@ -98,15 +99,19 @@ pub(super) fn run(args: Args) -> Result<()> {
 fn tables_only(args: &Args, schema: Option<&SchemaFile>, progress: Progress) -> Result<()> {
     ensure!(args.tables.any(), "--tables-only needs --table NAME=FILE: which tables to build");
     let jobs = args.tables.jobs(schema, &Base::None)?;
-    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {}", args.out.display()))?;
+    for job in &jobs {
+        ensure!(matches!(job, Job::Build(..)), "--tables-only: the files of table `{}` are packed already", job.name());
+    }
     let beside = Beside::of(&args.out, true)?;
     let (parts, summaries) = args.tables.run(jobs, beside.path(), progress)?;
+    let taken = parts.iter().map(|part| args.out.join(&part.name)).find(|out| out.exists() && !args.replace);
+    if let Some(out) = taken {
+        bail!("{} exists already: give --replace", out.display());
+    }
+    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {}", args.out.display()))?;
     for part in &parts {
-        let (Holds::Link(path) | Holds::Copy(path)) = &part.holds else { continue };
-        let out = args.out.join(&part.name);
-        ensure!(path.starts_with(beside.path()), "--tables-only: {} is packed already", path.display());
-        ensure!(args.replace || !out.exists(), "{} exists already: give --replace", out.display());
-        std::fs::rename(path, &out).with_context(|| format!("cannot write {}", out.display()))?;
+        let (from, out) = (beside.path().join(&part.name), args.out.join(&part.name));
+        std::fs::rename(from, &out).with_context(|| format!("cannot write {}", out.display()))?;
     }
     report::tables(args, &summaries)
 }

@@ -77,7 +77,8 @@ pub(super) enum Job {
 }
 
 impl Job {
-    fn name(&self) -> &str {
+    /// The table's name.
+    pub(super) fn name(&self) -> &str {
         match self {
             Self::Build(table, _) => &table.name,
             Self::Take(name, _) => name,
