@@ -36,7 +36,9 @@ fn upsert(overlay: &Overlay, keys: impl Iterator<Item = u64>, operation: Operati
     let missing = overlay.layout().missing();
     for rows in rows.chunks(100) {
         let batch = Batch { rows, values: &values, operation, time_us: 0 };
-        overlay.upsert(&batch, &column, Below { fresh: Freshness::default(), row: &|_| &missing }).unwrap();
+        overlay
+            .upsert(&batch, &column, Below { fresh: Freshness::default(), row: &|_| None, default: &missing })
+            .unwrap();
     }
 }
 
