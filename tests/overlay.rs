@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use adclick::hash::mix;
 use adclick::live::overlay::{Batch, Below, Freshness, Operation, Overlay, UpsertCounts};
@@ -282,60 +283,74 @@ fn write_one(overlay: &Overlay, key: u64, n: u64, operation: Operation, time_s: 
     overlay.upsert(&batch, &column, BARE).unwrap()
 }
 
-/// `KEYS` keys in `capacity` rows, written and read at once.
+/// 64 keys in `capacity` rows, written and read at once for a second.
 fn writers_and_readers(capacity: usize, evicts: bool) {
     const KEYS: u64 = 64;
+    const NUMBERS: u64 = 16;
     let layout = layout(&KINDS);
     let overlay = Overlay::new(Arc::clone(&layout), capacity).unwrap();
-    let base: Vec<Vec<u8>> = (0..=KEYS).map(|key| row_of_one_number(&layout, key, 0)).collect();
+    // All rows that there can be, as they are read (number 0 is that of the table below) and as they are written.
+    let expected: Vec<Vec<u8>> =
+        (0..(KEYS + 1) * NUMBERS).map(|i| row_of_one_number(&layout, i / NUMBERS, i % NUMBERS)).collect();
+    let row = |key: u64, n: u64| &expected[(key * NUMBERS + n) as usize][..];
+    let mut values = Vec::new();
+    let rows: Vec<Row> = (0..(KEYS + 1) * NUMBERS)
+        .map(|i| {
+            let (key, first_value) = (i / NUMBERS, values.len() as u32);
+            values.extend(of_one_number(key, i % NUMBERS).iter().flat_map(|(c, content)| content.values(*c)));
+            Row { key, first_value, n_values: values.len() as u32 - first_value }
+        })
+        .collect();
+    // Half of all reads and writes go to one key.
+    let choose = |random: &mut Random| if random.chance(50) { 1 } else { 1 + random.below(KEYS) };
     let (stop, reads, overridden) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
-        let readers: Vec<_> = (0..4)
-            .map(|seed| {
-                let (overlay, layout, base) = (&overlay, &layout, &base);
-                let (stop, reads, overridden) = (&stop, &reads, &overridden);
+        let readers: Vec<_> = (1..=4)
+            .map(|seed: u64| {
+                let (overlay, layout, stop, reads, overridden) = (&overlay, &layout, &stop, &reads, &overridden);
                 scope.spawn(move || {
-                    let mut random = Random((seed + 1) << 40);
+                    let mut random = Random(seed << 40);
                     let mut out = layout.missing();
                     while !stop.load(Ordering::Relaxed) {
-                        // Some keys are hot.
-                        let key = 1 + if random.chance(50) { random.below(3) } else { random.below(KEYS) };
+                        let key = choose(&mut random);
                         reads.fetch_add(1, Ordering::Relaxed);
                         let Some(slot) = overlay.find(key) else { continue };
-                        // Another thread may have given the slot away by now.
-                        if random.chance(1) {
+                        // By now another thread may have given the slot away.
+                        if random.below(1000) == 0 {
                             std::thread::yield_now();
                         }
-                        let base = &base[key as usize];
-                        if overlay.apply(slot, key, base, Freshness::default(), &mut out) {
-                            overridden.fetch_add(1, Ordering::Relaxed);
-                            let n = layout.number(&out, 0, 0).unwrap() as u64;
-                            assert!(n > 0, "a row of the overlay without its first column");
-                            assert_eq!(out, row_of_one_number(layout, key, n), "key {key}, number {n}");
-                        } else {
-                            assert_eq!(out, *base);
-                        }
+                        let fresh = overlay.apply(slot, key, row(key, 0), Freshness::default(), &mut out);
+                        let n = layout.number(&out, 0, 0).unwrap() as u64;
+                        assert_eq!(fresh, n > 0, "key {key}, number {n}");
+                        assert_eq!(out, row(key, n), "key {key}, number {n}");
+                        overridden.fetch_add(u64::from(fresh), Ordering::Relaxed);
                     }
                 })
             })
             .collect();
-        let writers: Vec<_> = (0..4)
-            .map(|seed| {
-                let overlay = &overlay;
+        let writers: Vec<_> = (1..=4)
+            .map(|seed: u64| {
+                let (overlay, rows, values, stop) = (&overlay, &rows, &values, &stop);
                 scope.spawn(move || {
-                    let mut random = Random((seed + 1) << 48);
-                    for _ in 0..100_000 {
-                        let key = 1 + if random.chance(50) { random.below(3) } else { random.below(KEYS) };
+                    let mut random = Random(seed << 48);
+                    while !stop.load(Ordering::Relaxed) {
+                        let some = |random: &mut Random| choose(random) * NUMBERS + 1 + random.below(NUMBERS - 1);
+                        let rows: Vec<Row> = (0..50).map(|_| rows[some(&mut random) as usize]).collect();
                         let operation = if random.chance(50) { Operation::Columns } else { Operation::WholeRow };
-                        let counts = write_one(overlay, key, 1 + random.below(65_535), operation, 7);
-                        assert_eq!((counts.applied, counts.stale), (1, 0));
+                        let counts = overlay
+                            .upsert(&Batch { rows: &rows, values, operation, time_us: 0 }, &column, BARE)
+                            .unwrap();
+                        assert_eq!((counts.applied, counts.stale), (50, 0));
                     }
                 })
             })
             .collect();
-        let failed = writers.into_iter().any(|writer| writer.join().is_err());
+        let all = || readers.iter().chain(&writers);
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(1) && !all().any(|thread| thread.is_finished()) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         stop.store(true, Ordering::Relaxed);
-        assert!(!failed && readers.into_iter().all(|reader| reader.join().is_ok()), "a thread failed");
     });
     let (reads, overridden, evictions) = (reads.into_inner(), overridden.into_inner(), overlay.evictions());
     println!("{reads} reads, {overridden} rows of the overlay, {evictions} evictions, {} rows held", overlay.len());
