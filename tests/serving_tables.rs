@@ -12,7 +12,7 @@ use adclick::schema::{Enrichment, KeyPart, Kind, Lookup, Side, Source};
 use adclick::types::Value;
 use common::{Bundles, Case, Random, Wants, case, model, options, score, scorer};
 use plain::Plain;
-use plain_tables::{PlainTable, ask, enrich, write};
+use plain_tables::{PlainTable, ask, enrich, write, write_on_top};
 
 fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
@@ -156,4 +156,37 @@ fn values_that_are_passed_give_what_tables_give_bit_for_bit() {
         }
     }
     assert!(values > 5000, "{values} values");
+}
+
+#[test]
+fn what_is_written_on_top_counts_bit_for_bit() {
+    let bundles = Bundles::new();
+    let (mut written, mut rows) = (0, 0);
+    for seed in 700..760 {
+        let mut random = Random(seed);
+        let (spec, mut tables) = model_and_tables(&mut random, seed);
+        write(&bundles, "b", &spec, &tables);
+        let engine = open(&bundles, "b");
+        let mut scorer = scorer(&engine, 32);
+        for round in 0..4 {
+            let case = case(&mut random, &spec.schema, 12, &engine);
+            let case = ask(&mut random, &case);
+            let plain = Plain::new(&spec, &engine).with_tables(&tables);
+            for candidate in 0..case.n() {
+                let mut x = vec![f32::NAN; spec.schema.layout().width];
+                scorer.model_input(case.input(), candidate, &mut x).unwrap();
+                let expected = plain.candidate(&case, candidate).0;
+                assert_eq!(
+                    bits(&x),
+                    bits(&expected),
+                    "seed {seed}, round {round}: {x:?}, expected {expected:?}, {spec:?}"
+                );
+                rows += 1;
+            }
+            let scores = score(&mut scorer, &case).unwrap();
+            assert_eq!(scores.outcome.n_missing, plain.missing(&case), "seed {seed}, round {round}");
+            written += write_on_top(&mut random, &engine, &mut tables);
+        }
+    }
+    assert!(written > 5000 && rows > 2000, "{written} rows written, {rows} rows read");
 }

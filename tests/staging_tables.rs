@@ -105,7 +105,15 @@ fn table(name: &str, columns: &[(&str, ColumnKind)]) -> PlainTable {
     let columns: Vec<_> = columns.iter().map(|&(name, kind)| Column { name: name.to_owned(), kind }).collect();
     let missing = vec![Plain::Missing; columns.len()];
     let rows = (1..50).map(|key| (key, missing.clone())).collect();
-    PlainTable { name: name.to_owned(), columns, rows, default: missing, shards: 1, there: vec![0] }
+    PlainTable {
+        name: name.to_owned(),
+        columns,
+        rows,
+        default: missing,
+        shards: 1,
+        there: vec![0],
+        ..PlainTable::default()
+    }
 }
 
 /// Tables that fit it.

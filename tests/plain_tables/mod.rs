@@ -4,15 +4,17 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use adclick::Engine;
 use adclick::artifact::model::spec::ModelSpec;
 use adclick::hash::shard;
 use adclick::live::bundle::{self, Content, MODEL_FILE, Role};
+use adclick::live::overlay::{Operation, Upsert};
 use adclick::live::pack_model;
 use adclick::schema::{
     Binding, ColumnUse, Enrichment, Feature, KeyPart, Kind, Lookup, Measure, Side, Source, TableUse,
 };
 use adclick::table::{BuildOptions, Cell, Column, ColumnKind, Duplicates, RowLayout, Shard, TableBuilder, TableSpec};
-use adclick::types::{Candidate, Request};
+use adclick::types::{Candidate, Request, Row, Value};
 
 use crate::common::{Bundles, Case, IDS, Random, chance, id};
 
@@ -34,7 +36,7 @@ pub(crate) enum Plain {
 }
 
 /// A table as a map.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct PlainTable {
     pub(crate) name: String,
     pub(crate) columns: Vec<Column>,
@@ -43,6 +45,10 @@ pub(crate) struct PlainTable {
     /// How many files it has, and which of them the bundle holds.
     pub(crate) shards: u32,
     pub(crate) there: Vec<u32>,
+    /// All keys that its ids can make, with a row or without.
+    pub(crate) keys: Vec<u64>,
+    /// What was written on top: of each column the cell, or nothing.
+    pub(crate) written: HashMap<u64, Vec<Option<Plain>>>,
 }
 
 impl PlainTable {
@@ -53,6 +59,11 @@ impl PlainTable {
     /// The cell of a key's row, and whether it is the default row's.
     fn cell(&self, key: u64, column: &str) -> (&Plain, bool) {
         let at = self.column(column);
+        match self.written.get(&key).and_then(|row| row[at].as_ref()) {
+            Some(Plain::Missing) => return (&self.default[at], true),
+            Some(cell) => return (cell, false),
+            None => {}
+        }
         let held = self.there.contains(&shard(key, self.shards));
         match self.rows.get(&key).filter(|_| held).map(|row| &row[at]) {
             Some(cell) if *cell != Plain::Missing => (cell, false),
@@ -283,9 +294,10 @@ fn keep_what_is_read(
 }
 
 fn fill(random: &mut Random, name: &str, columns: Vec<Column>, ranges: &[u64]) -> PlainTable {
-    let mut rows = HashMap::new();
+    let (mut rows, mut keys) = (HashMap::new(), Vec::new());
     let mut ids = vec![1; ranges.len()];
     'all: loop {
+        keys.push(key_of(&ids));
         if chance(random, 75) {
             let row = columns.iter().map(|c| plain(random, c, 70)).collect();
             assert!(rows.insert(key_of(&ids), row).is_none());
@@ -303,7 +315,7 @@ fn fill(random: &mut Random, name: &str, columns: Vec<Column>, ranges: &[u64]) -
     let shards = [1, 1, 2, 3][random.between(0, 3)];
     // Shards that the bundle does not have; never all.
     let there = (0..shards).filter(|&s| s == 0 || chance(random, 60)).collect();
-    PlainTable { name: name.to_owned(), columns, rows, default, shards, there }
+    PlainTable { name: name.to_owned(), columns, rows, default, shards, there, keys, ..PlainTable::default() }
 }
 
 fn plain(random: &mut Random, column: &Column, present: usize) -> Plain {
@@ -356,6 +368,44 @@ pub(crate) fn ask(random: &mut Random, case: &Case) -> Case {
     asked
 }
 
+/// Writes random rows and columns on top of the tables, in the engine and here.
+pub(crate) fn write_on_top(random: &mut Random, engine: &Engine, tables: &mut [PlainTable]) -> usize {
+    let mut written = 0;
+    for table in tables {
+        let handle = engine.table(&table.name).unwrap();
+        let columns: Vec<u32> = table.columns.iter().map(|c| engine.column(handle, &c.name).unwrap()).collect();
+        let (mut rows, mut values) = (Vec::new(), Vec::new());
+        let operation = if chance(random, 50) { Operation::Columns } else { Operation::WholeRow };
+        for key in table.keys.clone() {
+            if !chance(random, 30) {
+                continue;
+            }
+            let first_value = values.len() as u32;
+            let on_top = table.written.entry(key).or_insert_with(|| vec![None; columns.len()]);
+            for (at, (column, &feature)) in table.columns.iter().zip(&columns).enumerate() {
+                let cell = plain(random, column, 50);
+                let value = |number: f32, id: u64| Value { feature, number, id };
+                match &cell {
+                    Plain::Missing if operation == Operation::Columns => continue,
+                    Plain::Missing => {}
+                    Plain::Number(number) => values.push(value(*number, 0)),
+                    Plain::Vector(all) => values.extend((0..).zip(all).map(|(at, number)| value(*number, at))),
+                    Plain::Ids(ids) => values.extend(ids.iter().map(|&id| value(0.0, id))),
+                }
+                on_top[at] = Some(cell);
+            }
+            rows.push(Row { key, first_value, n_values: values.len() as u32 - first_value });
+        }
+        written += rows.len();
+        let upsert = Upsert { table: handle, operation, time_us: BUILT_US + 1_000_000 };
+        engine.upsert(&upsert, &rows, &values).unwrap();
+    }
+    written
+}
+
+/// When all tables were built.
+const BUILT_US: i64 = 1_700_000_000_000_000;
+
 fn put(layout: &RowLayout, cells: &[Plain]) -> Vec<u8> {
     let mut row = layout.missing();
     for (column, cell) in cells.iter().enumerate() {
@@ -379,7 +429,7 @@ pub(crate) fn files(table: &PlainTable, directory: &Path) -> Vec<(String, PathBu
             name: table.name.clone(),
             columns: table.columns.clone(),
             default: put(&layout, &table.default),
-            built_us: 1_700_000_000_000_000,
+            built_us: BUILT_US,
             fresh_for_s: 0,
             shard,
             provenance: String::new(),
