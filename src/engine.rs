@@ -10,8 +10,13 @@ use crate::artifact::OpenMode;
 use crate::error::{Error, Result, Status};
 use crate::infer::Kernel;
 use crate::live::bundle::{self, Manifest};
-use crate::live::{Cell, Generation, Limits, Reader};
+use crate::live::overlay::Overlays;
+use crate::live::{Cell, Generation, Limits, Opening, Reader, TableChecks};
+use crate::schema::MAX_TABLES;
 use crate::scorer::{Scorer, ScorerLimits};
+use crate::table::MAX_ROW;
+
+mod tables;
 
 /// Names the kernel to use instead of the best one; for tests.
 pub const KERNEL_VARIABLE: &str = "ADCLICK_KERNEL";
@@ -30,11 +35,27 @@ pub struct Options {
     /// Look at `CURRENT` this often on a thread of the engine's own, and go to the bundle it names. `None`: only when
     /// [`Engine::poll`] is called.
     pub follow: Option<Duration>,
+    /// How much of the table files staging reads.
+    pub tables: TableChecks,
+    /// Rows that can be written on top of each table ([`Engine::upsert`]); 0 = none. Memory is reserved for one and a
+    /// half times as many and touched as rows are written.
+    pub overlay_rows: usize,
+    /// Rows written on top of a table count, column by column, for this long, by the time of the request. `None`: until
+    /// a newer table comes.
+    pub overlay_max_age: Option<Duration>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { mode: OpenMode::Map, kernel: None, headroom: 2.0, follow: None }
+        Self {
+            mode: OpenMode::Map,
+            kernel: None,
+            headroom: 2.0,
+            follow: None,
+            tables: TableChecks::Full,
+            overlay_rows: 65_536,
+            overlay_max_age: None,
+        }
     }
 }
 
@@ -48,6 +69,8 @@ pub struct Engine {
 pub(crate) struct Shared {
     kernel: &'static Kernel,
     mode: OpenMode,
+    tables: TableChecks,
+    overlays: Overlays,
     limits: Limits,
     cell: Arc<Cell<Generation>>,
     names: Mutex<HashMap<String, u32>>,
@@ -108,11 +131,19 @@ impl Engine {
             )));
         }
         let mut names = HashMap::new();
-        let generation = Generation::open(&first, options.mode, kernel, |name| register(&mut names, name))?;
+        let overlays = Overlays::new(options.overlay_rows, options.overlay_max_age);
+        let how =
+            Opening { mode: options.mode, kernel, tables: options.tables, earlier: &[], overlays: Some(&overlays) };
+        let generation = Generation::open(&first, how, |name| register(&mut names, name))?;
         let needs = generation.needs();
         let roomy = |n: usize| (n as f64 * f64::from(options.headroom)).ceil() as usize;
-        let limits =
-            Limits { scratch: roomy(needs.scratch), features: roomy(needs.features), width: roomy(needs.width) };
+        let limits = Limits {
+            scratch: roomy(needs.scratch),
+            features: roomy(needs.features),
+            width: roomy(needs.width),
+            tables: roomy(needs.tables).clamp(LEAST_TABLES, MAX_TABLES),
+            row_bytes: roomy(needs.row_bytes).max(MAX_ROW),
+        };
         let followed = root.is_some().then_some(generation.id());
         let generation = Arc::new(generation);
         let cell = Arc::new(Cell::new());
@@ -121,6 +152,8 @@ impl Engine {
         let shared = Arc::new(Shared {
             kernel,
             mode: options.mode,
+            tables: options.tables,
+            overlays,
             limits,
             cell,
             names: Mutex::new(names),
@@ -132,7 +165,9 @@ impl Engine {
         Ok(Self { shared, follower: Mutex::new(follower) })
     }
 
-    /// Opens and checks a bundle without making it live: manifest, checksums, every shape and count, golden requests.
+    /// Opens and checks a bundle without making it live: manifest, checksums, every shape and count, golden requests,
+    /// and that its tables are what the model reads them as. A model or table file that the live generation or the one
+    /// before has too, by length and checksum, is not read again: its map is shared.
     ///
     /// # Errors
     /// `Io`, `Corrupt`, `Unsupported`, `GoldenMismatch`, or `Closed`. What is live stays as it is.
@@ -145,11 +180,13 @@ impl Engine {
     /// # Errors
     /// `NoPrevious` when there is none: only one earlier generation is kept, and a rollback uses it up.
     pub fn rollback(&self) -> Result<u64> {
+        let _quiet = self.shared.overlays.quiet();
         let mut published = self.shared.publisher()?;
         let Some(previous) = published.previous.take() else {
             return Err(Error::new(Status::NoPrevious, "there is no earlier generation to roll back to"));
         };
         let id = previous.id();
+        self.shared.carry_over(&published, &previous);
         self.shared.cell.publish(Some(Arc::clone(&previous)));
         published.current = Some(previous);
         Ok(id)
@@ -254,11 +291,13 @@ impl Staged {
     /// # Errors
     /// `Closed`; what is live stays as it is.
     pub fn activate(self) -> Result<u64> {
+        let quiet = self.shared.overlays.quiet();
         let mut published = self.shared.publisher()?;
+        self.shared.carry_over(&published, &self.generation);
         self.shared.cell.publish(Some(Arc::clone(&self.generation)));
         let id = self.generation.id();
         published.previous = published.current.replace(self.generation);
-        drop(published);
+        drop((published, quiet));
         // What was previous until now is held by nobody but slow requests.
         self.shared.cell.reclaim();
         Ok(id)
@@ -279,6 +318,13 @@ impl Shared {
         Ok(published)
     }
 
+    /// Takes what was written on top of the live tables over to the next generation's.
+    fn carry_over(&self, published: &Published, next: &Generation) {
+        if let Some(current) = &published.current {
+            self.overlays.carry_over(current, next);
+        }
+    }
+
     fn names(&self) -> MutexGuard<'_, HashMap<String, u32>> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -286,6 +332,9 @@ impl Shared {
 
 /// How long closing waits for requests under way. They take milliseconds.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
+
+/// Tables that scorers have room for even when the first model reads none.
+const LEAST_TABLES: usize = 8;
 
 /// More names than any sane set of schemas has; bounds the memory that a caller's mistake can take.
 const MAX_NAMES: usize = 1 << 16;
@@ -311,8 +360,18 @@ fn choose_kernel(name: Option<&str>) -> Result<&'static Kernel> {
 }
 
 fn stage(shared: &Arc<Shared>, bundle: &Path) -> Result<Staged> {
-    drop(shared.publisher()?);
-    let generation = Generation::open(bundle, shared.mode, shared.kernel, |name| register(&mut shared.names(), name))?;
+    let earlier: Vec<_> = {
+        let published = shared.publisher()?;
+        published.current.iter().chain(&published.previous).cloned().collect()
+    };
+    let how = Opening {
+        mode: shared.mode,
+        kernel: shared.kernel,
+        tables: shared.tables,
+        earlier: &earlier,
+        overlays: Some(&shared.overlays),
+    };
+    let generation = Generation::open(bundle, how, |name| register(&mut shared.names(), name))?;
     generation.fits(shared.limits).map_err(|e| e.within(bundle.display()))?;
     Ok(Staged { shared: Arc::clone(shared), generation: Arc::new(generation) })
 }

@@ -27,5 +27,7 @@ mod wire;
 pub use artifact::OpenMode;
 pub use engine::{Engine, KERNEL_VARIABLE, Options, Staged};
 pub use error::{Error, Result, Status};
+pub use live::TableChecks;
+pub use live::overlay::{TableInfo, Upsert, UpsertCounts};
 pub use refusal::Refusal;
 pub use scorer::{Input, MAX_CANDIDATES, Scorer, ScorerLimits};

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::auction;
-use crate::enrich::State;
+use crate::enrich::{Passed, Rows, State};
 use crate::error::Error;
 use crate::hash::mix;
 use crate::infer::{Pass, Scratch, TILE_ROWS, Tile};
@@ -81,7 +81,7 @@ impl Scorer {
         let zeros = |n: usize| vec![0.0f32; n].into_boxed_slice();
         let memory = Memory {
             scratch: Scratch::new(model.scratch),
-            state: State::new(model.features, model.width),
+            state: State::new(model.features, model.width, Rows::new(model.tables, model.row_bytes, n)),
             request: zeros(model.width),
             logits: [zeros(n), zeros(n)],
             pctr: zeros(n),
@@ -227,9 +227,10 @@ impl Scorer {
         let (assembler, model) = (&generation.assembler, generation.model());
         let mut wide = [0.0; 2];
         let time = (input.request.time_us, input.request.utc_offset_s);
+        assembler.find(&mut memory.state, input.request, &input.candidates[candidate..=candidate]);
         assembler.request(model, &mut memory.state, time, input.values, r, &mut wide)?;
-        let (values, first) = input.values_of(candidate);
-        assembler.candidate(model, &mut memory.state, values, first, c, &mut wide)?;
+        let passed = Passed { candidate: 0, ..input.passed(candidate) };
+        assembler.candidate(model, &mut memory.state, passed, c, &mut wide)?;
         for column in &layout.columns {
             x[column.declared..][..column.width].copy_from_slice(&row[column.serving..][..column.width]);
         }
@@ -278,10 +279,10 @@ impl<'a> Input<'a> {
         Ok(n)
     }
 
-    fn values_of(&self, candidate: usize) -> (&'a [Value], usize) {
+    fn passed(&self, candidate: usize) -> Passed<'a> {
         let c = &self.candidates[candidate];
-        let first = c.first_value as usize;
-        (&self.candidate_values[first..first + c.n_values as usize], first)
+        let first_value = c.first_value as usize;
+        Passed { candidate, values: &self.candidate_values[first_value..][..c.n_values as usize], first_value }
     }
 }
 
@@ -299,6 +300,7 @@ impl Memory {
         let mut request_wide = [0.0; 2];
         let x = &mut self.request[..request_width];
         let time = (input.request.time_us, input.request.utc_offset_s);
+        assembler.find(&mut self.state, input.request, input.candidates);
         let counts = assembler.request(model, &mut self.state, time, input.values, x, &mut request_wide[..heads])?;
         let mut scored = Scored { missing: counts.missing + counts.ignored, ..Scored::new(generation) };
         let mut pass = begin(generation, &mut self.scratch, Some(x))?;
@@ -314,15 +316,8 @@ impl Memory {
             for row in 0..rows {
                 let wide = &mut wide[row * heads..][..heads];
                 wide.copy_from_slice(&request_wide[..heads]);
-                let (values, at) = input.values_of(first + row);
-                let counts = assembler.candidate(
-                    model,
-                    &mut self.state,
-                    values,
-                    at,
-                    &mut tile.row(row)[request_width..],
-                    wide,
-                )?;
+                let x = &mut tile.row(row)[request_width..];
+                let counts = assembler.candidate(model, &mut self.state, input.passed(first + row), x, wide)?;
                 scored.missing = scored.missing.saturating_add(counts.missing + counts.ignored);
             }
             let wide = model.has_wide().then_some(&wide[..rows * heads]);

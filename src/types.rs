@@ -15,6 +15,18 @@ pub struct Value {
     pub id: u64,
 }
 
+/// One row of a feature table to write. 16 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct Row {
+    /// The row's key, not 0; of a cross table what `adclick_key` makes of the ids.
+    pub key: u64,
+    /// The first of the row's values in the array of values.
+    pub first_value: u32,
+    /// How many values the row has.
+    pub n_values: u32,
+}
+
 /// What a bid pays for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u32)]

@@ -12,7 +12,10 @@ use adclick::artifact::model::spec::{
 use adclick::artifact::model::{Model, write};
 use adclick::hash::{category_id, checksum};
 use adclick::live::pack_model;
-use adclick::schema::{Column, Embedding, Feature, Index, Kind, Layout, Schema, Source, Transform};
+use adclick::schema::{
+    Binding, Column, ColumnUse, Embedding, Enrichment, Feature, Index, KeyPart, Kind, Layout, Lookup, Measure, Schema,
+    Source, TableUse, Transform,
+};
 
 use container::{Part, assemble, part};
 
@@ -165,6 +168,36 @@ fn vocabulary() -> Vec<u8> {
     b
 }
 
+/// `ad_topic` is a column of the table of ads, `age` the third value of a vector of the table of users.
+fn enrichment() -> Vec<u8> {
+    let mut b = Vec::new();
+    b.extend(2u32.to_le_bytes()); // tables
+    b.extend(text("ads"));
+    b.extend([1, 1]); // one id: the ad key
+    b.extend(text("users"));
+    b.extend([1, 0]); // one id: the user key
+    b.extend(2u32.to_le_bytes()); // bindings
+    b.extend(0u32.to_le_bytes()); // feature ad_topic
+    b.push(0); // a column
+    b.extend(column(0, "topic", None));
+    b.extend(1u32.to_le_bytes()); // feature age
+    b.push(0); // a column
+    b.extend(column(1, "profile", Some(2)));
+    b
+}
+
+fn column(table: u32, name: &str, position: Option<u16>) -> Vec<u8> {
+    let mut b = table.to_le_bytes().to_vec();
+    b.extend(text(name));
+    b.push(position.is_some().into());
+    b.extend(position.unwrap_or(0).to_le_bytes());
+    b
+}
+
+fn column_use(table: u32, name: &str, position: Option<u16>) -> ColumnUse {
+    ColumnUse { table, column: name.to_owned(), position }
+}
+
 fn golden() -> Vec<u8> {
     let mut b = Vec::new();
     b.extend(1u32.to_le_bytes()); // requests
@@ -203,6 +236,7 @@ fn parts() -> Vec<Part> {
         part("embedding", true, embedding()),
         part("wide", true, wide()),
         part("vocabulary", true, vocabulary()),
+        part("enrichment", true, enrichment()),
         part("golden", true, golden()),
         part("histograms", false, histograms()),
         part("provenance", false, PROVENANCE.as_bytes().to_vec()),
@@ -238,6 +272,16 @@ fn spec() -> ModelSpec {
     };
     ModelSpec {
         schema: Schema { features: vec![ad_topic, age], embeddings: vec![topic] },
+        enrichment: Enrichment {
+            tables: vec![
+                TableUse { name: "ads".to_owned(), key: vec![KeyPart::Ad] },
+                TableUse { name: "users".to_owned(), key: vec![KeyPart::User] },
+            ],
+            bindings: vec![
+                Binding { feature: 0, lookup: Lookup::Column(column_use(0, "topic", None)) },
+                Binding { feature: 1, lookup: Lookup::Column(column_use(1, "profile", Some(2))) },
+            ],
+        },
         network: NetworkSpec {
             structure: Structure::Parallel,
             cross: vec![CrossSpec::Full {
@@ -307,6 +351,64 @@ fn the_library_reads_what_the_page_says() {
     check(&open(&assemble(1, &parts())));
 }
 
+/// What the model above has no feature for: keys of several ids, one of them a column, and similarities.
+#[test]
+fn an_enrichment_of_every_kind() {
+    let feature = |name: &str, source: Source| Feature {
+        name: name.to_owned(),
+        input: name.to_owned(),
+        source,
+        kind: Kind::Number { transform: Transform::default(), default: 0.0 },
+        position: None,
+    };
+    let features = vec![feature("affinity", Source::Cross), feature("near", Source::Dot), feature("like", Source::Dot)];
+    let schema = Schema { features, embeddings: vec![] };
+    let mut b = Vec::new();
+    b.extend(3u32.to_le_bytes()); // tables
+    b.extend(text("affinities"));
+    b.extend([4, 0, 4]); // four ids: the user key, a column,
+    b.extend(column(2, "category", None));
+    b.extend([2, 3]); // the advertiser key, the placement
+    b.extend(text("users"));
+    b.extend([1, 0]);
+    b.extend(text("ads"));
+    b.extend([1, 1]);
+    b.extend(3u32.to_le_bytes()); // bindings
+    b.extend(0u32.to_le_bytes());
+    b.push(0); // a column
+    b.extend(column(0, "rate", None));
+    for (feature, measure) in [(1u32, 0), (2, 1)] {
+        b.extend(feature.to_le_bytes());
+        b.extend([1, measure]); // a similarity
+        b.extend(column(1, "likes", None));
+        b.extend(column(2, "topics", None));
+    }
+    let key = |parts: &[KeyPart]| parts.to_vec();
+    let category = KeyPart::Column(column_use(2, "category", None));
+    let similar = |measure| Lookup::Similarity {
+        left: column_use(1, "likes", None),
+        right: column_use(2, "topics", None),
+        measure,
+    };
+    let enrichment = Enrichment {
+        tables: vec![
+            TableUse {
+                name: "affinities".to_owned(),
+                key: key(&[KeyPart::User, category, KeyPart::Advertiser, KeyPart::Placement]),
+            },
+            TableUse { name: "users".to_owned(), key: key(&[KeyPart::User]) },
+            TableUse { name: "ads".to_owned(), key: key(&[KeyPart::Ad]) },
+        ],
+        bindings: vec![
+            Binding { feature: 0, lookup: Lookup::Column(column_use(0, "rate", None)) },
+            Binding { feature: 1, lookup: similar(Measure::Dot) },
+            Binding { feature: 2, lookup: similar(Measure::Cosine) },
+        ],
+    };
+    assert_eq!(Enrichment::decode(&b, &schema).unwrap(), enrichment);
+    assert_eq!(enrichment.encode(&schema).unwrap(), b);
+}
+
 #[test]
 fn an_unknown_optional_section_is_skipped() {
     for at in [0, 3, 10] {
@@ -329,6 +431,7 @@ fn sections_may_stand_in_any_order() {
 fn check(model: &Model) {
     let spec = spec();
     assert_eq!(model.schema(), &spec.schema);
+    assert_eq!(model.enrichment(), &spec.enrichment);
     assert_eq!(model.schema_hash(), checksum(&schema()));
     let columns = vec![Column { declared: 0, serving: 1, width: 2 }, Column { declared: 2, serving: 0, width: 1 }];
     assert_eq!(model.layout(), &Layout { columns, request_width: 1, width: 3 });

@@ -16,7 +16,7 @@ use sample::{Random, everything};
 #[test]
 fn every_place_of_the_small_sections() {
     let mut accepted = 0;
-    for name in ["schema", "network", "golden", "histograms"] {
+    for name in ["schema", "network", "enrichment", "golden", "histograms"] {
         let bytes = bytes_of(file(), name);
         for width in [1, 2, 4, 8] {
             for at in 0..=bytes.len() - width {
@@ -84,7 +84,8 @@ fn schema_counts(schema: &[u8]) -> (usize, Vec<usize>) {
 #[test]
 fn random_changes_with_right_checksums() {
     let mut random = Random(20_261_123);
-    let small: Vec<_> = ["schema", "network", "golden", "histograms"].map(|n| (n, bytes_of(file(), n))).into();
+    let small: Vec<_> =
+        ["schema", "network", "enrichment", "golden", "histograms"].map(|n| (n, bytes_of(file(), n))).into();
     let mut accepted = 0;
     for _ in 0..20_000 {
         let (name, bytes) = &small[random.below(small.len())];
@@ -245,4 +246,116 @@ fn vocabularies_that_collide() {
         let result = open(&with(&file, "vocabulary", bytes));
         assert_eq!(result.is_ok(), accept, "{collide} ids of one slot: {:?}", result.err());
     }
+}
+
+/// Where the numbers of tables, parts, bindings and features stand in an `enrichment` section, by the table of the page,
+/// with their widths; and those that are flags, kinds and measures.
+#[derive(Default)]
+struct Places {
+    counts: Vec<(usize, usize)>,
+    tables: Vec<usize>,
+    features: Vec<usize>,
+    choices: Vec<(usize, u64)>,
+    end: usize,
+}
+
+fn enrichment_places(b: &[u8]) -> Places {
+    fn column(p: &mut Places, b: &[u8], mut at: usize) -> usize {
+        p.tables.push(at);
+        at += 6 + field(b, at + 4, 2) as usize;
+        p.choices.push((at, 2));
+        at + 3
+    }
+    let mut p = Places::default();
+    p.counts.push((0, 4));
+    let mut at = 4;
+    for _ in 0..u32_at(b, 0) {
+        at += 2 + field(b, at, 2) as usize;
+        p.counts.push((at, 1));
+        at += 1;
+        for _ in 0..b[at - 1] {
+            p.choices.push((at, 5));
+            at = if b[at] == 4 { column(&mut p, b, at + 1) } else { at + 1 };
+        }
+    }
+    p.counts.push((at, 4));
+    let n = u32_at(b, at);
+    at += 4;
+    for _ in 0..n {
+        p.features.push(at);
+        p.choices.push((at + 4, 2));
+        if b[at + 4] == 1 {
+            p.choices.push((at + 5, 2));
+            let right = column(&mut p, b, at + 6);
+            at = column(&mut p, b, right);
+        } else {
+            at = column(&mut p, b, at + 5);
+        }
+    }
+    p.end = at;
+    p
+}
+
+#[test]
+fn enrichments_that_lie() {
+    let bytes = bytes_of(file(), "enrichment");
+    let places = enrichment_places(&bytes);
+    assert_eq!(places.end, bytes.len(), "this test reads the section as the page says");
+    assert!(places.counts.len() > 5 && places.features.len() > 4 && places.tables.len() > places.features.len());
+    let attack = |at: usize, width: usize, new: u64| {
+        let mut changed = bytes.clone();
+        put(&mut changed, at, width, new);
+        (changed != bytes).then(|| with(file(), "enrichment", changed))
+    };
+    let refused = |at: usize, width: usize, new: u64| {
+        if let Some(file) = attack(at, width, new) {
+            let e = refused(&file, &format!("offset {at}: {new}"));
+            assert!(e.message.starts_with("section `enrichment`, offset "), "{e}");
+        }
+    };
+    for &(at, width) in &places.counts {
+        let old = field(&bytes, at, width);
+        for new in values(old) {
+            refused(at, width, new);
+        }
+    }
+    // Tables and features that do not exist.
+    let (tables, features) = (u64::from(u32_at(&bytes, 0)), open(file()).unwrap().schema().features.len() as u64);
+    for (places, n) in [(&places.tables, tables), (&places.features, features)] {
+        for &at in places {
+            for new in [n, n + 1, 1 << 31, u64::MAX] {
+                refused(at, 4, new);
+            }
+        }
+    }
+    // Features in their order, once each.
+    for pair in places.features.windows(2) {
+        refused(pair[1], 4, field(&bytes, pair[0], 4));
+        refused(pair[0], 4, field(&bytes, pair[1], 4));
+    }
+    for &(at, known) in &places.choices {
+        for new in known..256 {
+            refused(at, 1, new);
+        }
+    }
+    // 65 tables, and a table that nothing reads.
+    let mut table = 3u16.to_le_bytes().to_vec();
+    table.extend(b"t00\x01\x00");
+    for more in [1, 64 - tables, 65 - tables] {
+        let mut changed = bytes.clone();
+        put(&mut changed, 0, 4, tables + more);
+        let first = places.counts[0].0 + 4;
+        for i in 0..more {
+            table[3] = b'0' + (i / 10) as u8;
+            table[4] = b'0' + (i % 10) as u8;
+            changed.splice(first..first, table.clone());
+        }
+        let e = refused_bytes(changed);
+        assert!(e.contains("section `enrichment`, offset "), "{e}");
+        assert_eq!(e.contains("65 tables, at most 64"), more == 65 - tables, "{e}");
+    }
+}
+
+fn refused_bytes(section: Vec<u8>) -> String {
+    refused(&with(file(), "enrichment", section), "an enrichment").message
 }

@@ -11,7 +11,7 @@ use adclick::artifact::model::spec::{
 use adclick::artifact::model::{Model, write};
 use adclick::hash::bucket;
 use adclick::live::pack_model;
-use adclick::schema::{Index, Kind, Source};
+use adclick::schema::{Enrichment, Index, Kind, Source};
 use half::f16;
 use proptest::prelude::*;
 
@@ -26,15 +26,15 @@ fn shapes() -> impl Strategy<Value = Shape> {
     ];
     let widths = |most| prop::collection::vec(1usize..40, 0..most);
     (
-        (0usize..6, 1usize..14, prop::bool::ANY),
+        (0usize..6, 1usize..14, prop::bool::ANY, prop::bool::ANY),
         prop::collection::vec(crossing, 0..4),
         widths(4),
         prop::collection::vec(widths(3), 1..3),
         (0usize..4, 0usize..3, any::<u64>()),
     )
-        .prop_map(|((embeddings, features, stacked), cross, deep, heads, (goldens, histograms, seed))| {
+        .prop_map(|((embeddings, features, stacked, tables), cross, deep, heads, (goldens, histograms, seed))| {
             let structure = if stacked { Structure::Stacked } else { Structure::Parallel };
-            Shape { embeddings, features, structure, cross, deep, heads, goldens, histograms, seed }
+            Shape { embeddings, features, structure, cross, deep, heads, tables, goldens, histograms, seed }
         })
 }
 
@@ -48,6 +48,8 @@ proptest! {
         prop_assert_eq!(&bytes, &write(&spec.clone(), &expected).unwrap(), "the same spec, the same bytes");
         let model = Model::open(Bytes::copy_of(&bytes).unwrap()).unwrap();
         prop_assert_eq!(model.schema(), &spec.schema);
+        prop_assert_eq!(model.enrichment(), &spec.enrichment);
+        prop_assert_eq!(model.sections().iter().any(|s| s.name == "enrichment"), !spec.enrichment.is_empty());
         prop_assert_eq!(model.provenance(), &spec.provenance);
         prop_assert_eq!(model.histograms(), &spec.histograms[..]);
         check_goldens(&model, &spec, &expected);
@@ -303,7 +305,8 @@ fn vectors_and_tables_that_the_file_cannot_hold_are_named() {
     refused(&|s| s.goldens[g].values[0].number = f32::NAN, &format!("golden request {g} has feature "));
     refused(&|s| s.goldens[g].values[0].feature = 99, &format!("golden request {g} has feature 99 "));
     refused(&|s| s.histograms[0].name = "a\nb".to_owned(), "histogram name");
-    refused(&|s| s.histograms[1].counts[0] = u64::MAX, "histogram `quantity 1`");
+    let h = spec.histograms.iter().position(|h| h.counts.len() > 1).unwrap();
+    refused(&|s| s.histograms[h].counts[0] = u64::MAX, &format!("histogram `quantity {h}`"));
     let twice = spec.embeddings[0].vocabulary[0];
     refused(&|s| s.embeddings[0].vocabulary[1] = twice, "in the vocabulary twice");
     let mut wrong = expected.clone();
@@ -338,6 +341,7 @@ fn a_model_of_wide_weights_alone() {
     let wide: Vec<f32> = (0..10u8).map(|row| f32::from(row) * 0.25).collect();
     spec.embeddings = vec![EmbeddingSpec { rows: vec![], vocabulary: vec![], wide }];
     let value = GoldenValue { feature: 0, number: 1.0, id: 77 };
+    spec.enrichment = Enrichment::default();
     spec.goldens = vec![GoldenRequest { values: vec![value], ..GoldenRequest::default() }];
     let model = Model::open(Bytes::copy_of(&pack_model(&spec).unwrap()).unwrap()).unwrap();
     assert_eq!((model.network().width, model.network().trunk_width()), (0, 0));

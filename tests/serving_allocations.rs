@@ -6,6 +6,7 @@
 #[path = "common/allocator.rs"]
 mod allocator;
 mod common;
+mod plain_tables;
 
 use std::ffi::CStr;
 use std::ptr::{null, null_mut};
@@ -116,12 +117,22 @@ fn nothing_is_allocated_while_generations_come_and_go() {
     for kernel in Kernel::available() {
         let bundles = Bundles::new();
         let mut random = Random(11);
-        let specs: Vec<_> =
-            (0..3).map(|i| model(&mut random, Wants { wide: false, heads: 1 + i % 2, goldens: 1 })).collect();
         let names = ["a", "b", "c"];
-        for (name, spec) in names.iter().zip(&specs) {
-            bundles.write(name, spec);
-        }
+        let specs: Vec<_> = (0..3)
+            .map(|i| {
+                let wants = Wants { wide: false, heads: 1 + i % 2, goldens: 1, similarities: true };
+                // The second reads no table; keys of the others are made, found and missed.
+                let (spec, tables) = loop {
+                    let mut spec = model(&mut random, wants);
+                    let tables = if i == 1 { Vec::new() } else { plain_tables::enrich(&mut random, &mut spec) };
+                    if i == 1 || tables.len() > 4 {
+                        break (spec, tables);
+                    }
+                };
+                plain_tables::write(&bundles, names[i], &spec, &tables);
+                spec
+            })
+            .collect();
         let engine = Engine::open(&bundles.path("a"), &options(kernel.name())).unwrap();
         let (stop, swaps, dense) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
         std::thread::scope(|scope| {
@@ -129,6 +140,7 @@ fn nothing_is_allocated_while_generations_come_and_go() {
                 .map(|seed| {
                     let mut random = Random(100 + seed);
                     let good = case(&mut random, &specs[0].schema, CANDIDATES, &engine);
+                    let good = plain_tables::ask(&mut random, &good);
                     let requests = Requests::new(&mut random, good);
                     let width = specs[0].schema.layout().width;
                     let x = random.row(2 * width);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use adclick::calibrate::Calibrators;
 use adclick::live::bundle::{self, CALIBRATORS_FILE, MODEL_FILE, Manifest, POLICY_FILE, Role};
-use adclick::live::{Generation, encode_calibrators};
+use adclick::live::{Generation, Opening, encode_calibrators};
 use anyhow::{Context, Result};
 
 /// The files of a bundle in memory.
@@ -64,5 +64,5 @@ impl Parts {
 /// Whatever is wrong with the bundle, naming the file.
 pub fn open(path: &Path) -> Result<Generation> {
     let kernel = adclick::infer::Kernel::detect();
-    Ok(Generation::open(path, adclick::OpenMode::Map, kernel, |_| 1)?)
+    Ok(Generation::open(path, Opening::new(kernel), |_| 1)?)
 }

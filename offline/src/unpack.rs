@@ -39,6 +39,7 @@ pub fn unpack(model: &Model) -> ModelSpec {
     });
     ModelSpec {
         schema: model.schema().clone(),
+        enrichment: model.enrichment().clone(),
         network: NetworkSpec { structure: network.structure, cross, deep: deep.collect(), heads: heads.collect() },
         embeddings: (0..model.schema().embeddings.len() as u32).map(|e| table(model, e)).collect(),
         provenance: model.provenance().to_owned(),

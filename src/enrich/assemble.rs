@@ -2,11 +2,13 @@
 
 use half::slice::HalfFloatSliceExt;
 
+use super::rows::Rows;
+use super::tables::{Keys, NO_CELL, Tables, Taken};
 use super::{TimeInputs, category_row, number_input};
 use crate::artifact::model::Model;
 use crate::refusal::Refusal;
 use crate::schema::{Feature, Kind, Pooling, Side, Source, TIME_INPUTS};
-use crate::types::Value;
+use crate::types::{Candidate, Request, Value};
 
 /// No feature reads a handle.
 const NONE: (u32, u32) = (0, 0);
@@ -18,28 +20,48 @@ pub struct Assembler {
     by_handle: Vec<(u32, u32)>,
     /// Feature numbers.
     targets: Vec<u32>,
-    request: Vec<u32>,
-    candidate: Vec<u32>,
+    request: Vec<Item>,
+    candidate: Vec<Item>,
     /// For each feature its serving column and, of a time feature, which of [`TIME_INPUTS`].
     columns: Vec<usize>,
     time_input: Vec<u8>,
     time: TimeInputs,
+    tables: Tables,
+}
+
+/// A feature of one side and the cell that it reads when nothing is passed for it.
+#[derive(Debug, Clone, Copy)]
+struct Item {
+    feature: u32,
+    cell: u32,
+}
+
+/// What the caller passed for one candidate.
+#[derive(Debug, Clone, Copy)]
+pub struct Passed<'a> {
+    /// The candidate's number in the arrays that [`Assembler::find`] saw.
+    pub candidate: usize,
+    /// Its values.
+    pub values: &'a [Value],
+    /// The place of `values` in the caller's array, for messages.
+    pub first_value: usize,
 }
 
 /// What was counted while values were assembled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Feature values that were missing or unknown and took their default.
+    /// Feature values that were missing or unknown and took a default: the default row's of their table, or their own.
     pub missing: u32,
     /// Values whose handle the model has no use for on that side.
     pub ignored: u32,
 }
 
-/// One scorer's scratch: the last raw value of each feature.
+/// One scorer's scratch: the last raw value of each feature, and where the rows of tables are.
 #[derive(Debug)]
 pub struct State {
     raw: Box<[Raw]>,
     row: Box<[f32]>,
+    rows: Rows,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -59,23 +81,19 @@ impl Raw {
 }
 
 impl State {
-    /// Room for models of up to `features` features and embedding rows of up to `width` columns.
+    /// Room for models of up to `features` features and embedding rows of up to `width` columns, and for the rows of
+    /// tables.
     #[must_use]
-    pub fn new(features: usize, width: usize) -> Self {
-        Self { raw: vec![Raw::default(); features].into(), row: vec![0.0; width].into() }
-    }
-
-    /// Whether the model fits.
-    #[must_use]
-    pub fn fits(&self, model: &Model) -> bool {
-        model.schema().features.len() <= self.raw.len() && model.layout().width <= self.row.len()
+    pub fn new(features: usize, width: usize, rows: Rows) -> Self {
+        Self { raw: vec![Raw::default(); features].into(), row: vec![0.0; width].into(), rows }
     }
 }
 
 impl Assembler {
-    /// Compiles the plan. `handle` gives the handle of each feature's input.
+    /// Compiles the plan of the model, which reads `tables`: those compiled for it, or none to go by what is passed
+    /// alone. `handle` gives the handle of each feature's input.
     #[must_use]
-    pub fn new(model: &Model, handle: impl Fn(usize, &Feature) -> u32) -> Self {
+    pub fn new(model: &Model, tables: Tables, handle: impl Fn(usize, &Feature) -> u32) -> Self {
         let schema = model.schema();
         let mut pairs: Vec<(u32, u32)> = schema
             .features
@@ -90,17 +108,40 @@ impl Assembler {
             let range = &mut by_handle[*handle as usize];
             *range = if *range == NONE { (at as u32, at as u32 + 1) } else { (range.0, at as u32 + 1) };
         }
-        let on = |side| (0..schema.features.len() as u32).filter(move |&i| schema.features[i as usize].side() == side);
+        let on = |side| {
+            let own = schema.features.iter().enumerate().filter(move |(_, f)| f.side() == side);
+            own.map(|(i, _)| Item { feature: i as u32, cell: tables.cell_of(i) }).collect()
+        };
         let time_input = |f: &Feature| TIME_INPUTS.iter().position(|t| *t == f.input).unwrap_or(0) as u8;
         Self {
             by_handle,
             targets: pairs.iter().map(|p| p.1).collect(),
-            request: on(Side::Request).collect(),
-            candidate: on(Side::Candidate).collect(),
+            request: on(Side::Request),
+            candidate: on(Side::Candidate),
             columns: model.layout().columns.iter().map(|c| c.serving).collect(),
             time_input: schema.features.iter().map(time_input).collect(),
             time: TimeInputs::default(),
+            tables,
         }
+    }
+
+    /// What it reads from tables.
+    #[must_use]
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// Finds the rows of a request and of its candidates, each table's in one batch; to be called before
+    /// [`Assembler::request`]. The state has room for all candidates. Does nothing for a model that reads no table.
+    pub fn find(&self, state: &mut State, request: &Request, candidates: &[Candidate]) {
+        if self.tables.is_empty() {
+            return;
+        }
+        let of_request = Keys { user: request.user_key, placement: request.placement.into(), ..Keys::default() };
+        self.tables.find(&mut state.rows, request.time_us, candidates.len(), |i| match candidates.get(i) {
+            Some(c) => Keys { ad: c.ad_key, advertiser: c.advertiser_key, ..of_request },
+            None => of_request,
+        });
     }
 
     /// Writes the request's columns `x` (`[request_width]`) and adds the request's wide weights to `wide` (`[heads]`).
@@ -118,18 +159,18 @@ impl Assembler {
     ) -> Result<Counts, Refusal> {
         let mut counts = self.collect(model, state, Side::Request, values, 0, x, 0)?;
         let time = self.time.at(time_us, utc_offset_s);
-        for &i in &self.request {
-            if model.schema().features[i as usize].source == Source::Time {
-                let number = time[usize::from(self.time_input[i as usize])];
-                state.raw[i as usize] = Raw::one(number, number as u64);
+        for item in &self.request {
+            let i = item.feature as usize;
+            if model.schema().features[i].source == Source::Time {
+                let number = time[usize::from(self.time_input[i])];
+                state.raw[i] = Raw::one(number, number as u64);
             }
         }
-        self.finish(model, state, &self.request, 0, x, wide, &mut counts);
+        self.finish(model, state, &self.request, 0, 0, x, wide, &mut counts);
         Ok(counts)
     }
 
-    /// Writes one candidate's columns `x` (`[width - request_width]`) and adds its wide weights to `wide`. `first_value`
-    /// is the place of `values` in the caller's array, for messages.
+    /// Writes one candidate's columns `x` (`[width - request_width]`) and adds its wide weights to `wide`.
     ///
     /// # Errors
     /// `NotFinite` when a number is NaN or infinite.
@@ -137,14 +178,15 @@ impl Assembler {
         &self,
         model: &Model,
         state: &mut State,
-        values: &[Value],
-        first_value: usize,
+        passed: Passed<'_>,
         x: &mut [f32],
         wide: &mut [f32],
     ) -> Result<Counts, Refusal> {
         let first_column = model.layout().request_width;
+        let Passed { candidate, values, first_value } = passed;
         let mut counts = self.collect(model, state, Side::Candidate, values, first_value, x, first_column)?;
-        self.finish(model, state, &self.candidate, first_column, x, wide, &mut counts);
+        self.tables.select(&mut state.rows, candidate);
+        self.finish(model, state, &self.candidate, candidate, first_column, x, wide, &mut counts);
         Ok(counts)
     }
 
@@ -165,8 +207,8 @@ impl Assembler {
             Side::Request => (&self.request, "values"),
             Side::Candidate => (&self.candidate, "candidate_values"),
         };
-        for &i in own {
-            state.raw[i as usize] = Raw::default();
+        for item in own {
+            state.raw[item.feature as usize] = Raw::default();
         }
         x.fill(0.0);
         let mut counts = Counts::default();
@@ -182,71 +224,72 @@ impl Assembler {
                     continue;
                 }
                 used = true;
-                let raw = &mut state.raw[i as usize];
-                match feature.kind {
-                    Kind::Number { .. } | Kind::Category { .. } => {
-                        *raw = Raw::one(value.number, value.id);
-                    }
-                    Kind::Vector { dim } => {
-                        if value.id < u64::from(dim) {
-                            raw.seen += 1;
-                            x[self.columns[i as usize] - first_column + value.id as usize] = value.number;
-                        } else {
-                            counts.ignored += 1;
-                        }
-                    }
-                    Kind::MultiCategory { embedding, .. } => {
-                        raw.seen += 1;
-                        let weight = if value.number == 0.0 { 1.0 } else { value.number };
-                        let (row, known) = model.row(embedding, value.id);
-                        counts.missing += u32::from(!known);
-                        if let Some(row) = row {
-                            add_wide(&mut raw.wide, model.wide_row(embedding, row), weight);
-                            let bits = model.embedding_row(embedding, row);
-                            let row = &mut state.row[..bits.len()];
-                            widen(bits, row);
-                            let column = self.columns[i as usize] - first_column;
-                            for (x, v) in x[column..].iter_mut().zip(row) {
-                                *x += weight * *v;
-                            }
-                        }
-                    }
-                }
+                let column = self.columns[i as usize] - first_column;
+                let (raw, row) = (&mut state.raw[i as usize], &mut state.row);
+                take(model, &feature.kind, (value.number, value.id), raw, row, (x, column), &mut counts);
             }
             counts.ignored += u32::from(!used);
         }
         Ok(counts)
     }
 
-    /// Second pass: what each feature makes of its value.
+    /// Takes the values of a feature's cell. Whether a default has to do with them. Not inlined: a request that carries
+    /// its values should not pay for the code.
+    #[inline(never)]
+    #[expect(clippy::too_many_arguments, reason = "private, and each is needed")]
+    fn read_cell(
+        &self,
+        model: &Model,
+        state: &mut State,
+        item: Item,
+        candidate: usize,
+        x: &mut [f32],
+        column: usize,
+        counts: &mut Counts,
+    ) -> (Raw, bool) {
+        let kind = &model.schema().features[item.feature as usize].kind;
+        let State { row, rows, .. } = state;
+        let mut raw = Raw::default();
+        let taken = self.tables.read(item.cell, rows, candidate, |number, id| {
+            take(model, kind, (number, id), &mut raw, row, (x, column), counts);
+        });
+        (raw, taken != Taken::Own)
+    }
+
+    /// Second pass: what each feature makes of its value, or of the values of its cell when nothing was passed.
     #[expect(clippy::too_many_arguments, reason = "private, and each is needed")]
     fn finish(
         &self,
         model: &Model,
         state: &mut State,
-        own: &[u32],
+        own: &[Item],
+        candidate: usize,
         first_column: usize,
         x: &mut [f32],
         wide: &mut [f32],
         counts: &mut Counts,
     ) {
-        for &i in own {
-            let feature = &model.schema().features[i as usize];
-            let raw = match feature.position {
+        for item in own {
+            let feature = &model.schema().features[item.feature as usize];
+            let mut raw = match feature.position {
                 // Served with the position that the schema fixes, whatever was passed.
                 Some(p) => Raw::one(p, p as u64),
-                None => state.raw[i as usize],
+                None => state.raw[item.feature as usize],
             };
+            let column = self.columns[item.feature as usize] - first_column;
+            let mut by_default = false;
+            if raw.seen == 0 && item.cell != NO_CELL {
+                (raw, by_default) = self.read_cell(model, state, *item, candidate, x, column, counts);
+            }
             let given = (raw.seen > 0).then_some((raw.number, raw.id));
-            let column = self.columns[i as usize] - first_column;
             match &feature.kind {
                 Kind::Number { .. } => {
-                    counts.missing += u32::from(given.is_none());
+                    counts.missing += u32::from(given.is_none() || by_default);
                     x[column] = number_input(&feature.kind, given.map(|g| g.0));
                 }
                 Kind::Category { embedding, boundaries, default } => {
                     let (row, missing) = category_row(model, *embedding, boundaries, *default, given);
-                    counts.missing += u32::from(missing);
+                    counts.missing += u32::from(missing || by_default);
                     if let Some(row) = row {
                         let bits = model.embedding_row(*embedding, row);
                         widen(bits, &mut x[column..column + bits.len()]);
@@ -254,6 +297,7 @@ impl Assembler {
                     }
                 }
                 Kind::MultiCategory { embedding, pooling } => {
+                    counts.missing += u32::from(by_default);
                     let scale = match pooling {
                         Pooling::Mean if raw.seen > 1 => 1.0 / raw.seen as f32,
                         Pooling::Mean | Pooling::Sum => 1.0,
@@ -266,7 +310,47 @@ impl Assembler {
                         *sum += scale * w;
                     }
                 }
-                Kind::Vector { .. } => counts.missing += u32::from(given.is_none()),
+                Kind::Vector { .. } => counts.missing += u32::from(given.is_none() || by_default),
+            }
+        }
+    }
+}
+
+/// Takes one raw value (number, id) of a feature, whether it was passed or read from a table: of a vector and of a
+/// multi-valued category into its columns, from `column` of `x`. `row` has room for any row of the model.
+#[inline(always)]
+fn take(
+    model: &Model,
+    kind: &Kind,
+    (number, id): (f32, u64),
+    raw: &mut Raw,
+    row: &mut [f32],
+    (x, column): (&mut [f32], usize),
+    counts: &mut Counts,
+) {
+    match *kind {
+        Kind::Number { .. } | Kind::Category { .. } => *raw = Raw::one(number, id),
+        Kind::Vector { dim } => {
+            if id < u64::from(dim) {
+                raw.seen += 1;
+                x[column + id as usize] = number;
+            } else {
+                counts.ignored += 1;
+            }
+        }
+        Kind::MultiCategory { embedding, .. } => {
+            raw.seen += 1;
+            let weight = if number == 0.0 { 1.0 } else { number };
+            let (at, known) = model.row(embedding, id);
+            counts.missing += u32::from(!known);
+            if let Some(at) = at {
+                add_wide(&mut raw.wide, model.wide_row(embedding, at), weight);
+                let bits = model.embedding_row(embedding, at);
+                let row = &mut row[..bits.len()];
+                widen(bits, row);
+                for (x, v) in x[column..].iter_mut().zip(row) {
+                    *x += weight * *v;
+                }
             }
         }
     }

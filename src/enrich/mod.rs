@@ -1,10 +1,22 @@
 //! Raw values to model inputs: which value goes to which columns, decided when a generation is staged and run once
 //! for the request and once for each candidate. Training and packing use the same functions.
+//!
+//! A raw value is passed with the request or candidate, or read from a table ([`Tables`]); then it takes the same way.
+//! [`TableReader`] gives trainers the values that tables have.
 
 mod assemble;
+mod fit;
+mod reader;
+mod rows;
+mod similarity;
+mod tables;
 mod time;
 
-pub use assemble::{Assembler, Counts, State};
+pub use assemble::{Assembler, Counts, Passed, State};
+pub use reader::TableReader;
+pub use rows::Rows;
+pub use similarity::{dot, similarity};
+pub use tables::{Keys, Overrides, TableSource, Tables};
 pub use time::TimeInputs;
 
 use crate::artifact::model::Model;

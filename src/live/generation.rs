@@ -1,18 +1,18 @@
-//! A generation: model, calibrators and policy of one bundle, checked and ready to serve.
+//! A generation: model, calibrators, policy and tables of one bundle, checked and ready to serve.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use super::bundle::{Entry, Manifest, Role};
-use super::golden;
+use super::bundle::{Manifest, Role};
+use super::open::{Opened, Opening, join, open_file, open_model, open_table};
 use crate::artifact::container::{ArtifactKind, Container};
 use crate::artifact::model::Model;
-use crate::artifact::{Bytes, OpenMode};
 use crate::auction::Policy;
 use crate::calibrate::Calibrators;
-use crate::enrich::Assembler;
+use crate::enrich::{Assembler, TableSource, Tables};
 use crate::error::{Error, Result, Status};
-use crate::hash::checksum;
-use crate::infer::{Kernel, Plan, Weights};
+use crate::infer::{Plan, Weights};
+use crate::table::Table;
 
 /// The one section of a calibrators file.
 const CALIBRATORS_SECTION: &str = "calibrators";
@@ -27,39 +27,44 @@ pub struct Limits {
     pub features: usize,
     /// Input columns.
     pub width: usize,
+    /// Tables that a model reads.
+    pub tables: usize,
+    /// Bytes of one row of each of them together.
+    pub row_bytes: usize,
 }
 
 /// Everything that a request reads, published as one.
 #[derive(Debug)]
 pub struct Generation {
     id: u64,
-    model: Model,
+    pub(super) model: Opened<Model>,
     pub(crate) assembler: Assembler,
-    pub(crate) plan: Plan,
+    pub(crate) plan: Arc<Plan>,
     calibrators: Calibrators,
     policy: Policy,
+    pub(super) files: Vec<Opened<Table>>,
+    tables: Vec<TableSource>,
 }
 
 impl Generation {
-    /// Opens a bundle: checks the manifest, every file's length and checksum and content, runs the golden requests on
-    /// `kernel` and brings the model's pages in. `handle` gives the handle of a feature's input name.
+    /// Opens a bundle: checks the manifest, every file's length and checksum and content, compiles what the model reads
+    /// from tables, runs the golden requests on the kernel and brings the model's pages in. `handle` gives the handle of a
+    /// feature's input name.
+    ///
+    /// Tables that the model does not read are opened and checked like the others, and left alone.
     ///
     /// # Errors
-    /// `Io`, `Corrupt`, `Unsupported` or `GoldenMismatch`; the message names the file.
-    pub fn open(
-        bundle: &Path,
-        mode: OpenMode,
-        kernel: &'static Kernel,
-        mut handle: impl FnMut(&str) -> u32,
-    ) -> Result<Self> {
+    /// `Io`, `Corrupt`, `Unsupported` or `GoldenMismatch`; the message names the file, and when tables are not what the
+    /// model reads them as the feature, too.
+    pub fn open(bundle: &Path, how: Opening<'_>, mut handle: impl FnMut(&str) -> u32) -> Result<Self> {
         let manifest = Manifest::read(bundle)?;
-        let file = |role: Role| manifest.file(role).map(|entry| open_file(bundle, entry, mode)).transpose();
+        let entry = manifest.file(Role::Model).ok_or_else(|| Error::corrupt("the bundle has no model"))?;
+        let (model, plan) = open_model(bundle, entry, how)?;
+        let file = |role: Role| manifest.file(role).map(|entry| open_file(bundle, entry, how.mode, true)).transpose();
         let named = |role: Role, error: Error| match manifest.file(role) {
             Some(entry) => error.within(bundle.join(&entry.name).display()),
             None => error,
         };
-        let bytes = file(Role::Model)?.ok_or_else(|| Error::corrupt("the bundle has no model"))?;
-        let model = Model::open(bytes).map_err(|e| named(Role::Model, e))?;
         let calibrators = match file(Role::Calibrators)? {
             Some(bytes) => decode_calibrators(&bytes).map_err(|e| named(Role::Calibrators, e))?,
             None => Calibrators::default(),
@@ -71,12 +76,13 @@ impl Generation {
                 .map_err(|e| named(Role::Policy, e))?,
             None => Policy::default(),
         };
-        let handles: Vec<u32> = model.schema().features.iter().map(|f| handle(&f.input)).collect();
-        let assembler = Assembler::new(&model, |i, _| handles[i]);
-        let plan = Plan::new(model.network(), weights(&model), kernel)?;
-        golden::check(&model, &plan, kernel).map_err(|e| named(Role::Model, e))?;
-        model.prefault();
-        Ok(Self { id: manifest.generation(), model, assembler, plan, calibrators, policy })
+        let files = manifest.tables().map(|entry| open_table(bundle, entry, how)).collect::<Result<Vec<_>>>()?;
+        let tables = join(&files, how.overlays).map_err(|e| e.within(bundle.display()))?;
+        let compiled = Tables::compile(model.content.schema(), model.content.enrichment(), &tables)
+            .map_err(|e| e.within(bundle.display()))?;
+        let handles: Vec<u32> = model.content.schema().features.iter().map(|f| handle(&f.input)).collect();
+        let assembler = Assembler::new(&model.content, compiled, |i, _| handles[i]);
+        Ok(Self { id: manifest.generation(), model, assembler, plan, calibrators, policy, files, tables })
     }
 
     /// The id: the hash of the bundle's content, never 0.
@@ -87,8 +93,14 @@ impl Generation {
 
     /// The model.
     #[must_use]
-    pub fn model(&self) -> &Model {
-        &self.model
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model.content
+    }
+
+    /// All tables of the bundle, those that the model does not read included, in the order of their first files.
+    #[must_use]
+    pub fn tables(&self) -> &[TableSource] {
+        &self.tables
     }
 
     /// The calibrators.
@@ -108,8 +120,10 @@ impl Generation {
     pub fn needs(&self) -> Limits {
         Limits {
             scratch: self.plan.scratch_len(),
-            features: self.model.schema().features.len(),
-            width: self.model.layout().width,
+            features: self.model().schema().features.len(),
+            width: self.model().layout().width,
+            tables: self.assembler.tables().len(),
+            row_bytes: self.assembler.tables().row_bytes(),
         }
     }
 
@@ -123,6 +137,8 @@ impl Generation {
             ("f32 of scratch", needs.scratch, limits.scratch),
             ("features", needs.features, limits.features),
             ("input columns", needs.width, limits.width),
+            ("tables", needs.tables, limits.tables),
+            ("bytes of rows of tables", needs.row_bytes, limits.row_bytes),
         ] {
             if need > has {
                 return Err(Error::new(
@@ -155,26 +171,4 @@ fn decode_calibrators(bytes: &[u8]) -> Result<Calibrators> {
     let container = Container::open(bytes, ArtifactKind::Calibrators, &[CALIBRATORS_SECTION])?;
     let section = container.require(CALIBRATORS_SECTION)?;
     Calibrators::decode(&bytes[section.offset..section.offset + section.len])
-}
-
-fn open_file(bundle: &Path, entry: &Entry, mode: OpenMode) -> Result<Bytes> {
-    let path = bundle.join(&entry.name);
-    let bytes = Bytes::open(&path, mode)?;
-    if bytes.len() as u64 != entry.bytes {
-        return Err(Error::corrupt(format!(
-            "{}: {} bytes, the manifest says {}: copy the bundle again",
-            path.display(),
-            bytes.len(),
-            entry.bytes
-        )));
-    }
-    let found = checksum(&bytes);
-    if found != entry.xxh3 {
-        return Err(Error::corrupt(format!(
-            "{}: checksum {found:016x}, the manifest says {:016x}: copy the bundle again",
-            path.display(),
-            entry.xxh3
-        )));
-    }
-    Ok(bytes)
 }

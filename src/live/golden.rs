@@ -5,7 +5,7 @@ use crate::artifact::Bytes;
 use crate::artifact::model::network::Network;
 use crate::artifact::model::spec::{GoldenRequest, ModelSpec};
 use crate::artifact::model::{Model, write};
-use crate::enrich::{Assembler, State};
+use crate::enrich::{Assembler, Passed, Rows, State, Tables};
 use crate::error::{Error, Result, Status};
 use crate::infer::reference::reference_logits;
 use crate::infer::{Kernel, Plan, Scratch};
@@ -99,8 +99,8 @@ impl Inputs {
     fn new(model: &Model) -> Self {
         let (features, width) = (model.schema().features.len(), model.layout().width);
         Self {
-            assembler: Assembler::new(model, |i, _| i as u32),
-            state: State::new(features, width),
+            assembler: Assembler::new(model, Tables::default(), |i, _| i as u32),
+            state: State::new(features, width, Rows::new(0, 0, 0)),
             x: vec![0.0; width],
             wide: vec![0.0; model.network().heads.len()],
         }
@@ -113,7 +113,8 @@ impl Inputs {
         let (r, c) = self.x.split_at_mut(model.layout().request_width);
         let time = (request.time_us, request.utc_offset_s);
         self.assembler.request(model, &mut self.state, time, &values, r, &mut self.wide)?;
-        self.assembler.candidate(model, &mut self.state, &values, 0, c, &mut self.wide)?;
+        let passed = Passed { candidate: 0, values: &values, first_value: 0 };
+        self.assembler.candidate(model, &mut self.state, passed, c, &mut self.wide)?;
         Ok(())
     }
 }

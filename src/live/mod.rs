@@ -5,8 +5,11 @@ pub mod bundle;
 mod cell;
 mod generation;
 mod golden;
+mod open;
+pub mod overlay;
 
 pub(crate) use cell::{Cell, Reader};
 pub(crate) use generation::weights;
 pub use generation::{Generation, Limits, encode_calibrators};
 pub use golden::pack_model;
+pub use open::{Opening, TableChecks};

@@ -9,7 +9,7 @@ mod layout;
 mod transform;
 mod validate;
 
-pub use enrichment::{Binding, ColumnUse, Enrichment, KeyPart, Lookup, Measure, TableUse};
+pub use enrichment::{Binding, ColumnUse, Enrichment, KeyPart, Lookup, MAX_KEY_PARTS, MAX_TABLES, Measure, TableUse};
 pub use layout::{Column, Layout};
 pub use transform::{Transform, bucketise};
 pub(crate) use validate::check_name;

@@ -13,4 +13,5 @@ mod spill;
 pub use build::{BuildOptions, Built, Duplicates, TableBuilder, TableSpec};
 pub use columns::{Cell, Column, ColumnKind, MAX_COLUMNS, MAX_ROW, RowLayout, Span};
 pub use file::{Checks, Shard, Table};
+pub(crate) use prefetch::prefetch;
 pub use set::{MAX_SHARDS, RowAt, TableSet};

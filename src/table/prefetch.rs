@@ -2,7 +2,7 @@
 
 /// Brings the line of entry `at` into the caches, if this CPU can be asked. Any number is safe: nothing is read.
 #[inline(always)]
-pub(super) fn prefetch<T>(entries: &[T], at: usize) {
+pub(crate) fn prefetch<T>(entries: &[T], at: usize) {
     let at = entries.as_ptr().wrapping_add(at);
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch reads nothing that the program can see and never faults; SSE is part of x86-64.

@@ -10,6 +10,7 @@ use adclick::artifact::Bytes;
 use adclick::artifact::model::{Model, write};
 use adclick::infer::Weights;
 use adclick::infer::reference::reference_logits;
+use adclick::schema::{KeyPart, Lookup};
 use adclick::{Error, Status};
 
 use crate::container::{assemble, split};
@@ -44,6 +45,10 @@ pub(crate) fn file() -> &'static [u8] {
         let (spec, expected) = sample::model(&everything());
         assert!(spec.schema.embeddings.iter().any(|e| e.wide));
         assert!(spec.schema.features.iter().any(|f| f.position.is_some()));
+        let (keys, bindings) = (spec.enrichment.tables.iter().flat_map(|t| &t.key), &spec.enrichment.bindings);
+        assert!(keys.clone().any(|part| matches!(part, KeyPart::Column(_))) && keys.count() > 6);
+        assert!(bindings.iter().any(|b| matches!(b.lookup, Lookup::Similarity { .. })));
+        assert!(bindings.iter().any(|b| b.lookup.columns().any(|c| c.position.is_some())));
         assert!(spec.goldens.iter().any(|g| g.values.len() > 2));
         write(&spec, &expected).unwrap()
     })

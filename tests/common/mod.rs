@@ -13,7 +13,9 @@ use adclick::artifact::model::spec::{
 use adclick::auction::Reason;
 use adclick::live::bundle::{self, MODEL_FILE, Role};
 use adclick::live::pack_model;
-use adclick::schema::{Embedding, Feature, Index, Kind, Pooling, Schema, Side, Source, TIME_INPUTS, Transform};
+use adclick::schema::{
+    Embedding, Enrichment, Feature, Index, Kind, Pooling, Schema, Side, Source, TIME_INPUTS, Transform,
+};
 use adclick::types::{BidKind, Candidate, Outcome, Request, Value, Winner};
 use adclick::{Engine, Input, Options, Refusal, Scorer, ScorerLimits};
 pub(crate) use networks::Random;
@@ -28,11 +30,13 @@ pub(crate) struct Wants {
     pub(crate) wide: bool,
     pub(crate) heads: usize,
     pub(crate) goldens: usize,
+    /// Whether there are similarities, which only tables give.
+    pub(crate) similarities: bool,
 }
 
 impl Default for Wants {
     fn default() -> Self {
-        Self { wide: true, heads: 2, goldens: 2 }
+        Self { wide: true, heads: 2, goldens: 2, similarities: false }
     }
 }
 
@@ -53,6 +57,7 @@ pub(crate) fn model(random: &mut Random, wants: Wants) -> ModelSpec {
     let goldens = (0..wants.goldens).map(|_| golden(random, &schema)).collect();
     ModelSpec {
         schema,
+        enrichment: Enrichment::default(),
         network,
         embeddings,
         provenance: "made_by = \"a test\"\n".to_owned(),
@@ -138,6 +143,10 @@ fn schema(random: &mut Random, wants: Wants) -> Schema {
     add("hour_row", "hour", Source::Time, category(random, 5), None);
     for input in TIME_INPUTS {
         add(input, input, Source::Time, number(random), None);
+    }
+    if wants.similarities {
+        add("near", "near", Source::Dot, number(random), None);
+        add("near_bucket", "near", Source::Dot, buckets(3, &bounds_a), None);
     }
     let served = random.between(0, 8) as f32 - 3.0;
     add("position", "position", Source::Candidate, number(random), Some(served));

@@ -5,7 +5,10 @@ use adclick::artifact::model::spec::{
     Activation, CrossSpec, DenseSpec, EmbeddingSpec, ExpertSpec, GoldenRequest, GoldenValue, HeadKind, HeadSpec,
     Histogram, Matrix, ModelSpec, NetworkSpec, Structure,
 };
-use adclick::schema::{Embedding, Feature, Index, Kind, Pooling, Schema, Source, TIME_INPUTS, Transform};
+use adclick::schema::{
+    Binding, ColumnUse, Embedding, Enrichment, Feature, Index, KeyPart, Kind, Lookup, Measure, Pooling, Schema, Side,
+    Source, TIME_INPUTS, TableUse, Transform,
+};
 
 /// SplitMix64.
 #[derive(Clone, Debug)]
@@ -63,6 +66,8 @@ pub(crate) struct Shape {
     pub(crate) deep: Vec<usize>,
     /// The tower of each head.
     pub(crate) heads: Vec<Vec<usize>>,
+    /// Whether features read tables.
+    pub(crate) tables: bool,
     pub(crate) goldens: usize,
     pub(crate) histograms: usize,
     pub(crate) seed: u64,
@@ -77,6 +82,7 @@ pub(crate) fn everything() -> Shape {
         cross: vec![Crossing::Full, Crossing::LowRank(5), Crossing::Vector, Crossing::Mixture(3, 2)],
         deep: vec![19, 7],
         heads: vec![vec![], vec![5]],
+        tables: true,
         goldens: 3,
         histograms: 2,
         seed: 2,
@@ -93,8 +99,9 @@ pub(crate) fn model(shape: &Shape) -> (ModelSpec, Vec<f64>) {
     let goldens: Vec<_> = (0..shape.goldens).map(|_| golden(&schema, &mut random)).collect();
     let histograms = (0..shape.histograms).map(|i| histogram(i, &mut random)).collect();
     let expected = random.numbers(shape.goldens * heads);
+    let enrichment = if shape.tables { enrichment(&schema, &mut random) } else { Enrichment::default() };
     let provenance = "seed = 7\nparent = \"\u{e4}lteres Modell\"\n".to_owned();
-    (ModelSpec { schema, network, embeddings, provenance, histograms, goldens }, expected)
+    (ModelSpec { schema, enrichment, network, embeddings, provenance, histograms, goldens }, expected)
 }
 
 fn schema(shape: &Shape, random: &mut Random) -> Schema {
@@ -140,7 +147,83 @@ fn schema(shape: &Shape, random: &mut Random) -> Schema {
         };
         features.push(Feature { name: format!("feature {i} \u{20ac}"), input, source, kind, position });
     }
+    if shape.tables {
+        let mut add = |name: &str, source, kind| {
+            features.push(Feature { name: name.to_owned(), input: name.to_owned(), source, kind, position: None });
+        };
+        let kind = number(random);
+        add("similarity", Source::Dot, kind);
+        let kind = number(random);
+        add("rate of the pair", Source::Cross, kind);
+        add("the user's vector", Source::User, Kind::Vector { dim: 3 });
+    }
     Schema { features, embeddings }
+}
+
+/// Most features that may read a table read one of five: by user, by placement, by ad, by two ids, and by a column of
+/// another.
+fn enrichment(schema: &Schema, random: &mut Random) -> Enrichment {
+    let column = |table: usize, column: String| ColumnUse { table: table as u32, column, position: None };
+    let keys = [
+        vec![KeyPart::Column(column(3, "category".to_owned())), KeyPart::User],
+        vec![KeyPart::User],
+        vec![KeyPart::Placement],
+        vec![KeyPart::Ad],
+        vec![KeyPart::User, KeyPart::Advertiser, KeyPart::Placement, KeyPart::Ad],
+    ];
+    let mut bindings = Vec::new();
+    for (i, f) in schema.features.iter().enumerate() {
+        let chosen = random.below(4) > 0 || f.name.contains("pair") || f.name.contains("user");
+        if f.source == Source::Time || f.position.is_some() || !(chosen || f.name == "similarity") {
+            continue;
+        }
+        let number = match &f.kind {
+            Kind::Number { .. } => true,
+            Kind::Category { boundaries, .. } => !boundaries.is_empty(),
+            Kind::MultiCategory { .. } | Kind::Vector { .. } => false,
+        };
+        let lookup = match (f.side(), f.source) {
+            (_, Source::Dot) if !number => continue,
+            (_, Source::Dot) => Lookup::Similarity {
+                left: column(1, "interests".to_owned()),
+                right: column(3, "topics \u{20ac}".to_owned()),
+                measure: random.pick(&[Measure::Dot, Measure::Cosine]),
+            },
+            (side, _) => {
+                let table = match side {
+                    Side::Request => random.pick(&[1, 2]),
+                    Side::Candidate if f.name.contains("pair") => 4,
+                    Side::Candidate => random.pick(&[0, 3, 4]),
+                };
+                let position = number.then(|| random.below(1 << 16) as u16).filter(|p| p % 4 > 0);
+                Lookup::Column(ColumnUse { position, ..column(table, format!("column {i}")) })
+            }
+        };
+        bindings.push(Binding { feature: i as u32, lookup });
+    }
+    let mut read: Vec<usize> =
+        bindings.iter().flat_map(|b: &Binding| b.lookup.columns()).map(|c| c.table as usize).collect();
+    if read.contains(&0) {
+        read.push(3);
+    }
+    let kept: Vec<usize> = (0..keys.len()).filter(|t| read.contains(t)).collect();
+    let renumber = |c: &mut ColumnUse| c.table = kept.iter().position(|&t| t == c.table as usize).unwrap() as u32;
+    for binding in &mut bindings {
+        match &mut binding.lookup {
+            Lookup::Column(column) => renumber(column),
+            Lookup::Similarity { left, right, .. } => [left, right].into_iter().for_each(renumber),
+        }
+    }
+    let tables = kept.iter().map(|&t| {
+        let mut key = keys[t].clone();
+        for part in &mut key {
+            if let KeyPart::Column(column) = part {
+                renumber(column);
+            }
+        }
+        TableUse { name: format!("table {t}"), key }
+    });
+    Enrichment { tables: tables.collect(), bindings }
 }
 
 fn number(random: &mut Random) -> Kind {

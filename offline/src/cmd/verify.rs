@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use adclick::artifact::{Bytes, OpenMode};
 use adclick::hash::checksum;
 use adclick::infer::Kernel;
-use adclick::live::Generation;
+use adclick::live::{Generation, Opening};
 use adclick::live::bundle::{self, CURRENT, Manifest};
 use anyhow::{Result, ensure};
 
@@ -50,7 +50,7 @@ pub(super) fn run(args: Args) -> Result<()> {
     let mut goldens = 0;
     for kernel in Kernel::available() {
         let mut handle = 0;
-        let generation = Generation::open(&bundle, OpenMode::Map, kernel, |_| {
+        let generation = Generation::open(&bundle, Opening::new(kernel), |_| {
             handle += 1;
             handle
         })?;

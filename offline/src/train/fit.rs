@@ -392,6 +392,7 @@ impl Learner {
             .collect();
         ModelSpec {
             schema: built.schema.clone(),
+            enrichment: adclick::schema::Enrichment::default(),
             network,
             embeddings,
             provenance: String::new(),

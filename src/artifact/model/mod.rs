@@ -20,7 +20,7 @@ use super::Bytes;
 use super::container::{ArtifactKind, Container, Section};
 use crate::error::{Error, Result};
 use crate::hash::checksum;
-use crate::schema::{Layout, Schema};
+use crate::schema::{Enrichment, Layout, Schema};
 
 /// The names of the sections.
 mod section {
@@ -31,11 +31,12 @@ mod section {
     pub(super) const EMBEDDING: &str = "embedding";
     pub(super) const WIDE: &str = "wide";
     pub(super) const VOCABULARY: &str = "vocabulary";
+    pub(super) const ENRICHMENT: &str = "enrichment";
     pub(super) const GOLDEN: &str = "golden";
     pub(super) const HISTOGRAMS: &str = "histograms";
     pub(super) const PROVENANCE: &str = "provenance";
-    pub(super) const ALL: [&str; 10] =
-        [SCHEMA, NETWORK, WEIGHTS, PARAMS, EMBEDDING, WIDE, VOCABULARY, GOLDEN, HISTOGRAMS, PROVENANCE];
+    pub(super) const ALL: [&str; 11] =
+        [SCHEMA, NETWORK, WEIGHTS, PARAMS, EMBEDDING, WIDE, VOCABULARY, ENRICHMENT, GOLDEN, HISTOGRAMS, PROVENANCE];
 }
 
 /// An open model file. Everything in it was checked; the large arrays stay where they are mapped.
@@ -47,6 +48,7 @@ pub struct Model {
     schema_hash: u64,
     layout: Layout,
     network: Network,
+    enrichment: Enrichment,
     goldens: Vec<Golden>,
     histograms: Vec<Histogram>,
     provenance: String,
@@ -103,6 +105,10 @@ impl Model {
         check_finite_f32(cast(&bytes, &ranges.params)?)?;
         padding::check_network(&network, cast(&bytes, &ranges.weights)?, cast(&bytes, &ranges.params)?)?;
         padding::check_tables(&schema, &tables, heads, cast(&bytes, &ranges.embedding)?, cast(&bytes, &ranges.wide)?)?;
+        let enrichment = match container.find(section::ENRICHMENT) {
+            Some(s) => Enrichment::decode(&bytes[s.offset..s.offset + s.len], &schema)?,
+            None => Enrichment::default(),
+        };
         let goldens = match container.find(section::GOLDEN) {
             Some(s) => golden::decode(&bytes[s.offset..s.offset + s.len], &schema, heads)?,
             None => Vec::new(),
@@ -123,6 +129,7 @@ impl Model {
             schema_hash,
             layout,
             network,
+            enrichment,
             goldens,
             histograms,
             provenance,
@@ -154,6 +161,12 @@ impl Model {
     #[must_use]
     pub fn network(&self) -> &Network {
         &self.network
+    }
+
+    /// What it reads from feature tables.
+    #[must_use]
+    pub fn enrichment(&self) -> &Enrichment {
+        &self.enrichment
     }
 
     /// The golden requests.

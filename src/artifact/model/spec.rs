@@ -1,7 +1,7 @@
 //! A model as a trainer or packer describes it, before it becomes a file: matrices in f64, columns in declared
 //! order, nothing folded away but BatchNorm (which the packer folds in f64 before it comes here).
 
-use crate::schema::Schema;
+use crate::schema::{Enrichment, Schema};
 
 /// A dense matrix in row-major order.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -211,6 +211,8 @@ pub struct GoldenRequest {
 pub struct ModelSpec {
     /// The features.
     pub schema: Schema,
+    /// What is read from feature tables; may be empty.
+    pub enrichment: Enrichment,
     /// The layers.
     pub network: NetworkSpec,
     /// One for each embedding of the schema, in its order.

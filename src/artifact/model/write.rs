@@ -38,6 +38,9 @@ pub fn write(spec: &ModelSpec, expected: &[f64]) -> Result<Vec<u8>> {
             builder = builder.section(name, true, bytes);
         }
     }
+    if !spec.enrichment.is_empty() {
+        builder = builder.section(section::ENRICHMENT, true, spec.enrichment.encode(&spec.schema)?);
+    }
     if !spec.goldens.is_empty() {
         let bytes = golden::encode(&spec.goldens, expected, &spec.schema, spec.network.heads.len())?;
         builder = builder.section(section::GOLDEN, true, bytes);

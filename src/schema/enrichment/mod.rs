@@ -1,6 +1,13 @@
 //! Where the values of features come from when the request does not carry them: which tables a model reads, by which
 //! keys, and which of their columns feed which feature.
 
+mod codec;
+mod validate;
+
+pub use validate::{MAX_KEY_PARTS, MAX_TABLES};
+
+use super::Side;
+
 /// What a model reads from tables. The model file carries it; a bundle that does not have such tables is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Enrichment {
@@ -28,10 +35,10 @@ pub enum KeyPart {
     Ad,
     /// The candidate's `advertiser_key`.
     Advertiser,
-    /// The request's `placement`.
+    /// The request's `placement`; number 0 is no key.
     Placement,
     /// A single-valued id column of another table, such as an ad's category; that table's own key has no such part. A
-    /// missing cell gives 0: no key.
+    /// missing cell takes the default row's, as a feature would; missing there too it is 0: no key.
     Column(ColumnUse),
 }
 
@@ -79,4 +86,36 @@ pub enum Measure {
     Dot = 0,
     /// Their dot product divided by the product of their lengths; missing when one of them is 0.
     Cosine = 1,
+}
+
+impl Enrichment {
+    /// Whether the model reads no table.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty() && self.bindings.is_empty()
+    }
+
+    /// Whether a table has one row for the request or one for each candidate: the request's side if all ids of its key
+    /// are. The enrichment is valid.
+    #[must_use]
+    pub fn side(&self, table: usize) -> Side {
+        let of_request = self.tables[table].key.iter().all(|part| match part {
+            KeyPart::User | KeyPart::Placement => true,
+            KeyPart::Ad | KeyPart::Advertiser => false,
+            // That table's key has no such part: this goes one step down.
+            KeyPart::Column(column) => self.side(column.table as usize) == Side::Request,
+        });
+        if of_request { Side::Request } else { Side::Candidate }
+    }
+}
+
+impl Lookup {
+    /// The columns that it reads.
+    pub fn columns(&self) -> impl Iterator<Item = &ColumnUse> {
+        let (first, second) = match self {
+            Self::Column(column) => (column, None),
+            Self::Similarity { left, right, .. } => (left, Some(right)),
+        };
+        std::iter::once(first).chain(second)
+    }
 }

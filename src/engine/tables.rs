@@ -1,0 +1,54 @@
+//! The engine's tables: handles of their names, and rows written on top of them.
+
+use super::Engine;
+use crate::error::Result;
+#[cfg(doc)]
+use crate::live::overlay::Overlay;
+use crate::live::overlay::{TableInfo, Upsert, UpsertCounts};
+use crate::types::{Row, Value};
+
+impl Engine {
+    /// The handle of a table's name, for [`Engine::upsert`]. The same name has the same handle for the engine's life,
+    /// whichever generation is live, and one that no bundle has gets one too.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when the name is not 1 to 255 bytes, `CapacityExceeded` past 65,536 names of tables and columns.
+    pub fn table(&self, name: &str) -> Result<u32> {
+        self.shared.overlays.table(name)
+    }
+
+    /// The handle of a column of a table, for [`crate::types::Value::feature`] in [`Engine::upsert`]; as
+    /// [`Engine::table`], to which the handle `table` belongs.
+    ///
+    /// # Errors
+    /// As [`Engine::table`]; `InvalidArgument` when `table` is no table's handle.
+    pub fn column(&self, table: u32, name: &str) -> Result<u32> {
+        self.shared.overlays.column(table, name)
+    }
+
+    /// Writes rows on top of a table of the live generation: whole rows, single columns, or increments. Requests that
+    /// begin afterwards see them, those under way may. All rows are checked before the first is written; each appears
+    /// whole, one by one. What [`Overlay::upsert`] says of times and counts holds; how long rows last is said in
+    /// [`crate::live::overlay`].
+    ///
+    /// The values of a row are [`Value`]s whose `feature` is a column's handle: a number; for each id of an id column one;
+    /// for each position of a vector one, `id` being the position.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a table or column that the live generation does not have, an engine without overlays, and
+    /// values that do not fit their column; `InvalidValue` for NaN and infinity; `Closed`. Then nothing was written, and
+    /// the message names the row and the value.
+    pub fn upsert(&self, upsert: &Upsert, rows: &[Row], values: &[Value]) -> Result<UpsertCounts> {
+        let _steady = self.shared.overlays.steady();
+        self.shared.overlays.upsert(&*self.generation()?, upsert, rows, values)
+    }
+
+    /// A table of the live generation and what was written on top of it.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a table that the live generation does not have, `Closed`.
+    pub fn table_info(&self, table: u32) -> Result<TableInfo> {
+        let _steady = self.shared.overlays.steady();
+        self.shared.overlays.info(&*self.generation()?, table)
+    }
+}

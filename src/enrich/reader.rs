@@ -1,0 +1,56 @@
+//! Values of tables for whoever trains or packs: the same code that serves, row by row.
+
+use super::rows::Rows;
+use super::tables::{Keys, NO_CELL, TableSource, Tables};
+use crate::error::Result;
+use crate::schema::{Enrichment, Schema};
+use crate::types::Value;
+
+/// Rows that are looked up together.
+const BATCH: usize = 1024;
+
+/// Reads the raw values that features take from tables.
+///
+/// Serving with these values passed gives the same inputs, bit for bit, as serving from the tables. A value that a logged
+/// row carries itself wins over them: leave out those of a feature whose input was logged.
+#[derive(Debug)]
+pub struct TableReader {
+    tables: Tables,
+    rows: Rows,
+    /// The features that read a table and their cells, in the schema's order.
+    cells: Vec<(u32, u32)>,
+}
+
+impl TableReader {
+    /// Compiles what a model reads from these tables.
+    ///
+    /// # Errors
+    /// As [`Tables::compile`]; `InvalidArgument` when the enrichment is not valid for the schema.
+    pub fn new(schema: &Schema, enrichment: &Enrichment, tables: &[TableSource]) -> Result<Self> {
+        enrichment.validate(schema)?;
+        let tables = Tables::compile(schema, enrichment, tables)?.unshared();
+        let cells = (0..schema.features.len())
+            .map(|feature| (feature as u32, tables.cell_of(feature)))
+            .filter(|(_, cell)| *cell != NO_CELL)
+            .collect();
+        let rows = Rows::new(tables.len(), tables.row_bytes(), BATCH);
+        Ok(Self { tables, rows, cells })
+    }
+
+    /// Calls `each` with the number of a row in `keys` and a value, whose `feature` is the feature's number in the
+    /// schema: rows in order, in each the features in the schema's order, of a feature the ids of its cell (weight 1) or
+    /// the positions of its vector in order. A feature without a call has no value there: its own default counts.
+    pub fn read(&mut self, keys: &[Keys], mut each: impl FnMut(usize, Value)) {
+        for (batch, keys) in keys.chunks(BATCH).enumerate() {
+            self.tables.find(&mut self.rows, 0, keys.len(), |i| keys.get(i).copied().unwrap_or_default());
+            for i in 0..keys.len() {
+                self.tables.select(&mut self.rows, i);
+                for &(feature, cell) in &self.cells {
+                    self.tables.read(cell, &self.rows, i, |number, id| {
+                        each(batch * BATCH + i, Value { feature, number, id });
+                    });
+                }
+            }
+        }
+    }
+}

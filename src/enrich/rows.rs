@@ -1,0 +1,117 @@
+//! A scorer's memory of where the rows of a request's candidates are.
+
+use super::tables::Looked;
+use crate::table::RowAt;
+
+/// Nothing was written on top of a row.
+const NO_SLOT: u32 = u32::MAX;
+
+/// Where each table has the rows of each candidate. Everything is allocated when it is made.
+#[derive(Debug)]
+pub struct Rows {
+    candidates: usize,
+    /// `[tables][candidates]`; of a table with one row for all candidates the first entry counts. So for all three.
+    keys: Box<[u64]>,
+    at: Box<[RowAt]>,
+    /// Where overrides have the rows; means something for the tables of `overridden`.
+    slots: Box<[u32]>,
+    /// A row of each table, overrides applied.
+    merged: Box<[u8]>,
+    /// Bit t: something is written on top of table t.
+    overridden: u64,
+    /// Bit t: `merged` holds the row of table t that is read now.
+    is_merged: u64,
+    now_us: i64,
+}
+
+impl Rows {
+    /// Room for so many tables (at most [`crate::schema::MAX_TABLES`]), bytes of one row of each together, and
+    /// candidates: about 20 bytes for each candidate and table.
+    #[must_use]
+    pub fn new(tables: usize, row_bytes: usize, candidates: usize) -> Self {
+        // A table of the request's side has a row even when there are no candidates.
+        let candidates = candidates.max(1);
+        let n = tables * candidates;
+        Self {
+            candidates,
+            keys: vec![0; n].into(),
+            at: vec![RowAt::default(); n].into(),
+            slots: vec![0; n].into(),
+            merged: vec![0; row_bytes].into(),
+            overridden: 0,
+            is_merged: 0,
+            now_us: 0,
+        }
+    }
+
+    /// Forgets the request before.
+    pub(super) fn begin(&mut self, now_us: i64) {
+        (self.overridden, self.is_merged, self.now_us) = (0, 0, now_us);
+    }
+
+    pub(super) fn put_key(&mut self, table: usize, i: usize, key: u64) {
+        self.keys[table * self.candidates + i] = key;
+    }
+
+    /// Finds the rows of a table's first `n` keys.
+    pub(super) fn look_up(&mut self, looked: &Looked, table: usize, n: usize) {
+        let range = table * self.candidates..table * self.candidates + n;
+        let keys = &self.keys[range.clone()];
+        looked.set.find(keys, &mut self.at[range.clone()]);
+        if let Some(overrides) = looked.overrides.as_deref().filter(|o| !o.is_empty()) {
+            for (slot, &key) in self.slots[range].iter_mut().zip(keys) {
+                *slot = overrides.find(key).unwrap_or(NO_SLOT);
+                if *slot != NO_SLOT {
+                    overrides.prefetch(*slot);
+                }
+            }
+            self.overridden |= 1 << table;
+            if looked.shared {
+                self.merge(looked, table, 0);
+            }
+        }
+    }
+
+    /// Applies the overrides of candidate `i`'s rows. Those of the request's rows were when they were found.
+    #[inline]
+    pub(super) fn select(&mut self, tables: &[Looked], i: usize) {
+        let mut bits = self.overridden;
+        while bits != 0 {
+            let table = bits.trailing_zeros() as usize;
+            bits &= bits - 1;
+            if !tables[table].shared {
+                self.merge(&tables[table], table, i);
+            }
+        }
+    }
+
+    /// Applies the overrides of one row.
+    pub(super) fn merge(&mut self, looked: &Looked, table: usize, i: usize) {
+        if self.overridden >> table & 1 == 0 {
+            return;
+        }
+        let place = self.place(looked, table, i);
+        let (slot, at) = (self.slots[place], self.at[place]);
+        self.is_merged &= !(1 << table);
+        let Some(overrides) = looked.overrides.as_deref().filter(|_| slot != NO_SLOT) else { return };
+        let base = if at.is_some() { looked.set.row(at) } else { &looked.missing };
+        let out = &mut self.merged[looked.merged..looked.merged + base.len()];
+        if overrides.apply(slot, self.keys[place], base, self.now_us, out) {
+            self.is_merged |= 1 << table;
+        }
+    }
+
+    /// A table's row of the candidate that was selected, if it has one.
+    #[inline]
+    pub(super) fn row<'a>(&'a self, looked: &'a Looked, table: usize, i: usize) -> Option<&'a [u8]> {
+        if self.is_merged >> table & 1 == 1 {
+            return Some(&self.merged[looked.merged..looked.merged + looked.missing.len()]);
+        }
+        let at = self.at[self.place(looked, table, i)];
+        at.is_some().then(|| looked.set.row(at))
+    }
+
+    fn place(&self, looked: &Looked, table: usize, i: usize) -> usize {
+        table * self.candidates + if looked.shared { 0 } else { i }
+    }
+}

@@ -1,0 +1,302 @@
+//! What a model reads from tables, compiled against the tables there are: which keys are looked up in which order, and
+//! which cell gives which feature its values.
+
+use std::sync::Arc;
+
+use super::fit::Fit;
+use super::rows::Rows;
+use super::similarity::{CHUNK, similarity, widen};
+use crate::error::Result;
+use crate::hash::composite_key;
+use crate::schema::{Enrichment, KeyPart, MAX_KEY_PARTS, Measure, Schema, Side};
+use crate::table::{RowLayout, TableSet};
+
+/// No cell: the feature reads no table.
+pub(super) const NO_CELL: u32 = u32::MAX;
+
+/// What was written on top of a table since it was built. Reads take no lock and end in bounded time.
+pub trait Overrides: std::fmt::Debug + Send + Sync {
+    /// Whether there is nothing to find.
+    fn is_empty(&self) -> bool;
+
+    /// Where the row of a key is, for [`Overrides::apply`].
+    fn find(&self, key: u64) -> Option<u32>;
+
+    /// Asks for what [`Overrides::apply`] will read there. Any number is safe.
+    fn prefetch(&self, at: u32);
+
+    /// Writes `base` with every column that counts at `now_us` in place of its own to `out`; both are rows of the table.
+    /// False when there is none, then `out` means nothing.
+    fn apply(&self, at: u32, key: u64, base: &[u8], now_us: i64, out: &mut [u8]) -> bool;
+}
+
+/// A table that there is.
+#[derive(Debug, Clone)]
+pub struct TableSource {
+    /// Its shards.
+    pub set: Arc<TableSet>,
+    /// The name of a file that it comes from, for messages.
+    pub file: String,
+    /// What was written on top of it.
+    pub overrides: Option<Arc<dyn Overrides>>,
+}
+
+/// The ids that keys of rows are made of; 0 = unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Keys {
+    /// The request's `user_key`.
+    pub user: u64,
+    /// The request's `placement`.
+    pub placement: u64,
+    /// The candidate's `ad_key`.
+    pub ad: u64,
+    /// The candidate's `advertiser_key`.
+    pub advertiser: u64,
+}
+
+/// A column of a table of the plan.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) table: usize,
+    pub(super) column: usize,
+}
+
+/// Where one feature's values come from.
+#[derive(Debug)]
+pub(super) enum Cell {
+    Number { place: Place, position: usize },
+    Ids(Place),
+    Vector(Place),
+    Similarity { left: Place, right: Place, measure: Measure },
+}
+
+/// What the values of a cell are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Those of the key's own row.
+    Own,
+    /// The default row's, at least of one of two vectors.
+    Default,
+    /// There are none.
+    Nothing,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    User,
+    Placement,
+    Ad,
+    Advertiser,
+    Column(Place),
+}
+
+/// A table of the plan.
+#[derive(Debug)]
+pub(super) struct Looked {
+    pub(super) set: Arc<TableSet>,
+    pub(super) layout: Arc<RowLayout>,
+    pub(super) overrides: Option<Arc<dyn Overrides>>,
+    key: Vec<Part>,
+    /// One row for all candidates.
+    pub(super) shared: bool,
+    /// What overrides are written on when the table has no row of the key.
+    pub(super) missing: Vec<u8>,
+    /// Where its row stands in [`Rows`] when overrides apply.
+    pub(super) merged: usize,
+}
+
+/// The compiled plan. Immutable, shared by all scorers; empty for a model that reads no table.
+#[derive(Debug, Default)]
+pub struct Tables {
+    tables: Vec<Looked>,
+    /// Table numbers in the order of their lookups: the request's first, and a key's columns before the key.
+    order: Vec<usize>,
+    cells: Vec<Cell>,
+    /// For each feature its cell, or [`NO_CELL`]; empty when there is no table.
+    of_feature: Vec<u32>,
+}
+
+impl Tables {
+    /// Compiles what a model reads against the tables there are. Tables that it does not read are left alone. The
+    /// enrichment is valid for the schema, as a model file's is (see [`Enrichment::validate`]).
+    ///
+    /// # Errors
+    /// `Unsupported` when a table or column is not there or is not what a feature reads it as; the message names the
+    /// feature, the column and the file.
+    pub fn compile(schema: &Schema, enrichment: &Enrichment, all: &[TableSource]) -> Result<Self> {
+        if enrichment.is_empty() {
+            return Ok(Self::default());
+        }
+        let fit = Fit::new(enrichment, all)?;
+        let mut tables = Vec::with_capacity(enrichment.tables.len());
+        let mut merged = 0;
+        for (number, (used, source)) in enrichment.tables.iter().zip(&fit.sources).enumerate() {
+            let part = |part: &KeyPart| {
+                Ok(match part {
+                    KeyPart::User => Part::User,
+                    KeyPart::Ad => Part::Ad,
+                    KeyPart::Advertiser => Part::Advertiser,
+                    KeyPart::Placement => Part::Placement,
+                    KeyPart::Column(column) => Part::Column(fit.key(&used.name, column)?),
+                })
+            };
+            let layout = Arc::clone(source.set.layout());
+            tables.push(Looked {
+                set: Arc::clone(&source.set),
+                overrides: source.overrides.clone(),
+                key: used.key.iter().map(part).collect::<Result<_>>()?,
+                shared: enrichment.side(number) == Side::Request,
+                missing: layout.missing(),
+                merged,
+                layout,
+            });
+            merged += source.set.layout().width();
+        }
+        let mut order: Vec<usize> = (0..tables.len()).collect();
+        let late = |t: &usize| tables[*t].key.iter().any(|part| matches!(part, Part::Column(_)));
+        order.sort_by_key(|t| (!tables[*t].shared, late(t)));
+        let mut of_feature = vec![NO_CELL; schema.features.len()];
+        let mut cells = Vec::with_capacity(enrichment.bindings.len());
+        for binding in &enrichment.bindings {
+            let feature = &schema.features[binding.feature as usize];
+            of_feature[binding.feature as usize] = cells.len() as u32;
+            cells.push(fit.cell(feature, &binding.lookup)?);
+        }
+        Ok(Self { tables, order, cells, of_feature })
+    }
+
+    /// The same with a row of its own for each candidate in every table, as if each were a request.
+    pub(super) fn unshared(mut self) -> Self {
+        self.tables.iter_mut().for_each(|t| t.shared = false);
+        self
+    }
+
+    /// Whether it reads no table.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+    }
+
+    /// How many tables it reads.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tables.len()
+    }
+
+    /// Bytes of one row of each table together.
+    #[must_use]
+    pub fn row_bytes(&self) -> usize {
+        self.tables.iter().map(|t| t.layout.width()).sum()
+    }
+
+    /// The cell that a feature reads.
+    pub(super) fn cell_of(&self, feature: usize) -> u32 {
+        self.of_feature.get(feature).copied().unwrap_or(NO_CELL)
+    }
+
+    /// Finds the rows of `n` candidates at `now_us`, table by table, each in one batch. `keys` gives a candidate's ids;
+    /// those of the request come with number 0, which is asked for even when there is no candidate.
+    pub(super) fn find(&self, rows: &mut Rows, now_us: i64, n: usize, keys: impl Fn(usize) -> Keys) {
+        rows.begin(now_us);
+        for &table in &self.order {
+            let looked = &self.tables[table];
+            let n = if looked.shared { 1 } else { n };
+            for i in 0..n {
+                let ids = keys(i);
+                let mut key = [0; MAX_KEY_PARTS];
+                for (id, part) in key.iter_mut().zip(&looked.key) {
+                    *id = match part {
+                        Part::User => ids.user,
+                        Part::Placement => ids.placement,
+                        Part::Ad => ids.ad,
+                        Part::Advertiser => ids.advertiser,
+                        Part::Column(place) => self.id(rows, *place, i),
+                    };
+                }
+                rows.put_key(table, i, composite_key(&key[..looked.key.len()]));
+            }
+            rows.look_up(looked, table, n);
+        }
+    }
+
+    /// Makes candidate `i` the one whose rows are read.
+    #[inline]
+    pub(super) fn select(&self, rows: &mut Rows, i: usize) {
+        rows.select(&self.tables, i);
+    }
+
+    /// The values of a cell for the candidate that was selected, each as (number, id): a number; the ids with weight 1;
+    /// the number of each position.
+    #[inline]
+    pub(super) fn read(&self, cell: u32, rows: &Rows, i: usize, mut take: impl FnMut(f32, u64)) -> Taken {
+        match self.cells[cell as usize] {
+            Cell::Number { place, position } => {
+                let get = |layout: &RowLayout, row: &[u8]| layout.number(row, place.column, position);
+                let Some((number, taken)) = self.pick(rows, i, place, get) else { return Taken::Nothing };
+                take(number, 0);
+                taken
+            }
+            Cell::Ids(place) => {
+                let Some(((first, more), taken)) = self.pick(rows, i, place, |layout, row| {
+                    let mut ids = layout.ids(row, place.column);
+                    ids.next().map(|first| (first, ids))
+                }) else {
+                    return Taken::Nothing;
+                };
+                take(1.0, first);
+                more.for_each(|id| take(1.0, id));
+                taken
+            }
+            Cell::Vector(place) => {
+                let Some((bytes, taken)) = self.vector(rows, i, place) else { return Taken::Nothing };
+                let mut wide = [0.0; CHUNK];
+                for (chunk, bytes) in bytes.chunks(2 * CHUNK).enumerate() {
+                    let n = widen(bytes, &mut wide);
+                    for (k, &number) in wide[..n].iter().enumerate() {
+                        take(number, (chunk * CHUNK + k) as u64);
+                    }
+                }
+                taken
+            }
+            Cell::Similarity { left, right, measure } => {
+                let (Some((a, from_a)), Some((b, from_b))) = (self.vector(rows, i, left), self.vector(rows, i, right))
+                else {
+                    return Taken::Nothing;
+                };
+                let Some(number) = similarity(measure, a, b) else { return Taken::Nothing };
+                take(number, 0);
+                if from_a == Taken::Own { from_b } else { from_a }
+            }
+        }
+    }
+
+    /// A vector cell whose values are all finite. A file that was opened without a look at its rows may hold others.
+    fn vector<'a>(&'a self, rows: &'a Rows, i: usize, place: Place) -> Option<(&'a [u8], Taken)> {
+        const EXPONENT: u16 = 0x7c00;
+        self.pick(rows, i, place, |layout, row| {
+            let finite = |b: &[u8]| b.chunks_exact(2).all(|b| u16::from_le_bytes([b[0], b[1]]) & EXPONENT != EXPONENT);
+            layout.vector(row, place.column).filter(|bytes| finite(bytes))
+        })
+    }
+
+    /// The id of a cell that is part of a key; 0 when there is none.
+    fn id(&self, rows: &mut Rows, place: Place, i: usize) -> u64 {
+        rows.merge(&self.tables[place.table], place.table, i);
+        self.pick(rows, i, place, |layout, row| layout.ids(row, place.column).next()).map_or(0, |(id, _)| id)
+    }
+
+    /// What a cell holds in the key's row, or else in the default row.
+    fn pick<'a, T>(
+        &'a self,
+        rows: &'a Rows,
+        i: usize,
+        place: Place,
+        get: impl Fn(&'a RowLayout, &'a [u8]) -> Option<T>,
+    ) -> Option<(T, Taken)> {
+        let looked = &self.tables[place.table];
+        if let Some(own) = rows.row(looked, place.table, i).and_then(|row| get(&looked.layout, row)) {
+            return Some((own, Taken::Own));
+        }
+        get(&looked.layout, looked.set.default_row()).map(|value| (value, Taken::Default))
+    }
+}

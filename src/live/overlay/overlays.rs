@@ -1,0 +1,202 @@
+//! The overlays of an engine: what its generations put on top of their tables, and what callers write to.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, SystemTime};
+
+use super::registry::{Columns, Registry};
+use super::{Batch, Below, Freshness, Operation, Overlay, UpsertCounts};
+use crate::enrich::{Overrides, TableSource};
+use crate::error::{Error, Result};
+use crate::live::Generation;
+use crate::table::TableSet;
+use crate::types::{Row, Value};
+
+/// What to write and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Upsert {
+    /// The handle that the engine gave for the table's name.
+    pub table: u32,
+    /// What is done with the columns.
+    pub operation: Operation,
+    /// When the values were right: microseconds since 1970-01-01 UTC; 0 = now by the system's clock.
+    pub time_us: i64,
+}
+
+/// A table of the live generation and its overlay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TableInfo {
+    /// Rows of the table's files.
+    pub rows: u64,
+    /// When its oldest file was built: microseconds since 1970-01-01 UTC.
+    pub built_us: i64,
+    /// For how many seconds it is fresh; 0 = no limit.
+    pub fresh_for_s: u64,
+    /// Files (shards) that the bundle has of it.
+    pub shards: u32,
+    /// Rows in the overlay.
+    pub overlay_rows: u64,
+    /// Rows that were asked for; 0 = no overlay.
+    pub overlay_capacity: u64,
+    /// Rows that made room for others so far.
+    pub overlay_evictions: u64,
+    /// Bytes reserved for the overlay.
+    pub overlay_bytes: u64,
+}
+
+/// All overlays of one engine. Shared by all threads.
+#[derive(Debug)]
+pub struct Overlays {
+    registry: Mutex<Registry>,
+    /// In seconds; `None` = no limit.
+    max_age: Option<u32>,
+    /// Upserts hold it shared, who swaps generations alone: nothing is written to an overlay that is being left.
+    steady: RwLock<()>,
+}
+
+/// An overlay on a table of one generation.
+#[derive(Debug)]
+struct OnTable {
+    overlay: Arc<Overlay>,
+    built_s: u32,
+    max_age: Option<u32>,
+}
+
+/// An overlay and its columns by handle.
+type Bound = (Arc<Overlay>, Columns);
+
+impl Overrides for OnTable {
+    fn is_empty(&self) -> bool {
+        self.overlay.is_empty()
+    }
+
+    fn find(&self, key: u64) -> Option<u32> {
+        self.overlay.find(key)
+    }
+
+    fn prefetch(&self, at: u32) {
+        self.overlay.prefetch(at);
+    }
+
+    fn apply(&self, at: u32, key: u64, base: &[u8], now_us: i64, out: &mut [u8]) -> bool {
+        let oldest_s = oldest(seconds(now_us), self.max_age);
+        self.overlay.apply(at, key, base, Freshness { built_s: self.built_s, oldest_s }, out)
+    }
+}
+
+impl Overlays {
+    /// Overlays of `rows` rows for each table (0 = none), whose columns count for `max_age` (rounded up to seconds) by
+    /// the time of the request.
+    #[must_use]
+    pub fn new(rows: usize, max_age: Option<Duration>) -> Self {
+        let seconds = |age: Duration| u32::try_from(age.as_secs() + u64::from(age.subsec_nanos() > 0)).ok();
+        let registry = Mutex::new(Registry::new(rows));
+        Self { registry, max_age: max_age.and_then(seconds), steady: RwLock::new(()) }
+    }
+
+    /// What lies on top of a table: the overlay of another generation whose table has this name and layout, or a new
+    /// one. `None` when there are no overlays.
+    ///
+    /// # Errors
+    /// `CapacityExceeded` when there is no memory for one.
+    pub fn on(&self, set: &TableSet) -> Result<Option<Arc<dyn Overrides>>> {
+        let overlay = self.registry().overlay(set.name(), set.layout())?;
+        let (built_s, max_age) = (seconds(set.built_us()), self.max_age);
+        Ok(overlay.map(|overlay| Arc::new(OnTable { overlay, built_s, max_age }) as Arc<dyn Overrides>))
+    }
+
+    pub(crate) fn table(&self, name: &str) -> Result<u32> {
+        self.registry().table(name)
+    }
+
+    pub(crate) fn column(&self, table: u32, name: &str) -> Result<u32> {
+        self.registry().column(table, name)
+    }
+
+    /// Keeps the generations as they are while somebody writes.
+    pub(crate) fn steady(&self) -> RwLockReadGuard<'_, ()> {
+        self.steady.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps writers out while generations change.
+    pub(crate) fn quiet(&self) -> RwLockWriteGuard<'_, ()> {
+        self.steady.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what is in the overlays of `from` over to `to`, whose tables may have other columns. For the thread that is
+    /// about to swap them, with writers kept out.
+    pub(crate) fn carry_over(&self, from: &Generation, to: &Generation) {
+        for old in from.tables() {
+            let Some(new) = to.tables().iter().find(|new| new.set.name() == old.set.name()) else { continue };
+            let of = |source: &TableSource| self.registry().find(source.set.name(), source.set.layout());
+            if let (Some((old, _)), Some((new, _))) = (of(old), of(new))
+                && !Arc::ptr_eq(&old, &new)
+            {
+                old.migrate(&new);
+            }
+        }
+    }
+
+    /// Writes rows on top of a table of the live generation.
+    pub(crate) fn upsert(
+        &self,
+        live: &Generation,
+        upsert: &Upsert,
+        rows: &[Row],
+        values: &[Value],
+    ) -> Result<UpsertCounts> {
+        let (set, overlay) = self.open(live, upsert.table)?;
+        let Some((overlay, columns)) = overlay else {
+            return Err(Error::argument("the engine was opened without overlays: give it overlay_rows"));
+        };
+        let time_us = if upsert.time_us == 0 { now_us() } else { upsert.time_us };
+        let column = |handle: u32| columns.find(handle).ok_or_else(|| self.registry().no_column(upsert.table, handle));
+        let fresh = Freshness { built_s: seconds(set.built_us()), oldest_s: oldest(seconds(time_us), self.max_age) };
+        let row = |key: u64| set.get(key);
+        let below = Below { fresh, row: &row, default: set.default_row() };
+        overlay.upsert(&Batch { rows, values, operation: upsert.operation, time_us }, &column, below)
+    }
+
+    /// A table of the live generation and its overlay.
+    pub(crate) fn info(&self, live: &Generation, table: u32) -> Result<TableInfo> {
+        let (set, overlay) = self.open(live, table)?;
+        let overlay = overlay.as_ref().map(|(overlay, _)| overlay);
+        Ok(TableInfo {
+            rows: set.len(),
+            built_us: set.built_us(),
+            fresh_for_s: set.fresh_for_s(),
+            shards: set.shards().count() as u32,
+            overlay_rows: overlay.map_or(0, |o| o.len() as u64),
+            overlay_capacity: overlay.map_or(0, |o| o.capacity() as u64),
+            overlay_evictions: overlay.map_or(0, |o| o.evictions()),
+            overlay_bytes: overlay.map_or(0, |o| o.memory() as u64),
+        })
+    }
+
+    /// The live generation's table of a handle.
+    fn open<'a>(&self, live: &'a Generation, table: u32) -> Result<(&'a TableSet, Option<Bound>)> {
+        let registry = self.registry();
+        let name = registry.table_name(table)?;
+        let Some(source) = live.tables().iter().find(|source| source.set.name() == name) else {
+            return Err(Error::argument(format!("the live generation has no table `{name}`")));
+        };
+        Ok((&source.set, registry.find(name, source.set.layout())))
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whole seconds, as far as they fit.
+fn seconds(us: i64) -> u32 {
+    us.div_euclid(1_000_000).clamp(0, u32::MAX.into()) as u32
+}
+
+fn oldest(now_s: u32, max_age: Option<u32>) -> u32 {
+    max_age.map_or(0, |age| now_s.saturating_sub(age))
+}
+
+fn now_us() -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,246 @@
+//! Writing rows: one writer at a time for each group of sets.
+
+use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
+
+use super::batch::{Batch, Draft, Operation};
+use super::slots::{Place, WAYS};
+use super::{BITS, Freshness, Overlay, Shape, time_of};
+use crate::error::Result;
+use crate::table::{Cell, ColumnKind, RowLayout};
+
+/// The table below an overlay, as far as writing asks for it.
+#[derive(Clone, Copy)]
+pub struct Below<'a> {
+    /// When the table was built, and the batch's own time less the age limit.
+    pub fresh: Freshness,
+    /// The table's row of a key, if it has one: what an increment starts from.
+    pub row: &'a dyn Fn(u64) -> Option<&'a [u8]>,
+    /// Its default row: what counts where a row is missing, or one of its cells.
+    pub default: &'a [u8],
+}
+
+/// What an upsert did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct UpsertCounts {
+    /// Rows of which at least one column was written.
+    pub applied: u64,
+    /// Rows of which at least one column was not, because what is there is newer.
+    pub stale: u64,
+    /// Rows of other keys that made room.
+    pub evicted: u64,
+}
+
+/// What became of one row.
+#[derive(Clone, Copy, Default)]
+struct Change {
+    applied: bool,
+    stale: bool,
+}
+
+impl Overlay {
+    /// Writes rows. All are checked before the first is written. `column` gives the column of a value's handle.
+    ///
+    /// A column keeps the time of its last write. To replace it takes the same time or a later one: the last write by
+    /// time wins, among equal times (seconds) the later call. An increment adds to the value as a request would see it
+    /// at the batch's time (the overlay's while it is fresh, else the row's, else the default row's, else 0) and is kept
+    /// as the sum; sums commute, so it counts whatever its time, unless the table below is newer than it and so has
+    /// counted it already. A sum past the range of the column stays at its end. Sums are as exact as the column: f32
+    /// counts to 16,777,216, fp16 only to 2,048.
+    ///
+    /// # Errors
+    /// `InvalidArgument` (a key of 0, a handle that is no column, a column given twice, too many ids or ids past 32
+    /// bits, a vector that is not whole, an increment of what is no number, a time out of range) or `InvalidValue` (NaN
+    /// or infinity), naming the row and the value. Then nothing was written.
+    pub fn upsert(
+        &self,
+        batch: &Batch<'_>,
+        column: &dyn Fn(u32) -> Result<usize>,
+        below: Below<'_>,
+    ) -> Result<UpsertCounts> {
+        let time = batch.time_s()?;
+        let mut draft = Draft::new(&self.layout);
+        for index in 0..batch.rows.len() {
+            draft.read(batch, index, column)?;
+        }
+        let mut counts = UpsertCounts::default();
+        let mut image = vec![0; self.slots.image()];
+        for (index, row) in batch.rows.iter().enumerate() {
+            draft.read(batch, index, column)?;
+            let oldest = below.fresh.oldest();
+            if batch.operation == Operation::Increment {
+                // Before the lock: the table's page may have to be read.
+                let rows = ((below.row)(row.key), below.default);
+                self.write(row.key, &mut image, &mut counts, |image| increment(image, &draft, rows, time, oldest));
+            } else {
+                self.write(row.key, &mut image, &mut counts, |image| replace(image, &draft, time, oldest));
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Takes every column into `to` that has the same name and kind there and is not older than what `to` has. For a
+    /// new generation whose table of the same name has other columns. Rows that `to` has no column of stay behind.
+    pub fn migrate(&self, to: &Overlay) -> UpsertCounts {
+        let columns: Vec<(usize, usize)> = (self.layout.columns().iter().enumerate())
+            .filter_map(|(from, c)| Some((from, to.layout.find(&c.name)?, c.kind)))
+            .filter(|&(_, at, kind)| to.layout.columns()[at].kind == kind)
+            .map(|(from, at, _)| (from, at))
+            .collect();
+        // The row that was written last is written last again: it is the last to be evicted.
+        let mut slots: Vec<u32> = (0..self.slots.slots()).filter(|&slot| self.slots.tag(slot) != 0).collect();
+        slots.sort_by_cached_key(|&slot| self.slots.stamp(slot));
+        let (mut from, mut image) = (vec![0; self.slots.image()], vec![0; to.slots.image()]);
+        let mut counts = UpsertCounts::default();
+        for slot in slots {
+            {
+                let _one = self.lock(slot / WAYS as u32);
+                self.slots.load(slot, &mut from);
+            }
+            let key = from[0];
+            let from = Image { words: &mut from, shape: self.shape, layout: &self.layout };
+            to.write(key, &mut image, &mut counts, |image| {
+                let mut change = Change::default();
+                for &(column, at) in &columns {
+                    match (from.time(column), image.time(at)) {
+                        (None, _) => {}
+                        (Some(time), Some(newer)) if newer > time => change.stale = true,
+                        (Some(time), _) => {
+                            let (span, place) = (self.layout.span(column), to.layout.span(at));
+                            let (row, into) = (from.row(), image.row_mut());
+                            into[place.offset..][..place.len].copy_from_slice(&row[span.offset..][..span.len]);
+                            if span.count != 0 {
+                                into[place.count..][..2].copy_from_slice(&row[span.count..][..2]);
+                            }
+                            image.set(at, time);
+                            change.applied = true;
+                        }
+                    }
+                }
+                change
+            });
+        }
+        counts
+    }
+
+    /// Changes the row of a key and publishes it, if `change` did something to it. `words` is room for an image.
+    fn write(
+        &self,
+        key: u64,
+        words: &mut [u64],
+        counts: &mut UpsertCounts,
+        change: impl FnOnce(&mut Image<'_>) -> Change,
+    ) {
+        let _one = self.lock(self.slots.set_of(key));
+        let place = self.slots.place(key);
+        let slot = match place {
+            Place::Held(slot) => {
+                self.slots.load(slot, words);
+                slot
+            }
+            Place::Free(slot) | Place::Oldest(slot) => {
+                words.fill(0);
+                words[0] = key;
+                slot
+            }
+        };
+        let change = change(&mut Image { words, shape: self.shape, layout: &self.layout });
+        counts.stale += u64::from(change.stale);
+        if !change.applied {
+            return;
+        }
+        counts.applied += 1;
+        self.slots.publish(slot, words, self.stamp.fetch_add(1, Ordering::Relaxed));
+        match place {
+            Place::Held(_) => {}
+            Place::Free(_) => {
+                // Release: who sees that it is not empty finds the row.
+                self.rows.fetch_add(1, Ordering::Release);
+            }
+            Place::Oldest(_) => {
+                counts.evicted += 1;
+                self.evictions.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Locks other writers of a set out.
+    fn lock(&self, set: u32) -> MutexGuard<'_, ()> {
+        // A row is whole at every point where a panic could happen.
+        self.stripes[set as usize % self.stripes.len()].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A writer's copy of a slot's image.
+struct Image<'a> {
+    words: &'a mut [u64],
+    shape: Shape,
+    layout: &'a RowLayout,
+}
+
+impl Image<'_> {
+    /// When a column was written, if it was.
+    fn time(&self, column: usize) -> Option<u32> {
+        let set = self.words[BITS + column / 64] >> (column % 64) & 1 == 1;
+        set.then(|| time_of(self.words[self.shape.times + column / 2], column))
+    }
+
+    fn set(&mut self, column: usize, time: u32) {
+        self.words[BITS + column / 64] |= 1 << (column % 64);
+        let (word, shift) = (&mut self.words[self.shape.times + column / 2], 32 * (column % 2));
+        *word = *word & !(u64::from(u32::MAX) << shift) | u64::from(time) << shift;
+    }
+
+    fn row(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.words[self.shape.row..])
+    }
+
+    fn row_mut(&mut self) -> &mut [u8] {
+        bytemuck::cast_slice_mut(&mut self.words[self.shape.row..])
+    }
+}
+
+fn replace(image: &mut Image<'_>, draft: &Draft<'_>, time: u32, oldest: u32) -> Change {
+    let mut change = Change::default();
+    for &column in &draft.given {
+        if time < oldest || image.time(column).is_some_and(|last| time < last) {
+            change.stale = true;
+            continue;
+        }
+        let span = image.layout.span(column);
+        for (at, len) in [(span.offset, span.len), (span.count, if span.count == 0 { 0 } else { 2 })] {
+            image.row_mut()[at..at + len].copy_from_slice(&draft.row[at..at + len]);
+        }
+        image.set(column, time);
+        change.applied = true;
+    }
+    change
+}
+
+/// `row` and `default` are the table's own row of the key, if it has one, and its default row.
+fn increment(
+    image: &mut Image<'_>,
+    draft: &Draft<'_>,
+    (row, default): (Option<&[u8]>, &[u8]),
+    time: u32,
+    oldest: u32,
+) -> Change {
+    if time < oldest {
+        return Change { applied: false, stale: !draft.given.is_empty() };
+    }
+    for &column in &draft.given {
+        let (layout, last) = (image.layout, image.time(column));
+        let number = |row: &[u8]| layout.number(row, column, 0);
+        let own = match last {
+            // It counts even when it was written as missing.
+            Some(last) if last >= oldest => number(image.row()),
+            _ => row.and_then(number),
+        };
+        let sum = f64::from(own.or_else(|| number(default)).unwrap_or(0.0)) + f64::from(draft.deltas[column]);
+        let most = if layout.columns()[column].kind == ColumnKind::F16 { 65504.0 } else { f32::MAX };
+        // A finite number within the column's range fits it.
+        let _ = layout.put(image.row_mut(), column, Cell::Number((sum as f32).clamp(-most, most)));
+        image.set(column, last.map_or(time, |last| last.max(time)));
+    }
+    Change { applied: !draft.given.is_empty(), stale: false }
+}
