@@ -69,7 +69,7 @@ header:
 	ADCLICK_UPDATE=1 $(CARGO) test -q -p adclick --test header
 
 bench: tools
-	$(CARGO) bench -p adclick --bench kernels
+	$(CARGO) bench -p adclick --bench kernels --bench overlay
 
 install: cli
 	install -d '$(DESTDIR)$(PREFIX)/lib' '$(DESTDIR)$(PREFIX)/include' '$(DESTDIR)$(PREFIX)/bin'

@@ -45,6 +45,20 @@
 // shared between processes, but a file that is truncated while it is mapped kills the process.
 #define ADCLICK_COPY 1
 
+// A flag of `adclick_engine_options`: nothing can be written on top of tables (`adclick_engine_upsert`).
+#define ADCLICK_NO_OVERLAYS 2
+
+// A flag of `adclick_engine_options`: of table files only length and structure are checked, and nothing of their rows is
+// read before a request asks for it. For tables larger than memory that were checked where they were packed; a damaged
+// row then gives wrong values and nothing worse.
+#define ADCLICK_LAZY_TABLES 4
+
+// A flag of `adclick_upsert`: the numbers are added to what the columns hold.
+#define ADCLICK_UPSERT_INCREMENT 1
+
+// A flag of `adclick_upsert`: the rows are replaced as a whole; columns that are not given become missing.
+#define ADCLICK_UPSERT_WHOLE_ROW 2
+
 // `runner_up` of a winner that nobody was behind.
 #define ADCLICK_NO_CANDIDATE UINT32_MAX
 
@@ -62,7 +76,8 @@ enum adclick_status
   // A sized struct has a size smaller than its first version or absurdly large (it was never set), or holds non-zero
   // bytes past what this library knows: the program asks for something newer than the library.
   ADCLICK_BAD_STRUCT_SIZE = -2,
-  // More candidates than the scorer was sized for (or more than 1,048,576), or more than 65,536 feature names.
+  // More candidates than the scorer was sized for (or more than 1,048,576), more than 65,536 names, or more rows on top
+  // of tables than memory has room for.
   ADCLICK_CAPACITY_EXCEEDED = -3,
   // An input value is NaN or infinite.
   ADCLICK_INVALID_VALUE = -4,
@@ -212,11 +227,11 @@ typedef struct adclick_scorer adclick_scorer;
 // `adclick_staged_activate` or `adclick_staged_discard`; using it again gives ADCLICK_CLOSED.
 typedef struct adclick_staged adclick_staged;
 
-// How an engine is opened. Zero everything but `struct_size` for the defaults. 32 bytes.
+// How an engine is opened. Zero everything but `struct_size` for the defaults. 40 bytes; 32 in the first version.
 typedef struct adclick_engine_options {
   // `sizeof(adclick_engine_options)`.
   uint32_t struct_size;
-  // `ADCLICK_COPY` or 0.
+  // `ADCLICK_COPY`, `ADCLICK_NO_OVERLAYS`, `ADCLICK_LAZY_TABLES`, joined by `|`; or 0.
   uint32_t flags;
   // How much larger than the first model later ones may be, 1 to 1000; 0 = 2. Scorers get that much room.
   float headroom;
@@ -226,6 +241,12 @@ typedef struct adclick_engine_options {
   // The kernel by name ("portable", "avx2", "avx512"), closed with 0; empty = the environment's ADCLICK_KERNEL, or the
   // best that this CPU has.
   char kernel[16];
+  // Rows that can be written on top of each table; 0 = 65,536. Memory for one and a half times as many is reserved and
+  // comes into use as rows are written.
+  uint32_t overlay_rows;
+  // Rows written on top of a table count, column by column, for so many seconds, by the time of the request; 0 = until a
+  // newer table comes.
+  uint32_t overlay_max_age_s;
 } adclick_engine_options;
 
 // Filled by a call that fails, if the caller passes one; a call that succeeds leaves it alone. It belongs to the caller
@@ -360,6 +381,69 @@ typedef struct adclick_winner {
   uint64_t reserved;
 } adclick_winner;
 
+// What `adclick_engine_upsert` writes and where. 32 bytes.
+typedef struct adclick_upsert {
+  // `sizeof(adclick_upsert)`.
+  uint32_t struct_size;
+  // 0: the columns that are given are replaced and the others stay. Or `ADCLICK_UPSERT_INCREMENT`, or
+  // `ADCLICK_UPSERT_WHOLE_ROW`.
+  uint32_t flags;
+  // The handle that `adclick_engine_table` gave for the table's name.
+  uint32_t table;
+  // Entries in the array of rows.
+  uint32_t n_rows;
+  // Entries in the array of values.
+  uint32_t n_values;
+  // 0.
+  uint32_t reserved;
+  // When the values were right: microseconds since 1970-01-01 00:00 UTC, up to 2106; 0 = now by the system's clock.
+  int64_t time_us;
+} adclick_upsert;
+
+// One row of a feature table to write. 16 bytes.
+typedef struct adclick_row {
+  // The row's key, not 0; of a cross table what `adclick_key` makes of the ids.
+  uint64_t key;
+  // The first of the row's values in the array of values.
+  uint32_t first_value;
+  // How many values the row has.
+  uint32_t n_values;
+} adclick_row;
+
+// What an upsert did. 16 bytes.
+typedef struct adclick_upsert_result {
+  // `sizeof(adclick_upsert_result)`, set by the caller.
+  uint32_t struct_size;
+  // Rows of which at least one column was written.
+  uint32_t n_applied;
+  // Rows of which at least one column was not, because what is there, or the table itself, is newer.
+  uint32_t n_stale;
+  // Rows of other keys that made room.
+  uint32_t n_evicted;
+} adclick_upsert_result;
+
+// A table of the live generation and what was written on top of it. 64 bytes.
+typedef struct adclick_table_info {
+  // `sizeof(adclick_table_info)`, set by the caller.
+  uint32_t struct_size;
+  // Files (shards) of the table that the bundle has.
+  uint32_t n_shards;
+  // Rows of these files.
+  uint64_t rows;
+  // When the oldest of them was built: microseconds since 1970-01-01 00:00 UTC.
+  int64_t built_us;
+  // For how many seconds the table is fresh; 0 = no limit.
+  uint64_t fresh_for_s;
+  // Rows written on top of the table, those that count no longer included.
+  uint64_t overlay_rows;
+  // Rows that were asked for; 0 = the engine has no overlays.
+  uint64_t overlay_capacity;
+  // Rows that made room for others so far.
+  uint64_t overlay_evictions;
+  // Bytes reserved for what is written on top of the table.
+  uint64_t overlay_bytes;
+} adclick_table_info;
+
 // The rules of an auction; 0 in a field is its default. 56 bytes.
 typedef struct adclick_auction_options {
   // `sizeof(adclick_auction_options)`.
@@ -374,6 +458,8 @@ typedef struct adclick_auction_options {
   // event.
   int64_t reserve_micros[4];
 } adclick_auction_options;
+
+
 
 #ifdef __cplusplus
 extern "C" {
@@ -571,6 +657,72 @@ adclick_status adclick_scorer_decide(struct adclick_scorer *scorer,
                                      struct adclick_outcome *outcome,
                                      struct adclick_error *error);
 
+// The handle of a table's name, for `adclick_upsert.table`, into `*handle`. The same name has the same handle for the
+// engine's life, whichever generation is live, and a name that no bundle has gets one too. Handles are never 0.
+//
+// `name` has `name_len` bytes; it is not kept.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL, not UTF-8, or not 1 to 255 bytes), ADCLICK_CAPACITY_EXCEEDED (65,536 names of
+// tables and columns), ADCLICK_CLOSED.
+// Any thread; takes a lock.
+adclick_status adclick_engine_table(struct adclick_engine *engine,
+                                    const char *name,
+                                    size_t name_len,
+                                    uint32_t *handle,
+                                    struct adclick_error *error);
+
+// The handle of a column of a table, for `adclick_value.feature` of `adclick_engine_upsert`, into `*handle`. `table` is the
+// table's handle. It lasts as that does. Features have handles of their own.
+//
+// `name` has `name_len` bytes; it is not kept.
+// Errors: as `adclick_engine_table`; ADCLICK_INVALID_ARGUMENT also when `table` is no table's handle.
+// Any thread; takes a lock.
+adclick_status adclick_engine_column(struct adclick_engine *engine,
+                                     uint32_t table,
+                                     const char *name,
+                                     size_t name_len,
+                                     uint32_t *handle,
+                                     struct adclick_error *error);
+
+// Writes rows on top of a table of the live generation, for what is known before the next bundle. Requests that begin
+// afterwards see them; those under way may. Readers are never kept waiting.
+//
+// All rows are checked before the first is written; then each appears whole, one by one, in order. `rows` has
+// `upsert->n_rows` entries, `values` `upsert->n_values`; a row's values are those that its `first_value` and `n_values` say.
+// `adclick_value.feature` is a column's handle, and the values of one column stand together: one for a number (`number`);
+// one for each id (`id`); one for each position of a vector (`id` is the position, `number` its number; all of them).
+//
+// Each column of a row keeps the time of its last write, in whole seconds. It is replaced by a write of the same time or a
+// later one, and counts until a table comes that was built later, or until it is older than the engine's
+// `overlay_max_age_s`. Increments add to the number that a request would see, whatever their order, unless the table was
+// built later. Sums stay within the column's range, and are as exact as it is: f32 counts to 16,777,216, fp16 to 2,048.
+// When there is no room, the row that was written longest ago goes.
+//
+// `out` may be NULL. Errors, each with the row's and the value's index: ADCLICK_INVALID_ARGUMENT (NULL, unknown flags, key
+// 0, a table or column that the live generation does not have, values that do not fit their column, an engine without
+// overlays), ADCLICK_INVALID_VALUE (NaN or infinite), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED. Then nothing was written.
+// Any thread; takes locks and allocates, so not on a request's path.
+adclick_status adclick_engine_upsert(struct adclick_engine *engine,
+                                     const struct adclick_upsert *upsert,
+                                     const struct adclick_row *rows,
+                                     const struct adclick_value *values,
+                                     struct adclick_upsert_result *out,
+                                     struct adclick_error *error);
+
+// A table of the live generation and what was written on top of it, into `*info`.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL, or the live generation has no such table), ADCLICK_BAD_STRUCT_SIZE,
+// ADCLICK_CLOSED.
+// Any thread; takes a lock.
+adclick_status adclick_engine_table_info(const struct adclick_engine *engine,
+                                         uint32_t table,
+                                         struct adclick_table_info *info,
+                                         struct adclick_error *error);
+
+// The key of a table row that belongs to `n` ids, such as user and advertiser, in the order in which the table's key names
+// them: what packing and serving use. One id is its own key. 0, which is no key, when an id is 0 (unknown), or when there
+// is none. Any thread; allocates nothing.
+uint64_t adclick_key(const uint64_t *ids,
+                     size_t n);
+
 // Runs one auction, by `options`, on `n` candidates whose probabilities the caller has. Best slot first, the winners go to
 // `winners` and their number to `*n_winners`. Their `impression_id` is 0; the values that candidates refer to
 // (`first_value`, `n_values`) play no part.
@@ -616,6 +768,10 @@ ADCLICK_ASSERT_SIZE(adclick_value, 16);
 ADCLICK_ASSERT_AT(adclick_value, feature, 0);
 ADCLICK_ASSERT_AT(adclick_value, number, 4);
 ADCLICK_ASSERT_AT(adclick_value, id, 8);
+ADCLICK_ASSERT_SIZE(adclick_row, 16);
+ADCLICK_ASSERT_AT(adclick_row, key, 0);
+ADCLICK_ASSERT_AT(adclick_row, first_value, 8);
+ADCLICK_ASSERT_AT(adclick_row, n_values, 12);
 ADCLICK_ASSERT_SIZE(adclick_request, 64);
 ADCLICK_ASSERT_AT(adclick_request, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_request, flags, 4);
@@ -665,12 +821,37 @@ ADCLICK_ASSERT_SIZE(adclick_error, 512);
 ADCLICK_ASSERT_AT(adclick_error, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_error, status, 4);
 ADCLICK_ASSERT_AT(adclick_error, message, 8);
-ADCLICK_ASSERT_SIZE(adclick_engine_options, 32);
+ADCLICK_ASSERT_SIZE(adclick_engine_options, 40);
 ADCLICK_ASSERT_AT(adclick_engine_options, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_engine_options, flags, 4);
 ADCLICK_ASSERT_AT(adclick_engine_options, headroom, 8);
 ADCLICK_ASSERT_AT(adclick_engine_options, follow_ms, 12);
 ADCLICK_ASSERT_AT(adclick_engine_options, kernel, 16);
+ADCLICK_ASSERT_AT(adclick_engine_options, overlay_rows, 32);
+ADCLICK_ASSERT_AT(adclick_engine_options, overlay_max_age_s, 36);
+ADCLICK_ASSERT_SIZE(adclick_upsert, 32);
+ADCLICK_ASSERT_AT(adclick_upsert, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_upsert, flags, 4);
+ADCLICK_ASSERT_AT(adclick_upsert, table, 8);
+ADCLICK_ASSERT_AT(adclick_upsert, n_rows, 12);
+ADCLICK_ASSERT_AT(adclick_upsert, n_values, 16);
+ADCLICK_ASSERT_AT(adclick_upsert, reserved, 20);
+ADCLICK_ASSERT_AT(adclick_upsert, time_us, 24);
+ADCLICK_ASSERT_SIZE(adclick_upsert_result, 16);
+ADCLICK_ASSERT_AT(adclick_upsert_result, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_upsert_result, n_applied, 4);
+ADCLICK_ASSERT_AT(adclick_upsert_result, n_stale, 8);
+ADCLICK_ASSERT_AT(adclick_upsert_result, n_evicted, 12);
+ADCLICK_ASSERT_SIZE(adclick_table_info, 64);
+ADCLICK_ASSERT_AT(adclick_table_info, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_table_info, n_shards, 4);
+ADCLICK_ASSERT_AT(adclick_table_info, rows, 8);
+ADCLICK_ASSERT_AT(adclick_table_info, built_us, 16);
+ADCLICK_ASSERT_AT(adclick_table_info, fresh_for_s, 24);
+ADCLICK_ASSERT_AT(adclick_table_info, overlay_rows, 32);
+ADCLICK_ASSERT_AT(adclick_table_info, overlay_capacity, 40);
+ADCLICK_ASSERT_AT(adclick_table_info, overlay_evictions, 48);
+ADCLICK_ASSERT_AT(adclick_table_info, overlay_bytes, 56);
 ADCLICK_ASSERT_SIZE(adclick_scorer_options, 16);
 ADCLICK_ASSERT_AT(adclick_scorer_options, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_scorer_options, flags, 4);

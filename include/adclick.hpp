@@ -34,10 +34,13 @@
 namespace adclick {
 
 using value = adclick_value;
+using row = adclick_row;
 using request = adclick_request;
 using candidate = adclick_candidate;
 using winner = adclick_winner;
 using outcome = adclick_outcome;
+using upsert_result = adclick_upsert_result;
+using table_info = adclick_table_info;
 using status = adclick_status;
 
 // Some objects in a row that belong to somebody else: std::span for C++17.
@@ -338,6 +341,24 @@ struct engine_options {
   std::uint32_t follow_ms = 0;
   // "portable", "avx2" or "avx512", at most 16 bytes; empty = ADCLICK_KERNEL of the environment, or the best.
   std::string_view kernel = {};
+  // Rows that can be written on top of each table; 0 = 65,536.
+  std::uint32_t overlay_rows = 0;
+  // For how many seconds they count; 0 = until a newer table comes.
+  std::uint32_t overlay_max_age_s = 0;
+  // Nothing can be written on top of tables.
+  bool no_overlays = false;
+  // Check only length and structure of table files.
+  bool lazy_tables = false;
+};
+
+// What an upsert does with the columns that it is given.
+enum class operation : std::uint32_t {
+  // Replaces them; the others stay.
+  columns = 0,
+  // Adds to them.
+  increment = ADCLICK_UPSERT_INCREMENT,
+  // Replaces the row; what is not given becomes missing.
+  whole_row = ADCLICK_UPSERT_WHOLE_ROW,
 };
 
 // Owns what is live; shared by all threads. Destroying it closes it; scorers may outlive it.
@@ -361,9 +382,12 @@ class engine {
   [[nodiscard]] static result<engine> try_open(std::string_view path, const engine_options &options = {}) noexcept {
     adclick_engine_options raw{};
     raw.struct_size = sizeof raw;
-    raw.flags = options.copy ? ADCLICK_COPY : 0;
+    raw.flags = (options.copy ? ADCLICK_COPY : 0U) | (options.no_overlays ? ADCLICK_NO_OVERLAYS : 0U) |
+                (options.lazy_tables ? ADCLICK_LAZY_TABLES : 0U);
     raw.headroom = options.headroom;
     raw.follow_ms = options.follow_ms;
+    raw.overlay_rows = options.overlay_rows;
+    raw.overlay_max_age_s = options.overlay_max_age_s;
     if (options.kernel.size() > sizeof raw.kernel) {
       return failure(ADCLICK_UNSUPPORTED, "no kernel has a name that long");
     }
@@ -437,6 +461,69 @@ class engine {
   }
   [[nodiscard]] std::uint32_t feature(std::string_view name) const { return try_feature(name).value(); }
 
+  // The handle of a table's name, and of a column of a table. Get handles once, at start.
+  [[nodiscard]] result<std::uint32_t> try_table(std::string_view name) const noexcept {
+    std::uint32_t handle = 0;
+    failure why;
+    if (adclick_engine_table(handle_, name.data(), name.size(), &handle, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return handle;
+  }
+  [[nodiscard]] std::uint32_t table(std::string_view name) const { return try_table(name).value(); }
+  [[nodiscard]] result<std::uint32_t> try_column(std::uint32_t table, std::string_view name) const noexcept {
+    std::uint32_t handle = 0;
+    failure why;
+    if (adclick_engine_column(handle_, table, name.data(), name.size(), &handle, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return handle;
+  }
+  [[nodiscard]] std::uint32_t column(std::uint32_t table, std::string_view name) const {
+    return try_column(table, name).value();
+  }
+
+  // adclick_engine_upsert: writes rows on top of a table of the live generation. `time_us` is when the values were right;
+  // 0 = now.
+  [[nodiscard]] result<upsert_result> try_upsert(std::uint32_t table, span<const row> rows, span<const value> values,
+                                                 operation what = operation::columns,
+                                                 std::int64_t time_us = 0) const noexcept {
+    if (!detail::fits(rows.size()) || !detail::fits(values.size())) {
+      return failure(ADCLICK_INVALID_ARGUMENT, "an array has more than 4,294,967,295 entries");
+    }
+    adclick_upsert upsert{};
+    upsert.struct_size = sizeof upsert;
+    upsert.flags = static_cast<std::uint32_t>(what);
+    upsert.table = table;
+    upsert.n_rows = static_cast<std::uint32_t>(rows.size());
+    upsert.n_values = static_cast<std::uint32_t>(values.size());
+    upsert.time_us = time_us;
+    upsert_result done{};
+    done.struct_size = sizeof done;
+    failure why;
+    if (adclick_engine_upsert(handle_, &upsert, detail::or_null(rows), detail::or_null(values), &done, why.raw()) !=
+        ADCLICK_OK) {
+      return why;
+    }
+    return done;
+  }
+  upsert_result upsert(std::uint32_t table, span<const row> rows, span<const value> values,
+                       operation what = operation::columns, std::int64_t time_us = 0) const {
+    return try_upsert(table, rows, values, what, time_us).value();
+  }
+
+  // A table of the live generation and what was written on top of it.
+  [[nodiscard]] result<adclick::table_info> try_table_info(std::uint32_t table) const noexcept {
+    adclick::table_info info{};
+    info.struct_size = sizeof info;
+    failure why;
+    if (adclick_engine_table_info(handle_, table, &info, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return info;
+  }
+  [[nodiscard]] adclick::table_info table_info(std::uint32_t table) const { return try_table_info(table).value(); }
+
   // Makes a scorer for up to `max_candidates`; 0 = 1024.
   [[nodiscard]] result<adclick::scorer> try_make_scorer(std::uint32_t max_candidates = 0) const noexcept {
     adclick_scorer_options options{};
@@ -502,6 +589,11 @@ inline std::uint32_t run_auction(adclick::scorer *memory, const adclick_auction_
 // The id of a category string, for value::id.
 [[nodiscard]] inline std::uint64_t hash(std::string_view text) noexcept {
   return adclick_hash(text.data(), text.size());
+}
+
+// The key of a table row that belongs to several ids, in the order in which the table's key names them.
+[[nodiscard]] inline std::uint64_t key(span<const std::uint64_t> ids) noexcept {
+  return adclick_key(detail::or_null(ids), ids.size());
 }
 
 // Whether the linked library runs programs compiled with this header.

@@ -1,6 +1,8 @@
 //! The C ABI as C and C++ programs see it: they are compiled with the system's compilers, linked with the shared and
 //! the static library that this very build made, and run on small bundles.
 
+mod overlaid;
+
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -346,6 +348,24 @@ fn bad_calls_from_c_give_their_statuses() {
     let bundles = Bundles::new();
     for (link, flags) in [(Link::Shared, sanitizers()), (Link::Static, sanitizers()), (Link::Shared, &[])] {
         succeed(build("tests/c/bad_calls.c", Language::C, link, flags).command().arg(bundles.bundle()));
+    }
+}
+
+#[test]
+fn rows_are_written_on_top_of_tables_from_c_and_cpp() {
+    if !compilers() {
+        return;
+    }
+    let (bundles, without) = (overlaid::Bundles::new(), Bundles::new());
+    bundles.write("a", &overlaid::World::default());
+    for (link, flags) in [(Link::Shared, sanitizers()), (Link::Static, &[])] {
+        let built = build("tests/c/tables.c", Language::C, link, flags);
+        succeed(built.command().arg(bundles.path("a")).arg(without.bundle()));
+    }
+    for standard in ["-std=c++17", "-std=c++20"] {
+        let flags = [&[standard], sanitizers()].concat();
+        let built = build("tests/c/tables.cpp", Language::Cpp, Link::Shared, &flags);
+        succeed(built.command().arg(bundles.path("a")));
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use adclick::hash::mix;
 use adclick::live::overlay::{Batch, Below, Freshness, Operation, Overlay, UpsertCounts};
@@ -45,6 +46,9 @@ fn column(handle: u32) -> Result<usize> {
         _ => Err(Error::new(Status::InvalidArgument, format!("handle {handle} is no column"))),
     }
 }
+
+/// For what does not read the table below.
+const BARE: Below<'_> = Below { fresh: Freshness { built_s: 0, oldest_s: 0 }, row: &|_| None, default: &[] };
 
 /// What a cell holds, as the model keeps it.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,17 +145,28 @@ impl Plain {
         (key, column): (u64, usize),
         time: u32,
         oldest: u32,
-        base: &[u8],
+        below: [Option<&[u8]>; 2],
         delta: f32,
     ) -> (bool, bool) {
         if time < oldest {
             return (false, true);
         }
-        let (row, _) = self.read(layout, key, base, oldest);
-        let sum = (f64::from(layout.number(&row, column, 0).unwrap_or(0.0)) + f64::from(delta)) as f32;
-        let mut rounded = layout.missing();
-        layout.put(&mut rounded, column, Cell::Number(sum)).unwrap();
-        let content = Content::Number(layout.number(&rounded, column, 0).unwrap());
+        // As the column holds it.
+        let rounded = |number: f32| match layout.columns()[column].kind {
+            ColumnKind::F16 => half::f16::from_f32(number).to_f32(),
+            _ => number,
+        };
+        // Its own fresh value, the table's own row only when there is no such write, the default row.
+        let own = self.0.get(&(key, column)).filter(|(last, _)| *last >= oldest).map(|(_, content)| content);
+        let number = |row: Option<&[u8]>| row.and_then(|row| layout.number(row, column, 0));
+        let now = match own {
+            Some(Content::Number(number)) => Some(rounded(*number)),
+            Some(_) => None,
+            None => number(below[0]),
+        };
+        let now = now.or_else(|| number(below[1])).unwrap_or(0.0);
+        let sum = (f64::from(now) + f64::from(delta)) as f32;
+        let content = Content::Number(rounded(sum));
         let last = self.0.get(&(key, column)).map_or(0, |(last, _)| *last);
         self.0.insert((key, column), (time.max(last), content));
         (true, false)
@@ -173,6 +188,8 @@ fn one_random_history(seed: u64) {
     let overlay = Overlay::new(Arc::clone(&layout), 1000).unwrap();
     let base = base_rows(&layout, KEYS, &mut random);
     let row_of = |key: u64| &base[key as usize][..];
+    // Some keys are in the table, for others increments start from the default row.
+    let in_table = |key: u64| (!key.is_multiple_of(4)).then(|| row_of(key));
     let mut plain = Plain::default();
     let mut out = layout.missing();
     // The table is rebuilt now and then: what is older than it no longer counts.
@@ -205,7 +222,7 @@ fn one_random_history(seed: u64) {
                 cells.push(match (operation, content) {
                     (Operation::Columns | Operation::Increment, Content::Missing) => continue,
                     (Operation::Increment, Content::Number(delta)) => {
-                        plain.add(&layout, (key, column), time, oldest, row_of(key), delta)
+                        plain.add(&layout, (key, column), time, oldest, [in_table(key), Some(row_of(0))], delta)
                     }
                     (_, content) => plain.replace(key, column, time, oldest, content),
                 });
@@ -214,7 +231,7 @@ fn one_random_history(seed: u64) {
             rows.push(Row { key, first_value, n_values: values.len() as u32 - first_value });
         }
         let batch = Batch { rows: &rows, values: &values, operation, time_us: i64::from(time) * 1_000_000 + 999_999 };
-        let counts = overlay.upsert(&batch, &column, Below { fresh, row: &row_of }).unwrap();
+        let counts = overlay.upsert(&batch, &column, Below { fresh, row: &in_table, default: row_of(0) }).unwrap();
         assert_eq!(counts, expected, "seed {seed}, step {step}: {operation:?} at {time}, table of {built_s}");
         let limits = Freshness { built_s, oldest_s: random.below(60) as u32 };
         for key in 1..=KEYS {
@@ -263,63 +280,77 @@ fn write_one(overlay: &Overlay, key: u64, n: u64, operation: Operation, time_s: 
     let values: Vec<Value> = of_one_number(key, n).iter().flat_map(|(c, content)| content.values(*c)).collect();
     let rows = [Row { key, first_value: 0, n_values: values.len() as u32 }];
     let batch = Batch { rows: &rows, values: &values, operation, time_us: i64::from(time_s) * 1_000_000 };
-    overlay.upsert(&batch, &column, Below { fresh: Freshness::default(), row: &|_| &[] }).unwrap()
+    overlay.upsert(&batch, &column, BARE).unwrap()
 }
 
-/// `KEYS` keys in `capacity` rows, written and read at once.
+/// 64 keys in `capacity` rows, written and read at once for a second.
 fn writers_and_readers(capacity: usize, evicts: bool) {
     const KEYS: u64 = 64;
+    const NUMBERS: u64 = 16;
     let layout = layout(&KINDS);
     let overlay = Overlay::new(Arc::clone(&layout), capacity).unwrap();
-    let base: Vec<Vec<u8>> = (0..=KEYS).map(|key| row_of_one_number(&layout, key, 0)).collect();
+    // All rows that there can be, as they are read (number 0 is that of the table below) and as they are written.
+    let expected: Vec<Vec<u8>> =
+        (0..(KEYS + 1) * NUMBERS).map(|i| row_of_one_number(&layout, i / NUMBERS, i % NUMBERS)).collect();
+    let row = |key: u64, n: u64| &expected[(key * NUMBERS + n) as usize][..];
+    let mut values = Vec::new();
+    let rows: Vec<Row> = (0..(KEYS + 1) * NUMBERS)
+        .map(|i| {
+            let (key, first_value) = (i / NUMBERS, values.len() as u32);
+            values.extend(of_one_number(key, i % NUMBERS).iter().flat_map(|(c, content)| content.values(*c)));
+            Row { key, first_value, n_values: values.len() as u32 - first_value }
+        })
+        .collect();
+    // Half of all reads and writes go to one key.
+    let choose = |random: &mut Random| if random.chance(50) { 1 } else { 1 + random.below(KEYS) };
     let (stop, reads, overridden) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
-        let readers: Vec<_> = (0..4)
-            .map(|seed| {
-                let (overlay, layout, base) = (&overlay, &layout, &base);
-                let (stop, reads, overridden) = (&stop, &reads, &overridden);
+        let readers: Vec<_> = (1..=4)
+            .map(|seed: u64| {
+                let (overlay, layout, stop, reads, overridden) = (&overlay, &layout, &stop, &reads, &overridden);
                 scope.spawn(move || {
-                    let mut random = Random((seed + 1) << 40);
+                    let mut random = Random(seed << 40);
                     let mut out = layout.missing();
                     while !stop.load(Ordering::Relaxed) {
-                        // Some keys are hot.
-                        let key = 1 + if random.chance(50) { random.below(3) } else { random.below(KEYS) };
+                        let key = choose(&mut random);
                         reads.fetch_add(1, Ordering::Relaxed);
                         let Some(slot) = overlay.find(key) else { continue };
-                        // Another thread may have given the slot away by now.
-                        if random.chance(1) {
+                        // By now another thread may have given the slot away.
+                        if random.below(1000) == 0 {
                             std::thread::yield_now();
                         }
-                        let base = &base[key as usize];
-                        if overlay.apply(slot, key, base, Freshness::default(), &mut out) {
-                            overridden.fetch_add(1, Ordering::Relaxed);
-                            let n = layout.number(&out, 0, 0).unwrap() as u64;
-                            assert!(n > 0, "a row of the overlay without its first column");
-                            assert_eq!(out, row_of_one_number(layout, key, n), "key {key}, number {n}");
-                        } else {
-                            assert_eq!(out, *base);
-                        }
+                        let fresh = overlay.apply(slot, key, row(key, 0), Freshness::default(), &mut out);
+                        let n = layout.number(&out, 0, 0).unwrap() as u64;
+                        assert_eq!(fresh, n > 0, "key {key}, number {n}");
+                        assert_eq!(out, row(key, n), "key {key}, number {n}");
+                        overridden.fetch_add(u64::from(fresh), Ordering::Relaxed);
                     }
                 })
             })
             .collect();
-        let writers: Vec<_> = (0..4)
-            .map(|seed| {
-                let overlay = &overlay;
+        let writers: Vec<_> = (1..=4)
+            .map(|seed: u64| {
+                let (overlay, rows, values, stop) = (&overlay, &rows, &values, &stop);
                 scope.spawn(move || {
-                    let mut random = Random((seed + 1) << 48);
-                    for _ in 0..100_000 {
-                        let key = 1 + if random.chance(50) { random.below(3) } else { random.below(KEYS) };
+                    let mut random = Random(seed << 48);
+                    while !stop.load(Ordering::Relaxed) {
+                        let some = |random: &mut Random| choose(random) * NUMBERS + 1 + random.below(NUMBERS - 1);
+                        let rows: Vec<Row> = (0..50).map(|_| rows[some(&mut random) as usize]).collect();
                         let operation = if random.chance(50) { Operation::Columns } else { Operation::WholeRow };
-                        let counts = write_one(overlay, key, 1 + random.below(65_535), operation, 7);
-                        assert_eq!((counts.applied, counts.stale), (1, 0));
+                        let counts = overlay
+                            .upsert(&Batch { rows: &rows, values, operation, time_us: 0 }, &column, BARE)
+                            .unwrap();
+                        assert_eq!((counts.applied, counts.stale), (50, 0));
                     }
                 })
             })
             .collect();
-        let failed = writers.into_iter().any(|writer| writer.join().is_err());
+        let all = || readers.iter().chain(&writers);
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(1) && !all().any(|thread| thread.is_finished()) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         stop.store(true, Ordering::Relaxed);
-        assert!(!failed && readers.into_iter().all(|reader| reader.join().is_ok()), "a thread failed");
     });
     let (reads, overridden, evictions) = (reads.into_inner(), overridden.into_inner(), overlay.evictions());
     println!("{reads} reads, {overridden} rows of the overlay, {evictions} evictions, {} rows held", overlay.len());
@@ -369,7 +400,7 @@ fn as_many_rows_as_asked_for_rarely_evict() {
             let (rows, values) =
                 ([Row { key, first_value: 0, n_values: 1 }], [Value { feature: 100, number: 1.0, id: 0 }]);
             let batch = Batch { rows: &rows, values: &values, operation: Operation::Columns, time_us: 0 };
-            overlay.upsert(&batch, &column, Below { fresh: Freshness::default(), row: &|_| &[] }).unwrap();
+            overlay.upsert(&batch, &column, BARE).unwrap();
         }
     };
     write(1..capacity as u64 * 2 / 3 + 1);
@@ -393,7 +424,9 @@ fn sums_stay_in_their_column_s_range() {
         let (rows, values) =
             ([Row { key: 1, first_value: 0, n_values: 1 }], [Value { feature: handle, number, id: 0 }]);
         let batch = Batch { rows: &rows, values: &values, operation: Operation::Increment, time_us: 0 };
-        overlay.upsert(&batch, &column, Below { fresh: Freshness::default(), row: &|_| &missing }).unwrap();
+        overlay
+            .upsert(&batch, &column, Below { fresh: Freshness::default(), row: &|_| None, default: &missing })
+            .unwrap();
         let mut out = missing.clone();
         let slot = overlay.find(1).unwrap();
         assert!(overlay.apply(slot, 1, &missing, Freshness::default(), &mut out));
@@ -461,7 +494,7 @@ fn a_bad_row_is_refused_with_its_place_and_nothing_is_written() {
     let upsert = |rows: &[Row], values: &[Value], operation, time_us| {
         let batch = Batch { rows, values, operation, time_us };
         let missing = layout.missing();
-        overlay.upsert(&batch, &column, Below { fresh: Freshness::default(), row: &|_| &missing })
+        overlay.upsert(&batch, &column, Below { fresh: Freshness::default(), row: &|_| None, default: &missing })
     };
     for (bad, operation, status, text) in cases {
         let mut values = vec![good];
@@ -517,7 +550,7 @@ fn columns_move_to_another_layout_by_name_and_kind() {
         let (rows, values) =
             ([Row { key, first_value: 0, n_values: 1 }], [Value { feature: 100, number: -1.0, id: 0 }]);
         let batch = Batch { rows: &rows, values: &values, operation: Operation::Columns, time_us };
-        new.upsert(&batch, &column, Below { fresh: Freshness::default(), row: &|_| &[] }).unwrap();
+        new.upsert(&batch, &column, BARE).unwrap();
     }
     assert_eq!(old.migrate(&new), UpsertCounts { applied: 50, stale: 1, evicted: 0 });
     assert_eq!((old.len(), new.len()), (50, 50));

@@ -330,6 +330,61 @@ fn two_files_of_one_table_must_be_its_shards() {
     assert!(e.status == Status::Corrupt && e.message.contains("table `ads`"), "{e}");
 }
 
+/// Scorers have room for 8 tables and 16 KiB of rows, or for the first model's needs with headroom.
+#[test]
+fn more_tables_than_scorers_have_room_for_are_refused() {
+    let _alone = alone();
+    let bundles = Bundles::new();
+    let reading = |n: u32, kind: ColumnKind| {
+        let mut spec = spec();
+        let mut feature = spec.schema.features[0].clone();
+        spec.schema.features.clear();
+        spec.enrichment = Enrichment::default();
+        let mut all = Vec::new();
+        for i in 0..n {
+            feature.name = format!("f{i}");
+            feature.input.clone_from(&feature.name);
+            spec.schema.features.push(feature.clone());
+            let name = format!("t{i}");
+            all.push(table(&name, &[("x", ColumnKind::F32), ("y", kind)]));
+            spec.enrichment.tables.push(TableUse { name, key: vec![KeyPart::Ad] });
+            let column = ColumnUse { table: i, column: "x".to_owned(), position: None };
+            spec.enrichment.bindings.push(Binding { feature: i, lookup: Lookup::Column(column) });
+        }
+        spec.network.heads[0].weight = vec![0.5; n as usize];
+        (spec, all)
+    };
+    let write = |name: &str, n, kind| {
+        let (spec, all) = reading(n, kind);
+        write(&bundles, name, &spec, &all);
+    };
+    write("one", 1, ColumnKind::F16);
+    write("eight", 8, ColumnKind::F16);
+    write("nine", 9, ColumnKind::F16);
+    write("long rows", 3, ColumnKind::U64 { cap: 700 });
+    let mut options = options("portable");
+    options.headroom = 1.0;
+    for (first, fits) in [("one", false), ("nine", true)] {
+        let engine = Engine::open(&bundles.path(first), &options).unwrap();
+        // Scratch is no matter here: the networks are of one layer.
+        engine.stage(&bundles.path("one")).unwrap();
+        let e = engine.stage(&bundles.path("nine")).err();
+        assert_eq!(e.is_none(), fits, "{e:?}");
+        let e = engine.stage(&bundles.path("long rows")).err().unwrap();
+        assert!(e.status == Status::Unsupported && e.message.contains("headroom"), "{e}");
+    }
+    options.headroom = 20.0;
+    let engine = Engine::open(&bundles.path("one"), &options).unwrap();
+    for name in ["eight", "nine"] {
+        engine.stage(&bundles.path(name)).unwrap();
+    }
+    let e = engine.stage(&bundles.path("long rows")).err().unwrap();
+    assert!(
+        e.message.contains("needs 16824 bytes of rows of tables and this engine's scorers have room for 16384"),
+        "{e}"
+    );
+}
+
 /// Rows of any content, under a right manifest: whoever opens lazily gets numbers that mean nothing, and no harm.
 #[test]
 fn a_lazily_opened_table_may_hold_anything() {

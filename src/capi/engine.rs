@@ -13,6 +13,7 @@ use crate::artifact::OpenMode;
 use crate::engine::{Engine, Options, Staged};
 use crate::error::{Error, Status};
 use crate::infer::Kernel;
+use crate::live::TableChecks;
 
 /// An engine: owns the live generation. Shared by all threads: every call on it may be made at any time from any thread.
 /// The handle is a number and never followed, so a call on a closed engine gives ADCLICK_CLOSED.
@@ -29,14 +30,20 @@ pub struct adclick_staged {
 /// A flag of `adclick_engine_options`: copy the files into memory of the process instead of mapping them. Mapped files are
 /// shared between processes, but a file that is truncated while it is mapped kills the process.
 pub const ADCLICK_COPY: u32 = 1;
+/// A flag of `adclick_engine_options`: nothing can be written on top of tables (`adclick_engine_upsert`).
+pub const ADCLICK_NO_OVERLAYS: u32 = 2;
+/// A flag of `adclick_engine_options`: of table files only length and structure are checked, and nothing of their rows is
+/// read before a request asks for it. For tables larger than memory that were checked where they were packed; a damaged
+/// row then gives wrong values and nothing worse.
+pub const ADCLICK_LAZY_TABLES: u32 = 4;
 
-/// How an engine is opened. Zero everything but `struct_size` for the defaults. 32 bytes.
+/// How an engine is opened. Zero everything but `struct_size` for the defaults. 40 bytes; 32 in the first version.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub struct adclick_engine_options {
     /// `sizeof(adclick_engine_options)`.
     pub struct_size: u32,
-    /// `ADCLICK_COPY` or 0.
+    /// `ADCLICK_COPY`, `ADCLICK_NO_OVERLAYS`, `ADCLICK_LAZY_TABLES`, joined by `|`; or 0.
     pub flags: u32,
     /// How much larger than the first model later ones may be, 1 to 1000; 0 = 2. Scorers get that much room.
     pub headroom: f32,
@@ -46,6 +53,12 @@ pub struct adclick_engine_options {
     /// The kernel by name ("portable", "avx2", "avx512"), closed with 0; empty = the environment's ADCLICK_KERNEL, or the
     /// best that this CPU has.
     pub kernel: [c_char; 16],
+    /// Rows that can be written on top of each table; 0 = 65,536. Memory for one and a half times as many is reserved and
+    /// comes into use as rows are written.
+    pub overlay_rows: u32,
+    /// Rows written on top of a table count, column by column, for so many seconds, by the time of the request; 0 = until a
+    /// newer table comes.
+    pub overlay_max_age_s: u32,
 }
 
 impl SizedStruct for adclick_engine_options {
@@ -293,17 +306,25 @@ pub unsafe extern "C" fn adclick_hash(bytes: *const c_void, len: usize) -> u64 {
 }
 
 fn to_options(c: &adclick_engine_options) -> Result<Options, Failure> {
-    if c.flags & !ADCLICK_COPY != 0 {
-        return Err(Error::argument(format!("options.flags is {:#x}, known is ADCLICK_COPY (0x1)", c.flags)).into());
+    let known = ADCLICK_COPY | ADCLICK_NO_OVERLAYS | ADCLICK_LAZY_TABLES;
+    if c.flags & !known != 0 {
+        return Err(Error::argument(format!("options.flags is {:#x}, known are {known:#x}", c.flags)).into());
     }
     let name: Vec<u8> = c.kernel.iter().map(|&b| b as u8).take_while(|&b| b != 0).collect();
     let name =
         String::from_utf8(name).map_err(|_| Failure::Plain(Status::InvalidArgument, "options.kernel is not UTF-8"))?;
+    let (is, usual) = (|flag: u32| c.flags & flag != 0, Options::default());
     Ok(Options {
-        mode: if c.flags & ADCLICK_COPY != 0 { OpenMode::Copy } else { OpenMode::Map },
+        mode: if is(ADCLICK_COPY) { OpenMode::Copy } else { OpenMode::Map },
         kernel: (!name.is_empty()).then_some(name),
-        headroom: if c.headroom == 0.0 { Options::default().headroom } else { c.headroom },
+        headroom: if c.headroom == 0.0 { usual.headroom } else { c.headroom },
         follow: (c.follow_ms > 0).then(|| Duration::from_millis(c.follow_ms.into())),
-        ..Options::default()
+        tables: if is(ADCLICK_LAZY_TABLES) { TableChecks::Lazy } else { TableChecks::Full },
+        overlay_rows: match c.overlay_rows {
+            _ if is(ADCLICK_NO_OVERLAYS) => 0,
+            0 => usual.overlay_rows,
+            rows => rows as usize,
+        },
+        overlay_max_age: (c.overlay_max_age_s > 0).then(|| Duration::from_secs(c.overlay_max_age_s.into())),
     })
 }

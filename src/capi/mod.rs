@@ -19,9 +19,12 @@ mod engine;
 
 mod scorer;
 
+mod tables;
+
 mod auction;
 
 pub use auction::*;
 pub use engine::*;
 pub use scorer::*;
 pub use status::*;
+pub use tables::*;

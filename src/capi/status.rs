@@ -22,7 +22,8 @@ pub enum adclick_status {
     /// A sized struct has a size smaller than its first version or absurdly large (it was never set), or holds non-zero
     /// bytes past what this library knows: the program asks for something newer than the library.
     ADCLICK_BAD_STRUCT_SIZE = -2,
-    /// More candidates than the scorer was sized for (or more than 1,048,576), or more than 65,536 feature names.
+    /// More candidates than the scorer was sized for (or more than 1,048,576), more than 65,536 names, or more rows on top
+    /// of tables than memory has room for.
     ADCLICK_CAPACITY_EXCEEDED = -3,
     /// An input value is NaN or infinite.
     ADCLICK_INVALID_VALUE = -4,

@@ -224,13 +224,36 @@ impl Assembler {
                     continue;
                 }
                 used = true;
-                let x = &mut x[self.columns[i as usize] - first_column..];
-                let raw = &mut state.raw[i as usize];
-                take(model, &feature.kind, (value.number, value.id), raw, &mut state.row, x, &mut counts);
+                let column = self.columns[i as usize] - first_column;
+                let (raw, row) = (&mut state.raw[i as usize], &mut state.row);
+                take(model, &feature.kind, (value.number, value.id), raw, row, (x, column), &mut counts);
             }
             counts.ignored += u32::from(!used);
         }
         Ok(counts)
+    }
+
+    /// Takes the values of a feature's cell. Whether a default has to do with them. Not inlined: a request that carries
+    /// its values should not pay for the code.
+    #[inline(never)]
+    #[expect(clippy::too_many_arguments, reason = "private, and each is needed")]
+    fn read_cell(
+        &self,
+        model: &Model,
+        state: &mut State,
+        item: Item,
+        candidate: usize,
+        x: &mut [f32],
+        column: usize,
+        counts: &mut Counts,
+    ) -> (Raw, bool) {
+        let kind = &model.schema().features[item.feature as usize].kind;
+        let State { row, rows, .. } = state;
+        let mut raw = Raw::default();
+        let taken = self.tables.read(item.cell, rows, candidate, |number, id| {
+            take(model, kind, (number, id), &mut raw, row, (x, column), counts);
+        });
+        (raw, taken != Taken::Own)
     }
 
     /// Second pass: what each feature makes of its value, or of the values of its cell when nothing was passed.
@@ -256,11 +279,7 @@ impl Assembler {
             let column = self.columns[item.feature as usize] - first_column;
             let mut by_default = false;
             if raw.seen == 0 && item.cell != NO_CELL {
-                let (row, x) = (&mut state.row, &mut x[column..]);
-                let taken = self.tables.read(item.cell, &state.rows, candidate, |number, id| {
-                    take(model, &feature.kind, (number, id), &mut raw, row, x, counts);
-                });
-                by_default = taken != Taken::Own;
+                (raw, by_default) = self.read_cell(model, state, *item, candidate, x, column, counts);
             }
             let given = (raw.seen > 0).then_some((raw.number, raw.id));
             match &feature.kind {
@@ -298,14 +317,15 @@ impl Assembler {
 }
 
 /// Takes one raw value (number, id) of a feature, whether it was passed or read from a table: of a vector and of a
-/// multi-valued category into its columns, which `x` begins with. `row` has room for any row of the model.
+/// multi-valued category into its columns, from `column` of `x`. `row` has room for any row of the model.
+#[inline(always)]
 fn take(
     model: &Model,
     kind: &Kind,
     (number, id): (f32, u64),
     raw: &mut Raw,
     row: &mut [f32],
-    x: &mut [f32],
+    (x, column): (&mut [f32], usize),
     counts: &mut Counts,
 ) {
     match *kind {
@@ -313,7 +333,7 @@ fn take(
         Kind::Vector { dim } => {
             if id < u64::from(dim) {
                 raw.seen += 1;
-                x[id as usize] = number;
+                x[column + id as usize] = number;
             } else {
                 counts.ignored += 1;
             }
@@ -328,7 +348,7 @@ fn take(
                 let bits = model.embedding_row(embedding, at);
                 let row = &mut row[..bits.len()];
                 widen(bits, row);
-                for (x, v) in x.iter_mut().zip(row) {
+                for (x, v) in x[column..].iter_mut().zip(row) {
                     *x += weight * *v;
                 }
             }

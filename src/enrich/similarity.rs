@@ -8,8 +8,32 @@ use crate::schema::Measure;
 
 /// Sums that run side by side.
 const LANES: usize = 8;
-/// Positions converted to f32 at once.
+/// Positions converted to f32 at once: a multiple of [`LANES`].
 pub(super) const CHUNK: usize = 32;
+
+/// Products of positions, summed in the documented order.
+#[derive(Default)]
+struct Sums([f32; LANES]);
+
+impl Sums {
+    /// Adds positions that follow a multiple of [`LANES`] others.
+    fn add(&mut self, a: &[f32], b: &[f32]) {
+        let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+        for (a, b) in a.iter().zip(b) {
+            for lane in 0..LANES {
+                self.0[lane] += a[lane] * b[lane];
+            }
+        }
+        for ((sum, a), b) in self.0.iter_mut().zip(rest_a).zip(rest_b) {
+            *sum += a * b;
+        }
+    }
+
+    fn total(self) -> f32 {
+        let [s0, s1, s2, s3, s4, s5, s6, s7] = self.0;
+        ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))
+    }
+}
 
 /// The dot product of two fp16 vectors, two bytes for each position; of vectors of two lengths that of the shorter one's
 /// positions.
@@ -18,39 +42,53 @@ pub(super) const CHUNK: usize = 32;
 /// `((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))`.
 #[must_use]
 pub fn dot(a: &[u8], b: &[u8]) -> f32 {
-    let mut sums = [0.0f32; LANES];
-    let (mut wide_a, mut wide_b) = ([0.0f32; CHUNK], [0.0f32; CHUNK]);
-    for (a, b) in a.chunks(2 * CHUNK).zip(b.chunks(2 * CHUNK)) {
-        let n = widen(a, &mut wide_a).min(widen(b, &mut wide_b));
-        for (a, b) in wide_a[..n].chunks(LANES).zip(wide_b[..n].chunks(LANES)) {
-            for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-                *sum += a * b;
-            }
-        }
-    }
-    let [s0, s1, s2, s3, s4, s5, s6, s7] = sums;
-    ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))
+    let mut sums = Sums::default();
+    in_chunks(a, b, |a, b| sums.add(a, b));
+    sums.total()
 }
 
-/// The similarity of two fp16 vectors; `None` when it is not a finite number, as the cosine of a vector of zeros.
+/// The similarity of two fp16 vectors of one length; `None` when it is not a finite number, as the cosine of a vector of
+/// zeros.
 #[must_use]
 pub fn similarity(measure: Measure, a: &[u8], b: &[u8]) -> Option<f32> {
-    let product = dot(a, b);
     let value = match measure {
-        Measure::Dot => product,
-        Measure::Cosine => product / (dot(a, a).sqrt() * dot(b, b).sqrt()),
+        Measure::Dot => dot(a, b),
+        Measure::Cosine => {
+            let (mut ab, mut aa, mut bb) = (Sums::default(), Sums::default(), Sums::default());
+            in_chunks(a, b, |a, b| {
+                ab.add(a, b);
+                aa.add(a, a);
+                bb.add(b, b);
+            });
+            ab.total() / (aa.total().sqrt() * bb.total().sqrt())
+        }
     };
     value.is_finite().then_some(value)
 }
 
+/// Calls `each` with the same positions of both as f32, [`CHUNK`] at a time.
+#[inline]
+fn in_chunks(a: &[u8], b: &[u8], mut each: impl FnMut(&[f32], &[f32])) {
+    let (mut wide_a, mut wide_b) = ([0.0; CHUNK], [0.0; CHUNK]);
+    for (a, b) in a.chunks(2 * CHUNK).zip(b.chunks(2 * CHUNK)) {
+        let n = widen(a, &mut wide_a).min(widen(b, &mut wide_b));
+        each(&wide_a[..n], &wide_b[..n]);
+    }
+}
+
 /// The fp16 values of some bytes as f32, exact; how many they are. `bytes` has at most [`CHUNK`] of them.
 pub(super) fn widen(bytes: &[u8], to: &mut [f32; CHUNK]) -> usize {
-    let mut halves = [f16::ZERO; CHUNK];
     let n = (bytes.len() / 2).min(CHUNK);
-    for (half, bytes) in halves.iter_mut().zip(bytes.chunks_exact(2)) {
-        *half = f16::from_le_bytes([bytes[0], bytes[1]]);
+    let to = &mut to[..n];
+    match bytemuck::try_cast_slice::<u8, f16>(&bytes[..2 * n]) {
+        Ok(halves) => halves.convert_to_f32_slice(to),
+        // Rows stand at even places; bytes that come from elsewhere may not.
+        Err(_) => {
+            for (to, bytes) in to.iter_mut().zip(bytes.chunks_exact(2)) {
+                *to = f16::from_le_bytes([bytes[0], bytes[1]]).to_f32();
+            }
+        }
     }
-    halves[..n].convert_to_f32_slice(&mut to[..n]);
     n
 }
 
@@ -84,6 +122,11 @@ mod tests {
             let b: Vec<f32> = (0..n).map(|_| number()).collect();
             let found = dot(&bytes(&a), &bytes(&b));
             assert_eq!(found.to_bits(), by_the_page(&a, &b).to_bits(), "{n} positions");
+            let cosine = found / (by_the_page(&a, &a).sqrt() * by_the_page(&b, &b).sqrt());
+            let expected = cosine.is_finite().then_some(cosine.to_bits());
+            assert_eq!(similarity(Measure::Cosine, &bytes(&a), &bytes(&b)).map(f32::to_bits), expected);
+            let odd = [&[0][..], &bytes(&a)].concat();
+            assert_eq!(dot(&odd[1..], &bytes(&b)).to_bits(), found.to_bits(), "at an odd address");
             let plain: f32 =
                 a.iter().zip(&b).map(|(a, b)| f16::from_f32(*a).to_f32() * f16::from_f32(*b).to_f32()).sum();
             apart += usize::from(plain.to_bits() != found.to_bits());

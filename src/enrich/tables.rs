@@ -117,7 +117,8 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Compiles what a model reads against the tables there are. Tables that it does not read are left alone.
+    /// Compiles what a model reads against the tables there are. Tables that it does not read are left alone. The
+    /// enrichment is valid for the schema, as a model file's is (see [`Enrichment::validate`]).
     ///
     /// # Errors
     /// `Unsupported` when a table or column is not there or is not what a feature reads it as; the message names the

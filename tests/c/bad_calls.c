@@ -101,12 +101,12 @@ static void test_engine(const char *path) {
   adclick_engine_options o;
   memset(&o, 0, sizeof o);
   EXPECT(ADCLICK_BAD_STRUCT_SIZE, adclick_engine_open(path, n, &o, &e, &error));
-  o.struct_size = sizeof o - 1;
+  o.struct_size = 31; /* the first version had 32 bytes */
   EXPECT(ADCLICK_BAD_STRUCT_SIZE, adclick_engine_open(path, n, &o, &e, &error));
   o.struct_size = UINT32_MAX;
   EXPECT(ADCLICK_BAD_STRUCT_SIZE, adclick_engine_open(path, n, &o, &e, &error));
   o.struct_size = sizeof o;
-  o.flags = 2;
+  o.flags = 8;
   EXPECT(ADCLICK_INVALID_ARGUMENT, adclick_engine_open(path, n, &o, &e, &error));
   o.flags = 0;
   o.headroom = 0.5f;

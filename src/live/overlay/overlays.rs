@@ -61,6 +61,9 @@ struct OnTable {
     max_age: Option<u32>,
 }
 
+/// An overlay and its columns by handle.
+type Bound = (Arc<Overlay>, Columns);
+
 impl Overrides for OnTable {
     fn is_empty(&self) -> bool {
         self.overlay.is_empty()
@@ -170,7 +173,7 @@ impl Overlays {
     }
 
     /// The live generation's table of a handle.
-    fn open<'a>(&self, live: &'a Generation, table: u32) -> Result<(&'a TableSet, Option<(Arc<Overlay>, Columns)>)> {
+    fn open<'a>(&self, live: &'a Generation, table: u32) -> Result<(&'a TableSet, Option<Bound>)> {
         let registry = self.registry();
         let name = registry.table_name(table)?;
         let Some(source) = live.tables().iter().find(|source| source.set.name() == name) else {
