@@ -56,10 +56,11 @@ impl Live {
         Self { bundles, engine, spec, case, scores }
     }
 
-    /// A fresh good bundle to spoil.
+    /// A fresh good bundle to spoil. No file of it is one that is live: those would be shared and not read.
     fn bundle(&self) -> PathBuf {
         let path = self.bundles.path("next");
-        write(&path, &pack_model(&self.spec).unwrap(), 0.5);
+        let spec = ModelSpec { provenance: "made_by = \"another run\"\n".to_owned(), ..self.spec.clone() };
+        write(&path, &pack_model(&spec).unwrap(), 0.5);
         path
     }
 
