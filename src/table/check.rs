@@ -30,15 +30,17 @@ pub(super) fn rows(table: &Table) -> Result<()> {
         row(table.layout(), table.row(slot)).or_else(|what| fail(format!("key {key:#018x}, {what}")))?;
     }
     if found != table.len() {
-        return Err(Error::corrupt(format!("section `table`: {} rows, the slots hold {found}", table.len())));
+        return Err(Error::corrupt(format!("section `table`, offset 0: {} rows, the slots hold {found}", table.len())));
     }
     Ok(())
 }
 
 /// The cells of one row.
 pub(super) fn row(layout: &RowLayout, row: &[u8]) -> std::result::Result<(), String> {
+    let mut end = 0;
     for (i, column) in layout.columns().iter().enumerate() {
         let span = layout.span(i);
+        end = end.max(span.offset + span.len).max(if column.kind.is_ids() { span.count + 2 } else { 0 });
         let entries = &row[span.offset..span.offset + span.len];
         let fail = |what: String| Err(format!("column `{}` ({}): {what}", column.name, column.kind));
         match column.kind {
@@ -65,7 +67,10 @@ pub(super) fn row(layout: &RowLayout, row: &[u8]) -> std::result::Result<(), Str
             }
         }
     }
-    Ok(())
+    match row[end..].iter().find(|&&b| b != 0) {
+        Some(b) => Err(format!("bytes after the last column: {b:#04x}, expected 0")),
+        None => Ok(()),
+    }
 }
 
 /// Whether all entries are the one NaN that marks a missing cell.

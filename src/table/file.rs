@@ -204,12 +204,13 @@ impl Table {
             if expected != Some(found as u64) {
                 let expected = expected.map_or("more than there can be".to_owned(), |n| n.to_string());
                 return Err(Error::corrupt(format!(
-                    "section `{name}`: {found} bytes, the table's columns, slots and buckets take {expected}"
+                    "section `{name}`, offset {found}: it ends here, the table's columns, slots and buckets take {expected} \
+                     bytes"
                 )));
             }
         }
         if head.rows > slots {
-            return Err(Error::corrupt(format!("section `table`: {} rows do not stand in {slots} slots", head.rows)));
+            return Err(Error::corrupt(format!("section `table`, offset 0: {} rows in {slots} slots", head.rows)));
         }
         let provenance = match container.find(section::PROVENANCE) {
             Some(s) => std::str::from_utf8(&bytes[s.offset..s.offset + s.len])
@@ -231,7 +232,7 @@ impl Table {
             head,
         };
         super::check::row(&table.layout, table.default_row())
-            .map_err(|what| Error::corrupt(format!("section `default`, {what}")))?;
+            .map_err(|what| Error::corrupt(format!("section `default`, offset 0, {what}")))?;
         if checks != Checks::Structure {
             super::check::rows(&table)?;
         }
