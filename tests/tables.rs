@@ -40,7 +40,7 @@ fn row(layout: &RowLayout, seed: u64) -> Vec<u8> {
     layout.put(&mut row, 0, Cell::Number(number(1))).unwrap();
     let ids = [mix(seed), mix(seed + 1)];
     layout.put(&mut row, 1, Cell::Ids(&ids[..(seed % 3) as usize])).unwrap();
-    if seed % 5 != 0 {
+    if !seed.is_multiple_of(5) {
         layout.put(&mut row, 2, Cell::Number(number(2))).unwrap();
         layout.put(&mut row, 3, Cell::Vector(&[number(3), -number(4), 0.0])).unwrap();
     }

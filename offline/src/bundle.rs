@@ -1,13 +1,16 @@
 //! Bundles as the commands write and change them. The format is the core's: [`adclick::live::bundle`].
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use adclick::artifact::{Bytes, OpenMode};
 use adclick::calibrate::Calibrators;
-use adclick::live::bundle::{self, CALIBRATORS_FILE, MODEL_FILE, Manifest, POLICY_FILE, Role};
-use adclick::live::{Generation, Opening, encode_calibrators};
-use anyhow::{Context, Result};
+use adclick::infer::Kernel;
+use adclick::live::bundle::{self, CALIBRATORS_FILE, Content, Entry, MODEL_FILE, Manifest, POLICY_FILE, Role};
+use adclick::live::{Generation, Opening, TableChecks, encode_calibrators};
+use adclick::table::{Checks, Table};
+use anyhow::{Context, Result, ensure};
 
-/// The files of a bundle in memory.
+/// The files of a bundle: model, calibrators and policy in memory, tables where they are.
 #[derive(Debug, Clone)]
 pub struct Parts {
     /// The model file.
@@ -16,6 +19,56 @@ pub struct Parts {
     pub calibrators: Calibrators,
     /// The text of the auction policy; `None` = the default one.
     pub policy: Option<String>,
+    /// The feature tables: files of a published bundle.
+    pub tables: Vec<Part>,
+}
+
+/// One file of a bundle that is to be written.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// What it is for.
+    pub role: Role,
+    /// Its name in the bundle.
+    pub name: String,
+    /// What it holds.
+    pub holds: Holds,
+    /// The checksum that it must have: of a file that is carried over what its manifest says.
+    pub xxh3: Option<u64>,
+}
+
+/// What a file of a bundle holds.
+#[derive(Debug, Clone)]
+pub enum Holds {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// A file that is copied.
+    Copy(PathBuf),
+    /// A file of a published bundle, or one that nobody else writes: linked if the system can.
+    Link(PathBuf),
+}
+
+impl Part {
+    /// A new file.
+    #[must_use]
+    pub fn new(role: Role, name: &str, holds: Holds) -> Self {
+        Self { role, name: name.to_owned(), holds, xxh3: None }
+    }
+
+    /// A file of another bundle as it is.
+    #[must_use]
+    pub fn carried(bundle: &Path, entry: &Entry) -> Self {
+        let holds = Holds::Link(bundle.join(&entry.name));
+        Self { role: entry.role, name: entry.name.clone(), holds, xxh3: Some(entry.xxh3) }
+    }
+
+    fn entry(&self) -> (Role, &str, Content<'_>) {
+        let content = match &self.holds {
+            Holds::Bytes(bytes) => Content::Bytes(bytes),
+            Holds::Copy(path) => Content::Copy(path),
+            Holds::Link(path) => Content::Link(path),
+        };
+        (self.role, &self.name, content)
+    }
 }
 
 impl Parts {
@@ -31,10 +84,12 @@ impl Parts {
             let path = path.join(&entry.name);
             Some(std::fs::read(&path).with_context(|| format!("cannot read {}", path.display())))
         };
+        let tables = manifest.tables().map(|entry| Part::carried(path, entry));
         Ok(Self {
             model: file(Role::Model).context("the bundle has no model")??,
             calibrators: generation.calibrators().clone(),
             policy: file(Role::Policy).transpose()?.map(String::from_utf8).transpose()?,
+            tables: tables.collect(),
         })
     }
 
@@ -45,12 +100,15 @@ impl Parts {
     /// When `path` exists and `replace` is false, or a file cannot be written; nothing is left half-written.
     pub fn write(&self, path: &Path, replace: bool, publish: bool) -> Result<u64> {
         let calibrators = encode_calibrators(&self.calibrators);
-        let mut files =
-            vec![(Role::Model, MODEL_FILE, self.model.as_slice()), (Role::Calibrators, CALIBRATORS_FILE, &calibrators)];
+        let mut files = vec![
+            (Role::Model, MODEL_FILE, Content::Bytes(&self.model)),
+            (Role::Calibrators, CALIBRATORS_FILE, Content::Bytes(&calibrators)),
+        ];
         if let Some(policy) = &self.policy {
-            files.push((Role::Policy, POLICY_FILE, policy.as_bytes()));
+            files.push((Role::Policy, POLICY_FILE, Content::Bytes(policy.as_bytes())));
         }
-        let generation = bundle::write(path, &files, replace)?;
+        files.extend(self.tables.iter().map(Part::entry));
+        let generation = bundle::write_files(path, &files, replace)?;
         if publish {
             bundle::publish(path)?;
         }
@@ -63,6 +121,80 @@ impl Parts {
 /// # Errors
 /// Whatever is wrong with the bundle, naming the file.
 pub fn open(path: &Path) -> Result<Generation> {
-    let kernel = adclick::infer::Kernel::detect();
-    Ok(Generation::open(path, Opening::new(kernel), |_| 1)?)
+    Ok(Generation::open(path, Opening::new(Kernel::detect()), |_| 1)?)
+}
+
+/// Opens a table file without reading its rows.
+///
+/// # Errors
+/// When it is none, naming the file.
+pub fn open_table(path: &Path, checks: Checks) -> Result<Table> {
+    Table::open_with(Bytes::open(path, OpenMode::Map)?, checks).with_context(|| path.display().to_string())
+}
+
+/// A directory beside a bundle that is to be written, on the same file system: for what goes into it. It is removed with
+/// whatever is left in it.
+#[derive(Debug)]
+pub struct Beside(PathBuf);
+
+impl Beside {
+    /// Makes the directory.
+    ///
+    /// # Errors
+    /// When `bundle` is there and `replace` is false, or the directory cannot be made.
+    pub fn of(bundle: &Path, replace: bool) -> Result<Self> {
+        ensure!(
+            replace || !bundle.exists(),
+            "{} exists already: choose another name, or give --replace",
+            bundle.display()
+        );
+        let name = bundle.file_name().with_context(|| format!("{} is not the name of a bundle", bundle.display()))?;
+        let mut beside = std::ffi::OsString::from(".");
+        beside.push(name);
+        beside.push(format!(".{}.parts", std::process::id()));
+        let beside = Self(bundle.with_file_name(beside));
+        std::fs::create_dir_all(&beside.0).with_context(|| format!("cannot create {}", beside.0.display()))?;
+        Ok(beside)
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a bundle that an engine of this machine has opened before it gets its name: what cannot be served is never
+    /// left behind. Returns the generation.
+    ///
+    /// # Errors
+    /// What an engine would refuse, and files that cannot be written.
+    pub fn write(&self, bundle: &Path, parts: &[Part], replace: bool) -> Result<u64> {
+        let trial = self.0.join("bundle");
+        let files: Vec<_> = parts.iter().map(Part::entry).collect();
+        bundle::write_files(&trial, &files, true)?;
+        for (part, entry) in parts.iter().zip(&Manifest::read(&trial)?.files) {
+            let Some(expected) = part.xxh3 else { continue };
+            ensure!(
+                entry.xxh3 == expected,
+                "{} was damaged in the bundle that it is carried over from: checksum {:016x}, its manifest says \
+                 {expected:016x}; build it again",
+                part.name,
+                entry.xxh3
+            );
+        }
+        // Rows need no second look: they were just written, or checked, or have the checksum that they had.
+        let how = Opening { tables: TableChecks::Lazy, ..Opening::new(Kernel::detect()) };
+        Generation::open(&trial, how, |_| 1).context("nothing was written, as an engine would refuse the bundle")?;
+        let places: Vec<PathBuf> = parts.iter().map(|p| trial.join(&p.name)).collect();
+        let linked: Vec<_> =
+            parts.iter().zip(&places).map(|(p, at)| (p.role, p.name.as_str(), Content::Link(at))).collect();
+        Ok(bundle::write_files(bundle, &linked, replace)?)
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // What cannot be removed is told by its name; the work itself is done or has failed already.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }

@@ -13,5 +13,7 @@ pub mod progress;
 pub mod rows;
 pub mod schema_file;
 pub mod simulate;
+pub mod tables;
+pub mod time;
 pub mod train;
 pub mod unpack;

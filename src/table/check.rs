@@ -23,7 +23,7 @@ pub(super) fn rows(table: &Table) -> Result<()> {
             continue;
         }
         found += 1;
-        let expected = view.slot(view.hash(key));
+        let expected = view.slot_of(key);
         if expected != slot {
             return fail(format!("key {key:#018x} belongs in slot {expected}: a lookup does not find it"));
         }

@@ -314,7 +314,7 @@ impl Table {
     #[must_use]
     pub fn get(&self, key: u64) -> Option<&[u8]> {
         let view = self.view();
-        view.row_of(view.slot(view.hash(key)), key)
+        view.row_of(view.slot_of(key), key)
     }
 
     /// All rows with their keys, in the order in which they stand.
@@ -332,7 +332,7 @@ impl Table {
     pub(super) fn view(&self) -> View<'_> {
         View {
             index: self.index,
-            pilots: &self.bytes[self.pilots.clone()],
+            pilots: bytemuck::try_cast_slice(&self.bytes[self.pilots.clone()]).unwrap_or_default(),
             slots: &self.bytes[self.rows.clone()],
             stride: self.stride,
             width: self.layout.width(),
@@ -366,7 +366,7 @@ impl Table {
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
     index: Index,
-    pilots: &'a [u8],
+    pilots: &'a [u16],
     slots: &'a [u8],
     stride: usize,
     width: usize,
@@ -378,17 +378,29 @@ impl<'a> View<'a> {
         self.index.hash(key)
     }
 
+    /// The number of the pilot of a hash.
     #[inline]
-    pub(super) fn prefetch_pilot(self, hash: u64) {
-        prefetch(self.pilots, 2 * self.index.bucket(hash) as usize);
+    pub(super) fn pilot(self, hash: u64) -> usize {
+        self.index.bucket(hash) as usize
+    }
+
+    #[inline]
+    pub(super) fn prefetch_pilot(self, pilot: usize) {
+        prefetch(self.pilots, pilot);
     }
 
     /// The only slot where the key of this hash can stand.
     #[inline]
-    pub(super) fn slot(self, hash: u64) -> u64 {
-        let at = 2 * self.index.bucket(hash) as usize;
+    pub(super) fn slot(self, hash: u64, pilot: usize) -> u64 {
         // Every bucket has its pilot: the lengths were compared when the file was opened.
-        self.index.slot(hash, u16::from_le_bytes([self.pilots[at], self.pilots[at + 1]]))
+        self.index.slot(hash, self.pilots[pilot])
+    }
+
+    /// The same, all at once.
+    #[inline]
+    pub(super) fn slot_of(self, key: u64) -> u64 {
+        let hash = self.hash(key);
+        self.slot(hash, self.pilot(hash))
     }
 
     #[inline]

@@ -1,9 +1,9 @@
 //! Asking for a cache line before it is needed.
 
-/// Brings the line at `byte` of `items` into the caches, if this CPU can be asked. Any number is safe: nothing is read.
+/// Brings the line of entry `at` into the caches, if this CPU can be asked. Any number is safe: nothing is read.
 #[inline(always)]
-pub(crate) fn prefetch<T>(items: &[T], byte: usize) {
-    let at = items.as_ptr().cast::<u8>().wrapping_add(byte);
+pub(crate) fn prefetch<T>(entries: &[T], at: usize) {
+    let at = entries.as_ptr().wrapping_add(at);
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch reads nothing that the program can see and never faults; SSE is part of x86-64.
     unsafe {

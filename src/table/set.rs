@@ -10,7 +10,7 @@ use crate::hash;
 /// How many keys ahead pilots are asked for. They are few and mostly in the caches.
 const PILOT_AHEAD: usize = 32;
 /// How many keys ahead slots are asked for: enough misses in flight to fill what a core can wait for.
-const SLOT_AHEAD: usize = 32;
+const SLOT_AHEAD: usize = 24;
 /// Keys on their way at once.
 const RING: usize = 64;
 const SHARD_BITS: u32 = 16;
@@ -187,52 +187,33 @@ fn visit<'a>(
     mut each: impl FnMut(usize, Option<&'a [u8]>, RowAt),
 ) {
     let mut hashes = [0u64; RING];
+    let mut pilots = [0usize; RING];
     let mut slots = [0u64; RING];
-    let ask_pilot = |i: usize, hashes: &mut [u64; RING]| {
-        if let (_, Some(table)) = table_of(keys[i]) {
-            let hash = table.hash(keys[i]);
-            table.prefetch_pilot(hash);
-            hashes[i % RING] = hash;
+    for step in 0..keys.len() + PILOT_AHEAD + SLOT_AHEAD {
+        if step < keys.len()
+            && let (_, Some(table)) = table_of(keys[step])
+        {
+            let hash = table.hash(keys[step]);
+            let pilot = table.pilot(hash);
+            table.prefetch_pilot(pilot);
+            (hashes[step % RING], pilots[step % RING]) = (hash, pilot);
         }
-    };
-    let ask_slot = |i: usize, hashes: &[u64; RING], slots: &mut [u64; RING]| {
-        if let (_, Some(table)) = table_of(keys[i]) {
-            let slot = table.slot(hashes[i % RING]);
+        let i = step.wrapping_sub(PILOT_AHEAD);
+        if i < keys.len()
+            && let (_, Some(table)) = table_of(keys[i])
+        {
+            let slot = table.slot(hashes[i % RING], pilots[i % RING]);
             table.prefetch_slot(slot);
             slots[i % RING] = slot;
         }
-    };
-    let mut read = |i: usize, slots: &[u64; RING]| {
-        let (shard, table) = table_of(keys[i]);
-        let slot = slots[i % RING];
-        match table.and_then(|table| table.row_of(slot, keys[i])) {
-            Some(row) => each(i, Some(row), RowAt::new(shard, slot)),
-            None => each(i, None, RowAt::NONE),
-        }
-    };
-    // Before the first key is read the stages begin one after the other, and at the end they run out.
-    let n = keys.len();
-    let (first, second) = (PILOT_AHEAD.min(n), (PILOT_AHEAD + SLOT_AHEAD).min(n));
-    (0..first).for_each(|i| ask_pilot(i, &mut hashes));
-    for i in first..second {
-        ask_pilot(i, &mut hashes);
-        ask_slot(i - first, &hashes, &mut slots);
-    }
-    for i in second..n {
-        ask_pilot(i, &mut hashes);
-        ask_slot(i - PILOT_AHEAD, &hashes, &mut slots);
-        read(i - PILOT_AHEAD - SLOT_AHEAD, &slots);
-    }
-    let (mut slot_next, mut read_next) = (n - first, n - second);
-    while read_next < n {
-        if slot_next < n {
-            ask_slot(slot_next, &hashes, &mut slots);
-            slot_next += 1;
-        }
-        // The last slots have been asked for `SLOT_AHEAD` keys ago, or there are no more to ask for.
-        if slot_next - read_next > SLOT_AHEAD || slot_next == n {
-            read(read_next, &slots);
-            read_next += 1;
+        let i = step.wrapping_sub(PILOT_AHEAD + SLOT_AHEAD);
+        if i < keys.len() {
+            let (shard, table) = table_of(keys[i]);
+            let slot = slots[i % RING];
+            match table.and_then(|table| table.row_of(slot, keys[i])) {
+                Some(row) => each(i, Some(row), RowAt::new(shard, slot)),
+                None => each(i, None, RowAt::NONE),
+            }
         }
     }
 }

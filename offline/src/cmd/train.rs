@@ -131,7 +131,8 @@ pub(super) fn run(args: Args) -> Result<()> {
     let trained = crate::train::fit(&config, &data, &blueprint, parent.as_ref(), Progress::detect())?;
     let (calibrators, choice) = calibrate(&trained, !args.no_calibrate)?;
     let model = adclick::live::pack_model(&trained.spec)?;
-    let generation = Parts { model, calibrators, policy }.write(&args.out, args.replace, args.publish)?;
+    let generation =
+        Parts { model, calibrators, policy, tables: Vec::new() }.write(&args.out, args.replace, args.publish)?;
     let summary = Summary {
         out: args.out.display().to_string(),
         generation: format!("{generation:016x}"),

@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 use adclick::artifact::{Bytes, OpenMode};
 use adclick::hash::checksum;
 use adclick::infer::Kernel;
-use adclick::live::{Generation, Opening};
 use adclick::live::bundle::{self, CURRENT, Manifest};
+use adclick::live::{Generation, Opening, TableChecks};
+use adclick::table::Checks;
 use anyhow::{Result, ensure};
+
+use crate::bundle::open_table;
 
 /// Check every checksum and golden request of a bundle.
 ///
-/// Reads every file of the bundle and compares its length and checksum with the manifest's, checks every section, and
-/// runs the golden requests on every kernel of this CPU.
+/// Reads every file of the bundle and compares its length and checksum with the manifest's, checks every section and every
+/// row of every feature table, and runs the golden requests on every kernel of this CPU.
 #[derive(clap::Args)]
 pub struct Args {
     /// A bundle directory, or the directory whose CURRENT names one.
@@ -46,11 +49,18 @@ pub(super) fn run(args: Args) -> Result<()> {
         );
         files.push((entry.name.as_str(), entry.bytes, found));
     }
+    let mut tables = Vec::new();
+    for entry in manifest.tables() {
+        // The checksum of the whole file was compared above.
+        let table = open_table(&bundle.join(&entry.name), Checks::Content)?;
+        tables.push((table.name().to_owned(), table.shard(), table.len()));
+    }
     let mut kernels = Vec::new();
     let mut goldens = 0;
     for kernel in Kernel::available() {
         let mut handle = 0;
-        let generation = Generation::open(&bundle, Opening::new(kernel), |_| {
+        let how = Opening { tables: TableChecks::Lazy, ..Opening::new(kernel) };
+        let generation = Generation::open(&bundle, how, |_| {
             handle += 1;
             handle
         })?;
@@ -66,6 +76,9 @@ pub(super) fn run(args: Args) -> Result<()> {
             "files": files.iter().map(|(name, bytes, xxh3)| serde_json::json!({
                 "name": name, "bytes": bytes, "xxh3": format!("{xxh3:016x}"),
             })).collect::<Vec<_>>(),
+            "tables": tables.iter().map(|(name, shard, rows)| serde_json::json!({
+                "name": name, "shard": shard.index, "shards": shard.count, "rows": rows,
+            })).collect::<Vec<_>>(),
             "goldens": goldens,
             "kernels": kernels,
         });
@@ -74,6 +87,11 @@ pub(super) fn run(args: Args) -> Result<()> {
         writeln!(out, "bundle {} · generation {generation}", bundle.display())?;
         for (name, bytes, xxh3) in files {
             writeln!(out, "  ok  {name}: {bytes} bytes, xxh3 {xxh3:016x}")?;
+        }
+        for (name, shard, rows) in tables {
+            let part =
+                if shard.count > 1 { format!(", shard {} of {}", shard.index, shard.count) } else { String::new() };
+            writeln!(out, "  ok  table {name}{part}: {rows} rows, each found by its key")?;
         }
         for kernel in kernels {
             writeln!(out, "  ok  {goldens} golden requests on kernel {kernel}")?;

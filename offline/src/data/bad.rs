@@ -1,5 +1,6 @@
 //! Malformed rows: counted, shown, and borne up to a limit.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
@@ -39,21 +40,21 @@ pub struct BadRows {
 
 /// What is wrong with a row.
 #[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) field: String,
-    pub(super) expected: &'static str,
-    pub(super) found: String,
+pub(crate) struct Fault {
+    pub(crate) field: String,
+    pub(crate) expected: Cow<'static, str>,
+    pub(crate) found: String,
 }
 
 impl Fault {
     /// `found` is cut to a length that a terminal shows.
-    pub(super) fn new(field: &str, expected: &'static str, found: &[u8]) -> Self {
+    pub(crate) fn new(field: &str, expected: impl Into<Cow<'static, str>>, found: &[u8]) -> Self {
         let text = String::from_utf8_lossy(found);
         let mut short: String = text.chars().take(40).collect();
         if short.len() < text.len() {
             short.push_str("...");
         }
-        Self { field: field.to_owned(), expected, found: format!("\"{short}\"") }
+        Self { field: field.to_owned(), expected: expected.into(), found: format!("\"{short}\"") }
     }
 }
 
@@ -64,12 +65,12 @@ impl fmt::Display for Fault {
 }
 
 impl BadRows {
-    pub(super) fn new(limit: BadLimit) -> Self {
+    pub(crate) fn new(limit: BadLimit) -> Self {
         Self { limit, count: 0, first: Vec::new() }
     }
 
     /// Counts one more. `line` is its line (or row) and `rows` the number of rows read so far.
-    pub(super) fn add(&mut self, path: &Path, line: impl fmt::Display, fault: &Fault, rows: u64) -> Result<()> {
+    pub(crate) fn add(&mut self, path: &Path, line: impl fmt::Display, fault: &Fault, rows: u64) -> Result<()> {
         self.count += 1;
         let message = format!("{}, {line}, {fault}", path.display());
         if !self.limit.allows(self.count, rows) {

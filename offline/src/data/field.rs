@@ -8,14 +8,15 @@ use super::columns::{InputKind, TimeFormat};
 
 /// A field as a file holds it.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Cell<'a> {
+pub(crate) enum Cell<'a> {
     Bytes(&'a [u8]),
     Integer(i128),
     Float(f64),
 }
 
 impl Cell<'_> {
-    fn show(self) -> Vec<u8> {
+    /// As a message shows it.
+    pub(crate) fn show(self) -> Vec<u8> {
         match self {
             Self::Bytes(bytes) => bytes.to_vec(),
             Self::Integer(i) => i.to_string().into_bytes(),
@@ -23,7 +24,8 @@ impl Cell<'_> {
         }
     }
 
-    fn number(self) -> Option<f32> {
+    /// The finite number that it is or spells.
+    pub(crate) fn number(self) -> Option<f32> {
         let x = match self {
             Self::Bytes(bytes) => std::str::from_utf8(bytes).ok()?.trim().parse::<f32>().ok()?,
             Self::Integer(i) => i as f32,
@@ -33,7 +35,7 @@ impl Cell<'_> {
     }
 
     /// An integer category is its own id, in two's complement when negative.
-    fn integer_id(self) -> Option<u64> {
+    pub(crate) fn integer_id(self) -> Option<u64> {
         let i = match self {
             Self::Bytes(bytes) => std::str::from_utf8(bytes).ok()?.trim().parse::<i128>().ok()?,
             Self::Integer(i) => i,
@@ -42,7 +44,8 @@ impl Cell<'_> {
         u64::try_from(i).ok().or_else(|| i64::try_from(i).ok().map(|i| i as u64))
     }
 
-    fn text_id(self) -> Option<u64> {
+    /// A string category is hashed.
+    pub(crate) fn text_id(self) -> Option<u64> {
         match self {
             Self::Bytes(bytes) => Some(category_id(bytes)),
             Self::Integer(_) | Self::Float(_) => None,

@@ -1,26 +1,35 @@
-//! Click logs as raw rows: Criteo, Avazu, and CSV or Parquet files described by a schema.
+//! Click logs as raw rows: Criteo, Avazu, and CSV, Parquet or Arrow files described by a schema.
 //!
 //! A [`Reader`] streams a file in batches of bounded size. Raw values have the form in which a server passes them
 //! ([`adclick::types::Value`]): numbers as they are, integer categories as their own id, strings by
 //! [`adclick::hash::category_id`]. What a model makes of them is the schema's business.
 
+mod array;
 mod bad;
 mod columns;
+mod delimited;
 mod field;
 mod open;
-mod parquet;
+mod record_rows;
+mod records;
 mod text;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use adclick::types::Value;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use indicatif::ProgressBar;
 
+pub(crate) use array::{cell, items};
+pub(crate) use bad::Fault;
 pub use bad::{BadLimit, BadRows};
 pub(crate) use columns::{AVAZU_INTEGERS, AVAZU_TEXTS, CRITEO_CATEGORIES, CRITEO_NUMBERS};
 pub use columns::{Columns, Input, InputKind, TimeFormat};
+pub(crate) use delimited::Delimited;
+pub(crate) use field::Cell;
+pub(crate) use open::{Opened, open, size};
+pub(crate) use records::{Records, place};
 
 /// How a file is laid out.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +38,7 @@ pub enum Format {
     Criteo,
     /// CSV with a header: id, click, hour (YYMMDDHH, UTC) and the 21 fields of the contest.
     Avazu,
-    /// CSV with a header, or Parquet, with these columns.
+    /// CSV with a header, Parquet, or Arrow IPC, with these columns.
     Examples(Columns),
 }
 
@@ -149,7 +158,7 @@ impl Source {
 
 enum Inner {
     Text(Box<text::TextReader>),
-    Parquet(Box<parquet::ParquetReader>),
+    Records(Box<record_rows::RecordReader>),
 }
 
 /// A file being read.
@@ -162,7 +171,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Opens a file. Compression (gzip, zstd) and Parquet are recognised by their first bytes, not by name.
+    /// Opens a file. Compression (gzip, zstd), Parquet and Arrow are recognised by their first bytes, not by name.
     ///
     /// # Errors
     /// A missing, empty or unreadable file; a header without the needed columns.
@@ -180,10 +189,10 @@ impl Reader {
     ) -> Result<Self> {
         let columns = format.columns();
         let inner = match open::open(path, bar)? {
-            open::Opened::Parquet(file) => Inner::Parquet(Box::new(
-                parquet::ParquetReader::new(file, &columns, labels, bar)
-                    .with_context(|| format!("cannot read {} as Parquet", path.display()))?,
-            )),
+            open::Opened::Records(container, file) => {
+                let reader = record_rows::RecordReader::new((container, file), path, &columns, labels, bar)?;
+                Inner::Records(Box::new(reader))
+            }
             open::Opened::Text(stream) => {
                 Inner::Text(Box::new(text::TextReader::new(stream, path, format, &columns, labels)?))
             }
@@ -199,7 +208,7 @@ impl Reader {
         batch.clear();
         match &mut self.inner {
             Inner::Text(reader) => reader.read(batch, max_rows, &mut self.next, &mut self.bad, &self.path)?,
-            Inner::Parquet(reader) => reader.read(batch, max_rows, &mut self.next, &mut self.bad, &self.path)?,
+            Inner::Records(reader) => reader.read(batch, max_rows, &mut self.next, &mut self.bad, &self.path)?,
         }
         Ok(!batch.rows.is_empty())
     }

@@ -8,42 +8,53 @@ use anyhow::{Context, Result, ensure};
 use flate2::bufread::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressBarIter};
 
-pub(super) enum Opened {
+use super::records::Container;
+
+pub(crate) enum Opened {
+    /// Lines, unpacked.
     Text(Box<dyn Read>),
-    Parquet(File),
+    /// Record batches.
+    Records(Container, File),
 }
 
 /// No line may be longer: without this a file of another kind would be read into memory as one line.
 const MAX_LINE: usize = 16 << 20;
 
 /// The size of a file that exists and is not empty.
-pub(super) fn size(path: &Path) -> Result<u64> {
+pub(crate) fn size(path: &Path) -> Result<u64> {
     let bytes = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
     ensure!(bytes > 0, "{} is empty: expected rows of data", path.display());
     Ok(bytes)
 }
 
 /// Opens a file; what is read from disk moves the bar.
-pub(super) fn open(path: &Path, bar: &ProgressBar) -> Result<Opened> {
+pub(crate) fn open(path: &Path, bar: &ProgressBar) -> Result<Opened> {
     size(path)?;
     let what = || format!("cannot read {}", path.display());
     let mut file = File::open(path).with_context(what)?;
-    let mut magic = [0; 4];
+    let mut magic = [0; 8];
     let mut length = 0;
-    while length < 4 {
+    while length < magic.len() {
         match file.read(&mut magic[length..]).with_context(what)? {
             0 => break,
             n => length += n,
         }
     }
     file.rewind().with_context(what)?;
-    if &magic == b"PAR1" {
-        return Ok(Opened::Parquet(file));
+    let container = match &magic {
+        [b'P', b'A', b'R', b'1', ..] => Some(Container::Parquet),
+        [b'A', b'R', b'R', b'O', b'W', b'1', 0, 0] => Some(Container::ArrowFile),
+        // What a message begins with: no text does.
+        [0xff, 0xff, 0xff, 0xff, ..] => Some(Container::ArrowStream),
+        _ => None,
+    };
+    if let Some(container) = container {
+        return Ok(Opened::Records(container, file));
     }
     let stream: BufReader<ProgressBarIter<File>> = BufReader::with_capacity(1 << 16, bar.wrap_read(file));
     Ok(Opened::Text(match magic {
         [0x1f, 0x8b, ..] => Box::new(LineGuard::new(MultiGzDecoder::new(stream))),
-        [0x28, 0xb5, 0x2f, 0xfd] => {
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
             Box::new(LineGuard::new(zstd::stream::read::Decoder::with_buffer(stream).with_context(what)?))
         }
         _ => Box::new(LineGuard::new(stream)),

@@ -3,10 +3,11 @@
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::Result;
 
 use super::bad::{BadRows, Fault};
 use super::columns::{Columns, InputKind, TimeFormat};
+use super::delimited::Delimited;
 use super::field::{self, Cell};
 use super::{Batch, Format, Labels, Row};
 
@@ -18,9 +19,7 @@ struct Place {
 }
 
 pub(super) struct TextReader {
-    csv: csv::Reader<Box<dyn Read>>,
-    record: csv::ByteRecord,
-    fields: usize,
+    file: Delimited,
     labels: Labels,
     click: Option<Place>,
     conversion: Option<Place>,
@@ -37,33 +36,14 @@ impl TextReader {
         columns: &Columns,
         labels: Labels,
     ) -> Result<Self> {
-        let headed = *format != Format::Criteo;
-        let mut csv = csv::ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .quoting(headed)
-            .delimiter(if headed { b',' } else { b'\t' })
-            .from_reader(stream);
-        let mut record = csv::ByteRecord::new();
-        let names: Vec<String> = if headed {
-            let found = csv.read_byte_record(&mut record).with_context(|| broken(path, 0))?;
-            ensure!(found, "{} has no rows: expected a header", path.display());
-            record.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect()
+        let file = if *format == Format::Criteo {
+            let inputs = columns.inputs.iter().map(|i| i.column.clone());
+            Delimited::tabbed(stream, path, std::iter::once(columns.click.clone()).chain(inputs).collect())
         } else {
-            std::iter::once(columns.click.clone()).chain(columns.inputs.iter().map(|i| i.column.clone())).collect()
+            Delimited::headed(stream, path)?
         };
-        if let Some((i, name)) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
-            bail!("{}: the header names column \"{name}\" twice (again at column {})", path.display(), i + 1);
-        }
-        let place = |column: &str| {
-            names.iter().position(|name| name == column).map(|at| Place { at, column: column.to_owned() })
-        };
-        let needed = |column: &str| {
-            place(column).with_context(|| {
-                let shown: Vec<&str> = names.iter().take(40).map(String::as_str).collect();
-                format!("{}: expected a column \"{column}\" in the header, found: {}", path.display(), shown.join(", "))
-            })
-        };
+        let place = |column: &str| file.place(column).map(|at| Place { at, column: column.to_owned() });
+        let needed = |column: &str| file.needed(column).map(|at| Place { at, column: column.to_owned() });
         let click = match labels {
             Labels::Required => Some(needed(&columns.click)?),
             Labels::Optional => place(&columns.click),
@@ -74,15 +54,13 @@ impl TextReader {
             (None, _) => Ok(None),
         };
         Ok(Self {
-            fields: names.len(),
             labels,
             click,
             conversion: label(&columns.conversion)?,
             weight: label(&columns.weight)?,
             time: columns.time.as_ref().map(|(c, format)| anyhow::Ok((needed(c)?, *format))).transpose()?,
             inputs: columns.inputs.iter().map(|i| anyhow::Ok((needed(&i.column)?, i.kind))).collect::<Result<_>>()?,
-            csv,
-            record,
+            file,
         })
     }
 
@@ -95,7 +73,7 @@ impl TextReader {
         path: &Path,
     ) -> Result<()> {
         while batch.rows.len() < max_rows {
-            if !self.csv.read_byte_record(&mut self.record).with_context(|| broken(path, *next))? {
+            if !self.file.next(*next)? {
                 return Ok(());
             }
             let number = *next;
@@ -105,8 +83,7 @@ impl TextReader {
                 Ok(row) => batch.rows.push(row),
                 Err(fault) => {
                     batch.values.truncate(first_value);
-                    let line = self.record.position().map_or(0, csv::Position::line);
-                    bad.add(path, format_args!("line {line}"), &fault, *next)?;
+                    bad.add(path, format_args!("line {}", self.file.line()), &fault, *next)?;
                 }
             }
         }
@@ -114,14 +91,8 @@ impl TextReader {
     }
 
     fn row(&self, number: u64, batch: &mut Batch) -> Result<Row, Fault> {
-        if self.record.len() != self.fields {
-            return Err(Fault {
-                field: "the whole line".to_owned(),
-                expected: "as many fields as there are columns",
-                found: format!("{} fields for {} columns", self.record.len(), self.fields),
-            });
-        }
-        let get = |place: &Place| &self.record[place.at];
+        self.file.check_length()?;
+        let get = |place: &Place| self.file.field(place.at);
         let label = |place: &Option<Place>| match place {
             Some(place) if !get(place).is_empty() => field::label(&place.column, Cell::Bytes(get(place))).map(Some),
             _ => Ok(None),
@@ -145,11 +116,4 @@ impl TextReader {
         }
         Ok(Row { number, click, conversion, weight, time_us, values: start..batch.values.len() })
     }
-}
-
-fn broken(path: &Path, rows: u64) -> String {
-    format!(
-        "cannot read {} past row {rows}: the file is damaged or was cut short; fetch or unpack it again",
-        path.display()
-    )
 }

@@ -101,7 +101,7 @@ pub fn model(weights: &[u8], schema: Option<&SchemaFile>, options: &Options) -> 
     notes.insert(0, describe(&network, width));
     let spec = ModelSpec {
         schema: file.schema.clone(),
-        enrichment: adclick::schema::Enrichment::default(),
+        enrichment: file.enrichment.clone(),
         network,
         embeddings,
         provenance: options.provenance.clone(),

@@ -3,14 +3,16 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-use adclick::artifact::model::spec::{Activation, HeadKind, Structure};
 use adclick::hash::category_id;
-use adclick::schema::{Embedding, Feature, Index, Kind, Pooling, Schema, Source, TIME_INPUTS, Transform};
+use adclick::schema::{
+    Binding, Embedding, Feature, Index, Kind, Lookup, Pooling, Schema, Source, TIME_INPUTS, Transform,
+};
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{CrossForm, Mapping, ModelOptions, NormOrder, RawColumn, SchemaFile, Table, raw};
+use super::options::{mappings, model};
+use super::tables::Tables;
+use super::{Keys, ModelOptions, RawColumn, SchemaFile, Table, binding, raw};
 
 /// The largest number of columns of one feature or table.
 const MAX_DIM: u32 = 65_536;
@@ -20,7 +22,8 @@ pub(super) fn build(text: &str, directory: &Path) -> Result<SchemaFile> {
     if let Some(key) = file.keys().find(|k| !raw::TOP.contains(&k.as_str())) {
         bail!("unknown key `{key}`; allowed: {}", list(&raw::TOP));
     }
-    let mut builder = Builder { directory, embeddings: Vec::new(), tables: Vec::new() };
+    let feature_tables = Tables::parse(tables(&mut file, "tables")?)?;
+    let mut builder = Builder { directory, embeddings: Vec::new(), tables: Vec::new(), feature_tables };
     for (i, table) in tables(&mut file, "embeddings")?.into_iter().enumerate() {
         let name = name_of(&table);
         let place = || name.map_or(format!("embeddings[{i}]"), |n| format!("embedding `{n}`"));
@@ -32,17 +35,25 @@ pub(super) fn build(text: &str, directory: &Path) -> Result<SchemaFile> {
     ensure!(!features.is_empty(), "no features: at least one [[features]] table is needed");
     let mut schema = Schema::default();
     let mut columns = Vec::new();
+    let mut bindings = Vec::new();
     let mut names = BTreeSet::new();
     for (i, table) in features.into_iter().enumerate() {
         let name = name_of(&table).map(str::to_owned);
         let place = || name.as_ref().map_or(format!("features[{i}]"), |n| format!("feature `{n}`"));
-        let (feature, column) = builder.feature(table).with_context(place)?;
+        let (feature, column, lookup) = builder.feature(table).with_context(place)?;
         ensure!(names.insert(feature.name.clone()), "feature `{}` is defined twice", feature.name);
         schema.features.push(feature);
         columns.push(column);
+        bindings.extend(lookup.map(|lookup| Binding { feature: i as u32, lookup }));
     }
     builder.check_use(&schema)?;
     schema.embeddings = builder.embeddings;
+    let Tables { files: feature_tables, mut enrichment } = builder.feature_tables;
+    enrichment.bindings = bindings;
+    let keys = match file.remove("keys") {
+        Some(table) => Keys::parse(table, &enrichment, &feature_tables).context("[keys]")?,
+        None => Keys::default(),
+    };
     let labels = file.remove("labels").map(typed).transpose().context("[labels]")?;
     let model = match file.remove("model") {
         Some(table) => model(table).context("[model]")?,
@@ -60,19 +71,21 @@ pub(super) fn build(text: &str, directory: &Path) -> Result<SchemaFile> {
         }
     }
     whole.validate()?;
-    Ok(SchemaFile { schema, columns, tables: builder.tables, labels, model, tensors })
+    enrichment.validate(&whole)?;
+    Ok(SchemaFile { schema, columns, tables: builder.tables, enrichment, feature_tables, keys, labels, model, tensors })
 }
 
 struct Builder<'a> {
     directory: &'a Path,
     embeddings: Vec<Embedding>,
     tables: Vec<Table>,
+    feature_tables: Tables,
 }
 
 impl Builder<'_> {
-    fn feature(&mut self, table: toml::Table) -> Result<(Feature, RawColumn)> {
+    fn feature(&mut self, table: toml::Table) -> Result<(Feature, RawColumn, Option<Lookup>)> {
         let keys: Vec<String> = table.keys().cloned().collect();
-        let raw: raw::Feature = typed(table.into())?;
+        let mut raw: raw::Feature = typed(table.into())?;
         let (kind_name, allowed): (_, &[&str]) = match raw.kind {
             raw::Kind::Number => ("number", &raw::NUMBER),
             raw::Kind::Category if raw.values.is_some() => ("category with fixed values", &raw::VALUES),
@@ -80,16 +93,17 @@ impl Builder<'_> {
             raw::Kind::Multi => ("multi", &raw::MULTI),
             raw::Kind::Vector => ("vector", &raw::VECTOR),
         };
+        let source = source(raw.source);
+        let dot: &[&str] = if source == Source::Dot { &raw::DOT } else { &[] };
+        let allowed = [&raw::COMMON[..], allowed, dot].concat();
         for key in &keys {
-            let known = raw::COMMON.contains(&key.as_str()) || allowed.contains(&key.as_str());
             ensure!(
-                known,
+                allowed.contains(&key.as_str()),
                 "key `{key}` does not belong to a {kind_name}; allowed: {}",
-                list(&[&raw::COMMON[..], allowed].concat())
+                list(&allowed)
             );
         }
         ensure!(!raw.name.is_empty(), "key `name` is empty");
-        let source = source(raw.source);
         let input = raw.input.clone().unwrap_or_else(|| raw.name.clone());
         if source == Source::Time {
             ensure!(
@@ -108,8 +122,9 @@ impl Builder<'_> {
         if let Some(position) = raw.position {
             ensure!(position.is_finite(), "key `position` = {position} is not finite");
         }
+        let lookup = binding::lookup(&mut raw, source, &self.feature_tables)?;
         // Integers as they come: a bucket number or an hour is its own id.
-        let integer = raw.raw == raw::IdKind::Integer || !raw.boundaries.is_empty() || source == Source::Time;
+        let integer = raw.raw == Some(raw::IdKind::Integer) || !raw.boundaries.is_empty() || source == Source::Time;
         let separator = raw.separator.clone().unwrap_or_else(|| " ".into());
         ensure!(!separator.is_empty(), "key `separator` is empty");
         let position = raw.position;
@@ -132,7 +147,7 @@ impl Builder<'_> {
                 Kind::Vector { dim }
             }
         };
-        Ok((Feature { name, input, source, kind, position }, RawColumn { integer, separator }))
+        Ok((Feature { name, input, source, kind, position }, RawColumn { integer, separator }, lookup))
     }
 
     fn category(&mut self, raw: raw::Feature, integer: bool) -> Result<Kind> {
@@ -352,7 +367,7 @@ fn number(raw: &raw::Feature) -> Result<Kind> {
 }
 
 /// The id of a category value in the file: an integer is its own id, a string is hashed.
-fn id(value: &toml::Value, integer: bool) -> Result<u64> {
+pub(super) fn id(value: &toml::Value, integer: bool) -> Result<u64> {
     match (value, integer) {
         (toml::Value::Integer(i), true) => u64::try_from(*i).map_err(|_| anyhow!("{i} is negative")),
         (toml::Value::String(s), false) => Ok(category_id(s.as_bytes())),
@@ -373,101 +388,8 @@ fn source(raw: raw::Source) -> Source {
     }
 }
 
-fn model(table: toml::Value) -> Result<ModelOptions> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "snake_case")]
-    enum StructureName {
-        Parallel,
-        Stacked,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "snake_case")]
-    enum ActivationName {
-        None,
-        Relu,
-        Tanh,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "snake_case")]
-    enum HeadName {
-        Ctr,
-        Cvr,
-    }
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Model {
-        structure: Option<StructureName>,
-        cross: Option<CrossForm>,
-        activation: Option<toml::Value>,
-        batchnorm: Option<NormOrder>,
-        batchnorm_eps: Option<f64>,
-        #[serde(default)]
-        diag_scale: f64,
-        #[serde(default)]
-        heads: Vec<HeadName>,
-    }
-    let model: Model = typed(table)?;
-    let activation: Vec<ActivationName> = match model.activation {
-        None => Vec::new(),
-        Some(toml::Value::Array(each)) => typed(toml::Value::Array(each)).context("key `activation`")?,
-        Some(one) => vec![typed(one).context("key `activation`")?],
-    };
-    if let Some(eps) = model.batchnorm_eps {
-        ensure!(eps.is_finite() && eps > 0.0, "key `batchnorm_eps` = {eps}; allowed: above 0");
-    }
-    ensure!(model.diag_scale.is_finite(), "key `diag_scale` = {} is not finite", model.diag_scale);
-    ensure!(model.heads.len() <= 2, "key `heads` names {} heads; allowed: one or two", model.heads.len());
-    let heads: Vec<HeadKind> =
-        model.heads.iter().map(|h| if let HeadName::Ctr = h { HeadKind::Ctr } else { HeadKind::Cvr }).collect();
-    ensure!(heads.len() < 2 || heads[0] != heads[1], "key `heads` names one head twice");
-    Ok(ModelOptions {
-        structure: model.structure.map(|s| match s {
-            StructureName::Parallel => Structure::Parallel,
-            StructureName::Stacked => Structure::Stacked,
-        }),
-        cross: model.cross,
-        activation: activation
-            .into_iter()
-            .map(|a| match a {
-                ActivationName::None => Activation::None,
-                ActivationName::Relu => Activation::Relu,
-                ActivationName::Tanh => Activation::Tanh,
-            })
-            .collect(),
-        batchnorm: model.batchnorm,
-        batchnorm_eps: model.batchnorm_eps,
-        diag_scale: model.diag_scale,
-        heads,
-    })
-}
-
-fn mappings(table: toml::Value) -> Result<Vec<Mapping>> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Long {
-        name: String,
-        #[serde(default)]
-        transpose: bool,
-    }
-    let toml::Value::Table(table) = table else { bail!("is a {}, expected a table", table.type_str()) };
-    let mut all = Vec::with_capacity(table.len());
-    for (role, value) in table {
-        let long = match value {
-            toml::Value::String(name) => Long { name, transpose: false },
-            other => typed(other).with_context(|| format!("key `{role}`"))?,
-        };
-        ensure!(
-            role.matches("{i}").count() == long.name.matches("{i}").count() && role.matches("{i}").count() <= 1,
-            "key `{role}` = `{}`: {{i}} must stand once in both names, or in neither",
-            long.name
-        );
-        all.push(Mapping { role, name: long.name, transpose: long.transpose });
-    }
-    Ok(all)
-}
-
 /// Deserialises with the library's message on one line.
-fn typed<T: DeserializeOwned>(value: toml::Value) -> Result<T> {
+pub(super) fn typed<T: DeserializeOwned>(value: toml::Value) -> Result<T> {
     value.try_into().map_err(|e: toml::de::Error| anyhow!("{}", e.to_string().trim().replace('\n', " ")))
 }
 
@@ -487,10 +409,10 @@ fn tables(file: &mut toml::Table, key: &str) -> Result<Vec<toml::Table>> {
         .collect()
 }
 
-fn name_of(table: &toml::Table) -> Option<&str> {
+pub(super) fn name_of(table: &toml::Table) -> Option<&str> {
     table.get("name").and_then(toml::Value::as_str)
 }
 
-fn list(names: &[&str]) -> String {
+pub(super) fn list(names: &[&str]) -> String {
     if names.is_empty() { "(none)".into() } else { names.join(", ") }
 }

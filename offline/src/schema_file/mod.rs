@@ -4,17 +4,26 @@
 //! what fills each embedding table, which columns are labels, and how a state dict's tensors are to be read. The
 //! keys are described in `docs/schema.md`.
 
+mod binding;
 mod build;
+mod cells;
+mod duration;
+mod keys;
+mod options;
 mod raw;
+mod tables;
 
 use std::path::Path;
 
 use adclick::artifact::model::spec::{Activation, HeadKind, Structure};
-use adclick::schema::{Feature, Kind, Schema, Source};
+use adclick::schema::{Enrichment, Feature, Kind, Schema, Source};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use crate::data::{Columns, Input, InputKind, TimeFormat};
+
+pub use keys::Keys;
+pub use tables::{CellSource, IdColumn, TableFile, column_text, key_text};
 
 /// A schema file, read and checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +34,12 @@ pub struct SchemaFile {
     pub columns: Vec<RawColumn>,
     /// What fills the tables: one for each embedding.
     pub tables: Vec<Table>,
+    /// What the model reads from feature tables; empty when all values are passed.
+    pub enrichment: Enrichment,
+    /// How data files become those tables: one for each of [`Enrichment::tables`].
+    pub feature_tables: Vec<TableFile>,
+    /// The columns of data files that hold what a request's keys are.
+    pub keys: Keys,
     /// The label columns, when the file names them.
     pub labels: Option<Labels>,
     /// What weights alone do not say.
@@ -173,7 +188,8 @@ impl SchemaFile {
         build::build(text, Path::new(""))
     }
 
-    /// The columns of data files of this schema: labels, and one input for each raw value.
+    /// The columns of data files of this schema: labels, and one input for each raw value that rows carry. What
+    /// features read from tables is none of them.
     ///
     /// # Errors
     /// No `[labels]`, a separator of several bytes, or features that read one input in different ways.
@@ -191,8 +207,9 @@ impl SchemaFile {
             time: labels.time.clone().map(|time| (time, unit)),
             inputs: Vec::new(),
         };
-        for (feature, raw) in self.schema.features.iter().zip(&self.columns) {
-            if feature.source == Source::Time {
+        let bound = |i: usize| self.enrichment.bindings.iter().any(|b| b.feature as usize == i);
+        for (i, (feature, raw)) in self.schema.features.iter().zip(&self.columns).enumerate() {
+            if feature.source == Source::Time || bound(i) {
                 continue;
             }
             let kind = input_kind(&feature.kind, raw).with_context(|| format!("feature `{}`", feature.name))?;
@@ -227,6 +244,9 @@ impl SchemaFile {
             schema: Schema { features: vec![feature], embeddings: Vec::new() },
             columns: vec![RawColumn { integer: false, separator: " ".into() }],
             tables: Vec::new(),
+            enrichment: Enrichment::default(),
+            feature_tables: Vec::new(),
+            keys: Keys::default(),
             labels: None,
             model: ModelOptions::default(),
             tensors: Vec::new(),
@@ -258,5 +278,7 @@ fn input_kind(kind: &Kind, raw: &RawColumn) -> Result<InputKind> {
     })
 }
 
+#[cfg(test)]
+mod table_tests;
 #[cfg(test)]
 mod tests;

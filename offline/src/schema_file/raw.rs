@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 /// The keys of the file itself.
-pub(super) const TOP: [&str; 5] = ["features", "embeddings", "labels", "model", "tensors"];
+pub(super) const TOP: [&str; 7] = ["features", "embeddings", "tables", "keys", "labels", "model", "tensors"];
 /// The keys that every kind of feature takes.
-pub(super) const COMMON: [&str; 4] = ["name", "input", "source", "kind"];
+pub(super) const COMMON: [&str; 5] = ["name", "input", "source", "kind", "column"];
+/// The further keys of a feature of source `dot`.
+pub(super) const DOT: [&str; 3] = ["left", "right", "measure"];
 /// The further keys of a `number`.
 pub(super) const NUMBER: [&str; 3] = ["transform", "default", "position"];
 /// The further keys of a `category` with an embedding.
@@ -49,12 +51,19 @@ pub(super) enum Pooling {
     Sum,
 }
 
-#[derive(Deserialize, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum IdKind {
-    #[default]
     String,
     Integer,
+}
+
+#[derive(Deserialize, Clone, Copy, Default)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Measure {
+    #[default]
+    Dot,
+    Cosine,
 }
 
 #[derive(Deserialize, Default)]
@@ -84,9 +93,12 @@ pub(super) struct Feature {
     #[serde(default)]
     pub(super) pooling: Pooling,
     pub(super) separator: Option<String>,
-    #[serde(default)]
-    pub(super) raw: IdKind,
+    pub(super) raw: Option<IdKind>,
     pub(super) dim: Option<u32>,
+    pub(super) column: Option<String>,
+    pub(super) left: Option<String>,
+    pub(super) right: Option<String>,
+    pub(super) measure: Option<Measure>,
     pub(super) values: Option<BTreeMap<String, f32>>,
     pub(super) unknown_value: Option<f32>,
 }
@@ -106,4 +118,47 @@ pub(super) struct Embedding {
     pub(super) missing_row: Option<bool>,
     #[serde(default)]
     pub(super) wide: bool,
+}
+
+/// The keys that every column of a feature table takes.
+pub(super) const CELL: [&str; 4] = ["name", "type", "from", "default"];
+/// The further keys of a `vector` column.
+pub(super) const CELL_VECTOR: [&str; 2] = ["dim", "separator"];
+/// The further keys of a `u32` or `u64` column.
+pub(super) const CELL_IDS: [&str; 3] = ["cap", "raw", "separator"];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FeatureTable {
+    pub(super) name: String,
+    pub(super) key: toml::Value,
+    pub(super) key_columns: Option<toml::Value>,
+    pub(super) raw: Option<toml::Value>,
+    pub(super) columns: toml::Value,
+    pub(super) fresh_for: Option<String>,
+    pub(super) shards: Option<u32>,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum CellType {
+    F32,
+    F16,
+    U32,
+    U64,
+    Vector,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TableColumn {
+    pub(super) name: String,
+    #[serde(rename = "type")]
+    pub(super) kind: CellType,
+    pub(super) from: Option<toml::Value>,
+    pub(super) dim: Option<u16>,
+    pub(super) cap: Option<u16>,
+    pub(super) raw: Option<IdKind>,
+    pub(super) separator: Option<String>,
+    pub(super) default: Option<toml::Value>,
 }

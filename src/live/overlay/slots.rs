@@ -152,7 +152,7 @@ impl Slots {
     pub(super) fn prefetch(&self, slot: u32) {
         if let Some(cell) = self.cell(slot) {
             for line in (0..cell.len().min(MOST_LINES * LINE)).step_by(LINE) {
-                prefetch(cell, line * size_of::<u64>());
+                prefetch(cell, line);
             }
         }
     }

@@ -1,25 +1,38 @@
 //! `adclick inspect`.
 
+mod table;
+
 use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use adclick::artifact::container::{ArtifactKind, Container};
+use adclick::artifact::container::{ArtifactKind, Container, MAGIC};
 use adclick::artifact::model::Model;
 use adclick::artifact::model::network::{Cross, Dense, Network, Panels};
 use adclick::artifact::{Bytes, OpenMode};
 use adclick::auction::Policy;
 use adclick::calibrate::Calibrators;
 use adclick::live::bundle::{MANIFEST, Manifest, Role};
-use adclick::schema::{Index, Kind, Schema};
+use adclick::schema::{Enrichment, Index, Kind, Lookup, Measure, Schema};
+use adclick::table::Checks;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
+
+use crate::bundle::open_table;
+use crate::schema_file::{column_text, key_text};
 
 /// Show what a bundle or artifact holds.
 #[derive(clap::Args)]
 pub struct Args {
     /// A bundle directory, the directory whose CURRENT names one, or one artifact file.
     path: PathBuf,
+    /// Print one row of a feature table: the key's id as data files have it (of a key of several ids, once for each, in
+    /// order), or the key itself as 0x and 16 hexadecimal digits.
+    #[arg(long, value_name = "ID")]
+    key: Vec<String>,
+    /// The table of --key; not needed when there is only one.
+    #[arg(long, value_name = "NAME", requires = "key")]
+    table: Option<String>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -27,7 +40,9 @@ pub struct Args {
 
 pub(super) fn run(args: Args) -> Result<()> {
     let mut text = String::new();
-    let report = if args.path.is_dir() {
+    let report = if !args.key.is_empty() {
+        row(&args, &mut text)?
+    } else if args.path.is_dir() {
         bundle(&super::verify::resolve(&args.path)?, &mut text)?
     } else {
         let (kind, report) = artifact(&args.path, &mut text)?;
@@ -36,6 +51,29 @@ pub(super) fn run(args: Args) -> Result<()> {
     let mut out = std::io::stdout().lock();
     if args.json { writeln!(out, "{report}") } else { write!(out, "{text}") }?;
     Ok(())
+}
+
+/// One row of a table.
+fn row(args: &Args, text: &mut String) -> Result<Value> {
+    let open = |path: &Path| open_table(path, Checks::Structure);
+    let mut tables = if args.path.is_dir() {
+        let path = super::verify::resolve(&args.path)?;
+        let manifest = Manifest::read(&path)?;
+        manifest.tables().map(|entry| open(&path.join(&entry.name))).collect::<Result<Vec<_>>>()?
+    } else {
+        vec![open(&args.path)?]
+    };
+    let mut names: Vec<String> = tables.iter().map(|t| t.name().to_owned()).collect();
+    names.dedup();
+    let name = match (&args.table, &names[..]) {
+        (_, []) => bail!("{} has no feature tables", args.path.display()),
+        (Some(name), names) if names.contains(name) => name.clone(),
+        (None, [only]) => only.clone(),
+        (Some(name), _) => bail!("there is no table `{name}`; there are {}", names.join(", ")),
+        (None, _) => bail!("which table? give --table, one of {}", names.join(", ")),
+    };
+    tables.retain(|t| t.name() == name);
+    table::row(&tables, &args.key, text)
 }
 
 fn bundle(path: &Path, text: &mut String) -> Result<Value> {
@@ -52,6 +90,7 @@ fn bundle(path: &Path, text: &mut String) -> Result<Value> {
         .iter()
         .map(|f| json!({ "name": f.name, "bytes": f.bytes, "xxh3": format!("{:016x}", f.xxh3) }))
         .collect();
+    let mut tables = Vec::new();
     for f in &manifest.files {
         let file = path.join(&f.name);
         if f.role == Role::Policy {
@@ -61,7 +100,11 @@ fn bundle(path: &Path, text: &mut String) -> Result<Value> {
             report["policy"] = policy.into();
         } else {
             let (kind, part) = artifact(&file, text)?;
-            report[kind] = part;
+            if kind == "table" {
+                tables.push(part);
+            } else {
+                report[kind] = part;
+            }
         }
     }
     if manifest.file(Role::Calibrators).is_none() {
@@ -70,6 +113,7 @@ fn bundle(path: &Path, text: &mut String) -> Result<Value> {
     if manifest.file(Role::Policy).is_none() {
         writeln!(text, "\npolicy: the default one\n{}", indented(&Policy::default().to_toml()))?;
     }
+    report["tables"] = tables.into();
     Ok(report)
 }
 
@@ -77,6 +121,11 @@ fn bundle(path: &Path, text: &mut String) -> Result<Value> {
 fn artifact(path: &Path, text: &mut String) -> Result<(&'static str, Value)> {
     let bytes = Bytes::open(path, OpenMode::Map)?;
     let place = || path.display().to_string();
+    if kind_of(&bytes) == Some(ArtifactKind::Table) {
+        // A table may be larger than memory: nothing is read of it that is not shown.
+        drop(bytes);
+        return Ok(("table", table::describe(&open_table(path, Checks::Structure)?, text)?));
+    }
     if let Ok(container) = Container::open(&bytes, ArtifactKind::Calibrators, &["calibrators"]) {
         let section = container.require("calibrators").with_context(place)?;
         let all = Calibrators::decode(&bytes[section.offset..section.offset + section.len]).with_context(place)?;
@@ -86,6 +135,12 @@ fn artifact(path: &Path, text: &mut String) -> Result<(&'static str, Value)> {
         Ok(model) => Ok(("model", describe(&model, text)?)),
         Err(error) => bail!("{}: {error}", path.display()),
     }
+}
+
+/// What an artifact says that it is.
+fn kind_of(bytes: &[u8]) -> Option<ArtifactKind> {
+    let number = u32::from_le_bytes(bytes.strip_prefix(&MAGIC)?.get(4..8)?.try_into().ok()?);
+    [ArtifactKind::Model, ArtifactKind::Table, ArtifactKind::Calibrators].into_iter().find(|k| *k as u32 == number)
 }
 
 fn calibrators(all: &Calibrators, text: &mut String) -> Result<Value> {
@@ -112,14 +167,24 @@ fn describe(model: &Model, text: &mut String) -> Result<Value> {
     writeln!(text, "\nmodel · schema {:016x}", model.schema_hash())?;
     writeln!(text, "  {:<28} {:>10} {:>6} {:>9}  kind", "feature", "source", "column", "width")?;
     let mut features = Vec::new();
-    for (f, column) in model.schema().features.iter().zip(&model.layout().columns) {
+    for (i, (f, column)) in model.schema().features.iter().zip(&model.layout().columns).enumerate() {
         let kind = kind(&f.kind, model.schema());
         let source = format!("{:?}", f.source).to_lowercase();
-        writeln!(text, "  {:<28} {source:>10} {:>6} {:>9}  {kind}", f.name, column.declared, column.width)?;
+        let found = model.enrichment().bindings.iter().find(|b| b.feature as usize == i);
+        let found = found.map(|b| lookup_text(model.enrichment(), &b.lookup));
+        let from = found.as_ref().map_or(String::new(), |found| format!(", from {found}"));
+        writeln!(text, "  {:<28} {source:>10} {:>6} {:>9}  {kind}{from}", f.name, column.declared, column.width)?;
         features.push(json!({
+            "found_in": found,
             "name": f.name, "input": f.input, "source": source, "column": column.declared, "width": column.width,
             "kind": kind, "position": f.position,
         }));
+    }
+    let mut reads = Vec::new();
+    for (i, table) in model.enrichment().tables.iter().enumerate() {
+        let key = key_text(model.enrichment(), i);
+        writeln!(text, "  reads table {}, keyed by {key}", table.name)?;
+        reads.push(json!({ "table": table.name, "key": key }));
     }
     writeln!(text, "\n  {:<28} {:>14} {:>12} {:>12}", "layer", "shape", "parameters", "MACs")?;
     for l in &layers {
@@ -146,6 +211,7 @@ fn describe(model: &Model, text: &mut String) -> Result<Value> {
     Ok(json!({
         "schema_hash": format!("{:016x}", model.schema_hash()),
         "features": features,
+        "reads": reads,
         "layers": layers.iter().map(|l| json!({
             "name": l.name, "shape": l.shape, "parameters": l.parameters, "macs": l.macs,
         })).collect::<Vec<_>>(),
@@ -161,6 +227,20 @@ fn describe(model: &Model, text: &mut String) -> Result<Value> {
         "sections": model.sections().iter().map(|s| json!({ "name": s.name, "bytes": s.len })).collect::<Vec<_>>(),
         "provenance": model.provenance(),
     }))
+}
+
+/// From where a feature's value comes.
+fn lookup_text(enrichment: &Enrichment, lookup: &Lookup) -> String {
+    match lookup {
+        Lookup::Column(at) => column_text(enrichment, at),
+        Lookup::Similarity { left, right, measure } => {
+            let measure = match measure {
+                Measure::Dot => "dot",
+                Measure::Cosine => "cosine",
+            };
+            format!("{measure}({}, {})", column_text(enrichment, left), column_text(enrichment, right))
+        }
+    }
 }
 
 struct Layer {

@@ -1,67 +1,58 @@
-//! Parquet files, one record batch at a time.
+//! Rows of Parquet and Arrow files, one record batch at a time.
 
 use std::fs::File;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{
-    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
-};
+use arrow_array::types::{TimestampMicrosecondType, TimestampMillisecondType, TimestampSecondType};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
 use indicatif::ProgressBar;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
+use super::array::{cell, items};
 use super::bad::{BadRows, Fault};
 use super::columns::{Columns, InputKind, TimeFormat};
 use super::field::{self, Cell};
+use super::records::{Container, Records, place};
 use super::{Batch, Labels, Row};
 
-pub(super) struct ParquetReader {
-    reader: ParquetRecordBatchReader,
+pub(super) struct RecordReader {
+    records: Records,
     columns: Columns,
     labels: Labels,
     batch: Option<RecordBatch>,
     at: usize,
-    bar: ProgressBar,
-    bytes_per_row: f64,
 }
 
-impl ParquetReader {
-    pub(super) fn new(file: File, columns: &Columns, labels: Labels, bar: &ProgressBar) -> Result<Self> {
-        let bytes = file.metadata()?.len();
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
-        let names: Vec<String> = builder.schema().fields().iter().map(|f| f.name().clone()).collect();
+impl RecordReader {
+    pub(super) fn new(
+        (container, file): (Container, File),
+        path: &Path,
+        columns: &Columns,
+        labels: Labels,
+        bar: &ProgressBar,
+    ) -> Result<Self> {
         let mut columns = columns.clone();
-        let has = |column: &str| names.iter().any(|name| name == column);
-        let check = |column: &str| {
-            ensure!(has(column), "expected a column \"{column}\", found: {}", names.join(", "));
-            Ok(())
-        };
-        if labels == Labels::Required {
-            check(&columns.click)?;
-            columns.conversion.iter().chain(&columns.weight).try_for_each(|c| check(c))?;
-        } else {
-            columns.conversion = columns.conversion.filter(|c| has(c));
-            columns.weight = columns.weight.filter(|c| has(c));
-        }
-        columns.time.iter().try_for_each(|(c, _)| check(c))?;
-        columns.inputs.iter().try_for_each(|i| check(&i.column))?;
-        let used = [&columns.click]
-            .into_iter()
-            .chain(&columns.conversion)
-            .chain(&columns.weight)
-            .chain(columns.time.iter().map(|(c, _)| c))
-            .chain(columns.inputs.iter().map(|i| &i.column));
-        let roots: Vec<usize> = used.filter_map(|c| names.iter().position(|name| name == c)).collect();
-        let rows = builder.metadata().file_metadata().num_rows();
-        let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-        let reader = builder.with_projection(mask).with_batch_size(4096).build()?;
-        let bytes_per_row = bytes as f64 / rows.max(1) as f64;
-        Ok(Self { reader, columns, labels, batch: None, at: 0, bar: bar.clone(), bytes_per_row })
+        let records = Records::open(file, path, container, bar, |names| {
+            let has = |column: &String| names.contains(column);
+            if labels == Labels::Optional {
+                columns.conversion = columns.conversion.take().filter(has);
+                columns.weight = columns.weight.take().filter(has);
+            }
+            let click = (labels == Labels::Required || has(&columns.click)).then_some(&columns.click);
+            let used = click
+                .into_iter()
+                .chain(&columns.conversion)
+                .chain(&columns.weight)
+                .chain(columns.time.iter().map(|(c, _)| c))
+                .chain(columns.inputs.iter().map(|i| &i.column));
+            let mut places = used.map(|c| place(names, c)).collect::<Result<Vec<_>>>()?;
+            places.sort_unstable();
+            places.dedup();
+            Ok(places)
+        })?;
+        Ok(Self { records, columns, labels, batch: None, at: 0 })
     }
 
     pub(super) fn read(
@@ -74,9 +65,9 @@ impl ParquetReader {
     ) -> Result<()> {
         while batch.rows.len() < max_rows {
             let Some(record) = self.batch.as_ref().filter(|b| self.at < b.num_rows()) else {
-                let Some(record) = self.reader.next() else { return Ok(()) };
+                let record = self.records.next();
                 let record = record.with_context(|| format!("cannot read {} past row {next}", path.display()))?;
-                self.bar.inc((record.num_rows() as f64 * self.bytes_per_row) as u64);
+                let Some(record) = record else { return Ok(()) };
                 self.batch = Some(record);
                 self.at = 0;
                 continue;
@@ -137,16 +128,11 @@ fn input_values(
     at: usize,
     out: &mut Vec<adclick::types::Value>,
 ) -> Result<(), Fault> {
-    let items = match array.data_type() {
-        DataType::List(_) => array.as_list::<i32>().value(at),
-        DataType::LargeList(_) => array.as_list::<i64>().value(at),
-        DataType::FixedSizeList(..) => array.as_fixed_size_list().value(at),
-        _ => {
-            return match cell(column, array, at)? {
-                Cell::Bytes(bytes) => field::text(column, kind, feature, bytes, out),
-                other => field::single(column, kind, feature, other, out),
-            };
-        }
+    let Some(items) = items(array, at) else {
+        return match cell(column, array, at)? {
+            Cell::Bytes(bytes) => field::text(column, kind, feature, bytes, out),
+            other => field::single(column, kind, feature, other, out),
+        };
     };
     if !matches!(kind, InputKind::Texts(_) | InputKind::Integers(_) | InputKind::Vector(..)) {
         return Err(Fault::new(column, "a single value", b"a list"));
@@ -168,31 +154,4 @@ fn time(column: &str, format: TimeFormat, array: &ArrayRef, at: usize) -> Result
         DataType::Timestamp(TimeUnit::Microsecond, _) => Ok(array.as_primitive::<TimestampMicrosecondType>().value(at)),
         _ => field::time(column, format, cell(column, array, at)?),
     }
-}
-
-fn cell<'a>(column: &str, array: &'a ArrayRef, at: usize) -> Result<Cell<'a>, Fault> {
-    macro_rules! integer {
-        ($type:ty) => {
-            Cell::Integer(i128::from(array.as_primitive::<$type>().value(at)))
-        };
-    }
-    Ok(match array.data_type() {
-        DataType::Boolean => Cell::Integer(i128::from(array.as_boolean().value(at))),
-        DataType::Int8 => integer!(Int8Type),
-        DataType::Int16 => integer!(Int16Type),
-        DataType::Int32 => integer!(Int32Type),
-        DataType::Int64 => integer!(Int64Type),
-        DataType::UInt8 => integer!(UInt8Type),
-        DataType::UInt16 => integer!(UInt16Type),
-        DataType::UInt32 => integer!(UInt32Type),
-        DataType::UInt64 => integer!(UInt64Type),
-        DataType::Float32 => Cell::Float(f64::from(array.as_primitive::<Float32Type>().value(at))),
-        DataType::Float64 => Cell::Float(array.as_primitive::<Float64Type>().value(at)),
-        DataType::Utf8 => Cell::Bytes(array.as_string::<i32>().value(at).as_bytes()),
-        DataType::LargeUtf8 => Cell::Bytes(array.as_string::<i64>().value(at).as_bytes()),
-        DataType::Binary => Cell::Bytes(array.as_binary::<i32>().value(at)),
-        other => {
-            return Err(Fault::new(column, "a boolean, integer, float, string or list", other.to_string().as_bytes()));
-        }
-    })
 }

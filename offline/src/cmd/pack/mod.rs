@@ -1,0 +1,116 @@
+//! `adclick pack`.
+
+mod base;
+mod model;
+mod report;
+mod tables;
+
+use std::path::{Path, PathBuf};
+
+use adclick::live::bundle;
+use anyhow::{Context, Result, ensure};
+
+use crate::bundle::{Beside, Holds};
+use crate::progress::Progress;
+use crate::schema_file::SchemaFile;
+use base::Base;
+
+/// Turn weights, a schema and tables into a bundle, or renew the tables of one.
+///
+/// Weights are a safetensors state dict (F64, F32, F16, BF16). Tensors are recognised by name; docs/pack.md lists the
+/// names, and the schema's [tensors] table maps others. BatchNorm is folded in f64. Without a schema the model is taken
+/// to be over ready input columns.
+///
+/// Tables are built as the schema's [[tables]] say (docs/tables.md). Memory while one is built: twice --memory, a 256th
+/// of its rows, half a byte for each row, and one record batch of the file that is read (of Parquet 4096 rows, of Arrow
+/// IPC what its writer made). More rows wait in temporary files beside --out.
+///
+/// With --from everything that is not given is carried over from that bundle: a table can be renewed alone. The bundle is
+/// opened as an engine opens it before it gets its name.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The state dict, as safetensors.
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["from", "tables_only"])]
+    weights: Option<PathBuf>,
+    /// An earlier bundle, or the directory whose CURRENT names one: what is not given is carried over from it.
+    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["weights", "tables_only"])]
+    from: Option<PathBuf>,
+    /// The schema file (TOML).
+    #[arg(long, value_name = "FILE")]
+    schema: Option<PathBuf>,
+    /// The bundle directory to write.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    tables: tables::TableArgs,
+    /// Write only the table files, into the directory --out.
+    #[arg(long, requires = "schema", conflicts_with_all = ["weights", "calibrators", "policy", "publish"])]
+    tables_only: bool,
+    /// Calibrators, as `adclick calibrate` writes them.
+    #[arg(long, value_name = "FILE")]
+    calibrators: Option<PathBuf>,
+    /// The auction policy (TOML).
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Inputs as for `adclick score`: the first 16 rows become the bundle's golden requests instead of made-up ones.
+    #[arg(long, value_name = "FILE", requires = "weights")]
+    goldens: Option<PathBuf>,
+    /// The share of negatives that training kept, when it was not all: logits are corrected by ln of it.
+    #[arg(long, value_name = "RATE", requires = "weights")]
+    downsampling: Option<f64>,
+    /// A TOML document that says where the model comes from; kept in the bundle.
+    #[arg(long, value_name = "FILE", requires = "weights")]
+    provenance: Option<PathBuf>,
+    /// Leave out tensors that belong to nothing instead of refusing them.
+    #[arg(long, requires = "weights")]
+    allow_unused: bool,
+    /// Replace the bundle if there is one.
+    #[arg(long)]
+    replace: bool,
+    /// Make the bundle the live one: write CURRENT beside it.
+    #[arg(long)]
+    publish: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: Args) -> Result<()> {
+    let schema = args.schema.as_deref().map(SchemaFile::read).transpose()?;
+    let progress = Progress::detect();
+    if args.tables_only {
+        return tables_only(&args, schema.as_ref(), progress);
+    }
+    let beside = Beside::of(&args.out, args.replace)?;
+    let base = Base::new(&args, schema.as_ref())?;
+    let jobs = args.tables.jobs(schema.as_ref(), &base)?;
+    tables::check_names(&jobs, &base)?;
+    let (tables, summaries) = args.tables.run(jobs, beside.path(), progress)?;
+    let parts = base.parts(&args, tables)?;
+    let generation = beside.write(&args.out, &parts, args.replace)?;
+    if args.publish {
+        bundle::publish(&args.out)?;
+    }
+    report::bundle(&args, &base, generation, &summaries)
+}
+
+/// Writes table files and nothing else.
+fn tables_only(args: &Args, schema: Option<&SchemaFile>, progress: Progress) -> Result<()> {
+    ensure!(args.tables.any(), "--tables-only needs --table NAME=FILE: which tables to build");
+    let jobs = args.tables.jobs(schema, &Base::None)?;
+    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {}", args.out.display()))?;
+    let beside = Beside::of(&args.out, true)?;
+    let (parts, summaries) = args.tables.run(jobs, beside.path(), progress)?;
+    for part in &parts {
+        let (Holds::Link(path) | Holds::Copy(path)) = &part.holds else { continue };
+        let out = args.out.join(&part.name);
+        ensure!(path.starts_with(beside.path()), "--tables-only: {} is packed already", path.display());
+        ensure!(args.replace || !out.exists(), "{} exists already: give --replace", out.display());
+        std::fs::rename(path, &out).with_context(|| format!("cannot write {}", out.display()))?;
+    }
+    report::tables(args, &summaries)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}

@@ -1,0 +1,121 @@
+//! What `adclick pack` says when it is done.
+
+use std::io::Write;
+
+use adclick::live::bundle::Manifest;
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::Args;
+use super::base::Base;
+use crate::tables::Summary;
+use crate::time;
+
+/// Of a bundle.
+pub(super) fn bundle(args: &Args, base: &Base, generation: u64, tables: &[Summary]) -> Result<()> {
+    let manifest = Manifest::read(&args.out)?;
+    let bytes: u64 = manifest.files.iter().map(|f| f.bytes).sum();
+    let generation = format!("{generation:016x}");
+    let (notes, warnings, goldens) = match base {
+        Base::Model(packed) => (&packed.notes[..], &packed.warnings[..], Some(packed.spec.goldens.len())),
+        _ => (&[][..], &[][..], None),
+    };
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+    warn_of_bad(tables);
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        let mut summary = json!({
+            "bundle": args.out.display().to_string(),
+            "generation": generation,
+            "bytes": bytes,
+            "published": args.publish,
+            "notes": notes,
+            "warnings": warnings,
+            "tables": tables.iter().map(value).collect::<Result<Vec<_>>>()?,
+        });
+        if let Some(goldens) = goldens {
+            summary["goldens"] = goldens.into();
+        }
+        writeln!(out, "{summary}")?;
+        return Ok(());
+    }
+    for note in notes {
+        writeln!(out, "{note}")?;
+    }
+    for table in tables {
+        text(&mut out, table)?;
+    }
+    writeln!(
+        out,
+        "packed generation {generation} into {}: {bytes} bytes{}{}",
+        args.out.display(),
+        goldens.map_or(String::new(), |n| format!(", {n} golden requests")),
+        if args.publish { ", published" } else { "" }
+    )?;
+    Ok(())
+}
+
+/// Of table files alone.
+pub(super) fn tables(args: &Args, tables: &[Summary]) -> Result<()> {
+    warn_of_bad(tables);
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        let summary = json!({
+            "directory": args.out.display().to_string(),
+            "tables": tables.iter().map(value).collect::<Result<Vec<_>>>()?,
+        });
+        writeln!(out, "{summary}")?;
+        return Ok(());
+    }
+    for table in tables {
+        text(&mut out, table)?;
+    }
+    Ok(())
+}
+
+fn warn_of_bad(tables: &[Summary]) {
+    for table in tables.iter().filter(|t| t.bad_rows > 0) {
+        eprintln!("warning: table {}: {} malformed rows were left out, the first:", table.name, table.bad_rows);
+        for message in &table.bad {
+            eprintln!("  {message}");
+        }
+    }
+}
+
+fn value(table: &Summary) -> Result<Value> {
+    let mut value = serde_json::to_value(table)?;
+    value["bytes_per_row"] = per_row(table).into();
+    value["files"] = table
+        .files
+        .iter()
+        .map(|f| f.file_name().unwrap_or_default().to_string_lossy().into_owned())
+        .collect::<Vec<_>>()
+        .into();
+    Ok(value)
+}
+
+fn per_row(table: &Summary) -> f64 {
+    table.bytes as f64 / table.rows.max(1) as f64
+}
+
+fn text(out: &mut impl Write, table: &Summary) -> Result<()> {
+    let elsewhere = if table.elsewhere > 0 { format!(", {} of other shards", table.elsewhere) } else { String::new() };
+    writeln!(
+        out,
+        "table {}: {} rows ({} replaced, {} malformed{elsewhere}), {} bytes, {:.1} per row, {:.1} s, data of {}",
+        table.name,
+        table.rows,
+        table.replaced,
+        table.bad_rows,
+        table.bytes,
+        per_row(table),
+        table.seconds,
+        time::show(table.built_us)
+    )?;
+    for column in &table.columns {
+        writeln!(out, "  {:<28} {:<20} {:>6.1}% missing", column.name, column.kind, 100.0 * column.missing)?;
+    }
+    Ok(())
+}

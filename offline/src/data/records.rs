@@ -1,0 +1,120 @@
+//! Files of Arrow record batches: Parquet, and Arrow IPC in its file and its stream format.
+
+use std::fs::File;
+use std::io::{BufReader, Seek};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use arrow_array::RecordBatch;
+use arrow_ipc::reader::{FileReader, StreamReader};
+use arrow_schema::{ArrowError, SchemaRef};
+use indicatif::ProgressBar;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+/// How record batches stand in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Container {
+    /// Parquet.
+    Parquet,
+    /// Arrow IPC with a footer (Feather version 2).
+    ArrowFile,
+    /// Arrow IPC as it is sent.
+    ArrowStream,
+}
+
+/// Rows of a batch of a Parquet file. Batches of Arrow files have the size that their writer gave them.
+const BATCH_ROWS: usize = 4096;
+
+/// The record batches of a file, one at a time.
+pub(crate) struct Records {
+    batches: Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>>>,
+    bar: ProgressBar,
+    pace: Pace,
+}
+
+/// How far a batch moves the bar. Streams move it by themselves.
+enum Pace {
+    Row(f64),
+    Batch(f64),
+    None,
+}
+
+impl Records {
+    /// Opens a file. `choose` is given the names of its columns and says which are read.
+    ///
+    /// # Errors
+    /// A file that is not of its kind, and what `choose` refuses.
+    pub(crate) fn open(
+        mut file: File,
+        path: &Path,
+        container: Container,
+        bar: &ProgressBar,
+        choose: impl FnOnce(&[String]) -> Result<Vec<usize>>,
+    ) -> Result<Self> {
+        let bytes = file.metadata()?.len() as f64;
+        let choose = |names: &[String]| choose(names).with_context(|| path.display().to_string());
+        let (batches, pace): (Box<dyn Iterator<Item = _>>, _) = match container {
+            Container::Parquet => {
+                let what = || format!("cannot read {} as Parquet", path.display());
+                let builder = ParquetRecordBatchReaderBuilder::try_new(file).with_context(what)?;
+                let roots = choose(&names(builder.schema()))?;
+                let rows = builder.metadata().file_metadata().num_rows();
+                let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
+                let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().with_context(what)?;
+                (Box::new(reader), Pace::Row(bytes / rows.max(1) as f64))
+            }
+            Container::ArrowFile => {
+                let what = || format!("cannot read {} as Arrow IPC", path.display());
+                let all = FileReader::try_new(BufReader::new(&file), None).with_context(what)?;
+                let columns = choose(&names(&all.schema()))?;
+                let batches = all.num_batches();
+                drop(all);
+                let reader = FileReader::try_new(BufReader::new(file), Some(columns)).with_context(what)?;
+                (Box::new(reader), Pace::Batch(bytes / batches.max(1) as f64))
+            }
+            Container::ArrowStream => {
+                let what = || format!("cannot read {} as an Arrow IPC stream", path.display());
+                let all = StreamReader::try_new(BufReader::new(&file), None).with_context(what)?;
+                let columns = choose(&names(&all.schema()))?;
+                drop(all);
+                file.rewind().with_context(what)?;
+                let stream = BufReader::new(bar.wrap_read(file));
+                (Box::new(StreamReader::try_new(stream, Some(columns)).with_context(what)?), Pace::None)
+            }
+        };
+        Ok(Self { batches, bar: bar.clone(), pace })
+    }
+
+    /// The next batch.
+    ///
+    /// # Errors
+    /// When the file breaks off or is damaged.
+    pub(crate) fn next(&mut self) -> Result<Option<RecordBatch>> {
+        let Some(record) = self.batches.next().transpose()? else { return Ok(None) };
+        match self.pace {
+            Pace::Row(bytes) => self.bar.inc((record.num_rows() as f64 * bytes) as u64),
+            Pace::Batch(bytes) => self.bar.inc(bytes as u64),
+            Pace::None => {}
+        }
+        Ok(Some(record))
+    }
+}
+
+/// The place of a column that must be there, once.
+///
+/// # Errors
+/// Names the column and those that there are.
+pub(crate) fn place(names: &[String], column: &str) -> Result<usize> {
+    let mut found = names.iter().enumerate().filter(|(_, name)| *name == column);
+    let (at, _) = found.next().with_context(|| {
+        let shown: Vec<&str> = names.iter().take(40).map(String::as_str).collect();
+        format!("expected a column \"{column}\", found: {}", shown.join(", "))
+    })?;
+    ensure!(found.next().is_none(), "two columns have the name \"{column}\"");
+    Ok(at)
+}
+
+fn names(schema: &SchemaRef) -> Vec<String> {
+    schema.fields().iter().map(|f| f.name().clone()).collect()
+}

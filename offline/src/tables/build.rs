@@ -1,0 +1,201 @@
+//! From data files to table files.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use adclick::table::{BuildOptions, Duplicates, Shard, TableBuilder, TableSpec};
+use anyhow::{Result, anyhow, ensure};
+use serde::Serialize;
+
+use super::definition::provenance;
+use super::read::{DataFiles, FileRows};
+use crate::progress::Progress;
+use crate::schema_file::TableFile;
+
+/// How tables are built.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What becomes of a key that is given twice.
+    pub duplicates: Duplicates,
+    /// How new the data is, in microseconds since 1970-01-01 UTC; `None` = the newest change of the data files.
+    pub as_of: Option<i64>,
+    /// Only this shard of tables that have shards.
+    pub shard: Option<u32>,
+    /// Bytes of rows that wait in memory before they go to temporary files.
+    pub memory: usize,
+    /// The directory of those files.
+    pub spill: PathBuf,
+}
+
+/// What was built of a table.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// Its name.
+    pub name: String,
+    /// The files: one for each shard.
+    #[serde(skip)]
+    pub files: Vec<PathBuf>,
+    /// How new the data is.
+    pub built_us: i64,
+    /// Rows in the files.
+    pub rows: u64,
+    /// Rows that gave way to a later one with the same key.
+    pub replaced: u64,
+    /// Rows of shards that were not built.
+    pub elsewhere: u64,
+    /// Malformed rows that were left out.
+    pub bad_rows: u64,
+    /// What was wrong with the first of them.
+    pub bad: Vec<String>,
+    /// Bytes of the files.
+    pub bytes: u64,
+    /// From the first row read to the last byte written.
+    pub seconds: f64,
+    /// Of each column: its name, its type, and the share of rows without it.
+    pub columns: Vec<ColumnSummary>,
+}
+
+/// How full a column is.
+#[derive(Debug, Clone, Serialize)]
+pub struct ColumnSummary {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The share of the rows read in which it is missing.
+    pub missing: f64,
+}
+
+/// The file of a table, or of one of its shards, in a bundle.
+#[must_use]
+pub fn file_name(table: &str, shard: Shard) -> String {
+    if shard.count == 1 {
+        format!("table.{table}.adc")
+    } else {
+        format!("table.{table}.{}-of-{}.adc", shard.index, shard.count)
+    }
+}
+
+/// Builds a table in the directory `out`, in which nothing else of that name is. The same rows in any order and from
+/// any kind of file give the same bytes.
+///
+/// # Errors
+/// Files that cannot be read, too many malformed rows, keys that occur twice, a shard that the table does not have, and
+/// files that cannot be written.
+pub fn build(
+    table: &TableFile,
+    data: &DataFiles,
+    options: &Options,
+    out: &Path,
+    progress: Progress,
+) -> Result<Summary> {
+    let begin = Instant::now();
+    let built_us = match options.as_of {
+        Some(time) => time,
+        None => data.paths.iter().map(|p| crate::time::modified(p)).try_fold(i64::MIN, |a, b| b.map(|b| a.max(b)))?,
+    };
+    let shards = shards(table, options.shard)?;
+    let provenance = provenance(table)?;
+    let mut builders = Vec::with_capacity(shards.len());
+    for &shard in &shards {
+        let spec = TableSpec {
+            name: table.name.clone(),
+            columns: table.layout.columns().to_vec(),
+            default: table.default.clone(),
+            built_us,
+            fresh_for_s: table.fresh_for_s,
+            shard,
+            provenance: provenance.clone(),
+        };
+        let memory = options.memory / shards.len();
+        let options = BuildOptions { duplicates: options.duplicates, memory, spill: options.spill.clone() };
+        builders.push(TableBuilder::new(spec, options)?);
+    }
+    let mut missing = vec![0u64; table.cells.len()];
+    let (mut given, mut taken) = (0u64, 0u64);
+    let bar = progress.bytes(&format!("Reading {}", table.name), data.bytes()?);
+    let (files, bad) = data.for_each(table, &bar, |row| {
+        given += 1;
+        let mut own = false;
+        // Each builder sees each row, so that all count rows alike: they name them in errors.
+        for builder in &mut builders {
+            own |= builder.push(row.key, row.row)?;
+        }
+        if own {
+            taken += 1;
+            for (n, &is_missing) in missing.iter_mut().zip(row.missing) {
+                *n += u64::from(is_missing);
+            }
+        }
+        Ok(())
+    })?;
+    bar.finish_and_clear();
+    let mut summary = Summary {
+        name: table.name.clone(),
+        files: Vec::new(),
+        built_us,
+        rows: 0,
+        replaced: 0,
+        elsewhere: given - taken,
+        bad_rows: bad.count,
+        bad: bad.first,
+        bytes: 0,
+        seconds: 0.0,
+        columns: Vec::new(),
+    };
+    let bar = progress.rows(&format!("Writing {}", table.name), taken);
+    for (builder, &shard) in builders.into_iter().zip(&shards) {
+        let path = out.join(file_name(&table.name, shard));
+        let before = summary.rows + summary.replaced;
+        let built = builder
+            .finish(&path, &mut |rows| bar.set_position(before + rows))
+            .map_err(|error| counted(error, &files))?;
+        summary.rows += built.rows;
+        summary.replaced += built.replaced;
+        summary.bytes += built.bytes;
+        summary.files.push(path);
+    }
+    bar.finish_and_clear();
+    let columns = table.layout.columns().iter().zip(&missing).map(|(column, &n)| ColumnSummary {
+        name: column.name.clone(),
+        kind: column.kind.to_string(),
+        missing: n as f64 / taken.max(1) as f64,
+    });
+    summary.columns = columns.collect();
+    summary.seconds = begin.elapsed().as_secs_f64();
+    Ok(summary)
+}
+
+/// The shards that are built.
+fn shards(table: &TableFile, only: Option<u32>) -> Result<Vec<Shard>> {
+    let count = table.shards;
+    match only {
+        // Small tables are whole everywhere.
+        Some(_) | None if count == 1 => Ok(vec![Shard { index: 0, count }]),
+        None => Ok((0..count).map(|index| Shard { index, count }).collect()),
+        Some(index) => {
+            ensure!(
+                index < count,
+                "--shard {index}: table `{}` has {count} shards, numbered from 0 to {}",
+                table.name,
+                count - 1
+            );
+            Ok(vec![Shard { index, count }])
+        }
+    }
+}
+
+/// Errors of rows say their numbers: which of them are in which file.
+fn counted(error: adclick::Error, files: &[FileRows]) -> anyhow::Error {
+    if error.status != adclick::Status::InvalidArgument {
+        return error.into();
+    }
+    let mut first = 1;
+    let mut parts = Vec::new();
+    for file in files.iter().filter(|f| f.rows > 0) {
+        parts.push(format!("{} (rows {first} to {})", file.path.display(), first + file.rows - 1));
+        first += file.rows;
+    }
+    anyhow!("{error} (--duplicates last); rows are counted through {}, malformed ones left out", parts.join(", "))
+}
