@@ -482,7 +482,8 @@ const char *adclick_status_name(int32_t status);
 // `path` has `path_len` bytes; it is not kept. `options` may be NULL for the defaults. On success `*out` is the engine,
 // the caller's to close with `adclick_engine_close`.
 // Errors: ADCLICK_IO, ADCLICK_CORRUPT, ADCLICK_UNSUPPORTED (also an unknown kernel, or one that this CPU lacks),
-// ADCLICK_GOLDEN_MISMATCH, ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE.
+// ADCLICK_GOLDEN_MISMATCH, ADCLICK_CAPACITY_EXCEEDED (no memory for `overlay_rows`), ADCLICK_INVALID_ARGUMENT,
+// ADCLICK_BAD_STRUCT_SIZE.
 // Any thread; reads files, so not on a request's path.
 adclick_status adclick_engine_open(const char *path,
                                    size_t path_len,
@@ -504,7 +505,8 @@ adclick_status adclick_engine_close(struct adclick_engine *engine);
 // On success `*out` is the staged generation, the caller's to use up by `adclick_staged_activate` or
 // `adclick_staged_discard`.
 // Errors: ADCLICK_IO, ADCLICK_CORRUPT, ADCLICK_UNSUPPORTED (also when it is larger than the engine's `headroom` allows),
-// ADCLICK_GOLDEN_MISMATCH, ADCLICK_INVALID_ARGUMENT, ADCLICK_CLOSED.
+// ADCLICK_GOLDEN_MISMATCH, ADCLICK_CAPACITY_EXCEEDED (no memory for `overlay_rows`), ADCLICK_INVALID_ARGUMENT,
+// ADCLICK_CLOSED.
 // Any thread; reads files, so not on a request's path.
 adclick_status adclick_engine_stage(struct adclick_engine *engine,
                                     const char *path,
@@ -517,7 +519,8 @@ adclick_status adclick_engine_stage(struct adclick_engine *engine,
 //
 // Uses `staged` up, whatever the result. On success `*generation` is the generation's id; it may be NULL.
 // Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED (the engine was closed, or `staged` was used up before).
-// Any thread; takes microseconds, and the time to unmap what was replaced earlier.
+// Any thread; takes microseconds, and the time to unmap what was replaced earlier. Waits for upserts under way, and moves
+// rows that were written on top of a table which has other columns now.
 adclick_status adclick_staged_activate(struct adclick_staged *staged,
                                        uint64_t *generation,
                                        struct adclick_error *error);
@@ -531,7 +534,7 @@ adclick_status adclick_staged_discard(struct adclick_staged *staged);
 //
 // On success `*generation` is the id of what is live now; it may be NULL.
 // Errors: ADCLICK_NO_PREVIOUS, ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
-// Any thread; takes microseconds.
+// Any thread; takes microseconds. Waits for upserts under way, as `adclick_staged_activate` does.
 adclick_status adclick_engine_rollback(struct adclick_engine *engine,
                                        uint64_t *generation,
                                        struct adclick_error *error);

@@ -170,7 +170,8 @@ impl Engine {
     /// before has too, by length and checksum, is not read again: its map is shared.
     ///
     /// # Errors
-    /// `Io`, `Corrupt`, `Unsupported`, `GoldenMismatch`, or `Closed`. What is live stays as it is.
+    /// `Io`, `Corrupt`, `Unsupported`, `GoldenMismatch`, `CapacityExceeded` when there is no memory for
+    /// [`Options::overlay_rows`], or `Closed`. What is live stays as it is.
     pub fn stage(&self, bundle: &Path) -> Result<Staged> {
         stage(&self.shared, bundle)
     }

@@ -80,7 +80,8 @@ pub(super) fn live_engine(handle: *const adclick_engine) -> Result<Arc<Engine>, 
 /// `path` has `path_len` bytes; it is not kept. `options` may be NULL for the defaults. On success `*out` is the engine,
 /// the caller's to close with `adclick_engine_close`.
 /// Errors: ADCLICK_IO, ADCLICK_CORRUPT, ADCLICK_UNSUPPORTED (also an unknown kernel, or one that this CPU lacks),
-/// ADCLICK_GOLDEN_MISMATCH, ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE.
+/// ADCLICK_GOLDEN_MISMATCH, ADCLICK_CAPACITY_EXCEEDED (no memory for `overlay_rows`), ADCLICK_INVALID_ARGUMENT,
+/// ADCLICK_BAD_STRUCT_SIZE.
 /// Any thread; reads files, so not on a request's path.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_engine_open(
@@ -127,7 +128,8 @@ pub extern "C" fn adclick_engine_close(engine: *mut adclick_engine) -> adclick_s
 /// On success `*out` is the staged generation, the caller's to use up by `adclick_staged_activate` or
 /// `adclick_staged_discard`.
 /// Errors: ADCLICK_IO, ADCLICK_CORRUPT, ADCLICK_UNSUPPORTED (also when it is larger than the engine's `headroom` allows),
-/// ADCLICK_GOLDEN_MISMATCH, ADCLICK_INVALID_ARGUMENT, ADCLICK_CLOSED.
+/// ADCLICK_GOLDEN_MISMATCH, ADCLICK_CAPACITY_EXCEEDED (no memory for `overlay_rows`), ADCLICK_INVALID_ARGUMENT,
+/// ADCLICK_CLOSED.
 /// Any thread; reads files, so not on a request's path.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_engine_stage(
@@ -152,7 +154,8 @@ pub unsafe extern "C" fn adclick_engine_stage(
 ///
 /// Uses `staged` up, whatever the result. On success `*generation` is the generation's id; it may be NULL.
 /// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED (the engine was closed, or `staged` was used up before).
-/// Any thread; takes microseconds, and the time to unmap what was replaced earlier.
+/// Any thread; takes microseconds, and the time to unmap what was replaced earlier. Waits for upserts under way, and moves
+/// rows that were written on top of a table which has other columns now.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_staged_activate(
     staged: *mut adclick_staged,
@@ -186,7 +189,7 @@ pub extern "C" fn adclick_staged_discard(staged: *mut adclick_staged) -> adclick
 ///
 /// On success `*generation` is the id of what is live now; it may be NULL.
 /// Errors: ADCLICK_NO_PREVIOUS, ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
-/// Any thread; takes microseconds.
+/// Any thread; takes microseconds. Waits for upserts under way, as `adclick_staged_activate` does.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_engine_rollback(
     engine: *mut adclick_engine,

@@ -262,6 +262,10 @@ static void test_engines(const char *path, const char *without) {
   EXPECT(ADCLICK_INVALID_ARGUMENT, adclick_engine_upsert(e, &upsert, NULL, NULL, NULL, &error));
   adclick_engine_close(e);
 
+  o.flags = 0;
+  o.overlay_rows = UINT32_MAX;
+  EXPECT(ADCLICK_CAPACITY_EXCEEDED, adclick_engine_open(path, strlen(path), &o, &e, &error));
+
   EXPECT(ADCLICK_OK, adclick_engine_open(without, strlen(without), NULL, &e, &error));
   EXPECT(ADCLICK_OK, adclick_engine_table(e, "ads", 3, &table, &error));
   EXPECT(ADCLICK_INVALID_ARGUMENT, adclick_engine_table_info(e, table, &info, &error));

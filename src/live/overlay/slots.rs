@@ -101,7 +101,10 @@ impl Slots {
         };
         let sets = sets / WAYS as u32;
         let slots = sets as usize * WAYS;
-        Ok(Self { tags: Words::new(slots)?, cells: Words::new(slots * stride)?, sets, stride, image })
+        let (tags, cells) = (Words::new(slots)?, Words::new(slots * stride)?);
+        // Readers look at the tags of any set: their pages are brought in here and not by a request.
+        tags.words.iter().for_each(|tag| tag.store(0, Ordering::Relaxed));
+        Ok(Self { tags, cells, sets, stride, image })
     }
 
     /// Bytes allocated.
