@@ -260,6 +260,31 @@ fn padding_between_sections() {
     assert!(places > 50, "{places}");
 }
 
+/// Opened by structure alone, a damaged section passes and everything about its place is still refused.
+#[test]
+fn structure_without_contents() {
+    let structure = |bytes: &[u8]| Container::open_unread(bytes, ArtifactKind::Model, &KNOWN);
+    let whole = Container::open(file(), ArtifactKind::Model, &KNOWN).unwrap();
+    assert_eq!(structure(file()).unwrap(), whole);
+    for section in whole.sections().iter().filter(|s| s.len > 0) {
+        let mut bytes = file().to_vec();
+        bytes[section.offset + section.len / 2] ^= 1;
+        assert_eq!(structure(&bytes).unwrap(), whole, "nothing of `{}` is read", section.name);
+        refused(&bytes, &section.name);
+    }
+    for at in 0..HEADER + ENTRY * whole.sections().len() {
+        let mut bytes = file().to_vec();
+        bytes[at] ^= 1;
+        structure(&bytes).unwrap_err();
+    }
+    for cut in (0..file().len()).step_by(61) {
+        structure(&file()[..cut]).unwrap_err();
+    }
+    let mut bytes = file().to_vec();
+    bytes[whole.sections()[1].offset - 1] = 1;
+    assert!(structure(&bytes).unwrap_err().message.contains("padding"));
+}
+
 #[test]
 fn mapped_and_copied_files_are_the_same() {
     let directory = tempfile::tempdir().unwrap();

@@ -178,7 +178,10 @@ fn tables_and_model_change_as_one() {
         plain_tables::write(&bundles, pair[1], &spec, &tables);
         specs.extend([spec.clone(), spec]);
     }
-    let engine = Engine::open(&bundles.path("a"), &options("portable")).unwrap();
+    // Small overlays: each swap between the models makes new ones.
+    let mut options = options("portable");
+    options.overlay_rows = 64;
+    let engine = Engine::open(&bundles.path("a"), &options).unwrap();
     let cases: Vec<_> = (0..12)
         .map(|i| {
             let case = case(&mut random, &specs[i % 4].schema, [1, 5, 13, 40][i / 3], &engine);
@@ -189,7 +192,7 @@ fn tables_and_model_change_as_one() {
     let mut quiet = scorer(&engine, 64);
     for name in names {
         // Opened by itself, where nothing is shared, it has the same id.
-        let alone = Engine::open(&bundles.path(name), &options("portable")).unwrap();
+        let alone = Engine::open(&bundles.path(name), &options).unwrap();
         let id = engine.stage(&bundles.path(name)).unwrap().activate().unwrap();
         assert_eq!(alone.generation().unwrap().id(), id);
         let outputs = cases.iter().map(|c| (score(&mut quiet, c).unwrap(), decide(&mut quiet, c).unwrap()));

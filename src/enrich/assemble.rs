@@ -1,7 +1,6 @@
 //! The plan that turns the values of a request and of its candidates into rows of the model's input.
 
-use half::slice::HalfFloatSliceExt;
-
+use super::raw::{Counts, Raw, add_wide, take, widen};
 use super::rows::Rows;
 use super::tables::{Keys, NO_CELL, Tables, Taken};
 use super::{TimeInputs, category_row, number_input};
@@ -47,37 +46,12 @@ pub struct Passed<'a> {
     pub first_value: usize,
 }
 
-/// What was counted while values were assembled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
-    /// Feature values that were missing or unknown and took a default: the default row's of their table, or their own.
-    pub missing: u32,
-    /// Values whose handle the model has no use for on that side.
-    pub ignored: u32,
-}
-
 /// One scorer's scratch: the last raw value of each feature, and where the rows of tables are.
 #[derive(Debug)]
 pub struct State {
     raw: Box<[Raw]>,
     row: Box<[f32]>,
     rows: Rows,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Raw {
-    /// Values seen; of a multi-valued feature its count.
-    seen: u32,
-    number: f32,
-    id: u64,
-    /// A multi-valued feature's weighted sum of wide weights, one for each head.
-    wide: [f32; 2],
-}
-
-impl Raw {
-    fn one(number: f32, id: u64) -> Self {
-        Self { seen: 1, number, id, wide: [0.0; 2] }
-    }
 }
 
 impl State {
@@ -233,8 +207,8 @@ impl Assembler {
         Ok(counts)
     }
 
-    /// Takes the values of a feature's cell. Whether a default has to do with them. Not inlined: a request that carries
-    /// its values should not pay for the code.
+    /// What the values of a feature's cell come to, and whether a default has to do with them. Not inlined: a request
+    /// that carries its values should not pay for the code.
     #[inline(never)]
     #[expect(clippy::too_many_arguments, reason = "private, and each is needed")]
     fn read_cell(
@@ -313,57 +287,5 @@ impl Assembler {
                 Kind::Vector { .. } => counts.missing += u32::from(given.is_none() || by_default),
             }
         }
-    }
-}
-
-/// Takes one raw value (number, id) of a feature, whether it was passed or read from a table: of a vector and of a
-/// multi-valued category into its columns, from `column` of `x`. `row` has room for any row of the model.
-#[inline(always)]
-fn take(
-    model: &Model,
-    kind: &Kind,
-    (number, id): (f32, u64),
-    raw: &mut Raw,
-    row: &mut [f32],
-    (x, column): (&mut [f32], usize),
-    counts: &mut Counts,
-) {
-    match *kind {
-        Kind::Number { .. } | Kind::Category { .. } => *raw = Raw::one(number, id),
-        Kind::Vector { dim } => {
-            if id < u64::from(dim) {
-                raw.seen += 1;
-                x[column + id as usize] = number;
-            } else {
-                counts.ignored += 1;
-            }
-        }
-        Kind::MultiCategory { embedding, .. } => {
-            raw.seen += 1;
-            let weight = if number == 0.0 { 1.0 } else { number };
-            let (at, known) = model.row(embedding, id);
-            counts.missing += u32::from(!known);
-            if let Some(at) = at {
-                add_wide(&mut raw.wide, model.wide_row(embedding, at), weight);
-                let bits = model.embedding_row(embedding, at);
-                let row = &mut row[..bits.len()];
-                widen(bits, row);
-                for (x, v) in x[column..].iter_mut().zip(row) {
-                    *x += weight * *v;
-                }
-            }
-        }
-    }
-}
-
-/// fp16 bits to f32, exact.
-fn widen(bits: &[u16], to: &mut [f32]) {
-    let halves: &[half::f16] = bytemuck::cast_slice(bits);
-    halves.convert_to_f32_slice(&mut to[..bits.len()]);
-}
-
-fn add_wide(wide: &mut [f32], bits: &[u16], weight: f32) {
-    for (sum, &w) in wide.iter_mut().zip(bits) {
-        *sum += weight * half::f16::from_bits(w).to_f32();
     }
 }

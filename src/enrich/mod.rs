@@ -6,13 +6,15 @@
 
 mod assemble;
 mod fit;
+mod raw;
 mod reader;
 mod rows;
 mod similarity;
 mod tables;
 mod time;
 
-pub use assemble::{Assembler, Counts, Passed, State};
+pub use assemble::{Assembler, Passed, State};
+pub use raw::Counts;
 pub use reader::TableReader;
 pub use rows::Rows;
 pub use similarity::{dot, similarity};

@@ -1,0 +1,84 @@
+//! Raw values as they come in, one by one.
+
+use half::slice::HalfFloatSliceExt;
+
+use crate::artifact::model::Model;
+use crate::schema::Kind;
+
+/// What was counted while values were assembled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Feature values that were missing or unknown and took a default: the default row's of their table, or their own.
+    pub missing: u32,
+    /// Values whose handle the model has no use for on that side.
+    pub ignored: u32,
+}
+
+/// What was passed for a feature, or read for it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Raw {
+    /// Values seen; of a multi-valued feature its count.
+    pub(super) seen: u32,
+    pub(super) number: f32,
+    pub(super) id: u64,
+    /// A multi-valued feature's weighted sum of wide weights, one for each head.
+    pub(super) wide: [f32; 2],
+}
+
+impl Raw {
+    pub(super) fn one(number: f32, id: u64) -> Self {
+        Self { seen: 1, number, id, wide: [0.0; 2] }
+    }
+}
+
+/// Takes one raw value (number, id) of a feature, whether it was passed or read from a table: of a vector and of a
+/// multi-valued category into its columns, from `column` of `x`. `row` has room for any row of the model.
+#[inline(always)]
+pub(super) fn take(
+    model: &Model,
+    kind: &Kind,
+    (number, id): (f32, u64),
+    raw: &mut Raw,
+    row: &mut [f32],
+    (x, column): (&mut [f32], usize),
+    counts: &mut Counts,
+) {
+    match *kind {
+        Kind::Number { .. } | Kind::Category { .. } => *raw = Raw::one(number, id),
+        Kind::Vector { dim } => {
+            if id < u64::from(dim) {
+                raw.seen += 1;
+                x[column + id as usize] = number;
+            } else {
+                counts.ignored += 1;
+            }
+        }
+        Kind::MultiCategory { embedding, .. } => {
+            raw.seen += 1;
+            let weight = if number == 0.0 { 1.0 } else { number };
+            let (at, known) = model.row(embedding, id);
+            counts.missing += u32::from(!known);
+            if let Some(at) = at {
+                add_wide(&mut raw.wide, model.wide_row(embedding, at), weight);
+                let bits = model.embedding_row(embedding, at);
+                let row = &mut row[..bits.len()];
+                widen(bits, row);
+                for (x, v) in x[column..].iter_mut().zip(row) {
+                    *x += weight * *v;
+                }
+            }
+        }
+    }
+}
+
+/// fp16 bits to f32, exact.
+pub(super) fn widen(bits: &[u16], to: &mut [f32]) {
+    let halves: &[half::f16] = bytemuck::cast_slice(bits);
+    halves.convert_to_f32_slice(&mut to[..bits.len()]);
+}
+
+pub(super) fn add_wide(wide: &mut [f32], bits: &[u16], weight: f32) {
+    for (sum, &w) in wide.iter_mut().zip(bits) {
+        *sum += weight * half::f16::from_bits(w).to_f32();
+    }
+}
