@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use adclick::artifact::model::spec::HeadKind;
 use adclick::artifact::model::Model;
+use adclick::artifact::model::spec::HeadKind;
 use adclick::schema::{KeyPart, Source};
 use adclick::types::{Candidate, Request, Value};
 use adclick::{Engine, Input, Options, Scorer, ScorerLimits};

@@ -65,7 +65,10 @@ impl KeyColumn {
             KeyId::Advertiser => "advertiser",
             KeyId::Placement => "placement",
         };
-        format!("the schema's [keys] say that column \"{}\" holds the {id}, by which table `{}` is looked up", self.column, self.table)
+        format!(
+            "the schema's [keys] say that column \"{}\" holds the {id}, by which table `{}` is looked up",
+            self.column, self.table
+        )
     }
 }
 

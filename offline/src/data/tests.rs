@@ -197,7 +197,8 @@ fn avazu_rows_have_times_and_negative_ids() {
 }
 
 fn example_columns() -> Columns {
-    let input = |name: &str, kind| Input { name: name.to_owned(), column: format!("col_{name}"), kind, optional: false };
+    let input =
+        |name: &str, kind| Input { name: name.to_owned(), column: format!("col_{name}"), kind, optional: false };
     Columns {
         click: "clicked".to_owned(),
         conversion: Some("bought".to_owned()),

@@ -312,8 +312,14 @@ fn touches(plan: &Plan, examples: &Examples, batch: &[usize]) -> Vec<Touch> {
     let mut touches = Vec::with_capacity(batch.len() * (plan.singles.len() + plan.bags.len()));
     for (i, &example) in batch.iter().enumerate() {
         let singles = &examples.singles[example * plan.singles.len()..];
-        let touch = |place: &Place, slot, row, weight, scale| {
-            Touch { table: place.table, column: place.column, example: i, row, weight, slot, scale }
+        let touch = |place: &Place, slot, row, weight, scale| Touch {
+            table: place.table,
+            column: place.column,
+            example: i,
+            row,
+            weight,
+            slot,
+            scale,
         };
         for (slot, (place, &row)) in plan.singles.iter().zip(singles).enumerate() {
             if row != NONE {
