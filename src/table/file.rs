@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::columns::{Column, ColumnKind, RowLayout};
-use super::index::{Index, MAX_PART_BITS, Shape};
+use super::index::{self, Index, MAX_PART_BITS, Shape};
 use super::prefetch::prefetch;
 use crate::artifact::Bytes;
 use crate::artifact::container::{ArtifactKind, Container, Section};
@@ -112,8 +112,9 @@ impl Head {
         if part_bits > MAX_PART_BITS {
             return Err(r.error(format_args!("{part_bits} bits choose the part, expected at most {MAX_PART_BITS}")));
         }
+        let most = index::most(part_bits);
         let mut size = |what: &str| match r.u32()? {
-            0 => Err(r.error(format_args!("0 {what} in each part, expected 1 or more"))),
+            n if n == 0 || u64::from(n) > most => Err(r.error(format_args!("{n} {what} in each part, expected 1 to {most}"))),
             n => Ok(n),
         };
         let shape = Shape { part_bits, slots: size("slots")?, buckets: size("buckets")? };
