@@ -59,7 +59,8 @@ impl Histogram {
         if part_bits > 0 && largest > UNEVEN * (keys >> part_bits) {
             return None;
         }
-        let slots = u32::try_from(largest + largest / FREE_SHARE + 1).ok().filter(|&n| u64::from(n) <= most(part_bits))?;
+        let slots =
+            u32::try_from(largest + largest / FREE_SHARE + 1).ok().filter(|&n| u64::from(n) <= most(part_bits))?;
         let buckets = largest.div_ceil(BUCKET_KEYS).max(1) as u32;
         Some(Shape { part_bits, slots, buckets })
     }

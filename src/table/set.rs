@@ -23,8 +23,10 @@ impl RowAt {
     /// The table has no row for the key.
     pub const NONE: Self = Self(u64::MAX);
 
-    fn new(shard: usize, slot: u64) -> Self {
-        Self(slot << SHARD_BITS | shard as u64)
+    /// The slot that begins so many bytes into the rows of a shard. A map is shorter than 2^48 bytes.
+    #[inline]
+    fn new(shard: usize, start: usize) -> Self {
+        Self((start as u64) << SHARD_BITS | shard as u64)
     }
 
     /// Whether there is a row.
@@ -144,9 +146,10 @@ impl TableSet {
     pub fn row(&self, at: RowAt) -> &[u8] {
         let shard = (at.0 & u64::from(MAX_SHARDS - 1)) as usize;
         match self.shards.get(shard) {
-            Some(Some(table)) if at.is_some() && at.0 >> SHARD_BITS < table.slots() => table.row(at.0 >> SHARD_BITS),
-            _ => self.default_row(),
+            Some(Some(table)) if at.is_some() => table.row_at((at.0 >> SHARD_BITS) as usize),
+            _ => None,
         }
+        .unwrap_or_else(|| self.default_row())
     }
 
     /// Finds many rows at once: `at[i]` becomes the place of the row of `keys[i]`. Key 0 has none. Rows found are in the
@@ -184,35 +187,35 @@ fn visit<'a>(
     table_of: impl Fn(u64) -> (usize, Option<View<'a>>),
     mut each: impl FnMut(usize, Option<&'a [u8]>, RowAt),
 ) {
-    let mut tell = |i: usize, key: u64, slot: u64| {
+    let mut tell = |i: usize, key: u64, start: usize| {
         let (shard, table) = table_of(key);
-        match table.and_then(|table| table.row_of(slot, key)) {
-            Some(row) => each(i, Some(row), RowAt::new(shard, slot)),
+        match table.and_then(|table| table.row_of(start, key)) {
+            Some(row) => each(i, Some(row), RowAt::new(shard, start)),
             None => each(i, None, RowAt::NONE),
         }
     };
     if keys.len() <= FEW {
         for (i, &key) in keys.iter().enumerate() {
-            tell(i, key, table_of(key).1.map_or(0, |table| table.slot_of(key)));
+            tell(i, key, table_of(key).1.map_or(0, |table| table.start_of(key)));
         }
         return;
     }
     let mut ways = [(0u64, 0usize); CHUNK];
-    let mut slots = [0u64; CHUNK];
+    let mut starts = [0usize; CHUNK];
     let chunks = keys.len().div_ceil(CHUNK);
     let chunk = |c: usize| &keys[(c * CHUNK).min(keys.len())..((c + 1) * CHUNK).min(keys.len())];
     for step in 0..chunks + 2 {
         // The chunk of two steps ago: its slots were asked for in the last step.
         if step >= 2 {
-            for (i, (&key, &slot)) in chunk(step - 2).iter().zip(&slots).enumerate() {
-                tell((step - 2) * CHUNK + i, key, slot);
+            for (i, (&key, &start)) in chunk(step - 2).iter().zip(&starts).enumerate() {
+                tell((step - 2) * CHUNK + i, key, start);
             }
         }
         if step >= 1 {
-            for ((&key, &(hash, pilot)), slot) in chunk(step - 1).iter().zip(&ways).zip(&mut slots) {
+            for ((&key, &(hash, pilot)), start) in chunk(step - 1).iter().zip(&ways).zip(&mut starts) {
                 if let (_, Some(table)) = table_of(key) {
-                    *slot = table.slot(hash, pilot);
-                    table.prefetch_slot(*slot);
+                    *start = table.start(hash, pilot);
+                    table.prefetch_slot(*start);
                 }
             }
         }
