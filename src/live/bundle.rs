@@ -226,6 +226,9 @@ pub fn write_files(bundle: &Path, files: &[(Role, &str, Content<'_>)], replace: 
             bundle.display()
         )));
     }
+    if let Some((_, name, _)) = files.iter().enumerate().find_map(|(i, f)| files[..i].iter().find(|o| o.1 == f.1)) {
+        return Err(Error::argument(format!("two files of the bundle would have the name `{name}`")));
+    }
     let (parent, name) = split(bundle)?;
     fs::create_dir_all(&parent).map_err(|e| Error::io("create", &parent, &e))?;
     let beside = parent.join(format!(".{name}.{}", std::process::id()));

@@ -207,7 +207,7 @@ impl TableBuilder {
 
     /// How many keys there are, and how they spread. A key that is given twice counts once if that is allowed; else it
     /// will be refused.
-    fn count(&mut self) -> Result<(u64, Histogram)> {
+    fn count(&self) -> Result<(u64, Histogram)> {
         let mut histogram = Histogram::new();
         let mut rows = 0;
         for bin in 0..BINS {

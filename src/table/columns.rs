@@ -253,12 +253,13 @@ impl RowLayout {
         number.is_finite().then_some(number)
     }
 
-    /// The fp16 bytes of a vector cell, two for each position; `None` when it is missing.
+    /// The fp16 bytes of a vector cell, two for each position; `None` when it is missing or the column holds no vectors.
     #[must_use]
     pub fn vector<'a>(&self, row: &'a [u8], column: usize) -> Option<&'a [u8]> {
         let span = self.spans[column];
         // The first position tells: a cell is missing as a whole.
-        self.number(row, column, 0).map(|_| &row[span.offset..span.offset + span.len])
+        let there = matches!(self.columns[column].kind, ColumnKind::Vector { .. }) && !self.is_missing(row, column);
+        there.then(|| &row[span.offset..span.offset + span.len])
     }
 
     /// The ids of an id cell; none when it is missing. At most as many as the column has room for, whatever the row's

@@ -1,7 +1,7 @@
 //! Rows that wait for their place: kept in memory up to a limit, past it in temporary files, parted by hash.
 
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -38,7 +38,8 @@ pub(super) struct Spill {
 #[derive(Default)]
 struct Bin {
     waiting: Vec<u8>,
-    file: Option<File>,
+    /// Whether some of its rows are in its file, which is opened for each turn: many tables may be built at once.
+    spilled: bool,
 }
 
 /// A directory that goes with its last user.
@@ -93,31 +94,26 @@ impl Spill {
             }
         };
         for (i, bin) in self.bins.iter_mut().enumerate().filter(|(_, bin)| !bin.waiting.is_empty()) {
-            let path = directory.join(format!("{i:03}"));
-            let file = match &mut bin.file {
-                Some(file) => file,
-                none => {
-                    let made = File::options().create_new(true).read(true).write(true).open(&path);
-                    none.insert(made.map_err(|e| Error::io("create", &path, &e))?)
-                }
-            };
+            let path = bin_file(directory, i);
+            let opened = File::options().append(true).create(true).open(&path);
+            let mut file = opened.map_err(|e| Error::io("open", &path, &e))?;
             file.write_all(&bin.waiting).map_err(|e| Error::io("write", &path, &e))?;
             // The memory goes back: together the bins stay within the limit.
-            bin.waiting = Vec::new();
+            (bin.waiting, bin.spilled) = (Vec::new(), true);
         }
         self.held = 0;
         Ok(())
     }
 
     /// The rows of some bins, in no order.
-    pub(super) fn read(&mut self, bins: std::ops::Range<usize>) -> Result<Vec<u8>> {
+    pub(super) fn read(&self, bins: std::ops::Range<usize>) -> Result<Vec<u8>> {
         let mut all = Vec::new();
         for i in bins {
-            let bin = &mut self.bins[i];
-            if let Some(file) = &mut bin.file {
-                let fail = |e| Error::io("read back", &self.parent, &e);
-                file.seek(SeekFrom::Start(0)).map_err(fail)?;
-                file.read_to_end(&mut all).map_err(fail)?;
+            let bin = &self.bins[i];
+            if let (true, Some(directory)) = (bin.spilled, &self.directory) {
+                let path = bin_file(&directory.0, i);
+                let read = File::open(&path).and_then(|mut file| file.read_to_end(&mut all));
+                read.map_err(|e| Error::io("read back", &path, &e))?;
             }
             all.extend_from_slice(&bin.waiting);
         }
@@ -152,8 +148,20 @@ impl Spill {
             for record in self.records(&bytes) {
                 new.push(record)?;
             }
+            // Its place goes to the new one's.
             self.bins[bin] = Bin::default();
+            if let Some(directory) = &self.directory {
+                let path = bin_file(&directory.0, bin);
+                std::fs::remove_file(&path).or_else(|e| match e.kind() {
+                    std::io::ErrorKind::NotFound => Ok(()),
+                    _ => Err(Error::io("remove", &path, &e)),
+                })?;
+            }
         }
         Ok(new)
     }
+}
+
+fn bin_file(directory: &Path, bin: usize) -> PathBuf {
+    directory.join(format!("{bin:03}"))
 }
