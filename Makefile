@@ -7,12 +7,14 @@ FORMAT ?=
 BUILD := build
 
 CXXFLAGS ?= -O2 -g
+CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 
-.PHONY: help tools core cli demo test test-core test-offline test-demo test-model lint header bench install clean
+.PHONY: help tools core cli demo ids test test-core test-offline test-demo test-model lint header bench install clean
 
 help:
 	@echo 'make demo [DATA=file FORMAT=criteo|avazu]  from click logs to decisions served by a C++ program'
+	@echo 'make ids       requests that carry ids only, served from feature tables (examples/cpp/ids.cpp, examples/c/ids.c)'
 	@echo 'make test      all tests          make lint     formatting and lints'
 	@echo 'make core      the library        make cli      the adclick command'
 	@echo 'make bench     benchmarks         make header   renew include/adclick.h'
@@ -30,12 +32,17 @@ core: tools
 	$(CARGO) build --release -p adclick
 
 cli: tools
-	$(CARGO) build --release --workspace
+	$(CARGO) build --release -p adclick -p adclick-offline
 
-$(BUILD)/serve: cli examples/cpp/serve.cpp include/adclick.h include/adclick.hpp
+LINK := -Ltarget/release -ladclick -pthread -Wl,-rpath,'$(CURDIR)/target/release'
+
+$(BUILD)/%: examples/cpp/%.cpp include/adclick.h include/adclick.hpp | cli
 	@mkdir -p $(BUILD)
-	$(CXX) -std=c++17 $(CXXFLAGS) $(WARNINGS) -Iinclude examples/cpp/serve.cpp -o $@ \
-	  -Ltarget/release -ladclick -pthread -Wl,-rpath,'$(CURDIR)/target/release'
+	$(CXX) -std=c++17 $(CXXFLAGS) $(WARNINGS) -Iinclude $< -o $@ $(LINK)
+
+$(BUILD)/%-c: examples/c/%.c include/adclick.h | cli
+	@mkdir -p $(BUILD)
+	$(CC) -std=c11 $(CFLAGS) $(WARNINGS) -Iinclude $< -o $@ $(LINK)
 
 demo: $(BUILD)/serve
 	@if [ -n '$(DATA)' ]; then \
@@ -43,6 +50,15 @@ demo: $(BUILD)/serve
 	else \
 	  target/release/adclick demo --server $(BUILD)/serve --dir $(BUILD)/demo; \
 	fi
+
+TABLES := users ads user_advertiser user_category
+
+# `cargo test` runs the same programs and checks what they print (offline/tests/ids.rs).
+ids: $(BUILD)/ids $(BUILD)/ids-c
+	target/release/adclick pack --weights examples/tables/weights.safetensors --schema examples/schemas/document_tables.toml \
+	  $(foreach table,$(TABLES),--table $(table)=examples/tables/$(table).csv) --out $(BUILD)/bundles/ids --replace --publish
+	$(BUILD)/ids $(BUILD)/bundles
+	$(BUILD)/ids-c $(BUILD)/bundles
 
 test: tools test-core test-offline test-demo test-model
 
@@ -70,6 +86,7 @@ header:
 
 bench: tools
 	$(CARGO) bench -p adclick --bench kernels --bench overlay
+	$(CARGO) run --release -p adclick-peers --bin tables
 
 install: cli
 	install -d '$(DESTDIR)$(PREFIX)/lib' '$(DESTDIR)$(PREFIX)/include' '$(DESTDIR)$(PREFIX)/bin'

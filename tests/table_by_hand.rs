@@ -22,13 +22,14 @@ struct Page {
 
 impl Page {
     fn hash(key: u64) -> u64 {
-        mix(mix(SEED) ^ key)
+        let k = mix(SEED) ^ key;
+        let m = (k ^ (k >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        m ^ (m >> 29)
     }
 
     fn bucket(&self, key: u64) -> u64 {
         let x = ((Self::hash(key) >> 32) << P) % (1 << 32);
-        let y = (x * x) >> 32;
-        ((y - (y >> 5) + (x >> 5)) * self.buckets) >> 32
+        (((x * x) >> 32) * self.buckets) >> 32
     }
 
     fn slot(&self, key: u64, pilot: u16) -> u64 {

@@ -137,17 +137,21 @@ fn many_rows_come_out_and_any_order_gives_the_same_bytes() {
 #[test]
 fn keys_that_all_collide_under_the_first_seed_are_placed_under_another() {
     let directory = tempfile::tempdir().unwrap();
-    // The inverse of SplitMix64's finaliser gives the keys whose hashes under seed 0 are 1 to 300: one bucket.
-    let unmix = |mut z: u64| {
-        z = z ^ (z >> 31) ^ (z >> 62);
-        z = z.wrapping_mul(0x3196_42b2_d24d_8ec3);
-        z = z ^ (z >> 27) ^ (z >> 54);
-        z = z.wrapping_mul(0x96de_1b17_3f11_9089);
-        z = z ^ (z >> 30) ^ (z >> 60);
-        z.wrapping_sub(0x9e37_79b9_7f4a_7c15)
+    // The keys whose hashes (docs/format.md) under seed 0 are 1 to 300: one bucket.
+    const FACTOR: u64 = 0xd6e8_feb8_6659_fd93;
+    let inverse = (0..6).fold(FACTOR, |x, _| x.wrapping_mul(2u64.wrapping_sub(FACTOR.wrapping_mul(x))));
+    let unhash = |hash: u64| {
+        let product = hash ^ (hash >> 29) ^ (hash >> 58);
+        let x = product.wrapping_mul(inverse);
+        mix(0) ^ x ^ (x >> 32)
     };
-    let rows: Vec<(u64, u64)> = (1..=300).map(|hash| (mix(0) ^ unmix(hash), hash)).collect();
-    assert!(rows.iter().all(|&(key, hash)| mix(mix(0) ^ key) == hash));
+    let rows: Vec<(u64, u64)> = (1..=300).map(|hash| (unhash(hash), hash)).collect();
+    let hash = |key: u64| {
+        let k = mix(0) ^ key;
+        let m = (k ^ (k >> 32)).wrapping_mul(FACTOR);
+        m ^ (m >> 29)
+    };
+    assert!(rows.iter().all(|&(key, expected)| hash(key) == expected));
     for memory in [0, 1 << 20] {
         let path = directory.path().join("table");
         build(&rows, memory, &path, Shard::default()).unwrap();

@@ -23,8 +23,9 @@ pub(super) fn rows(table: &Table) -> Result<()> {
             continue;
         }
         found += 1;
-        let expected = view.slot_of(key);
-        if expected != slot {
+        let expected = view.start_of(key);
+        if expected != table.offset(slot) {
+            let expected = expected / table.stride();
             return fail(format!("key {key:#018x} belongs in slot {expected}: a lookup does not find it"));
         }
         row(table.layout(), table.row(slot)).or_else(|what| fail(format!("key {key:#018x}, {what}")))?;

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::columns::{Column, ColumnKind, RowLayout};
-use super::index::{Index, MAX_PART_BITS, Shape};
+use super::index::{self, Index, MAX_PART_BITS, Shape};
 use super::prefetch::prefetch;
 use crate::artifact::Bytes;
 use crate::artifact::container::{ArtifactKind, Container, Section};
@@ -112,8 +112,11 @@ impl Head {
         if part_bits > MAX_PART_BITS {
             return Err(r.error(format_args!("{part_bits} bits choose the part, expected at most {MAX_PART_BITS}")));
         }
+        let most = index::most(part_bits);
         let mut size = |what: &str| match r.u32()? {
-            0 => Err(r.error(format_args!("0 {what} in each part, expected 1 or more"))),
+            n if n == 0 || u64::from(n) > most => {
+                Err(r.error(format_args!("{n} {what} in each part, expected 1 to {most}")))
+            }
             n => Ok(n),
         };
         let shape = Shape { part_bits, slots: size("slots")?, buckets: size("buckets")? };
@@ -315,7 +318,7 @@ impl Table {
     #[must_use]
     pub fn get(&self, key: u64) -> Option<&[u8]> {
         let view = self.view();
-        view.row_of(view.slot_of(key), key)
+        view.row_of(view.start_of(key), key)
     }
 
     /// All rows with their keys, in the order in which they stand.
@@ -340,15 +343,22 @@ impl Table {
         }
     }
 
+    /// The key of a slot below [`Table::slots`]; 0 when the slot is free.
     pub(super) fn key(&self, slot: u64) -> u64 {
-        self.view().key(slot).unwrap_or(0)
+        let start = self.rows.start + self.offset(slot);
+        self.bytes[start..].first_chunk::<KEY>().map_or(0, |key| u64::from_le_bytes(*key))
     }
 
     /// The row in a slot below [`Table::slots`].
-    #[inline]
     pub(super) fn row(&self, slot: u64) -> &[u8] {
         let start = self.rows.start + self.offset(slot) + KEY;
         &self.bytes[start..start + self.layout.width()]
+    }
+
+    /// The row in the slot that begins so many bytes into the section `rows`, if there is one.
+    #[inline]
+    pub(super) fn row_at(&self, start: usize) -> Option<&[u8]> {
+        self.bytes[self.rows.clone()].get(start + KEY..start + KEY + self.layout.width())
     }
 
     /// The bytes between a row and the next slot.
@@ -357,7 +367,7 @@ impl Table {
         &self.bytes[start + KEY + self.layout.width()..start + self.stride]
     }
 
-    /// Where a slot stands in the section `rows`, for messages.
+    /// Where a slot stands in the section `rows`.
     pub(super) fn offset(&self, slot: u64) -> usize {
         slot as usize * self.stride
     }
@@ -390,23 +400,22 @@ impl<'a> View<'a> {
         prefetch(self.pilots, pilot);
     }
 
-    /// The only slot where the key of this hash can stand.
+    /// Where in `slots` the only slot begins where the key of this hash can stand.
     #[inline]
-    pub(super) fn slot(self, hash: u64, pilot: usize) -> u64 {
+    pub(super) fn start(self, hash: u64, pilot: usize) -> usize {
         // Every bucket has its pilot: the lengths were compared when the file was opened.
-        self.index.slot(hash, self.pilots[pilot])
+        self.index.slot(hash, self.pilots[pilot]) as usize * self.stride
     }
 
     /// The same, all at once.
     #[inline]
-    pub(super) fn slot_of(self, key: u64) -> u64 {
+    pub(super) fn start_of(self, key: u64) -> usize {
         let hash = self.hash(key);
-        self.slot(hash, self.pilot(hash))
+        self.start(hash, self.pilot(hash))
     }
 
     #[inline]
-    pub(super) fn prefetch_slot(self, slot: u64) {
-        let start = slot as usize * self.stride;
+    pub(super) fn prefetch_slot(self, start: usize) {
         prefetch(self.slots, start);
         if self.stride > LINE {
             // A longer slot begins anywhere in its first line, so its last byte may be in one more.
@@ -418,18 +427,9 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The row in the slot that begins there, if it is the key's. 0 is no key: it marks free slots.
     #[inline]
-    fn key(self, slot: u64) -> Option<u64> {
-        let start = slot as usize * self.stride;
-        let mut key = [0; KEY];
-        key.copy_from_slice(self.slots.get(start..start + KEY)?);
-        Some(u64::from_le_bytes(key))
-    }
-
-    /// The row in this slot, if it is the key's. 0 is no key: it marks free slots.
-    #[inline]
-    pub(super) fn row_of(self, slot: u64, key: u64) -> Option<&'a [u8]> {
-        let start = slot as usize * self.stride;
+    pub(super) fn row_of(self, start: usize, key: u64) -> Option<&'a [u8]> {
         let bytes = self.slots.get(start..start + KEY + self.width)?;
         let (found, row) = bytes.split_first_chunk::<KEY>()?;
         (u64::from_le_bytes(*found) == key && key != 0).then_some(row)

@@ -17,6 +17,8 @@ const FREE_SHARE: u64 = 32;
 const PILOTS: u32 = 1 << 16;
 /// The most bits of a hash that choose the part.
 pub(super) const MAX_PART_BITS: u32 = 14;
+/// The lower half of a word.
+const LOW: u64 = 0xffff_ffff;
 /// A part with so many times the average of keys was made and not met by chance.
 const UNEVEN: u64 = 4;
 
@@ -28,6 +30,11 @@ pub(super) struct Shape {
     pub(super) slots: u32,
     /// Buckets of each part.
     pub(super) buckets: u32,
+}
+
+/// The most slots or buckets of each of `2^part_bits` parts.
+pub(super) fn most(part_bits: u32) -> u64 {
+    1 << (32 - part_bits)
 }
 
 /// How many of the keys fall into each of the finest parts.
@@ -52,7 +59,8 @@ impl Histogram {
         if part_bits > 0 && largest > UNEVEN * (keys >> part_bits) {
             return None;
         }
-        let slots = u32::try_from(largest + largest / FREE_SHARE + 1).ok()?;
+        let slots =
+            u32::try_from(largest + largest / FREE_SHARE + 1).ok().filter(|&n| u64::from(n) <= most(part_bits))?;
         let buckets = largest.div_ceil(BUCKET_KEYS).max(1) as u32;
         Some(Shape { part_bits, slots, buckets })
     }
@@ -60,7 +68,15 @@ impl Histogram {
 
 /// The hash that the table with this seed gives a key.
 pub(super) fn hash(key: u64, seed: u64) -> u64 {
-    mix(mix(seed) ^ key)
+    salted(key, mix(seed))
+}
+
+/// A bijection of the keys for each salt. One multiplication is enough here: finding the slot multiplies once more.
+#[inline]
+fn salted(key: u64, salt: u64) -> u64 {
+    let x = key ^ salt;
+    let product = (x ^ (x >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    product ^ (product >> 29)
 }
 
 /// The number of a hash's part.
@@ -80,34 +96,6 @@ impl Shape {
     pub(super) fn all_buckets(self) -> u64 {
         u64::from(self.buckets) << self.part_bits
     }
-
-    /// The bucket in its part of a hash.
-    ///
-    /// With x the hash's place in its part, from 0 to 1, the bucket's is about `x²`: the first buckets are large and the
-    /// last ones small (Groot Koerkamp 2025). Large ones find their pilots while there is room, and half of all keys need
-    /// a quarter of the pilots only, which stay in the caches.
-    #[inline]
-    fn bucket_in_part(self, place: Place) -> u64 {
-        let x = place.rest;
-        let square = (x * x) >> 32;
-        let curve = square - (square >> 5) + (x >> 5);
-        (curve * u64::from(self.buckets)) >> 32
-    }
-
-    /// Of a hash and its bucket's pilot the slot in its part.
-    #[inline]
-    fn slot_in_part(self, hash: u64, pilot: u16) -> u64 {
-        let spread = (hash ^ u64::from(pilot).wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-        ((spread >> 32) * u64::from(self.slots)) >> 32
-    }
-}
-
-/// The part of a hash, and what its upper half has left when it has chosen the part.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    part: u64,
-    /// Below 2^32.
-    rest: u64,
 }
 
 /// What finding a slot takes besides the pilots.
@@ -125,26 +113,33 @@ impl Index {
 
     #[inline]
     pub(super) fn hash(self, key: u64) -> u64 {
-        mix(self.salt ^ key)
-    }
-
-    #[inline]
-    fn place(self, hash: u64) -> Place {
-        let product = (hash >> 32) << self.shape.part_bits;
-        Place { part: product >> 32, rest: product & 0xffff_ffff }
+        salted(key, self.salt)
     }
 
     /// The number of the hash's bucket, whose pilot comes next.
+    ///
+    /// With x the hash's place in its part, from 0 to 1, the bucket's is x²: the first buckets are large and the last
+    /// ones small. Large ones find their pilots while there is room, and half of all keys need a quarter of the pilots
+    /// only, which stay in the caches.
     #[inline]
     pub(super) fn bucket(self, hash: u64) -> u64 {
         let place = self.place(hash);
-        place.part * u64::from(self.shape.buckets) + self.shape.bucket_in_part(place)
+        let x = place & LOW;
+        ((place & !LOW | (x * x) >> 32) * u64::from(self.shape.buckets)) >> 32
     }
 
     /// The only slot where the key of this hash can stand, by its bucket's pilot.
     #[inline]
     pub(super) fn slot(self, hash: u64, pilot: u16) -> u64 {
-        self.place(hash).part * u64::from(self.shape.slots) + self.shape.slot_in_part(hash, pilot)
+        let spread = (hash ^ u64::from(pilot).wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        ((self.place(hash) & !LOW | spread >> 32) * u64::from(self.shape.slots)) >> 32
+    }
+
+    /// The number of the hash's part in the upper half, its place in the part in the lower one. Times the slots or buckets
+    /// of a part that is less than 2^64: see [`most`].
+    #[inline]
+    fn place(self, hash: u64) -> u64 {
+        (hash >> 32) << self.shape.part_bits
     }
 }
 
@@ -182,16 +177,18 @@ pub(super) fn place(hashes: &[u64], part: usize, index: Index) -> Option<Placed>
             break;
         }
         let (own, slots) = (&hashes[start..end], &mut placed.slots[start..end]);
-        placed.pilots[bucket] = (0..PILOTS).map(|p| p as u16).find(|&p| fits(own, p, shape, &mut taken, slots))?;
+        placed.pilots[bucket] =
+            (0..PILOTS).map(|p| p as u16).find(|&p| fits(own, p, part, index, &mut taken, slots))?;
     }
     Some(placed)
 }
 
 /// Takes the slots that a pilot gives a bucket's keys, if all of them are free and differ.
-fn fits(hashes: &[u64], pilot: u16, shape: Shape, taken: &mut [u64], slots: &mut [u32]) -> bool {
+fn fits(hashes: &[u64], pilot: u16, part: usize, index: Index, taken: &mut [u64], slots: &mut [u32]) -> bool {
+    let first = part as u64 * u64::from(index.shape.slots);
     let bit = |slot: u32| (slot as usize / 64, 1u64 << (slot % 64));
     for (i, &hash) in hashes.iter().enumerate() {
-        let slot = shape.slot_in_part(hash, pilot) as u32;
+        let slot = (index.slot(hash, pilot) - first) as u32;
         let (word, mask) = bit(slot);
         if taken[word] & mask != 0 {
             // What this pilot took so far is free again.

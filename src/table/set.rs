@@ -7,12 +7,10 @@ use super::file::{Table, View};
 use crate::error::{Error, Result};
 use crate::hash;
 
-/// How many keys ahead pilots are asked for. They are few and mostly in the caches.
-const PILOT_AHEAD: usize = 32;
-/// How many keys ahead slots are asked for: enough misses in flight to fill what a core can wait for.
-const SLOT_AHEAD: usize = 24;
-/// Keys on their way at once.
-const RING: usize = 64;
+/// Keys that take each step of a lookup together: enough misses in flight to fill what a core can wait for.
+const CHUNK: usize = 32;
+/// Up to so many keys are looked up one by one.
+const FEW: usize = 4;
 const SHARD_BITS: u32 = 16;
 /// The most shards of a table.
 pub const MAX_SHARDS: u32 = 1 << SHARD_BITS;
@@ -25,8 +23,10 @@ impl RowAt {
     /// The table has no row for the key.
     pub const NONE: Self = Self(u64::MAX);
 
-    fn new(shard: usize, slot: u64) -> Self {
-        Self(slot << SHARD_BITS | shard as u64)
+    /// The slot that begins so many bytes into the rows of a shard. A map is shorter than 2^48 bytes.
+    #[inline]
+    fn new(shard: usize, start: usize) -> Self {
+        Self((start as u64) << SHARD_BITS | shard as u64)
     }
 
     /// Whether there is a row.
@@ -146,9 +146,10 @@ impl TableSet {
     pub fn row(&self, at: RowAt) -> &[u8] {
         let shard = (at.0 & u64::from(MAX_SHARDS - 1)) as usize;
         match self.shards.get(shard) {
-            Some(Some(table)) if at.is_some() && at.0 >> SHARD_BITS < table.slots() => table.row(at.0 >> SHARD_BITS),
-            _ => self.default_row(),
+            Some(Some(table)) if at.is_some() => table.row_at((at.0 >> SHARD_BITS) as usize),
+            _ => None,
         }
+        .unwrap_or_else(|| self.default_row())
     }
 
     /// Finds many rows at once: `at[i]` becomes the place of the row of `keys[i]`. Key 0 has none. Rows found are in the
@@ -178,41 +179,51 @@ impl TableSet {
     }
 }
 
-/// Three things are done with each key, a distance apart, so that many are on their way at once and none waits for
-/// memory: its hash asks for its pilot; the pilot tells the slot and asks for that; the slot's key is compared.
+/// Three things are done with each chunk of keys, and other chunks' things in between, so that none waits for memory:
+/// the hashes ask for their pilots; the pilots tell the slots and ask for those; the slots' keys are compared.
 #[inline]
 fn visit<'a>(
     keys: &[u64],
     table_of: impl Fn(u64) -> (usize, Option<View<'a>>),
     mut each: impl FnMut(usize, Option<&'a [u8]>, RowAt),
 ) {
-    let mut hashes = [0u64; RING];
-    let mut pilots = [0usize; RING];
-    let mut slots = [0u64; RING];
-    for step in 0..keys.len() + PILOT_AHEAD + SLOT_AHEAD {
-        if step < keys.len()
-            && let (_, Some(table)) = table_of(keys[step])
-        {
-            let hash = table.hash(keys[step]);
-            let pilot = table.pilot(hash);
-            table.prefetch_pilot(pilot);
-            (hashes[step % RING], pilots[step % RING]) = (hash, pilot);
+    let mut tell = |i: usize, key: u64, start: usize| {
+        let (shard, table) = table_of(key);
+        match table.and_then(|table| table.row_of(start, key)) {
+            Some(row) => each(i, Some(row), RowAt::new(shard, start)),
+            None => each(i, None, RowAt::NONE),
         }
-        let i = step.wrapping_sub(PILOT_AHEAD);
-        if i < keys.len()
-            && let (_, Some(table)) = table_of(keys[i])
-        {
-            let slot = table.slot(hashes[i % RING], pilots[i % RING]);
-            table.prefetch_slot(slot);
-            slots[i % RING] = slot;
+    };
+    if keys.len() <= FEW {
+        for (i, &key) in keys.iter().enumerate() {
+            tell(i, key, table_of(key).1.map_or(0, |table| table.start_of(key)));
         }
-        let i = step.wrapping_sub(PILOT_AHEAD + SLOT_AHEAD);
-        if i < keys.len() {
-            let (shard, table) = table_of(keys[i]);
-            let slot = slots[i % RING];
-            match table.and_then(|table| table.row_of(slot, keys[i])) {
-                Some(row) => each(i, Some(row), RowAt::new(shard, slot)),
-                None => each(i, None, RowAt::NONE),
+        return;
+    }
+    let mut ways = [(0u64, 0usize); CHUNK];
+    let mut starts = [0usize; CHUNK];
+    let chunks = keys.len().div_ceil(CHUNK);
+    let chunk = |c: usize| &keys[(c * CHUNK).min(keys.len())..((c + 1) * CHUNK).min(keys.len())];
+    for step in 0..chunks + 2 {
+        // The chunk of two steps ago: its slots were asked for in the last step.
+        if step >= 2 {
+            for (i, (&key, &start)) in chunk(step - 2).iter().zip(&starts).enumerate() {
+                tell((step - 2) * CHUNK + i, key, start);
+            }
+        }
+        if step >= 1 {
+            for ((&key, &(hash, pilot)), start) in chunk(step - 1).iter().zip(&ways).zip(&mut starts) {
+                if let (_, Some(table)) = table_of(key) {
+                    *start = table.start(hash, pilot);
+                    table.prefetch_slot(*start);
+                }
+            }
+        }
+        for (&key, way) in chunk(step).iter().zip(&mut ways) {
+            if let (_, Some(table)) = table_of(key) {
+                let hash = table.hash(key);
+                *way = (hash, table.pilot(hash));
+                table.prefetch_pilot(way.1);
             }
         }
     }
