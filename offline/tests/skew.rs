@@ -12,8 +12,9 @@ use adclick::hash::{category_id, mix};
 use adclick::types::{Candidate, Request};
 use adclick::{Engine, Input, Options, Scorer, ScorerLimits};
 use adclick_offline::data::{Format, Lookups, Row, Source};
+use adclick_offline::progress::Progress;
 use adclick_offline::schema_file::SchemaFile;
-use adclick_offline::train::Inputs;
+use adclick_offline::train::{Blueprint, Config, Data, Inputs, Split, fit};
 use adclick_offline::unpack::unpack;
 use indicatif::ProgressBar;
 use serde_json::Value;
@@ -403,10 +404,15 @@ fn commands_train_and_measure_from_ids_alone() {
     });
     assert_eq!(users["found"].as_u64(), Some(known.count() as u64));
 
-    // Packed tables in the place of their sources give the same bundle, and so does streaming.
+    // Packed tables in the place of their sources give the same bundle.
     let packed = ["users", "ads", "pairs", "slots"].map(|t| format!("--table {t}=a/table.{t}.adc")).join(" ");
     let again = shop.json(&format!("train {ROWS} {packed} --epochs 2 --out b --json"));
     assert_eq!(trained["generation"], again["generation"]);
+
+    let warm = shop.json(&format!("train {ROWS} {packed} --epochs 1 --warm-start a --out w --json"));
+    let loss = |json: &Value| json["validation_loss"].as_f64().unwrap();
+    // The earlier weights were rounded to fp16 on the way.
+    assert!(loss(&warm) <= loss(&trained) + 1e-5, "{warm}");
 
     let calibrated = shop.json(&format!("calibrate --bundle a {ROWS} --method platt --out c --json"));
     assert_eq!(calibrated["tables"][0], *users);
@@ -435,6 +441,28 @@ fn commands_train_and_measure_from_ids_alone() {
     }
     let reported = evaluated["logloss"].as_f64().unwrap();
     assert!((loss - reported).abs() < 1e-6, "log loss {loss} by ids, {reported} by evaluate");
+}
+
+#[test]
+fn streamed_rows_find_the_same_values() {
+    let (shop, mut draw) = (Shop::new(), Draw(5));
+    shop.write("schema.toml", &schema(&mut draw));
+    tables(&shop, &mut draw);
+    rows(&shop, &mut draw, 500, true);
+    shop.json(&format!("train {ROWS} {GIVEN} --epochs 1 --out b --json"));
+    let engine = Engine::open(&shop.path("b"), &Options::default()).unwrap();
+    let source = source(&shop, &engine, &bundle_model(&shop.path("b")));
+    let blueprint = Blueprint::given(&SchemaFile::read(&shop.path("schema.toml")).unwrap());
+    let train = |source: Source, memory_rows| {
+        let config = Config { epochs: Some(2), memory_rows, ..Config::default() };
+        fit(&config, &Data { source, split: Split::Hash }, &blueprint, None, Progress::Silent).unwrap()
+    };
+    let (held, streamed) = (train(source.clone(), None), train(source.clone(), Some(10)));
+    assert!(streamed.metrics.streamed && !held.metrics.streamed);
+    assert_eq!(streamed.spec.network, held.spec.network);
+    assert_eq!(streamed.spec.embeddings, held.spec.embeddings);
+    assert_eq!(streamed.metrics.tables, held.metrics.tables);
+    assert_ne!(train(source.bare(), None).spec.schema, held.spec.schema, "vocabularies come from the tables");
 }
 
 /// A schema of one table, for errors.
