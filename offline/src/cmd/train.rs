@@ -274,11 +274,14 @@ impl Args {
             return Ok(BuiltTables::default());
         };
         let (beside, progress) = (Beside::of(&self.out, self.replace)?, Progress::detect());
-        let (parts, summaries) = for_training(&self.tables, schema, self.logs.max_bad_rows, beside.path(), progress)?;
+        let (mut parts, summaries) =
+            for_training(&self.tables, schema, self.logs.max_bad_rows, beside.path(), progress)?;
         for table in summaries.iter().filter(|t| t.bad_rows > 0) {
             eprintln!("warning: table {}: {} malformed rows were left out, the first:", table.name, table.bad_rows);
             table.bad.iter().for_each(|message| eprintln!("  {message}"));
         }
+        // The same tables have the same generation, whatever came first.
+        parts.sort_by(|a, b| a.name.cmp(&b.name));
         let lookups = Lookups::new(&schema.schema, &schema.enrichment, open_tables(&parts)?)?;
         Ok(BuiltTables { lookups: Some(Arc::new(lookups)), parts, beside: Some(beside) })
     }
