@@ -94,7 +94,7 @@ fn find_all(table: Table) -> usize {
     let keys: Vec<u64> = (0..ROWS + 20).collect();
     let mut at = vec![RowAt::NONE; keys.len()];
     set.find(&keys, &mut at);
-    at.iter().filter(|at| at.is_some()).map(|&at| set.row(at).len()).count()
+    at.iter().filter(|at| at.is_some() && set.row(**at).len() == set.layout().width()).count()
 }
 
 fn refused(file: &[u8], what: &str) -> Error {

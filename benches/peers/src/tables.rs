@@ -98,10 +98,12 @@ fn build(rows: u64, out: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn bare(rows: u64, out: &Path) -> Result<(), Error> {
-    let mut file = BufWriter::with_capacity(1 << 20, File::create(out)?);
-    for i in 0..rows {
-        file.write_all(&record(i))?;
+/// Writes a file of rows in pieces of 8 MiB, about as tables are written: how a file was written decides the sizes of its
+/// pages in the system's cache.
+fn write_rows<'a>(out: &Path, rows: impl Iterator<Item = impl AsRef<[u8]> + 'a>) -> Result<(), Error> {
+    let mut file = BufWriter::with_capacity(8 << 20, File::create(out)?);
+    for row in rows {
+        file.write_all(row.as_ref())?;
     }
     file.into_inner()?.sync_all()?;
     Ok(())
@@ -164,9 +166,12 @@ fn find_then_read(table: &TableSet, keys: &[u64], at: &mut [RowAt]) -> u64 {
     at.iter().fold(0, |total, &at| total.wrapping_add(sum(table.row(at))))
 }
 
+/// Of keys and their row numbers, what the rows' columns add up to.
+type Run<'a> = Box<dyn FnMut(&[u64], &[u64]) -> u64 + 'a>;
+
 struct Contender<'a> {
     name: &'static str,
-    run: Box<dyn FnMut(&[u64], &[u64]) -> u64 + 'a>,
+    run: Run<'a>,
     ns: Vec<f64>,
 }
 
@@ -180,7 +185,7 @@ fn main() -> Result<(), Error> {
     let begin = Instant::now();
     build(rows, &file)?;
     println!("{rows} rows of {ROW} bytes: table built in {:.1} s, ", begin.elapsed().as_secs_f64());
-    bare(rows, &bare_file)?;
+    write_rows(&bare_file, (0..rows).map(record))?;
     let open = |mode| -> Result<TableSet, Error> {
         let table = Table::open(Bytes::open(&file, mode)?)?;
         table.prefault();
@@ -221,7 +226,7 @@ fn main() -> Result<(), Error> {
     }
     drop(keys);
     let placed_file = directory.path().join("placed");
-    std::fs::write(&placed_file, &placed)?;
+    write_rows(&placed_file, placed.chunks_exact(ROW))?;
     let (placed_small, placed_huge) = (map(&placed_file)?, huge(&placed)?);
     drop(placed);
     let ptr_hash = |records: &[u8], keys: &[u64]| {
