@@ -1,12 +1,15 @@
 //! Logged rows through the serving path: what a server would have said of each of them.
 
+use std::sync::Arc;
+
+use adclick::artifact::model::Model;
 use adclick::artifact::model::spec::HeadKind;
-use adclick::schema::Source;
+use adclick::schema::{KeyPart, Source};
 use adclick::types::{Candidate, Request, Value};
 use adclick::{Engine, Input, Options, Scorer, ScorerLimits};
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail, ensure};
 
-use crate::data::{Batch, Columns, InputKind, Row, Source as Logs};
+use crate::data::{Batch, Columns, Found, InputKind, KeyId, Lookups, Reads, Row, Source as Logs};
 use crate::progress::Progress;
 
 /// Values of one side under the engine's handles.
@@ -44,7 +47,8 @@ impl Router {
     /// Adds a row's values to the sides.
     pub fn split(&self, values: &[Value], sides: &mut Sides) {
         for value in values {
-            if let Some((handle, candidate)) = self.routes[value.feature as usize] {
+            // What tables gave beside the row is left to the engine.
+            if let Some(Some((handle, candidate))) = self.routes.get(value.feature as usize).copied() {
                 let side = if candidate { &mut sides.candidate } else { &mut sides.request };
                 side.push(Value { feature: handle, ..*value });
             }
@@ -77,7 +81,9 @@ impl RowScorer {
     /// # Errors
     /// When the engine is closed.
     pub fn new(engine: &Engine, columns: &Columns) -> Result<Self> {
-        let has_cvr = engine.generation()?.model().network().heads.iter().any(|h| h.kind == HeadKind::Cvr);
+        let generation = engine.generation()?;
+        fits(generation.model(), columns)?;
+        let has_cvr = generation.model().network().heads.iter().any(|h| h.kind == HeadKind::Cvr);
         let scorer = engine.scorer(ScorerLimits { max_candidates: 1 })?;
         Ok(Self { scorer, router: Router::new(engine, columns)?, sides: Sides::default(), has_cvr })
     }
@@ -90,9 +96,17 @@ impl RowScorer {
         self.sides.request.clear();
         self.sides.candidate.clear();
         self.router.split(batch.values(row), &mut self.sides);
-        let candidate = Candidate { n_values: self.sides.candidate.len() as u32, ..Candidate::default() };
+        let candidate = Candidate {
+            ad_key: row.keys.ad,
+            advertiser_key: row.keys.advertiser,
+            n_values: self.sides.candidate.len() as u32,
+            ..Candidate::default()
+        };
         let request = Request {
             struct_size: size_of::<Request>() as u32,
+            user_key: row.keys.user,
+            // Reading checked that it fits.
+            placement: row.keys.placement as u32,
             time_us: row.time_us.unwrap_or(0),
             n_values: self.sides.request.len() as u32,
             n_candidates: 1,
@@ -110,6 +124,40 @@ impl RowScorer {
         let [ctr, cvr] = self.scorer.logits();
         Ok(RowScore { logit: ctr[0], pctr: pctr[0], cvr: self.has_cvr.then(|| (cvr[0], pcvr[0])) })
     }
+}
+
+/// Whether rows of these columns carry what a server would be sent: the ids by which the model's tables are looked up, and
+/// the values that no table gives.
+fn fits(model: &Model, columns: &Columns) -> Result<()> {
+    let enrichment = model.enrichment();
+    for table in &enrichment.tables {
+        for part in &table.key {
+            let (id, name) = match part {
+                KeyPart::User => (KeyId::User, "user"),
+                KeyPart::Ad => (KeyId::Ad, "ad"),
+                KeyPart::Advertiser => (KeyId::Advertiser, "advertiser"),
+                KeyPart::Placement => (KeyId::Placement, "placement"),
+                KeyPart::Column(_) => continue,
+            };
+            ensure!(
+                columns.keys.iter().any(|k| k.id == id),
+                "the model looks table `{}` up by the {name}, and the rows have no column for it: use the schema with \
+                 which the model was trained, with {name} in [keys] (--format examples --schema FILE)",
+                table.name
+            );
+        }
+    }
+    for (number, feature) in model.schema().features.iter().enumerate() {
+        let bound = enrichment.bindings.iter().any(|b| b.feature as usize == number);
+        let optional = columns.inputs.iter().any(|i| i.name == feature.input && i.optional);
+        ensure!(
+            bound || !optional || feature.source == Source::Time,
+            "feature `{}` of the model reads no table, but the schema takes its value from one: use the schema with which \
+             the model was trained",
+            feature.name
+        );
+    }
+    Ok(())
 }
 
 /// An engine for offline work on one bundle.
@@ -145,6 +193,8 @@ pub struct ScoredRows {
     pub fields: Vec<Vec<String>>,
     /// Malformed rows that were skipped.
     pub bad_rows: u64,
+    /// Of each table that the model reads: how many rows of the files found their key.
+    pub tables: Vec<Found>,
 }
 
 impl ScoredRows {
@@ -181,20 +231,31 @@ pub fn score_source(
     fields: &[String],
     progress: Progress,
 ) -> Result<ScoredRows> {
+    let generation = engine.generation()?;
+    let model = generation.model();
     let columns = source.format.columns();
-    let inputs: Vec<usize> = fields
+    let mut scorer = RowScorer::new(engine, &columns)?;
+    // The tables once more, beside the engine: for fields, and to count who found what.
+    let mut source = source.clone();
+    if !model.enrichment().is_empty() {
+        let tables = generation.tables().to_vec();
+        source.tables = Some(Arc::new(Lookups::new(model.schema(), model.enrichment(), tables)?));
+    }
+    let inputs: Vec<(Reads, InputKind)> = fields
         .iter()
         .map(|name| {
-            columns.input(name).ok_or_else(|| {
+            let features = &model.schema().features;
+            let feature = features.iter().position(|f| f.input == *name).unwrap_or(features.len());
+            let reads = source.reads(&columns, feature, name).ok_or_else(|| {
                 let known: Vec<&str> = columns.inputs.iter().map(|i| i.name.as_str()).collect();
                 anyhow!("--field {name}: the rows have no such input; they have {}", known.join(", "))
-            })
+            })?;
+            Ok((reads, columns.inputs[reads.passed].kind))
         })
         .collect::<Result<_>>()?;
-    let mut scorer = RowScorer::new(engine, &columns)?;
     let mut out = ScoredRows { fields: vec![Vec::new(); fields.len()], ..ScoredRows::default() };
     let bar = progress.bytes("Scoring rows", source.bytes()?);
-    let bad = source.for_each(&bar, |batch| {
+    let read = source.for_each(&bar, |batch| {
         for row in batch.rows().iter().filter(|row| keep(row)) {
             let score = scorer.score(batch, row)?;
             out.numbers.push(row.number);
@@ -207,8 +268,8 @@ pub fn score_source(
             out.clicks.push(row.click.unwrap_or(false));
             out.conversions.push(row.conversion);
             out.weights.push(row.weight.into());
-            for (texts, &input) in out.fields.iter_mut().zip(&inputs) {
-                texts.push(text_of(batch.values(row), input, columns.inputs[input].kind));
+            for (texts, &(reads, kind)) in out.fields.iter_mut().zip(&inputs) {
+                texts.push(text_of(batch.values(row), reads, kind));
             }
         }
         Ok(())
@@ -217,15 +278,17 @@ pub fn score_source(
     if out.logits.is_empty() {
         bail!("no row was scored: the split leaves none of them, or the files hold none");
     }
-    out.bad_rows = bad.count;
+    out.bad_rows = read.bad.count;
+    read.found.iter().for_each(|found| progress.note(&found.to_string()));
+    out.tables = read.found;
     Ok(out)
 }
 
 /// A row's value of one input as text: numbers as they are, string categories by their id in hexadecimal.
-fn text_of(values: &[Value], input: usize, kind: InputKind) -> String {
+fn text_of(values: &[Value], reads: Reads, kind: InputKind) -> String {
     let texts: Vec<String> = values
         .iter()
-        .filter(|v| v.feature as usize == input)
+        .filter(|v| reads.has(v))
         .map(|v| match kind {
             InputKind::Number | InputKind::Vector(..) => v.number.to_string(),
             InputKind::Integer | InputKind::Integers(_) => (v.id as i64).to_string(),

@@ -19,6 +19,8 @@ pub struct TableReader {
     rows: Rows,
     /// The features that read a table and their cells, in the schema's order.
     cells: Vec<(u32, u32)>,
+    /// For each table the rows whose key it had.
+    found: Vec<u64>,
 }
 
 impl TableReader {
@@ -34,7 +36,8 @@ impl TableReader {
             .filter(|(_, cell)| *cell != NO_CELL)
             .collect();
         let rows = Rows::new(tables.len(), tables.row_bytes(), BATCH);
-        Ok(Self { tables, rows, cells })
+        let found = vec![0; tables.len()];
+        Ok(Self { tables, rows, cells, found })
     }
 
     /// Calls `each` with the number of a row in `keys` and a value, whose `feature` is the feature's number in the
@@ -43,6 +46,9 @@ impl TableReader {
     pub fn read(&mut self, keys: &[Keys], mut each: impl FnMut(usize, Value)) {
         for (batch, keys) in keys.chunks(BATCH).enumerate() {
             self.tables.find(&mut self.rows, 0, keys.len(), |i| keys.get(i).copied().unwrap_or_default());
+            for (table, found) in self.found.iter_mut().enumerate() {
+                *found += (0..keys.len()).filter(|&i| self.rows.has_row(table, i)).count() as u64;
+            }
             for i in 0..keys.len() {
                 self.tables.select(&mut self.rows, i);
                 for &(feature, cell) in &self.cells {
@@ -52,5 +58,12 @@ impl TableReader {
                 }
             }
         }
+    }
+
+    /// Of each table of the enrichment: how many of all rows read so far have keys that the table has. The others took its
+    /// default row.
+    #[must_use]
+    pub fn found(&self) -> &[u64] {
+        &self.found
     }
 }

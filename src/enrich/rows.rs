@@ -111,6 +111,11 @@ impl Rows {
         at.is_some().then(|| looked.set.row(at))
     }
 
+    /// Whether a table that has a row for each candidate has that of candidate `i`'s key.
+    pub(super) fn has_row(&self, table: usize, i: usize) -> bool {
+        self.at[table * self.candidates + i].is_some()
+    }
+
     fn place(&self, looked: &Looked, table: usize, i: usize) -> usize {
         table * self.candidates + if looked.shared { 0 } else { i }
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::evaluate::rows_of;
 use super::logs::{Logs, Part, PartName};
 use crate::bundle::Parts;
+use crate::data::Found;
 use crate::fit::{self, Choice, Method, Sample};
 
 /// Fit calibrators on held-out rows and write the bundle with them.
@@ -54,6 +55,8 @@ struct Fitted {
     cvr: Option<Choice>,
     #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tables: Vec<Found>,
 }
 
 pub(super) fn run(args: Args) -> Result<()> {
@@ -77,12 +80,15 @@ pub(super) fn run(args: Args) -> Result<()> {
         let parts = Parts { calibrators, ..Parts::read(&args.bundle)? };
         generation = Some(format!("{:016x}", parts.write(out, args.replace, args.publish)?));
     }
-    let fitted = Fitted { rows: rows.clicks.len(), ctr, cvr, generation };
+    let fitted = Fitted { rows: rows.clicks.len(), ctr, cvr, generation, tables: rows.tables };
     if args.json {
         println!("{}", serde_json::to_string(&fitted)?);
         return Ok(());
     }
     println!("fitted on {} rows", fitted.rows);
+    for found in &fitted.tables {
+        println!("{found}");
+    }
     print!("pCTR {}", fitted.ctr.table());
     if let Some(cvr) = &fitted.cvr {
         print!("pCVR {}", cvr.table());

@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use super::logs::{Logs, Part, PartName};
+use crate::data::Found;
 use crate::measure::fields::Field;
 use crate::measure::report::Options;
 use crate::measure::{Labelled, Report};
@@ -57,6 +58,8 @@ struct Evaluation {
     ctr: Report,
     generation: String,
     bad_rows: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tables: Vec<Found>,
     #[serde(skip_serializing_if = "Option::is_none")]
     conversion: Option<Report>,
 }
@@ -87,7 +90,8 @@ pub(super) fn run(args: Args) -> Result<()> {
         let data = Labelled::new(&probabilities, &converted, rows.weights().map(|_| weights.as_slice()))?;
         Some(Report::compute(&data, &Options { seed: args.seed, ..Options::default() })?)
     };
-    let evaluation = Evaluation { ctr, generation: format!("{generation:016x}"), bad_rows: rows.bad_rows, conversion };
+    let generation = format!("{generation:016x}");
+    let evaluation = Evaluation { ctr, generation, bad_rows: rows.bad_rows, tables: rows.tables, conversion };
     if args.json {
         println!("{}", serde_json::to_string(&evaluation)?);
         return Ok(());
@@ -95,6 +99,9 @@ pub(super) fn run(args: Args) -> Result<()> {
     print!("{}", evaluation.ctr.table());
     if let Some(conversion) = &evaluation.conversion {
         print!("\nconversions of clicked rows\n{}", conversion.table());
+    }
+    for found in &evaluation.tables {
+        println!("{found}");
     }
     if evaluation.bad_rows > 0 {
         println!("{} malformed rows were skipped", evaluation.bad_rows);

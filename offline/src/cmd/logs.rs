@@ -43,7 +43,7 @@ pub(super) struct Logs {
     pub(super) schema: Option<PathBuf>,
     /// Skip up to so many malformed rows, then fail [default: 10, or a thousandth of the rows].
     #[arg(long, value_name = "ROWS")]
-    max_bad_rows: Option<u64>,
+    pub(super) max_bad_rows: Option<u64>,
 }
 
 impl Logs {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::logs::{FormatName, Logs};
-use crate::data::Labels;
+use crate::data::{Found, Labels};
 use crate::files::write_whole;
 use crate::pack::inputs::Inputs;
 use crate::pack::run::{Runner, Scores};
@@ -52,12 +52,13 @@ pub struct Args {
 
 pub(super) fn run(args: Args) -> Result<()> {
     let mut runner = Runner::open(&args.bundle, args.kernel.as_deref())?;
-    let (scores, numbers) = match (&args.input, args.format) {
+    let (scores, logged) = match (&args.input, args.format) {
         (Some(input), _) => (score_inputs(&mut runner, input)?, None),
         (None, Some(format)) => score_logs(&runner, &Logs::of(&args.data, format, args.schema.as_deref()))?,
         (None, None) => bail!("give --input, or --data with --format"),
     };
-    write(&args.output, &scores, numbers.as_deref())?;
+    write(&args.output, &scores, logged.as_ref().map(|l| &l.numbers[..]))?;
+    let tables = logged.as_ref().map_or(&[][..], |l| &l.tables);
     let rows = scores.pctr.len();
     let seconds = scores.spent.as_secs_f64();
     let scored = scores.pctr.iter().filter(|p| !p.is_nan()).count();
@@ -65,7 +66,7 @@ pub(super) fn run(args: Args) -> Result<()> {
     let generation = format!("{:016x}", runner.generation()?);
     let mut out = std::io::stdout().lock();
     if args.json {
-        let summary = serde_json::json!({
+        let mut summary = serde_json::json!({
             "rows": rows,
             "bad_rows": scores.bad_rows,
             "kernel": runner.kernel(),
@@ -74,12 +75,18 @@ pub(super) fn run(args: Args) -> Result<()> {
             "predictions_per_second": rate,
             "output": args.output.display().to_string(),
         });
+        if !tables.is_empty() {
+            summary["tables"] = serde_json::to_value(tables)?;
+        }
         writeln!(out, "{summary}")?;
     } else {
         writeln!(out, "scored {rows} rows with generation {generation} on kernel {}", runner.kernel())?;
         writeln!(out, "{seconds:.3} s in the scorer, {rate:.0} predictions per second")?;
+        for found in tables {
+            writeln!(out, "{found}")?;
+        }
         if scores.bad_rows > 0 {
-            match numbers {
+            match logged {
                 None => writeln!(out, "{} rows hold NaN or infinite inputs: their outputs are NaN", scores.bad_rows)?,
                 Some(_) => writeln!(out, "{} malformed rows were skipped", scores.bad_rows)?,
             }
@@ -99,8 +106,13 @@ fn score_inputs(runner: &mut Runner, input: &Path) -> Result<Scores> {
     Ok(scores)
 }
 
-/// The rows of logs and their numbers.
-fn score_logs(runner: &Runner, logs: &Logs) -> Result<(Scores, Option<Vec<u64>>)> {
+/// What there is to say of logged rows.
+struct Logged {
+    numbers: Vec<u64>,
+    tables: Vec<Found>,
+}
+
+fn score_logs(runner: &Runner, logs: &Logs) -> Result<(Scores, Option<Logged>)> {
     let mut source = logs.source()?;
     source.labels = Labels::Optional;
     let begin = Instant::now();
@@ -113,7 +125,7 @@ fn score_logs(runner: &Runner, logs: &Logs) -> Result<(Scores, Option<Vec<u64>>)
         bad_rows: usize::try_from(rows.bad_rows)?,
         spent: begin.elapsed(),
     };
-    Ok((scores, Some(rows.numbers)))
+    Ok((scores, Some(Logged { numbers: rows.numbers, tables: rows.tables })))
 }
 
 /// Writes beside, syncs and renames.

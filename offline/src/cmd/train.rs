@@ -1,15 +1,20 @@
 //! `adclick train`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use adclick::artifact::{Bytes, OpenMode};
 use adclick::calibrate::{Calibrators, HeadCalibrator};
+use adclick::enrich::TableSource;
 use adclick::live::bundle::{Manifest, Role};
-use anyhow::{Context, Result, bail};
+use adclick::table::{Checks, Table, TableSet};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 
 use super::logs::Logs;
-use crate::bundle::Parts;
+use super::pack::{BuildArgs, for_training};
+use crate::bundle::{Beside, Holds, Part, Parts, open_table};
+use crate::data::Lookups;
 use crate::fit::{self, Choice, Sample};
 use crate::progress::Progress;
 use crate::schema_file::SchemaFile;
@@ -21,10 +26,16 @@ use crate::unpack::unpack;
 /// Deep & Cross Network v2 with embeddings and a wide part. Defaults depend on the number of rows and need no tuning.
 /// Rows that validate (a tenth by hash of the row number, unless told otherwise) decide when to stop and how to
 /// calibrate. The same rows, options and seed give the same bytes.
+///
+/// Features that read tables (the schema's [[tables]]) take their values from those given with --table, looked up by the
+/// columns of [keys], unless the row carries the value itself. A table that is newer than the rows knows what happened
+/// after them: give tables as of the rows' time, or log the values (docs/train.md).
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
     logs: Logs,
+    #[command(flatten)]
+    tables: BuildArgs,
     /// The bundle to write.
     #[arg(long)]
     out: PathBuf,
@@ -122,17 +133,22 @@ pub(super) fn run(args: Args) -> Result<()> {
         bail!("{} exists already: choose another --out, or --replace it", args.out.display());
     }
     let policy = args.policy.as_deref().map(read_policy).transpose()?;
-    let data = Data { source: args.logs.source()?, split: args.split()? };
-    let blueprint = match &args.logs.schema {
-        Some(schema) => Blueprint::given(&SchemaFile::read(schema)?),
-        None => Blueprint::of(&data.source.format).context("--format examples needs --schema")?,
+    let mut source = args.logs.source()?;
+    let schema = args.logs.schema.as_deref().map(SchemaFile::read).transpose()?;
+    let blueprint = match &schema {
+        Some(schema) => Blueprint::given(schema),
+        None => Blueprint::of(&source.format).context("--format examples needs --schema")?,
     };
     let (config, parent) = args.config()?;
+    let built = args.tables(schema.as_ref())?;
+    source.tables = built.lookups;
+    let data = Data { source, split: args.split()? };
     let trained = crate::train::fit(&config, &data, &blueprint, parent.as_ref(), Progress::detect())?;
     let (calibrators, choice) = calibrate(&trained, !args.no_calibrate)?;
     let model = adclick::live::pack_model(&trained.spec)?;
-    let generation =
-        Parts { model, calibrators, policy, tables: Vec::new() }.write(&args.out, args.replace, args.publish)?;
+    let parts = Parts { model, calibrators, policy, tables: built.parts };
+    let generation = parts.write(&args.out, args.replace, args.publish)?;
+    drop(built.beside);
     let summary = Summary {
         out: args.out.display().to_string(),
         generation: format!("{generation:016x}"),
@@ -157,9 +173,40 @@ pub(super) fn run(args: Args) -> Result<()> {
     if m.bad_rows > 0 {
         println!("{} malformed rows were skipped", m.bad_rows);
     }
+    for found in &m.tables {
+        println!("{found}");
+    }
     println!("calibrator: {}", summary.calibrator);
     println!("wrote {} (generation {})", summary.out, summary.generation);
     Ok(())
+}
+
+/// The tables of a model to be trained.
+#[derive(Default)]
+struct BuiltTables {
+    /// For the rows; `None` when the model reads no table.
+    lookups: Option<Arc<Lookups>>,
+    /// For the bundle.
+    parts: Vec<Part>,
+    /// Where they are until the bundle links them.
+    beside: Option<Beside>,
+}
+
+/// Opens table files, shards of one table together.
+fn open_tables(parts: &[Part]) -> Result<Vec<TableSource>> {
+    let mut all: Vec<(String, Vec<Arc<Table>>)> = Vec::new();
+    for part in parts {
+        let (Holds::Copy(path) | Holds::Link(path)) = &part.holds else { continue };
+        // Rows need no look: they were just written, or checked when they were taken.
+        let table = Arc::new(open_table(path, Checks::Structure)?);
+        match all.iter_mut().find(|(_, shards)| shards[0].name() == table.name()) {
+            Some((_, shards)) => shards.push(table),
+            None => all.push((part.name.clone(), vec![table])),
+        }
+    }
+    all.into_iter()
+        .map(|(file, shards)| Ok(TableSource { set: Arc::new(TableSet::new(shards)?), file, overrides: None }))
+        .collect()
 }
 
 /// The calibrators that the validation rows speak for.
@@ -215,6 +262,25 @@ impl Args {
             ["day"] => Split::Day,
             files => Split::Files(files.iter().map(PathBuf::from).collect()),
         })
+    }
+
+    /// Builds the tables that the model reads.
+    fn tables(&self, schema: Option<&SchemaFile>) -> Result<BuiltTables> {
+        let Some(schema) = schema.filter(|s| !s.enrichment.is_empty()) else {
+            ensure!(
+                !self.tables.any(),
+                "--table: the model reads no table: give --schema with [[tables]] and features that read them"
+            );
+            return Ok(BuiltTables::default());
+        };
+        let (beside, progress) = (Beside::of(&self.out, self.replace)?, Progress::detect());
+        let (parts, summaries) = for_training(&self.tables, schema, self.logs.max_bad_rows, beside.path(), progress)?;
+        for table in summaries.iter().filter(|t| t.bad_rows > 0) {
+            eprintln!("warning: table {}: {} malformed rows were left out, the first:", table.name, table.bad_rows);
+            table.bad.iter().for_each(|message| eprintln!("  {message}"));
+        }
+        let lookups = Lookups::new(&schema.schema, &schema.enrichment, open_tables(&parts)?)?;
+        Ok(BuiltTables { lookups: Some(Arc::new(lookups)), parts, beside: Some(beside) })
     }
 
     fn config(&self) -> Result<(Config, Option<adclick::artifact::model::spec::ModelSpec>)> {

@@ -26,6 +26,50 @@ pub struct Input {
     pub column: String,
     /// What it holds.
     pub kind: InputKind,
+    /// Whether files may lack the column: a table gives the value then.
+    pub optional: bool,
+}
+
+/// Which id of a row's request and candidate a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyId {
+    /// The request's `user_key`.
+    User,
+    /// The candidate's `ad_key`.
+    Ad,
+    /// The candidate's `advertiser_key`.
+    Advertiser,
+    /// The request's `placement`.
+    Placement,
+}
+
+/// A column with ids by which tables are looked up. An empty cell is an unknown id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyColumn {
+    /// Which id it holds.
+    pub id: KeyId,
+    /// Its name in the file.
+    pub column: String,
+    /// Whether ids are integers (themselves); otherwise they are strings (hashed).
+    pub integer: bool,
+    /// A table that is looked up by it, for messages.
+    pub table: String,
+}
+
+impl KeyColumn {
+    /// Why the column must be there.
+    pub(super) fn needed_for(&self) -> String {
+        let id = match self.id {
+            KeyId::User => "user",
+            KeyId::Ad => "ad",
+            KeyId::Advertiser => "advertiser",
+            KeyId::Placement => "placement",
+        };
+        format!(
+            "the schema's [keys] say that column \"{}\" holds the {id}, by which table `{}` is looked up",
+            self.column, self.table
+        )
+    }
 }
 
 /// How a time is written.
@@ -54,6 +98,8 @@ pub struct Columns {
     pub time: Option<(String, TimeFormat)>,
     /// The raw values.
     pub inputs: Vec<Input>,
+    /// The ids by which tables are looked up: those that tables need.
+    pub keys: Vec<KeyColumn>,
 }
 
 /// Number columns of Criteo's logs.
@@ -80,7 +126,7 @@ pub(crate) const AVAZU_INTEGERS: [&str; 12] =
 
 impl Columns {
     pub(super) fn criteo() -> Self {
-        let input = |name: String, kind| Input { column: name.clone(), name, kind };
+        let input = |name: String, kind| Input { column: name.clone(), name, kind, optional: false };
         let numbers = (1..=CRITEO_NUMBERS).map(|i| input(format!("I{i}"), InputKind::Number));
         let categories = (1..=CRITEO_CATEGORIES).map(|i| input(format!("C{i}"), InputKind::Text));
         Self {
@@ -89,11 +135,15 @@ impl Columns {
             weight: None,
             time: None,
             inputs: numbers.chain(categories).collect(),
+            keys: Vec::new(),
         }
     }
 
     pub(super) fn avazu() -> Self {
-        let input = |name: &&str, kind| Input { name: (*name).to_owned(), column: (*name).to_owned(), kind };
+        let input = |name: &&str, kind| {
+            let name = (*name).to_owned();
+            Input { column: name.clone(), name, kind, optional: false }
+        };
         let texts = AVAZU_TEXTS.iter().map(|name| input(name, InputKind::Text));
         let integers = AVAZU_INTEGERS.iter().map(|name| input(name, InputKind::Integer));
         Self {
@@ -102,6 +152,7 @@ impl Columns {
             weight: None,
             time: Some(("hour".to_owned(), TimeFormat::Hour)),
             inputs: texts.chain(integers).collect(),
+            keys: Vec::new(),
         }
     }
 

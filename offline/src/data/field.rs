@@ -1,10 +1,11 @@
 //! One field of a row to its raw value. The same for text and Parquet.
 
+use adclick::enrich::Keys;
 use adclick::hash::category_id;
 use adclick::types::Value;
 
 use super::bad::Fault;
-use super::columns::{InputKind, TimeFormat};
+use super::columns::{InputKind, KeyColumn, KeyId, TimeFormat};
 
 /// A field as a file holds it.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +62,25 @@ pub(super) fn label(column: &str, cell: Cell<'_>) -> Result<bool, Fault> {
         Cell::Float(x) if x == 0.0 || x == 1.0 => Ok(x == 1.0),
         other => Err(Fault::new(column, "a label of 0 or 1", &other.show())),
     }
+}
+
+/// An id of the row's request or candidate.
+pub(super) fn key(key: &KeyColumn, cell: Cell<'_>, keys: &mut Keys) -> Result<(), Fault> {
+    let refuse = |expected: &'static str| Fault::new(&key.column, expected, &cell.show());
+    let id = if key.integer {
+        cell.integer_id().ok_or_else(|| refuse("an integer id of 64 bits (raw = \"string\" takes others)"))?
+    } else {
+        cell.text_id().ok_or_else(|| refuse("an id that is a string (raw = \"integer\" takes integers)"))?
+    };
+    match key.id {
+        KeyId::User => keys.user = id,
+        KeyId::Ad => keys.ad = id,
+        KeyId::Advertiser => keys.advertiser = id,
+        // Requests have 32 bits for it.
+        KeyId::Placement if id > u32::MAX.into() => return Err(refuse("a placement from 0 to 4294967295")),
+        KeyId::Placement => keys.placement = id,
+    }
+    Ok(())
 }
 
 /// A weight: finite and positive.

@@ -9,6 +9,7 @@ mod bad;
 mod columns;
 mod delimited;
 mod field;
+mod lookups;
 mod open;
 mod record_rows;
 mod records;
@@ -16,7 +17,9 @@ mod text;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use adclick::enrich::Keys;
 use adclick::types::Value;
 use anyhow::Result;
 use indicatif::ProgressBar;
@@ -25,9 +28,10 @@ pub(crate) use array::{cell, items};
 pub(crate) use bad::Fault;
 pub use bad::{BadLimit, BadRows};
 pub(crate) use columns::{AVAZU_INTEGERS, AVAZU_TEXTS, CRITEO_CATEGORIES, CRITEO_NUMBERS};
-pub use columns::{Columns, Input, InputKind, TimeFormat};
+pub use columns::{Columns, Input, InputKind, KeyColumn, KeyId, TimeFormat};
 pub(crate) use delimited::Delimited;
 pub(crate) use field::Cell;
+pub use lookups::{Found, Lookups, Reads};
 pub(crate) use open::{Opened, open, size};
 pub(crate) use records::{Records, place};
 
@@ -76,6 +80,8 @@ pub struct Row {
     pub weight: f32,
     /// When the impression was: microseconds since 1970-01-01 UTC.
     pub time_us: Option<i64>,
+    /// The ids by which tables are looked up; those that are not known, or that no table needs, are 0.
+    pub keys: Keys,
     values: Range<usize>,
 }
 
@@ -93,8 +99,8 @@ impl Batch {
         &self.rows
     }
 
-    /// The raw values of a row. [`Value::feature`] is the number of the input in [`Columns::inputs`]; missing values
-    /// are absent.
+    /// The raw values of a row. [`Value::feature`] is the number of the input in [`Columns::inputs`], past them that of a
+    /// value from a table ([`Lookups::reads`]); missing values are absent.
     #[must_use]
     pub fn values(&self, row: &Row) -> &[Value] {
         &self.values[row.values.clone()]
@@ -117,6 +123,17 @@ pub struct Source {
     pub labels: Labels,
     /// How many malformed rows are bearable.
     pub limit: BadLimit,
+    /// The tables that give what rows do not carry.
+    pub tables: Option<Arc<Lookups>>,
+}
+
+/// What a pass over all files read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pass {
+    /// The malformed rows.
+    pub bad: BadRows,
+    /// Of each table the rows that found their key.
+    pub found: Vec<Found>,
 }
 
 /// Rows per batch of [`Source::for_each`].
@@ -126,25 +143,45 @@ impl Source {
     /// Labelled files with the default limit of malformed rows.
     #[must_use]
     pub fn new(paths: Vec<PathBuf>, format: Format) -> Self {
-        Self { paths, format, labels: Labels::Required, limit: BadLimit::default() }
+        Self { paths, format, labels: Labels::Required, limit: BadLimit::default(), tables: None }
     }
 
-    /// Streams all files through `visit`. Memory is bounded by one batch.
+    /// Streams all files through `visit`, with values from tables for what rows do not carry. Memory is bounded by one
+    /// batch.
     ///
     /// # Errors
-    /// Files that cannot be read, too many malformed rows, no row at all, and whatever `visit` returns.
-    pub fn for_each(&self, bar: &ProgressBar, mut visit: impl FnMut(&Batch) -> Result<()>) -> Result<BadRows> {
+    /// Files that cannot be read, too many malformed rows, no row at all, tables that do not fit, and whatever `visit`
+    /// returns.
+    pub fn for_each(&self, bar: &ProgressBar, mut visit: impl FnMut(&Batch) -> Result<()>) -> Result<Pass> {
         let mut bad = BadRows::new(self.limit);
         let mut batch = Batch::default();
         let mut next = 0;
+        let mut lookups = self.tables.as_deref().map(|t| t.start(&self.format.columns())).transpose()?;
         for path in &self.paths {
             let mut reader = Reader::open_at(path, &self.format, self.labels, bar, next, bad)?;
             while reader.read(&mut batch, BATCH_ROWS)? {
+                if let Some(lookups) = &mut lookups {
+                    lookups.fill(&mut batch);
+                }
                 visit(&batch)?;
             }
             (next, bad) = reader.finish()?;
         }
-        Ok(bad)
+        Ok(Pass { bad, found: lookups.map_or_else(Vec::new, |l| l.found()) })
+    }
+
+    /// Where a feature's values stand in batches: the feature's number and input. `None` when rows have no such input.
+    #[must_use]
+    pub fn reads(&self, columns: &Columns, feature: usize, input: &str) -> Option<Reads> {
+        let passed = columns.input(input)?;
+        let found = self.tables.as_deref().and_then(|t| t.binding(feature)).map(|b| columns.inputs.len() + b);
+        Some(Reads { passed, found })
+    }
+
+    /// The same files without the tables.
+    #[must_use]
+    pub fn bare(&self) -> Self {
+        Self { tables: None, ..self.clone() }
     }
 
     /// The sizes of the files on disk, added up: the length of a progress bar over bytes.

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
+use adclick::enrich::Keys;
 use anyhow::{Context, Result};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{TimestampMicrosecondType, TimestampMillisecondType, TimestampSecondType};
@@ -46,8 +47,11 @@ impl RecordReader {
                 .chain(&columns.conversion)
                 .chain(&columns.weight)
                 .chain(columns.time.iter().map(|(c, _)| c))
-                .chain(columns.inputs.iter().map(|i| &i.column));
+                .chain(columns.inputs.iter().filter(|i| !i.optional || has(&i.column)).map(|i| &i.column));
             let mut places = used.map(|c| place(names, c)).collect::<Result<Vec<_>>>()?;
+            for key in &columns.keys {
+                places.push(place(names, &key.column).with_context(|| key.needed_for())?);
+            }
             places.sort_unstable();
             places.dedup();
             Ok(places)
@@ -111,12 +115,20 @@ impl RecordReader {
             },
             None => None,
         };
+        let mut keys = Keys::default();
+        for key in &self.columns.keys {
+            let Some(a) = array(&key.column) else { continue };
+            match cell(&key.column, a, at)? {
+                Cell::Bytes([]) => {}
+                found => field::key(key, found, &mut keys)?,
+            }
+        }
         let start = batch.values.len();
         for (feature, input) in self.columns.inputs.iter().enumerate() {
             let Some(a) = array(&input.column) else { continue };
             input_values(&input.column, input.kind, feature as u32, a, at, &mut batch.values)?;
         }
-        Ok(Row { number, click, conversion, weight, time_us, values: start..batch.values.len() })
+        Ok(Row { number, click, conversion, weight, time_us, keys, values: start..batch.values.len() })
     }
 }
 

@@ -40,11 +40,11 @@ type Rows = Vec<(Row, Vec<Value>)>;
 fn all(path: &Path, format: &Format, limit: BadLimit) -> anyhow::Result<(Rows, BadRows)> {
     let source = Source { limit, ..Source::new(vec![path.to_owned()], format.clone()) };
     let mut rows = Vec::new();
-    let bad = source.for_each(&ProgressBar::hidden(), |batch| {
+    let read = source.for_each(&ProgressBar::hidden(), |batch| {
         rows.extend(batch.rows().iter().map(|row| (Row { values: 0..0, ..row.clone() }, batch.values(row).to_vec())));
         Ok(())
     })?;
-    Ok((rows, bad))
+    Ok((rows, read.bad))
 }
 
 fn failure(path: &Path, format: &Format, limit: BadLimit) -> String {
@@ -197,7 +197,8 @@ fn avazu_rows_have_times_and_negative_ids() {
 }
 
 fn example_columns() -> Columns {
-    let input = |name: &str, kind| Input { name: name.to_owned(), column: format!("col_{name}"), kind };
+    let input =
+        |name: &str, kind| Input { name: name.to_owned(), column: format!("col_{name}"), kind, optional: false };
     Columns {
         click: "clicked".to_owned(),
         conversion: Some("bought".to_owned()),
@@ -210,6 +211,7 @@ fn example_columns() -> Columns {
             input("tags", InputKind::Integers(b'|')),
             input("vector", InputKind::Vector(2, b' ')),
         ],
+        keys: Vec::new(),
     }
 }
 

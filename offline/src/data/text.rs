@@ -3,10 +3,11 @@
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::Result;
+use adclick::enrich::Keys;
+use anyhow::{Context, Result};
 
 use super::bad::{BadRows, Fault};
-use super::columns::{Columns, InputKind, TimeFormat};
+use super::columns::{Columns, Input, InputKind, KeyColumn, TimeFormat};
 use super::delimited::Delimited;
 use super::field::{self, Cell};
 use super::{Batch, Format, Labels, Row};
@@ -25,7 +26,9 @@ pub(super) struct TextReader {
     conversion: Option<Place>,
     weight: Option<Place>,
     time: Option<(Place, TimeFormat)>,
-    inputs: Vec<(Place, InputKind)>,
+    /// `None` of a column that the file may lack and does.
+    inputs: Vec<Option<(Place, InputKind)>>,
+    keys: Vec<(usize, KeyColumn)>,
 }
 
 impl TextReader {
@@ -53,13 +56,22 @@ impl TextReader {
             (Some(column), Labels::Optional) => Ok(place(column)),
             (None, _) => Ok(None),
         };
+        let input = |input: &Input| {
+            let found = if input.optional { place(&input.column) } else { Some(needed(&input.column)?) };
+            anyhow::Ok(found.map(|place| (place, input.kind)))
+        };
+        let key = |key: &KeyColumn| {
+            let at = file.needed(&key.column).with_context(|| key.needed_for())?;
+            anyhow::Ok((at, key.clone()))
+        };
         Ok(Self {
             labels,
             click,
             conversion: label(&columns.conversion)?,
             weight: label(&columns.weight)?,
             time: columns.time.as_ref().map(|(c, format)| anyhow::Ok((needed(c)?, *format))).transpose()?,
-            inputs: columns.inputs.iter().map(|i| anyhow::Ok((needed(&i.column)?, i.kind))).collect::<Result<_>>()?,
+            inputs: columns.inputs.iter().map(input).collect::<Result<_>>()?,
+            keys: columns.keys.iter().map(key).collect::<Result<_>>()?,
             file,
         })
     }
@@ -111,9 +123,17 @@ impl TextReader {
         };
         let conversion = label(&self.conversion)?;
         let start = batch.values.len();
-        for (feature, (place, kind)) in self.inputs.iter().enumerate() {
+        let mut keys = Keys::default();
+        for (at, key) in &self.keys {
+            match self.file.field(*at) {
+                [] => {}
+                text => field::key(key, Cell::Bytes(text), &mut keys)?,
+            }
+        }
+        for (feature, input) in self.inputs.iter().enumerate() {
+            let Some((place, kind)) = input else { continue };
             field::text(&place.column, *kind, feature as u32, get(place), &mut batch.values)?;
         }
-        Ok(Row { number, click, conversion, weight, time_us, values: start..batch.values.len() })
+        Ok(Row { number, click, conversion, weight, time_us, keys, values: start..batch.values.len() })
     }
 }

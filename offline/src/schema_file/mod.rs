@@ -16,11 +16,11 @@ mod tables;
 use std::path::Path;
 
 use adclick::artifact::model::spec::{Activation, HeadKind, Structure};
-use adclick::schema::{Enrichment, Feature, Kind, Schema, Source};
+use adclick::schema::{Enrichment, Feature, KeyPart, Kind, Schema, Source};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-use crate::data::{Columns, Input, InputKind, TimeFormat};
+use crate::data::{Columns, Input, InputKind, KeyColumn, KeyId, TimeFormat};
 
 pub use keys::Keys;
 pub use tables::{CellSource, IdColumn, TableFile, column_text, key_text};
@@ -188,11 +188,11 @@ impl SchemaFile {
         build::build(text, Path::new(""))
     }
 
-    /// The columns of data files of this schema: labels, and one input for each raw value that rows carry. What
-    /// features read from tables is none of them.
+    /// The columns of data files of this schema: labels, one input for each raw value that rows may carry (what features
+    /// read from tables is optional), and the ids by which tables are looked up.
     ///
     /// # Errors
-    /// No `[labels]`, a separator of several bytes, or features that read one input in different ways.
+    /// No `[labels]`, no column in `[keys]` for an id of a table's key, a separator of several bytes, or features that read one input in different ways.
     pub fn data_columns(&self) -> Result<Columns> {
         let labels = self.labels.as_ref().context("a schema for training needs [labels] with at least `click`")?;
         let unit = match labels.time_unit {
@@ -206,25 +206,58 @@ impl SchemaFile {
             weight: labels.weight.clone(),
             time: labels.time.clone().map(|time| (time, unit)),
             inputs: Vec::new(),
+            keys: self.key_columns()?,
         };
         let bound = |i: usize| self.enrichment.bindings.iter().any(|b| b.feature as usize == i);
         for (i, (feature, raw)) in self.schema.features.iter().zip(&self.columns).enumerate() {
-            if feature.source == Source::Time || bound(i) {
+            if feature.source == Source::Time {
                 continue;
             }
             let kind = input_kind(&feature.kind, raw).with_context(|| format!("feature `{}`", feature.name))?;
-            match columns.inputs.iter().find(|i| i.name == feature.input) {
+            match columns.inputs.iter_mut().find(|i| i.name == feature.input) {
                 None => {
                     let (name, column) = (feature.input.clone(), feature.input.clone());
-                    columns.inputs.push(Input { name, column, kind });
+                    columns.inputs.push(Input { name, column, kind, optional: bound(i) });
                 }
-                Some(known) => ensure!(
-                    known.kind == kind,
-                    "feature `{}` reads input `{}` as {kind:?}, another one as {:?}",
-                    feature.name,
-                    feature.input,
-                    known.kind
-                ),
+                Some(known) => {
+                    ensure!(
+                        known.kind == kind,
+                        "feature `{}` reads input `{}` as {kind:?}, another one as {:?}",
+                        feature.name,
+                        feature.input,
+                        known.kind
+                    );
+                    known.optional &= bound(i);
+                }
+            }
+        }
+        Ok(columns)
+    }
+
+    /// The columns with the ids that the keys of the tables are made of.
+    fn key_columns(&self) -> Result<Vec<KeyColumn>> {
+        let mut columns: Vec<KeyColumn> = Vec::new();
+        for table in &self.enrichment.tables {
+            for part in &table.key {
+                let (id, name, given) = match part {
+                    KeyPart::User => (KeyId::User, "user", &self.keys.user),
+                    KeyPart::Ad => (KeyId::Ad, "ad", &self.keys.ad),
+                    KeyPart::Advertiser => (KeyId::Advertiser, "advertiser", &self.keys.advertiser),
+                    KeyPart::Placement => (KeyId::Placement, "placement", &self.keys.placement),
+                    KeyPart::Column(_) => continue,
+                };
+                if columns.iter().any(|c| c.id == id) {
+                    continue;
+                }
+                let given = given.as_ref().with_context(|| {
+                    format!(
+                        "table `{}` is looked up by the {name}: say in [keys] which column of data files holds it, as \
+                         in {name} = \"{name}_id\"",
+                        table.name
+                    )
+                })?;
+                let (column, integer) = (given.column.clone(), given.integer);
+                columns.push(KeyColumn { id, column, integer, table: table.name.clone() });
             }
         }
         Ok(columns)

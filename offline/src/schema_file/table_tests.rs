@@ -132,9 +132,13 @@ fn every_type_of_column_and_of_feature_that_reads_it() {
     assert_eq!(bound, [0, 1, 2, 3, 4]);
     assert_eq!(file.keys.placement, Some(id("slot", true)));
     assert_eq!(file.keys.ad, Some(id("aid", true)));
-    // Rows of data files need only what no table gives.
-    let inputs: Vec<String> = file.data_columns().unwrap().inputs.into_iter().map(|i| i.name).collect();
-    assert_eq!(inputs, ["bid_rank"]);
+    // Rows of data files need only what no table gives, and ids.
+    let columns = file.data_columns().unwrap();
+    let needed: Vec<&str> = columns.inputs.iter().filter(|i| !i.optional).map(|i| i.name.as_str()).collect();
+    assert_eq!(needed, ["bid_rank"]);
+    assert_eq!(columns.inputs.len(), file.schema.features.len());
+    let keys: Vec<(&str, bool)> = columns.keys.iter().map(|k| (k.column.as_str(), k.integer)).collect();
+    assert!(keys.contains(&("slot", true)), "{keys:?}");
 }
 
 #[test]

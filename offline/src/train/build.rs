@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use super::blueprint::{Blueprint, IndexRule, Plan, TablePlan};
 use super::config::Hyper;
 use super::stats::{IdCounts, NumberStats};
-use crate::data::{Batch, Columns, Row};
+use crate::data::{Batch, Row, Source as Logs};
 
 /// What is counted in the training rows.
 pub(super) struct Counts {
@@ -15,33 +15,37 @@ pub(super) struct Counts {
     tables: Vec<IdCounts>,
     /// Per feature: its number's distribution.
     numbers: Vec<Option<NumberStats>>,
-    /// Per input: the tables that count its ids.
+    /// Per input, and per value from a table: the embedding tables that count its ids.
     counted: Vec<Vec<usize>>,
-    /// Per input: the features that read it as a number.
+    /// Likewise: the features that read it as a number.
     readers: Vec<Vec<usize>>,
     /// Rows seen.
     pub(super) rows: u64,
 }
 
 impl Counts {
-    pub(super) fn new(blueprint: &Blueprint, columns: &Columns, seed: u64) -> Result<Self> {
+    pub(super) fn new(blueprint: &Blueprint, logs: &Logs, seed: u64) -> Result<Self> {
+        let columns = logs.format.columns();
+        let places = columns.inputs.len() + blueprint.features.len();
         let mut counts = Self {
             tables: blueprint.tables.iter().map(|_| IdCounts::default()).collect(),
             numbers: blueprint.features.iter().map(|_| None).collect(),
-            counted: vec![Vec::new(); columns.inputs.len()],
-            readers: vec![Vec::new(); columns.inputs.len()],
+            counted: vec![Vec::new(); places],
+            readers: vec![Vec::new(); places],
             rows: 0,
         };
         for (i, feature) in blueprint.features.iter().enumerate() {
             if feature.source == Source::Time {
                 continue;
             }
-            let input = columns.input(&feature.input).with_context(|| {
+            let reads = logs.reads(&columns, i, &feature.input).with_context(|| {
                 format!("feature `{}` reads input `{}`, which the rows do not have", feature.name, feature.input)
             })?;
+            // A row has values in one of the two places, so that nothing counts twice.
+            let places = std::iter::once(reads.passed).chain(reads.found);
             let mut number = |shape: Transform| {
                 counts.numbers[i] = Some(NumberStats::new(shape, seed ^ i as u64));
-                counts.readers[input].push(i);
+                places.clone().for_each(|at| counts.readers[at].push(i));
             };
             match &feature.plan {
                 Plan::Number { transform, .. } => number(Transform { mean: 0.0, scale: 1.0, ..*transform }),
@@ -49,8 +53,10 @@ impl Counts {
                 Plan::Category { table, .. } | Plan::Multi { table, .. } => {
                     let vocabulary =
                         matches!(blueprint.tables[*table].index, IndexRule::Auto | IndexRule::Vocabulary { .. });
-                    if vocabulary && !counts.counted[input].contains(table) {
-                        counts.counted[input].push(*table);
+                    for at in places.filter(|_| vocabulary) {
+                        if !counts.counted[at].contains(table) {
+                            counts.counted[at].push(*table);
+                        }
                     }
                 }
                 Plan::Buckets { .. } | Plan::Vector { .. } => {}

@@ -8,7 +8,7 @@ use adclick::schema::{Embedding, Index, Kind, Pooling, Schema, Source, TIME_INPU
 use adclick::types::Value;
 use anyhow::{Context, Result, ensure};
 
-use crate::data::{Batch, Columns, Row};
+use crate::data::{Batch, Reads, Row, Source as Logs};
 
 /// The row number of a value that contributes zeros.
 pub(super) const NONE: u32 = u32::MAX;
@@ -31,8 +31,10 @@ pub(super) struct Examples {
     pub(super) singles: Vec<u32>,
     /// `[examples, bags]` ends in `bag_rows`.
     pub(super) bag_ends: Vec<usize>,
-    /// Rows of multi-valued categories and their weights, pooling included.
+    /// Rows of multi-valued categories and their weights.
     pub(super) bag_rows: Vec<(u32, f32)>,
+    /// `[examples, bags]`: what multiplies the weighted sum of a bag's rows. Apart from the weights, as serving sums first.
+    pub(super) bag_scales: Vec<f32>,
 }
 
 impl Examples {
@@ -46,6 +48,7 @@ impl Examples {
         self.singles.clear();
         self.bag_ends.clear();
         self.bag_rows.clear();
+        self.bag_scales.clear();
     }
 
     /// The entries of a bag, counted through all examples.
@@ -78,8 +81,8 @@ pub(super) struct Plan {
 
 /// Where a feature's value is found.
 enum From {
-    /// In the input of this number.
-    Input(usize),
+    /// Among the row's values.
+    Values(Reads),
     /// Among the derivations of the time, at this place.
     Time(usize),
 }
@@ -96,17 +99,18 @@ pub(super) struct Encoder {
     vocabularies: Vec<HashMap<u64, u32>>,
     times: TimeInputs,
     pub(super) plan: Plan,
-    /// Per input: the value last seen, while a row is encoded.
+    /// Per input, and per value from a table: the value last seen, while a row is encoded.
     last: Vec<Option<Value>>,
 }
 
 impl Encoder {
     /// `vocabularies` holds the ids of each embedding in row order.
-    pub(super) fn new(schema: &Schema, vocabularies: &[Vec<u64>], columns: &Columns) -> Result<Self> {
+    pub(super) fn new(schema: &Schema, vocabularies: &[Vec<u64>], logs: &Logs) -> Result<Self> {
+        let columns = logs.format.columns();
         let layout = schema.layout();
         let mut plan = Plan { width: layout.width, ..Plan::default() };
         let mut fields = Vec::with_capacity(schema.features.len());
-        for (feature, place) in schema.features.iter().zip(&layout.columns) {
+        for (number, (feature, place)) in schema.features.iter().zip(&layout.columns).enumerate() {
             let column = place.declared;
             match &feature.kind {
                 Kind::Number { .. } => plan.numbers.push(column),
@@ -123,7 +127,7 @@ impl Encoder {
                     );
                     From::Time(TIME_INPUTS.iter().position(|&name| name == feature.input).unwrap_or(0))
                 }
-                _ => From::Input(columns.input(&feature.input).with_context(|| {
+                _ => From::Values(logs.reads(&columns, number, &feature.input).with_context(|| {
                     format!("feature `{}` reads input `{}`, which the rows do not have", feature.name, feature.input)
                 })?),
             };
@@ -135,7 +139,7 @@ impl Encoder {
             .zip(vocabularies)
             .map(|(e, ids)| ids.iter().zip(e.first_row()..).map(|(&id, row)| (id, row)).collect())
             .collect();
-        let last = vec![None; columns.inputs.len()];
+        let last = vec![None; columns.inputs.len() + schema.features.len()];
         Ok(Self {
             fields,
             embeddings: schema.embeddings.clone(),
@@ -172,7 +176,7 @@ impl Encoder {
         let times = row.time_us.map(|t| self.times.at(t, 0));
         for field in &self.fields {
             let value = match field.from {
-                From::Input(input) => last[input],
+                From::Values(reads) => last[reads.passed].or_else(|| reads.found.and_then(|at| last[at])),
                 From::Time(at) => {
                     times.map(|times| Value { feature: 0, number: times[at], id: times[at].max(0.0) as u64 })
                 }
@@ -188,25 +192,26 @@ impl Encoder {
                     out.singles.push(id.map_or_else(|| self.missing(*embedding), |id| self.row(*embedding, id)));
                 }
                 Kind::MultiCategory { embedding, pooling } => {
-                    let From::Input(input) = field.from else { continue };
-                    let of_field = || values.iter().filter(|v| v.feature as usize == input);
-                    let scale = match pooling {
-                        Pooling::Mean => 1.0 / of_field().count().max(1) as f32,
-                        Pooling::Sum => 1.0,
-                    };
-                    for v in of_field() {
+                    let From::Values(reads) = field.from else { continue };
+                    let mut n = 0u32;
+                    for v in values.iter().filter(|v| reads.has(v)) {
+                        n += 1;
                         let row = self.row(*embedding, v.id);
                         if row != NONE {
-                            out.bag_rows.push((row, v.number * scale));
+                            out.bag_rows.push((row, if v.number == 0.0 { 1.0 } else { v.number }));
                         }
                     }
                     out.bag_ends.push(out.bag_rows.len());
+                    out.bag_scales.push(match pooling {
+                        Pooling::Mean => 1.0 / n.max(1) as f32,
+                        Pooling::Sum => 1.0,
+                    });
                 }
                 Kind::Vector { dim } => {
-                    let From::Input(input) = field.from else { continue };
+                    let From::Values(reads) = field.from else { continue };
                     let start = out.numbers.len();
                     out.numbers.resize(start + *dim as usize, 0.0);
-                    for v in values.iter().filter(|v| v.feature as usize == input && v.id < u64::from(*dim)) {
+                    for v in values.iter().filter(|v| reads.has(v) && v.id < u64::from(*dim)) {
                         out.numbers[start + v.id as usize] = v.number;
                     }
                 }

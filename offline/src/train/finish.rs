@@ -8,7 +8,7 @@ use super::fit::{Metrics, Scored};
 use super::loss::sigmoid;
 use super::network::CrossShape;
 use super::store::Census;
-use crate::data::{Batch, Columns, Row};
+use crate::data::{Batch, Found, Lookups, Reads, Row, Source as Logs};
 
 /// Golden requests at most.
 const GOLDENS: usize = 16;
@@ -20,25 +20,27 @@ const BINS: usize = 20;
 /// Looks at the raw validation rows.
 pub(super) struct Observer<'a> {
     schema: &'a Schema,
-    /// Per feature: the input that it reads, if any.
-    inputs: Vec<Option<usize>>,
+    /// Per feature: where its values stand, if it reads any.
+    inputs: Vec<Option<Reads>>,
     goldens: Vec<GoldenRequest>,
     numbers: Vec<Vec<f64>>,
 }
 
 impl<'a> Observer<'a> {
-    pub(super) fn new(schema: &'a Schema, columns: &Columns) -> Self {
+    pub(super) fn new(schema: &'a Schema, logs: &Logs) -> Self {
+        let columns = logs.format.columns();
         let inputs = schema
             .features
             .iter()
-            .map(|f| if f.source == Source::Time { None } else { columns.input(&f.input) })
+            .enumerate()
+            .map(|(i, f)| if f.source == Source::Time { None } else { logs.reads(&columns, i, &f.input) })
             .collect();
         Self { schema, inputs, goldens: Vec::new(), numbers: vec![Vec::new(); schema.features.len()] }
     }
 
     pub(super) fn see(&mut self, batch: &Batch, row: &Row) {
         let values = batch.values(row);
-        let of = |input: usize| values.iter().filter(move |v| v.feature as usize == input);
+        let of = |reads: Reads| values.iter().filter(move |v| reads.has(v));
         for ((feature, input), numbers) in self.schema.features.iter().zip(&self.inputs).zip(&mut self.numbers) {
             if let (Kind::Number { .. }, Some(input), true) = (&feature.kind, *input, numbers.len() < SAMPLE) {
                 numbers.extend(of(input).map(|v| f64::from(v.number)));
@@ -85,7 +87,7 @@ fn histogram(name: &str, mut values: Vec<f64>) -> Histogram {
 }
 
 /// The TOML text that says where the model comes from.
-pub(super) fn provenance(config: &Config, hyper: &Hyper, census: &Census, metrics: &Metrics) -> String {
+pub(super) fn provenance(config: &Config, hyper: &Hyper, census: &Census, metrics: &Metrics, logs: &Logs) -> String {
     let mut table = toml::Table::new();
     let mut put = |key: &str, value: toml::Value| table.insert(key.to_owned(), value);
     let integer = |x: u64| toml::Value::Integer(x as i64);
@@ -113,5 +115,23 @@ pub(super) fn provenance(config: &Config, hyper: &Hyper, census: &Census, metric
         CrossShape::Mixture { experts, rank } => format!("mix:{experts}:{rank}"),
     };
     put("cross", cross.into());
+    if let Some(lookups) = &logs.tables {
+        put("tables", versions(lookups, &metrics.tables).into());
+    }
     toml::to_string(&table).unwrap_or_default()
+}
+
+/// Which tables gave values: how new their data was, and how many rows found their key.
+fn versions(lookups: &Lookups, found: &[Found]) -> toml::Table {
+    let mut all = toml::Table::new();
+    for Found { table, rows, found, .. } in found {
+        let mut one = toml::Table::new();
+        if let Some(source) = lookups.tables().iter().find(|t| t.set.name() == table) {
+            one.insert("data_of_us".to_owned(), source.set.built_us().into());
+        }
+        one.insert("rows".to_owned(), toml::Value::Integer(*rows as i64));
+        one.insert("found".to_owned(), toml::Value::Integer(*found as i64));
+        all.insert(table.clone(), one.into());
+    }
+    all
 }

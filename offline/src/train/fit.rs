@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use adclick::artifact::model::spec::{EmbeddingSpec, HeadKind, ModelSpec, Structure};
+use adclick::schema::Enrichment;
 use anyhow::{Context, Result, ensure};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -17,6 +18,7 @@ use super::network::{self, Dropout, Param, Shape};
 use super::store::{Data, Picker, Store, count};
 use super::tables::{Rates, Table, Tables, stream};
 use super::warm;
+use crate::data::Found;
 use crate::progress::Progress;
 
 /// Logits and labels of held-out rows.
@@ -57,6 +59,9 @@ pub struct Metrics {
     pub streamed: bool,
     /// Wall time.
     pub seconds: f64,
+    /// Of each table that the model reads: how many rows of the files found their key, held-out ones included.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<Found>,
 }
 
 /// A trained model with what calibration needs.
@@ -118,10 +123,9 @@ pub fn fit(
     if let Some(parent) = parent {
         warm::inherit(&mut built, parent)?;
     }
-    let columns = data.source.format.columns();
-    let mut encoder = Encoder::new(&built.schema, &built.vocabularies, &columns)?;
+    let mut encoder = Encoder::new(&built.schema, &built.vocabularies, &data.source)?;
     let plan = encoder.plan.clone();
-    let mut observer = Observer::new(&built.schema, &columns);
+    let mut observer = Observer::new(&built.schema, &data.source);
     let memory_rows = config.memory_rows.unwrap_or(4 << 20);
     let store =
         Store::new(data, &picker, &mut encoder, rows, memory_rows, progress, |batch, row| observer.see(batch, row))?;
@@ -184,10 +188,12 @@ pub fn fit(
         rows_per_second: rows as f64 * f64::from(epochs) / fit_seconds,
         streamed: store.streams(),
         seconds: start.elapsed().as_secs_f64(),
+        tables: census.found.clone(),
     };
     let mut spec = learner.to_spec(&built);
+    spec.enrichment = data.source.tables.as_ref().map_or_else(Enrichment::default, |t| t.enrichment().clone());
     (spec.goldens, spec.histograms) = observer.finish(&validation);
-    spec.provenance = provenance(config, &hyper, &census, &metrics);
+    spec.provenance = provenance(config, &hyper, &census, &metrics, &data.source);
     Ok(Trained { spec, validation, test, metrics })
 }
 
@@ -392,7 +398,7 @@ impl Learner {
             .collect();
         ModelSpec {
             schema: built.schema.clone(),
-            enrichment: adclick::schema::Enrichment::default(),
+            enrichment: Enrichment::default(),
             network,
             embeddings,
             provenance: String::new(),

@@ -10,7 +10,7 @@ use super::blueprint::Blueprint;
 use super::build::Counts;
 use super::encode::{Encoder, Examples};
 use super::split::{Role, Roles, Split, day};
-use crate::data::{Batch, Row, Source};
+use crate::data::{Batch, Found, Row, Source};
 use crate::progress::Progress;
 
 /// Rows to train on.
@@ -31,7 +31,7 @@ impl Data {
         let mut days = BTreeSet::new();
         if self.split.needs_days() {
             let bar = progress.bytes("Reading the days", self.source.bytes()?);
-            self.source.for_each(&bar, |batch| {
+            self.source.bare().for_each(&bar, |batch| {
                 days.extend(batch.rows().iter().filter_map(|row| row.time_us.map(day)));
                 Ok(())
             })?;
@@ -80,6 +80,8 @@ pub(super) struct Census {
     pub(super) window: Option<(i64, i64)>,
     /// Malformed rows, and what was wrong with the first.
     pub(super) bad: (u64, Vec<String>),
+    /// Of each table how many rows of all files found their key.
+    pub(super) found: Vec<Found>,
 }
 
 /// Pass one: counts ids and numbers of the training rows.
@@ -90,16 +92,16 @@ pub(super) fn count(
     seed: u64,
     progress: Progress,
 ) -> Result<Census> {
-    let columns = data.source.format.columns();
     let mut census = Census {
-        counts: Counts::new(blueprint, &columns, seed)?,
+        counts: Counts::new(blueprint, &data.source, seed)?,
         clicks: 0,
         conversions: 0,
         window: None,
         bad: (0, Vec::new()),
+        found: Vec::new(),
     };
     let bar = progress.bytes("Counting values", data.source.bytes()?);
-    let bad = data.source.for_each(&bar, |batch| {
+    let read = data.source.for_each(&bar, |batch| {
         for row in batch.rows().iter().filter(|row| picker.role(row) == Some(Role::Train)) {
             census.counts.add(batch, row);
             let click = row.click == Some(true);
@@ -112,7 +114,9 @@ pub(super) fn count(
         Ok(())
     })?;
     bar.finish_and_clear();
-    census.bad = (bad.count, bad.first);
+    census.bad = (read.bad.count, read.bad.first);
+    census.found = read.found;
+    census.found.iter().for_each(|found| progress.note(&found.to_string()));
     ensure!(census.counts.rows > 0, "no row is left to train on: the split gave them all to validation and test");
     ensure!(
         census.clicks > 0 && census.clicks < census.counts.rows,

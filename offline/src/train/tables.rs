@@ -6,9 +6,11 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::encode::{Examples, NONE, Plan};
+use super::encode::{Examples, NONE, Place, Plan};
 use super::network::{keep_mask, symmetric};
 
+/// Heads of a model at most: pCTR and pCVR.
+const MAX_HEADS: usize = 2;
 /// Added to the root of the sum of squared gradients: rows with few examples take small steps.
 const DAMPING: f32 = 0.1;
 /// The same of wide weights.
@@ -121,6 +123,10 @@ pub(super) struct Touch {
     example: usize,
     row: u32,
     weight: f32,
+    /// Which category of the plan, bags behind single ones.
+    slot: usize,
+    /// What multiplies the weighted sum over the category's rows.
+    scale: f32,
 }
 
 impl Tables {
@@ -187,17 +193,26 @@ impl Tables {
                 x[i * plan.width + column] = number;
             }
         }
-        for t in touches {
+        // A category's rows are summed before the sum is scaled: the order, and so the bits, of serving.
+        for rows_of_one in touches.chunk_by(|a, b| (a.example, a.slot) == (b.example, b.slot)) {
+            let t = &rows_of_one[0];
             let table = &self.tables[t.table];
             let (rows, wides) =
                 if averaged { (&table.average, &table.wide_average) } else { (&table.rows, &table.wide) };
-            let row = t.row as usize;
             let to = &mut x[t.example * plan.width + t.column..][..table.dim];
-            for (to, w) in to.iter_mut().zip(&rows[row * table.dim..]) {
-                *to += t.weight * w;
+            let mut sums = [0.0; MAX_HEADS];
+            for t in rows_of_one {
+                let row = t.row as usize;
+                for (to, w) in to.iter_mut().zip(&rows[row * table.dim..]) {
+                    *to += t.weight * w;
+                }
+                for (to, w) in sums.iter_mut().zip(&wides[row * table.wide_dim..][..table.wide_dim]) {
+                    *to += t.weight * w;
+                }
             }
-            for (to, w) in wide[t.example * heads..].iter_mut().zip(&wides[row * table.wide_dim..][..table.wide_dim]) {
-                *to += t.weight * w;
+            to.iter_mut().for_each(|v| *v *= t.scale);
+            for (to, sum) in wide[t.example * heads..].iter_mut().zip(&sums[..table.wide_dim]) {
+                *to += t.scale * sum;
             }
         }
         (x, wide)
@@ -235,11 +250,12 @@ impl Tables {
                 }
                 let sum = &mut sums[table.slot[row] as usize * stride..][..stride];
                 let dx = &dx[t.example * plan.width + t.column..][..dim];
+                let weight = t.weight * t.scale;
                 for (s, g) in sum[..dim].iter_mut().zip(dx) {
-                    *s += t.weight * g;
+                    *s += weight * g;
                 }
                 for (s, g) in sum[dim..].iter_mut().zip(&dlogits[t.example * heads..]) {
-                    *s += t.weight * g;
+                    *s += weight * g;
                 }
             }
             for (&row, sum) in touched.iter().zip(sums.chunks_exact(stride.max(1))) {
@@ -296,14 +312,25 @@ fn touches(plan: &Plan, examples: &Examples, batch: &[usize]) -> Vec<Touch> {
     let mut touches = Vec::with_capacity(batch.len() * (plan.singles.len() + plan.bags.len()));
     for (i, &example) in batch.iter().enumerate() {
         let singles = &examples.singles[example * plan.singles.len()..];
-        for (place, &row) in plan.singles.iter().zip(singles) {
+        let touch = |place: &Place, slot, row, weight, scale| Touch {
+            table: place.table,
+            column: place.column,
+            example: i,
+            row,
+            weight,
+            slot,
+            scale,
+        };
+        for (slot, (place, &row)) in plan.singles.iter().zip(singles).enumerate() {
             if row != NONE {
-                touches.push(Touch { table: place.table, column: place.column, example: i, row, weight: 1.0 });
+                touches.push(touch(place, slot, row, 1.0, 1.0));
             }
         }
         for (b, place) in plan.bags.iter().enumerate() {
-            for &(row, weight) in examples.bag(example * plan.bags.len() + b) {
-                touches.push(Touch { table: place.table, column: place.column, example: i, row, weight });
+            let at = example * plan.bags.len() + b;
+            let scale = examples.bag_scales[at];
+            for &(row, weight) in examples.bag(at) {
+                touches.push(touch(place, plan.singles.len() + b, row, weight, scale));
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::data::{BadLimit, Columns, Format, Input, InputKind, Labels, Source};
 use crate::progress::Progress;
 
 fn columns(conversion: bool) -> Columns {
-    let input = |name: &str, kind| Input { name: name.to_owned(), column: name.to_owned(), kind };
+    let input = |name: &str, kind| Input { name: name.to_owned(), column: name.to_owned(), kind, optional: false };
     Columns {
         click: "click".to_owned(),
         conversion: conversion.then(|| "sale".to_owned()),
@@ -25,6 +25,7 @@ fn columns(conversion: bool) -> Columns {
             input("price", InputKind::Number),
             input("tags", InputKind::Integers(b' ')),
         ],
+        keys: Vec::new(),
     }
 }
 
@@ -97,6 +98,7 @@ fn data(path: &Path, conversion: bool) -> Data {
         format: Format::Examples(columns(conversion)),
         labels: Labels::Required,
         limit: BadLimit::Rows(0),
+        tables: None,
     };
     Data { source, split: Split::HashRotation(0) }
 }

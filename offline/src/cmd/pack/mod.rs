@@ -15,6 +15,7 @@ use crate::progress::Progress;
 use crate::schema_file::SchemaFile;
 use base::Base;
 use tables::Job;
+pub(super) use tables::{BuildArgs, for_training};
 
 /// Turn weights, a schema and tables into a bundle, or renew the tables of one.
 ///

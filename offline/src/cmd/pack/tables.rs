@@ -19,7 +19,7 @@ use crate::tables::{self, DataFiles, Options, Summary, file_name, of_packed};
 
 /// What becomes of a key that is given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum DuplicateKeys {
+pub(in crate::cmd) enum DuplicateKeys {
     /// Fail, naming both rows.
     Refuse,
     /// The row given last stays.
@@ -27,8 +27,8 @@ pub(super) enum DuplicateKeys {
 }
 
 /// Which tables, and how they are built.
-#[derive(Debug, clap::Args)]
-pub(super) struct TableArgs {
+#[derive(Debug, Clone, clap::Args)]
+pub(in crate::cmd) struct BuildArgs {
     /// A feature table: CSV (also .gz, .zst), Parquet or Arrow IPC files, or a packed table file, which is taken as it is.
     #[arg(long = "table", value_name = "NAME=FILE[,FILE...]", value_parser = given)]
     tables: Vec<Given>,
@@ -38,12 +38,19 @@ pub(super) struct TableArgs {
     /// How new the tables' data is: RFC 3339, or seconds since 1970 [default: the newest change of a table's files].
     #[arg(long, value_name = "TIME", value_parser = as_of)]
     as_of: Option<i64>,
-    /// Of tables with shards, build only this one (from 0).
-    #[arg(long, value_name = "K")]
-    shard: Option<u32>,
     /// MB of rows that wait in memory while a table is built.
     #[arg(long, value_name = "MB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     memory: u32,
+}
+
+/// The same with what only packing needs.
+#[derive(Debug, clap::Args)]
+pub(super) struct TableArgs {
+    #[command(flatten)]
+    build: BuildArgs,
+    /// Of tables with shards, build only this one (from 0).
+    #[arg(long, value_name = "K")]
+    shard: Option<u32>,
     /// Leave out up to so many malformed rows of a table, then fail [default: 10, or a thousandth of the rows].
     #[arg(long, value_name = "ROWS")]
     max_bad_rows: Option<u64>,
@@ -51,7 +58,7 @@ pub(super) struct TableArgs {
 
 /// One `--table`.
 #[derive(Debug, Clone)]
-pub(super) struct Given {
+pub(in crate::cmd) struct Given {
     name: String,
     paths: Vec<PathBuf>,
 }
@@ -86,16 +93,23 @@ impl Job {
     }
 }
 
+impl BuildArgs {
+    /// Whether any table is given.
+    pub(in crate::cmd) fn any(&self) -> bool {
+        !self.tables.is_empty()
+    }
+}
+
 impl TableArgs {
     /// Whether any table is given.
     pub(super) fn any(&self) -> bool {
-        !self.tables.is_empty()
+        self.build.any()
     }
 
     /// What is to be done, before any of it is: the files that are given, and how they become tables.
     pub(super) fn jobs(&self, schema: Option<&SchemaFile>, base: &Base) -> Result<Vec<Job>> {
         let mut all: Vec<Given> = Vec::new();
-        for table in &self.tables {
+        for table in &self.build.tables {
             match all.iter_mut().find(|t| t.name == table.name) {
                 Some(known) => known.paths.extend(table.paths.iter().cloned()),
                 None => all.push(table.clone()),
@@ -123,15 +137,15 @@ impl TableArgs {
 
     /// Does the jobs, in the directory `out`. Returns the files for the bundle, and what there is to say about them.
     pub(super) fn run(&self, jobs: Vec<Job>, out: &Path, progress: Progress) -> Result<(Vec<Part>, Vec<Summary>)> {
-        let duplicates = match self.duplicates {
+        let duplicates = match self.build.duplicates {
             DuplicateKeys::Refuse => Duplicates::Refuse,
             DuplicateKeys::Last => Duplicates::KeepLast,
         };
         let options = Options {
             duplicates,
-            as_of: self.as_of,
+            as_of: self.build.as_of,
             shard: self.shard,
-            memory: (self.memory as usize) << 20,
+            memory: (self.build.memory as usize) << 20,
             spill: out.to_owned(),
         };
         let mut parts = Vec::new();
@@ -233,4 +247,39 @@ pub(super) fn check_names(jobs: &[Job], base: &Base) -> Result<()> {
         bail!("the model reads table `{name}`, which the bundle would not have: give --table {name}=FILE");
     }
     Ok(())
+}
+
+/// The tables of a model that is to be trained, in the directory `out`: all that its schema reads, and all their shards.
+pub(in crate::cmd) fn for_training(
+    build: &BuildArgs,
+    schema: &SchemaFile,
+    max_bad_rows: Option<u64>,
+    out: &Path,
+    progress: Progress,
+) -> Result<(Vec<Part>, Vec<Summary>)> {
+    let args = TableArgs { build: build.clone(), shard: None, max_bad_rows };
+    let jobs = args.jobs(Some(schema), &Base::None)?;
+    for (number, table) in schema.enrichment.tables.iter().enumerate() {
+        if jobs.iter().any(|job| job.name() == table.name) {
+            continue;
+        }
+        let reads = |b: &&adclick::schema::Binding| b.lookup.columns().any(|c| c.table as usize == number);
+        let reader = match schema.enrichment.bindings.iter().find(reads) {
+            Some(binding) => format!("feature `{}`", schema.schema.features[binding.feature as usize].name),
+            None => "the key of another table".to_owned(),
+        };
+        bail!("{reader} reads table `{}`, which is not given: give --table {}=FILE", table.name, table.name);
+    }
+    for job in &jobs {
+        let Job::Take(name, files) = job else { continue };
+        let count = files.first().map_or(1, |(_, shard)| shard.count);
+        let missing = (0..count).find(|k| files.iter().all(|(_, shard)| shard.index != *k));
+        if let Some(missing) = missing {
+            bail!(
+                "--table {name}: shard {missing} of {count} is not given; rows whose keys are there would be trained on \
+                 the default row: give all shards"
+            );
+        }
+    }
+    args.run(jobs, out, progress)
 }

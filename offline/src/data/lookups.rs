@@ -1,0 +1,166 @@
+//! Values from tables, for what rows do not carry: by the code that serves.
+
+use adclick::enrich::{Keys, TableReader, TableSource};
+use adclick::schema::{Enrichment, Schema};
+use adclick::types::Value;
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::{Batch, Columns};
+
+/// What a model reads from tables, and the tables.
+#[derive(Debug, Clone)]
+pub struct Lookups {
+    schema: Schema,
+    enrichment: Enrichment,
+    tables: Vec<TableSource>,
+}
+
+/// Where a feature's values stand in a batch. A row has values in one of the two places at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reads {
+    /// The number of the input that rows carry.
+    pub passed: usize,
+    /// The number under which values from a table stand.
+    pub found: Option<usize>,
+}
+
+impl Reads {
+    /// Whether a value is the feature's.
+    #[inline]
+    #[must_use]
+    pub fn has(self, value: &Value) -> bool {
+        let number = value.feature as usize;
+        number == self.passed || Some(number) == self.found
+    }
+}
+
+/// How many rows found their key in a table.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Found {
+    /// The table.
+    pub table: String,
+    /// Rows that were looked up.
+    pub rows: u64,
+    /// Those whose key the table has; the others take its default row.
+    pub found: u64,
+    /// The share of the others.
+    pub missing: f64,
+}
+
+impl std::fmt::Display for Found {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { table, rows, found, missing } = self;
+        write!(f, "table {table}: {found} of {rows} rows found their key, {:.1}% took the default row", 100.0 * missing)
+    }
+}
+
+impl Lookups {
+    /// Checks that the tables are what the features of `schema` read by `enrichment`.
+    ///
+    /// # Errors
+    /// Names the feature, the column and the file.
+    pub fn new(schema: &Schema, enrichment: &Enrichment, tables: Vec<TableSource>) -> Result<Self> {
+        let lookups = Self { schema: schema.clone(), enrichment: enrichment.clone(), tables };
+        lookups.reader()?;
+        Ok(lookups)
+    }
+
+    /// What the model reads from the tables.
+    #[must_use]
+    pub fn enrichment(&self) -> &Enrichment {
+        &self.enrichment
+    }
+
+    /// The tables.
+    #[must_use]
+    pub fn tables(&self) -> &[TableSource] {
+        &self.tables
+    }
+
+    /// The number of the feature's binding, if it reads a table.
+    pub(super) fn binding(&self, feature: usize) -> Option<usize> {
+        self.enrichment.bindings.iter().position(|b| b.feature as usize == feature)
+    }
+
+    fn reader(&self) -> Result<TableReader> {
+        Ok(TableReader::new(&self.schema, &self.enrichment, &self.tables)?)
+    }
+
+    /// Gets ready for rows of these columns.
+    pub(super) fn start(&self, columns: &Columns) -> Result<Filler<'_>> {
+        let mut places = vec![None; self.schema.features.len()];
+        for (number, binding) in self.enrichment.bindings.iter().enumerate() {
+            let feature = &self.schema.features[binding.feature as usize];
+            let passed = columns.input(&feature.input).with_context(|| {
+                format!("feature `{}`: the schema of the rows has no input `{}`", feature.name, feature.input)
+            })?;
+            places[binding.feature as usize] = Some((passed, (columns.inputs.len() + number) as u32));
+        }
+        Ok(Filler {
+            lookups: self,
+            reader: self.reader()?,
+            places,
+            carried: vec![false; columns.inputs.len()],
+            keys: Vec::new(),
+            read: Vec::new(),
+            values: Vec::new(),
+            rows: 0,
+        })
+    }
+}
+
+/// Fills batches.
+pub(super) struct Filler<'a> {
+    lookups: &'a Lookups,
+    reader: TableReader,
+    /// For each feature that reads a table: its input, and the number that values from the table get.
+    places: Vec<Option<(usize, u32)>>,
+    /// Which inputs a row carries, while it is filled.
+    carried: Vec<bool>,
+    keys: Vec<Keys>,
+    /// What the tables have: the row in the batch and a value by its feature's number.
+    read: Vec<(usize, Value)>,
+    values: Vec<Value>,
+    rows: u64,
+}
+
+impl Filler<'_> {
+    /// Adds what the tables have to each row of a batch. A value that the row carries wins, as it does in requests.
+    pub(super) fn fill(&mut self, batch: &mut Batch) {
+        self.keys.clear();
+        self.keys.extend(batch.rows.iter().map(|row| row.keys));
+        self.rows += self.keys.len() as u64;
+        self.read.clear();
+        let read = &mut self.read;
+        self.reader.read(&self.keys, |row, value| read.push((row, value)));
+        self.values.clear();
+        let mut read = self.read.iter().peekable();
+        for (number, row) in batch.rows.iter_mut().enumerate() {
+            let start = self.values.len();
+            self.carried.fill(false);
+            for value in &batch.values[row.values.clone()] {
+                self.carried[value.feature as usize] = true;
+                self.values.push(*value);
+            }
+            while let Some((_, value)) = read.next_if(|(at, _)| *at == number) {
+                if let Some((passed, feature)) = self.places[value.feature as usize]
+                    && !self.carried[passed]
+                {
+                    self.values.push(Value { feature, ..*value });
+                }
+            }
+            row.values = start..self.values.len();
+        }
+        std::mem::swap(&mut self.values, &mut batch.values);
+    }
+
+    /// How many rows found their keys so far.
+    pub(super) fn found(&self) -> Vec<Found> {
+        let tables = self.lookups.enrichment.tables.iter().zip(self.reader.found());
+        let share = |found: u64| (self.rows - found) as f64 / self.rows.max(1) as f64;
+        tables
+            .map(|(t, &found)| Found { table: t.name.clone(), rows: self.rows, found, missing: share(found) })
+            .collect()
+    }
+}
