@@ -12,8 +12,9 @@ use adclick::hash::{category_id, mix};
 use adclick::types::{Candidate, Request};
 use adclick::{Engine, Input, Options, Scorer, ScorerLimits};
 use adclick_offline::data::{Format, Lookups, Row, Source};
+use adclick_offline::progress::Progress;
 use adclick_offline::schema_file::SchemaFile;
-use adclick_offline::train::Inputs;
+use adclick_offline::train::{Blueprint, Config, Data, Inputs, Split, fit};
 use adclick_offline::unpack::unpack;
 use indicatif::ProgressBar;
 use serde_json::Value;
@@ -403,10 +404,15 @@ fn commands_train_and_measure_from_ids_alone() {
     });
     assert_eq!(users["found"].as_u64(), Some(known.count() as u64));
 
-    // Packed tables in the place of their sources give the same bundle, and so does streaming.
+    // Packed tables in the place of their sources give the same bundle.
     let packed = ["users", "ads", "pairs", "slots"].map(|t| format!("--table {t}=a/table.{t}.adc")).join(" ");
     let again = shop.json(&format!("train {ROWS} {packed} --epochs 2 --out b --json"));
     assert_eq!(trained["generation"], again["generation"]);
+
+    let warm = shop.json(&format!("train {ROWS} {packed} --epochs 1 --warm-start a --out w --json"));
+    let loss = |json: &Value| json["validation_loss"].as_f64().unwrap();
+    // The earlier weights were rounded to fp16 on the way.
+    assert!(loss(&warm) <= loss(&trained) + 1e-5, "{warm}");
 
     let calibrated = shop.json(&format!("calibrate --bundle a {ROWS} --method platt --out c --json"));
     assert_eq!(calibrated["tables"][0], *users);
@@ -435,4 +441,127 @@ fn commands_train_and_measure_from_ids_alone() {
     }
     let reported = evaluated["logloss"].as_f64().unwrap();
     assert!((loss - reported).abs() < 1e-6, "log loss {loss} by ids, {reported} by evaluate");
+}
+
+#[test]
+fn streamed_rows_find_the_same_values() {
+    let (shop, mut draw) = (Shop::new(), Draw(5));
+    shop.write("schema.toml", &schema(&mut draw));
+    tables(&shop, &mut draw);
+    rows(&shop, &mut draw, 500, true);
+    shop.json(&format!("train {ROWS} {GIVEN} --epochs 1 --out b --json"));
+    let engine = Engine::open(&shop.path("b"), &Options::default()).unwrap();
+    let source = source(&shop, &engine, &bundle_model(&shop.path("b")));
+    let blueprint = Blueprint::given(&SchemaFile::read(&shop.path("schema.toml")).unwrap());
+    let train = |source: Source, memory_rows| {
+        let config = Config { epochs: Some(2), memory_rows, ..Config::default() };
+        fit(&config, &Data { source, split: Split::Hash }, &blueprint, None, Progress::Silent).unwrap()
+    };
+    let (held, streamed) = (train(source.clone(), None), train(source.clone(), Some(10)));
+    assert!(streamed.metrics.streamed && !held.metrics.streamed);
+    assert_eq!(streamed.spec.network, held.spec.network);
+    assert_eq!(streamed.spec.embeddings, held.spec.embeddings);
+    assert_eq!(streamed.metrics.tables, held.metrics.tables);
+    assert_ne!(train(source.bare(), None).spec.schema, held.spec.schema, "vocabularies come from the tables");
+}
+
+/// A schema of one table, for errors.
+const SMALL: &str = "
+[labels]
+click = 'click'
+[keys]
+user = { column = 'uid', raw = 'integer' }
+[[tables]]
+name = 'users'
+key = 'user'
+raw = 'integer'
+columns = [{ name = 'a', type = 'f32' }]
+[[features]]
+name = 'a'
+source = 'user'
+kind = 'number'
+column = 'users.a'
+[[features]]
+name = 'rank'
+kind = 'number'
+";
+
+#[test]
+fn what_is_wrong_with_keys_and_tables_is_named() {
+    let shop = Shop::new();
+    shop.write("schema.toml", SMALL);
+    shop.write("users.csv", "user_id,a\n1,0.5\n2,1.5\n");
+    let row = |i: u64| format!("{},{},{}\n", i % 3 / 2, i % 4, i % 5);
+    let body: String = (0..200).map(row).collect();
+    shop.write("rows.csv", &format!("click,uid,rank\n{body}"));
+    shop.write("nokey.csv", &format!("click,user,rank\n{body}"));
+    shop.write("bad.csv", &format!("click,uid,rank\n{body}1,someone,0\n"));
+    let train = |rows: &str, more: &str| {
+        shop.failure(&format!("train --data {rows} --format examples --schema schema.toml --epochs 1 --out b {more}"))
+    };
+    let given = "--table users=users.csv";
+    let cases = [
+        (train("nokey.csv", given), &["nokey.csv", "\"uid\"", "[keys]", "user", "table `users`"][..]),
+        (train("rows.csv", ""), &["feature `a`", "table `users`", "--table users="]),
+        (train("rows.csv", "--table ads=users.csv"), &["--table ads", "users"]),
+        (
+            train("bad.csv", &format!("{given} --max-bad-rows 0")),
+            &["bad.csv, line 202", "uid", "integer id", "someone"],
+        ),
+    ];
+    for (message, needles) in cases {
+        for needle in needles {
+            assert!(message.contains(needle), "`{needle}` is missing in: {message}");
+        }
+        assert!(!shop.path("b").exists(), "a failed training left a bundle");
+    }
+    let left = std::fs::read_dir(shop.0.path())
+        .unwrap()
+        .filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().starts_with('.'));
+    assert_eq!(left.count(), 0, "temporary files are left");
+
+    shop.json(&format!(
+        "train --data rows.csv --format examples --schema schema.toml --epochs 1 --out b {given} --json"
+    ));
+    // Measuring with a schema that knows no tables would look everybody up as unknown.
+    let plain = "[labels]\nclick = 'click'\n[[features]]\nname = 'rank'\nkind = 'number'\n";
+    shop.write("plain.toml", plain);
+    let message = shop.failure("evaluate --bundle b --data rows.csv --format examples --schema plain.toml");
+    assert!(message.contains("table `users`") && message.contains("[keys]"), "{message}");
+    // A table of another type than the feature reads.
+    shop.write(
+        "other.toml",
+        &SMALL
+            .replace("type = 'f32'", "type = 'u64'")
+            .replace("kind = 'number'\ncolumn", "kind = 'category'\nembedding = { dim = 2 }\ncolumn"),
+    );
+    let output = shop.run("pack --schema other.toml --tables-only --table users=users.csv --out t");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let message = train("rows.csv --replace", "--table users=t/table.users.adc");
+    assert!(
+        message.contains("columns") && message.contains("a (f32)") && message.contains("table.users.adc"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_value_that_the_row_carries_wins_over_the_table() {
+    let shop = Shop::new();
+    shop.write("schema.toml", SMALL);
+    shop.write("users.csv", "user_id,a\n1,0.5\n2,1.5\n");
+    let clicks: String = (0..200).map(|i| format!("{},{},{}\n", i % 3 / 2, i % 4, i % 5)).collect();
+    shop.write("rows.csv", &format!("click,uid,rank\n{clicks}"));
+    let rows = "--format examples --schema schema.toml";
+    shop.json(&format!(
+        "train --data rows.csv {rows} --epochs 1 --out b --no-calibrate --table users=users.csv --json"
+    ));
+    // User 1 has 0.5 in the table, an empty cell leaves it at that, and 2.5 in the row is what counts.
+    shop.write("few.csv", "uid,rank,a\n1,1,\n1,1,0.5\n1,1,2.5\n0,1,2.5\n");
+    shop.json(&format!("score --bundle b --data few.csv {rows} --output y.safetensors --json"));
+    let bytes = std::fs::read(shop.path("y.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let logits: Vec<&[u8]> = tensors.tensor("logit").unwrap().data().chunks(4).collect();
+    assert_eq!(logits[0], logits[1]);
+    assert_ne!(logits[1], logits[2]);
+    assert_eq!(logits[2], logits[3], "an unknown user with the same value");
 }

@@ -276,3 +276,46 @@ fn csv_parquet_and_arrow_examples_give_the_same_rows() {
     long.inputs[4].kind = InputKind::Vector(3, b' ');
     assert!(failure(&csv, &Format::Examples(long), BadLimit::Rows(0)).contains("2 of 3 numbers"));
 }
+
+#[test]
+fn keys_and_optional_columns_are_read_alike_from_text_and_parquet() {
+    let dir = TempDir::new().unwrap();
+    let key = |id, column: &str, integer| KeyColumn { id, column: column.to_owned(), integer, table: "t".to_owned() };
+    let mut columns = Columns { conversion: None, weight: None, time: None, ..example_columns() };
+    columns.inputs.iter_mut().for_each(|input| input.optional = true);
+    columns.keys =
+        vec![key(KeyId::User, "uid", false), key(KeyId::Ad, "aid", true), key(KeyId::Placement, "slot", true)];
+    let csv = write(&dir, "x.csv", b"clicked,uid,aid,slot,col_price\n1,u1,-2,7,0.5\n0,,,,\n");
+    let record = RecordBatch::try_from_iter_with_nullable([
+        ("clicked", Arc::new(BooleanArray::from(vec![true, false])) as ArrayRef, false),
+        ("uid", Arc::new(StringArray::from(vec![Some("u1"), None])) as ArrayRef, true),
+        ("aid", Arc::new(Int32Array::from(vec![Some(-2), None])) as ArrayRef, true),
+        ("slot", Arc::new(Int32Array::from(vec![Some(7), None])) as ArrayRef, true),
+        ("col_price", Arc::new(Float64Array::from(vec![Some(0.5), None])) as ArrayRef, true),
+    ])
+    .unwrap();
+    let path = dir.path().join("x.parquet");
+    let mut writer = ArrowWriter::try_new(std::fs::File::create(&path).unwrap(), record.schema(), None).unwrap();
+    writer.write(&record).unwrap();
+    writer.close().unwrap();
+    let format = Format::Examples(columns.clone());
+    let (rows, _) = all(&csv, &format, BadLimit::Rows(0)).unwrap();
+    let expected = Keys { user: category_id(b"u1"), ad: (-2i64) as u64, placement: 7, advertiser: 0 };
+    assert_eq!(rows[0].0.keys, expected);
+    assert_eq!((rows[1].0.keys, rows[1].1.len()), (Keys::default(), 0), "empty cells are unknown ids");
+    assert_eq!(rows[0].1, [Value { feature: 0, number: 0.5, id: 0 }]);
+    assert_eq!(all(&path, &format, BadLimit::Rows(0)).unwrap().0, rows);
+
+    let bad = write(&dir, "bad.csv", b"clicked,uid,aid,slot\n1,u1,1,4294967296\n");
+    let message = failure(&bad, &format, BadLimit::Rows(0));
+    assert!(message.contains("line 2, slot") && message.contains("4294967296"), "{message}");
+    columns.keys[0].integer = true;
+    let message = failure(&path, &Format::Examples(columns.clone()), BadLimit::Rows(0));
+    assert!(message.contains("row 0, uid") && message.contains("integer id"), "{message}");
+    columns.keys[0].column = "user".to_owned();
+    for file in [&path, &csv] {
+        let message = failure(file, &Format::Examples(columns.clone()), BadLimit::Rows(0));
+        assert!(message.contains("\"user\"") && message.contains("table `t`"), "{message}");
+        assert!(message.contains(file.file_name().unwrap().to_str().unwrap()), "{message}");
+    }
+}

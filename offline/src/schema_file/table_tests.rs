@@ -133,12 +133,16 @@ fn every_type_of_column_and_of_feature_that_reads_it() {
     assert_eq!(file.keys.placement, Some(id("slot", true)));
     assert_eq!(file.keys.ad, Some(id("aid", true)));
     // Rows of data files need only what no table gives, and ids.
-    let columns = file.data_columns().unwrap();
+    let message = format!("{:#}", file.data_columns().unwrap_err());
+    assert!(message.contains("table `places` is looked up by the user") && message.contains("[keys]"), "{message}");
+    let columns =
+        SchemaFile { keys: Keys { user: Some(id("uid", false)), ..file.keys.clone() }, ..file.clone() }.data_columns();
+    let columns = columns.unwrap();
     let needed: Vec<&str> = columns.inputs.iter().filter(|i| !i.optional).map(|i| i.name.as_str()).collect();
     assert_eq!(needed, ["bid_rank"]);
     assert_eq!(columns.inputs.len(), file.schema.features.len());
     let keys: Vec<(&str, bool)> = columns.keys.iter().map(|k| (k.column.as_str(), k.integer)).collect();
-    assert!(keys.contains(&("slot", true)), "{keys:?}");
+    assert_eq!(keys, [("slot", true), ("uid", false)], "the ad's id is in no key");
 }
 
 #[test]

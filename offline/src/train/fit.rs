@@ -18,8 +18,9 @@ use super::network::{self, Dropout, Param, Shape};
 use super::store::{Data, Picker, Store, count};
 use super::tables::{Rates, Table, Tables, stream};
 use super::warm;
-use crate::data::Found;
+use crate::data::{Found, Lookups};
 use crate::progress::Progress;
+use crate::time;
 
 /// Logits and labels of held-out rows.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -118,6 +119,9 @@ pub fn fit(
     let picker = Picker::new(data, keep, config.seed, progress)?;
     let census = count(data, blueprint, &picker, config.seed, progress)?;
     let rows = census.counts.rows;
+    if let (Some(lookups), Some((_, last))) = (&data.source.tables, census.window) {
+        warn_of_newer(lookups, last, progress);
+    }
     let hyper = config.resolve(rows);
     let mut built = build(blueprint, &census.counts, &hyper)?;
     if let Some(parent) = parent {
@@ -195,6 +199,20 @@ pub fn fit(
     (spec.goldens, spec.histograms) = observer.finish(&validation);
     spec.provenance = provenance(config, &hyper, &census, &metrics, &data.source);
     Ok(Trained { spec, validation, test, metrics })
+}
+
+/// Says which tables know what happened after the training rows.
+fn warn_of_newer(lookups: &Lookups, last: i64, progress: Progress) {
+    let reads = |name: &str| lookups.enrichment().tables.iter().any(|t| t.name == name);
+    for table in lookups.tables().iter().filter(|t| reads(t.set.name()) && t.set.built_us() > last) {
+        progress.note(&format!(
+            "warning: table {} has data of {}, after the last training row ({}): what it knows of later events leaks into \
+             the model (see \"Train with tables\" in docs/train.md)",
+            table.set.name(),
+            time::show(table.set.built_us()),
+            time::show(last)
+        ));
+    }
 }
 
 /// Fisher and Yates.
