@@ -599,4 +599,17 @@ fn the_example_of_the_manual_runs() {
     let built = build(source.to_str().unwrap(), Language::C, Link::Shared, sanitizers());
     let told = succeed(built.command().arg(bundles.root()));
     assert!(told.starts_with("ad ") && told.contains(" wins, eCPM "), "{told}");
+
+    // The piece about tables stands for itself: in a function it compiles.
+    let (_, rest) = rest.split_once("```c\n").unwrap();
+    let (piece, _) = rest.split_once("```").unwrap();
+    assert!(piece.contains("adclick_engine_upsert"), "{piece}");
+    let text = format!(
+        "#include <adclick.h>\nvoid piece(adclick_engine *engine);\nvoid piece(adclick_engine *engine) {{\n\
+        adclick_error error = {{.struct_size = sizeof error}};\n{piece}}}\n"
+    );
+    std::fs::write(&source, text).unwrap();
+    let mut command = Command::new(Language::C.compiler());
+    command.args(["-std=c11", "-fsyntax-only"]).args(WARNINGS);
+    succeed(command.arg("-I").arg(root().join("include")).arg(&source));
 }
