@@ -73,9 +73,8 @@ pub(super) unsafe fn tile<V: Lanes, W: Element, const R: usize, const P: usize>(
     unsafe {
         let mut sums = [[V::splat(0.0); P]; R];
         for p in 0..P {
-            let bias = V::load(op.bias.add((panel + p) * op.bias_step));
-            for row in &mut sums {
-                row[p] = bias;
+            for (r, sums) in sums.iter_mut().enumerate() {
+                sums[p] = V::load(op.bias.add((row + r) * op.bias_stride + (panel + p) * op.bias_step));
             }
         }
         let mut x = op.x.add(row * op.x_stride);

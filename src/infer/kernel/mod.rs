@@ -63,6 +63,8 @@ pub(crate) enum Matrix<'a> {
     Half(&'a [u16]),
     /// Expanded.
     Single(&'a [f32]),
+    /// Expanded, in the arena: computed for this request. Starts here.
+    Arena(usize),
 }
 
 /// What the sums of a dense layer start from.
@@ -74,6 +76,8 @@ pub(crate) enum Bias<'a> {
     Params(&'a [f32]),
     /// The same in the arena: a request's share of the sums.
     Arena(usize),
+    /// One vector for each row, in the arena. It may be the output itself: then the sums are added to it.
+    Rows(Rows),
 }
 
 /// What follows the sums of a dense layer.
@@ -104,7 +108,7 @@ pub(crate) struct Dense<'a> {
     pub(crate) bias: Bias<'a>,
     /// Column 0 of the input.
     pub(crate) input: Rows,
-    /// Not the input.
+    /// Columns that are not multiplied here. They may belong to the rows of the input.
     pub(crate) output: Rows,
     pub(crate) then: Then,
 }
@@ -232,23 +236,29 @@ impl Kernel {
             }
         };
         static ZERO: [f32; LANES] = [0.0; LANES];
-        let (bias, bias_step) = match op.bias {
-            Bias::None => (ZERO.as_ptr(), 0),
+        let (bias, bias_step, bias_stride) = match op.bias {
+            Bias::None => (ZERO.as_ptr(), 0, 0),
             Bias::Params(bias) => {
                 within(bias.len(), Rows { start: 0, stride: 0 }, 1, width);
-                (bias.as_ptr(), LANES)
+                (bias.as_ptr(), LANES, 0)
             }
             Bias::Arena(start) => {
                 within(size, Rows { start, stride: 0 }, 1, width);
                 // SAFETY: just checked to be in the arena.
-                (unsafe { base.add(start).cast_const() }, LANES)
+                (unsafe { base.add(start).cast_const() }, LANES, 0)
+            }
+            Bias::Rows(rows) => {
+                within(size, rows, op.rows, width);
+                // SAFETY: just checked to be in the arena.
+                (unsafe { base.add(rows.start).cast_const() }, LANES, rows.stride)
             }
         };
-        let length = match op.weight {
-            Matrix::Half(panels) => panels.len(),
-            Matrix::Single(panels) => panels.len(),
+        let (start, length) = match op.weight {
+            Matrix::Half(panels) => (0, panels.len()),
+            Matrix::Single(panels) => (0, panels.len()),
+            Matrix::Arena(start) => (start, size),
         };
-        within(length, Rows { start: 0, stride: panel_stride }, panels, panel_stride);
+        within(length, Rows { start, stride: panel_stride }, panels, panel_stride);
         let first = op.columns.start;
         // SAFETY: input, output, bias, x0 and xl were checked to be within the arena (or their slice), the columns
         // within the inputs, and the panels within the matrix. Pointers into the arena come from one borrow.
@@ -259,12 +269,13 @@ impl Kernel {
                         rows: op.rows,
                         inputs: op.columns.len(),
                         panels,
-                        weight: $weight.as_ptr().add(first * LANES),
+                        weight: $weight.add(first * LANES),
                         panel_stride,
                         x: base.add(op.input.start + first),
                         x_stride: op.input.stride,
                         bias,
                         bias_step,
+                        bias_stride,
                         out: base.add(op.output.start),
                         out_stride: op.output.stride,
                         then,
@@ -272,8 +283,9 @@ impl Kernel {
                 };
             }
             match op.weight {
-                Matrix::Half(weight) => call!(dense_half, weight),
-                Matrix::Single(weight) => call!(dense_single, weight),
+                Matrix::Half(weight) => call!(dense_half, weight.as_ptr()),
+                Matrix::Single(weight) => call!(dense_single, weight.as_ptr()),
+                Matrix::Arena(start) => call!(dense_single, base.add(start).cast_const()),
             }
         }
     }

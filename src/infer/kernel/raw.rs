@@ -4,7 +4,8 @@
 ///
 /// Good means: `weight` for `panels` panels that start `panel_stride` apart and have `inputs * 16` elements each; `x`
 /// for `rows` rows of `inputs`; `bias` for 16 elements at every multiple of `bias_step` below `panels * bias_step`
-/// (`bias_step` is 16, or 0 for one panel that serves all); `out` and the rows of `then` for `rows` rows of
+/// (`bias_step` is 16, or 0 for one panel that serves all) of `rows` rows that start `bias_stride` apart (0 for one row
+/// that serves all); `out` and the rows of `then` for `rows` rows of
 /// `panels * 16`. Weights and bias are not written meanwhile.
 pub(super) struct Dense<W> {
     pub(super) rows: usize,
@@ -16,6 +17,7 @@ pub(super) struct Dense<W> {
     pub(super) x_stride: usize,
     pub(super) bias: *const f32,
     pub(super) bias_step: usize,
+    pub(super) bias_stride: usize,
     pub(super) out: *mut f32,
     pub(super) out_stride: usize,
     pub(super) then: Then,
