@@ -39,7 +39,7 @@ fn request(plan: &Plan, built: &networks::Built, scratch: &mut Scratch, rows: &[
     let (width, shared) = (plan.width(), plan.request_width());
     let each = plan.tile_for(logits.len());
     let start = Instant::now();
-    let mut pass = plan.begin(built.weights(), scratch, &rows[..shared]).unwrap();
+    let mut pass = plan.begin(built.weights(), scratch, &rows[..shared], logits.len()).unwrap();
     for (rows, logits) in rows.chunks(width * each).zip(logits.chunks_mut(each)) {
         let mut tile = pass.tile(logits.len()).unwrap();
         for (i, row) in rows.chunks(width).enumerate() {

@@ -303,7 +303,7 @@ impl Memory {
         assembler.find(&mut self.state, input.request, input.candidates);
         let counts = assembler.request(model, &mut self.state, time, input.values, x, &mut request_wide[..heads])?;
         let mut scored = Scored { missing: counts.missing + counts.ignored, ..Scored::new(generation) };
-        let mut pass = begin(generation, &mut self.scratch, Some(x))?;
+        let mut pass = begin(generation, &mut self.scratch, Some((x, input.candidates.len())))?;
         let tile_rows = generation.plan.tile_for(input.candidates.len());
         for first in (0..input.candidates.len()).step_by(tile_rows) {
             // The first tile is always scored: a decision among few is better than none.
@@ -390,15 +390,15 @@ fn check_outputs(n: usize, pctr: &[f32], pcvr: &[f32]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Starts a pass; without a request nothing is shared between rows.
+/// Starts a pass: a request's columns and its number of candidates. Without a request nothing is shared between rows.
 fn begin<'a>(
     generation: &'a Generation,
     scratch: &'a mut Scratch,
-    x_request: Option<&[f32]>,
+    request: Option<(&[f32], usize)>,
 ) -> Result<Pass<'a>, Refusal> {
     let weights = weights(generation.model());
-    match x_request {
-        Some(x) => generation.plan.begin(weights, scratch, x),
+    match request {
+        Some((x, candidates)) => generation.plan.begin(weights, scratch, x, candidates),
         None => generation.plan.begin_dense(weights, scratch),
     }
     .map_err(|_| Refusal::Internal { what: "the plan does not fit its own model" })

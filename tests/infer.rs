@@ -5,13 +5,20 @@ mod networks;
 use adclick::artifact::model::network::{Cross, Network};
 use adclick::artifact::model::spec::{Activation, Structure};
 use adclick::infer::reference::reference_logits;
-use adclick::infer::{Kernel, Plan, Scratch};
+use adclick::infer::{Kernel, Level, Plan, Scratch};
 use networks::{Built, KINDS, Kind, Random, Shape, build};
 
 /// Logits of `rows` (of `width` columns each) with the request's columns shared, in tiles of `tile` rows.
-fn run_shared(plan: &Plan, built: &Built, scratch: &mut Scratch, rows: &[Vec<f32>], tile: usize) -> Vec<f32> {
+fn run_shared(
+    plan: &Plan,
+    built: &Built,
+    scratch: &mut Scratch,
+    rows: &[Vec<f32>],
+    tile: usize,
+    level: Level,
+) -> Vec<f32> {
     let shared = built.network.request_width;
-    let mut pass = plan.begin(built.weights(), scratch, &rows[0][..shared]).unwrap();
+    let mut pass = plan.begin_at(level, built.weights(), scratch, &rows[0][..shared]).unwrap();
     let mut logits = vec![0.0; rows.len() * plan.heads()];
     for (rows, logits) in rows.chunks(tile).zip(logits.chunks_mut(tile * plan.heads())) {
         let mut tile = pass.tile(rows.len()).unwrap();
@@ -83,7 +90,7 @@ fn some_shapes(seed: u64, each: usize) -> impl Iterator<Item = (Shape, Random)> 
 
 #[test]
 fn logits_match_the_f64_reference() {
-    let mut worst = 0.0f64;
+    let (mut worst, mut seen) = (0.0f64, [0; 4]);
     for (shape, mut random) in some_shapes(1000, 60) {
         let built = build(&shape, &mut random);
         let count = random.between(1, 31);
@@ -95,19 +102,23 @@ fn logits_match_the_f64_reference() {
         for kernel in Kernel::available() {
             let plan = Plan::new(&built.network, built.weights(), kernel).unwrap();
             let mut scratch = Scratch::new(plan.scratch_len());
-            let shared = run_shared(&plan, &built, &mut scratch, &rows, plan.tile_for(count));
-            let dense = run_dense(&plan, &built, &mut scratch, &rows, plan.tile_for(count));
-            for (i, &expected) in expected.iter().enumerate() {
-                for (how, got) in [("shared", shared[i]), ("dense", dense[i])] {
+            for level in plan.levels() {
+                let logits = match level {
+                    Level::Rows => run_dense(&plan, &built, &mut scratch, &rows, plan.tile_for(count)),
+                    _ => run_shared(&plan, &built, &mut scratch, &rows, plan.tile_for(count), level),
+                };
+                for (i, (&got, &expected)) in logits.iter().zip(&expected).enumerate() {
                     let error = (f64::from(got) - expected).abs() / expected.abs().max(1.0);
-                    assert!(error <= 1e-5, "{kernel:?} {how} row {i}: {got}, expected {expected} of {shape:?}");
+                    assert!(error <= 1e-5, "{kernel:?} {level:?} row {i}: {got}, expected {expected} of {shape:?}");
                     worst = worst.max(error);
                 }
+                seen[level as usize] += 1;
             }
         }
     }
     // f32 sums leave something: a comparison of a thing with itself would not.
     assert!(worst > 1e-9, "{worst}");
+    assert!(seen.iter().all(|&times| times > 20), "{seen:?}");
 }
 
 #[test]
@@ -119,10 +130,12 @@ fn a_row_has_the_same_bits_wherever_it_stands() {
             let plan = Plan::new(&built.network, built.weights(), kernel).unwrap();
             let mut scratch = Scratch::new(plan.scratch_len());
             let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
-            let alone = bits(run_shared(&plan, &built, &mut scratch, &rows, 1));
-            for tile in 2..=plan.tile_rows() {
-                let together = bits(run_shared(&plan, &built, &mut scratch, &rows, tile));
-                assert_eq!(alone, together, "{kernel:?}, tiles of {tile}, {shape:?}");
+            for level in plan.levels().filter(|&level| level != Level::Rows) {
+                let alone = bits(run_shared(&plan, &built, &mut scratch, &rows, 1, level));
+                for tile in 2..=plan.tile_rows() {
+                    let together = bits(run_shared(&plan, &built, &mut scratch, &rows, tile, level));
+                    assert_eq!(alone, together, "{kernel:?}, {level:?}, tiles of {tile}, {shape:?}");
+                }
             }
         }
     }
@@ -224,8 +237,8 @@ fn one_scratch_serves_several_plans() {
     let mut shared = Scratch::new(most);
     for (built, plan, rows) in plans.iter().chain(plans.iter().rev()) {
         let mut own = Scratch::new(plan.scratch_len());
-        let expected = run_shared(plan, built, &mut own, rows, 4);
-        assert_eq!(expected, run_shared(plan, built, &mut shared, rows, 4));
+        let expected = run_shared(plan, built, &mut own, rows, 4, plan.level_for(1000));
+        assert_eq!(expected, run_shared(plan, built, &mut shared, rows, 4, plan.level_for(1000)));
         // What a bad request leaves behind is not read by the next.
         let bad = vec![vec![f32::NAN; plan.width()]; 4];
         let _ = run_dense(plan, built, &mut shared, &bad, 4);
@@ -243,12 +256,12 @@ fn wrong_lengths_are_refused() {
     let mut small = Scratch::new(plan.scratch_len() - 16);
     let found = message(plan.begin_dense(built.weights(), &mut small).map(drop));
     assert!(found.contains("make a larger one"), "{found}");
-    let found = message(plan.begin(built.weights(), &mut scratch, &[0.0; 9]).map(drop));
+    let found = message(plan.begin(built.weights(), &mut scratch, &[0.0; 9], 3).map(drop));
     assert!(found.contains("9 columns, expected 10"), "{found}");
     let fewer = adclick::infer::Weights { panels: &built.weights().panels[16..], ..built.weights() };
     assert!(plan.begin_dense(fewer, &mut scratch).is_err());
     assert!(Plan::new(&built.network, fewer, Kernel::detect()).is_err());
-    let mut pass = plan.begin(built.weights(), &mut scratch, &[0.0; 10]).unwrap();
+    let mut pass = plan.begin(built.weights(), &mut scratch, &[0.0; 10], 3).unwrap();
     assert!(pass.tile(plan.tile_rows() + 1).is_err());
     let heads = plan.heads();
     assert!(pass.run(2, None, &mut vec![0.0; 2 * heads]).is_err(), "no rows were written");

@@ -9,13 +9,14 @@
 pub mod kernel;
 mod pass;
 mod plan;
+mod prepare;
 pub mod reference;
 mod scratch;
 mod shapes;
 
 pub use kernel::{Kernel, TILE_ROWS};
 pub use pass::{Pass, Tile};
-pub use plan::Plan;
+pub use plan::{Level, Plan};
 pub use scratch::Scratch;
 
 /// The numbers behind a network. The places in it refer to these slices.

@@ -1,16 +1,17 @@
 //! One request's way through a plan.
 
-use super::kernel::{Bias, Dense, Matrix, Rows, Then};
-use super::plan::{Share, Start, Step};
+use super::kernel::Rows;
+use super::plan::{Level, Program, Step, Vector};
 use super::shapes::with_padding;
-use super::{Plan, Scratch, Weights};
-use crate::artifact::model::network::{Panels, padded};
+use super::{Plan, Scratch, Weights, prepare};
+use crate::artifact::model::network::padded;
 use crate::error::{Error, Result};
 
 /// A plan at work on one request. Tiles go through it one after the other: [`Pass::tile`], then [`Pass::run`].
 #[derive(Debug)]
 pub struct Pass<'a> {
     plan: &'a Plan,
+    program: &'a Program,
     weights: Weights<'a>,
     arena: &'a mut [f32],
     /// Columns that the shares have counted.
@@ -49,6 +50,7 @@ impl Tile<'_> {
 impl<'a> Pass<'a> {
     pub(super) fn new(
         plan: &'a Plan,
+        program: &'a Program,
         weights: Weights<'a>,
         scratch: &'a mut Scratch,
         x_request: &[f32],
@@ -57,33 +59,16 @@ impl<'a> Pass<'a> {
         if weights.panels.len() < needs.panels || weights.params.len() < needs.params {
             return Err(Error::argument("these are not the weights that the plan was made of: they are fewer"));
         }
-        let arena = scratch.take(plan.scratch_len)?;
-        let pass = Self { plan, weights, arena, shared: x_request.len(), prepared: 0 };
-        pass.arena[plan.x0.row(0, x_request.len())].copy_from_slice(x_request);
-        for share in &plan.shares {
-            match *share {
-                Share::Sum { weight, bias, at } => {
-                    let bias = bias.map_or(Bias::None, |bias| Bias::Params(with_padding(&bias, weights.params)));
-                    let op = Dense {
-                        rows: 1,
-                        weight: matrix(plan, weights, &weight),
-                        inputs: weight.inputs,
-                        columns: 0..pass.shared,
-                        outputs: weight.outputs,
-                        bias,
-                        input: plan.x0,
-                        output: Rows { start: at, stride: 0 },
-                        then: Then::None,
-                    };
-                    plan.kernel.dense(pass.arena, &op);
-                }
-                Share::Dot { weight, at } => {
-                    let weight = &weights.params[weight.start..][..pass.shared];
-                    pass.arena[at] = plan.kernel.dot(weight, x_request);
-                }
-            }
-        }
-        Ok(pass)
+        let arena = scratch.take(plan.scratch_len())?;
+        arena[program.x0.row(0, x_request.len())].copy_from_slice(x_request);
+        prepare::run(plan, &program.prepare, weights, program.x0, x_request, arena);
+        Ok(Self { plan, program, weights, arena, shared: x_request.len(), prepared: 0 })
+    }
+
+    /// How much of the request is shared.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.program.level
     }
 
     /// The rows of x0 of the next tile, for the caller to write the candidates' columns into.
@@ -91,18 +76,18 @@ impl<'a> Pass<'a> {
     /// # Errors
     /// `InvalidArgument` when a tile does not hold so many rows.
     pub fn tile(&mut self, rows: usize) -> Result<Tile<'_>> {
-        let plan = self.plan;
+        let (plan, x0) = (self.plan, self.program.x0);
         if rows > plan.tile_rows() {
             return Err(Error::argument(format!("{rows} rows in a tile that holds {}", plan.tile_rows())));
         }
         for row in self.prepared..rows {
-            let columns = plan.x0.row(row, padded(plan.width));
-            self.arena.copy_within(plan.x0.row(0, self.shared), columns.start);
-            self.arena[columns.start + plan.width..columns.end].fill(0.0);
+            let columns = x0.row(row, padded(plan.width()));
+            self.arena.copy_within(x0.row(0, self.shared), columns.start);
+            self.arena[columns.start + plan.width()..columns.end].fill(0.0);
         }
         self.prepared = self.prepared.max(rows);
-        let Rows { start, stride } = plan.x0;
-        Ok(Tile { values: &mut self.arena[start..start + rows * stride], stride, width: plan.width, rows })
+        let Rows { start, stride } = x0;
+        Ok(Tile { values: &mut self.arena[start..start + rows * stride], stride, width: plan.width(), rows })
     }
 
     /// Runs the tile's first `rows` rows through the network. `wide` (`[rows, heads]`) is added to `logits`
@@ -111,7 +96,7 @@ impl<'a> Pass<'a> {
     /// # Errors
     /// `InvalidArgument` when fewer rows were asked of [`Pass::tile`], or a slice has another length.
     pub fn run(&mut self, rows: usize, wide: Option<&[f32]>, logits: &mut [f32]) -> Result<()> {
-        let heads = self.plan.heads;
+        let (heads, width, kernel) = (self.plan.heads(), self.plan.width(), self.plan.kernel());
         if rows > self.prepared {
             return Err(Error::argument(format!("{rows} rows to run, {} were written", self.prepared)));
         }
@@ -119,70 +104,46 @@ impl<'a> Pass<'a> {
             return Err(Error::argument(format!("logits and wide parts of {rows} rows are {} values", rows * heads)));
         }
         let mut head = 0;
-        for step in &self.plan.steps {
+        for step in &self.program.steps {
             match *step {
-                Step::Dense { weight, start, input, output, then } => {
-                    self.dense(rows, &weight, start, input, output, then);
-                }
-                Step::Vector { weight, bias, share, xl, output } => {
-                    let (from, counted) = share.map_or((0, 0.0), |at| (self.shared, self.arena[at]));
-                    let weight = &self.weights.params[weight.start..][from..weight.len];
+                Step::Layer(ref layer) => prepare::layer_over(self.plan, self.weights, layer, rows, self.arena),
+                Step::Vector { weight, bias, share, first, xl, output } => {
+                    let counted = share.map_or(0.0, |at| self.arena[at]);
+                    let weight = &self.weights.params[weight.start..][first..weight.len];
                     let bias = with_padding(&bias, self.weights.params);
                     for row in 0..rows {
-                        let x = &self.arena[xl.row(row, self.plan.width)][from..];
-                        let scale = counted + self.plan.kernel.dot(weight, x);
-                        let [x0, xl, out] = [self.plan.x0, xl, output].map(|rows| rows.row(row, 0).start);
-                        self.plan.kernel.cross_vector(self.arena, scale, bias, x0, xl, out);
+                        let x = &self.arena[xl.row(row, width)][first..];
+                        let scale = counted + kernel.dot(weight, x);
+                        let [x0, xl, out] = [self.program.x0, xl, output].map(|rows| rows.row(row, 0).start);
+                        kernel.cross_vector(self.arena, scale, bias, x0, xl, out);
                     }
                 }
                 Step::Mix { gate, experts, values, rank } => {
-                    self.plan.kernel.mix(self.arena, rows, gate, experts, values, rank);
+                    kernel.mix(self.arena, rows, gate, experts, values, rank);
                 }
                 Step::Clear { rows: at, width } => {
                     for row in 0..rows {
                         self.arena[at.row(row, width)].fill(0.0);
                     }
                 }
-                Step::Head { weight, bias, input } => {
-                    let weight = &self.weights.params[weight.start..][..weight.len];
+                Step::Head { ref terms, bias, constant } => {
+                    let bias = constant.map_or(bias, |at| self.arena[at] + bias);
                     for row in 0..rows {
-                        let x = &self.arena[input.row(row, weight.len())];
-                        let wide = wide.map_or(0.0, |wide| wide[row * heads + head]);
-                        logits[row * heads + head] = self.plan.kernel.dot(weight, x) + bias + wide;
+                        let mut logit = bias;
+                        for term in terms {
+                            let vector = match term.vector {
+                                Vector::Params(start) => &self.weights.params[start..start + term.len],
+                                Vector::Arena(start) => &self.arena[start..start + term.len],
+                            };
+                            logit += kernel.dot(vector, &self.arena[term.rows.row(row, term.len)]);
+                        }
+                        let at = row * heads + head;
+                        logits[at] = logit + wide.map_or(0.0, |wide| wide[at]);
                     }
                     head += 1;
                 }
             }
         }
         Ok(())
-    }
-
-    fn dense(&mut self, rows: usize, weight: &Panels, start: Start, input: Rows, output: Rows, then: Then) {
-        let (from, bias) = match start {
-            Start::Zero => (0, Bias::None),
-            Start::Params(bias) => (0, Bias::Params(with_padding(&bias, self.weights.params))),
-            Start::Share(at) => (self.shared, Bias::Arena(at)),
-        };
-        let op = Dense {
-            rows,
-            weight: matrix(self.plan, self.weights, weight),
-            inputs: weight.inputs,
-            columns: from..weight.inputs,
-            outputs: weight.outputs,
-            bias,
-            input,
-            output,
-            then,
-        };
-        self.plan.kernel.dense(self.arena, &op);
-    }
-}
-
-/// The panels of a matrix in the form that the plan keeps them.
-fn matrix<'a>(plan: &'a Plan, weights: Weights<'a>, panels: &Panels) -> Matrix<'a> {
-    let range = panels.start..panels.start + panels.len();
-    match &plan.expanded {
-        Some(expanded) => Matrix::Single(&expanded.values()[range]),
-        None => Matrix::Half(&weights.panels[range]),
     }
 }

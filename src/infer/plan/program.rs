@@ -1,0 +1,225 @@
+//! What a plan does, as lists over one arena: once for each request, then once for each tile of candidates.
+
+use std::ops::Range;
+
+use super::own::Columns;
+use crate::artifact::model::network::{Panels, Params, padded};
+use crate::infer::kernel::{Rows, Then};
+
+/// How much of a request is computed once instead of once for each candidate. All levels give the same logits but for
+/// the rounding of f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// Nothing: rows have nothing in common.
+    Rows,
+    /// The request's part of the first layers, which read x0.
+    First,
+    /// Also the request's outputs of the last cross layer, of which the logit needs one weighted sum.
+    Collapsed,
+    /// The cross layers become layers over the candidate's columns, with matrices that belong to the request.
+    Algebra,
+}
+
+/// One level's lists, and what they cost.
+#[derive(Debug)]
+pub(in crate::infer) struct Program {
+    pub(in crate::infer) level: Level,
+    /// f32 of the arena.
+    pub(in crate::infer) len: usize,
+    pub(in crate::infer) x0: Rows,
+    /// Costs for each request and for each candidate; see [`Program::cost`].
+    pub(super) once: usize,
+    pub(super) each: usize,
+    pub(in crate::infer) prepare: Vec<Prepare>,
+    pub(in crate::infer) steps: Vec<Step>,
+}
+
+/// Where a matrix is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::infer) enum Source {
+    /// The model's panels.
+    Model,
+    /// The plan's copy of some of their rows.
+    Own,
+    /// Computed for the request, in the arena.
+    Request,
+}
+
+/// A matrix in one of these places.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::infer) struct Weight {
+    pub(in crate::infer) source: Source,
+    pub(in crate::infer) panels: Panels,
+}
+
+impl Weight {
+    pub(in crate::infer) fn model(panels: Panels) -> Self {
+        Self { source: Source::Model, panels }
+    }
+}
+
+/// What a layer's sums start from.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::infer) enum Start {
+    Zero,
+    Params(Params),
+    /// One vector for all rows, at this place of the arena.
+    Share(usize),
+    /// A vector for each row.
+    Rows(Rows),
+}
+
+/// `then(start + Σ weight[k] · input[k])` over some columns of the matrix. `input` is where column 0 would be.
+#[derive(Debug, Clone)]
+pub(in crate::infer) struct Layer {
+    pub(in crate::infer) weight: Weight,
+    pub(in crate::infer) columns: Range<usize>,
+    pub(in crate::infer) start: Start,
+    pub(in crate::infer) input: Rows,
+    pub(in crate::infer) output: Rows,
+    pub(in crate::infer) then: Then,
+}
+
+impl Layer {
+    /// Multiplications for each row, padding included.
+    fn products(&self) -> usize {
+        padded(self.weight.panels.outputs) * self.columns.len()
+    }
+}
+
+/// Once for each request; its columns stand in the first row of x0.
+#[derive(Debug)]
+pub(in crate::infer) enum Prepare {
+    /// A layer over so many rows.
+    Layer(usize, Layer),
+    /// `w_r · r`.
+    Dot { weight: Params, at: usize },
+    /// Parameters from `start` on, and zeros up to the next multiple of 16.
+    Copy { start: usize, len: usize, at: usize },
+    /// `at = from + r ⊙ b`; `start` is where b is among the parameters.
+    AddScaled { start: usize, len: usize, from: usize, at: usize },
+    /// Each column of a matrix of the plan, times r: one row each.
+    Scale { columns: Columns, to: Rows },
+    /// Rows of `outputs` values, one row for each input, to panels.
+    Panels { from: Rows, inputs: usize, outputs: usize, to: usize },
+    /// What a head makes of the cross part.
+    Collapse(Collapse),
+}
+
+/// The logit's part from the request's half of x_L, as a vector over what the candidate does have:
+/// `w_p · p_L = constant + (vector over p or the basis) + (vector over the last layer's input)`, where
+/// `p_L = p + r ⊙ (W_p x + b_p)`.
+#[derive(Debug)]
+pub(in crate::infer) struct Collapse {
+    /// Where w_p begins among the parameters.
+    pub(in crate::infer) weight: usize,
+    /// Where b_p begins.
+    pub(in crate::infer) bias: usize,
+    /// Columns of W_p (full) or of U_p (low rank).
+    pub(in crate::infer) columns: Columns,
+    /// Whether the first columns belong to p (full).
+    pub(in crate::infer) full: bool,
+    /// What p is made of; none: p itself is there.
+    pub(in crate::infer) basis: Option<Basis>,
+    /// Two vectors of the request's width to work in.
+    pub(in crate::infer) work: [usize; 2],
+    /// The vector over p or the basis, and after it the one over the last layer's input.
+    pub(in crate::infer) vector: usize,
+    pub(in crate::infer) constant: usize,
+}
+
+/// `p = c + Σ_j rows[j] z_j`.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::infer) struct Basis {
+    pub(in crate::infer) rows: Rows,
+    pub(in crate::infer) count: usize,
+    /// Where c is.
+    pub(in crate::infer) c: usize,
+}
+
+/// One operation on the rows of a tile.
+#[derive(Debug)]
+pub(in crate::infer) enum Step {
+    Layer(Layer),
+    /// DCN v1; with a share, xl is x0 from column `first` on.
+    Vector {
+        weight: Params,
+        bias: Params,
+        share: Option<usize>,
+        first: usize,
+        xl: Rows,
+        output: Rows,
+    },
+    /// Softmax of the gates, and every expert's values times its share.
+    Mix {
+        gate: Rows,
+        experts: usize,
+        values: Rows,
+        rank: usize,
+    },
+    /// Zeros in `width` columns. The sums of padding outputs are 0 times the inputs, which is NaN for an infinite one.
+    Clear {
+        rows: Rows,
+        width: usize,
+    },
+    /// A logit: the sum of the terms, the bias and the request's constant.
+    Head {
+        terms: Vec<Term>,
+        bias: f32,
+        constant: Option<usize>,
+    },
+}
+
+/// A vector, and the columns that it is multiplied with.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::infer) struct Term {
+    pub(in crate::infer) vector: Vector,
+    pub(in crate::infer) rows: Rows,
+    pub(in crate::infer) len: usize,
+}
+
+/// Where a vector begins.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::infer) enum Vector {
+    Params(usize),
+    Arena(usize),
+}
+
+/// Products of one row cost this much when it goes through a matrix alone: reading and widening the weights is not
+/// spread over a tile of rows.
+const ALONE: usize = 4;
+/// What touching an f32 costs in steps around the sums, in products.
+const TOUCH: usize = 2;
+
+impl Program {
+    /// What a request of `rows` candidates costs, in products of a full tile. The two constants above decide where the
+    /// levels cross over; docs/performance.md compares that with what was measured.
+    pub(in crate::infer) fn cost(&self, rows: usize) -> usize {
+        self.once.saturating_add(self.each.saturating_mul(rows.max(ALONE)))
+    }
+}
+
+impl Prepare {
+    pub(super) fn products(&self) -> usize {
+        match self {
+            Self::Layer(rows, layer) => layer.products() * (*rows).max(ALONE),
+            Self::Dot { weight, .. } => weight.len,
+            Self::Copy { len, .. } | Self::AddScaled { len, .. } => len * TOUCH,
+            Self::Scale { columns, .. } => columns.count * columns.len * TOUCH,
+            Self::Panels { inputs, outputs, .. } => inputs * outputs * TOUCH,
+            Self::Collapse(c) => (c.columns.count + c.basis.map_or(0, |b| b.count)) * c.columns.len * ALONE,
+        }
+    }
+}
+
+impl Step {
+    pub(super) fn products(&self) -> usize {
+        match self {
+            Self::Layer(layer) => layer.products(),
+            Self::Vector { bias, .. } => 3 * bias.len,
+            Self::Mix { experts, rank, .. } => experts * rank * TOUCH,
+            Self::Clear { width, .. } => *width,
+            Self::Head { terms, .. } => terms.iter().map(|term| term.len * TOUCH).sum(),
+        }
+    }
+}
