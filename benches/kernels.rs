@@ -7,32 +7,11 @@ mod networks;
 
 use std::time::Instant;
 
-use adclick::artifact::model::spec::{Activation, Structure};
 use adclick::infer::{Kernel, Plan, Scratch};
-use networks::{Kind, Random, Shape, build};
+use networks::{Random, build};
 
 /// Candidates in all, for each kernel, model and size of request.
 const CANDIDATES: usize = 40_000;
-
-/// The models of docs/performance.md.
-fn models() -> [(&'static str, Shape); 3] {
-    let shape = |width, request_width, kind, deep: [usize; 3]| Shape {
-        width,
-        request_width,
-        structure: Structure::Parallel,
-        cross: vec![kind; 3],
-        rank: 64,
-        experts: 1,
-        deep: deep.to_vec(),
-        activation: Activation::Relu,
-        heads: vec![Vec::new()],
-    };
-    [
-        ("S", shape(29, 16, Kind::Full, [256, 128, 64])),
-        ("M", shape(208, 128, Kind::Full, [256, 128, 64])),
-        ("L", shape(624, 416, Kind::LowRank, [400, 400, 400])),
-    ]
-}
 
 /// One request of `count` candidates; gives the seconds it took.
 fn request(plan: &Plan, built: &networks::Built, scratch: &mut Scratch, rows: &[f32], logits: &mut [f32]) -> f64 {
@@ -60,7 +39,7 @@ fn main() {
         "{:<6}{:>6}  ns per candidate, tenth percentile / median (ratio of the former to the first)",
         "model", "N"
     );
-    for (name, shape) in models() {
+    for (name, shape) in networks::models() {
         let mut random = Random(1);
         let built = build(&shape, &mut random);
         let plans: Vec<_> =

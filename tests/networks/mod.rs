@@ -103,6 +103,26 @@ impl Sections {
     }
 }
 
+/// The models of docs/performance.md.
+pub(crate) fn models() -> [(&'static str, Shape); 3] {
+    let shape = |width, request_width, kind, deep: [usize; 3]| Shape {
+        width,
+        request_width,
+        structure: Structure::Parallel,
+        cross: vec![kind; 3],
+        rank: 64,
+        experts: 1,
+        deep: deep.to_vec(),
+        activation: Activation::Relu,
+        heads: vec![Vec::new()],
+    };
+    [
+        ("S", shape(29, 16, Kind::Full, [256, 128, 64])),
+        ("M", shape(208, 128, Kind::Full, [256, 128, 64])),
+        ("L", shape(624, 416, Kind::LowRank, [400, 400, 400])),
+    ]
+}
+
 /// Random weights whose sums stay near 1.
 pub(crate) fn build(shape: &Shape, random: &mut Random) -> Built {
     let mut sections = Sections::default();
