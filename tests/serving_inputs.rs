@@ -159,14 +159,20 @@ fn a_candidates_score_depends_on_nothing_but_itself_and_the_request() {
             let mut scorer = scorer(&engine, 64);
             let case = case(&mut random, &spec.schema, 31, &engine);
             let whole = score(&mut scorer, &case).unwrap();
-            for _ in 0..20 {
-                let n = random.between(1, 31);
+            // Of as many candidates, to the bit; of more or fewer, up to rounding: how much of the request's work they
+            // share depends on their number.
+            for round in 0..20 {
+                let n = if round % 2 == 0 { 31 } else { random.between(1, 31) };
                 let which: Vec<usize> = (0..n).map(|_| random.between(0, 30)).collect();
                 let part = score(&mut scorer, &case.with_candidates(&which)).unwrap();
                 for (at, &from) in which.iter().enumerate() {
-                    let found = (part.pctr[at].to_bits(), part.pcvr[at].to_bits());
-                    let expected = (whole.pctr[from].to_bits(), whole.pcvr[from].to_bits());
-                    assert_eq!(found, expected, "seed {seed}, {}: {from} at place {at} of {n}", kernel.name());
+                    let what = format!("seed {seed}, {}: {from} at place {at} of {n}", kernel.name());
+                    for (found, expected) in [(&part.pctr, &whole.pctr), (&part.pcvr, &whole.pcvr)] {
+                        let (found, expected) = (found[at], expected[from]);
+                        let same = found.to_bits() == expected.to_bits();
+                        let near = n != 31 && (found - expected).abs() <= 1e-4 * expected;
+                        assert!(same || near, "{what}: {found}, expected {expected}");
+                    }
                 }
             }
         }
