@@ -54,7 +54,7 @@ pub fn run_candidates(
 }
 
 /// The bid that a candidate makes, with the defaults put in.
-fn bid(policy: &Policy, candidate: &Candidate, pctr: f32, pcvr: f32) -> std::result::Result<Bid, Reason> {
+pub(super) fn bid(policy: &Policy, candidate: &Candidate, pctr: f32, pcvr: f32) -> std::result::Result<Bid, Reason> {
     let kind = BidKind::from_u32(candidate.bid_kind).ok_or(Reason::UnknownBidKind)?;
     let reserve = match candidate.reserve_micros {
         0 => policy.reserve_micros(kind),

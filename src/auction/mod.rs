@@ -37,6 +37,7 @@ mod candidates;
 mod policy;
 mod rank;
 mod reason;
+mod shortlist;
 
 pub use amount::{Amount, MAX_BID_MICROS};
 pub use bid::{Bid, Placement};
@@ -44,3 +45,4 @@ pub use candidates::run_candidates;
 pub use policy::{Policy, Pricing};
 pub use rank::{Scratch, run};
 pub use reason::Reason;
+pub use shortlist::{Bounds, Shortlist};

@@ -170,13 +170,13 @@ impl<'a, A: Amount, G: Fn(usize) -> std::result::Result<Bid<A>, Reason>> Ranking
 }
 
 /// What ranking and pricing need to know of an eligible bid.
-struct Terms<A> {
+pub(super) struct Terms<A> {
     /// Expected value of 1000 impressions at the bid.
     ecpm: f64,
     /// Score per micro of the bid.
     weight: f64,
     /// `weight` times the bid.
-    score: f64,
+    pub(super) score: f64,
     /// Billed amount per micro of the bid: 1, or for oCPM the conversions in 1000 impressions.
     billed_per_bid: f64,
     /// The bid in billed units.
@@ -186,7 +186,7 @@ struct Terms<A> {
 }
 
 impl<A: Amount> Terms<A> {
-    fn new(policy: &Policy, bid: &Bid<A>) -> std::result::Result<Self, Reason> {
+    pub(super) fn new(policy: &Policy, bid: &Bid<A>) -> std::result::Result<Self, Reason> {
         let amount = bid.amount.bid()?;
         if !is_factor(bid.modifier) {
             return Err(Reason::InvalidModifier);

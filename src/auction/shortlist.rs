@@ -1,0 +1,202 @@
+//! Which candidates can decide an auction when probabilities are known only between bounds: those whose exact
+//! probabilities are worth computing.
+
+use super::candidates::bid;
+use super::rank::Terms;
+use super::{Policy, Reason};
+use crate::types::Candidate;
+
+/// A candidate's pCTR and pCVR at the lower and at the upper end of what they may be. Where there is no pCVR both are
+/// NaN.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bounds {
+    /// pCTR, lower and upper end.
+    pub pctr: [f32; 2],
+    /// pCVR, lower and upper end.
+    pub pcvr: [f32; 2],
+}
+
+/// The memory of one shortlist at a time. Sized once, so that nothing allocates.
+#[derive(Debug)]
+pub struct Shortlist {
+    lower: Vec<f64>,
+    listed: Box<[bool]>,
+    count: usize,
+}
+
+impl Shortlist {
+    /// Room for so many candidates (9 bytes each).
+    #[must_use]
+    pub fn new(max_candidates: usize) -> Self {
+        Self { lower: Vec::with_capacity(max_candidates), listed: vec![false; max_candidates].into(), count: 0 }
+    }
+
+    /// Lists the candidates without which the auction's winners, prices, runners-up or reasons may not be known. An
+    /// auction with exact probabilities for these and with any within the bounds for the others is the exact auction:
+    /// every other candidate is behind `n_slots + 1` of the listed ones, or is turned down for the same reason at both
+    /// of its ends. Returns how many were listed; of more candidates than there is room for, only the first count.
+    pub fn choose(
+        &mut self,
+        policy: &Policy,
+        candidates: &[Candidate],
+        n_slots: usize,
+        bounds: impl Fn(usize) -> Bounds,
+    ) -> usize {
+        self.count = candidates.len().min(self.listed.len());
+        let score = |i: usize, end: usize| {
+            let Bounds { pctr, pcvr } = bounds(i);
+            let bid = bid(policy, &candidates[i], pctr[end], pcvr[end])?;
+            Terms::new(policy, &bid).map(|terms| terms.score)
+        };
+        self.lower.clear();
+        self.lower.extend((0..self.count).filter_map(|i| score(i, 0).ok()));
+        let least = if n_slots < self.lower.len() {
+            *self.lower.select_nth_unstable_by(n_slots, |a, b| b.total_cmp(a)).1
+        } else {
+            f64::NEG_INFINITY
+        };
+        let mut listed = 0;
+        for i in 0..self.count {
+            let matters = match (score(i, 0), score(i, 1)) {
+                (Ok(_), Ok(most)) => most >= least,
+                // NaN, from a sum that overflowed in the fast arithmetic, says nothing of the exact probability.
+                (Err(Reason::InvalidPctr | Reason::InvalidPcvr), Err(_)) => {
+                    bounds(i).pctr[1].is_nan() || bounds(i).pcvr[1].is_nan()
+                }
+                (Err(low), Err(high)) => low != high,
+                _ => true,
+            };
+            self.listed[i] = matters;
+            listed += usize::from(matters);
+        }
+        listed
+    }
+
+    /// Whether candidate `i` is listed.
+    #[must_use]
+    pub fn contains(&self, i: usize) -> bool {
+        i < self.count && self.listed[i]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Scratch, run_candidates};
+    use super::*;
+    use crate::types::Winner;
+
+    struct Random(u64);
+
+    impl Random {
+        fn next(&mut self) -> u64 {
+            self.0 = crate::hash::mix(self.0.wrapping_add(0x9e37_79b9_7f4a_7c15));
+            self.0
+        }
+
+        fn number(&mut self) -> f32 {
+            (self.next() >> 40) as f32 / (1u64 << 24) as f32
+        }
+
+        fn below(&mut self, n: u64) -> u64 {
+            self.next() % n
+        }
+    }
+
+    fn auction(
+        policy: &Policy,
+        candidates: &[Candidate],
+        pctr: &[f32],
+        pcvr: &[f32],
+        n_slots: usize,
+    ) -> (Vec<Winner>, Vec<Reason>) {
+        let n = candidates.len();
+        let mut winners = vec![Winner::default(); n_slots.min(n)];
+        let mut reasons = vec![Reason::Outranked; n];
+        let filled = run_candidates(
+            policy,
+            candidates,
+            pctr,
+            pcvr,
+            n_slots,
+            &mut Scratch::new(n),
+            &mut winners,
+            Some(&mut reasons),
+        );
+        winners.truncate(filled.unwrap());
+        (winners, reasons)
+    }
+
+    /// Exact probabilities, fast ones somewhere within the bounds, candidates of all kinds, policies with and without a
+    /// floor: the mixed auction is the exact one.
+    #[test]
+    fn what_is_not_listed_does_not_matter() {
+        let mut random = Random(7);
+        let (mut listed, mut all) = (0, 0);
+        for case in 0..3000 {
+            let policy = match case % 3 {
+                0 => Policy::default(),
+                1 => Policy::parse("score_floor_micros = 20000000\n[reserve_micros]\ncpc = 400000\n").unwrap(),
+                _ => Policy::parse("squash = 0.6\n").unwrap(),
+            };
+            let n = 1 + random.below(120) as usize;
+            let n_slots = 1 + random.below(5) as usize;
+            let width = 1.0 + random.number() * if case % 2 == 0 { 0.04 } else { 2.0 };
+            let candidates: Vec<Candidate> = (0..n)
+                .map(|_| Candidate {
+                    ad_key: random.below(50),
+                    bid_micros: random.below(3_000_000) as i64 - 1000,
+                    reserve_micros: if random.below(3) == 0 { random.below(1_500_000) as i64 } else { 0 },
+                    bid_kind: random.below(5) as u32,
+                    modifier: [0.0, 1.2, 0.8, f32::NAN][random.below(20).min(3) as usize % 4],
+                    ..Candidate::default()
+                })
+                .collect();
+            let has_cvr = random.below(2) == 0;
+            let mut exact = [Vec::new(), Vec::new()];
+            let mut ends = [Vec::new(), Vec::new()];
+            let mut fast = [Vec::new(), Vec::new()];
+            for head in 0..2 {
+                for _ in 0..n {
+                    if head == 1 && !has_cvr {
+                        exact[head].push(f32::NAN);
+                        ends[head].push([f32::NAN; 2]);
+                        fast[head].push(f32::NAN);
+                        continue;
+                    }
+                    let p = random.number() * random.number();
+                    let low = p / (1.0 + random.number() * (width - 1.0));
+                    let high = (p * (1.0 + random.number() * (width - 1.0))).min(1.0).max(p);
+                    exact[head].push(p);
+                    ends[head].push([low.min(p), high]);
+                    fast[head].push(if random.below(2) == 0 { low.min(p) } else { high });
+                }
+            }
+            let mut shortlist = Shortlist::new(n);
+            let bounds = |i: usize| Bounds { pctr: ends[0][i], pcvr: ends[1][i] };
+            listed += shortlist.choose(&policy, &candidates, n_slots, bounds);
+            all += n;
+            for i in (0..n).filter(|&i| shortlist.contains(i)) {
+                fast[0][i] = exact[0][i];
+                fast[1][i] = exact[1][i];
+            }
+            let (winners, reasons) = auction(&policy, &candidates, &fast[0], &fast[1], n_slots);
+            let (right, why) = auction(&policy, &candidates, &exact[0], &exact[1], n_slots);
+            let bits = |winners: &[Winner]| winners.iter().map(|w| bytemuck::bytes_of(w).to_vec()).collect::<Vec<_>>();
+            assert_eq!(bits(&winners), bits(&right), "case {case}");
+            assert_eq!(reasons, why, "case {case}");
+        }
+        assert!(listed * 2 < all, "{listed} of {all}: a list of everything is none");
+        assert!(listed > 3000, "{listed}");
+    }
+
+    #[test]
+    fn a_probability_that_overflowed_is_listed() {
+        let candidate = Candidate { bid_micros: 1_000_000, bid_kind: 1, ..Candidate::default() };
+        let mut shortlist = Shortlist::new(2);
+        let nan = Bounds { pctr: [f32::NAN; 2], pcvr: [f32::NAN; 2] };
+        let sure = Bounds { pctr: [0.5; 2], pcvr: [f32::NAN; 2] };
+        let bounds = |i: usize| if i == 0 { nan } else { sure };
+        assert_eq!(shortlist.choose(&Policy::default(), &[candidate, candidate], 1, bounds), 2);
+        assert!(shortlist.contains(0) && !shortlist.contains(2));
+    }
+}
