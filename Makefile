@@ -10,13 +10,14 @@ CXXFLAGS ?= -O2 -g
 CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 
-.PHONY: help tools core cli demo ids test test-core test-offline test-demo test-model lint header bench install clean
+.PHONY: help tools core cli demo ids test test-core test-offline test-demo test-model java test-java bench-java lint header bench install clean
 
 help:
 	@echo 'make demo [DATA=file FORMAT=criteo|avazu]  from click logs to decisions served by a C++ program'
 	@echo 'make ids       requests that carry ids only, served from feature tables (examples/cpp/ids.cpp, examples/c/ids.c)'
 	@echo 'make test      all tests          make lint     formatting and lints'
 	@echo 'make core      the library        make cli      the adclick command'
+	@echo 'make java      the Java binding, into the local Maven repository (docs/java.md)'
 	@echo 'make bench     benchmarks         make header   renew include/adclick.h'
 	@echo 'make install PREFIX=/usr/local    library, headers and command'
 
@@ -60,7 +61,7 @@ ids: $(BUILD)/ids $(BUILD)/ids-c
 	$(BUILD)/ids $(BUILD)/bundles
 	$(BUILD)/ids-c $(BUILD)/bundles
 
-test: tools test-core test-offline test-demo test-model
+test: tools test-core test-offline test-demo test-model test-java
 
 test-core:
 	$(CARGO) test -p adclick
@@ -76,6 +77,8 @@ test-demo: $(BUILD)/serve
 # The hot swap, under every interleaving that loom finds.
 test-model:
 	RUSTFLAGS='--cfg loom' $(CARGO) test -p adclick --release --lib --target-dir target/loom loom_
+
+include bindings/java/java.mk
 
 lint: tools
 	$(CARGO) fmt --all --check
