@@ -47,13 +47,21 @@ $(BUILD)/java/bundles/CURRENT: examples/tables/weights.safetensors examples/sche
 	$(PACK_IDS) --table users=$(BUILD)/java/users.csv --out $(BUILD)/java/bundles/b --replace
 	$(PACK_IDS) --table users=examples/tables/users.csv --out $(BUILD)/java/bundles/a --replace --publish
 
-# Surefire runs the tests under -Xcheck:jni; what that has to say stands in their output.
+PARITY := $(CARGO) run -q --release -p adclick --example parity --
+
+# Surefire runs the tests under -Xcheck:jni; what that has to say stands in their output. Then the
+# requests of tests/parity, whose answers have to be Rust's to the bit, and the first program of docs/java.md.
 test-java: java-tools core cli
 	@$(MAKE) --no-print-directory $(JNI_LIBRARY) $(BUILD)/java/libplanted.so $(BUILD)/java/bundles/CURRENT
 	@mkdir -p $(BUILD)/java
 	JAVA_HOME='$(JAVA_HOME)' timeout 600 $(MVN) -B -ntp -f $(JAVA) install -Dadclick.calls=$(JAVA_CALLS) > $(BUILD)/java/test.log 2>&1 \
 	  || { cat $(BUILD)/java/test.log; exit 1; }
 	@grep '^\[.*Tests run' $(BUILD)/java/test.log
+	$(PARITY) make $(BUILD)/java/parity
+	$(PARITY) $(BUILD)/java/parity/bundle $(BUILD)/java/parity/requests.bin $(BUILD)/java/parity/rust.bin
+	'$(JAVA_HOME)/bin/java' -cp '$(JAVA)/target/classes:$(JAVA)/target/test-classes:$(JAVA)/target/native' io.adclick.Parity \
+	  $(BUILD)/java/parity/bundle $(BUILD)/java/parity/requests.bin $(BUILD)/java/parity/java.bin
+	cmp $(BUILD)/java/parity/rust.bin $(BUILD)/java/parity/java.bin
 	'$(JAVA_HOME)/bin/java' -cp '$(JAVA)/target/*' examples/java/First.java $(BUILD)/java/bundles
 	@! grep -n -A20 -e 'in native method' -e 'JNI local refs' $(BUILD)/java/test.log
 

@@ -219,6 +219,13 @@ public final class Candidate {
     return this;
   }
 
+  /** Any values for its own, there or not; what is not there the library refuses. */
+  Candidate valueRange(int first, int count) {
+    all.bytes.putInt(at + Layout.CANDIDATE_FIRST_VALUE, first);
+    all.bytes.putInt(at + Layout.CANDIDATE_N_VALUES, count);
+    return this;
+  }
+
   private Candidate add(int feature, float number, long id) {
     requireLast();
     all.values.add(feature, number, id);
