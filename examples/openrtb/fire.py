@@ -282,6 +282,29 @@ class Run:
                 write_cases(path, file)
         self.tell("cases of tests/", before, faults)
 
+    def interleaved(self) -> None:
+        """Many connections at once, each body in two parts: nothing of one request may reach another."""
+        before, faults = self.sent, self.faults
+        bodies = [json.dumps(request(id=f"interleaved-{k}", imp=[{"id": f"i{k}", "banner": {"w": 728, "h": 90}}],
+                                     user={"id": f"u{1001 + k}"})).encode() for k in range(40)]
+        for server in self.servers:
+            alone = [plain(*server.bid(body)[:3]) for body in bodies]
+            lines = [http.client.HTTPConnection(server.host, server.port, timeout=60) for _ in bodies]
+            for line, body in zip(lines, bodies):
+                line.putrequest("POST", "/openrtb2/auction")
+                line.putheader("content-length", str(len(body)))
+                line.endheaders(body[:len(body) // 2])
+            for line, body in zip(lines, bodies):
+                line.send(body[len(body) // 2:])
+            for k, line in enumerate(lines):
+                self.sent += 2
+                answer = line.getresponse()
+                together = plain(answer.status, answer.getheader("x-adclick-nbr"), answer.read())
+                if together != alone[k]:
+                    self.wrong(f"{server.url} interleaved {k}: {together}, alone {alone[k]}")
+                line.close()
+        print(f"interleaved: {self.sent - before} requests, {self.faults - faults} faults")
+
     def surface(self) -> None:
         """What else the servers answer, and what they do with what is no HTTP."""
         body = json.dumps(request()).encode()
@@ -333,6 +356,7 @@ def run(urls: list[str], campaigns: str, data: str | None, update: bool = False,
     if update:
         return fire.faults
     fire.surface()
+    fire.interleaved()
     fire.group("large and deep", large())
     fire.group("broken", broken(1, damage))
     if data and os.path.isdir(data):
