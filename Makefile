@@ -5,16 +5,19 @@ PREFIX ?= /usr/local
 DATA ?=
 FORMAT ?=
 BUILD := build
+BOOST_JSON ?= /usr/include/boost/json.hpp
 
 CXXFLAGS ?= -O2 -g
 CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 
-.PHONY: help tools core cli demo ids test test-core test-offline test-demo test-model lint header bench install clean
+.PHONY: help tools tools-servers core cli demo ids servers test test-core test-offline test-demo test-model test-servers lint header bench \
+  install clean
 
 help:
 	@echo 'make demo [DATA=file FORMAT=criteo|avazu]  from click logs to decisions served by a C++ program'
 	@echo 'make ids       requests that carry ids only, served from feature tables (examples/cpp/ids.cpp, examples/c/ids.c)'
+	@echo 'make servers   three ad servers that speak OpenRTB: same decisions, then load (ONLY=cpp,go,java)'
 	@echo 'make test      all tests          make lint     formatting and lints'
 	@echo 'make core      the library        make cli      the adclick command'
 	@echo 'make bench     benchmarks         make header   renew include/adclick.h'
@@ -60,7 +63,17 @@ ids: $(BUILD)/ids $(BUILD)/ids-c
 	$(BUILD)/ids $(BUILD)/bundles
 	$(BUILD)/ids-c $(BUILD)/bundles
 
-test: tools test-core test-offline test-demo test-model
+# What the C++ ad server and the load need beside the compiler: CMake, Boost (Beast, JSON; headers alone), wrk.
+tools-servers: tools
+	@command -v cmake >/dev/null && command -v wrk >/dev/null && command -v python3 >/dev/null && test -e $(BOOST_JSON) || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq cmake libboost1.81-dev wrk python3; } \
+	  || { echo 'make: the ad servers need cmake, wrk, python3 and Boost 1.81 or later (libboost1.81-dev): install them'; exit 1; }
+
+servers: tools-servers cli
+	python3 examples/openrtb/servers.py $(if $(ONLY),--only $(ONLY))
+
+test: tools test-core test-offline test-demo test-model test-servers
 
 test-core:
 	$(CARGO) test -p adclick
@@ -72,6 +85,10 @@ test-offline:
 # The demo in short: generated rows, two seconds of serving with swaps.
 test-demo: $(BUILD)/serve
 	target/release/adclick demo --server $(BUILD)/serve --dir $(BUILD)/demo-test --rows 12000 --seconds 2
+
+# The ad servers in short: all cases on one kernel, following, deadlines, shutdown, a second of load.
+test-servers: tools-servers cli
+	python3 examples/openrtb/servers.py --short $(if $(ONLY),--only $(ONLY))
 
 # The hot swap, under every interleaving that loom finds.
 test-model:

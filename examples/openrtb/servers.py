@@ -2,6 +2,7 @@
 """Builds the ad servers, shows that they decide alike, then loads them: make servers.
 
     servers.py [--short] [--only cpp,go,java] [--seconds N] [--rounds N]
+    servers.py --bundle     packs build/openrtb/bundles and no more
 
 1. builds those that are there, and a bundle;
 2. starts each on loopback and sends all the same requests (fire.py): same decisions, same prices;
@@ -287,15 +288,19 @@ def load(show: Show, commands: dict[str, list[str]], bundles: str, campaigns: st
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", action="store_true")
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--only", default=",".join(SERVERS))
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    need("wrk", "install wrk")
     if not os.path.exists(ADCLICK):
         sys.exit("servers: target/release/adclick is missing: make cli")
     os.makedirs(os.path.join(BUILD, "bundles"), exist_ok=True)
+    pack("a", os.path.join(HERE, "ads.csv"))
+    if options.bundle:
+        return
+    need("wrk", "install wrk")
 
     commands = {}
     for key in options.only.split(","):
@@ -304,7 +309,6 @@ def main() -> None:
             begin = time.monotonic()
             commands[key] = build()
             print(f"built the {name} server ({time.monotonic() - begin:.0f} s)", flush=True)
-    pack("a", os.path.join(HERE, "ads.csv"))
     bundles = os.path.join(BUILD, "bundles")
 
     show = Show()
