@@ -10,7 +10,7 @@ CXXFLAGS ?= -O2 -g
 CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 
-.PHONY: help tools core cli demo ids test test-core test-offline test-demo test-model lint header bench install clean
+.PHONY: help tools core cli demo ids ids-bundle test test-core test-offline test-demo test-model test-go lint header bench install clean
 
 help:
 	@echo 'make demo [DATA=file FORMAT=criteo|avazu]  from click logs to decisions served by a C++ program'
@@ -54,13 +54,15 @@ demo: $(BUILD)/serve
 TABLES := users ads user_advertiser user_category
 
 # `cargo test` runs the same programs and checks what they print (offline/tests/ids.rs).
-ids: $(BUILD)/ids $(BUILD)/ids-c
-	target/release/adclick pack --weights examples/tables/weights.safetensors --schema examples/schemas/document_tables.toml \
-	  $(foreach table,$(TABLES),--table $(table)=examples/tables/$(table).csv) --out $(BUILD)/bundles/ids --replace --publish
+ids: $(BUILD)/ids $(BUILD)/ids-c ids-bundle
 	$(BUILD)/ids $(BUILD)/bundles
 	$(BUILD)/ids-c $(BUILD)/bundles
 
-test: tools test-core test-offline test-demo test-model
+ids-bundle: cli
+	target/release/adclick pack --weights examples/tables/weights.safetensors --schema examples/schemas/document_tables.toml \
+	  $(foreach table,$(TABLES),--table $(table)=examples/tables/$(table).csv) --out $(BUILD)/bundles/ids --replace --publish
+
+test: tools test-core test-offline test-demo test-model test-go
 
 test-core:
 	$(CARGO) test -p adclick
@@ -76,6 +78,16 @@ test-demo: $(BUILD)/serve
 # The hot swap, under every interleaving that loom finds.
 test-model:
 	RUSTFLAGS='--cfg loom' $(CARGO) test -p adclick --release --lib --target-dir target/loom loom_
+
+# The Go binding: plain, with the race detector, and with every pointer that goes to C checked. The library may have changed
+# since Go ran the tests, which it does not notice: -count=1.
+GO ?= go
+GO_TEST := $(GO) test -count=1 -timeout 5m
+test-go: ids-bundle
+	@command -v $(GO) >/dev/null || { echo 'make: go is missing: install Go 1.25 or later (https://go.dev/dl)'; exit 1; }
+	@unformatted="$$(gofmt -l bindings/go examples/go)" && [ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted"; exit 1; }
+	cd bindings/go && $(GO) vet ./... && $(GO_TEST) ./... && $(GO_TEST) -race . && GOEXPERIMENT=cgocheck2 $(GO_TEST) .
+	cd examples/go/first && $(GO) vet . && $(GO) run . '$(CURDIR)/$(BUILD)/bundles'
 
 lint: tools
 	$(CARGO) fmt --all --check
