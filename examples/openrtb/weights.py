@@ -45,7 +45,7 @@ def main(path: str) -> None:
         put(f"bottom.{2 * i}.weight", [out, fan_in], (3.0 / fan_in) ** 0.5)
         put(f"bottom.{2 * i}.bias", [out], 0.05)
         fan_in = out
-    for tower, by_hand, bias in (("ctr_tower", CLICK, -4.2), ("cvr_tower", CONVERSION, -3.0)):
+    for tower, by_hand, bias in (("ctr_tower", CLICK, -5.2), ("cvr_tower", CONVERSION, -3.0)):
         put(f"{tower}.0.weight", [1, width + DEEP[-1]], 0.12)
         weights = tensors[f"{tower}.0.weight"][1]
         column = 0
