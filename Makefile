@@ -10,7 +10,7 @@ CXXFLAGS ?= -O2 -g
 CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 
-.PHONY: help tools core cli demo ids ids-bundle test test-core test-offline test-demo test-model test-go lint header bench install clean
+.PHONY: help tools core cli demo ids ids-bundle test test-core test-offline test-demo test-model test-go parity-rust lint header bench install clean
 
 help:
 	@echo 'make demo [DATA=file FORMAT=criteo|avazu]  from click logs to decisions served by a C++ program'
@@ -79,15 +79,25 @@ test-demo: $(BUILD)/serve
 test-model:
 	RUSTFLAGS='--cfg loom' $(CARGO) test -p adclick --release --lib --target-dir target/loom loom_
 
+# The requests that every language answers, and the answers from Rust (tests/parity/README.md).
+PARITY := $(CARGO) run --release -q -p adclick --example parity --
+parity-rust: tools
+	@mkdir -p $(BUILD)
+	$(PARITY) make $(BUILD)/parity
+	$(PARITY) $(addprefix $(BUILD)/parity/,bundle requests.bin rust.bin)
+
 # The Go binding: plain, with the race detector, and with every pointer that goes to C checked. The library may have changed
 # since Go ran the tests, which it does not notice: -count=1.
 GO ?= go
 GO_TEST := $(GO) test -count=1 -timeout 5m
-test-go: ids-bundle
+test-go: ids-bundle parity-rust
 	@command -v $(GO) >/dev/null || { echo 'make: go is missing: install Go 1.25 or later (https://go.dev/dl)'; exit 1; }
 	@unformatted="$$(gofmt -l bindings/go examples/go)" && [ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted"; exit 1; }
 	cd bindings/go && $(GO) vet ./... && $(GO_TEST) ./... && $(GO_TEST) -race . && GOEXPERIMENT=cgocheck2 $(GO_TEST) .
 	cd examples/go/first && $(GO) vet . && $(GO) run . '$(CURDIR)/$(BUILD)/bundles'
+	cd examples/go/adserver && $(GO) vet . && $(GO_TEST) -race .
+	cd bindings/go && $(GO) run ./internal/parity $(addprefix '$(CURDIR)'/$(BUILD)/parity/,bundle requests.bin go.bin)
+	cmp $(BUILD)/parity/rust.bin $(BUILD)/parity/go.bin
 
 lint: tools
 	$(CARGO) fmt --all --check
