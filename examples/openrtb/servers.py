@@ -6,8 +6,8 @@
 
 1. builds those that are there, and a bundle;
 2. starts each on loopback and sends all the same requests (fire.py): same decisions, same prices;
-3. publishes another bundle: each follows, and they agree again;
-4. sends tight deadlines, closes each while a request is on its way;
+3. publishes another bundle: each follows, and they agree again; one that is not there: each serves on and says so;
+4. closes each while a request is on its way, starts each with what it must refuse, sends tight deadlines;
 5. loads each in turn over loopback with wrk, beside the same requests decided without HTTP.
 
 --short (part of make test) does 1 to 4 and a second of load. Standard library, wrk, and what the servers need.
@@ -117,11 +117,14 @@ class Process:
         for line in stream:
             put(line)
 
-    def generation(self) -> str:
+    def health(self) -> dict[str, str]:
         server = fire.Server(self.url)
-        found = json.loads(server.send("GET", "/healthz")[2])["generation"]
+        found = json.loads(server.send("GET", "/healthz")[2])
         server.close()
-        return str(found)
+        return found
+
+    def generation(self) -> str:
+        return self.health()["generation"]
 
     def end(self) -> int:
         """Asks it to end; its exit code."""
@@ -132,6 +135,12 @@ class Process:
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait()
+
+
+def replace(path: str, text: str) -> None:
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(path + ".new", path)
 
 
 class Show:
@@ -165,6 +174,76 @@ class Show:
         self.faults += shot.faults
         print(f"another bundle: {', '.join(p.name for p in processes)} went from {before.pop()} to {after.pop()}; "
               f"{shot.sent} requests, {shot.faults} faults")
+
+    def missing_bundle(self, processes: list[Process]) -> None:
+        """CURRENT names a bundle that is not there: what is live serves on, and the health check says why."""
+        current = os.path.join(BUILD, "bundles", "CURRENT")
+        with open(current, encoding="utf-8") as file:
+            good = file.read()
+        live = processes[0].generation()
+        replace(current, "not-there\n")
+        limit = time.monotonic() + 60
+        while not all("follow_error" in p.health() for p in processes) and time.monotonic() < limit:
+            time.sleep(0.1)
+        for process in processes:
+            found = process.health()
+            self.check("not-there" in found.get("follow_error", "") and found["generation"] == live, f"{process.name}: health {found}")
+            server = fire.Server(process.url)
+            status, _, answer, _ = server.bid(json.dumps(fire.request()).encode())
+            self.check(status == 200, f"{process.name}: {status} {answer!r} while CURRENT names no bundle")
+            server.close()
+        replace(current, good)
+        print("a bundle that is not there: the one before serves on, /healthz says why")
+
+    def refusals(self, key: str, command: list[str]) -> None:
+        """What a server must not start with: exit code 1 and a line that says why, or 2 for the command line."""
+        name = SERVERS[key][0]
+        bundles, broken = os.path.join(BUILD, "bundles"), os.path.join(BUILD, "campaigns-broken.json")
+        with open(CAMPAIGNS, encoding="utf-8") as file:
+            good = json.load(file)
+        first, others = good["ads"][0], good["ads"][1:]
+
+        def with_first(**members: Any) -> dict[str, Any]:
+            return good | {"ads": [first | members, *others]}
+
+        bid = first["bid"]
+        files = {"no JSON": None, "a list": [], "a misspelt member": good | {"curency": "USD"}, "no ads": good | {"ads": []},
+                 "a currency in lower case": good | {"currency": "usd"}, "a rate of 0": good | {"rates": good["rates"] | {"EUR": "0.0"}},
+                 "the own currency with a rate": good | {"rates": good["rates"] | {"USD": "1"}},
+                 "min_cpm of 0": good | {"min_cpm": "0"}, "an amount as a number": with_first(bid=bid | {"amount": 1.5}),
+                 "an amount with an exponent": with_first(bid=bid | {"amount": "1e3"}), "an amount of 0": with_first(bid=bid | {"amount": "0.00"}),
+                 "seven digits": with_first(bid=bid | {"amount": "1.0000001"}), "an unknown currency": with_first(bid=bid | {"currency": "XXX"}),
+                 "an unknown kind": with_first(bid=bid | {"kind": "cpx"}), "too large a bid": with_first(bid=bid | {"amount": "100000.000001"}),
+                 "an unknown advertiser": with_first(advertiser="nobody"), "an id twice": good | {"ads": [first, *others, first]},
+                 "an id with a space": with_first(id="a b"), "two shapes": with_first(video=others[-4].get("video", {})),
+                 "no shape": with_first(banner=None), "a size of 0": with_first(banner={"w": 0, "h": 250}),
+                 "secure as a text": with_first(secure="yes"), "an unknown target": with_first(target={"city": ["x"]}),
+                 "targets as a text": with_first(target={"country": "USA"}), "no adm": with_first(adm=None)}
+        cases = []
+        for what, held in files.items():
+            path = f"{broken}-{len(cases)}"
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("{" if held is None else json.dumps(held))
+            cases.append((1, what, ["--bundles", bundles, "--campaigns", path, "--listen", "127.0.0.1:0"], os.path.basename(path)))
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = str(taken.getsockname()[1])
+            plain = ["--bundles", bundles, "--campaigns", CAMPAIGNS]
+            cases += [(1, "no bundle", ["--bundles", os.path.join(BUILD, "nowhere"), "--campaigns", CAMPAIGNS], "nowhere"),
+                      (1, "no campaigns", ["--bundles", bundles, "--campaigns", "nowhere.json"], "nowhere.json"),
+                      (1, "a port that is taken", [*plain, "--listen", f"127.0.0.1:{port}"], ""),
+                      (2, "no arguments", [], ""), (2, "an unknown flag", [*plain, "--threds", "2"], ""),
+                      (2, "threads of no number", [*plain, "--threads", "x"], ""), (2, "no campaigns said", ["--bundles", bundles], "")]
+            for code, what, arguments, named in cases:
+                try:
+                    done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60)
+                except subprocess.TimeoutExpired:
+                    self.check(False, f"{name} starts with {what}")
+                    continue
+                self.check(done.returncode == code and named in done.stderr and done.stderr != "" and "listening" not in done.stdout,
+                           f"{name} with {what}: exit code {done.returncode}, expected {code} and a reason: {done.stderr[:300]!r}")
+        print(f"starting: {name} refuses {len(cases)} wrong files and command lines")
 
     def deadlines(self, process: Process, candidates: int) -> None:
         """Tight deadlines: candidates are cut and counted, or there is no time left."""
@@ -319,12 +398,15 @@ def main() -> None:
         print("one kernel (portable), the same requests to", ", ".join(f"{p.name} at {p.url}" for p in processes), flush=True)
         show.faults += fire.run([p.url for p in processes], CAMPAIGNS, os.environ.get("ADCLICK_DATA"), damage=300 if options.short else 3000)
         show.follow(processes)
+        show.missing_bundle(processes)
         for process in processes:
             show.shutdown(process)
     finally:
         for process in processes:
             process.end()
 
+    for key, command in commands.items():
+        show.refusals(key, command)
     campaigns, bundle = many_ads("wide", 2400, (728, 90))
     with open(campaigns, encoding="utf-8") as file:
         candidates = len(json.load(file)["ads"])
