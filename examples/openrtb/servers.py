@@ -127,7 +127,7 @@ class Process:
         return self.health()["generation"]
 
     def end(self) -> int:
-        """Asks it to end; its exit code."""
+        """Asks it to end, again if it was asked before; its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -396,7 +396,7 @@ def main() -> None:
         for key, command in commands.items():
             processes.append(Process(key, command, bundles, CAMPAIGNS, 2, "portable"))
         print("one kernel (portable), the same requests to", ", ".join(f"{p.name} at {p.url}" for p in processes), flush=True)
-        show.faults += fire.run([p.url for p in processes], CAMPAIGNS, os.environ.get("ADCLICK_DATA"), damage=300 if options.short else 3000)
+        show.faults += fire.run([p.url for p in processes], CAMPAIGNS, os.environ.get("ADCLICK_DATA"), count=300 if options.short else 5000)
         show.follow(processes)
         show.missing_bundle(processes)
         for process in processes:

@@ -14,6 +14,8 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 
+#include <signal.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -341,6 +343,12 @@ void serve(const settings &with, const adclick::engine &engine, const campaigns 
   }
   asio::post(context, [&] { limit.cancel(); });
   waiting.join();
+  // Who asks a second time gets the same answer: without `signals` the process would end by the signal.
+  sigset_t asked;
+  sigemptyset(&asked);
+  sigaddset(&asked, SIGINT);
+  sigaddset(&asked, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &asked, nullptr);
 }
 
 }  // namespace adserver
