@@ -5,16 +5,18 @@ PREFIX ?= /usr/local
 DATA ?=
 FORMAT ?=
 BUILD := build
+BOOST_JSON ?= /usr/include/boost/json.hpp
 
 CXXFLAGS ?= -O2 -g
 CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 
-.PHONY: help tools core cli demo ids test test-core test-offline test-demo test-model java test-java bench-java lint header bench install clean
+.PHONY: help tools core cli demo ids ids-bundle test test-core test-offline test-demo test-model test-go parity-rust lint header bench install clean
 
 help:
 	@echo 'make demo [DATA=file FORMAT=criteo|avazu]  from click logs to decisions served by a C++ program'
 	@echo 'make ids       requests that carry ids only, served from feature tables (examples/cpp/ids.cpp, examples/c/ids.c)'
+	@echo 'make servers   three ad servers that speak OpenRTB: same decisions, then load (ONLY=cpp,go,java)'
 	@echo 'make test      all tests          make lint     formatting and lints'
 	@echo 'make core      the library        make cli      the adclick command'
 	@echo 'make java      the Java binding, into the local Maven repository (docs/java.md)'
@@ -55,13 +57,33 @@ demo: $(BUILD)/serve
 TABLES := users ads user_advertiser user_category
 
 # `cargo test` runs the same programs and checks what they print (offline/tests/ids.rs).
-ids: $(BUILD)/ids $(BUILD)/ids-c
-	target/release/adclick pack --weights examples/tables/weights.safetensors --schema examples/schemas/document_tables.toml \
-	  $(foreach table,$(TABLES),--table $(table)=examples/tables/$(table).csv) --out $(BUILD)/bundles/ids --replace --publish
+ids: $(BUILD)/ids $(BUILD)/ids-c ids-bundle
 	$(BUILD)/ids $(BUILD)/bundles
 	$(BUILD)/ids-c $(BUILD)/bundles
 
-test: tools test-core test-offline test-demo test-model test-java
+# Three ad servers that speak OpenRTB.
+.PHONY: servers tools-servers test-servers
+test: test-servers
+
+# What the C++ one and the load need beside the compiler: CMake, Boost (Beast, JSON; headers alone), wrk.
+tools-servers: tools
+	@command -v cmake >/dev/null && command -v wrk >/dev/null && command -v python3 >/dev/null && test -e $(BOOST_JSON) || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq cmake libboost1.81-dev wrk python3; } \
+	  || { echo 'make: the ad servers need cmake, wrk, python3 and Boost 1.81 or later (libboost1.81-dev): install them'; exit 1; }
+
+servers: tools-servers cli
+	python3 examples/openrtb/servers.py $(if $(ONLY),--only $(ONLY))
+
+# The ad servers in short: all cases on one kernel, following, deadlines, shutdown, a second of load.
+test-servers: tools-servers cli
+	python3 examples/openrtb/servers.py --short $(if $(ONLY),--only $(ONLY))
+
+ids-bundle: cli
+	target/release/adclick pack --weights examples/tables/weights.safetensors --schema examples/schemas/document_tables.toml \
+	  $(foreach table,$(TABLES),--table $(table)=examples/tables/$(table).csv) --out $(BUILD)/bundles/ids --replace --publish
+
+test: tools test-core test-offline test-demo test-model test-go
 
 test-core:
 	$(CARGO) test -p adclick
@@ -77,6 +99,26 @@ test-demo: $(BUILD)/serve
 # The hot swap, under every interleaving that loom finds.
 test-model:
 	RUSTFLAGS='--cfg loom' $(CARGO) test -p adclick --release --lib --target-dir target/loom loom_
+
+# The requests that every language answers, and the answers from Rust (tests/parity/README.md).
+PARITY := $(CARGO) run --release -q -p adclick --example parity --
+parity-rust: tools
+	@mkdir -p $(BUILD)
+	$(PARITY) make $(BUILD)/parity
+	$(PARITY) $(addprefix $(BUILD)/parity/,bundle requests.bin rust.bin)
+
+# The Go binding: plain, with the race detector, and with every pointer that goes to C checked. The library may have changed
+# since Go ran the tests, which it does not notice: -count=1.
+GO ?= go
+GO_TEST := $(GO) test -count=1 -timeout 5m
+test-go: ids-bundle parity-rust
+	@command -v $(GO) >/dev/null || { echo 'make: go is missing: install Go 1.25 or later (https://go.dev/dl)'; exit 1; }
+	@unformatted="$$(gofmt -l bindings/go examples/go)" && [ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted"; exit 1; }
+	cd bindings/go && $(GO) vet ./... && $(GO_TEST) ./... && $(GO_TEST) -race . && GOEXPERIMENT=cgocheck2 $(GO_TEST) .
+	cd examples/go/first && $(GO) vet . && $(GO) run . '$(CURDIR)/$(BUILD)/bundles'
+	cd examples/go/adserver && $(GO) vet . && $(GO_TEST) -race .
+	cd bindings/go && $(GO) run ./internal/parity $(addprefix '$(CURDIR)'/$(BUILD)/parity/,bundle requests.bin go.bin)
+	cmp $(BUILD)/parity/rust.bin $(BUILD)/parity/go.bin
 
 include bindings/java/java.mk
 

@@ -169,6 +169,64 @@ def broken(seed: int, count: int) -> Iterator[tuple[str, bytes, bool]]:
         yield f"damage {seed}/{k}", bytes(body), False
 
 
+def varied(seed: int, count: int, campaigns: dict[str, Any]) -> Iterator[tuple[str, bytes, bool]]:
+    """Valid requests of all kinds, from a seed."""
+    rng = random.Random(seed)
+    pick, chance = rng.choice, rng.random
+    sizes = [(a["banner"]["w"], a["banner"]["h"]) for a in campaigns["ads"] if "banner" in a] + [(1, 1), (468, 60)]
+    cats = sorted({c for a in campaigns["ads"] for c in a["cat"]}) + ["IAB1", "IAB20", "IAB7-39"]
+    codes = [campaigns["currency"], *campaigns["rates"], "XXX"]
+
+    def banner() -> dict[str, Any]:
+        if chance() < 0.3:
+            w, h = pick(sizes)
+            return {"w": w, "h": h}
+        return {"format": [{"w": w, "h": h} for w, h in rng.sample(sizes, rng.randint(1, 4))]}
+
+    def video() -> dict[str, Any]:
+        return {"mimes": rng.sample(["video/mp4", "video/webm", "video/3gpp"], rng.randint(0, 2)), "minduration": pick([0, 5, 10]),
+                "maxduration": pick([0, 15, 30, 60]), "protocols": rng.sample([2, 3, 5, 6, 7], rng.randint(0, 4))}
+
+    def native() -> dict[str, Any]:
+        kinds = [{"title": {"len": pick([0, 12, 13, 18, 20, 90])}}, {"img": {"type": pick([1, 3, 3, 501])}}, {"img": {}},
+                 {"data": {"type": pick([1, 2, 2, 3])}}, {"video": {}}]
+        assets = [{"id": i, "required": pick([0, 0, 1]), **pick(kinds)} for i in range(rng.randint(1, 6))]
+        inner = {"ver": "1.2", "assets": assets}
+        return {"request": json.dumps({"native": inner} if chance() < 0.4 else inner)}
+
+    def imp(number: int) -> dict[str, Any]:
+        one: dict[str, Any] = {"id": f"imp {number}", "secure": pick([0, 0, 1])}
+        kinds = {"banner": banner, "video": video, "native": native}
+        for kind in rng.sample(list(kinds), pick([1, 1, 1, 2, 3])):
+            one[kind] = kinds[kind]()
+        if chance() < 0.7:
+            one["bidfloor"] = round(rng.expovariate(0.5), rng.randint(0, 9))
+        if chance() < 0.3:
+            one["bidfloorcur"] = pick(codes)
+        if chance() < 0.1:
+            one["pmp"] = {"private_auction": pick([0, 1]), "deals": [{"id": "d"}]}
+        return one
+
+    for k in range(count):
+        r = request(id=f"varied {seed}/{k}", imp=[imp(n) for n in range(pick([1, 1, 2, 5]))], at=pick([1, 1, 2, 3]),
+                    ext={"adclick": {"time_us": FIXED_TIME + rng.randrange(10**12)}}, user={"id": f"u{rng.randrange(1000, 1060)}"},
+                    device={"devicetype": rng.randrange(8), "os": pick(["iOS", "android", "Windows", "TizenOS", ""]),
+                            "connectiontype": rng.randrange(7), "dnt": pick([0, 0, 0, 1]),
+                            "geo": {"country": pick(["USA", "CAN", "deu", "JPN"]), "utcoffset": 15 * rng.randrange(-48, 56)}})
+        if chance() < 0.4:
+            del r["site"]
+            r["app"] = {"bundle": pick(["com.example.game", "com.example.kids", "com.example.chat"]), "cat": rng.sample(cats, 3)}
+        elif chance() < 0.7:
+            r["site"] = {"domain": pick(["news.example", "Sport.example", "blocked.example", "mail.example"])}
+        if chance() < 0.3:
+            r["cur"] = rng.sample(codes, rng.randint(1, 3))
+        if chance() < 0.4:
+            r["bcat"] = rng.sample(cats, rng.randint(1, 3))
+        if chance() < 0.4:
+            r["badv"] = [a["domain"] for a in rng.sample(campaigns["advertisers"], rng.randint(1, 3))]
+        yield r["id"], json.dumps(r).encode(), False
+
+
 def left_open(body: bytes) -> bool:
     """Whether MAPPING.md leaves the answer to the library."""
     text = body.decode("utf-8", "replace")
@@ -282,6 +340,29 @@ class Run:
                 write_cases(path, file)
         self.tell("cases of tests/", before, faults)
 
+    def interleaved(self) -> None:
+        """Many connections at once, each body in two parts: nothing of one request may reach another."""
+        before, faults = self.sent, self.faults
+        bodies = [json.dumps(request(id=f"interleaved-{k}", imp=[{"id": f"i{k}", "banner": {"w": 728, "h": 90}}],
+                                     user={"id": f"u{1001 + k}"})).encode() for k in range(40)]
+        for server in self.servers:
+            alone = [plain(*server.bid(body)[:3]) for body in bodies]
+            lines = [http.client.HTTPConnection(server.host, server.port, timeout=60) for _ in bodies]
+            for line, body in zip(lines, bodies):
+                line.putrequest("POST", "/openrtb2/auction")
+                line.putheader("content-length", str(len(body)))
+                line.endheaders(body[:len(body) // 2])
+            for line, body in zip(lines, bodies):
+                line.send(body[len(body) // 2:])
+            for k, line in enumerate(lines):
+                self.sent += 2
+                answer = line.getresponse()
+                together = plain(answer.status, answer.getheader("x-adclick-nbr"), answer.read())
+                if together != alone[k]:
+                    self.wrong(f"{server.url} interleaved {k}: {together}, alone {alone[k]}")
+                line.close()
+        print(f"interleaved: {self.sent - before} requests, {self.faults - faults} faults")
+
     def surface(self) -> None:
         """What else the servers answer, and what they do with what is no HTTP."""
         body = json.dumps(request()).encode()
@@ -326,15 +407,17 @@ def write_cases(path: str, file: dict[str, Any]) -> None:
         out.write('{"cases": [\n' + lines + "\n]}\n")
 
 
-def run(urls: list[str], campaigns: str, data: str | None, update: bool = False, damage: int = 2000) -> int:
+def run(urls: list[str], campaigns: str, data: str | None, update: bool = False, count: int = 2000) -> int:
     """Everything; returns the number of faults."""
     fire = Run([Server(url) for url in urls], reference.Campaigns(campaigns))
     fire.cases(update)
     if update:
         return fire.faults
     fire.surface()
+    fire.interleaved()
+    fire.group("varied", varied(2, count, fire.judge.all.file))
     fire.group("large and deep", large())
-    fire.group("broken", broken(1, damage))
+    fire.group("broken", broken(1, count))
     if data and os.path.isdir(data):
         fire.group("real requests", real(data))
     else:

@@ -118,9 +118,14 @@ answer bidder::answer_request(std::string_view body, clock::time_point arrived) 
     append_tail(body_, request.id, shared_->all.seat, currency, sums_);
     return {200, {}, body_};
   } catch (const invalid &why) {
-    append_invalid(body_, why);
-    return {400, no_bid::invalid, body_};
+    return refuse(why);
   }
+}
+
+answer bidder::refuse(const invalid &why) {
+  body_.clear();
+  append_invalid(body_, why);
+  return {400, no_bid::invalid, body_};
 }
 
 // What all imps of a request have in common.

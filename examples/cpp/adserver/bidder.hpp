@@ -65,6 +65,8 @@ class bidder {
 
   // Answers a request whose first byte came at `arrived`.
   answer answer_request(std::string_view body, clock::time_point arrived);
+  // The answer to an invalid one.
+  answer refuse(const invalid &why);
 
  private:
   struct result {

@@ -14,6 +14,8 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 
+#include <signal.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -114,6 +116,7 @@ class worker {
  private:
   struct connection {
     beast::tcp_stream stream;
+    std::string body = {};
     bool waiting = true;
   };
 
@@ -170,7 +173,7 @@ class worker {
       http::response<http::empty_body> go_on{http::status::continue_, parser.get().version()};
       co_await http::async_write(here.stream, go_on, token());
     }
-    body_.clear();
+    here.body.clear();
     while (read_on && !parser.is_done()) {
       std::array<char, 16384> chunk;
       parser.get().body() = {chunk.data(), chunk.size(), true};
@@ -186,15 +189,15 @@ class worker {
         co_return false;
       }
       const std::size_t got = chunk.size() - parser.get().body().size;
-      if (!too_large && body_.size() + got > max_body) {
+      if (!too_large && here.body.size() + got > max_body) {
         too_large = true;
       }
       if (!too_large) {
-        body_.append(chunk.data(), got);
+        here.body.append(chunk.data(), got);
       }
     }
     const bool keep = parser.get().keep_alive() && !too_large && !shared_->stopping;
-    response out = respond(parser.get(), too_large, arrived);
+    response out = respond(parser.get(), here.body, too_large, arrived);
     co_return co_await write(here, std::move(out), keep);
   }
 
@@ -205,7 +208,8 @@ class worker {
     co_return keep && !failed;
   }
 
-  response respond(const http::request<http::buffer_body> &request, bool too_large, bidder::clock::time_point arrived) {
+  response respond(const http::request<http::buffer_body> &request, std::string_view body, bool too_large,
+                   bidder::clock::time_point arrived) {
     const beast::string_view path = request.target().substr(0, request.target().find('?'));
     const bool auction = path == "/openrtb2/auction";
     const bool health = path == "/healthz";
@@ -219,22 +223,16 @@ class worker {
       out.set(http::field::allow, auction ? "POST" : "GET");
       return out;
     }
-    return auction ? bid(request, too_large, arrived) : health ? tell_health(version) : tell_metrics(version);
+    return auction ? bid(request, body, too_large, arrived) : health ? tell_health(version) : tell_metrics(version);
   }
 
-  response bid(const http::request<http::buffer_body> &request, bool too_large, bidder::clock::time_point arrived) {
+  response bid(const http::request<http::buffer_body> &request, std::string_view body, bool too_large,
+               bidder::clock::time_point arrived) {
     const beast::string_view encoding = request[http::field::content_encoding];
     if (!encoding.empty() && !beast::iequals(encoding, "identity")) {
       return plain(request.version(), http::status::unsupported_media_type);
     }
-    answer made{};
-    if (too_large) {
-      body_.clear();
-      append_invalid(body_, {"too_large", ""});
-      made = {400, no_bid::invalid, body_};
-    } else {
-      made = bidder_.answer_request(body_, arrived);
-    }
+    const answer made = too_large ? bidder_.refuse({"too_large", ""}) : bidder_.answer_request(body, arrived);
     if (made.status == 204) {
       shared_->answered.no_bid.fetch_add(1, std::memory_order_relaxed);
       response out{http::status::no_content, request.version()};
@@ -274,7 +272,6 @@ class worker {
   asio::io_context context_;
   asio::executor_work_guard<asio::io_context::executor_type> guard_;
   bidder bidder_;
-  std::string body_;
   std::set<connection *> connections_;
   std::thread thread_;
 };
@@ -346,6 +343,12 @@ void serve(const settings &with, const adclick::engine &engine, const campaigns 
   }
   asio::post(context, [&] { limit.cancel(); });
   waiting.join();
+  // Who asks a second time gets the same answer: without `signals` the process would end by the signal.
+  sigset_t asked;
+  sigemptyset(&asked);
+  sigaddset(&asked, SIGINT);
+  sigaddset(&asked, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &asked, nullptr);
 }
 
 }  // namespace adserver
