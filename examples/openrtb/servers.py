@@ -59,7 +59,7 @@ def build_cpp() -> list[str]:
 
 
 def build_go() -> list[str]:
-    need("go", "install Go 1.24 or later")
+    need("go", "install Go 1.25 or later")
     out = os.path.join(ROOT, "build", "adserver-go")
     run("go", "build", "-o", out, ".", cwd=os.path.join(ROOT, "examples", "go", "adserver"))
     return [out]
@@ -67,7 +67,10 @@ def build_go() -> list[str]:
 
 def build_java() -> list[str]:
     need("mvn", "install Maven and a JDK, 17 or later")
-    return [os.path.join(ROOT, "examples", "java", "adserver", "run.sh")]
+    need("java", "install a JDK, 17 or later")
+    there = os.path.join(ROOT, "examples", "java", "adserver")
+    run("mvn", "-B", "-q", "-ntp", "-f", there, "package")
+    return ["java", "-jar", os.path.join(there, "target", "adserver.jar")]
 
 
 SERVERS = {"cpp": ("C++", build_cpp), "go": ("Go", build_go), "java": ("Java", build_java)}
