@@ -5,13 +5,13 @@ PREFIX ?= /usr/local
 DATA ?=
 FORMAT ?=
 BUILD := build
-BOOST_JSON ?= /usr/include/boost/json.hpp
 
 CXXFLAGS ?= -O2 -g
 CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 
-.PHONY: help tools core cli demo ids ids-bundle test test-core test-offline test-demo test-model test-go parity-rust lint header bench install clean
+.PHONY: help tools core cli demo ids ids-bundle test test-core test-offline test-demo test-model test-go parity-rust \
+  java test-java bench-java lint header bench install clean
 
 help:
 	@echo 'make demo [DATA=file FORMAT=criteo|avazu]  from click logs to decisions served by a C++ program'
@@ -61,29 +61,11 @@ ids: $(BUILD)/ids $(BUILD)/ids-c ids-bundle
 	$(BUILD)/ids $(BUILD)/bundles
 	$(BUILD)/ids-c $(BUILD)/bundles
 
-# Three ad servers that speak OpenRTB.
-.PHONY: servers tools-servers test-servers
-test: test-servers
-
-# What the C++ one and the load need beside the compiler: CMake, Boost (Beast, JSON; headers alone), wrk.
-tools-servers: tools
-	@command -v cmake >/dev/null && command -v wrk >/dev/null && command -v python3 >/dev/null && test -e $(BOOST_JSON) || { \
-	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq cmake libboost1.81-dev wrk python3; } \
-	  || { echo 'make: the ad servers need cmake, wrk, python3 and Boost 1.81 or later (libboost1.81-dev): install them'; exit 1; }
-
-servers: tools-servers cli
-	python3 examples/openrtb/servers.py $(if $(ONLY),--only $(ONLY))
-
-# The ad servers in short: all cases on one kernel, following, deadlines, shutdown, a second of load.
-test-servers: tools-servers cli
-	python3 examples/openrtb/servers.py --short $(if $(ONLY),--only $(ONLY))
-
 ids-bundle: cli
 	target/release/adclick pack --weights examples/tables/weights.safetensors --schema examples/schemas/document_tables.toml \
 	  $(foreach table,$(TABLES),--table $(table)=examples/tables/$(table).csv) --out $(BUILD)/bundles/ids --replace --publish
 
-test: tools test-core test-offline test-demo test-model test-go
+test: tools test-core test-offline test-demo test-model test-go test-java
 
 test-core:
 	$(CARGO) test -p adclick
@@ -121,6 +103,7 @@ test-go: ids-bundle parity-rust
 	cmp $(BUILD)/parity/rust.bin $(BUILD)/parity/go.bin
 
 include bindings/java/java.mk
+include examples/openrtb/servers.mk
 
 lint: tools
 	$(CARGO) fmt --all --check

@@ -11,9 +11,9 @@ RUST_SYSTEM_LIBRARIES := -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
 # Of the long-run test; 10000000 takes some minutes.
 JAVA_CALLS ?= 200000
 
-.PHONY: java java-tools test-java bench-java adserver-java test-adserver-java
+.PHONY: java-tools adserver-java test-adserver-java
 
-test: test-java test-adserver-java
+test: test-adserver-java
 
 java-tools: tools
 	@command -v javac >/dev/null && command -v mvn >/dev/null || { \
