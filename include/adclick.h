@@ -571,8 +571,8 @@ adclick_status adclick_engine_generation(const struct adclick_engine *engine,
 // written on failure. The text grows as numbers get longer and tables come, so give it a little more; 64 KB are enough for
 // 20 tables.
 // Errors: ADCLICK_BUFFER_TOO_SMALL, ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
-// Any thread; takes locks that no request takes, allocates nothing, and stops nobody: requests are counted on. Takes tens
-// of microseconds.
+// Any thread; takes locks that no request takes, allocates nothing, and stops nobody: requests are counted on. Takes a
+// few tenths of a millisecond.
 adclick_status adclick_engine_metrics(const struct adclick_engine *engine,
                                       char *text,
                                       size_t room,
@@ -663,8 +663,8 @@ adclick_status adclick_scorer_score_dense(struct adclick_scorer *scorer,
 // first few are always scored. Everything stays the caller's; nothing is kept.
 // Errors: as `adclick_scorer_score`, and ADCLICK_BUFFER_TOO_SMALL for `winners`. A bad bid is no error: the candidate gets
 // its reason.
-// One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call (with a deadline it reads
-// the clock, which takes none on Linux).
+// One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call (it reads the clock,
+// as the other calls do, which takes none on Linux).
 adclick_status adclick_scorer_decide(struct adclick_scorer *scorer,
                                      const struct adclick_request *request,
                                      const struct adclick_value *values,

@@ -61,9 +61,9 @@ pub unsafe extern "C" fn adclick_auction_run(
     error: *mut adclick_error,
 ) -> adclick_status {
     guard(error, || {
-        // SAFETY: the caller's contract.
-        let n_winners = unsafe { place(n_winners, "n_winners") }?;
         let run = |lent: Option<(&mut Scorer, &mut [Reason])>| {
+            // SAFETY: the caller's contract.
+            let n_winners = unsafe { place(n_winners, "n_winners") }?;
             // SAFETY: the caller's contract.
             let options = unsafe { read_sized(options) }?;
             let policy = to_policy(&options)?;

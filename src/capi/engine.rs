@@ -264,8 +264,8 @@ pub unsafe extern "C" fn adclick_engine_generation(
 /// written on failure. The text grows as numbers get longer and tables come, so give it a little more; 64 KB are enough for
 /// 20 tables.
 /// Errors: ADCLICK_BUFFER_TOO_SMALL, ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
-/// Any thread; takes locks that no request takes, allocates nothing, and stops nobody: requests are counted on. Takes tens
-/// of microseconds.
+/// Any thread; takes locks that no request takes, allocates nothing, and stops nobody: requests are counted on. Takes a
+/// few tenths of a millisecond.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_engine_metrics(
     engine: *const adclick_engine,

@@ -289,8 +289,8 @@ pub unsafe extern "C" fn adclick_scorer_score_dense(
 /// first few are always scored. Everything stays the caller's; nothing is kept.
 /// Errors: as `adclick_scorer_score`, and ADCLICK_BUFFER_TOO_SMALL for `winners`. A bad bid is no error: the candidate gets
 /// its reason.
-/// One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call (with a deadline it reads
-/// the clock, which takes none on Linux).
+/// One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call (it reads the clock,
+/// as the other calls do, which takes none on Linux).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_scorer_decide(
     scorer: *mut adclick_scorer,

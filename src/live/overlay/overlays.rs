@@ -190,7 +190,7 @@ impl Overlays {
     /// The name of the table that has a number, and the number's handle.
     pub(crate) fn named(&self, number: usize) -> Option<(Arc<str>, u32)> {
         let handle = u32::try_from(number).ok()?.checked_add(1)?;
-        self.registry().table_name(handle).ok().map(|name| (Arc::clone(name), handle))
+        Some((self.registry().known_name(number)?, handle))
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {

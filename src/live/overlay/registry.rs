@@ -108,6 +108,11 @@ impl Registry {
         self.names(table).map(|names| &names.name)
     }
 
+    /// The name of the table of this number, which is its handle less 1, if there is one.
+    pub(crate) fn known_name(&self, number: usize) -> Option<Arc<str>> {
+        self.tables.get(number).map(|names| Arc::clone(&names.name))
+    }
+
     /// Why a handle is no column of this table's layout.
     pub(crate) fn no_column(&self, table: u32, handle: u32) -> Error {
         let of = self.names(handle >> 16).ok();
