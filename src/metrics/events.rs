@@ -50,7 +50,7 @@ impl Events {
 
     pub(crate) fn upserted(&self, counts: &UpsertCounts) {
         for (sum, n) in self.upserted.iter().zip([counts.applied, counts.stale, counts.evicted]) {
-            sum.fetch_add(n as u64, Ordering::Relaxed);
+            sum.fetch_add(n, Ordering::Relaxed);
         }
     }
 
