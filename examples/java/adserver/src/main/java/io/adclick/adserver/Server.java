@@ -102,7 +102,9 @@ final class Server {
   /** Accepts nothing more, answers what is in flight, and ends; what is left after the grace time is cut off. */
   void stop() {
     stopping = true;
-    listening.close().awaitUninterruptibly();
+    if (listening != null) {
+      listening.close().awaitUninterruptibly();
+    }
     long end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(GRACE_MILLIS);
     connections.forEach(connection -> connection.closeWhenIdle(LAST_LOOK_MILLIS));
     while (!connections.isEmpty() && System.nanoTime() < end) {
