@@ -166,13 +166,23 @@ pub(super) unsafe fn tile<V: Lanes, W: Element, A: Accumulate<V, W, R, P>, const
 #[inline(always)]
 pub(super) unsafe fn finish<V: Lanes, W>(op: &Dense<W>) {
     if let Then::Tanh = op.then {
-        for row in 0..op.rows {
-            for panel in 0..op.panels {
-                // SAFETY: a row of the output is `panels * 16` long.
-                unsafe {
-                    let at = op.out.add(row * op.out_stride + panel * 16);
-                    tanh(V::load(at)).store(at);
-                }
+        // SAFETY: the output is good for all rows and panels.
+        unsafe { finish_tanh::<V>(op.out, op.out_stride, op.rows, op.panels) }
+    }
+}
+
+/// The hyperbolic tangent in place.
+///
+/// # Safety
+/// `out` is good for `rows` rows of `panels * 16`.
+#[inline(always)]
+pub(super) unsafe fn finish_tanh<V: Lanes>(out: *mut f32, stride: usize, rows: usize, panels: usize) {
+    for row in 0..rows {
+        for panel in 0..panels {
+            // SAFETY: a row of the output is `panels * 16` long.
+            unsafe {
+                let at = out.add(row * stride + panel * 16);
+                tanh(V::load(at)).store(at);
             }
         }
     }
