@@ -139,21 +139,31 @@ pub(super) unsafe fn tile<V: Lanes, W: Element, A: Accumulate<V, W, R, P>, const
             steps: op.inputs,
         };
         A::accumulate(&mut sums, &of);
-        let first = panel * 16;
-        for (r, sums) in sums.iter().enumerate() {
-            let r = row + r;
-            let out = op.out.add(r * op.out_stride + first);
-            for (p, &sum) in sums.iter().enumerate() {
-                let value = match op.then {
-                    Then::Store | Then::Tanh => sum,
-                    Then::Relu => sum.at_least(V::splat(0.0)),
-                    Then::Cross { x0, x0_stride, xl, xl_stride } => {
-                        let x0 = V::load(x0.add(r * x0_stride + first + p * 16));
-                        let xl = V::load(xl.add(r * xl_stride + first + p * 16));
-                        sum.mul_add(x0, xl)
+        // One short loop after the other: each is unrolled, so that the sums stay in registers.
+        match op.then {
+            Then::Store | Then::Tanh => {}
+            Then::Relu => {
+                let zero = V::splat(0.0);
+                for sums in &mut sums {
+                    for sum in sums {
+                        *sum = sum.at_least(zero);
                     }
-                };
-                value.store(out.add(p * 16));
+                }
+            }
+            Then::Cross { x0, x0_stride, xl, xl_stride } => {
+                let (x0, xl) = (x0.add(row * x0_stride + panel * 16), xl.add(row * xl_stride + panel * 16));
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    for (p, sum) in sums.iter_mut().enumerate() {
+                        let xl = V::load(xl.add(r * xl_stride + p * 16));
+                        *sum = sum.mul_add(V::load(x0.add(r * x0_stride + p * 16)), xl);
+                    }
+                }
+            }
+        }
+        let out = op.out.add(row * op.out_stride + panel * 16);
+        for (r, sums) in sums.iter().enumerate() {
+            for (p, sum) in sums.iter().enumerate() {
+                sum.store(out.add(r * op.out_stride + p * 16));
             }
         }
     }
