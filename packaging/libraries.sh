@@ -30,8 +30,10 @@ sed -n 's/^ *\(adclick_[a-z0-9_]*\);$/\1/p' "$map" >"$work/names"
 # Without groups: a group of the same name in another archive would replace this one's, whose name is local.
 # shellcheck disable=SC2046 # names have no spaces
 "${LD:-ld}" -r --gc-sections --force-group-allocation $(sed 's/^/-u /' "$work/names") "$archive" -o "$work/adclick.o"
-# .llvm*: the standard library's bitcode, over which the tools of another LLVM stumble.
-"${OBJCOPY:-objcopy}" --keep-global-symbols="$work/names" -R .llvmbc -R .llvmcmd "$work/adclick.o"
+# Names that nothing refers to any more would count as strong references. .llvm*: the standard library's bitcode, over which
+# the tools of another LLVM stumble.
+"${OBJCOPY:-objcopy}" --keep-global-symbols="$work/names" --keep-symbols="$work/names" -w --strip-unneeded-symbol='*' \
+  -R .llvmbc -R .llvmcmd "$work/adclick.o"
 "${AR:-ar}" rcsD "$work/libadclick.a" "$work/adclick.o"
 "${CC:-cc}" -shared -o "$work/$real" "$work/adclick.o" -Wl,-soname,libadclick.so.1 -Wl,--version-script="$map" \
   -Wl,--no-undefined-version -Wl,--no-undefined -Wl,--gc-sections -Wl,--as-needed -Wl,-O1 -Wl,--build-id \
