@@ -56,7 +56,7 @@ pub(super) fn layer_over(plan: &Plan, weights: Weights<'_>, layer: &Layer, rows:
     };
     let op = Dense {
         rows,
-        weight: plan.matrix(weights, &weight),
+        weight: plan.matrix(weights, &weight, rows),
         inputs: weight.panels.inputs,
         columns: columns.clone(),
         outputs: weight.panels.outputs,

@@ -21,7 +21,9 @@ use crate::error::{Error, Result};
 /// The functions of one instruction set, checked to be there.
 pub struct Kernel {
     name: &'static str,
-    expands: bool,
+    /// From so many rows on it reads panels that were expanded to f32: widening them costs once for each tile of rows.
+    /// For fewer, reading half the bytes is worth more.
+    expanded_from: usize,
     tile_rows: usize,
     lacks: fn() -> Vec<&'static str>,
     table: raw::Table,
@@ -33,8 +35,9 @@ static KERNELS: [&Kernel; 3] = [&x86_64::avx512::KERNEL, &x86_64::avx2::KERNEL, 
 #[cfg(not(target_arch = "x86_64"))]
 static KERNELS: [&Kernel; 1] = [&portable::KERNEL];
 
-/// The most rows that go through a network at once.
-pub const TILE_ROWS: usize = 14;
+/// The most rows that go through a network at once. Twice what the registers hold: a pair of panels serves two groups of
+/// rows while it is in the first cache, and the steps between the layers are done half as often.
+pub const TILE_ROWS: usize = 28;
 
 /// Rows of f32 in an arena: where the first one starts and how far apart they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +69,25 @@ pub(crate) enum Matrix<'a> {
     /// Expanded, in the arena: computed for this request. Starts here.
     Arena(usize),
 }
+
+/// A vector and the rows that it is multiplied with.
+#[derive(Clone, Copy)]
+pub(crate) struct Dot<'a> {
+    pub(crate) vector: Values<'a>,
+    pub(crate) rows: Rows,
+    pub(crate) len: usize,
+}
+
+/// Values that do not change while a tile runs.
+#[derive(Clone, Copy)]
+pub(crate) enum Values<'a> {
+    Params(&'a [f32]),
+    /// In the arena, from here on.
+    Arena(usize),
+}
+
+/// The most terms of a head: of the cross part two, and the deep part.
+pub(crate) const MOST_TERMS: usize = 4;
 
 /// What the sums of a dense layer start from.
 #[derive(Clone, Copy)]
@@ -166,15 +188,35 @@ impl Kernel {
         self.tile_rows
     }
 
-    /// Whether panels are expanded to f32 when a plan is made.
-    pub(crate) fn expands(&self) -> bool {
-        self.expands
+    /// Rows of an operation from which on it wants panels as f32.
+    pub(crate) fn expanded_from(&self) -> usize {
+        self.expanded_from
     }
 
     /// `Σ a[i] b[i]`.
     pub(crate) fn dot(&self, a: &[f32], b: &[f32]) -> f32 {
         // SAFETY: the CPU has the instructions; both pointers are good for the shorter length.
         unsafe { (self.table.dot)(a.as_ptr(), b.as_ptr(), a.len().min(b.len())) }
+    }
+
+    /// `sums[row] = Σ_terms vector · row` for the first `sums.len()` rows; at most [`MOST_TERMS`] terms.
+    pub(crate) fn dots<'a>(&self, arena: &[f32], terms: impl IntoIterator<Item = Dot<'a>>, sums: &mut [f32]) {
+        let none = raw::DotTerm { vector: arena.as_ptr(), rows: arena.as_ptr(), stride: 0, len: 0 };
+        let mut op = raw::Dots { rows: sums.len(), terms: [none; MOST_TERMS], out: sums.as_mut_ptr() };
+        let mut places = op.terms.iter_mut();
+        for Dot { vector, rows, len } in terms {
+            within(arena.len(), rows, sums.len(), len);
+            let vector = match vector {
+                Values::Params(values) => &values[..len],
+                Values::Arena(start) => &arena[start..start + len],
+            };
+            let place = places.next().expect("a head has few terms");
+            // SAFETY: the start was just checked to be in the arena.
+            let first = unsafe { arena.as_ptr().add(rows.start) };
+            *place = raw::DotTerm { vector: vector.as_ptr(), rows: first, stride: rows.stride, len };
+        }
+        // SAFETY: the CPU has the instructions; all ranges were checked above, `out` is as long as there are rows.
+        unsafe { (self.table.dots)(&op) }
     }
 
     /// `x0 · scale + bias + xl` for one row: places in the arena, as wide as the bias, which is padded to 16.

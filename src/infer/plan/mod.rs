@@ -28,14 +28,14 @@ pub struct Plan {
     pub(super) needs: Extent,
     scratch_len: usize,
     own: Own,
-    /// The model's panels and the plan's own as f32, at the same places, for a kernel that wants them so.
-    expanded: Option<[Arena; 2]>,
+    /// The model's panels and the plan's own as f32, at the same places.
+    expanded: [Arena; 2],
     /// By level, the first with nothing shared.
     programs: Vec<Program>,
 }
 
 impl Plan {
-    /// Lays a network out for a kernel. A kernel that wants f32 panels gets a private copy of them here.
+    /// Lays a network out for a kernel, with a private copy of the panels in f32: twice the bytes of the model's weights.
     ///
     /// # Errors
     /// `Corrupt` when layers do not fit each other or the sections.
@@ -47,7 +47,7 @@ impl Plan {
             [Level::Rows, Level::First].map(|level| build::layer_by_layer(network, tile_rows, level)).into();
         programs.extend(algebra::collapsed(network, weights, &mut own, tile_rows));
         programs.extend(algebra::algebra(network, weights, &mut own, tile_rows));
-        let expanded = kernel.expands().then(|| [weights.panels, &own.panels].map(expand));
+        let expanded = [weights.panels, &own.panels].map(expand);
         Ok(Self {
             kernel,
             width: network.width,
@@ -164,16 +164,18 @@ impl Plan {
         Pass::new(self, &self.programs[0], weights, scratch, &[])
     }
 
-    /// A matrix in the form in which the plan keeps it.
-    pub(super) fn matrix<'a>(&'a self, weights: Weights<'a>, weight: &Weight) -> Matrix<'a> {
+    /// A matrix in the form that suits an operation on so many rows.
+    pub(super) fn matrix<'a>(&'a self, weights: Weights<'a>, weight: &Weight, rows: usize) -> Matrix<'a> {
         let panels = weight.panels;
         let range = panels.start..panels.start + panels.len();
-        match (weight.source, &self.expanded) {
-            (Source::Request, _) => Matrix::Arena(panels.start),
-            (Source::Model, Some([model, _])) => Matrix::Single(&model.values()[range]),
-            (Source::Own, Some([_, own])) => Matrix::Single(&own.values()[range]),
-            (Source::Model, None) => Matrix::Half(&weights.panels[range]),
-            (Source::Own, None) => Matrix::Half(&self.own.panels[range]),
+        let expanded = rows >= self.kernel.expanded_from();
+        let [model, own] = &self.expanded;
+        match weight.source {
+            Source::Request => Matrix::Arena(panels.start),
+            Source::Model if expanded => Matrix::Single(&model.values()[range]),
+            Source::Own if expanded => Matrix::Single(&own.values()[range]),
+            Source::Model => Matrix::Half(&weights.panels[range]),
+            Source::Own => Matrix::Half(&self.own.panels[range]),
         }
     }
 
