@@ -107,6 +107,8 @@ impl<'a> Pass<'a> {
         for step in &self.program.steps {
             match *step {
                 Step::Layer(ref layer) => prepare::layer_over(self.plan, self.weights, layer, rows, self.arena),
+                Step::Packed(ref layer) => prepare::packed_over(self.plan, self.weights, layer, rows, self.arena),
+                Step::Pack { from, len, to } => kernel.pack_rows(self.arena, rows, from, len, to),
                 Step::Vector { weight, bias, share, first, xl, output } => {
                     let counted = share.map_or(0.0, |at| self.arena[at]);
                     let weight = &self.weights.params[weight.start..][first..weight.len];

@@ -139,21 +139,31 @@ pub(super) unsafe fn tile<V: Lanes, W: Element, A: Accumulate<V, W, R, P>, const
             steps: op.inputs,
         };
         A::accumulate(&mut sums, &of);
-        let first = panel * 16;
-        for (r, sums) in sums.iter().enumerate() {
-            let r = row + r;
-            let out = op.out.add(r * op.out_stride + first);
-            for (p, &sum) in sums.iter().enumerate() {
-                let value = match op.then {
-                    Then::Store | Then::Tanh => sum,
-                    Then::Relu => sum.at_least(V::splat(0.0)),
-                    Then::Cross { x0, x0_stride, xl, xl_stride } => {
-                        let x0 = V::load(x0.add(r * x0_stride + first + p * 16));
-                        let xl = V::load(xl.add(r * xl_stride + first + p * 16));
-                        sum.mul_add(x0, xl)
+        // One short loop after the other: each is unrolled, so that the sums stay in registers.
+        match op.then {
+            Then::Store | Then::Tanh => {}
+            Then::Relu => {
+                let zero = V::splat(0.0);
+                for sums in &mut sums {
+                    for sum in sums {
+                        *sum = sum.at_least(zero);
                     }
-                };
-                value.store(out.add(p * 16));
+                }
+            }
+            Then::Cross { x0, x0_stride, xl, xl_stride } => {
+                let (x0, xl) = (x0.add(row * x0_stride + panel * 16), xl.add(row * xl_stride + panel * 16));
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    for (p, sum) in sums.iter_mut().enumerate() {
+                        let xl = V::load(xl.add(r * xl_stride + p * 16));
+                        *sum = sum.mul_add(V::load(x0.add(r * x0_stride + p * 16)), xl);
+                    }
+                }
+            }
+        }
+        let out = op.out.add(row * op.out_stride + panel * 16);
+        for (r, sums) in sums.iter().enumerate() {
+            for (p, sum) in sums.iter().enumerate() {
+                sum.store(out.add(r * op.out_stride + p * 16));
             }
         }
     }
@@ -166,13 +176,23 @@ pub(super) unsafe fn tile<V: Lanes, W: Element, A: Accumulate<V, W, R, P>, const
 #[inline(always)]
 pub(super) unsafe fn finish<V: Lanes, W>(op: &Dense<W>) {
     if let Then::Tanh = op.then {
-        for row in 0..op.rows {
-            for panel in 0..op.panels {
-                // SAFETY: a row of the output is `panels * 16` long.
-                unsafe {
-                    let at = op.out.add(row * op.out_stride + panel * 16);
-                    tanh(V::load(at)).store(at);
-                }
+        // SAFETY: the output is good for all rows and panels.
+        unsafe { finish_tanh::<V>(op.out, op.out_stride, op.rows, op.panels) }
+    }
+}
+
+/// The hyperbolic tangent in place.
+///
+/// # Safety
+/// `out` is good for `rows` rows of `panels * 16`.
+#[inline(always)]
+pub(super) unsafe fn finish_tanh<V: Lanes>(out: *mut f32, stride: usize, rows: usize, panels: usize) {
+    for row in 0..rows {
+        for panel in 0..panels {
+            // SAFETY: a row of the output is `panels * 16` long.
+            unsafe {
+                let at = out.add(row * stride + panel * 16);
+                tanh(V::load(at)).store(at);
             }
         }
     }

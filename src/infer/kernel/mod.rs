@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code, reason = "intrinsics and raw pointers; ranges are checked by the methods of Kernel")]
 
+mod fast;
 mod lanes;
 mod portable;
 mod raw;
@@ -14,6 +15,8 @@ mod x86_64;
 
 use std::fmt;
 use std::ops::Range;
+
+pub(crate) use fast::{Pack, PackedDense, Words, packed_row, words};
 
 use crate::artifact::model::network::{LANES, padded};
 use crate::error::{Error, Result};
@@ -27,6 +30,8 @@ pub struct Kernel {
     tile_rows: usize,
     lacks: fn() -> Vec<&'static str>,
     table: raw::Table,
+    /// Products of packed numbers, and what of their instructions the CPU lacks.
+    fast: Option<(raw::FastTable, fn() -> Vec<&'static str>)>,
 }
 
 /// Best first.
@@ -114,6 +119,50 @@ pub(crate) enum Then {
         x0: Rows,
         xl: Rows,
     },
+}
+
+impl Bias<'_> {
+    /// Where the first one is, and how far apart those of the panels and of the rows are: see [`raw::Dense`]. `base` is an
+    /// arena of `size`.
+    fn checked(&self, base: *mut f32, size: usize, rows: usize, width: usize) -> (*const f32, usize, usize) {
+        static ZERO: [f32; LANES] = [0.0; LANES];
+        match *self {
+            Bias::None => (ZERO.as_ptr(), 0, 0),
+            Bias::Params(bias) => {
+                within(bias.len(), Rows { start: 0, stride: 0 }, 1, width);
+                (bias.as_ptr(), LANES, 0)
+            }
+            Bias::Arena(start) => {
+                within(size, Rows { start, stride: 0 }, 1, width);
+                (base.wrapping_add(start).cast_const(), LANES, 0)
+            }
+            Bias::Rows(at) => {
+                within(size, at, rows, width);
+                (base.wrapping_add(at.start).cast_const(), LANES, at.stride)
+            }
+        }
+    }
+}
+
+impl Then {
+    /// The same with pointers into an arena of `size` at `base`.
+    fn checked(self, base: *mut f32, size: usize, rows: usize, width: usize) -> raw::Then {
+        match self {
+            Then::None => raw::Then::Store,
+            Then::Relu => raw::Then::Relu,
+            Then::Tanh => raw::Then::Tanh,
+            Then::Cross { x0, xl } => {
+                within(size, x0, rows, width);
+                within(size, xl, rows, width);
+                raw::Then::Cross {
+                    x0: base.wrapping_add(x0.start),
+                    x0_stride: x0.stride,
+                    xl: base.wrapping_add(xl.start),
+                    xl_stride: xl.stride,
+                }
+            }
+        }
+    }
 }
 
 /// A dense layer over the rows of a tile. All outputs are written, padding included.
@@ -265,36 +314,8 @@ impl Kernel {
         within(size, op.input, op.rows, op.columns.end);
         within(size, op.output, op.rows, width);
         let base = arena.as_mut_ptr();
-        let then = match op.then {
-            Then::None => raw::Then::Store,
-            Then::Relu => raw::Then::Relu,
-            Then::Tanh => raw::Then::Tanh,
-            Then::Cross { x0, xl } => {
-                within(size, x0, op.rows, width);
-                within(size, xl, op.rows, width);
-                // SAFETY: both starts were just checked to be in the arena.
-                let (x0_at, xl_at) = unsafe { (base.add(x0.start), base.add(xl.start)) };
-                raw::Then::Cross { x0: x0_at, x0_stride: x0.stride, xl: xl_at, xl_stride: xl.stride }
-            }
-        };
-        static ZERO: [f32; LANES] = [0.0; LANES];
-        let (bias, bias_step, bias_stride) = match op.bias {
-            Bias::None => (ZERO.as_ptr(), 0, 0),
-            Bias::Params(bias) => {
-                within(bias.len(), Rows { start: 0, stride: 0 }, 1, width);
-                (bias.as_ptr(), LANES, 0)
-            }
-            Bias::Arena(start) => {
-                within(size, Rows { start, stride: 0 }, 1, width);
-                // SAFETY: just checked to be in the arena.
-                (unsafe { base.add(start).cast_const() }, LANES, 0)
-            }
-            Bias::Rows(rows) => {
-                within(size, rows, op.rows, width);
-                // SAFETY: just checked to be in the arena.
-                (unsafe { base.add(rows.start).cast_const() }, LANES, rows.stride)
-            }
-        };
+        let then = op.then.checked(base, size, op.rows, width);
+        let (bias, bias_step, bias_stride) = op.bias.checked(base, size, op.rows, width);
         let (start, length) = match op.weight {
             Matrix::Half(panels) => (0, panels.len()),
             Matrix::Single(panels) => (0, panels.len()),

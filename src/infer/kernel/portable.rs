@@ -17,6 +17,7 @@ pub(super) static KERNEL: Kernel = Kernel {
         half 1 { 1 => [Compiled 1] }
         single 3 { 1 => [Compiled 1], 2 => [Compiled 1], 3 => [Compiled 1] }
     ),
+    fast: None,
 };
 
 #[derive(Clone, Copy)]

@@ -32,6 +32,81 @@ pub(super) enum Then {
     Cross { x0: *const f32, x0_stride: usize, xl: *const f32, xl_stride: usize },
 }
 
+/// Two bf16 of one output, the earlier input's in the low half.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct Pair(#[allow(dead_code, reason = "read by the loops alone")] u32);
+
+/// Four i8 of one output, the earliest input's in the lowest byte.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct Quad(#[allow(dead_code, reason = "read by the loops alone")] u32);
+
+/// A dense layer over packed rows: words of 32 bits in the places of f32.
+///
+/// Good is as for [`Dense`], with `words` in the place of inputs. `scale` is good for `panels * 16` elements of a layer of
+/// quads. `out` may be null, then it is not written. `packed` is good for `rows` rows of `panels * 16` packed outputs.
+pub(super) struct Packed<W> {
+    pub(super) rows: usize,
+    pub(super) words: usize,
+    pub(super) panels: usize,
+    /// Before padding; the packed outputs past them are 0.
+    pub(super) outputs: usize,
+    pub(super) weight: *const W,
+    pub(super) panel_stride: usize,
+    pub(super) x: *const f32,
+    pub(super) x_stride: usize,
+    pub(super) scale: *const f32,
+    pub(super) bias: *const f32,
+    pub(super) bias_step: usize,
+    pub(super) bias_stride: usize,
+    pub(super) then: Then,
+    pub(super) out: *mut f32,
+    pub(super) out_stride: usize,
+    pub(super) pack: Pack,
+    pub(super) packed: *mut f32,
+    pub(super) packed_stride: usize,
+}
+
+/// How f32 become parts of words.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Pack {
+    /// They do not.
+    None,
+    /// bf16, rounded to nearest even.
+    Pairs,
+    /// `value * inverse` rounded to 0 to 255.
+    Quads { inverse: f32 },
+}
+
+/// Rows of `len` f32 to pairs: `to` is good for `rows` rows of `len` rounded up to 16 bf16. Zeros follow the last.
+pub(super) struct PackRows {
+    pub(super) rows: usize,
+    pub(super) len: usize,
+    pub(super) from: *const f32,
+    pub(super) from_stride: usize,
+    pub(super) to: *mut f32,
+    pub(super) to_stride: usize,
+}
+
+/// Rows of outputs, one row for each input, to panels of pairs: `from` is good for `inputs` rows of `panels * 16`, `to` for
+/// `panels` times `inputs / 2` (rounded up) times sixteen words.
+pub(super) struct PackPanels {
+    pub(super) inputs: usize,
+    pub(super) panels: usize,
+    pub(super) from: *const f32,
+    pub(super) from_stride: usize,
+    pub(super) to: *mut f32,
+}
+
+/// What an instruction set with products of packed numbers offers beyond a [`Table`].
+pub(super) struct FastTable {
+    pub(super) pairs: unsafe fn(&Packed<Pair>),
+    pub(super) quads: unsafe fn(&Packed<Quad>),
+    pub(super) pack_rows: unsafe fn(&PackRows),
+    pub(super) pack_panels: unsafe fn(&PackPanels),
+}
+
 /// What a head makes of the rows of a tile: `out` is good for `rows` elements.
 pub(super) struct Dots {
     pub(super) rows: usize,

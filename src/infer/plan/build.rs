@@ -81,9 +81,10 @@ impl<'a> Builder<'a> {
     }
 
     pub(super) fn finish(self, level: Level) -> Program {
-        let once = self.prepare.iter().map(Prepare::products).sum();
-        let each = self.steps.iter().map(Step::products).sum();
-        Program { level, len: self.len, x0: self.x0, once, each, prepare: self.prepare, steps: self.steps }
+        let (prepare, steps) = (self.prepare, self.steps);
+        let mut program = Program { level, len: self.len, x0: self.x0, once: 0, each: 0, prepare, steps };
+        program.price();
+        program
     }
 
     /// Rows of a buffer of its own, one for each of a tile.
@@ -147,8 +148,10 @@ impl<'a> Builder<'a> {
         }
         for head in &network.heads {
             let rows = self.chain(&head.tower, trunk, false, None);
-            let term = |first, len| {
-                Term { vector: Vector::Params(head.weight.start + first), rows: rows.at_column(first), len }
+            let term = |first, len| Term {
+                vector: Vector::Params(head.weight.start + first),
+                rows: rows.at_column(first),
+                len,
             };
             let terms = match head.tower.is_empty() {
                 true => vec![term(0, from_cross), term(padded(from_cross), network.trunk_deep())],

@@ -19,6 +19,7 @@ pub(in crate::infer::kernel) static KERNEL: Kernel = Kernel {
             4 => [Compiled 1], 5 => [Compiled 1], 6 => [Compiled 1],
         }
     ),
+    fast: None,
 };
 
 fn lacks() -> Vec<&'static str> {

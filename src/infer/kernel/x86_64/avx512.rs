@@ -3,8 +3,9 @@
 use core::arch::x86_64::*;
 
 use super::avx2::sum8;
-use crate::infer::kernel::Kernel;
+use super::fast;
 use super::loops::Written;
+use crate::infer::kernel::Kernel;
 use crate::infer::kernel::lanes::{Compiled, Lanes};
 use crate::infer::kernel::raw::table;
 
@@ -37,6 +38,7 @@ pub(in crate::infer::kernel) static KERNEL: Kernel = Kernel {
             14 => [Written 2, Written 1] three [7, 7],
         }
     ),
+    fast: Some((fast::TABLE, fast::lacks)),
 };
 
 fn lacks() -> Vec<&'static str> {

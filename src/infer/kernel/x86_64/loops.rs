@@ -6,6 +6,7 @@
 
 use super::avx512::Avx512;
 use crate::infer::kernel::lanes::{Accumulate, Loop};
+use crate::infer::kernel::raw::{Pair, Quad};
 
 /// The loops of this file.
 pub(super) struct Written;
@@ -128,3 +129,6 @@ macro_rules! all_rows {
 }
 
 all_rows!(f32, "vfmadd231ps");
+all_rows!(Pair, "vdpbf16ps");
+// Of the two sources the first is unsigned: the rows' values. The assembler takes them the other way round, too.
+all_rows!(Quad, "vpdpbusd");
