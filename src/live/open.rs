@@ -123,6 +123,9 @@ pub(super) fn open_file(bundle: &Path, entry: &Entry, mode: OpenMode, whole: boo
     let path = bundle.join(&entry.name);
     let bytes = Bytes::open(&path, mode)?;
     check_length(&path, bytes.len() as u64, entry)?;
+    if whole {
+        bytes.expect_whole_reading();
+    }
     let found = if whole { checksum(&bytes) } else { entry.xxh3 };
     if found != entry.xxh3 {
         return Err(Error::corrupt(format!(
