@@ -8,32 +8,32 @@ mod clock;
 use std::fs;
 use std::io::{BufRead, Write, stdin, stdout};
 use std::path::Path;
-use std::sync::Arc;
 
 use clock::Clock;
 use tract_onnx::prelude::*;
 
-type Plan = Arc<TypedRunnableModel>;
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 struct Loaded {
-    plan: Plan,
+    state: TypedSimpleState,
     x: TValue,
 }
 
 impl Loaded {
-    fn new(directory: &Path, model: &str, rows: usize) -> TractResult<Self> {
+    fn new(directory: &Path, model: &str, rows: usize) -> Result<Self> {
         let bytes = fs::read(directory.join(format!("{model}.{rows}.rows")))?;
         let values: Vec<f32> = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         let x = Tensor::from_shape(&[rows, values.len() / rows], &values)?;
-        let plan = tract_onnx::onnx()
+        let state = tract_onnx::onnx()
             .model_for_path(directory.join(format!("{model}.{rows}.onnx")))?
             .into_optimized()?
-            .into_runnable()?;
-        Ok(Self { plan, x: x.into() })
+            .into_runnable()?
+            .spawn()?;
+        Ok(Self { state, x: x.into_tvalue() })
     }
 
-    fn run(&self) -> TractResult<TVec<TValue>> {
-        self.plan.run(tvec!(self.x.clone()))
+    fn run(&mut self) -> Result<TVec<TValue>> {
+        Ok(self.state.run(tvec!(self.x.clone()))?)
     }
 }
 
@@ -41,7 +41,7 @@ fn numbers<T: std::fmt::Display>(numbers: impl IntoIterator<Item = T>) -> String
     numbers.into_iter().map(|n| format!(" {n}")).collect()
 }
 
-fn answer(loaded: &mut Option<Loaded>, directory: &Path, line: &str) -> TractResult<String> {
+fn answer(loaded: &mut Option<Loaded>, directory: &Path, line: &str) -> Result<String> {
     let words: Vec<&str> = line.split_whitespace().collect();
     match words[..] {
         ["hello"] => return Ok(" tract 0.23.9".to_owned()),
@@ -52,11 +52,11 @@ fn answer(loaded: &mut Option<Loaded>, directory: &Path, line: &str) -> TractRes
         }
         _ => {}
     }
-    let Some(loaded) = loaded else { bail!("no case yet") };
+    let Some(loaded) = loaded else { return Err("no case yet".into()) };
     match words[..] {
         ["outputs"] => Ok(numbers(loaded.run()?[0].to_plain_array_view::<f32>()?.iter())),
         ["time", warm, calls, clock] => {
-            let Some(clock) = Clock::by_name(clock) else { bail!("no clock {clock:?}") };
+            let Some(clock) = Clock::by_name(clock) else { return Err(format!("no clock {clock:?}").into()) };
             for _ in 0..warm.parse()? {
                 loaded.run()?;
             }
@@ -68,7 +68,7 @@ fn answer(loaded: &mut Option<Loaded>, directory: &Path, line: &str) -> TractRes
             }
             Ok(numbers(times))
         }
-        _ => bail!("no command {line:?}"),
+        _ => Err(format!("no command {line:?}").into()),
     }
 }
 
@@ -78,7 +78,7 @@ fn main() -> std::io::Result<()> {
     for line in stdin().lock().lines() {
         let text = match answer(&mut loaded, Path::new(&directory), &line?) {
             Ok(text) => format!("ok{text}"),
-            Err(error) => format!("error {}", format!("{error:#}").replace('\n', " ")),
+            Err(error) => format!("error {}", error.to_string().replace('\n', " ")),
         };
         writeln!(stdout(), "{text}")?;
     }
