@@ -148,6 +148,7 @@ fn model(seed: u64) -> Result<Vec<u8>, Error> {
         embeddings: Vec::new(),
         provenance: String::new(),
         histograms: Vec::new(),
+        ranges: Vec::new(),
         goldens: Vec::new(),
     };
     Ok(pack_model(&spec)?)
