@@ -89,7 +89,7 @@ pub(crate) fn take(case: &Rc<Case>, contenders: &mut [Box<dyn Contender>], pace:
             }
         }
         for (peak, (_, rates)) in loops.iter().zip(&mut peaks) {
-            rates.push(peak.measure(pace.peak));
+            rates.push(peak.measure(pace.peak, pace.clock));
         }
     }
     Figures { outcomes, peaks }
