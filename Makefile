@@ -19,7 +19,7 @@ help:
 	@echo 'make ids       requests that carry ids only, served from feature tables (examples/cpp/ids.cpp, examples/c/ids.c)'
 	@echo 'make test      all tests          make lint     formatting and lints'
 	@echo 'make core      the library        make cli      the adclick command'
-	@echo 'make bench     benchmarks         make header   renew include/adclick.h'
+	@echo 'make bench     benchmarks (BENCH=--quick: in short)   make header   renew include/adclick.h'
 	@echo 'make install PREFIX=/usr/local    libraries, headers, CMake package, pkg-config file and command'
 
 # What is needed first. A missing compiler is installed where that takes no question, else named in one line.
@@ -62,7 +62,7 @@ ids: $(BUILD)/ids $(BUILD)/ids-c
 	$(BUILD)/ids $(BUILD)/bundles
 	$(BUILD)/ids-c $(BUILD)/bundles
 
-test: tools test-core test-offline test-demo test-model test-install
+test: tools test-core test-offline test-demo test-model test-install test-peers
 
 # What the tests of the installed tree need besides; without it they say so and are skipped.
 test-tools: tools
@@ -98,6 +98,12 @@ test-demo: $(BUILD)/serve
 test-model:
 	RUSTFLAGS='--cfg loom' $(CARGO) test -p adclick --release --lib --target-dir target/loom loom_
 
+.PHONY: test-peers bench-peers
+
+# That the benchmark of models runs, without the peers.
+test-peers:
+	$(CARGO) test --release -p adclick-peers --bin models
+
 lint: tools
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
@@ -105,9 +111,20 @@ lint: tools
 header:
 	ADCLICK_UPDATE=1 $(CARGO) test -q -p adclick --test header
 
-bench: tools
+# BENCH=--quick: fewer turns, smaller tables.
+BENCH ?=
+
+bench: tools bench-peers
+	$(CARGO) bench -p adclick --bench request -- $(BENCH)
 	$(CARGO) bench -p adclick --bench kernels --bench levels --bench latency --bench overlay
-	$(CARGO) run --release -p adclick-peers --bin tables
+	$(CARGO) run --release -p adclick-peers --bin tables $(if $(BENCH),-- 1000000 5)
+
+# Models beside ONNX Runtime, LiteRT, OpenVINO and tract. A peer that cannot be installed is named as absent.
+bench-peers: tools
+	@mkdir -p $(BUILD)/peers
+	benches/peers/python/install.sh $(BUILD)/peers/venv
+	-$(CARGO) build --release --locked --manifest-path benches/tract/Cargo.toml --target-dir target/tract
+	$(CARGO) run --release -p adclick-peers --bin models -- $(BENCH)
 
 install: cli
 	DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' packaging/install.sh target/release/libadclick.a '$(LIBDIR)'
