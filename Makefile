@@ -103,6 +103,12 @@ test-demo: $(BUILD)/serve
 test-model:
 	RUSTFLAGS='--cfg loom' $(CARGO) test -p adclick --release --lib --target-dir target/loom loom_
 
+.PHONY: test-peers bench-peers
+
+# That the benchmark of models runs, without the peers.
+test-peers:
+	$(CARGO) test --release -p adclick-peers --bin models
+
 # The requests that every language answers, and the answers from Rust (tests/parity/README.md).
 PARITY := $(CARGO) run --release -q -p adclick --example parity --
 parity-rust: tools
