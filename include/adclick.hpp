@@ -315,6 +315,10 @@ class staged {
   ~staged() { adclick_staged_discard(handle_); }
 
   explicit operator bool() const noexcept { return handle_ != nullptr; }
+  [[nodiscard]] adclick_staged *handle() noexcept { return handle_; }
+
+  // Discards it now. A second time does nothing.
+  void discard() noexcept { adclick_staged_discard(std::exchange(handle_, nullptr)); }
 
   // Makes it live and returns its id. Uses it up, whatever the result.
   [[nodiscard]] result<std::uint64_t> try_activate() noexcept {
@@ -595,6 +599,16 @@ inline std::uint32_t run_auction(adclick::scorer *memory, const adclick_auction_
 [[nodiscard]] inline std::uint64_t key(span<const std::uint64_t> ids) noexcept {
   return adclick_key(detail::or_null(ids), ids.size());
 }
+
+// The best instruction set that this CPU has.
+[[nodiscard]] inline const char *best_kernel() noexcept { return adclick_kernel(nullptr); }
+
+// The name of a status ("ADCLICK_CLOSED") and of a reason ("below_reserve"), for logs.
+[[nodiscard]] inline const char *status_name(std::int32_t status) noexcept { return adclick_status_name(status); }
+[[nodiscard]] inline const char *reason_name(std::uint32_t reason) noexcept { return adclick_reason_name(reason); }
+
+// The version of the linked library, such as "0.1.0".
+[[nodiscard]] inline const char *version() noexcept { return adclick_version(); }
 
 // Whether the linked library runs programs compiled with this header.
 [[nodiscard]] inline bool compatible() noexcept { return adclick_abi_version() >= ADCLICK_ABI_VERSION; }
