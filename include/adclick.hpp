@@ -454,6 +454,38 @@ class engine {
   }
   [[nodiscard]] std::uint64_t generation() const { return try_generation().value(); }
 
+  // adclick_engine_metrics: the text for GET /metrics into `text`. Returns its length; with ADCLICK_BUFFER_TOO_SMALL
+  // `*needed` is the length that there has to be room for.
+  [[nodiscard]] result<std::size_t> try_metrics(span<char> text, std::size_t *needed = nullptr) const noexcept {
+    std::size_t length = 0;
+    failure why;
+    if (adclick_engine_metrics(handle_, detail::or_null(text), text.size(), &length, why.raw()) != ADCLICK_OK) {
+      if (needed != nullptr) {
+        *needed = length;
+      }
+      return why;
+    }
+    return length;
+  }
+  // The same as a string.
+  [[nodiscard]] result<std::string> try_metrics() const {
+    std::string text(std::size_t{1} << 15U, '\0');
+    for (;;) {
+      std::size_t needed = 0;
+      const result<std::size_t> length = try_metrics(span<char>(&text[0], text.size()), &needed);
+      if (length) {
+        text.resize(*length);
+        return text;
+      }
+      if (length.code() != ADCLICK_BUFFER_TOO_SMALL) {
+        return failure(length.code(), length.message());
+      }
+      // Numbers may be longer at the next try.
+      text.resize(needed + 1024);
+    }
+  }
+  [[nodiscard]] std::string metrics() const { return try_metrics().value(); }
+
   // The handle of a feature's input name. Get handles once, at start.
   [[nodiscard]] result<std::uint32_t> try_feature(std::string_view name) const noexcept {
     std::uint32_t handle = 0;

@@ -142,6 +142,19 @@ fn rows_are_written_on_top_of_tables_from_c_and_cpp() {
 }
 
 #[test]
+fn metrics_count_what_the_boundary_refuses_too() {
+    if !compilers() {
+        return;
+    }
+    let bundles = overlaid::Bundles::new();
+    bundles.write("a", &overlaid::World::default());
+    for (link, flags) in [(Link::Shared, sanitizers()), (Link::Static, &[])] {
+        let built = build("tests/c/metrics.c", Language::C, link, flags);
+        succeed(built.command().arg(bundles.path("a")));
+    }
+}
+
+#[test]
 fn the_cpp_header_owns_checks_and_throws() {
     if !compilers() {
         return;
