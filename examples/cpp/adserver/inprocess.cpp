@@ -8,8 +8,10 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <exception>
 #include <fstream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -39,6 +41,7 @@ void run(char **argv) {
   for (const std::string &request : requests) {  // warm up
     bids += bidder.answer_request(request, clock_type::now()).status == 200;
   }
+  const std::clock_t spent = std::clock();
   const auto begin = clock_type::now();
   for (auto now = begin; std::chrono::duration<double>(now - begin).count() < seconds;) {
     for (const std::string &request : requests) {
@@ -48,11 +51,14 @@ void run(char **argv) {
       now = after;
     }
   }
+  const double cpu_us = 1e6 * static_cast<double>(std::clock() - spent) / CLOCKS_PER_SEC / static_cast<double>(took.size());
   const double elapsed = std::chrono::duration<double>(clock_type::now() - begin).count();
   std::sort(took.begin(), took.end());
-  const auto at = [&](double part) { return took[std::min(took.size() - 1, static_cast<std::size_t>(part * static_cast<double>(took.size())))]; };
-  std::printf("{\"requests\":%zu,\"bids\":%zu,\"per_second\":%.0f,\"p50_us\":%.1f,\"p99_us\":%.1f}\n", requests.size(), bids,
-              static_cast<double>(took.size()) / elapsed, at(0.50), at(0.99));
+  const auto at = [&](double part) {
+    return took[std::min(took.size() - 1, static_cast<std::size_t>(part * static_cast<double>(took.size())))];
+  };
+  std::printf("{\"requests\":%zu,\"bids\":%zu,\"per_second\":%.0f,\"p50_us\":%.1f,\"p99_us\":%.1f,\"cpu_us\":%.1f}\n", requests.size(),
+              bids, static_cast<double>(took.size()) / elapsed, at(0.50), at(0.99), cpu_us);
 }
 
 }  // namespace
