@@ -1,6 +1,8 @@
 # libadclick. `make help` lists what there is.
 CARGO ?= cargo
 PREFIX ?= /usr/local
+# Where libraries go under PREFIX: lib, lib64, lib/x86_64-linux-gnu.
+LIBDIR ?= lib
 # For `make demo`: DATA=file FORMAT=criteo|avazu (plain, .gz or .zst). Without DATA: a small generator with known truth.
 DATA ?=
 FORMAT ?=
@@ -10,8 +12,8 @@ CXXFLAGS ?= -O2 -g
 CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 
-.PHONY: help tools core cli demo ids ids-bundle test test-core test-offline test-demo test-model test-go parity-rust \
-  java test-java bench-java lint header bench install clean
+.PHONY: help tools core cli demo ids ids-bundle test test-tools test-core test-offline test-demo test-model test-install test-go \
+  parity-rust java test-java bench-java lint header bench install clean
 
 help:
 	@echo 'make demo [DATA=file FORMAT=criteo|avazu]  from click logs to decisions served by a C++ program'
@@ -21,7 +23,7 @@ help:
 	@echo 'make core      the library        make cli      the adclick command'
 	@echo 'make java      the Java binding, into the local Maven repository (docs/java.md)'
 	@echo 'make bench     benchmarks         make header   renew include/adclick.h'
-	@echo 'make install PREFIX=/usr/local    library, headers and command'
+	@echo 'make install PREFIX=/usr/local    libraries, headers, CMake package, pkg-config file and command'
 
 # What is needed first. A missing compiler is installed where that takes no question, else named in one line.
 tools:
@@ -65,10 +67,29 @@ ids-bundle: cli
 	target/release/adclick pack --weights examples/tables/weights.safetensors --schema examples/schemas/document_tables.toml \
 	  $(foreach table,$(TABLES),--table $(table)=examples/tables/$(table).csv) --out $(BUILD)/bundles/ids --replace --publish
 
-test: tools test-core test-offline test-demo test-model test-go test-java
+test: tools test-core test-offline test-demo test-model test-install test-go test-java
 
-test-core:
+# What the tests of the installed tree need besides; without it they say so and are skipped.
+test-tools: tools
+	@command -v cmake >/dev/null && command -v pkg-config >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq cmake pkg-config; } \
+	  || echo 'make: cmake or pkg-config is missing: the tests of the installed tree skip what needs them'
+
+test-core: test-tools
 	$(CARGO) test -p adclick
+
+# `make install` itself, and a project that uses what it installed.
+test-install: cli
+	rm -rf $(BUILD)/stage $(BUILD)/cmake
+	$(MAKE) --no-print-directory install DESTDIR='$(CURDIR)/$(BUILD)/stage' PREFIX=/usr
+	cmake -S examples/cmake -B $(BUILD)/cmake -DCMAKE_PREFIX_PATH='$(CURDIR)/$(BUILD)/stage/usr'
+	cmake --build $(BUILD)/cmake
+	$(BUILD)/stage/usr/bin/adclick pack --weights examples/tables/weights.safetensors \
+	  --schema examples/schemas/document_tables.toml $(foreach table,$(TABLES),--table $(table)=examples/tables/$(table).csv) \
+	  --out $(BUILD)/stage/bundle
+	$(BUILD)/cmake/first $(BUILD)/stage/bundle
+	$(BUILD)/cmake/first_static $(BUILD)/stage/bundle
 
 # In release: training is too slow without optimisation, and `make demo` uses the same build.
 test-offline:
@@ -117,10 +138,8 @@ bench: tools
 	$(CARGO) run --release -p adclick-peers --bin tables
 
 install: cli
-	install -d '$(DESTDIR)$(PREFIX)/lib' '$(DESTDIR)$(PREFIX)/include' '$(DESTDIR)$(PREFIX)/bin'
-	install -m 755 target/release/libadclick.so '$(DESTDIR)$(PREFIX)/lib/'
-	install -m 644 target/release/libadclick.a '$(DESTDIR)$(PREFIX)/lib/'
-	install -m 644 include/adclick.h include/adclick.hpp '$(DESTDIR)$(PREFIX)/include/'
+	DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' packaging/install.sh target/release/libadclick.a '$(LIBDIR)'
+	install -d '$(DESTDIR)$(PREFIX)/bin'
 	install -m 755 target/release/adclick '$(DESTDIR)$(PREFIX)/bin/'
 
 clean:

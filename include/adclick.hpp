@@ -315,6 +315,10 @@ class staged {
   ~staged() { adclick_staged_discard(handle_); }
 
   explicit operator bool() const noexcept { return handle_ != nullptr; }
+  [[nodiscard]] adclick_staged *handle() noexcept { return handle_; }
+
+  // Discards it now. A second time does nothing.
+  void discard() noexcept { adclick_staged_discard(std::exchange(handle_, nullptr)); }
 
   // Makes it live and returns its id. Uses it up, whatever the result.
   [[nodiscard]] result<std::uint64_t> try_activate() noexcept {
@@ -449,6 +453,38 @@ class engine {
     return generation;
   }
   [[nodiscard]] std::uint64_t generation() const { return try_generation().value(); }
+
+  // adclick_engine_metrics: the text for GET /metrics into `text`. Returns its length; with ADCLICK_BUFFER_TOO_SMALL
+  // `*needed` is the length that there has to be room for.
+  [[nodiscard]] result<std::size_t> try_metrics(span<char> text, std::size_t *needed = nullptr) const noexcept {
+    std::size_t length = 0;
+    failure why;
+    if (adclick_engine_metrics(handle_, detail::or_null(text), text.size(), &length, why.raw()) != ADCLICK_OK) {
+      if (needed != nullptr) {
+        *needed = length;
+      }
+      return why;
+    }
+    return length;
+  }
+  // The same as a string.
+  [[nodiscard]] result<std::string> try_metrics() const {
+    std::string text(std::size_t{1} << 15U, '\0');
+    for (;;) {
+      std::size_t needed = 0;
+      const result<std::size_t> length = try_metrics(span<char>(&text[0], text.size()), &needed);
+      if (length) {
+        text.resize(*length);
+        return text;
+      }
+      if (length.code() != ADCLICK_BUFFER_TOO_SMALL) {
+        return failure(length.code(), length.message());
+      }
+      // Numbers may be longer at the next try.
+      text.resize(needed + 1024);
+    }
+  }
+  [[nodiscard]] std::string metrics() const { return try_metrics().value(); }
 
   // The handle of a feature's input name. Get handles once, at start.
   [[nodiscard]] result<std::uint32_t> try_feature(std::string_view name) const noexcept {
@@ -595,6 +631,16 @@ inline std::uint32_t run_auction(adclick::scorer *memory, const adclick_auction_
 [[nodiscard]] inline std::uint64_t key(span<const std::uint64_t> ids) noexcept {
   return adclick_key(detail::or_null(ids), ids.size());
 }
+
+// The best instruction set that this CPU has.
+[[nodiscard]] inline const char *best_kernel() noexcept { return adclick_kernel(nullptr); }
+
+// The name of a status ("ADCLICK_CLOSED") and of a reason ("below_reserve"), for logs.
+[[nodiscard]] inline const char *status_name(std::int32_t status) noexcept { return adclick_status_name(status); }
+[[nodiscard]] inline const char *reason_name(std::uint32_t reason) noexcept { return adclick_reason_name(reason); }
+
+// The version of the linked library, such as "0.1.0".
+[[nodiscard]] inline const char *version() noexcept { return adclick_version(); }
 
 // Whether the linked library runs programs compiled with this header.
 [[nodiscard]] inline bool compatible() noexcept { return adclick_abi_version() >= ADCLICK_ABI_VERSION; }

@@ -10,12 +10,14 @@ use crate::artifact::OpenMode;
 use crate::error::{Error, Result, Status};
 use crate::infer::Kernel;
 use crate::live::bundle::{self, Manifest};
-use crate::live::overlay::Overlays;
+use crate::live::overlay::{Overlays, now_us};
 use crate::live::{Cell, Generation, Limits, Opening, Reader, TableChecks};
+use crate::metrics::{Events, Meters};
 use crate::schema::MAX_TABLES;
 use crate::scorer::{Scorer, ScorerLimits};
 use crate::table::MAX_ROW;
 
+mod metrics;
 mod tables;
 
 /// Names the kernel to use instead of the best one; for tests.
@@ -73,6 +75,8 @@ pub(crate) struct Shared {
     overlays: Overlays,
     limits: Limits,
     cell: Arc<Cell<Generation>>,
+    meters: Arc<Meters>,
+    events: Events,
     names: Mutex<HashMap<String, u32>>,
     published: Mutex<Published>,
     /// The directory that holds `CURRENT`, when the engine was opened on one.
@@ -91,6 +95,8 @@ struct Published {
     /// look.
     followed: Option<u64>,
     follow_error: Option<Error>,
+    /// When `current` became so: microseconds since 1970-01-01 UTC.
+    activated_us: i64,
     closed: bool,
 }
 
@@ -148,7 +154,8 @@ impl Engine {
         let generation = Arc::new(generation);
         let cell = Arc::new(Cell::new());
         cell.publish(Some(Arc::clone(&generation)));
-        let published = Published { current: Some(generation), followed, ..Published::default() };
+        let activated_us = now_us();
+        let published = Published { current: Some(generation), followed, activated_us, ..Published::default() };
         let shared = Arc::new(Shared {
             kernel,
             mode: options.mode,
@@ -156,6 +163,8 @@ impl Engine {
             overlays,
             limits,
             cell,
+            meters: Arc::new(Meters::new()),
+            events: Events::default(),
             names: Mutex::new(names),
             published: Mutex::new(published),
             root,
@@ -190,6 +199,8 @@ impl Engine {
         self.shared.carry_over(&published, &previous);
         self.shared.cell.publish(Some(Arc::clone(&previous)));
         published.current = Some(previous);
+        published.activated_us = now_us();
+        self.shared.events.rolled_back();
         Ok(id)
     }
 
@@ -232,7 +243,7 @@ impl Engine {
     /// `InvalidArgument` when a limit is out of range, `Closed`.
     pub fn scorer(&self, limits: ScorerLimits) -> Result<Scorer> {
         drop(self.shared.publisher()?);
-        Scorer::new(Reader::new(&self.shared.cell), self.shared.limits, limits)
+        Scorer::new(Reader::new(&self.shared.cell), self.shared.limits, limits, &self.shared.meters)
     }
 
     /// The live generation, for inspection; requests read it through a scorer.
@@ -298,6 +309,8 @@ impl Staged {
         self.shared.cell.publish(Some(Arc::clone(&self.generation)));
         let id = self.generation.id();
         published.previous = published.current.replace(self.generation);
+        published.activated_us = now_us();
+        self.shared.events.activated();
         drop((published, quiet));
         // What was previous until now is held by nobody but slow requests.
         self.shared.cell.reclaim();
@@ -361,6 +374,12 @@ fn choose_kernel(name: Option<&str>) -> Result<&'static Kernel> {
 }
 
 fn stage(shared: &Arc<Shared>, bundle: &Path) -> Result<Staged> {
+    let staged = open_staged(shared, bundle);
+    shared.events.staged(&staged);
+    staged
+}
+
+fn open_staged(shared: &Arc<Shared>, bundle: &Path) -> Result<Staged> {
     let earlier: Vec<_> = {
         let published = shared.publisher()?;
         published.current.iter().chain(&published.previous).cloned().collect()
@@ -382,6 +401,7 @@ fn poll(shared: &Arc<Shared>) -> Result<Option<u64>> {
         return Err(Error::argument("the engine was opened on a bundle: open the directory that holds CURRENT"));
     };
     let outcome = look(shared, root);
+    shared.events.looked(&outcome);
     shared.published().follow_error = outcome.as_ref().err().cloned();
     shared.cell.reclaim();
     outcome

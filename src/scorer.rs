@@ -1,17 +1,19 @@
 //! A scorer: one caller's memory, sized once. Scoring and deciding allocate nothing, take no lock and make no system
 //! call; a request sees exactly one generation.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::auction;
-use crate::enrich::{Passed, Rows, State};
+use crate::enrich::{Counts, Passed, Rows, State};
 use crate::error::Error;
 use crate::hash::mix;
 use crate::infer::{Pass, Scratch, TILE_ROWS, Tile};
 use crate::live::weights;
 use crate::live::{Generation, Limits, Reader};
+use crate::metrics::{Call, Meter, Meters, Stage, Watch};
 use crate::refusal::Refusal;
-use crate::schema::Layout;
+use crate::schema::{Layout, Side};
 use crate::types::{Candidate, Outcome, Precision, Request, Value, Winner};
 
 use crate::auction::Reason;
@@ -36,6 +38,7 @@ impl Default for ScorerLimits {
 pub struct Scorer {
     reader: Reader<Generation>,
     memory: Memory,
+    meter: Meter,
     max_candidates: usize,
 }
 
@@ -68,12 +71,18 @@ pub struct Input<'a> {
 #[derive(Default)]
 struct Scored {
     n: usize,
-    missing: u32,
+    /// Of the request and of its candidates.
+    counts: [Counts; 2],
     has_cvr: bool,
 }
 
 impl Scorer {
-    pub(crate) fn new(reader: Reader<Generation>, model: Limits, limits: ScorerLimits) -> crate::Result<Self> {
+    pub(crate) fn new(
+        reader: Reader<Generation>,
+        model: Limits,
+        limits: ScorerLimits,
+        meters: &Arc<Meters>,
+    ) -> crate::Result<Self> {
         let n = limits.max_candidates;
         if !(1..=MAX_CANDIDATES).contains(&n) {
             return Err(Error::argument(format!("max_candidates is {n}, expected 1 to {MAX_CANDIDATES}")));
@@ -88,7 +97,8 @@ impl Scorer {
             pcvr: zeros(n),
             auction: auction::Scratch::new(n),
         };
-        Ok(Self { reader, memory, max_candidates: n })
+        let meter = Meter::new(meters, memory.bytes());
+        Ok(Self { reader, memory, meter, max_candidates: n })
     }
 
     /// The most candidates of one request.
@@ -97,9 +107,34 @@ impl Scorer {
         self.max_candidates
     }
 
-    /// The memory of its auctions, for an auction without scoring.
-    pub(crate) fn auction_scratch(&mut self) -> &mut auction::Scratch {
-        &mut self.memory.auction
+    /// What counts its calls.
+    pub(crate) fn meter(&mut self) -> &mut Meter {
+        &mut self.meter
+    }
+
+    /// An auction without scoring, as [`auction::run_candidates`].
+    #[expect(clippy::too_many_arguments, reason = "as the function that it calls")]
+    pub(crate) fn auction(
+        &mut self,
+        policy: &auction::Policy,
+        candidates: &[Candidate],
+        pctr: &[f32],
+        pcvr: &[f32],
+        n_slots: usize,
+        winners: &mut [Winner],
+        reasons: Option<&mut [Reason]>,
+    ) -> crate::Result<usize> {
+        let watch = self.meter.start(Call::Auction);
+        let scratch = &mut self.memory.auction;
+        let run = auction::run_candidates(policy, candidates, pctr, pcvr, n_slots, scratch, winners, reasons);
+        match &run {
+            Ok(_) => {
+                self.meter.candidates(self.memory.auction.tally(), 0);
+                self.meter.done(&watch);
+            }
+            Err(error) => self.meter.refuse(Call::Auction, error.status),
+        }
+        run
     }
 
     /// Calibrated probabilities of all candidates. `pctr` has `n_candidates` entries; `pcvr` as many, or none when it is
@@ -108,15 +143,29 @@ impl Scorer {
     /// # Errors
     /// A [`Refusal`]; then nothing was written.
     pub fn score(&mut self, input: Input<'_>, pctr: &mut [f32], pcvr: &mut [f32]) -> Result<Outcome, Refusal> {
+        let mut watch = self.meter.start(Call::Score);
+        let result = self.score_watched(&mut watch, input, pctr, pcvr);
+        self.meter.finish(&watch, &result);
+        result
+    }
+
+    fn score_watched(
+        &mut self,
+        watch: &mut Watch,
+        input: Input<'_>,
+        pctr: &mut [f32],
+        pcvr: &mut [f32],
+    ) -> Result<Outcome, Refusal> {
         let n = input.check(self.max_candidates)?;
         check_outputs(n, pctr, pcvr)?;
         let generation = self.reader.load().ok_or(Refusal::Closed)?;
-        let scored = self.memory.score(&generation, input, None)?;
-        self.memory.probabilities(&generation, &scored);
+        let scored = self.memory.score(&generation, input, None, watch)?;
+        self.memory.probabilities(&generation, &scored, watch);
         pctr.copy_from_slice(&self.memory.pctr[..n]);
         if !pcvr.is_empty() {
             pcvr.copy_from_slice(&self.memory.pcvr[..n]);
         }
+        self.memory.count(&generation, &scored, &mut self.meter);
         Ok(outcome(&generation, &scored, n, 0))
     }
 
@@ -134,13 +183,28 @@ impl Scorer {
         pctr: &mut [f32],
         pcvr: &mut [f32],
     ) -> Result<Outcome, Refusal> {
+        let mut watch = self.meter.start(Call::ScoreDense);
+        let result = self.score_dense_watched(&mut watch, x, n, width, pctr, pcvr);
+        self.meter.finish(&watch, &result);
+        result
+    }
+
+    fn score_dense_watched(
+        &mut self,
+        watch: &mut Watch,
+        x: &[f32],
+        n: usize,
+        width: usize,
+        pctr: &mut [f32],
+        pcvr: &mut [f32],
+    ) -> Result<Outcome, Refusal> {
         if n > self.max_candidates {
             return Err(Refusal::Capacity { what: "rows of x", found: n, most: self.max_candidates });
         }
         check_outputs(n, pctr, pcvr)?;
         let generation = self.reader.load().ok_or(Refusal::Closed)?;
-        let scored = self.memory.score_dense(&generation, x, n, width)?;
-        self.memory.probabilities(&generation, &scored);
+        let scored = self.memory.score_dense(&generation, x, n, width, watch)?;
+        self.memory.probabilities(&generation, &scored, watch);
         pctr.copy_from_slice(&self.memory.pctr[..n]);
         if !pcvr.is_empty() {
             pcvr.copy_from_slice(&self.memory.pcvr[..n]);
@@ -170,9 +234,22 @@ impl Scorer {
         winners: &mut [Winner],
         reasons: &mut [Reason],
     ) -> Result<Outcome, Refusal> {
+        let mut watch = self.meter.start(Call::Decide);
+        let result = self.decide_watched(&mut watch, input, winners, reasons);
+        self.meter.finish(&watch, &result);
+        result
+    }
+
+    fn decide_watched(
+        &mut self,
+        watch: &mut Watch,
+        input: Input<'_>,
+        winners: &mut [Winner],
+        reasons: &mut [Reason],
+    ) -> Result<Outcome, Refusal> {
         let deadline = match input.request.deadline_us {
             0 => None,
-            us => Some(Instant::now() + Duration::from_micros(us.into())),
+            us => Some(watch.start() + Duration::from_micros(us.into())),
         };
         let n = input.check(self.max_candidates)?;
         let slots = input.request.n_slots.max(1) as usize;
@@ -183,8 +260,8 @@ impl Scorer {
             return Err(Refusal::Length { what: "reasons", found: reasons.len(), expected: n });
         }
         let generation = self.reader.load().ok_or(Refusal::Closed)?;
-        let scored = self.memory.score(&generation, input, deadline)?;
-        self.memory.probabilities(&generation, &scored);
+        let scored = self.memory.score(&generation, input, deadline, watch)?;
+        self.memory.probabilities(&generation, &scored, watch);
         let memory = &mut self.memory;
         let (reasons, cut) = reasons.split_at_mut(scored.n.min(reasons.len()));
         let run = auction::run_candidates(
@@ -199,6 +276,9 @@ impl Scorer {
         );
         // The lengths were checked above; a difference would be a bug of this library, told as a refusal.
         let n_winners = run.map_err(|_| Refusal::Length { what: "winners", found: 0, expected: slots })?;
+        watch.lap(Stage::Auction);
+        self.memory.count(&generation, &scored, &mut self.meter);
+        self.meter.candidates(self.memory.auction.tally(), n - scored.n);
         cut.fill(Reason::Cut);
         for winner in &mut winners[..n_winners] {
             winner.impression_id = mix(input.request.request_id ^ mix(u64::from(winner.slot) + 1));
@@ -293,6 +373,7 @@ impl Memory {
         generation: &Generation,
         input: Input<'_>,
         deadline: Option<Instant>,
+        watch: &mut Watch,
     ) -> Result<Scored, Refusal> {
         let model = generation.model();
         let (assembler, heads) = (&generation.assembler, model.network().heads.len());
@@ -302,8 +383,11 @@ impl Memory {
         let time = (input.request.time_us, input.request.utc_offset_s);
         assembler.find(&mut self.state, input.request, input.candidates);
         let counts = assembler.request(model, &mut self.state, time, input.values, x, &mut request_wide[..heads])?;
-        let mut scored = Scored { missing: counts.missing + counts.ignored, ..Scored::new(generation) };
+        let mut scored = Scored::new(generation);
+        scored.counts[0] = counts;
+        watch.lap(Stage::Enrich);
         let mut pass = begin(generation, &mut self.scratch, Some((x, input.candidates.len())))?;
+        watch.lap(Stage::Score);
         let tile_rows = generation.plan.tile_for(input.candidates.len());
         for first in (0..input.candidates.len()).step_by(tile_rows) {
             // The first tile is always scored: a decision among few is better than none.
@@ -318,16 +402,25 @@ impl Memory {
                 wide.copy_from_slice(&request_wide[..heads]);
                 let x = &mut tile.row(row)[request_width..];
                 let counts = assembler.candidate(model, &mut self.state, input.passed(first + row), x, wide)?;
-                scored.missing = scored.missing.saturating_add(counts.missing + counts.ignored);
+                scored.counts[1].add(counts);
             }
+            watch.lap(Stage::Enrich);
             let wide = model.has_wide().then_some(&wide[..rows * heads]);
             run_tile(&mut pass, rows, first, wide, &mut self.logits, heads)?;
+            watch.lap(Stage::Score);
             scored.n = first + rows;
         }
         Ok(scored)
     }
 
-    fn score_dense(&mut self, generation: &Generation, x: &[f32], n: usize, width: usize) -> Result<Scored, Refusal> {
+    fn score_dense(
+        &mut self,
+        generation: &Generation,
+        x: &[f32],
+        n: usize,
+        width: usize,
+        watch: &mut Watch,
+    ) -> Result<Scored, Refusal> {
         let model = generation.model();
         let layout: &Layout = model.layout();
         if width != layout.width {
@@ -345,7 +438,9 @@ impl Memory {
         }
         let heads = model.network().heads.len();
         let mut scored = Scored::new(generation);
+        watch.lap(Stage::Enrich);
         let mut pass = begin(generation, &mut self.scratch, None)?;
+        watch.lap(Stage::Score);
         let tile_rows = generation.plan.tile_for(n);
         for first in (0..n).step_by(tile_rows) {
             let rows = tile_rows.min(n - first);
@@ -356,14 +451,16 @@ impl Memory {
                     to[c.serving..][..c.width].copy_from_slice(&from[c.declared..][..c.width]);
                 }
             }
+            watch.lap(Stage::Enrich);
             run_tile(&mut pass, rows, first, None, &mut self.logits, heads)?;
+            watch.lap(Stage::Score);
         }
         scored.n = n;
         Ok(scored)
     }
 
     /// Logits to calibrated probabilities.
-    fn probabilities(&mut self, generation: &Generation, scored: &Scored) {
+    fn probabilities(&mut self, generation: &Generation, scored: &Scored, watch: &mut Watch) {
         let calibrators = generation.calibrators();
         calibrators.ctr.apply_slice(&self.logits[0][..scored.n], &mut self.pctr[..scored.n]);
         if scored.has_cvr {
@@ -371,12 +468,27 @@ impl Memory {
         } else {
             self.pcvr[..scored.n].fill(f32::NAN);
         }
+        watch.lap(Stage::Calibrate);
+    }
+
+    /// Counts what a request lacked.
+    fn count(&self, generation: &Generation, scored: &Scored, meter: &mut Meter) {
+        meter.values(Side::Request, scored.counts[0]);
+        meter.values(Side::Candidate, scored.counts[1]);
+        meter.keys(generation.table_numbers().iter().copied().zip(self.state.lookups().iter().copied()));
+    }
+
+    /// Bytes that it holds.
+    fn bytes(&self) -> usize {
+        let Self { scratch, state, request, logits: [a, b], pctr, pcvr, auction } = self;
+        let floats: usize = [request, a, b, pctr, pcvr].iter().map(|floats| size_of_val(&***floats)).sum();
+        scratch.bytes() + state.bytes() + auction.bytes() + floats
     }
 }
 
 impl Scored {
     fn new(generation: &Generation) -> Self {
-        Self { n: 0, missing: 0, has_cvr: generation.model().network().heads.len() > 1 }
+        Self { has_cvr: generation.model().network().heads.len() > 1, ..Self::default() }
     }
 }
 
@@ -434,7 +546,7 @@ fn outcome(generation: &Generation, scored: &Scored, n: usize, n_winners: usize)
         n_winners: n_winners as u32,
         n_scored: scored.n as u32,
         n_cut: (n - scored.n) as u32,
-        n_missing: scored.missing,
+        n_missing: scored.counts.iter().fold(0, |sum, c| c.missing.saturating_add(c.ignored).saturating_add(sum)),
         precision: Precision::Exact as u32,
         generation: generation.id(),
     }

@@ -158,6 +158,18 @@ pub enum Precision {
     Exact = 0,
 }
 
+impl Precision {
+    pub(crate) const ALL: [Self; 1] = [Self::Exact];
+
+    /// Its name in metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+        }
+    }
+}
+
 /// What a call did. 32 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
 #[repr(C)]

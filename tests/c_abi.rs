@@ -1,249 +1,21 @@
-//! The C ABI as C and C++ programs see it: they are compiled with the system's compilers, linked with the shared and
-//! the static library that this very build made, and run on small bundles.
+//! The C ABI as C and C++ programs see it, run on small bundles.
 
 mod overlaid;
+mod programs;
+mod small;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
-use adclick::artifact::model::spec::{
-    Activation, DenseSpec, EmbeddingSpec, GoldenRequest, HeadKind, HeadSpec, Matrix, ModelSpec, NetworkSpec, Structure,
-};
 use adclick::hash::category_id;
 use adclick::infer::Kernel;
-use adclick::live::bundle::{self, Role};
-use adclick::live::pack_model;
-use adclick::schema::{Embedding, Enrichment, Feature, Index, Kind, Schema, Source, Transform};
 use adclick::types::{BidKind, Candidate, Request, Value, Winner};
 use adclick::{Engine, Input, Options, ScorerLimits};
-
-/// What a static library does not bring with it: `rustc --print native-static-libs`.
-const SYSTEM_LIBRARIES: [&str; 7] = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl", "-lc"];
-const WARNINGS: [&str; 5] = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"];
-const SANITIZERS: [&str; 3] = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"];
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Language {
-    C,
-    Cpp,
-}
-
-impl Language {
-    fn compiler(self) -> String {
-        let (variable, default) = if self == Self::C { ("CC", "cc") } else { ("CXX", "c++") };
-        std::env::var(variable).unwrap_or_else(|_| default.to_owned())
-    }
-
-    fn standard(self) -> &'static str {
-        if self == Self::C { "-std=c11" } else { "-std=c++17" }
-    }
-}
-
-/// Whether there are compilers; a test without them says so and is skipped, but not in CI.
-fn compilers() -> bool {
-    for language in [Language::C, Language::Cpp] {
-        if Command::new(language.compiler()).arg("--version").output().is_err() {
-            let text = format!("no compiler `{}`: install gcc and g++, or set CC and CXX", language.compiler());
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "{text}");
-            println!("skipped: {text}");
-            return false;
-        }
-    }
-    true
-}
-
-/// The directory with the libraries of this build: they are made with every test program.
-fn libraries() -> PathBuf {
-    let exe = std::env::current_exe().unwrap();
-    let deps = exe.parent().unwrap().to_owned();
-    for name in ["libadclick.so", "libadclick.a"] {
-        assert!(deps.join(name).exists(), "{} is missing: was crate-type changed?", deps.join(name).display());
-    }
-    deps
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Link {
-    Shared,
-    Static,
-}
-
-struct Built {
-    directory: tempfile::TempDir,
-}
-
-impl Built {
-    fn path(&self) -> PathBuf {
-        self.directory.path().join("program")
-    }
-
-    fn command(&self) -> Command {
-        Command::new(self.path())
-    }
-}
-
-/// Compiles a program, without a warning.
-fn build(source: &str, language: Language, link: Link, flags: &[&str]) -> Built {
-    let built = Built { directory: tempfile::tempdir().unwrap() };
-    let mut command = Command::new(language.compiler());
-    command.args([language.standard(), "-O1", "-g"]).args(WARNINGS).args(flags);
-    command.arg("-I").arg(root().join("include")).arg(root().join(source)).arg("-o").arg(built.path());
-    let libraries = libraries();
-    match link {
-        Link::Shared => {
-            command.arg("-L").arg(&libraries).args(["-ladclick", "-pthread", "-ldl"]);
-            command.arg(format!("-Wl,-rpath,{}", libraries.display()));
-        }
-        Link::Static => {
-            command.arg(libraries.join("libadclick.a")).args(SYSTEM_LIBRARIES);
-        }
-    }
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{source} {flags:?}: {}", String::from_utf8_lossy(&output.stderr));
-    built
-}
-
-/// The flags of the sanitizers, if this machine can link and run a program with them.
-fn sanitizers() -> &'static [&'static str] {
-    static WORK: OnceLock<bool> = OnceLock::new();
-    let work = *WORK.get_or_init(|| {
-        let directory = tempfile::tempdir().unwrap();
-        let (source, program) = (directory.path().join("probe.c"), directory.path().join("probe"));
-        std::fs::write(&source, "int main(void) { return 0; }\n").unwrap();
-        let compiled =
-            Command::new(Language::C.compiler()).args(SANITIZERS).arg(&source).arg("-o").arg(&program).output();
-        let works = compiled.is_ok_and(|c| c.status.success())
-            && Command::new(&program).output().is_ok_and(|ran| ran.status.success());
-        if !works {
-            println!("without sanitizers: this machine does not run them");
-        }
-        works
-    });
-    if work { &SANITIZERS } else { &[] }
-}
-
-/// Settles what a program would else take from this test's surroundings.
-fn prepare(command: &mut Command) -> &mut Command {
-    // The kernel is the best one unless a test says otherwise.
-    let set = command.get_envs().any(|(name, _)| name == "ADCLICK_KERNEL");
-    if !set {
-        command.env_remove("ADCLICK_KERNEL");
-    }
-    // Cargo's own path begins with the folder of `cargo build`, whose library may be an older one; it goes before rpath.
-    command.env("LD_LIBRARY_PATH", libraries())
-}
-
-fn run(command: &mut Command) -> Output {
-    prepare(command).output().unwrap()
-}
-
-/// Runs a program that must succeed. Returns its standard output.
-fn succeed(command: &mut Command) -> String {
-    let output = run(command);
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{command:?}: {}\n{out}\n{err}", output.status);
-    out.into_owned()
-}
-
-/// The value of a reproducible sequence, within ±0.5.
-fn noise(state: &mut u64) -> f64 {
-    *state = adclick::hash::mix(*state);
-    *state as f64 / 2f64.powi(64) - 0.5
-}
-
-/// A model with two heads and inputs "age" (1 column) and "device" (2) of the request, "creative" (4) and "price" (1)
-/// of the candidate.
-fn model(seed: u64) -> Vec<u8> {
-    let mut state = seed;
-    let mut matrix =
-        |rows: usize, cols: usize| Matrix::new(rows, cols, (0..rows * cols).map(|_| noise(&mut state)).collect());
-    let table = |name: &str, buckets, dim| Embedding {
-        name: name.to_owned(),
-        index: Index::Hashed { buckets },
-        dim,
-        unknown_row: false,
-        missing_row: true,
-        wide: false,
-    };
-    let feature = |name: &str, source, kind| Feature {
-        name: name.to_owned(),
-        input: name.to_owned(),
-        source,
-        kind,
-        position: None,
-    };
-    let number = || Kind::Number { transform: Transform { log1p: true, ..Transform::default() }, default: 0.0 };
-    let category = |embedding| Kind::Category { embedding, boundaries: Vec::new(), default: None };
-    let embedding = |rows: Matrix| EmbeddingSpec {
-        rows: rows.data.iter().map(|&v| v as f32).collect(),
-        vocabulary: Vec::new(),
-        wide: Vec::new(),
-    };
-    let embeddings = vec![embedding(matrix(9, 2)), embedding(matrix(33, 4))];
-    let deep = DenseSpec { weight: matrix(20, 8), bias: matrix(1, 20).data, activation: Activation::Relu };
-    let mut head = |kind| HeadSpec { kind, tower: Vec::new(), weight: matrix(1, 20).data, bias: -1.0 };
-    let spec = ModelSpec {
-        schema: Schema {
-            features: vec![
-                feature("age", Source::Context, number()),
-                feature("device", Source::Context, category(0)),
-                feature("creative", Source::Candidate, category(1)),
-                feature("price", Source::Candidate, number()),
-            ],
-            embeddings: vec![table("device", 8, 2), table("creative", 32, 4)],
-        },
-        enrichment: Enrichment::default(),
-        network: NetworkSpec {
-            structure: Structure::Parallel,
-            cross: Vec::new(),
-            deep: vec![deep],
-            heads: vec![head(HeadKind::Ctr), head(HeadKind::Cvr)],
-        },
-        embeddings,
-        provenance: String::new(),
-        histograms: Vec::new(),
-        goldens: vec![GoldenRequest::default()],
-    };
-    pack_model(&spec).unwrap()
-}
-
-/// A directory with a bundle "a" that `CURRENT` names.
-struct Bundles {
-    directory: tempfile::TempDir,
-    generation: u64,
-}
-
-impl Bundles {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let mut bundles = Self { directory, generation: 0 };
-        bundles.generation = bundles.publish("a", 1);
-        bundles
-    }
-
-    fn root(&self) -> &Path {
-        self.directory.path()
-    }
-
-    fn bundle(&self) -> PathBuf {
-        self.root().join("a")
-    }
-
-    fn publish(&self, name: &str, seed: u64) -> u64 {
-        let path = self.root().join(name);
-        let generation = bundle::write(&path, &[(Role::Model, bundle::MODEL_FILE, &model(seed))], false).unwrap();
-        bundle::publish(&path).unwrap();
-        generation
-    }
-}
+use programs::{Language, Link, WARNINGS, build, compilers, libraries, prepare, root, run, sanitizers, succeed};
+use small::Bundles;
 
 #[test]
 fn the_headers_are_clean_in_every_standard_and_twice() {
@@ -370,6 +142,19 @@ fn rows_are_written_on_top_of_tables_from_c_and_cpp() {
 }
 
 #[test]
+fn metrics_count_what_the_boundary_refuses_too() {
+    if !compilers() {
+        return;
+    }
+    let bundles = overlaid::Bundles::new();
+    bundles.write("a", &overlaid::World::default());
+    for (link, flags) in [(Link::Shared, sanitizers()), (Link::Static, &[])] {
+        let built = build("tests/c/metrics.c", Language::C, link, flags);
+        succeed(built.command().arg(bundles.path("a")));
+    }
+}
+
+#[test]
 fn the_cpp_header_owns_checks_and_throws() {
     if !compilers() {
         return;
@@ -383,11 +168,33 @@ fn the_cpp_header_owns_checks_and_throws() {
     // Also for those who build without exceptions.
     let directory = tempfile::tempdir().unwrap();
     let source = directory.path().join("plain.cpp");
-    std::fs::write(&source, "#include <adclick.hpp>\nint main() { return adclick::engine::try_open(\"\").ok(); }\n")
-        .unwrap();
-    let mut command = Command::new(Language::Cpp.compiler());
-    command.args(["-std=c++17", "-fno-exceptions", "-fno-rtti", "-fsyntax-only"]).args(WARNINGS);
-    succeed(command.arg("-I").arg(root().join("include")).arg(&source));
+    let text = "#include <adclick.hpp>\nint main(int, char **argv) {\n  const auto none = adclick::engine::try_open(\"\");\n  \
+                const auto engine = adclick::engine::try_open(argv[1]);\n  return none.ok() || !engine || \
+                !engine->try_make_scorer(3);\n}\n";
+    std::fs::write(&source, text).unwrap();
+    let flags = ["-fno-exceptions", "-fno-rtti"];
+    let built = build(source.to_str().unwrap(), Language::Cpp, Link::Shared, &flags);
+    succeed(built.command().arg(bundles.bundle()));
+}
+
+/// The other compiler, where there is one.
+#[test]
+fn the_headers_and_programs_are_clean_under_clang() {
+    if Command::new("clang++").arg("--version").output().is_err() {
+        println!("skipped: no clang++");
+        return;
+    }
+    for (compiler, standard, source) in [
+        ("clang", "-std=c11", "tests/parity/answer.c"),
+        ("clang", "-std=c11", "tests/c/bad_calls.c"),
+        ("clang++", "-std=c++17", "tests/c/surface.cpp"),
+        ("clang++", "-std=c++20", "tests/c/surface.cpp"),
+        ("clang++", "-std=c++17", "examples/cpp/serve.cpp"),
+    ] {
+        let mut command = Command::new(compiler);
+        command.args([standard, "-fsyntax-only"]).args(WARNINGS).arg("-I").arg(root().join("include"));
+        succeed(command.arg(root().join(source)));
+    }
 }
 
 /// Requests with 3 candidates each.
@@ -534,33 +341,6 @@ fn no_build_flag_names_a_cpu() {
     const {
         assert!(!cfg!(target_feature = "avx") && !cfg!(target_feature = "fma"), "built for more than the baseline")
     };
-}
-
-#[test]
-fn the_shared_library_exports_the_functions_of_the_header_and_nothing_else() {
-    let header = std::fs::read_to_string(root().join("include/adclick.h")).unwrap();
-    let mut declared = BTreeSet::new();
-    for line in header.lines().filter(|line| !line.trim_start().starts_with("//") && !line.starts_with(' ')) {
-        if let Some((before, _)) = line.split_once('(') {
-            let name = before.rsplit([' ', '*']).next().unwrap();
-            if name.starts_with("adclick_") {
-                declared.insert(name.to_owned());
-            }
-        }
-    }
-    assert!(declared.contains("adclick_scorer_decide") && declared.contains("adclick_hash"), "{declared:?}");
-    let nm = Command::new("nm").args(["-D", "--defined-only"]).arg(libraries().join("libadclick.so")).output();
-    let Ok(nm) = nm else {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "no `nm`: install binutils");
-        println!("skipped: no `nm`");
-        return;
-    };
-    let exported: BTreeSet<_> = String::from_utf8(nm.stdout)
-        .unwrap()
-        .lines()
-        .filter_map(|line| line.split_whitespace().last().map(str::to_owned))
-        .collect();
-    assert_eq!(exported, declared);
 }
 
 #[test]

@@ -184,6 +184,11 @@ fn nothing_is_allocated_while_generations_come_and_go() {
             }
         });
         assert!(dense.load(Ordering::SeqCst) > 0, "no ready input was ever scored");
+        let mut text = vec![0; 1 << 16];
+        let before = allocator::calls();
+        let length = engine.metrics().unwrap().write(&mut text).unwrap();
+        assert_eq!(allocator::calls() - before, 0, "calls of the allocator to read metrics");
+        assert!(std::str::from_utf8(&text[..length]).unwrap().contains("\nadclick_table_rows{table="));
         println!(
             "{}: {CALLS} scores and decisions, {} dense, {} swaps, 0 allocations",
             kernel.name(),
@@ -408,6 +413,13 @@ fn the_c_abi_allocates_nothing_either() {
         assert_eq!((status, error.status), (expected, expected), "{message}");
         assert!(message.len() > 10, "{message}");
     }
+    let (mut text, mut length) = (vec![0u8; 1 << 16], 0);
+    let before = allocator::calls();
+    let read = [text.len(), 10].map(|room| {
+        // SAFETY: the text has that room and more.
+        unsafe { adclick_engine_metrics(engine, text.as_mut_ptr().cast(), room, &mut length, &mut error) as i32 }
+    });
+    assert_eq!((read, allocator::calls() - before), ([0, -12], 0));
     assert_eq!(adclick_engine_close(engine) as i32, 0);
     let before = allocator::calls();
     let closed = score(&requests.good, &mut error, &mut outcome);

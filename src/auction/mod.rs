@@ -43,6 +43,7 @@ pub use amount::{Amount, MAX_BID_MICROS};
 pub use bid::{Bid, Placement};
 pub use candidates::run_candidates;
 pub use policy::{Policy, Pricing};
+pub(crate) use rank::Tally;
 pub use rank::{Scratch, run};
 pub use reason::Reason;
 pub use shortlist::{Bounds, Shortlist};

@@ -11,13 +11,27 @@ use crate::types::{BidKind, NO_CANDIDATE, PriceBound};
 pub struct Scratch {
     entries: Vec<Entry>,
     capacity: usize,
+    tally: Tally,
 }
+
+/// How many candidates had each [`Reason`], by its number.
+pub(crate) type Tally = [u32; Reason::ALL.len()];
 
 impl Scratch {
     /// Room for auctions of up to `max_candidates` (24 bytes each).
     #[must_use]
     pub fn new(max_candidates: usize) -> Self {
-        Self { entries: Vec::with_capacity(max_candidates), capacity: max_candidates }
+        Self { entries: Vec::with_capacity(max_candidates), capacity: max_candidates, tally: Tally::default() }
+    }
+
+    /// What became of the last auction's candidates.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Bytes that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        self.capacity * size_of::<Entry>()
     }
 
     /// The most candidates that an auction may have.
@@ -104,8 +118,9 @@ impl<'a, A: Amount, G: Fn(usize) -> std::result::Result<Bid<A>, Reason>> Ranking
             return Err(Error::new(Status::BufferTooSmall, text));
         }
 
-        let entries = &mut scratch.entries;
+        let Scratch { entries, tally, .. } = scratch;
         entries.clear();
+        *tally = Tally::default();
         for index in 0..n {
             let terms = get(index).and_then(|bid| Ok((bid.key, Terms::new(policy, &bid)?)));
             let reason = match terms {
@@ -113,7 +128,10 @@ impl<'a, A: Amount, G: Fn(usize) -> std::result::Result<Bid<A>, Reason>> Ranking
                     entries.push(Entry { score: terms.score, key, index: index as u32 });
                     Reason::Outranked
                 }
-                Err(reason) => reason,
+                Err(reason) => {
+                    tally[reason as usize] += 1;
+                    reason
+                }
             };
             if let Some(reasons) = &mut reasons {
                 reasons[index] = reason;
@@ -121,6 +139,8 @@ impl<'a, A: Amount, G: Fn(usize) -> std::result::Result<Bid<A>, Reason>> Ranking
         }
 
         let n_placed = n_slots.min(entries.len());
+        tally[Reason::Won as usize] = n_placed as u32;
+        tally[Reason::Outranked as usize] = (entries.len() - n_placed) as u32;
         // Neither of the two allocates, and neither takes more than O(n log n) at worst, whatever the scores.
         if n_placed < entries.len() {
             entries.select_nth_unstable_by(n_placed, Entry::rank);

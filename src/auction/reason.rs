@@ -77,7 +77,7 @@ impl Reason {
         Self::ALL.get(number as usize).copied()
     }
 
-    const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Won,
         Self::Outranked,
         Self::BelowReserve,

@@ -5,10 +5,11 @@ use std::ffi::c_char;
 use bytemuck::{Pod, Zeroable};
 
 use super::memory::{SizedStruct, place, read_sized, slice, slice_mut};
-use super::scorer::{Using, adclick_scorer, check_room};
+use super::scorer::{adclick_scorer, check_room, on_scorer};
 use super::status::{Failure, adclick_error, adclick_status, guard};
 use crate::auction::{Policy, Reason, Scratch, run_candidates};
-use crate::scorer::MAX_CANDIDATES;
+use crate::metrics::Call;
+use crate::scorer::{MAX_CANDIDATES, Scorer};
 use crate::types::{BidKind, Candidate, Winner};
 
 /// The rules of an auction; 0 in a field is its default. 56 bytes.
@@ -60,48 +61,49 @@ pub unsafe extern "C" fn adclick_auction_run(
     error: *mut adclick_error,
 ) -> adclick_status {
     guard(error, || {
-        // SAFETY: the caller's contract.
-        let n_winners = unsafe { place(n_winners, "n_winners") }?;
-        // SAFETY: the caller's contract.
-        let options = unsafe { read_sized(options) }?;
-        let policy = to_policy(&options)?;
-        let (n, slots) = (n as usize, options.n_slots.max(1) as usize);
-        let mut using = match scorer.is_null() {
-            true => None,
+        let run = |lent: Option<(&mut Scorer, &mut [Reason])>| {
             // SAFETY: the caller's contract.
-            false => Some(unsafe { Using::new(scorer) }?),
-        };
-        let most = using.as_mut().map_or(MAX_CANDIDATES, |using| using.parts().0.max_candidates());
-        check_room(n, most, slots, max_winners)?;
-        // SAFETY: the caller's contract.
-        let candidates = unsafe { slice(candidates, n, "candidates") }?;
-        // SAFETY: the caller's contract.
-        let pctr = unsafe { slice(pctr, n, "pctr") }?;
-        // SAFETY: the caller's contract.
-        let pcvr = unsafe { slice(pcvr, if pcvr.is_null() { 0 } else { n }, "pcvr") }?;
-        // SAFETY: the caller's contract.
-        let winners = unsafe { slice_mut(winners, max_winners as usize, "winners") }?;
-        // SAFETY: the caller's contract.
-        let to = unsafe { slice_mut(reasons, if reasons.is_null() { 0 } else { n }, "reasons") }?;
-        let mut owned;
-        let (scratch, found) = match &mut using {
-            Some(using) => {
-                let (scorer, found) = using.parts();
-                (scorer.auction_scratch(), found)
+            let n_winners = unsafe { place(n_winners, "n_winners") }?;
+            // SAFETY: the caller's contract.
+            let options = unsafe { read_sized(options) }?;
+            let policy = to_policy(&options)?;
+            let (n, slots) = (n as usize, options.n_slots.max(1) as usize);
+            let most = lent.as_ref().map_or(MAX_CANDIDATES, |(scorer, _)| scorer.max_candidates());
+            check_room(n, most, slots, max_winners)?;
+            // SAFETY: the caller's contract.
+            let candidates = unsafe { slice(candidates, n, "candidates") }?;
+            // SAFETY: the caller's contract.
+            let pctr = unsafe { slice(pctr, n, "pctr") }?;
+            // SAFETY: the caller's contract.
+            let pcvr = unsafe { slice(pcvr, if pcvr.is_null() { 0 } else { n }, "pcvr") }?;
+            // SAFETY: the caller's contract.
+            let winners = unsafe { slice_mut(winners, max_winners as usize, "winners") }?;
+            // SAFETY: the caller's contract.
+            let to = unsafe { slice_mut(reasons, if reasons.is_null() { 0 } else { n }, "reasons") }?;
+            let mut owned = Vec::new();
+            let (scorer, found) = match lent {
+                Some((scorer, found)) => (Some(scorer), &mut found[..to.len()]),
+                None => {
+                    owned.resize(to.len(), Reason::Won);
+                    (None, &mut owned[..])
+                }
+            };
+            let wanted = (!found.is_empty()).then_some(&mut *found);
+            let filled = match scorer {
+                Some(scorer) => scorer.auction(&policy, candidates, pctr, pcvr, slots, winners, wanted)?,
+                None => run_candidates(&policy, candidates, pctr, pcvr, slots, &mut Scratch::new(n), winners, wanted)?,
+            };
+            for (to, reason) in to.iter_mut().zip(found) {
+                *to = *reason as u32;
             }
-            None => {
-                owned = (Scratch::new(n), vec![Reason::Won; to.len()]);
-                (&mut owned.0, &mut owned.1[..])
-            }
+            n_winners.put(filled as u32);
+            Ok(())
         };
-        let found = &mut found[..to.len()];
-        let wanted = (!found.is_empty()).then_some(&mut *found);
-        let filled = run_candidates(&policy, candidates, pctr, pcvr, slots, scratch, winners, wanted)?;
-        for (to, reason) in to.iter_mut().zip(found) {
-            *to = *reason as u32;
+        match scorer.is_null() {
+            true => run(None),
+            // SAFETY: the caller's contract.
+            false => unsafe { on_scorer(scorer, Call::Auction, |scorer, found| run(Some((scorer, found)))) },
         }
-        n_winners.put(filled as u32);
-        Ok(())
     })
 }
 

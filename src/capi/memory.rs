@@ -216,3 +216,70 @@ pub(super) unsafe fn path<'a>(from: *const c_char, len: usize) -> Result<&'a std
         text.map(std::path::Path::new).map_err(|_| Failure::Plain(Status::InvalidArgument, "the path is not UTF-8"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytemuck::Zeroable;
+
+    use super::*;
+    use crate::types::{Outcome, Request};
+
+    /// The structs of the hot call as a later library may know them.
+    #[derive(Clone, Copy, Pod, Zeroable)]
+    #[repr(C)]
+    struct LaterRequest {
+        present: Request,
+        more: [u64; 2],
+    }
+
+    #[derive(Clone, Copy, Pod, Zeroable)]
+    #[repr(C)]
+    struct LaterOutcome {
+        present: Outcome,
+        more: [u64; 2],
+    }
+
+    impl SizedStruct for LaterRequest {
+        const NAME: &'static str = Request::NAME;
+        const FIRST: usize = Request::FIRST;
+    }
+
+    impl SizedStruct for LaterOutcome {
+        const NAME: &'static str = Outcome::NAME;
+        const FIRST: usize = Outcome::FIRST;
+    }
+
+    #[test]
+    fn a_later_library_takes_the_present_structs() {
+        let present = Request { struct_size: size_of::<Request>() as u32, request_id: 7, ..Request::default() };
+        // What follows the caller's struct in memory is not the library's.
+        let around = LaterRequest { present, more: [u64::MAX; 2] };
+        // SAFETY: so many bytes begin there.
+        let Ok(read) = (unsafe { read_sized(&raw const around) }) else { panic!("refused") };
+        assert_eq!((read.present, read.more), (present, [0; 2]));
+
+        let mut place = LaterOutcome { present: Outcome::default(), more: [u64::MAX; 2] };
+        place.present.struct_size = size_of::<Outcome>() as u32;
+        let done =
+            LaterOutcome { present: Outcome { n_winners: 3, generation: 9, ..Outcome::default() }, more: [1, 2] };
+        // SAFETY: so many bytes begin there.
+        let Ok(output) = (unsafe { Output::new(&raw mut place) }) else { panic!("refused") };
+        output.write(&done);
+        assert_eq!((place.present.n_winners, place.present.generation, place.more), (3, 9, [u64::MAX; 2]));
+        assert_eq!(place.present.struct_size as usize, size_of::<Outcome>());
+    }
+
+    #[test]
+    fn the_present_library_takes_later_structs_that_ask_for_nothing_new() {
+        let mut later = LaterRequest::zeroed();
+        later.present.struct_size = size_of::<LaterRequest>() as u32;
+        later.present.request_id = 7;
+        let at = (&raw const later).cast::<Request>();
+        // SAFETY: so many bytes begin there.
+        assert!(unsafe { read_sized(at) }.is_ok_and(|r| r.request_id == 7));
+        later.more[1] = 1;
+        let at = (&raw const later).cast::<Request>();
+        // SAFETY: so many bytes begin there.
+        assert!(unsafe { read_sized(at) }.is_err());
+    }
+}

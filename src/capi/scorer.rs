@@ -1,6 +1,7 @@
 //! Scorers: the request path. Nothing here allocates, locks or makes a system call after `adclick_scorer_new`.
 
 use std::cell::UnsafeCell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytemuck::{Pod, Zeroable};
@@ -10,6 +11,7 @@ use super::memory::{Output, SizedStruct, null, place, read_optional, read_sized,
 use super::status::{Failure, adclick_error, adclick_status, guard};
 use crate::auction::Reason;
 use crate::error::Status;
+use crate::metrics::{Block, Call};
 use crate::refusal::Refusal;
 use crate::scorer::{Input, Scorer, ScorerLimits};
 use crate::types::{Candidate, Outcome, Request, Value, Winner};
@@ -19,6 +21,8 @@ use crate::types::{Candidate, Outcome, Request, Value, Winner};
 /// undefined.
 pub struct adclick_scorer {
     busy: AtomicBool,
+    /// Where calls are counted that find it busy.
+    counters: Arc<Block>,
     inside: UnsafeCell<Inside>,
 }
 
@@ -68,22 +72,27 @@ impl SizedStruct for Outcome {
 pub(super) struct Using<'a>(&'a adclick_scorer);
 
 impl<'a> Using<'a> {
+    /// `call` is what it is wanted for, to be counted when somebody else has it.
+    ///
     /// # Safety
     /// `scorer` is NULL or came from `adclick_scorer_new` and was not freed.
-    pub(super) unsafe fn new(scorer: *mut adclick_scorer) -> Result<Self, Failure> {
+    unsafe fn new(scorer: *mut adclick_scorer, call: Option<Call>) -> Result<Self, Failure> {
         if scorer.is_null() {
             return Err(null("scorer"));
         }
         // SAFETY: not NULL, alive by the contract; shared access only, what is inside is reached through `busy`.
         let scorer = unsafe { &*scorer };
         if scorer.busy.swap(true, Ordering::Acquire) {
+            if let Some(call) = call {
+                scorer.counters.busy(call);
+            }
             return Err(Failure::Plain(Status::Busy, "the scorer is in use by another call: give each caller its own"));
         }
         Ok(Self(scorer))
     }
 
     /// The scorer and its room for reasons.
-    pub(super) fn parts(&mut self) -> (&mut Scorer, &mut [Reason]) {
+    fn parts(&mut self) -> (&mut Scorer, &mut [Reason]) {
         // SAFETY: `busy` was false when this value took it, and only this value gives it back, so nobody else holds a
         // reference; `&mut self` makes this one unique.
         let inside = unsafe { &mut *self.0.inside.get() };
@@ -95,6 +104,44 @@ impl Drop for Using<'_> {
     fn drop(&mut self) {
         self.0.busy.store(false, Ordering::Release);
     }
+}
+
+/// A call that the scorer may count itself. What it never came to see is counted here.
+struct Counted<'a> {
+    scorer: &'a mut Scorer,
+    call: Call,
+    before: u64,
+    /// What it ended with; a panic leaves it as it is.
+    status: Status,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        if self.scorer.meter().counted() == self.before {
+            self.scorer.meter().refuse(self.call, self.status);
+        }
+    }
+}
+
+/// One call on a scorer, with its room for reasons. It is counted once, whatever it ends with.
+///
+/// # Safety
+/// As [`Using::new`].
+pub(super) unsafe fn on_scorer(
+    scorer: *mut adclick_scorer,
+    call: Call,
+    run: impl FnOnce(&mut Scorer, &mut [Reason]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    // SAFETY: the same contract.
+    let mut using = unsafe { Using::new(scorer, Some(call)) }?;
+    let (scorer, reasons) = using.parts();
+    let before = scorer.meter().counted();
+    let mut counted = Counted { scorer, call, before, status: Status::Internal };
+    let result = run(counted.scorer, reasons);
+    if let Err(failure) = &result {
+        counted.status = failure.status();
+    }
+    result
 }
 
 /// Makes a scorer for an engine. All memory that its requests need is allocated here, none later.
@@ -124,10 +171,12 @@ pub unsafe extern "C" fn adclick_scorer_new(
                 limits.max_candidates = options.max_candidates as usize;
             }
         }
-        let scorer = live_engine(engine)?.scorer(limits)?;
+        let mut scorer = live_engine(engine)?.scorer(limits)?;
         let reasons = vec![Reason::Won; limits.max_candidates].into_boxed_slice();
+        scorer.meter().hold(size_of_val(&*reasons));
+        let counters = Arc::clone(scorer.meter().block());
         let inside = UnsafeCell::new(Inside { scorer, reasons });
-        out.put(Box::into_raw(Box::new(adclick_scorer { busy: AtomicBool::new(false), inside })));
+        out.put(Box::into_raw(Box::new(adclick_scorer { busy: AtomicBool::new(false), counters, inside })));
         Ok(())
     })
 }
@@ -142,7 +191,7 @@ pub unsafe extern "C" fn adclick_scorer_free(scorer: *mut adclick_scorer) -> adc
             return Ok(());
         }
         // SAFETY: the caller's contract. The use is not given back: the scorer goes.
-        std::mem::forget(unsafe { Using::new(scorer) }?);
+        std::mem::forget(unsafe { Using::new(scorer, None) }?);
         // SAFETY: it came from `Box::into_raw` in `adclick_scorer_new`, and `busy` keeps other calls out.
         drop(unsafe { Box::from_raw(scorer) });
         Ok(())
@@ -172,23 +221,24 @@ pub unsafe extern "C" fn adclick_scorer_score(
     error: *mut adclick_error,
 ) -> adclick_status {
     guard(error, || {
+        let run = |scorer: &mut Scorer, _: &mut [Reason]| {
+            // SAFETY: the caller's contract.
+            let outcome = unsafe { Output::new(outcome) }?;
+            // SAFETY: the caller's contract.
+            let request = unsafe { read_request(request) }?;
+            let n = request.n_candidates as usize;
+            check_capacity(n, scorer.max_candidates())?;
+            // SAFETY: the caller's contract.
+            let input = unsafe { arrays(&request, values, candidates, candidate_values) }?;
+            // SAFETY: the caller's contract.
+            let pctr = unsafe { slice_mut(pctr, n, "pctr") }?;
+            // SAFETY: the caller's contract.
+            let pcvr = unsafe { slice_mut(pcvr, if pcvr.is_null() { 0 } else { n }, "pcvr") }?;
+            outcome.write(&scorer.score(input, pctr, pcvr)?);
+            Ok(())
+        };
         // SAFETY: the caller's contract.
-        let mut using = unsafe { Using::new(scorer) }?;
-        let (scorer, _) = using.parts();
-        // SAFETY: the caller's contract.
-        let outcome = unsafe { Output::new(outcome) }?;
-        // SAFETY: the caller's contract.
-        let request = unsafe { read_request(request) }?;
-        let n = request.n_candidates as usize;
-        check_capacity(n, scorer.max_candidates())?;
-        // SAFETY: the caller's contract.
-        let input = unsafe { arrays(&request, values, candidates, candidate_values) }?;
-        // SAFETY: the caller's contract.
-        let pctr = unsafe { slice_mut(pctr, n, "pctr") }?;
-        // SAFETY: the caller's contract.
-        let pcvr = unsafe { slice_mut(pcvr, if pcvr.is_null() { 0 } else { n }, "pcvr") }?;
-        outcome.write(&scorer.score(input, pctr, pcvr)?);
-        Ok(())
+        unsafe { on_scorer(scorer, Call::Score, run) }
     })
 }
 
@@ -210,21 +260,22 @@ pub unsafe extern "C" fn adclick_scorer_score_dense(
     error: *mut adclick_error,
 ) -> adclick_status {
     guard(error, || {
+        let run = |scorer: &mut Scorer, _: &mut [Reason]| {
+            // SAFETY: the caller's contract.
+            let outcome = unsafe { Output::new(outcome) }?;
+            let (n, width) = (n as usize, width as usize);
+            check_capacity(n, scorer.max_candidates())?;
+            // SAFETY: the caller's contract.
+            let x = unsafe { slice(x, n.saturating_mul(width), "x") }?;
+            // SAFETY: the caller's contract.
+            let pctr = unsafe { slice_mut(pctr, n, "pctr") }?;
+            // SAFETY: the caller's contract.
+            let pcvr = unsafe { slice_mut(pcvr, if pcvr.is_null() { 0 } else { n }, "pcvr") }?;
+            outcome.write(&scorer.score_dense(x, n, width, pctr, pcvr)?);
+            Ok(())
+        };
         // SAFETY: the caller's contract.
-        let mut using = unsafe { Using::new(scorer) }?;
-        let (scorer, _) = using.parts();
-        // SAFETY: the caller's contract.
-        let outcome = unsafe { Output::new(outcome) }?;
-        let (n, width) = (n as usize, width as usize);
-        check_capacity(n, scorer.max_candidates())?;
-        // SAFETY: the caller's contract.
-        let x = unsafe { slice(x, n.saturating_mul(width), "x") }?;
-        // SAFETY: the caller's contract.
-        let pctr = unsafe { slice_mut(pctr, n, "pctr") }?;
-        // SAFETY: the caller's contract.
-        let pcvr = unsafe { slice_mut(pcvr, if pcvr.is_null() { 0 } else { n }, "pcvr") }?;
-        outcome.write(&scorer.score_dense(x, n, width, pctr, pcvr)?);
-        Ok(())
+        unsafe { on_scorer(scorer, Call::ScoreDense, run) }
     })
 }
 
@@ -238,8 +289,8 @@ pub unsafe extern "C" fn adclick_scorer_score_dense(
 /// first few are always scored. Everything stays the caller's; nothing is kept.
 /// Errors: as `adclick_scorer_score`, and ADCLICK_BUFFER_TOO_SMALL for `winners`. A bad bid is no error: the candidate gets
 /// its reason.
-/// One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call (with a deadline it reads
-/// the clock, which takes none on Linux).
+/// One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call (it reads the clock,
+/// as the other calls do, which takes none on Linux).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_scorer_decide(
     scorer: *mut adclick_scorer,
@@ -254,28 +305,29 @@ pub unsafe extern "C" fn adclick_scorer_decide(
     error: *mut adclick_error,
 ) -> adclick_status {
     guard(error, || {
+        let run = |scorer: &mut Scorer, found: &mut [Reason]| {
+            // SAFETY: the caller's contract.
+            let outcome = unsafe { Output::new(outcome) }?;
+            // SAFETY: the caller's contract.
+            let request = unsafe { read_request(request) }?;
+            let n = request.n_candidates as usize;
+            check_room(n, scorer.max_candidates(), request.n_slots.max(1) as usize, max_winners)?;
+            // SAFETY: the caller's contract.
+            let input = unsafe { arrays(&request, values, candidates, candidate_values) }?;
+            // SAFETY: the caller's contract.
+            let winners = unsafe { slice_mut(winners, max_winners as usize, "winners") }?;
+            // SAFETY: the caller's contract.
+            let to = unsafe { slice_mut(reasons, if reasons.is_null() { 0 } else { n }, "reasons") }?;
+            let found = &mut found[..to.len()];
+            let done = scorer.decide(input, winners, found)?;
+            for (to, reason) in to.iter_mut().zip(found) {
+                *to = *reason as u32;
+            }
+            outcome.write(&done);
+            Ok(())
+        };
         // SAFETY: the caller's contract.
-        let mut using = unsafe { Using::new(scorer) }?;
-        let (scorer, found) = using.parts();
-        // SAFETY: the caller's contract.
-        let outcome = unsafe { Output::new(outcome) }?;
-        // SAFETY: the caller's contract.
-        let request = unsafe { read_request(request) }?;
-        let n = request.n_candidates as usize;
-        check_room(n, scorer.max_candidates(), request.n_slots.max(1) as usize, max_winners)?;
-        // SAFETY: the caller's contract.
-        let input = unsafe { arrays(&request, values, candidates, candidate_values) }?;
-        // SAFETY: the caller's contract.
-        let winners = unsafe { slice_mut(winners, max_winners as usize, "winners") }?;
-        // SAFETY: the caller's contract.
-        let to = unsafe { slice_mut(reasons, if reasons.is_null() { 0 } else { n }, "reasons") }?;
-        let found = &mut found[..to.len()];
-        let done = scorer.decide(input, winners, found)?;
-        for (to, reason) in to.iter_mut().zip(found) {
-            *to = *reason as u32;
-        }
-        outcome.write(&done);
-        Ok(())
+        unsafe { on_scorer(scorer, Call::Decide, run) }
     })
 }
 

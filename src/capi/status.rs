@@ -41,7 +41,7 @@ pub enum adclick_status {
     ADCLICK_NO_PREVIOUS = -10,
     /// The scorer is in use by another call.
     ADCLICK_BUSY = -11,
-    /// The array for the winners is too small.
+    /// The array for the winners, or the room for a text, is too small.
     ADCLICK_BUFFER_TOO_SMALL = -12,
     /// A bug in the library: a panic was caught at the boundary.
     ADCLICK_INTERNAL = -100,
@@ -69,6 +69,12 @@ pub(super) enum Failure {
     Error(Error),
     Refusal(Refusal),
     Plain(Status, &'static str),
+    /// The caller's room for a text is too small.
+    Room {
+        what: &'static str,
+        found: usize,
+        needed: usize,
+    },
 }
 
 impl From<Error> for Failure {
@@ -84,11 +90,12 @@ impl From<Refusal> for Failure {
 }
 
 impl Failure {
-    fn status(&self) -> Status {
+    pub(super) fn status(&self) -> Status {
         match self {
             Self::Error(e) => e.status,
             Self::Refusal(r) => r.status(),
             Self::Plain(status, _) => *status,
+            Self::Room { .. } => Status::BufferTooSmall,
         }
     }
 }
@@ -99,6 +106,7 @@ impl fmt::Display for Failure {
             Self::Error(e) => e.fmt(f),
             Self::Refusal(r) => r.fmt(f),
             Self::Plain(_, text) => f.write_str(text),
+            Self::Room { what, found, needed } => write!(f, "{what} has room for {found} bytes, needed are {needed}"),
         }
     }
 }

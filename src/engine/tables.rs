@@ -40,7 +40,9 @@ impl Engine {
     /// the message names the row and the value.
     pub fn upsert(&self, upsert: &Upsert, rows: &[Row], values: &[Value]) -> Result<UpsertCounts> {
         let _steady = self.shared.overlays.steady();
-        self.shared.overlays.upsert(&*self.generation()?, upsert, rows, values)
+        let counts = self.shared.overlays.upsert(&*self.generation()?, upsert, rows, values)?;
+        self.shared.events.upserted(&counts);
+        Ok(counts)
     }
 
     /// A table of the live generation and what was written on top of it.

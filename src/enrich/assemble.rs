@@ -1,7 +1,7 @@
 //! The plan that turns the values of a request and of its candidates into rows of the model's input.
 
 use super::raw::{Counts, Raw, add_wide, take, widen};
-use super::rows::Rows;
+use super::rows::{Lookups, Rows};
 use super::tables::{Keys, NO_CELL, Tables, Taken};
 use super::{TimeInputs, category_row, number_input};
 use crate::artifact::model::Model;
@@ -60,6 +60,16 @@ impl State {
     #[must_use]
     pub fn new(features: usize, width: usize, rows: Rows) -> Self {
         Self { raw: vec![Raw::default(); features].into(), row: vec![0.0; width].into(), rows }
+    }
+
+    /// Bytes that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&*self.raw) + size_of_val(&*self.row) + self.rows.bytes()
+    }
+
+    /// What came of the keys of the last request, table by table of its model.
+    pub(crate) fn lookups(&self) -> &[Lookups] {
+        self.rows.lookups()
     }
 }
 

@@ -16,6 +16,7 @@ mod time;
 pub use assemble::{Assembler, Passed, State};
 pub use raw::Counts;
 pub use reader::TableReader;
+pub(crate) use rows::Lookups;
 pub use rows::Rows;
 pub use similarity::{dot, similarity};
 pub use tables::{Keys, Overrides, TableSource, Tables};

@@ -14,6 +14,15 @@ pub struct Counts {
     pub ignored: u32,
 }
 
+impl Counts {
+    /// Counts those as well.
+    #[inline]
+    pub(crate) fn add(&mut self, more: Self) {
+        self.missing = self.missing.saturating_add(more.missing);
+        self.ignored = self.ignored.saturating_add(more.ignored);
+    }
+}
+
 /// What was passed for a feature, or read for it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Raw {

@@ -6,6 +6,17 @@ use crate::table::RowAt;
 /// Nothing was written on top of a row.
 const NO_SLOT: u32 = u32::MAX;
 
+/// What came of the keys of one table in one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Lookups {
+    /// A row was there.
+    pub(crate) found: u32,
+    /// There was none.
+    pub(crate) missing: u32,
+    /// The key was 0: an id that the caller does not know.
+    pub(crate) unknown: u32,
+}
+
 /// Where each table has the rows of each candidate. Everything is allocated when it is made.
 #[derive(Debug)]
 pub struct Rows {
@@ -15,6 +26,8 @@ pub struct Rows {
     at: Box<[RowAt]>,
     /// Where overrides have the rows; means something for the tables of `overridden`.
     slots: Box<[u32]>,
+    /// What came of each table's keys.
+    lookups: Box<[Lookups]>,
     /// A row of each table, overrides applied.
     merged: Box<[u8]>,
     /// Bit t: something is written on top of table t.
@@ -37,6 +50,7 @@ impl Rows {
             keys: vec![0; n].into(),
             at: vec![RowAt::default(); n].into(),
             slots: vec![0; n].into(),
+            lookups: vec![Lookups::default(); tables].into(),
             merged: vec![0; row_bytes].into(),
             overridden: 0,
             is_merged: 0,
@@ -49,6 +63,17 @@ impl Rows {
         (self.overridden, self.is_merged, self.now_us) = (0, 0, now_us);
     }
 
+    /// Bytes that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        let Self { keys, at, slots, lookups, merged, .. } = self;
+        size_of_val(&**keys) + size_of_val(&**at) + size_of_val(&**slots) + size_of_val(&**lookups) + merged.len()
+    }
+
+    /// What came of the keys of the last request, table by table.
+    pub(super) fn lookups(&self) -> &[Lookups] {
+        &self.lookups
+    }
+
     pub(super) fn put_key(&mut self, table: usize, i: usize, key: u64) {
         self.keys[table * self.candidates + i] = key;
     }
@@ -58,11 +83,14 @@ impl Rows {
         let range = table * self.candidates..table * self.candidates + n;
         let keys = &self.keys[range.clone()];
         looked.set.find(keys, &mut self.at[range.clone()]);
+        let mut found = self.at[range.clone()].iter().map(|at| u32::from(at.is_some())).sum();
+        let unknown: u32 = keys.iter().map(|&key| u32::from(key == 0)).sum();
         if let Some(overrides) = looked.overrides.as_deref().filter(|o| !o.is_empty()) {
-            for (slot, &key) in self.slots[range].iter_mut().zip(keys) {
+            for ((slot, &key), at) in self.slots[range.clone()].iter_mut().zip(keys).zip(&self.at[range]) {
                 *slot = overrides.find(key).unwrap_or(NO_SLOT);
                 if *slot != NO_SLOT {
                     overrides.prefetch(*slot);
+                    found += u32::from(!at.is_some());
                 }
             }
             self.overridden |= 1 << table;
@@ -70,6 +98,7 @@ impl Rows {
                 self.merge(looked, table, 0);
             }
         }
+        self.lookups[table] = Lookups { found, missing: (n as u32).saturating_sub(found + unknown), unknown };
     }
 
     /// Applies the overrides of candidate `i`'s rows. Those of the request's rows were when they were found.

@@ -183,6 +183,11 @@ impl Tables {
         self.tables.len()
     }
 
+    /// Their names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tables.iter().map(|t| t.set.name())
+    }
+
     /// Bytes of one row of each table together.
     #[must_use]
     pub fn row_bytes(&self) -> usize {

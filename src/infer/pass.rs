@@ -1,6 +1,6 @@
 //! One request's way through a plan.
 
-use super::kernel::Rows;
+use super::kernel::{Dot, Rows, TILE_ROWS, Values};
 use super::plan::{Level, Program, Step, Vector};
 use super::shapes::with_padding;
 use super::{Plan, Scratch, Weights, prepare};
@@ -107,6 +107,8 @@ impl<'a> Pass<'a> {
         for step in &self.program.steps {
             match *step {
                 Step::Layer(ref layer) => prepare::layer_over(self.plan, self.weights, layer, rows, self.arena),
+                Step::Packed(ref layer) => prepare::packed_over(self.plan, self.weights, layer, rows, self.arena),
+                Step::Pack { from, len, to } => kernel.pack_rows(self.arena, rows, from, len, to),
                 Step::Vector { weight, bias, share, first, xl, output } => {
                     let counted = share.map_or(0.0, |at| self.arena[at]);
                     let weight = &self.weights.params[weight.start..][first..weight.len];
@@ -128,17 +130,19 @@ impl<'a> Pass<'a> {
                 }
                 Step::Head { ref terms, bias, constant } => {
                     let bias = constant.map_or(bias, |at| self.arena[at] + bias);
-                    for row in 0..rows {
-                        let mut logit = bias;
-                        for term in terms {
-                            let vector = match term.vector {
-                                Vector::Params(start) => &self.weights.params[start..start + term.len],
-                                Vector::Arena(start) => &self.arena[start..start + term.len],
-                            };
-                            logit += kernel.dot(vector, &self.arena[term.rows.row(row, term.len)]);
-                        }
+                    let terms = terms.iter().map(|term| Dot {
+                        vector: match term.vector {
+                            Vector::Params(start) => Values::Params(&self.weights.params[start..]),
+                            Vector::Arena(start) => Values::Arena(start),
+                        },
+                        rows: term.rows,
+                        len: term.len,
+                    });
+                    let mut sums = [0.0; TILE_ROWS];
+                    kernel.dots(self.arena, terms, &mut sums[..rows]);
+                    for (row, sum) in sums[..rows].iter().enumerate() {
                         let at = row * heads + head;
-                        logits[at] = logit + wide.map_or(0.0, |wide| wide[at]);
+                        logits[at] = sum + bias + wide.map_or(0.0, |wide| wide[at]);
                     }
                     head += 1;
                 }

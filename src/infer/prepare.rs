@@ -1,8 +1,8 @@
 //! What is computed once for a request, before its candidates.
 
 use super::Weights;
-use super::kernel::{Bias, Dense, Kernel, Rows};
-use super::plan::{Collapse, Layer, Plan, Prepare, Start};
+use super::kernel::{Bias, Dense, Kernel, PackedDense, Rows};
+use super::plan::{Collapse, Layer, PackedLayer, Plan, Prepare, Start};
 use super::shapes::with_padding;
 use crate::artifact::model::network::{LANES, padded};
 
@@ -40,23 +40,38 @@ pub(super) fn run(plan: &Plan, list: &[Prepare], weights: Weights<'_>, x0: Rows,
                     }
                 }
             }
+            Prepare::PackPanels { from, inputs, outputs, to } => kernel.pack_panels(arena, from, inputs, outputs, to),
+            Prepare::Pack { rows, from, len, to } => kernel.pack_rows(arena, rows, from, len, to),
+            Prepare::Packed(rows, ref layer) => packed_over(plan, weights, layer, rows, arena),
             Prepare::Collapse(ref step) => collapse(plan, step, weights, r, arena, kernel),
         }
     }
 }
 
-/// A layer over rows of the arena.
-pub(super) fn layer_over(plan: &Plan, weights: Weights<'_>, layer: &Layer, rows: usize, arena: &mut [f32]) {
-    let Layer { weight, ref columns, start, input, output, then } = *layer;
-    let bias = match start {
+fn bias(start: Start, weights: Weights<'_>) -> Bias<'_> {
+    match start {
         Start::Zero => Bias::None,
         Start::Params(bias) => Bias::Params(with_padding(&bias, weights.params)),
         Start::Share(at) => Bias::Arena(at),
         Start::Rows(rows) => Bias::Rows(rows),
-    };
+    }
+}
+
+/// A layer over packed rows of the arena.
+pub(super) fn packed_over(plan: &Plan, weights: Weights<'_>, layer: &PackedLayer, rows: usize, arena: &mut [f32]) {
+    let PackedLayer { weight, words, outputs, start, input, output, packed, then } = *layer;
+    let weight = plan.words(weight, words, outputs);
+    let op = PackedDense { rows, weight, words, outputs, bias: bias(start, weights), input, then, output, packed };
+    plan.kernel().packed_dense(arena, &op);
+}
+
+/// A layer over rows of the arena.
+pub(super) fn layer_over(plan: &Plan, weights: Weights<'_>, layer: &Layer, rows: usize, arena: &mut [f32]) {
+    let Layer { weight, ref columns, start, input, output, then } = *layer;
+    let bias = bias(start, weights);
     let op = Dense {
         rows,
-        weight: plan.matrix(weights, &weight),
+        weight: plan.matrix(weights, &weight, rows),
         inputs: weight.panels.inputs,
         columns: columns.clone(),
         outputs: weight.panels.outputs,

@@ -45,6 +45,12 @@ impl Scratch {
         self.0.values().len()
     }
 
+    /// Bytes that it holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.0.values())
+    }
+
     /// Whether it holds nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -44,6 +44,8 @@ pub struct Generation {
     policy: Policy,
     pub(super) files: Vec<Opened<Table>>,
     tables: Vec<TableSource>,
+    /// For each table that the model reads its number in the engine.
+    numbers: Vec<usize>,
 }
 
 impl Generation {
@@ -82,7 +84,11 @@ impl Generation {
             .map_err(|e| e.within(bundle.display()))?;
         let handles: Vec<u32> = model.content.schema().features.iter().map(|f| handle(&f.input)).collect();
         let assembler = Assembler::new(&model.content, compiled, |i, _| handles[i]);
-        Ok(Self { id: manifest.generation(), model, assembler, plan, calibrators, policy, files, tables })
+        let number = |name| how.overlays.map_or(usize::MAX, |overlays| overlays.number(name));
+        // Tables that no model reads have a number too.
+        tables.iter().for_each(|table| _ = number(table.set.name()));
+        let numbers = assembler.tables().names().map(number).collect();
+        Ok(Self { id: manifest.generation(), model, assembler, plan, calibrators, policy, files, tables, numbers })
     }
 
     /// The id: the hash of the bundle's content, never 0.
@@ -101,6 +107,23 @@ impl Generation {
     #[must_use]
     pub fn tables(&self) -> &[TableSource] {
         &self.tables
+    }
+
+    /// For each table that the model reads its number in the engine.
+    pub(crate) fn table_numbers(&self) -> &[usize] {
+        &self.numbers
+    }
+
+    /// Bytes of the model and table files, without those that `other` has open too.
+    pub(crate) fn file_bytes_beside(&self, other: Option<&Self>) -> u64 {
+        let model = match other {
+            Some(other) if Arc::ptr_eq(&self.model.content, &other.model.content) => 0,
+            _ => self.model.entry.bytes,
+        };
+        let shared = |file: &Opened<Table>| {
+            other.is_some_and(|other| other.files.iter().any(|o| Arc::ptr_eq(&o.content, &file.content)))
+        };
+        model + self.files.iter().filter(|file| !shared(file)).map(|file| file.entry.bytes).sum::<u64>()
     }
 
     /// The calibrators.

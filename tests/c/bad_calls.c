@@ -460,6 +460,7 @@ static void test_errors(void) {
 
 /* One scorer, two threads: one of them is told. */
 static atomic_int stop;
+static atomic_long busy;
 
 static void *use(void *unused) {
   static adclick_candidate many[MOST];
@@ -472,6 +473,7 @@ static void *use(void *unused) {
     if (status != ADCLICK_OK && status != ADCLICK_BUSY) {
       return (void *)"the other thread got neither ADCLICK_OK nor ADCLICK_BUSY";
     }
+    atomic_fetch_add(&busy, status == ADCLICK_BUSY);
   }
   return unused;
 }
@@ -489,6 +491,13 @@ static void test_busy(void) {
   pthread_join(thread, &told);
   CHECK(told == NULL);
   out = before;
+  /* All of them were counted, whoever was told. */
+  static char text[1 << 17];
+  char line[100];
+  size_t length = 0;
+  EXPECT(ADCLICK_OK, adclick_engine_metrics(engine, text, sizeof text - 1, &length, &error));
+  snprintf(line, sizeof line, "\nadclick_requests_total{call=\"score\",status=\"busy\"} %ld\n", atomic_load(&busy) + 1);
+  CHECK(strstr(text, line) != NULL);
   EXPECT(ADCLICK_OK, score(&request));
   out = before;
 }

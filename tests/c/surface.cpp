@@ -1,11 +1,12 @@
-// `surface BUNDLE`: what adclick.hpp adds to the C calls: ownership, spans, results and exceptions. Compiled as C++17 and
-// as C++20, where std::span goes in and out.
+// `surface BUNDLE`: what adclick.hpp adds to the C calls: ownership, spans, results and exceptions, and no allocations.
+// Compiled as C++17 and as C++20, where std::span goes in and out.
 
 #include <adclick.hpp>
 #include <adclick.hpp>
 
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <type_traits>
@@ -14,6 +15,28 @@
 namespace {
 
 int failures = 0;
+
+// What the program itself allocates.
+std::size_t allocations = 0;
+
+void *counted(std::size_t size) {
+  ++allocations;
+  if (void *const memory = std::malloc(size)) {
+    return memory;
+  }
+  std::abort();
+}
+
+}  // namespace
+
+void *operator new(std::size_t size) { return counted(size); }
+void *operator new[](std::size_t size) { return counted(size); }
+void operator delete(void *memory) noexcept { std::free(memory); }
+void operator delete[](void *memory) noexcept { std::free(memory); }
+void operator delete(void *memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void *memory, std::size_t) noexcept { std::free(memory); }
+
+namespace {
 
 #define CHECK(what)                                               \
   do {                                                            \
@@ -122,10 +145,33 @@ void test(const char *bundle) {
   CHECK(scorer.try_score_dense(x, 7, few).code() == ADCLICK_INVALID_ARGUMENT);
   CHECK(scorer.try_score_dense(x, 0, few).code() == ADCLICK_INVALID_ARGUMENT);
 
+  staged.discard();
+  staged.discard();
+  CHECK(!staged && staged.handle() == nullptr);
+  staged = engine.stage(bundle);
+  CHECK(std::strcmp(adclick::version(), adclick_version()) == 0 && *adclick::best_kernel() != '\0');
+  CHECK(std::strcmp(adclick::status_name(ADCLICK_BUSY), "ADCLICK_BUSY") == 0);
+  CHECK(std::strcmp(adclick::reason_name(ADCLICK_REASON_CUT), "cut") == 0);
+
   const adclick_auction_options rules{};
   CHECK(adclick::run_auction(nullptr, rules, candidates, pctr, {}, winners, reasons) == 1);
   CHECK(adclick::run_auction(&scorer, rules, candidates, pctr, pcvr, winners) == 1);
   CHECK(adclick::try_run_auction(&scorer, rules, candidates, few, {}, winners).code() == ADCLICK_INVALID_ARGUMENT);
+
+  // Neither calls nor refusals allocate; only what is thrown does.
+  const std::size_t before = allocations;
+  adclick::request bad = request;
+  bad.utc_offset_s = 86401;
+  for (int i = 0; i < 100; ++i) {
+    CHECK(scorer.score(input, pctr, pcvr).n_scored == 3 && scorer.decide(input, winners, reasons).n_winners == 2);
+    CHECK(scorer.score_dense(x, 8, few).n_scored == 2);
+    CHECK(adclick::run_auction(&scorer, rules, candidates, pctr, pcvr, winners, reasons) == 1);
+    const auto refused = scorer.try_decide({bad, values, candidates, {}}, winners);
+    CHECK(!refused && std::strstr(refused.message(), "utc_offset_s") != nullptr);
+    CHECK(scorer.try_score(input, few).code() == ADCLICK_INVALID_ARGUMENT);
+  }
+  CHECK(allocations == before && before > 0);
+  CHECK(throws(ADCLICK_INVALID_ARGUMENT, [&] { scorer.score(input, few); }) && allocations > before);
 
 #ifdef __cpp_lib_span
   const std::span<float> out(pctr);

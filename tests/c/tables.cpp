@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include <string>
 #include <vector>
 
 namespace {
@@ -57,6 +58,17 @@ void test(const char *bundle) {
   const adclick::table_info info = engine.table_info(ads);
   CHECK(info.rows == 100 && info.overlay_rows == 2 && info.overlay_capacity == 20);
   CHECK(engine.try_table_info(0).code() == ADCLICK_INVALID_ARGUMENT);
+
+  // Metrics: as a string, and into memory of the caller's.
+  const std::string text = engine.metrics();
+  CHECK(text.find("\nadclick_table_overlay_rows{table=\"ads\"} 2\n") != std::string::npos && text.back() == '\n');
+  std::vector<char> room(10);
+  std::size_t needed = 0;
+  CHECK(engine.try_metrics(room, &needed).code() == ADCLICK_BUFFER_TOO_SMALL && needed > 1000);
+  room.resize(needed + 100);
+  const std::size_t length = engine.try_metrics(room).value();
+  CHECK(std::string(room.data(), length).find("# TYPE adclick_requests_total counter\n") != std::string::npos);
+  CHECK(adclick::engine().try_metrics().code() == ADCLICK_INVALID_ARGUMENT);
 
   options.no_overlays = options.lazy_tables = true;
   const adclick::engine without = adclick::engine::open(bundle, options);

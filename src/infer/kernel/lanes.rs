@@ -3,7 +3,7 @@
 //! Everything here is `#[inline(always)]` and comes to be inside the `#[target_feature]` functions of one kernel.
 //! The order of every sum is fixed by its length alone, so a row's result does not depend on its neighbours.
 
-use super::raw::{CrossVector, Dense, Then};
+use super::raw::{CrossVector, Dense, Dots, Then};
 
 /// Sixteen f32 of one instruction set.
 ///
@@ -13,6 +13,8 @@ use super::raw::{CrossVector, Dense, Then};
 pub(super) trait Lanes: Copy {
     unsafe fn splat(x: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
+    /// The first `n` of sixteen elements, zeros after them; the pointer must be good for n alone. n is 1 to 16.
+    unsafe fn load_first(from: *const f32, n: usize) -> Self;
     /// Sixteen fp16, widened (exact).
     unsafe fn load_half(from: *const u16) -> Self;
     unsafe fn store(self, to: *mut f32);
@@ -59,12 +61,57 @@ impl Element for f32 {
     }
 }
 
+/// Where the values and the weights of one inner loop are: see [`Dense`].
+pub(super) struct Loop<W> {
+    pub(super) x: *const f32,
+    pub(super) x_stride: usize,
+    pub(super) weight: *const W,
+    pub(super) panel_stride: usize,
+    pub(super) steps: usize,
+}
+
+/// A way to do the inner loop of R rows × P panels.
+pub(super) trait Accumulate<V, W, const R: usize, const P: usize> {
+    /// `sums[r][p] += Σ_k x[r][k] · weight[p][k]`, k in order.
+    ///
+    /// # Safety
+    /// The CPU has V's instructions; R rows of `steps` values and P panels of `steps` times sixteen weights are good.
+    unsafe fn accumulate(sums: &mut [[V; P]; R], of: &Loop<W>);
+}
+
+/// The loop as the compiler makes it.
+pub(super) struct Compiled;
+
+impl<V: Lanes, W: Element, const R: usize, const P: usize> Accumulate<V, W, R, P> for Compiled {
+    #[inline(always)]
+    unsafe fn accumulate(sums: &mut [[V; P]; R], of: &Loop<W>) {
+        let (mut x, mut w) = (of.x, of.weight);
+        for _ in 0..of.steps {
+            // SAFETY: within the rows and panels of the caller's promise; the pointers end one past them.
+            unsafe {
+                let mut weights = [V::splat(0.0); P];
+                for (p, weight) in weights.iter_mut().enumerate() {
+                    *weight = W::load(w.add(p * of.panel_stride));
+                }
+                for (r, row) in sums.iter_mut().enumerate() {
+                    let x = V::splat(*x.add(r * of.x_stride));
+                    for p in 0..P {
+                        row[p] = weights[p].mul_add(x, row[p]);
+                    }
+                }
+                x = x.add(1);
+                w = w.add(16);
+            }
+        }
+    }
+}
+
 /// R rows × P panels of a dense layer: the sums stay in registers from the bias to the epilogue.
 ///
 /// # Safety
 /// Rows `row..row + R` and panels `panel..panel + P` are within an operation whose pointers are good (see [`Dense`]).
 #[inline(always)]
-pub(super) unsafe fn tile<V: Lanes, W: Element, const R: usize, const P: usize>(
+pub(super) unsafe fn tile<V: Lanes, W: Element, A: Accumulate<V, W, R, P>, const R: usize, const P: usize>(
     op: &Dense<W>,
     row: usize,
     panel: usize,
@@ -73,41 +120,50 @@ pub(super) unsafe fn tile<V: Lanes, W: Element, const R: usize, const P: usize>(
     unsafe {
         let mut sums = [[V::splat(0.0); P]; R];
         for p in 0..P {
-            for (r, sums) in sums.iter_mut().enumerate() {
-                sums[p] = V::load(op.bias.add((row + r) * op.bias_stride + (panel + p) * op.bias_step));
-            }
-        }
-        let mut x = op.x.add(row * op.x_stride);
-        let mut w = op.weight.add(panel * op.panel_stride);
-        for _ in 0..op.inputs {
-            let mut weights = [V::splat(0.0); P];
-            for (p, weight) in weights.iter_mut().enumerate() {
-                *weight = W::load(w.add(p * op.panel_stride));
-            }
-            for (r, row) in sums.iter_mut().enumerate() {
-                let x = V::splat(*x.add(r * op.x_stride));
-                for p in 0..P {
-                    row[p] = weights[p].mul_add(x, row[p]);
+            let bias = op.bias.add(row * op.bias_stride + (panel + p) * op.bias_step);
+            if op.bias_stride == 0 {
+                // One load for all rows: registers are copied for free.
+                let bias = V::load(bias);
+                sums.iter_mut().for_each(|sums| sums[p] = bias);
+            } else {
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    sums[p] = V::load(bias.add(r * op.bias_stride));
                 }
             }
-            x = x.add(1);
-            w = w.add(16);
         }
-        let first = panel * 16;
-        for (r, sums) in sums.iter().enumerate() {
-            let r = row + r;
-            let out = op.out.add(r * op.out_stride + first);
-            for (p, &sum) in sums.iter().enumerate() {
-                let value = match op.then {
-                    Then::Store | Then::Tanh => sum,
-                    Then::Relu => sum.at_least(V::splat(0.0)),
-                    Then::Cross { x0, x0_stride, xl, xl_stride } => {
-                        let x0 = V::load(x0.add(r * x0_stride + first + p * 16));
-                        let xl = V::load(xl.add(r * xl_stride + first + p * 16));
-                        sum.mul_add(x0, xl)
+        let of = Loop {
+            x: op.x.add(row * op.x_stride),
+            x_stride: op.x_stride,
+            weight: op.weight.add(panel * op.panel_stride),
+            panel_stride: op.panel_stride,
+            steps: op.inputs,
+        };
+        A::accumulate(&mut sums, &of);
+        // One short loop after the other: each is unrolled, so that the sums stay in registers.
+        match op.then {
+            Then::Store | Then::Tanh => {}
+            Then::Relu => {
+                let zero = V::splat(0.0);
+                for sums in &mut sums {
+                    for sum in sums {
+                        *sum = sum.at_least(zero);
                     }
-                };
-                value.store(out.add(p * 16));
+                }
+            }
+            Then::Cross { x0, x0_stride, xl, xl_stride } => {
+                let (x0, xl) = (x0.add(row * x0_stride + panel * 16), xl.add(row * xl_stride + panel * 16));
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    for (p, sum) in sums.iter_mut().enumerate() {
+                        let xl = V::load(xl.add(r * xl_stride + p * 16));
+                        *sum = sum.mul_add(V::load(x0.add(r * x0_stride + p * 16)), xl);
+                    }
+                }
+            }
+        }
+        let out = op.out.add(row * op.out_stride + panel * 16);
+        for (r, sums) in sums.iter().enumerate() {
+            for (p, sum) in sums.iter().enumerate() {
+                sum.store(out.add(r * op.out_stride + p * 16));
             }
         }
     }
@@ -120,24 +176,34 @@ pub(super) unsafe fn tile<V: Lanes, W: Element, const R: usize, const P: usize>(
 #[inline(always)]
 pub(super) unsafe fn finish<V: Lanes, W>(op: &Dense<W>) {
     if let Then::Tanh = op.then {
-        for row in 0..op.rows {
-            for panel in 0..op.panels {
-                // SAFETY: a row of the output is `panels * 16` long.
-                unsafe {
-                    let at = op.out.add(row * op.out_stride + panel * 16);
-                    tanh(V::load(at)).store(at);
-                }
+        // SAFETY: the output is good for all rows and panels.
+        unsafe { finish_tanh::<V>(op.out, op.out_stride, op.rows, op.panels) }
+    }
+}
+
+/// The hyperbolic tangent in place.
+///
+/// # Safety
+/// `out` is good for `rows` rows of `panels * 16`.
+#[inline(always)]
+pub(super) unsafe fn finish_tanh<V: Lanes>(out: *mut f32, stride: usize, rows: usize, panels: usize) {
+    for row in 0..rows {
+        for panel in 0..panels {
+            // SAFETY: a row of the output is `panels * 16` long.
+            unsafe {
+                let at = out.add(row * stride + panel * 16);
+                tanh(V::load(at)).store(at);
             }
         }
     }
 }
 
-/// Up to sixteen f32, zeros after them.
+/// [`Lanes::load_first`] by way of the stack.
 ///
 /// # Safety
 /// `from` is good for `n` elements, n ≤ 16.
 #[inline(always)]
-unsafe fn load_first<V: Lanes>(from: *const f32, n: usize) -> V {
+pub(super) unsafe fn load_first<V: Lanes>(from: *const f32, n: usize) -> V {
     let mut buffer = [0.0f32; 16];
     // SAFETY: n elements at both ends, by the caller's promise.
     unsafe {
@@ -167,9 +233,58 @@ pub(super) unsafe fn dot<V: Lanes>(a: *const f32, b: *const f32, n: usize) -> f3
             i += 16;
         }
         if i < n {
-            chains[1] = load_first::<V>(a.add(i), n - i).mul_add(load_first(b.add(i), n - i), chains[1]);
+            chains[1] = V::load_first(a.add(i), n - i).mul_add(V::load_first(b.add(i), n - i), chains[1]);
         }
         chains[0].add(chains[1]).add(chains[2].add(chains[3])).sum()
+    }
+}
+
+/// `out[row] = Σ_terms vector · row`. Each row's sum has an order that depends on the lengths alone.
+///
+/// # Safety
+/// The pointers are good as [`Dots`] says.
+#[inline(always)]
+pub(super) unsafe fn dots<V: Lanes>(op: &Dots) {
+    // SAFETY: rows below op.rows, places below each term's length.
+    unsafe {
+        let mut row = 0;
+        while row + 4 <= op.rows {
+            dots_of::<V, 4>(op, row);
+            row += 4;
+        }
+        while row < op.rows {
+            dots_of::<V, 1>(op, row);
+            row += 1;
+        }
+    }
+}
+
+/// R rows at a time: one row's products wait for each other.
+#[inline(always)]
+unsafe fn dots_of<V: Lanes, const R: usize>(op: &Dots, row: usize) {
+    // SAFETY: as above.
+    unsafe {
+        let mut sums = [V::splat(0.0); R];
+        for term in &op.terms {
+            let x = term.rows.add(row * term.stride);
+            let mut i = 0;
+            while i + 16 <= term.len {
+                let vector = V::load(term.vector.add(i));
+                for (r, sum) in sums.iter_mut().enumerate() {
+                    *sum = V::load(x.add(r * term.stride + i)).mul_add(vector, *sum);
+                }
+                i += 16;
+            }
+            if i < term.len {
+                let vector = V::load_first(term.vector.add(i), term.len - i);
+                for (r, sum) in sums.iter_mut().enumerate() {
+                    *sum = V::load_first(x.add(r * term.stride + i), term.len - i).mul_add(vector, *sum);
+                }
+            }
+        }
+        for (r, sum) in sums.iter().enumerate() {
+            *op.out.add(row + r) = sum.sum();
+        }
     }
 }
 
@@ -233,7 +348,7 @@ pub(super) unsafe fn sigmoid_all<V: Lanes>(values: *mut f32, n: usize) {
         }
         if i < n {
             let mut buffer = [0.0f32; 16];
-            sigmoid(load_first::<V>(values.add(i), n - i)).store(buffer.as_mut_ptr());
+            sigmoid(V::load_first(values.add(i), n - i)).store(buffer.as_mut_ptr());
             std::ptr::copy_nonoverlapping(buffer.as_ptr(), values.add(i), n - i);
         }
     }

@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code, reason = "intrinsics and raw pointers; ranges are checked by the methods of Kernel")]
 
+mod fast;
 mod lanes;
 mod portable;
 mod raw;
@@ -15,16 +16,22 @@ mod x86_64;
 use std::fmt;
 use std::ops::Range;
 
+pub(crate) use fast::{Pack, PackedDense, Words, packed_row, words};
+
 use crate::artifact::model::network::{LANES, padded};
 use crate::error::{Error, Result};
 
 /// The functions of one instruction set, checked to be there.
 pub struct Kernel {
     name: &'static str,
-    expands: bool,
+    /// From so many rows on it reads panels that were expanded to f32: widening them costs once for each tile of rows.
+    /// For fewer, reading half the bytes is worth more.
+    expanded_from: usize,
     tile_rows: usize,
     lacks: fn() -> Vec<&'static str>,
     table: raw::Table,
+    /// Products of packed numbers, and what of their instructions the CPU lacks.
+    fast: Option<(raw::FastTable, fn() -> Vec<&'static str>)>,
 }
 
 /// Best first.
@@ -33,8 +40,9 @@ static KERNELS: [&Kernel; 3] = [&x86_64::avx512::KERNEL, &x86_64::avx2::KERNEL, 
 #[cfg(not(target_arch = "x86_64"))]
 static KERNELS: [&Kernel; 1] = [&portable::KERNEL];
 
-/// The most rows that go through a network at once.
-pub const TILE_ROWS: usize = 14;
+/// The most rows that go through a network at once. Twice what the registers hold: a pair of panels serves two groups of
+/// rows while it is in the first cache, and the steps between the layers are done half as often.
+pub const TILE_ROWS: usize = 28;
 
 /// Rows of f32 in an arena: where the first one starts and how far apart they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +75,25 @@ pub(crate) enum Matrix<'a> {
     Arena(usize),
 }
 
+/// A vector and the rows that it is multiplied with.
+#[derive(Clone, Copy)]
+pub(crate) struct Dot<'a> {
+    pub(crate) vector: Values<'a>,
+    pub(crate) rows: Rows,
+    pub(crate) len: usize,
+}
+
+/// Values that do not change while a tile runs.
+#[derive(Clone, Copy)]
+pub(crate) enum Values<'a> {
+    Params(&'a [f32]),
+    /// In the arena, from here on.
+    Arena(usize),
+}
+
+/// The most terms of a head: of the cross part two, and the deep part.
+pub(crate) const MOST_TERMS: usize = 4;
+
 /// What the sums of a dense layer start from.
 #[derive(Clone, Copy)]
 pub(crate) enum Bias<'a> {
@@ -92,6 +119,50 @@ pub(crate) enum Then {
         x0: Rows,
         xl: Rows,
     },
+}
+
+impl Bias<'_> {
+    /// Where the first one is, and how far apart those of the panels and of the rows are: see [`raw::Dense`]. `base` is an
+    /// arena of `size`.
+    fn checked(&self, base: *mut f32, size: usize, rows: usize, width: usize) -> (*const f32, usize, usize) {
+        static ZERO: [f32; LANES] = [0.0; LANES];
+        match *self {
+            Bias::None => (ZERO.as_ptr(), 0, 0),
+            Bias::Params(bias) => {
+                within(bias.len(), Rows { start: 0, stride: 0 }, 1, width);
+                (bias.as_ptr(), LANES, 0)
+            }
+            Bias::Arena(start) => {
+                within(size, Rows { start, stride: 0 }, 1, width);
+                (base.wrapping_add(start).cast_const(), LANES, 0)
+            }
+            Bias::Rows(at) => {
+                within(size, at, rows, width);
+                (base.wrapping_add(at.start).cast_const(), LANES, at.stride)
+            }
+        }
+    }
+}
+
+impl Then {
+    /// The same with pointers into an arena of `size` at `base`.
+    fn checked(self, base: *mut f32, size: usize, rows: usize, width: usize) -> raw::Then {
+        match self {
+            Then::None => raw::Then::Store,
+            Then::Relu => raw::Then::Relu,
+            Then::Tanh => raw::Then::Tanh,
+            Then::Cross { x0, xl } => {
+                within(size, x0, rows, width);
+                within(size, xl, rows, width);
+                raw::Then::Cross {
+                    x0: base.wrapping_add(x0.start),
+                    x0_stride: x0.stride,
+                    xl: base.wrapping_add(xl.start),
+                    xl_stride: xl.stride,
+                }
+            }
+        }
+    }
 }
 
 /// A dense layer over the rows of a tile. All outputs are written, padding included.
@@ -166,15 +237,35 @@ impl Kernel {
         self.tile_rows
     }
 
-    /// Whether panels are expanded to f32 when a plan is made.
-    pub(crate) fn expands(&self) -> bool {
-        self.expands
+    /// Rows of an operation from which on it wants panels as f32.
+    pub(crate) fn expanded_from(&self) -> usize {
+        self.expanded_from
     }
 
     /// `Σ a[i] b[i]`.
     pub(crate) fn dot(&self, a: &[f32], b: &[f32]) -> f32 {
         // SAFETY: the CPU has the instructions; both pointers are good for the shorter length.
         unsafe { (self.table.dot)(a.as_ptr(), b.as_ptr(), a.len().min(b.len())) }
+    }
+
+    /// `sums[row] = Σ_terms vector · row` for the first `sums.len()` rows; at most [`MOST_TERMS`] terms.
+    pub(crate) fn dots<'a>(&self, arena: &[f32], terms: impl IntoIterator<Item = Dot<'a>>, sums: &mut [f32]) {
+        let none = raw::DotTerm { vector: arena.as_ptr(), rows: arena.as_ptr(), stride: 0, len: 0 };
+        let mut op = raw::Dots { rows: sums.len(), terms: [none; MOST_TERMS], out: sums.as_mut_ptr() };
+        let mut places = op.terms.iter_mut();
+        for Dot { vector, rows, len } in terms {
+            within(arena.len(), rows, sums.len(), len);
+            let vector = match vector {
+                Values::Params(values) => &values[..len],
+                Values::Arena(start) => &arena[start..start + len],
+            };
+            let place = places.next().expect("a head has few terms");
+            // SAFETY: the start was just checked to be in the arena.
+            let first = unsafe { arena.as_ptr().add(rows.start) };
+            *place = raw::DotTerm { vector: vector.as_ptr(), rows: first, stride: rows.stride, len };
+        }
+        // SAFETY: the CPU has the instructions; all ranges were checked above, `out` is as long as there are rows.
+        unsafe { (self.table.dots)(&op) }
     }
 
     /// `x0 · scale + bias + xl` for one row: places in the arena, as wide as the bias, which is padded to 16.
@@ -223,36 +314,8 @@ impl Kernel {
         within(size, op.input, op.rows, op.columns.end);
         within(size, op.output, op.rows, width);
         let base = arena.as_mut_ptr();
-        let then = match op.then {
-            Then::None => raw::Then::Store,
-            Then::Relu => raw::Then::Relu,
-            Then::Tanh => raw::Then::Tanh,
-            Then::Cross { x0, xl } => {
-                within(size, x0, op.rows, width);
-                within(size, xl, op.rows, width);
-                // SAFETY: both starts were just checked to be in the arena.
-                let (x0_at, xl_at) = unsafe { (base.add(x0.start), base.add(xl.start)) };
-                raw::Then::Cross { x0: x0_at, x0_stride: x0.stride, xl: xl_at, xl_stride: xl.stride }
-            }
-        };
-        static ZERO: [f32; LANES] = [0.0; LANES];
-        let (bias, bias_step, bias_stride) = match op.bias {
-            Bias::None => (ZERO.as_ptr(), 0, 0),
-            Bias::Params(bias) => {
-                within(bias.len(), Rows { start: 0, stride: 0 }, 1, width);
-                (bias.as_ptr(), LANES, 0)
-            }
-            Bias::Arena(start) => {
-                within(size, Rows { start, stride: 0 }, 1, width);
-                // SAFETY: just checked to be in the arena.
-                (unsafe { base.add(start).cast_const() }, LANES, 0)
-            }
-            Bias::Rows(rows) => {
-                within(size, rows, op.rows, width);
-                // SAFETY: just checked to be in the arena.
-                (unsafe { base.add(rows.start).cast_const() }, LANES, rows.stride)
-            }
-        };
+        let then = op.then.checked(base, size, op.rows, width);
+        let (bias, bias_step, bias_stride) = op.bias.checked(base, size, op.rows, width);
         let (start, length) = match op.weight {
             Matrix::Half(panels) => (0, panels.len()),
             Matrix::Single(panels) => (0, panels.len()),

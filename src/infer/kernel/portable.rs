@@ -4,16 +4,20 @@
 use wide::{f32x16, i32x16};
 
 use super::Kernel;
-use super::lanes::Lanes;
+use super::lanes::{self, Compiled, Lanes};
 use super::raw::table;
 
 /// Three rows × one panel are 12 of the 16 registers of SSE2.
 pub(super) static KERNEL: Kernel = Kernel {
     name: "portable",
-    expands: true,
+    expanded_from: 0,
     tile_rows: 12,
     lacks: Vec::new,
-    table: table!(Portable, , 3, { 1 => [1], 2 => [1], 3 => [1] }),
+    table: table!(Portable, ,
+        half 1 { 1 => [Compiled 1] }
+        single 3 { 1 => [Compiled 1], 2 => [Compiled 1], 3 => [Compiled 1] }
+    ),
+    fast: None,
 };
 
 #[derive(Clone, Copy)]
@@ -33,6 +37,12 @@ impl Lanes for Portable {
     unsafe fn load(from: *const f32) -> Self {
         // SAFETY: good for 16 elements, by the promise of `Lanes`.
         Self(f32x16::from(unsafe { from.cast::<[f32; 16]>().read() }))
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(from: *const f32, n: usize) -> Self {
+        // SAFETY: the promise of `Lanes`.
+        unsafe { lanes::load_first(from, n) }
     }
 
     #[inline(always)]

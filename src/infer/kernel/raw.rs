@@ -32,6 +32,98 @@ pub(super) enum Then {
     Cross { x0: *const f32, x0_stride: usize, xl: *const f32, xl_stride: usize },
 }
 
+/// Two bf16 of one output, the earlier input's in the low half.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct Pair(#[allow(dead_code, reason = "read by the loops alone")] u32);
+
+/// Four i8 of one output, the earliest input's in the lowest byte.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct Quad(#[allow(dead_code, reason = "read by the loops alone")] u32);
+
+/// A dense layer over packed rows: words of 32 bits in the places of f32.
+///
+/// Good is as for [`Dense`], with `words` in the place of inputs. `scale` is good for `panels * 16` elements of a layer of
+/// quads. `out` may be null, then it is not written. `packed` is good for `rows` rows of `panels * 16` packed outputs.
+pub(super) struct Packed<W> {
+    pub(super) rows: usize,
+    pub(super) words: usize,
+    pub(super) panels: usize,
+    /// Before padding; the packed outputs past them are 0.
+    pub(super) outputs: usize,
+    pub(super) weight: *const W,
+    pub(super) panel_stride: usize,
+    pub(super) x: *const f32,
+    pub(super) x_stride: usize,
+    pub(super) scale: *const f32,
+    pub(super) bias: *const f32,
+    pub(super) bias_step: usize,
+    pub(super) bias_stride: usize,
+    pub(super) then: Then,
+    pub(super) out: *mut f32,
+    pub(super) out_stride: usize,
+    pub(super) pack: Pack,
+    pub(super) packed: *mut f32,
+    pub(super) packed_stride: usize,
+}
+
+/// How f32 become parts of words.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Pack {
+    /// They do not.
+    None,
+    /// bf16, rounded to nearest even.
+    Pairs,
+    /// `value * inverse` rounded to 0 to 255.
+    Quads { inverse: f32 },
+}
+
+/// Rows of `len` f32 to pairs: `to` is good for `rows` rows of `len` rounded up to 16 bf16. Zeros follow the last.
+pub(super) struct PackRows {
+    pub(super) rows: usize,
+    pub(super) len: usize,
+    pub(super) from: *const f32,
+    pub(super) from_stride: usize,
+    pub(super) to: *mut f32,
+    pub(super) to_stride: usize,
+}
+
+/// Rows of outputs, one row for each input, to panels of pairs: `from` is good for `inputs` rows of `panels * 16`, `to` for
+/// `panels` times `inputs / 2` (rounded up) times sixteen words.
+pub(super) struct PackPanels {
+    pub(super) inputs: usize,
+    pub(super) panels: usize,
+    pub(super) from: *const f32,
+    pub(super) from_stride: usize,
+    pub(super) to: *mut f32,
+}
+
+/// What an instruction set with products of packed numbers offers beyond a [`Table`].
+pub(super) struct FastTable {
+    pub(super) pairs: unsafe fn(&Packed<Pair>),
+    pub(super) quads: unsafe fn(&Packed<Quad>),
+    pub(super) pack_rows: unsafe fn(&PackRows),
+    pub(super) pack_panels: unsafe fn(&PackPanels),
+}
+
+/// What a head makes of the rows of a tile: `out` is good for `rows` elements.
+pub(super) struct Dots {
+    pub(super) rows: usize,
+    /// A term that is not there has no length.
+    pub(super) terms: [DotTerm; super::MOST_TERMS],
+    pub(super) out: *mut f32,
+}
+
+/// `vector` is good for `len` elements, `rows` for as many in each row.
+#[derive(Clone, Copy)]
+pub(super) struct DotTerm {
+    pub(super) vector: *const f32,
+    pub(super) rows: *const f32,
+    pub(super) stride: usize,
+    pub(super) len: usize,
+}
+
 /// One row of a DCN v1 layer; all pointers are good for `panels * 16` elements.
 pub(super) struct CrossVector {
     pub(super) panels: usize,
@@ -47,24 +139,38 @@ pub(super) struct Table {
     pub(super) dense_half: unsafe fn(&Dense<u16>),
     pub(super) dense_single: unsafe fn(&Dense<f32>),
     pub(super) dot: unsafe fn(*const f32, *const f32, usize) -> f32,
+    pub(super) dots: unsafe fn(&Dots),
     pub(super) cross_vector: unsafe fn(&CrossVector),
     pub(super) mix: unsafe fn(*mut f32, usize, *mut f32, usize),
     pub(super) sigmoid: unsafe fn(*mut f32, usize),
 }
 
 /// Splits the rows into equal groups of at most `$most`, and the panels of each group into the widest register tiles
-/// that its number of rows allows: `rows => [panels, fewer panels, ..., 1]`.
+/// that its number of rows allows: `rows => [panels, fewer panels, ..., 1]`, each with how its inner loop is made. With
+/// `three [rows, ...]` the last three panels of an odd number are done together, so many rows at a time.
 macro_rules! dense_by_tiles {
-    ($op:ident, $lanes:ty, $element:ty, $most:literal, { $($rows:literal => [$($panels:literal),+]),+ $(,)? }) => {{
+    ($op:ident, $lanes:ty, $element:ty, $most:literal,
+        { $($rows:literal => [$($how:ident $panels:literal),+] $(three [$($part:literal),+])?),+ $(,)? }
+    ) => {{
+        use $crate::infer::kernel::lanes;
         let groups = $op.rows.div_ceil($most);
         let mut row = 0;
         for group in 0..groups {
             let rows = ($op.rows - row).div_ceil(groups - group);
             match rows {
                 $($rows => {
+                    #[allow(unused_mut, reason = "not all shapes end with three panels")]
+                    let mut last = $op.panels;
+                    $(if last % 2 == 1 && last >= 3 {
+                        last -= 3;
+                        let mut row = row;
+                        $(lanes::tile::<$lanes, $element, Written, $part, 3>($op, row, last);
+                        row += $part;)+
+                        debug_assert!(row <= $op.rows);
+                    })?
                     let mut panel = 0;
-                    $(while $op.panels - panel >= $panels {
-                        $crate::infer::kernel::lanes::tile::<$lanes, $element, $rows, $panels>($op, row, panel);
+                    $(while last - panel >= $panels {
+                        lanes::tile::<$lanes, $element, $how, $rows, $panels>($op, row, panel);
                         panel += $panels;
                     })+
                 })+
@@ -72,31 +178,36 @@ macro_rules! dense_by_tiles {
             }
             row += rows;
         }
-        $crate::infer::kernel::lanes::finish::<$lanes, $element>($op);
+        lanes::finish::<$lanes, $element>($op);
     }};
 }
 pub(super) use dense_by_tiles;
 
 /// The functions of a [`Table`] for one kind of lanes. `$feature` enables its instructions.
 macro_rules! table {
-    ($lanes:ty, $(#[$feature:meta])?, $most:literal, $shapes:tt) => {{
+    ($lanes:ty, $(#[$feature:meta])?, half $half_rows:literal $half:tt single $single_rows:literal $single:tt) => {{
         use $crate::infer::kernel::{lanes, raw};
-        // SAFETY (all six): the promises of `Table` are those of the functions called: the CPU has the instructions
+        // SAFETY (all): the promises of `Table` are those of the functions called: the CPU has the instructions
         // and the pointers are good.
         $(#[$feature])?
         unsafe fn dense_half(op: &raw::Dense<u16>) {
             // SAFETY: see above.
-            unsafe { raw::dense_by_tiles!(op, $lanes, u16, $most, $shapes) }
+            unsafe { raw::dense_by_tiles!(op, $lanes, u16, $half_rows, $half) }
         }
         $(#[$feature])?
         unsafe fn dense_single(op: &raw::Dense<f32>) {
             // SAFETY: see above.
-            unsafe { raw::dense_by_tiles!(op, $lanes, f32, $most, $shapes) }
+            unsafe { raw::dense_by_tiles!(op, $lanes, f32, $single_rows, $single) }
         }
         $(#[$feature])?
         unsafe fn dot(a: *const f32, b: *const f32, n: usize) -> f32 {
             // SAFETY: see above.
             unsafe { lanes::dot::<$lanes>(a, b, n) }
+        }
+        $(#[$feature])?
+        unsafe fn dots(op: &raw::Dots) {
+            // SAFETY: see above.
+            unsafe { lanes::dots::<$lanes>(op) }
         }
         $(#[$feature])?
         unsafe fn cross_vector(op: &raw::CrossVector) {
@@ -113,7 +224,7 @@ macro_rules! table {
             // SAFETY: see above.
             unsafe { lanes::sigmoid_all::<$lanes>(values, n) }
         }
-        raw::Table { dense_half, dense_single, dot, cross_vector, mix, sigmoid }
+        raw::Table { dense_half, dense_single, dot, dots, cross_vector, mix, sigmoid }
     }};
 }
 pub(super) use table;

@@ -81,9 +81,10 @@ impl<'a> Builder<'a> {
     }
 
     pub(super) fn finish(self, level: Level) -> Program {
-        let once = self.prepare.iter().map(Prepare::products).sum();
-        let each = self.steps.iter().map(Step::products).sum();
-        Program { level, len: self.len, x0: self.x0, once, each, prepare: self.prepare, steps: self.steps }
+        let (prepare, steps) = (self.prepare, self.steps);
+        let mut program = Program { level, len: self.len, x0: self.x0, once: 0, each: 0, prepare, steps };
+        program.price();
+        program
     }
 
     /// Rows of a buffer of its own, one for each of a tile.
@@ -140,14 +141,23 @@ impl<'a> Builder<'a> {
         };
         let deep_output = trunk.at_column(padded(from_cross));
         self.chain(&network.deep, input, first, Some(deep_output));
-        if trunk != self.x0 {
+        // A tower multiplies the padding too.
+        if trunk != self.x0 && network.heads.iter().any(|head| !head.tower.is_empty()) {
             self.clear_padding(trunk, from_cross);
             self.clear_padding(deep_output, network.trunk_deep());
         }
         for head in &network.heads {
             let rows = self.chain(&head.tower, trunk, false, None);
-            let term = Term { vector: Vector::Params(head.weight.start), rows, len: head.weight.len };
-            self.steps.push(Step::Head { terms: vec![term], bias: head.bias, constant: None });
+            let term = |first, len| Term {
+                vector: Vector::Params(head.weight.start + first),
+                rows: rows.at_column(first),
+                len,
+            };
+            let terms = match head.tower.is_empty() {
+                true => vec![term(0, from_cross), term(padded(from_cross), network.trunk_deep())],
+                false => vec![term(0, head.weight.len)],
+            };
+            self.steps.push(Step::Head { terms, bias: head.bias, constant: None });
         }
     }
 

@@ -2,20 +2,36 @@
 
 mod algebra;
 mod build;
+mod lower;
 mod own;
 mod program;
 
 pub use program::Level;
-pub(super) use program::{Collapse, Layer, Prepare, Program, Source, Start, Step, Vector, Weight};
+pub(super) use program::{
+    Collapse, Layer, PackedLayer, PackedWeight, Prepare, Program, Source, Start, Step, Vector, Weight,
+};
 
+use lower::{Lowering, Packs};
 use own::Own;
 
-use super::kernel::{Kernel, Matrix};
+use super::kernel::{Kernel, Matrix, Words};
 use super::scratch::Arena;
 use super::shapes::{self, Extent};
 use super::{Pass, Scratch, Weights};
-use crate::artifact::model::network::Network;
+use crate::artifact::model::network::{Network, padded};
 use crate::error::{Error, Result};
+
+/// The numbers that a plan multiplies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Arithmetic {
+    /// fp16 weights times f32, summed in f32.
+    #[default]
+    Exact,
+    /// bf16 times bf16, summed in f32. Needs AVX512-BF16.
+    Bf16,
+    /// As [`Arithmetic::Bf16`], and i8 times u8 in the deep layers behind a ReLU, summed in i32. Needs AVX512-VNNI, too.
+    Int8,
+}
 
 /// How one kernel runs one network: for each [`Level`] of sharing that the network allows, the steps, and where in the
 /// scratch each of them reads and writes.
@@ -28,26 +44,60 @@ pub struct Plan {
     pub(super) needs: Extent,
     scratch_len: usize,
     own: Own,
-    /// The model's panels and the plan's own as f32, at the same places, for a kernel that wants them so.
-    expanded: Option<[Arena; 2]>,
+    /// The model's panels and the plan's own as f32, at the same places. Not for packed numbers.
+    expanded: [Arena; 2],
+    /// Packed weights.
+    packs: Option<Packs>,
+    arithmetic: Arithmetic,
     /// By level, the first with nothing shared.
     programs: Vec<Program>,
 }
 
 impl Plan {
-    /// Lays a network out for a kernel. A kernel that wants f32 panels gets a private copy of them here.
+    /// Lays a network out for a kernel, with a private copy of the panels in f32: twice the bytes of the model's weights.
     ///
     /// # Errors
     /// `Corrupt` when layers do not fit each other or the sections.
     pub fn new(network: &Network, weights: Weights<'_>, kernel: &'static Kernel) -> Result<Self> {
+        Self::with(network, weights, kernel, Arithmetic::Exact, &[])
+    }
+
+    /// As [`Plan::new`] in an arithmetic of choice. `ranges` has for each deep layer the largest value of its inputs, for
+    /// [`Arithmetic::Int8`]: a layer without one, or with one that is not above 0, is in bf16.
+    ///
+    /// # Errors
+    /// As [`Plan::new`]; `Unsupported` when this CPU or the kernel lacks the instructions.
+    pub fn with(
+        network: &Network,
+        weights: Weights<'_>,
+        kernel: &'static Kernel,
+        arithmetic: Arithmetic,
+        ranges: &[f32],
+    ) -> Result<Self> {
         let needs = shapes::check(network, weights)?;
+        let exact = arithmetic == Arithmetic::Exact;
+        let lacks = kernel.lacks_fast();
+        if !exact && !lacks.is_empty() {
+            return Err(Error::unsupported(format!(
+                "{arithmetic:?} on kernel {} needs {}, which is not there",
+                kernel.name(),
+                lacks.join(" and ")
+            )));
+        }
         let tile_rows = kernel.tile_rows();
         let mut own = Own::default();
         let mut programs: Vec<_> =
             [Level::Rows, Level::First].map(|level| build::layer_by_layer(network, tile_rows, level)).into();
         programs.extend(algebra::collapsed(network, weights, &mut own, tile_rows));
         programs.extend(algebra::algebra(network, weights, &mut own, tile_rows));
-        let expanded = kernel.expands().then(|| [weights.panels, &own.panels].map(expand));
+        let packs = (!exact).then(|| {
+            let ranges = (arithmetic == Arithmetic::Int8).then_some(ranges);
+            let mut lowering = Lowering::new(network, weights, &own, ranges, tile_rows);
+            programs.iter_mut().for_each(|program| lowering.lower(program));
+            lowering.finish()
+        });
+        let expanded =
+            [weights.panels, &own.panels].map(|panels| if exact { expand(panels) } else { Arena::default() });
         Ok(Self {
             kernel,
             width: network.width,
@@ -57,8 +107,16 @@ impl Plan {
             scratch_len: programs.iter().map(|program| program.len).max().unwrap_or(0),
             own,
             expanded,
+            packs,
+            arithmetic,
             programs,
         })
+    }
+
+    /// The numbers that it multiplies.
+    #[must_use]
+    pub fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic
     }
 
     /// The kernel that it was made for.
@@ -164,16 +222,31 @@ impl Plan {
         Pass::new(self, &self.programs[0], weights, scratch, &[])
     }
 
-    /// A matrix in the form in which the plan keeps it.
-    pub(super) fn matrix<'a>(&'a self, weights: Weights<'a>, weight: &Weight) -> Matrix<'a> {
+    /// A matrix in the form that suits an operation on so many rows.
+    pub(super) fn matrix<'a>(&'a self, weights: Weights<'a>, weight: &Weight, rows: usize) -> Matrix<'a> {
         let panels = weight.panels;
         let range = panels.start..panels.start + panels.len();
-        match (weight.source, &self.expanded) {
-            (Source::Request, _) => Matrix::Arena(panels.start),
-            (Source::Model, Some([model, _])) => Matrix::Single(&model.values()[range]),
-            (Source::Own, Some([_, own])) => Matrix::Single(&own.values()[range]),
-            (Source::Model, None) => Matrix::Half(&weights.panels[range]),
-            (Source::Own, None) => Matrix::Half(&self.own.panels[range]),
+        let expanded = rows >= self.kernel.expanded_from() && self.packs.is_none();
+        let [model, own] = &self.expanded;
+        match weight.source {
+            Source::Request => Matrix::Arena(panels.start),
+            Source::Model if expanded => Matrix::Single(&model.values()[range]),
+            Source::Own if expanded => Matrix::Single(&own.values()[range]),
+            Source::Model => Matrix::Half(&weights.panels[range]),
+            Source::Own => Matrix::Half(&self.own.panels[range]),
+        }
+    }
+
+    /// A packed matrix.
+    pub(super) fn words(&self, weight: PackedWeight, words: usize, outputs: usize) -> Words<'_> {
+        let packs = self.packs.as_ref().expect("packed layers have packed weights");
+        let range = |start: usize| start..start + padded(outputs) * words;
+        match weight {
+            PackedWeight::Request(start) => Words::Arena(start),
+            PackedWeight::Pairs(start) => Words::Pairs(&packs.words()[range(start)]),
+            PackedWeight::Quads { start, scale } => {
+                Words::Quads(&packs.words()[range(start)], &packs.scales()[scale..scale + padded(outputs)])
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::own::Columns;
 use crate::artifact::model::network::{Panels, Params, padded};
-use crate::infer::kernel::{Rows, Then};
+use crate::infer::kernel::{Pack, Rows, Then};
 
 /// How much of a request is computed once instead of once for each candidate. All levels give the same logits but for
 /// the rounding of f32.
@@ -80,6 +80,36 @@ pub(in crate::infer) struct Layer {
     pub(in crate::infer) then: Then,
 }
 
+/// A layer over packed rows.
+#[derive(Debug, Clone)]
+pub(in crate::infer) struct PackedLayer {
+    pub(in crate::infer) weight: PackedWeight,
+    /// Of each row and output.
+    pub(in crate::infer) words: usize,
+    pub(in crate::infer) outputs: usize,
+    pub(in crate::infer) start: Start,
+    pub(in crate::infer) input: Rows,
+    /// f32, unless nobody reads them.
+    pub(in crate::infer) output: Option<Rows>,
+    pub(in crate::infer) packed: Option<(Pack, Rows)>,
+    pub(in crate::infer) then: Then,
+}
+
+/// Where packed weights begin: among the plan's words and scales, or in the arena.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::infer) enum PackedWeight {
+    Pairs(usize),
+    Quads { start: usize, scale: usize },
+    Request(usize),
+}
+
+impl PackedLayer {
+    /// Multiplications of words for each row, padding included: each costs as much as one of f32.
+    fn products(&self) -> usize {
+        padded(self.outputs) * self.words
+    }
+}
+
 impl Layer {
     /// Multiplications for each row, padding included.
     fn products(&self) -> usize {
@@ -102,6 +132,12 @@ pub(in crate::infer) enum Prepare {
     Scale { columns: Columns, to: Rows },
     /// Rows of `outputs` values, one row for each input, to panels.
     Panels { from: Rows, inputs: usize, outputs: usize, to: usize },
+    /// The same to panels of packed pairs.
+    PackPanels { from: Rows, inputs: usize, outputs: usize, to: usize },
+    /// Rows to packed pairs.
+    Pack { rows: usize, from: Rows, len: usize, to: Rows },
+    /// A layer over so many packed rows.
+    Packed(usize, PackedLayer),
     /// What a head makes of the cross part.
     Collapse(Collapse),
 }
@@ -141,6 +177,13 @@ pub(in crate::infer) struct Basis {
 #[derive(Debug)]
 pub(in crate::infer) enum Step {
     Layer(Layer),
+    Packed(PackedLayer),
+    /// Rows to packed pairs.
+    Pack {
+        from: Rows,
+        len: usize,
+        to: Rows,
+    },
     /// DCN v1; with a share, xl is x0 from column `first` on.
     Vector {
         weight: Params,
@@ -194,15 +237,26 @@ const TOUCH: usize = 2;
 impl Program {
     /// What a request of `rows` candidates costs, in products of a full tile. The two constants above decide where the
     /// levels cross over; docs/performance.md compares that with what was measured.
-    pub(in crate::infer) fn cost(&self, rows: usize) -> usize {
+    pub(super) fn cost(&self, rows: usize) -> usize {
         self.once.saturating_add(self.each.saturating_mul(rows.max(ALONE)))
     }
 }
 
+impl Program {
+    /// Works out what it costs.
+    pub(super) fn price(&mut self) {
+        self.once = self.prepare.iter().map(Prepare::products).sum();
+        self.each = self.steps.iter().map(Step::products).sum();
+    }
+}
+
 impl Prepare {
-    pub(super) fn products(&self) -> usize {
+    fn products(&self) -> usize {
         match self {
             Self::Layer(rows, layer) => layer.products() * (*rows).max(ALONE),
+            Self::Packed(rows, layer) => layer.products() * (*rows).max(ALONE),
+            Self::Pack { rows, len, .. } => rows * len,
+            Self::PackPanels { inputs, outputs, .. } => inputs * outputs,
             Self::Dot { weight, .. } => weight.len,
             Self::Copy { len, .. } | Self::AddScaled { len, .. } => len * TOUCH,
             Self::Scale { columns, .. } => columns.count * columns.len * TOUCH,
@@ -213,9 +267,11 @@ impl Prepare {
 }
 
 impl Step {
-    pub(super) fn products(&self) -> usize {
+    fn products(&self) -> usize {
         match self {
             Self::Layer(layer) => layer.products(),
+            Self::Packed(layer) => layer.products(),
+            Self::Pack { len, .. } => *len,
             Self::Vector { bias, .. } => 3 * bias.len,
             Self::Mix { experts, rank, .. } => experts * rank * TOUCH,
             Self::Clear { width, .. } => *width,

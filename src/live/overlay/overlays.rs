@@ -176,10 +176,21 @@ impl Overlays {
     fn open<'a>(&self, live: &'a Generation, table: u32) -> Result<(&'a TableSet, Option<Bound>)> {
         let registry = self.registry();
         let name = registry.table_name(table)?;
-        let Some(source) = live.tables().iter().find(|source| source.set.name() == name) else {
+        let Some(source) = live.tables().iter().find(|source| source.set.name() == &**name) else {
             return Err(Error::argument(format!("the live generation has no table `{name}`")));
         };
         Ok((&source.set, registry.find(name, source.set.layout())))
+    }
+
+    /// The number of a table's name: that of its handle, from 0. Past all when there are too many names.
+    pub(crate) fn number(&self, name: &str) -> usize {
+        self.table(name).map_or(usize::MAX, |handle| handle as usize - 1)
+    }
+
+    /// The name of the table that has a number, and the number's handle.
+    pub(crate) fn named(&self, number: usize) -> Option<(Arc<str>, u32)> {
+        let handle = u32::try_from(number).ok()?.checked_add(1)?;
+        Some((self.registry().known_name(number)?, handle))
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
@@ -196,7 +207,8 @@ fn oldest(now_s: u32, max_age: Option<u32>) -> u32 {
     max_age.map_or(0, |age| now_s.saturating_sub(age))
 }
 
-fn now_us() -> i64 {
+/// Microseconds since 1970-01-01 UTC by the system's clock.
+pub(crate) fn now_us() -> i64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
 }

@@ -25,7 +25,7 @@ pub(crate) struct Registry {
 
 #[derive(Debug)]
 struct Names {
-    name: String,
+    name: Arc<str>,
     handles: HashMap<String, u32>,
     /// By the lower half of the handle less 1.
     columns: Vec<String>,
@@ -64,7 +64,7 @@ impl Registry {
         }
         self.check("table", name, self.tables.len())?;
         let handle = self.tables.len() as u32 + 1;
-        self.tables.push(Names { name: name.to_owned(), handles: HashMap::new(), columns: Vec::new() });
+        self.tables.push(Names { name: name.into(), handles: HashMap::new(), columns: Vec::new() });
         self.handles.insert(name.to_owned(), handle);
         Ok(handle)
     }
@@ -104,8 +104,13 @@ impl Registry {
     }
 
     /// The name of a table.
-    pub(crate) fn table_name(&self, table: u32) -> Result<&str> {
-        self.names(table).map(|names| &*names.name)
+    pub(crate) fn table_name(&self, table: u32) -> Result<&Arc<str>> {
+        self.names(table).map(|names| &names.name)
+    }
+
+    /// The name of the table of this number, which is its handle less 1, if there is one.
+    pub(crate) fn known_name(&self, number: usize) -> Option<Arc<str>> {
+        self.tables.get(number).map(|names| Arc::clone(&names.name))
     }
 
     /// Why a handle is no column of this table's layout.

@@ -3,18 +3,23 @@
 use core::arch::x86_64::*;
 
 use crate::infer::kernel::Kernel;
-use crate::infer::kernel::lanes::Lanes;
+use crate::infer::kernel::lanes::{Compiled, Lanes};
 use crate::infer::kernel::raw::table;
 
 /// Six rows × one panel are 12 of the 16 registers; two hold the weights, one the input.
 pub(in crate::infer::kernel) static KERNEL: Kernel = Kernel {
     name: "avx2",
-    expands: false,
-    tile_rows: 12,
+    expanded_from: 4,
+    tile_rows: 24,
     lacks,
-    table: table!(Avx2, #[target_feature(enable = "avx2,fma,f16c")], 6, {
-        1 => [4, 2, 1], 2 => [2, 1], 3 => [2, 1], 4 => [1], 5 => [1], 6 => [1],
-    }),
+    table: table!(Avx2, #[target_feature(enable = "avx2,fma,f16c")],
+        half 3 { 1 => [Compiled 4, Compiled 2, Compiled 1], 2 => [Compiled 2, Compiled 1], 3 => [Compiled 2, Compiled 1] }
+        single 6 {
+            1 => [Compiled 4, Compiled 2, Compiled 1], 2 => [Compiled 2, Compiled 1], 3 => [Compiled 2, Compiled 1],
+            4 => [Compiled 1], 5 => [Compiled 1], 6 => [Compiled 1],
+        }
+    ),
+    fast: None,
 };
 
 fn lacks() -> Vec<&'static str> {
@@ -69,6 +74,17 @@ impl Lanes for Avx2 {
     unsafe fn load(from: *const f32) -> Self {
         // SAFETY: see above.
         unsafe { Self(_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(from: *const f32, n: usize) -> Self {
+        // SAFETY: see above; what the masks leave out is not touched.
+        unsafe {
+            let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            let below = |n: i32| _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lane);
+            let high = if n > 8 { _mm256_maskload_ps(from.add(8), below(n as i32 - 8)) } else { _mm256_setzero_ps() };
+            Self(_mm256_maskload_ps(from, below(n as i32)), high)
+        }
     }
 
     #[inline(always)]

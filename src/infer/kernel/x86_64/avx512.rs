@@ -3,20 +3,42 @@
 use core::arch::x86_64::*;
 
 use super::avx2::sum8;
+use super::fast;
+use super::loops::Written;
 use crate::infer::kernel::Kernel;
-use crate::infer::kernel::lanes::Lanes;
+use crate::infer::kernel::lanes::{Compiled, Lanes};
 use crate::infer::kernel::raw::table;
 
 /// Fourteen rows × two panels are 28 of the 32 registers; two hold the weights, one or two the inputs.
 pub(in crate::infer::kernel) static KERNEL: Kernel = Kernel {
     name: "avx512",
-    expands: false,
-    tile_rows: 14,
+    expanded_from: 4,
+    tile_rows: 28,
     lacks,
-    table: table!(Avx512, #[target_feature(enable = "avx512f")], 14, {
-        1 => [8, 4, 2, 1], 2 => [8, 4, 2, 1], 3 => [4, 2, 1], 4 => [4, 2, 1], 5 => [4, 2, 1], 6 => [4, 2, 1],
-        7 => [2, 1], 8 => [2, 1], 9 => [2, 1], 10 => [2, 1], 11 => [2, 1], 12 => [2, 1], 13 => [2, 1], 14 => [2, 1],
-    }),
+    table: table!(Avx512, #[target_feature(enable = "avx512f")],
+        half 3 {
+            1 => [Compiled 8, Compiled 4, Compiled 2, Compiled 1],
+            2 => [Compiled 8, Compiled 4, Compiled 2, Compiled 1],
+            3 => [Compiled 4, Compiled 2, Compiled 1],
+        }
+        single 14 {
+            1 => [Compiled 8, Compiled 4, Compiled 2, Compiled 1],
+            2 => [Compiled 8, Compiled 4, Compiled 2, Compiled 1],
+            3 => [Compiled 4, Compiled 2, Compiled 1],
+            4 => [Written 3, Written 2, Written 1],
+            5 => [Written 3, Written 2, Written 1],
+            6 => [Written 3, Written 2, Written 1],
+            7 => [Written 3, Written 2, Written 1],
+            8 => [Written 2, Written 1] three [4, 4],
+            9 => [Written 2, Written 1] three [5, 4],
+            10 => [Written 2, Written 1] three [5, 5],
+            11 => [Written 2, Written 1] three [6, 5],
+            12 => [Written 2, Written 1] three [6, 6],
+            13 => [Written 2, Written 1] three [7, 6],
+            14 => [Written 2, Written 1] three [7, 7],
+        }
+    ),
+    fast: Some((fast::TABLE, fast::lacks)),
 };
 
 fn lacks() -> Vec<&'static str> {
@@ -24,7 +46,7 @@ fn lacks() -> Vec<&'static str> {
 }
 
 #[derive(Clone, Copy)]
-struct Avx512(__m512);
+pub(super) struct Avx512(pub(super) __m512);
 
 // SAFETY (all methods): the promise of `Lanes`: the CPU has AVX-512F, and pointers are good for 16 elements.
 impl Lanes for Avx512 {
@@ -38,6 +60,12 @@ impl Lanes for Avx512 {
     unsafe fn load(from: *const f32) -> Self {
         // SAFETY: see above.
         unsafe { Self(_mm512_loadu_ps(from)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(from: *const f32, n: usize) -> Self {
+        // SAFETY: see above; what the mask leaves out is not touched.
+        unsafe { Self(_mm512_maskz_loadu_ps(u16::MAX >> (16 - n), from)) }
     }
 
     #[inline(always)]

@@ -1,0 +1,271 @@
+//! Products of packed numbers: AVX512-BF16 (two at a time) and AVX512-VNNI (four). Intel servers since Sapphire Rapids
+//! (2023), AMD since Zen 4 (2022).
+//!
+//! `vdpbf16ps` rounds each product's sum to nearest even and takes subnormal numbers as 0, whatever MXCSR says.
+
+use core::arch::x86_64::*;
+
+use super::avx512::Avx512;
+use super::loops::Written;
+use crate::infer::kernel::lanes::{Accumulate, Lanes, Loop, finish_tanh};
+use crate::infer::kernel::raw::{FastTable, Pack, PackPanels, PackRows, Packed, Pair, Quad, Then};
+
+pub(in crate::infer::kernel) const TABLE: FastTable = FastTable { pairs, quads, pack_rows, pack_panels };
+
+/// What of the instructions this CPU lacks.
+pub(in crate::infer::kernel) fn lacks() -> Vec<&'static str> {
+    let has = [
+        ("avx512f", std::is_x86_feature_detected!("avx512f")),
+        ("avx512bw", std::is_x86_feature_detected!("avx512bw")),
+        ("avx512bf16", std::is_x86_feature_detected!("avx512bf16")),
+        ("avx512vnni", std::is_x86_feature_detected!("avx512vnni")),
+    ];
+    has.into_iter().filter(|(_, there)| !there).map(|(name, _)| name).collect()
+}
+
+/// A word of weights.
+trait Word: Copy {
+    /// Whether the sums are integers: then they start from 0, and scale and bias come after them.
+    const INTEGER: bool;
+}
+
+impl Word for Pair {
+    const INTEGER: bool = false;
+}
+
+impl Word for Quad {
+    const INTEGER: bool = true;
+}
+
+/// Where the bias of one row and panel is.
+#[inline(always)]
+unsafe fn bias_at<W>(op: &Packed<W>, row: usize, panel: usize) -> *const f32 {
+    // SAFETY: within the rows and panels of the operation, by the caller's promise.
+    unsafe { op.bias.add(row * op.bias_stride + panel * op.bias_step) }
+}
+
+/// R rows × P panels.
+///
+/// # Safety
+/// As for [`crate::infer::kernel::lanes::tile`], with AVX-512F, BW, BF16 and VNNI.
+#[inline(always)]
+unsafe fn tile<W: Word, const R: usize, const P: usize>(op: &Packed<W>, row: usize, panel: usize)
+where
+    Written: Accumulate<Avx512, W, R, P>,
+{
+    // SAFETY: by the caller's promise, all offsets below stay within the ranges that `Packed` describes.
+    unsafe {
+        let mut sums = [[Avx512::splat(0.0); P]; R];
+        if !W::INTEGER {
+            for p in 0..P {
+                let bias = bias_at(op, row, panel + p);
+                if op.bias_stride == 0 {
+                    let bias = Avx512::load(bias);
+                    sums.iter_mut().for_each(|sums| sums[p] = bias);
+                } else {
+                    for (r, sums) in sums.iter_mut().enumerate() {
+                        sums[p] = Avx512::load(bias.add(r * op.bias_stride));
+                    }
+                }
+            }
+        }
+        let of = Loop {
+            x: op.x.add(row * op.x_stride),
+            x_stride: op.x_stride,
+            weight: op.weight.add(panel * op.panel_stride),
+            panel_stride: op.panel_stride,
+            steps: op.words,
+        };
+        Written::accumulate(&mut sums, &of);
+        if W::INTEGER {
+            for p in 0..P {
+                let scale = Avx512::load(op.scale.add((panel + p) * 16));
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let bias = Avx512::load(bias_at(op, row + r, panel + p));
+                    let whole = Avx512(_mm512_cvtepi32_ps(_mm512_castps_si512(sums[p].0)));
+                    sums[p] = whole.mul_add(scale, bias);
+                }
+            }
+        }
+        // One short loop after the other: each is unrolled, so that the sums stay in registers.
+        match op.then {
+            Then::Store | Then::Tanh => {}
+            Then::Relu => {
+                let zero = Avx512::splat(0.0);
+                for sums in &mut sums {
+                    for sum in sums {
+                        *sum = sum.at_least(zero);
+                    }
+                }
+            }
+            Then::Cross { x0, x0_stride, xl, xl_stride } => {
+                let (x0, xl) = (x0.add(row * x0_stride + panel * 16), xl.add(row * xl_stride + panel * 16));
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    for (p, sum) in sums.iter_mut().enumerate() {
+                        let xl = Avx512::load(xl.add(r * xl_stride + p * 16));
+                        *sum = sum.mul_add(Avx512::load(x0.add(r * x0_stride + p * 16)), xl);
+                    }
+                }
+            }
+        }
+        if !op.out.is_null() {
+            let out = op.out.add(row * op.out_stride + panel * 16);
+            for (r, sums) in sums.iter().enumerate() {
+                for (p, sum) in sums.iter().enumerate() {
+                    sum.store(out.add(r * op.out_stride + p * 16));
+                }
+            }
+        }
+        let lanes: [u16; P] = std::array::from_fn(|p| match op.outputs - (panel + p) * 16 {
+            left @ 0..16 => u16::MAX >> (16 - left),
+            _ => u16::MAX,
+        });
+        match op.pack {
+            Pack::None => {}
+            Pack::Pairs => {
+                let packed = op.packed.add(row * op.packed_stride + panel * 8);
+                for (r, sums) in sums.iter().enumerate() {
+                    for (p, sum) in sums.iter().enumerate() {
+                        let pairs = _mm512_maskz_cvtneps_pbh(lanes[p], sum.0);
+                        _mm256_storeu_si256(packed.add(r * op.packed_stride + p * 8).cast(), of_bf16(pairs));
+                    }
+                }
+            }
+            Pack::Quads { inverse } => {
+                let packed = op.packed.add(row * op.packed_stride + panel * 4);
+                let inverse = _mm512_set1_ps(inverse);
+                for (r, sums) in sums.iter().enumerate() {
+                    for (p, sum) in sums.iter().enumerate() {
+                        // i32::MIN stands for what does not fit, and saturation takes it as 255.
+                        let whole = _mm512_cvtps_epi32(_mm512_mul_ps(sum.0, inverse));
+                        let quads = _mm512_maskz_cvtusepi32_epi8(lanes[p], whole);
+                        _mm_storeu_si128(packed.add(r * op.packed_stride + p * 4).cast(), quads);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Sixteen bf16 as bits.
+#[inline(always)]
+fn of_bf16(pairs: __m256bh) -> __m256i {
+    // SAFETY: both types are 256 bits without meaning.
+    unsafe { std::mem::transmute::<__m256bh, __m256i>(pairs) }
+}
+
+macro_rules! by_tiles {
+    ($op:ident, $word:ty, { $($rows:literal => [$($panels:literal),+] $(three [$($part:literal),+])?),+ $(,)? }) => {{
+        let groups = $op.rows.div_ceil(14);
+        let mut row = 0;
+        for group in 0..groups {
+            let rows = ($op.rows - row).div_ceil(groups - group);
+            match rows {
+                $($rows => {
+                    #[allow(unused_mut, reason = "not all shapes end with three panels")]
+                    let mut last = $op.panels;
+                    $(if last % 2 == 1 && last >= 3 {
+                        last -= 3;
+                        let mut row = row;
+                        $(tile::<$word, $part, 3>($op, row, last);
+                        row += $part;)+
+                        debug_assert!(row <= $op.rows);
+                    })?
+                    let mut panel = 0;
+                    $(while last - panel >= $panels {
+                        tile::<$word, $rows, $panels>($op, row, panel);
+                        panel += $panels;
+                    })+
+                })+
+                _ => {}
+            }
+            row += rows;
+        }
+    }};
+}
+
+macro_rules! all_tiles {
+    ($op:ident, $word:ty) => {
+        by_tiles!($op, $word, {
+            1 => [3, 2, 1],
+            2 => [3, 2, 1],
+            3 => [3, 2, 1],
+            4 => [3, 2, 1],
+            5 => [3, 2, 1],
+            6 => [3, 2, 1],
+            7 => [3, 2, 1],
+            8 => [2, 1] three [4, 4],
+            9 => [2, 1] three [5, 4],
+            10 => [2, 1] three [5, 5],
+            11 => [2, 1] three [6, 5],
+            12 => [2, 1] three [6, 6],
+            13 => [2, 1] three [7, 6],
+            14 => [2, 1] three [7, 7],
+        })
+    };
+}
+
+/// # Safety
+/// The CPU lacks nothing of [`lacks`]; the pointers are good.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx512vnni")]
+unsafe fn pairs(op: &Packed<Pair>) {
+    // SAFETY: see above.
+    unsafe {
+        all_tiles!(op, Pair);
+        if let Then::Tanh = op.then {
+            finish_tanh::<Avx512>(op.out, op.out_stride, op.rows, op.panels);
+        }
+    }
+}
+
+/// # Safety
+/// The CPU lacks nothing of [`lacks`]; the pointers are good.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx512vnni")]
+unsafe fn quads(op: &Packed<Quad>) {
+    // SAFETY: see above.
+    unsafe {
+        all_tiles!(op, Quad);
+        if let Then::Tanh = op.then {
+            finish_tanh::<Avx512>(op.out, op.out_stride, op.rows, op.panels);
+        }
+    }
+}
+
+/// # Safety
+/// The CPU lacks nothing of [`lacks`]; the pointers are good.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx512vnni")]
+unsafe fn pack_rows(op: &PackRows) {
+    for row in 0..op.rows {
+        for panel in 0..op.len.div_ceil(16) {
+            let left = (op.len - panel * 16).min(16);
+            // SAFETY: `left` elements are there to read and sixteen to write, by the promise of `PackRows`.
+            unsafe {
+                let v = Avx512::load_first(op.from.add(row * op.from_stride + panel * 16), left);
+                let to = op.to.add(row * op.to_stride + panel * 8);
+                _mm256_storeu_si256(to.cast(), of_bf16(_mm512_cvtneps_pbh(v.0)));
+            }
+        }
+    }
+}
+
+/// # Safety
+/// The CPU lacks nothing of [`lacks`]; the pointers are good.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx512vnni")]
+unsafe fn pack_panels(op: &PackPanels) {
+    let words = op.inputs.div_ceil(2);
+    for word in 0..words {
+        for panel in 0..op.panels {
+            // SAFETY: both inputs are below op.inputs, panels below op.panels; words stay within the promise.
+            unsafe {
+                let wide = |input: usize| {
+                    let v = Avx512::load(op.from.add(input * op.from_stride + panel * 16));
+                    _mm512_cvtepu16_epi32(of_bf16(_mm512_cvtneps_pbh(v.0)))
+                };
+                let low = wide(2 * word);
+                let high = if 2 * word + 1 < op.inputs { wide(2 * word + 1) } else { _mm512_setzero_si512() };
+                let both = _mm512_or_si512(low, _mm512_slli_epi32::<16>(high));
+                _mm512_storeu_si512(op.to.add((panel * words + word) * 16).cast(), both);
+            }
+        }
+    }
+}

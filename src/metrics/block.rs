@@ -1,0 +1,143 @@
+//! The counters of one scorer, and the sums of many.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::buckets::{BUCKETS, bucket};
+use super::{Call, STATUSES, Stage, place};
+use crate::auction::Reason;
+use crate::error::Status;
+use crate::schema::{MAX_TABLES, Side};
+use crate::types::Precision;
+
+/// Tables with counters of their own, by the numbers that the engine gives to names, and one place for all others.
+pub(super) const TABLES: usize = MAX_TABLES + 1;
+
+/// What came of a key: see [`crate::enrich::Lookups`].
+pub(super) const KEY_RESULTS: [&str; 3] = ["found", "missing", "unknown"];
+
+// Where what is counted stands among the cells.
+const REQUESTS: usize = 0;
+const SCORED: usize = REQUESTS + Call::NAMES.len() * STATUSES.len();
+const CUT: usize = SCORED + Precision::ALL.len();
+const REASONS: usize = CUT + 1;
+const VALUES: usize = REASONS + Reason::ALL.len();
+const KEYS: usize = VALUES + 2 * 2;
+const TIMES: usize = KEYS + TABLES * KEY_RESULTS.len();
+const CELLS: usize = TIMES + (Call::NAMES.len() + Stage::NAMES.len()) * (BUCKETS + 1);
+
+/// One of the things that are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cell(usize);
+
+impl Cell {
+    pub(super) const CUT: Self = Self(CUT);
+
+    /// Calls that ended so; `status` is a place in [`STATUSES`].
+    pub(super) fn requests(call: Call, status: usize) -> Self {
+        Self(REQUESTS + call as usize * STATUSES.len() + status)
+    }
+
+    /// Candidates scored, by `Outcome::precision`.
+    pub(super) fn scored(precision: usize) -> Self {
+        Self(SCORED + precision.min(Precision::ALL.len() - 1))
+    }
+
+    /// Candidates of auctions.
+    pub(super) fn reason(reason: usize) -> Self {
+        Self(REASONS + reason)
+    }
+
+    pub(super) fn missing(side: Side) -> Self {
+        Self(VALUES + (side == Side::Candidate) as usize)
+    }
+
+    pub(super) fn ignored(side: Side) -> Self {
+        Self(VALUES + 2 + (side == Side::Candidate) as usize)
+    }
+
+    /// Keys looked up in a table; `result` is a place in [`KEY_RESULTS`].
+    pub(super) fn keys(table: usize, result: usize) -> Self {
+        Self(KEYS + table.min(TABLES - 1) * KEY_RESULTS.len() + result)
+    }
+}
+
+/// A histogram of times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Times(usize);
+
+impl Times {
+    pub(super) fn call(call: Call) -> Self {
+        Self(call as usize)
+    }
+
+    pub(super) fn stage(stage: Stage) -> Self {
+        Self(Call::NAMES.len() + stage as usize)
+    }
+
+    pub(super) fn bucket(self, bucket: usize) -> Cell {
+        Cell(TIMES + self.0 * (BUCKETS + 1) + bucket)
+    }
+
+    /// Nanoseconds in all.
+    pub(super) fn sum(self) -> Cell {
+        self.bucket(BUCKETS)
+    }
+}
+
+/// One scorer's counters. Apart from other memory, so that scorers do not disturb each other.
+#[repr(align(128))]
+pub(crate) struct Block {
+    cells: [AtomicU64; CELLS],
+    /// Bytes that the scorer holds.
+    bytes: AtomicU64,
+}
+
+impl Block {
+    pub(super) fn new(bytes: usize) -> Self {
+        Self { cells: [const { AtomicU64::new(0) }; CELLS], bytes: AtomicU64::new(bytes as u64) }
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn hold(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts for the one who owns the scorer. A load and a store do because nobody else writes here.
+    #[inline]
+    pub(super) fn add(&self, cell: Cell, n: u64) {
+        let cell = &self.cells[cell.0];
+        cell.store(cell.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn time(&self, times: Times, ns: u64) {
+        self.add(times.bucket(bucket(ns)), 1);
+        self.add(times.sum(), ns);
+    }
+
+    /// Counts a call that found the scorer in use. Such calls come from anywhere, and are all that writes these cells.
+    pub(crate) fn busy(&self, call: Call) {
+        self.cells[Cell::requests(call, place(Status::Busy)).0].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The same counters, summed.
+#[derive(Clone)]
+pub(super) struct Sums([u64; CELLS]);
+
+impl Sums {
+    pub(super) const ZERO: Self = Self([0; CELLS]);
+
+    pub(super) fn add(&mut self, block: &Block) {
+        for (sum, cell) in self.0.iter_mut().zip(&block.cells) {
+            *sum = sum.wrapping_add(cell.load(Ordering::Relaxed));
+        }
+    }
+
+    pub(super) fn get(&self, cell: Cell) -> u64 {
+        self.0[cell.0]
+    }
+}

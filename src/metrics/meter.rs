@@ -1,0 +1,200 @@
+//! Who counts, and who keeps what was counted.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::block::{Block, Cell, Sums, Times};
+use super::{Call, OK, Stage, place};
+use crate::auction::{Reason, Tally};
+use crate::enrich::{Counts, Lookups};
+use crate::error::Status;
+use crate::hash::mix;
+use crate::refusal::Refusal;
+use crate::schema::Side;
+use crate::types::Outcome;
+
+/// One call in so many is timed stage by stage: a power of two.
+const STAGED_IN: u64 = 8;
+
+/// The blocks of an engine's scorers. Locked when a scorer is made or freed and when somebody reads, never by a request.
+pub(crate) struct Meters(Mutex<Kept>);
+
+struct Kept {
+    blocks: Vec<Arc<Block>>,
+    /// What scorers counted that are freed.
+    freed: Sums,
+}
+
+/// All scorers of an engine together.
+pub(super) struct Reading {
+    pub(super) sums: Sums,
+    pub(super) scorers: u64,
+    pub(super) bytes: u64,
+}
+
+impl Meters {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Kept { blocks: Vec::new(), freed: Sums::ZERO }))
+    }
+
+    pub(super) fn read(&self) -> Reading {
+        let kept = self.kept();
+        let mut sums = kept.freed.clone();
+        kept.blocks.iter().for_each(|block| sums.add(block));
+        let bytes = kept.blocks.iter().map(|block| block.bytes()).sum();
+        Reading { sums, scorers: kept.blocks.len() as u64, bytes }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        // List and sums are valid at every point where a panic could happen.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One scorer's hand on its counters.
+pub(crate) struct Meter {
+    meters: Arc<Meters>,
+    block: Arc<Block>,
+    started: u64,
+    counted: u64,
+}
+
+/// The time of a call under way.
+pub(crate) struct Watch {
+    call: Call,
+    start: Instant,
+    /// When the last stage ended, if this call is timed stage by stage.
+    lap: Option<Instant>,
+    /// Nanoseconds of each stage.
+    stages: [u64; Stage::NAMES.len()],
+}
+
+impl Watch {
+    /// When the call began.
+    pub(crate) fn start(&self) -> Instant {
+        self.start
+    }
+
+    /// What passed since the last stage belongs to this one.
+    #[inline]
+    pub(crate) fn lap(&mut self, stage: Stage) {
+        if let Some(last) = self.lap {
+            let now = Instant::now();
+            self.stages[stage as usize] += nanoseconds(last, now);
+            self.lap = Some(now);
+        }
+    }
+}
+
+impl Meter {
+    /// The counters of a new scorer, which holds `bytes` of memory.
+    pub(crate) fn new(meters: &Arc<Meters>, bytes: usize) -> Self {
+        let block = Arc::new(Block::new(bytes + size_of::<Block>()));
+        meters.kept().blocks.push(Arc::clone(&block));
+        Self { meters: Arc::clone(meters), block, started: 0, counted: 0 }
+    }
+
+    /// The counters themselves, for who does not own the scorer.
+    pub(crate) fn block(&self) -> &Arc<Block> {
+        &self.block
+    }
+
+    /// The scorer holds so many bytes more.
+    pub(crate) fn hold(&mut self, bytes: usize) {
+        self.block.hold(bytes);
+    }
+
+    /// Calls that were counted so far.
+    pub(crate) fn counted(&self) -> u64 {
+        self.counted
+    }
+
+    #[inline]
+    pub(crate) fn start(&mut self, call: Call) -> Watch {
+        let staged = mix(self.started).is_multiple_of(STAGED_IN);
+        self.started += 1;
+        let start = Instant::now();
+        Watch { call, start, lap: staged.then_some(start), stages: [0; Stage::NAMES.len()] }
+    }
+
+    /// Counts a call as it ended.
+    #[inline]
+    pub(crate) fn finish(&mut self, watch: &Watch, result: &Result<Outcome, Refusal>) {
+        match result {
+            Ok(outcome) => {
+                self.done(watch);
+                self.block.add(Cell::scored(outcome.precision as usize), outcome.n_scored.into());
+                self.add_some(Cell::CUT, outcome.n_cut.into());
+            }
+            Err(refusal) => self.refuse(watch.call, refusal.status()),
+        }
+    }
+
+    /// Counts a call that went well.
+    pub(crate) fn done(&mut self, watch: &Watch) {
+        let now = Instant::now();
+        self.counted += 1;
+        self.block.add(Cell::requests(watch.call, OK), 1);
+        self.block.time(Times::call(watch.call), nanoseconds(watch.start, now));
+        if watch.lap.is_some() {
+            for (stage, &ns) in
+                [Stage::Enrich, Stage::Score, Stage::Calibrate, Stage::Auction].iter().zip(&watch.stages)
+            {
+                // A call without this stage says nothing of it.
+                if ns > 0 {
+                    self.block.time(Times::stage(*stage), ns);
+                }
+            }
+        }
+    }
+
+    /// Counts a call that was refused.
+    #[cold]
+    pub(crate) fn refuse(&mut self, call: Call, status: Status) {
+        self.counted += 1;
+        self.block.add(Cell::requests(call, place(status)), 1);
+    }
+
+    /// Counts what one side of a request lacked.
+    pub(crate) fn values(&mut self, side: Side, counts: Counts) {
+        self.add_some(Cell::missing(side), counts.missing.into());
+        self.add_some(Cell::ignored(side), counts.ignored.into());
+    }
+
+    /// Counts the keys of a request, for each table by its number in the engine.
+    pub(crate) fn keys(&mut self, lookups: impl Iterator<Item = (usize, Lookups)>) {
+        for (table, Lookups { found, missing, unknown }) in lookups {
+            for (result, n) in [found, missing, unknown].into_iter().enumerate() {
+                self.add_some(Cell::keys(table, result), n.into());
+            }
+        }
+    }
+
+    /// Counts what became of the candidates of an auction, in which `cut` more took no part.
+    pub(crate) fn candidates(&mut self, tally: &Tally, cut: usize) {
+        for (reason, &n) in tally.iter().enumerate() {
+            self.add_some(Cell::reason(reason), n.into());
+        }
+        self.add_some(Cell::reason(Reason::Cut as usize), cut as u64);
+    }
+
+    #[inline]
+    fn add_some(&self, cell: Cell, n: u64) {
+        if n > 0 {
+            self.block.add(cell, n);
+        }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        let mut kept = self.meters.kept();
+        let Kept { blocks, freed } = &mut *kept;
+        freed.add(&self.block);
+        blocks.retain(|block| !Arc::ptr_eq(block, &self.block));
+    }
+}
+
+fn nanoseconds(from: Instant, to: Instant) -> u64 {
+    u64::try_from(to.saturating_duration_since(from).as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,96 @@
+//! What serving came to, counted without anybody waiting: requests and their outcomes, the time that they and their
+//! stages took, candidates, missing values and keys; and what became of generations. [`Metrics`] is all of it at one
+//! moment, and its text is what Prometheus reads.
+//!
+//! Every scorer has a block of counters of its own, on cache lines of its own, that it alone writes: a plain load and a
+//! plain store for each count, no locked instruction. Who reads sums the blocks of all scorers; neither waits for the
+//! other. Each counter is read whole and never goes back; two of them may be read a moment apart. The block of a scorer
+//! that is freed is added to the engine's sums, so nothing is lost with it.
+//!
+//! The clock is read twice for each call. One call in eight of each scorer is timed stage by stage as well; which ones
+//! is decided by a hash, so that a caller's own rhythm does not pick the same kind of call each time.
+
+mod block;
+mod buckets;
+mod events;
+mod meter;
+mod snapshot;
+mod text;
+
+pub(crate) use block::Block;
+pub(crate) use events::Events;
+pub(crate) use meter::{Meter, Meters, Watch};
+pub use snapshot::Metrics;
+pub(crate) use snapshot::{Live, TableState};
+
+use crate::error::Status;
+
+/// What a caller asked of a scorer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    Score,
+    ScoreDense,
+    Decide,
+    Auction,
+}
+
+impl Call {
+    const NAMES: [&str; 4] = ["score", "score_dense", "decide", "auction"];
+}
+
+/// A part of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Checks, lookups in tables, and values to the network's inputs.
+    Enrich,
+    /// The network.
+    Score,
+    /// Logits to probabilities.
+    Calibrate,
+    /// Eligibility, ranking and prices.
+    Auction,
+}
+
+impl Stage {
+    const NAMES: [&str; 4] = ["enrich", "score", "calibrate", "auction"];
+}
+
+/// Success, and each [`Status`] in turn.
+const STATUSES: [&str; 14] = [
+    "ok",
+    "invalid_argument",
+    "bad_struct_size",
+    "capacity_exceeded",
+    "invalid_value",
+    "closed",
+    "io",
+    "corrupt",
+    "unsupported",
+    "golden_mismatch",
+    "no_previous",
+    "busy",
+    "buffer_too_small",
+    "internal",
+];
+
+/// Where success stands.
+const OK: usize = 0;
+
+/// The place of a status in [`STATUSES`].
+fn place(status: Status) -> usize {
+    match status {
+        Status::InvalidArgument => 1,
+        Status::BadStructSize => 2,
+        Status::CapacityExceeded => 3,
+        Status::InvalidValue => 4,
+        Status::Closed => 5,
+        Status::Io => 6,
+        Status::Corrupt => 7,
+        Status::Unsupported => 8,
+        Status::GoldenMismatch => 9,
+        Status::NoPrevious => 10,
+        Status::Busy => 11,
+        Status::BufferTooSmall => 12,
+        Status::Internal => 13,
+    }
+}

@@ -1,0 +1,125 @@
+//! All metrics of an engine at one moment.
+
+use std::fmt::{self, Write};
+use std::sync::Arc;
+
+use super::block::{Sums, TABLES};
+use super::events::{EventCounts, Events};
+use super::meter::Meters;
+use super::text;
+use crate::live::overlay::TableInfo;
+
+/// An engine's metrics at one moment. Its text, by [`fmt::Display`] or [`Metrics::write`], is in Prometheus' text
+/// exposition format 0.0.4 (content type `text/plain; version=0.0.4; charset=utf-8`) and always the same for the same
+/// moment. docs/operations.md says what each means.
+///
+/// Taking one and writing it allocates nothing; it is about 20 KB of stack.
+pub struct Metrics {
+    pub(super) sums: Sums,
+    pub(super) scorers: u64,
+    pub(super) scorer_bytes: u64,
+    pub(super) events: EventCounts,
+    pub(super) live: Live,
+    pub(super) tables: Tables,
+}
+
+/// What is live.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Live {
+    pub(crate) kernel: &'static str,
+    pub(crate) generation: u64,
+    /// Microseconds since 1970-01-01 UTC.
+    pub(crate) activated_us: i64,
+    pub(crate) now_us: i64,
+    /// Whether there is a generation to roll back to.
+    pub(crate) has_previous: bool,
+    /// Whether the last look at `CURRENT` failed.
+    pub(crate) follow_failing: bool,
+    /// Of the models and tables that are open.
+    pub(crate) file_bytes: u64,
+}
+
+/// A table that is live or was asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct TableState {
+    pub(crate) name: Arc<str>,
+    /// None: the live generation does not have it.
+    pub(crate) info: Option<TableInfo>,
+}
+
+/// By the number that the engine gave to the table's name, as far as tables have counters of their own.
+pub(crate) type Tables = [Option<TableState>; TABLES - 1];
+
+impl Metrics {
+    pub(crate) fn new(meters: &Meters, events: &Events, live: Live, tables: Tables) -> Self {
+        let reading = meters.read();
+        Self {
+            sums: reading.sums,
+            scorers: reading.scorers,
+            scorer_bytes: reading.bytes,
+            events: events.read(),
+            live,
+            tables,
+        }
+    }
+
+    /// Bytes of the text.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "it never is")]
+    pub fn len(&self) -> usize {
+        let mut length = Length(0);
+        // Counting does not fail.
+        let _ = text::write(self, &mut length);
+        length.0
+    }
+
+    /// Writes the text to `buffer` and returns its length.
+    ///
+    /// # Errors
+    /// The length that is needed, when `buffer` is smaller; then nothing is written.
+    pub fn write(&self, buffer: &mut [u8]) -> Result<usize, usize> {
+        let needed = self.len();
+        let Some(room) = buffer.get_mut(..needed) else { return Err(needed) };
+        let mut slice = Slice { room, at: 0 };
+        // The same text as was counted, so it fits.
+        let _ = text::write(self, &mut slice);
+        Ok(needed)
+    }
+}
+
+impl fmt::Display for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        text::write(self, f)
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").field("generation", &self.live.generation).finish_non_exhaustive()
+    }
+}
+
+/// Counts what is written.
+struct Length(usize);
+
+impl Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        Ok(())
+    }
+}
+
+/// Writes to memory that is there.
+struct Slice<'a> {
+    room: &'a mut [u8],
+    at: usize,
+}
+
+impl Write for Slice<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let to = self.room.get_mut(self.at..self.at + text.len()).ok_or(fmt::Error)?;
+        to.copy_from_slice(text.as_bytes());
+        self.at += text.len();
+        Ok(())
+    }
+}

@@ -1,0 +1,689 @@
+/* libadclick: click prediction, calibration and the ad auction inside the ad server's own process.
+ *
+ * Conventions
+ *  - A method is its handle's name and a verb; inputs come before outputs.
+ *  - Every call returns an adclick_status: 0, or a negative number that is never renumbered. A failing call fills the
+ *    adclick_error that the caller passes (it may be NULL). There is no thread-local last error.
+ *  - Outputs are written only on success: after a failure every output, handles included, is what it was before. Only
+ *    `error` is written then, and only then. Initialise handles with NULL.
+ *  - A struct that begins with struct_size is told its own sizeof there; 0 in any other field means its default. A program
+ *    built with an older header runs on a newer library; with a newer header it runs on an older library as long as it
+ *    leaves what that library does not know at 0 (outputs that it does not know come back as 0).
+ *  - adclick_engine is shared by all threads. adclick_scorer belongs to one caller at a time and may move between
+ *    threads. adclick_scorer_score, _score_dense and _decide allocate nothing, take no lock and make no system call.
+ *  - Arrays travel beside the structs and have the entries that their counts say; an array of no entries may be NULL.
+ *    Arrays and structs are aligned as their C types are. An output overlaps no other argument, and nobody else touches
+ *    the arguments during a call. Nothing that the caller passes is kept after the call.
+ *  - Names and paths are bytes with a length; they need no 0 at the end. No memory is handed over to the caller but by
+ *    handles, each with its own call that gives it back; texts that are returned are static.
+ *  - Money is in micros: millionths of the currency unit, in 64-bit integers. Times are in the units that the names say.
+ *  - The library installs no signal handler, and no failure inside it unwinds or ends the process: a bug that it notices
+ *    comes back as ADCLICK_INTERNAL.
+ *  - fork(): the child may score and decide with the scorers that it inherited, and open engines of its own. The following
+ *    thread exists only in the parent: in the child of a process whose engine follows (follow_ms), or that forked while
+ *    another thread was in a call on an engine, make no other call on inherited handles. They go with the process.
+ *  - dlclose(): close all engines and free all scorers first; no thread of the library is left then.
+ *
+ * Generated from the sources by cbindgen; `make header` renews it. docs/c-api.md begins with a tour. */
+
+#ifndef ADCLICK_H
+#define ADCLICK_H
+
+
+#include <stddef.h>
+#include <stdint.h>
+
+
+// The bytes of `adclick_error.message`.
+#define ADCLICK_ERROR_MESSAGE 504
+
+// The version of the ABI that this header describes. A library with a larger one still runs programs built with it.
+#define ADCLICK_ABI_VERSION 1
+
+// A flag of `adclick_engine_options`: copy the files into memory of the process instead of mapping them. Mapped files are
+// shared between processes, but a file that is truncated while it is mapped kills the process.
+#define ADCLICK_COPY 1
+
+// `runner_up` of a winner that nobody was behind.
+#define ADCLICK_NO_CANDIDATE UINT32_MAX
+
+// What a call returned. 0 is success, errors are negative and never renumbered; a later library may return numbers that
+// this header does not list.
+enum adclick_status
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // Done.
+  ADCLICK_OK = 0,
+  // An argument is NULL, out of range, or contradicts another one.
+  ADCLICK_INVALID_ARGUMENT = -1,
+  // A sized struct has a size smaller than its first version or absurdly large (it was never set), or holds non-zero
+  // bytes past what this library knows: the program asks for something newer than the library.
+  ADCLICK_BAD_STRUCT_SIZE = -2,
+  // More candidates than the scorer was sized for (or more than 1,048,576), or more than 65,536 feature names.
+  ADCLICK_CAPACITY_EXCEEDED = -3,
+  // An input value is NaN or infinite.
+  ADCLICK_INVALID_VALUE = -4,
+  // The engine was closed, or the handle is not one: closed or used up before, or never given out.
+  ADCLICK_CLOSED = -5,
+  // A file or directory cannot be opened or read.
+  ADCLICK_IO = -6,
+  // A file is damaged: checksum, length, offset, count or content.
+  ADCLICK_CORRUPT = -7,
+  // A file needs a newer library, or describes something that this one does not do.
+  ADCLICK_UNSUPPORTED = -8,
+  // The model's golden requests give other results here than where it was packed.
+  ADCLICK_GOLDEN_MISMATCH = -9,
+  // There is no earlier generation to roll back to.
+  ADCLICK_NO_PREVIOUS = -10,
+  // The scorer is in use by another call.
+  ADCLICK_BUSY = -11,
+  // The array for the winners is too small.
+  ADCLICK_BUFFER_TOO_SMALL = -12,
+  // A bug in the library: a panic was caught at the boundary.
+  ADCLICK_INTERNAL = -100,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum adclick_status adclick_status;
+#else
+typedef int32_t adclick_status;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What became of a candidate, as a number that is never renumbered.
+enum adclick_reason
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // It has a place.
+  ADCLICK_REASON_WON = 0,
+  // Eligible, but every place went to candidates ahead of it.
+  ADCLICK_REASON_OUTRANKED = 1,
+  // The bid, in billed units, is under the candidate's reserve.
+  ADCLICK_REASON_BELOW_RESERVE = 2,
+  // The bid is zero, negative, NaN or infinite.
+  ADCLICK_REASON_INVALID_BID = 3,
+  // The bid is over 2^53 micros.
+  ADCLICK_REASON_BID_TOO_LARGE = 4,
+  // pCTR is needed and is NaN, not above 0, or above 1.
+  ADCLICK_REASON_INVALID_PCTR = 5,
+  // pCVR is needed and is not above 0, or above 1.
+  ADCLICK_REASON_INVALID_PCVR = 6,
+  // pCVR is needed and is missing (NaN).
+  ADCLICK_REASON_MISSING_PCVR = 7,
+  // The bid modifier is zero, negative, NaN or infinite.
+  ADCLICK_REASON_INVALID_MODIFIER = 8,
+  // The quality is zero, negative, NaN or infinite.
+  ADCLICK_REASON_INVALID_QUALITY = 9,
+  // The reserve is negative, NaN or infinite.
+  ADCLICK_REASON_INVALID_RESERVE = 10,
+  // The rank score is under the policy's score floor.
+  ADCLICK_REASON_BELOW_SCORE_FLOOR = 11,
+  // The rank score over- or underflows f64 arithmetic.
+  ADCLICK_REASON_SCORE_OUT_OF_RANGE = 12,
+  // The bid's kind is not one that this library knows.
+  ADCLICK_REASON_UNKNOWN_BID_KIND = 13,
+  // It was not scored before the deadline, so it took no part.
+  ADCLICK_REASON_CUT = 14,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum adclick_reason adclick_reason;
+#else
+typedef uint32_t adclick_reason;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What a bid pays for.
+enum adclick_bid_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // Per 1000 impressions.
+  ADCLICK_BID_KIND_CPM = 0,
+  // Per click.
+  ADCLICK_BID_KIND_CPC = 1,
+  // Per conversion.
+  ADCLICK_BID_KIND_CPA = 2,
+  // Bid per conversion, billed per 1000 impressions.
+  ADCLICK_BID_KIND_OCPM = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum adclick_bid_kind adclick_bid_kind;
+#else
+typedef uint32_t adclick_bid_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What decided a winner's price.
+enum adclick_price_bound
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // The next candidate's score.
+  ADCLICK_PRICE_BOUND_NEXT_SCORE = 0,
+  // The reserve.
+  ADCLICK_PRICE_BOUND_RESERVE = 1,
+  // The candidate's own bid.
+  ADCLICK_PRICE_BOUND_BID = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum adclick_price_bound adclick_price_bound;
+#else
+typedef uint32_t adclick_price_bound;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// The arithmetic that produced the outputs.
+enum adclick_precision
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // fp16 weights, f32 sums.
+  ADCLICK_PRECISION_EXACT = 0,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum adclick_precision adclick_precision;
+#else
+typedef uint32_t adclick_precision;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// An engine: owns the live generation. Shared by all threads: every call on it may be made at any time from any thread.
+// The handle is a number and never followed, so a call on a closed engine gives ADCLICK_CLOSED.
+typedef struct adclick_engine adclick_engine;
+
+// A scorer: one caller's memory, sized once. Belongs to one caller at a time and may move between threads. A call on a
+// scorer that another call is using gives ADCLICK_BUSY. Unlike other handles it is a pointer: using a freed one is
+// undefined.
+typedef struct adclick_scorer adclick_scorer;
+
+// A generation that was opened and checked and is not live yet. Belongs to one caller, on any thread. It is used up by
+// `adclick_staged_activate` or `adclick_staged_discard`; using it again gives ADCLICK_CLOSED.
+typedef struct adclick_staged adclick_staged;
+
+// How an engine is opened. Zero everything but `struct_size` for the defaults. 32 bytes.
+typedef struct adclick_engine_options {
+  // `sizeof(adclick_engine_options)`.
+  uint32_t struct_size;
+  // `ADCLICK_COPY` or 0.
+  uint32_t flags;
+  // How much larger than the first model later ones may be, 1 to 1000; 0 = 2. Scorers get that much room.
+  float headroom;
+  // Look at CURRENT every so many milliseconds on a thread of the library's own ("adclick-follow") and go to the
+  // bundle it names; 0 = never, only when `adclick_engine_poll` is called.
+  uint32_t follow_ms;
+  // The kernel by name ("portable", "avx2", "avx512"), closed with 0; empty = the environment's ADCLICK_KERNEL, or the
+  // best that this CPU has.
+  char kernel[16];
+} adclick_engine_options;
+
+// Filled by a call that fails, if the caller passes one; a call that succeeds leaves it alone. It belongs to the caller
+// and can be used again and again: set `struct_size` once. 512 bytes.
+typedef struct adclick_error {
+  // `sizeof(adclick_error)`, set by the caller. With less, the message is cut to fit; with less than 8, nothing is
+  // written.
+  uint32_t struct_size;
+  // An `adclick_status`.
+  int32_t status;
+  // One sentence for a person: what was expected, what was found, what to do. UTF-8, ends with a 0 byte.
+  char message[ADCLICK_ERROR_MESSAGE];
+} adclick_error;
+
+// What a scorer is sized for. Zero everything but `struct_size` for the defaults. 16 bytes.
+typedef struct adclick_scorer_options {
+  // `sizeof(adclick_scorer_options)`.
+  uint32_t struct_size;
+  // No flag is defined yet: 0.
+  uint32_t flags;
+  // Candidates of one request, 1 to 1,048,576; 0 = 1024.
+  uint32_t max_candidates;
+  // 0.
+  uint32_t reserved;
+} adclick_scorer_options;
+
+// One ad request. 64 bytes.
+typedef struct adclick_request {
+  // `sizeof(adclick_request)`.
+  uint32_t struct_size;
+  // No flag is defined yet: 0.
+  uint32_t flags;
+  // The caller's id of the request; seeds what is random and ends up in logs.
+  uint64_t request_id;
+  // The user's key in user tables; 0 = unknown.
+  uint64_t user_key;
+  // When the request was made: microseconds since 1970-01-01 00:00 UTC.
+  int64_t time_us;
+  // The user's offset from UTC in seconds, -86400 to 86400.
+  int32_t utc_offset_s;
+  // Entries in the request's array of values.
+  uint32_t n_values;
+  // Entries in the array of candidates.
+  uint32_t n_candidates;
+  // Entries in the candidates' array of values.
+  uint32_t n_candidate_values;
+  // Places to fill; 0 = 1.
+  uint32_t n_slots;
+  // The caller's number of the placement.
+  uint32_t placement;
+  // Time that the call may take, in microseconds; 0 = no limit.
+  uint32_t deadline_us;
+  // 0.
+  uint32_t reserved;
+} adclick_request;
+
+// One raw value of a feature. 16 bytes. A repeated feature is a multi-valued one.
+typedef struct adclick_value {
+  // The handle that `adclick_engine_feature` gave for the feature's input name.
+  uint32_t feature;
+  // The number of a number feature or vector position; of a multi-valued category its weight, 0 = 1.
+  float number;
+  // The id of a category (`adclick_hash` of a string, or the integer itself); the position in a vector.
+  uint64_t id;
+} adclick_value;
+
+// One candidate ad. 56 bytes.
+typedef struct adclick_candidate {
+  // The ad's key in ad tables; breaks ties (the smaller wins).
+  uint64_t ad_key;
+  // The advertiser's key in cross tables.
+  uint64_t advertiser_key;
+  // The bid for one event of its kind (CPM: 1000 impressions; oCPM: a conversion) in millionths of the currency unit.
+  int64_t bid_micros;
+  // The least price of one billed event (CPM and oCPM: 1000 impressions); 0 = the policy's.
+  int64_t reserve_micros;
+  // An `adclick_bid_kind`.
+  uint32_t bid_kind;
+  // The first of this candidate's values in the candidates' array of values.
+  uint32_t first_value;
+  // How many values this candidate has.
+  uint32_t n_values;
+  // Multiplies the bid in ranking; 0 = 1.
+  float modifier;
+  // Multiplies the rank score; 0 = 1.
+  float quality;
+  // 0.
+  uint32_t reserved;
+} adclick_candidate;
+
+// What a call did. 32 bytes.
+typedef struct adclick_outcome {
+  // `sizeof(adclick_outcome)`, set by the caller.
+  uint32_t struct_size;
+  // Winners written.
+  uint32_t n_winners;
+  // Candidates scored.
+  uint32_t n_scored;
+  // Candidates that the deadline cut off.
+  uint32_t n_cut;
+  // Feature values that were missing or unknown and took their default.
+  uint32_t n_missing;
+  // An `adclick_precision`.
+  uint32_t precision;
+  // The generation that the whole call saw.
+  uint64_t generation;
+} adclick_outcome;
+
+// One winner. 64 bytes.
+typedef struct adclick_winner {
+  // Index in the array of candidates.
+  uint32_t candidate;
+  // The place, from 0.
+  uint32_t slot;
+  // Calibrated P(click | impression).
+  float pctr;
+  // Calibrated P(conversion | click); NaN when the model has no such head.
+  float pcvr;
+  // Expected value of 1000 impressions at the bid, in millionths of the currency unit.
+  int64_t ecpm_micros;
+  // The price of one billed event (1000 impressions for CPM and oCPM).
+  int64_t price_micros;
+  // An `adclick_price_bound`.
+  uint32_t price_bound;
+  // The eligible candidate next in rank, placed or not; `ADCLICK_NO_CANDIDATE` when nobody was behind.
+  uint32_t runner_up;
+  // The probability with which this candidate was put in this place; 1 when nothing is random.
+  double propensity;
+  // Identifies this impression in logs: derived from the request id and the slot.
+  uint64_t impression_id;
+  // 0.
+  uint64_t reserved;
+} adclick_winner;
+
+// The rules of an auction; 0 in a field is its default. 56 bytes.
+typedef struct adclick_auction_options {
+  // `sizeof(adclick_auction_options)`.
+  uint32_t struct_size;
+  // Places to fill; 0 = 1.
+  uint32_t n_slots;
+  // The exponent of the event's probability in the rank score, in (0, 1]; 0 = 1.
+  double squash;
+  // The least rank score per 1000 impressions, in micros.
+  int64_t score_floor_micros;
+  // The reserve of candidates without one of their own, by bid kind (CPM, CPC, CPA, oCPM), in micros per billed
+  // event.
+  int64_t reserve_micros[4];
+} adclick_auction_options;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// The version of the ABI that the linked library has. A program runs with every library for which this is at least the
+// `ADCLICK_ABI_VERSION` that it was compiled with. Any thread.
+uint32_t adclick_abi_version(void);
+
+// The library's version, such as "0.1.0". The text is static: do not free it. Any thread.
+const char *adclick_version(void);
+
+// The name of a status, such as "ADCLICK_CLOSED"; "unknown status" for other numbers. The text is static: do not free
+// it. Any thread.
+const char *adclick_status_name(int32_t status);
+
+// Opens an engine on `path`: a bundle directory, or a directory that holds bundles and CURRENT. The bundle is checked
+// whole (manifest, checksums, every shape and count, golden requests) before the call returns.
+//
+// `path` has `path_len` bytes; it is not kept. `options` may be NULL for the defaults. On success `*out` is the engine,
+// the caller's to close with `adclick_engine_close`.
+// Errors: ADCLICK_IO, ADCLICK_CORRUPT, ADCLICK_UNSUPPORTED (also an unknown kernel, or one that this CPU lacks),
+// ADCLICK_GOLDEN_MISMATCH, ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE.
+// Any thread; reads files, so not on a request's path.
+adclick_status adclick_engine_open(const char *path,
+                                   size_t path_len,
+                                   const struct adclick_engine_options *options,
+                                   struct adclick_engine **out,
+                                   struct adclick_error *error);
+
+// Closes an engine. Calls under way on scorers end well; calls that begin afterwards give ADCLICK_CLOSED. Memory and maps
+// go when no call holds them, at the latest when its scorers and staged generations are gone, which stay the caller's to
+// free and discard.
+//
+// NULL does nothing. Errors: ADCLICK_CLOSED when it was closed before.
+// Any thread; waits for the following thread.
+adclick_status adclick_engine_close(struct adclick_engine *engine);
+
+// Opens and checks a bundle, as `adclick_engine_open` does, without making it live. What is live stays as it is, also on
+// failure.
+//
+// On success `*out` is the staged generation, the caller's to use up by `adclick_staged_activate` or
+// `adclick_staged_discard`.
+// Errors: ADCLICK_IO, ADCLICK_CORRUPT, ADCLICK_UNSUPPORTED (also when it is larger than the engine's `headroom` allows),
+// ADCLICK_GOLDEN_MISMATCH, ADCLICK_INVALID_ARGUMENT, ADCLICK_CLOSED.
+// Any thread; reads files, so not on a request's path.
+adclick_status adclick_engine_stage(struct adclick_engine *engine,
+                                    const char *path,
+                                    size_t path_len,
+                                    struct adclick_staged **out,
+                                    struct adclick_error *error);
+
+// Makes a staged generation live by one pointer swap: calls that begin from now on see it, calls under way end with the
+// one that they began with. The one before is kept for `adclick_engine_rollback`.
+//
+// Uses `staged` up, whatever the result. On success `*generation` is the generation's id; it may be NULL.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED (the engine was closed, or `staged` was used up before).
+// Any thread; takes microseconds, and the time to unmap what was replaced earlier.
+adclick_status adclick_staged_activate(struct adclick_staged *staged,
+                                       uint64_t *generation,
+                                       struct adclick_error *error);
+
+// Drops a staged generation without making it live. NULL does nothing.
+// Errors: ADCLICK_CLOSED when it was used up before.
+// Any thread; takes the time to unmap its files.
+adclick_status adclick_staged_discard(struct adclick_staged *staged);
+
+// Goes back to the generation before the last activation. One earlier generation is kept, and a rollback uses it up.
+//
+// On success `*generation` is the id of what is live now; it may be NULL.
+// Errors: ADCLICK_NO_PREVIOUS, ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
+// Any thread; takes microseconds.
+adclick_status adclick_engine_rollback(struct adclick_engine *engine,
+                                       uint64_t *generation,
+                                       struct adclick_error *error);
+
+// Looks at CURRENT now. When it names another bundle than at the last look, stages and activates it. Also frees replaced
+// generations that no call holds any more. For callers that drive the following themselves, on a thread of their own.
+//
+// On success `*generation` is the id of the generation that was activated, 0 when there is nothing new; it may be NULL.
+// Errors: as `adclick_engine_stage`; ADCLICK_INVALID_ARGUMENT also when the engine was opened on a bundle itself.
+// Any thread; reads files, so not on a request's path.
+adclick_status adclick_engine_poll(struct adclick_engine *engine,
+                                   uint64_t *generation,
+                                   struct adclick_error *error);
+
+// Why the last look at CURRENT failed: returns its status and fills `error` with its message. ADCLICK_OK when it did not
+// fail. For the health check of a server that follows; what is live serves on, and the next look tries again.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED, and those of `adclick_engine_stage`.
+// Any thread; takes a lock.
+adclick_status adclick_engine_follow_error(const struct adclick_engine *engine,
+                                           struct adclick_error *error);
+
+// The id of the live generation, into `*generation`: the hash of its bundle's content, never 0, the same on every machine.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
+// Any thread; takes a lock. Of one request, `adclick_outcome.generation` tells it.
+adclick_status adclick_engine_generation(const struct adclick_engine *engine,
+                                         uint64_t *generation,
+                                         struct adclick_error *error);
+
+// The handle of a feature's input name, for `adclick_value.feature`, into `*handle`. The same name has the same handle for
+// the engine's life, whichever generation is live: get handles once, at start. A name that no model uses gets one too;
+// its values are ignored, and counted in `n_missing`, until a model does. Handles are never 0.
+//
+// `name` has `name_len` bytes; it is not kept.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL, not UTF-8, or not 1 to 255 bytes), ADCLICK_CAPACITY_EXCEEDED (65,536 names),
+// ADCLICK_CLOSED.
+// Any thread; takes a lock.
+adclick_status adclick_engine_feature(struct adclick_engine *engine,
+                                      const char *name,
+                                      size_t name_len,
+                                      uint32_t *handle,
+                                      struct adclick_error *error);
+
+// The name of the kernel (the instruction set) that an engine uses: "avx512", "avx2" or "portable"; with NULL, of the
+// best one that this CPU has; "" for a closed engine. The text is static: do not free it. Any thread; takes a lock.
+const char *adclick_kernel(const struct adclick_engine *engine);
+
+// The id of a category string of `len` bytes, for `adclick_value.id`: XXH3-64 with seed 0. An integer category is its own
+// id. NULL or a length of 0 gives the id of the empty string. Any thread; allocates nothing.
+uint64_t adclick_hash(const void *bytes,
+                      size_t len);
+
+// Makes a scorer for an engine. All memory that its requests need is allocated here, none later.
+//
+// `options` may be NULL for the defaults. On success `*out` is the scorer, the caller's to free with
+// `adclick_scorer_free`, before or after the engine is closed.
+// Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
+// Any thread; takes a lock.
+adclick_status adclick_scorer_new(struct adclick_engine *engine,
+                                  const struct adclick_scorer_options *options,
+                                  struct adclick_scorer **out,
+                                  struct adclick_error *error);
+
+// Frees a scorer. NULL does nothing.
+// Errors: ADCLICK_BUSY when another call is using it; then it is not freed.
+// Any thread; takes a lock.
+adclick_status adclick_scorer_free(struct adclick_scorer *scorer);
+
+// Calibrated probabilities of all candidates of a request.
+//
+// `values` has `request->n_values` entries, `candidates` `request->n_candidates`, and `candidate_values`
+// `request->n_candidate_values`, of which each candidate names its own by `first_value` and `n_values`. `pctr` takes
+// `n_candidates` floats, P(click | impression); `pcvr` as many, P(conversion | click), or is NULL when it is not wanted;
+// without a pCVR head it is filled with NaN. A candidate whose logit overflows gets NaN. `outcome` may be NULL.
+// `n_slots`, `deadline_us` and the bids play no part. Everything stays the caller's; nothing is kept.
+// Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CAPACITY_EXCEEDED, ADCLICK_INVALID_VALUE (a value is
+// NaN or infinite), ADCLICK_CLOSED, ADCLICK_BUSY. Then nothing was written but `error`, and the scorer can be used again.
+// One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call.
+adclick_status adclick_scorer_score(struct adclick_scorer *scorer,
+                                    const struct adclick_request *request,
+                                    const struct adclick_value *values,
+                                    const struct adclick_candidate *candidates,
+                                    const struct adclick_value *candidate_values,
+                                    float *pctr,
+                                    float *pcvr,
+                                    struct adclick_outcome *outcome,
+                                    struct adclick_error *error);
+
+// Calibrated probabilities of ready inputs: `x` has `n` rows of `width` floats, row after row, columns in the order in
+// which the schema declares its features (`adclick inspect` prints it). `pctr`, `pcvr` and `outcome` as in
+// `adclick_scorer_score`, one entry for each row.
+// Errors: as `adclick_scorer_score`; ADCLICK_INVALID_ARGUMENT also when `width` is not the model's, or the model has a
+// wide part (ready inputs cannot carry its ids).
+// One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call.
+adclick_status adclick_scorer_score_dense(struct adclick_scorer *scorer,
+                                          const float *x,
+                                          uint32_t n,
+                                          uint32_t width,
+                                          float *pctr,
+                                          float *pcvr,
+                                          struct adclick_outcome *outcome,
+                                          struct adclick_error *error);
+
+// The whole path: scores the candidates, calibrates, runs the auction by the generation's policy, and writes the winners,
+// best slot first.
+//
+// Inputs as in `adclick_scorer_score`. `winners` has room for `max_winners` entries, at least
+// min(n_slots, n_candidates); entries past `outcome->n_winners` are left alone. `reasons` takes an `adclick_reason` for
+// each candidate, or is NULL when it is not wanted. `outcome` may be NULL; it says how many winners there are, so most
+// callers want it. With `deadline_us`, candidates not scored in time are cut: they take no part and are counted; the
+// first few are always scored. Everything stays the caller's; nothing is kept.
+// Errors: as `adclick_scorer_score`, and ADCLICK_BUFFER_TOO_SMALL for `winners`. A bad bid is no error: the candidate gets
+// its reason.
+// One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call (with a deadline it reads
+// the clock, which takes none on Linux).
+adclick_status adclick_scorer_decide(struct adclick_scorer *scorer,
+                                     const struct adclick_request *request,
+                                     const struct adclick_value *values,
+                                     const struct adclick_candidate *candidates,
+                                     const struct adclick_value *candidate_values,
+                                     struct adclick_winner *winners,
+                                     uint32_t max_winners,
+                                     uint32_t *reasons,
+                                     struct adclick_outcome *outcome,
+                                     struct adclick_error *error);
+
+// Runs one auction, by `options`, on `n` candidates whose probabilities the caller has. Best slot first, the winners go to
+// `winners` and their number to `*n_winners`. Their `impression_id` is 0; the values that candidates refer to
+// (`first_value`, `n_values`) play no part.
+//
+// `candidates` has `n` entries and `pctr` `n` probabilities; `pcvr` has `n`, NaN where one is missing, or is NULL.
+// `winners` has room for `max_winners` entries, at least min(n_slots, n). `reasons` takes `n` values of
+// `adclick_reason`, or is NULL when it is not wanted.
+// `scorer` lends its memory, so that nothing is allocated; with NULL the call allocates up to 28 bytes a candidate. The
+// scorer's engine may be closed.
+// Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CAPACITY_EXCEEDED, ADCLICK_BUFFER_TOO_SMALL,
+// ADCLICK_BUSY. A bad bid or probability is no error: the candidate gets its reason.
+// One thread at a time for each scorer; with NULL, any thread.
+adclick_status adclick_auction_run(struct adclick_scorer *scorer,
+                                   const struct adclick_auction_options *options,
+                                   const struct adclick_candidate *candidates,
+                                   const float *pctr,
+                                   const float *pcvr,
+                                   uint32_t n,
+                                   struct adclick_winner *winners,
+                                   uint32_t max_winners,
+                                   uint32_t *reasons,
+                                   uint32_t *n_winners,
+                                   struct adclick_error *error);
+
+// The name of a reason, such as "below_reserve"; "unknown reason" for other numbers. The text is static: do not free it.
+// Any thread.
+const char *adclick_reason_name(uint32_t reason);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+/* The layouts are frozen. */
+#if defined(__cplusplus) || (defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L)
+#ifdef __cplusplus
+#define ADCLICK_ASSERT(what) static_assert(what, #what)
+#else
+#define ADCLICK_ASSERT(what) _Static_assert(what, #what)
+#endif
+#define ADCLICK_ASSERT_SIZE(type, size) ADCLICK_ASSERT(sizeof(type) == (size))
+#define ADCLICK_ASSERT_AT(type, field, offset) ADCLICK_ASSERT(offsetof(type, field) == (offset))
+ADCLICK_ASSERT_SIZE(adclick_value, 16);
+ADCLICK_ASSERT_AT(adclick_value, feature, 0);
+ADCLICK_ASSERT_AT(adclick_value, number, 4);
+ADCLICK_ASSERT_AT(adclick_value, id, 8);
+ADCLICK_ASSERT_SIZE(adclick_request, 64);
+ADCLICK_ASSERT_AT(adclick_request, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_request, flags, 4);
+ADCLICK_ASSERT_AT(adclick_request, request_id, 8);
+ADCLICK_ASSERT_AT(adclick_request, user_key, 16);
+ADCLICK_ASSERT_AT(adclick_request, time_us, 24);
+ADCLICK_ASSERT_AT(adclick_request, utc_offset_s, 32);
+ADCLICK_ASSERT_AT(adclick_request, n_values, 36);
+ADCLICK_ASSERT_AT(adclick_request, n_candidates, 40);
+ADCLICK_ASSERT_AT(adclick_request, n_candidate_values, 44);
+ADCLICK_ASSERT_AT(adclick_request, n_slots, 48);
+ADCLICK_ASSERT_AT(adclick_request, placement, 52);
+ADCLICK_ASSERT_AT(adclick_request, deadline_us, 56);
+ADCLICK_ASSERT_AT(adclick_request, reserved, 60);
+ADCLICK_ASSERT_SIZE(adclick_candidate, 56);
+ADCLICK_ASSERT_AT(adclick_candidate, ad_key, 0);
+ADCLICK_ASSERT_AT(adclick_candidate, advertiser_key, 8);
+ADCLICK_ASSERT_AT(adclick_candidate, bid_micros, 16);
+ADCLICK_ASSERT_AT(adclick_candidate, reserve_micros, 24);
+ADCLICK_ASSERT_AT(adclick_candidate, bid_kind, 32);
+ADCLICK_ASSERT_AT(adclick_candidate, first_value, 36);
+ADCLICK_ASSERT_AT(adclick_candidate, n_values, 40);
+ADCLICK_ASSERT_AT(adclick_candidate, modifier, 44);
+ADCLICK_ASSERT_AT(adclick_candidate, quality, 48);
+ADCLICK_ASSERT_AT(adclick_candidate, reserved, 52);
+ADCLICK_ASSERT_SIZE(adclick_winner, 64);
+ADCLICK_ASSERT_AT(adclick_winner, candidate, 0);
+ADCLICK_ASSERT_AT(adclick_winner, slot, 4);
+ADCLICK_ASSERT_AT(adclick_winner, pctr, 8);
+ADCLICK_ASSERT_AT(adclick_winner, pcvr, 12);
+ADCLICK_ASSERT_AT(adclick_winner, ecpm_micros, 16);
+ADCLICK_ASSERT_AT(adclick_winner, price_micros, 24);
+ADCLICK_ASSERT_AT(adclick_winner, price_bound, 32);
+ADCLICK_ASSERT_AT(adclick_winner, runner_up, 36);
+ADCLICK_ASSERT_AT(adclick_winner, propensity, 40);
+ADCLICK_ASSERT_AT(adclick_winner, impression_id, 48);
+ADCLICK_ASSERT_AT(adclick_winner, reserved, 56);
+ADCLICK_ASSERT_SIZE(adclick_outcome, 32);
+ADCLICK_ASSERT_AT(adclick_outcome, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_outcome, n_winners, 4);
+ADCLICK_ASSERT_AT(adclick_outcome, n_scored, 8);
+ADCLICK_ASSERT_AT(adclick_outcome, n_cut, 12);
+ADCLICK_ASSERT_AT(adclick_outcome, n_missing, 16);
+ADCLICK_ASSERT_AT(adclick_outcome, precision, 20);
+ADCLICK_ASSERT_AT(adclick_outcome, generation, 24);
+ADCLICK_ASSERT_SIZE(adclick_error, 512);
+ADCLICK_ASSERT_AT(adclick_error, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_error, status, 4);
+ADCLICK_ASSERT_AT(adclick_error, message, 8);
+ADCLICK_ASSERT_SIZE(adclick_engine_options, 32);
+ADCLICK_ASSERT_AT(adclick_engine_options, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_engine_options, flags, 4);
+ADCLICK_ASSERT_AT(adclick_engine_options, headroom, 8);
+ADCLICK_ASSERT_AT(adclick_engine_options, follow_ms, 12);
+ADCLICK_ASSERT_AT(adclick_engine_options, kernel, 16);
+ADCLICK_ASSERT_SIZE(adclick_scorer_options, 16);
+ADCLICK_ASSERT_AT(adclick_scorer_options, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_scorer_options, flags, 4);
+ADCLICK_ASSERT_AT(adclick_scorer_options, max_candidates, 8);
+ADCLICK_ASSERT_AT(adclick_scorer_options, reserved, 12);
+ADCLICK_ASSERT_SIZE(adclick_auction_options, 56);
+ADCLICK_ASSERT_AT(adclick_auction_options, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_auction_options, n_slots, 4);
+ADCLICK_ASSERT_AT(adclick_auction_options, squash, 8);
+ADCLICK_ASSERT_AT(adclick_auction_options, score_floor_micros, 16);
+ADCLICK_ASSERT_AT(adclick_auction_options, reserve_micros, 24);
+#undef ADCLICK_ASSERT_AT
+#undef ADCLICK_ASSERT_SIZE
+#undef ADCLICK_ASSERT
+#endif
+
+#endif  /* ADCLICK_H */
