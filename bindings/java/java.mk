@@ -11,7 +11,9 @@ RUST_SYSTEM_LIBRARIES := -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
 # Of the long-run test; 10000000 takes some minutes.
 JAVA_CALLS ?= 200000
 
-.PHONY: java-tools
+.PHONY: java-tools adserver-java test-adserver-java
+
+test: test-adserver-java
 
 java-tools: tools
 	@command -v javac >/dev/null && command -v mvn >/dev/null || { \
@@ -49,17 +51,15 @@ $(BUILD)/java/bundles/CURRENT: examples/tables/weights.safetensors examples/sche
 
 # Surefire runs the tests under -Xcheck:jni; what that has to say stands in their output. Then the
 # requests of tests/parity, whose answers have to be Rust's to the bit, and the first program of docs/java.md.
-test-java: java-tools core cli
+test-java: java-tools core cli parity-rust
 	@$(MAKE) --no-print-directory $(JNI_LIBRARY) $(BUILD)/java/libplanted.so $(BUILD)/java/bundles/CURRENT
 	@mkdir -p $(BUILD)/java
 	JAVA_HOME='$(JAVA_HOME)' timeout 600 $(MVN) -B -ntp -f $(JAVA) install -Dadclick.calls=$(JAVA_CALLS) > $(BUILD)/java/test.log 2>&1 \
 	  || { cat $(BUILD)/java/test.log; exit 1; }
 	@grep '^\[.*Tests run' $(BUILD)/java/test.log
-	$(PARITY) make $(BUILD)/java/parity
-	$(PARITY) $(BUILD)/java/parity/bundle $(BUILD)/java/parity/requests.bin $(BUILD)/java/parity/rust.bin
 	'$(JAVA_HOME)/bin/java' -cp '$(JAVA)/target/classes:$(JAVA)/target/test-classes:$(JAVA)/target/native' io.adclick.Parity \
-	  $(BUILD)/java/parity/bundle $(BUILD)/java/parity/requests.bin $(BUILD)/java/parity/java.bin
-	cmp $(BUILD)/java/parity/rust.bin $(BUILD)/java/parity/java.bin
+	  $(addprefix $(BUILD)/parity/,bundle requests.bin java.bin)
+	cmp $(BUILD)/parity/rust.bin $(BUILD)/parity/java.bin
 	'$(JAVA_HOME)/bin/java' -cp '$(JAVA)/target/*' examples/java/First.java $(BUILD)/java/bundles
 	@! grep -n -A20 -e 'in native method' -e 'JNI local refs' $(BUILD)/java/test.log
 
@@ -67,3 +67,21 @@ test-java: java-tools core cli
 bench-java: java cli
 	@$(MAKE) --no-print-directory $(BUILD)/java/bundles/CURRENT
 	$(MVN_RUN) -f $(JAVA)/bench package exec:exec
+
+# The ad server: one jar, examples/java/adserver/target/adserver.jar.
+ADSERVER := examples/java/adserver
+adserver-java: java
+	$(MVN_RUN) -f $(ADSERVER) package -DskipTests
+
+$(BUILD)/java/openrtb/bundles/CURRENT: examples/openrtb/weights.py examples/openrtb/schema.toml $(wildcard examples/openrtb/*.csv) | cli
+	@mkdir -p $(@D)
+	python3 $< $(BUILD)/java/openrtb/weights.safetensors
+	target/release/adclick pack --weights $(BUILD)/java/openrtb/weights.safetensors --schema examples/openrtb/schema.toml \
+	  $(foreach table,users ads user_advertiser,--table $(table)=examples/openrtb/$(table).csv) --out $(@D)/a --replace --publish
+
+# The cases that all servers share are sent by test-servers; here is what is Java's own.
+test-adserver-java: java cli
+	@$(MAKE) --no-print-directory $(BUILD)/java/openrtb/bundles/CURRENT
+	JAVA_HOME='$(JAVA_HOME)' timeout 600 $(MVN) -B -ntp -f $(ADSERVER) package > $(BUILD)/java/adserver.log 2>&1 \
+	  || { cat $(BUILD)/java/adserver.log; exit 1; }
+	@grep '^\[.*Tests run' $(BUILD)/java/adserver.log

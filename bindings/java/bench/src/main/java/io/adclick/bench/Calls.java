@@ -21,13 +21,18 @@ import org.openjdk.jmh.annotations.Setup;
 import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 
-/** One call each. A request without candidates is all overhead: of Java, of JNI and of the library. */
+/**
+ * One call each, on the requests of bindings/go/bench_test.go. One without candidates is all overhead: of Java, of JNI and of
+ * the library.
+ */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.NANOSECONDS)
 public class Calls {
-  private static final String[] ADS = {"a1", "a2", "a3", "a4"};
-  private static final String[] ADVERTISERS = {"acme", "globex", "initech", "acme"};
+  /** Ads a0, a1, … of which the tables know five. */
+  private static final int ADS = 20;
+
+  private static final String[] ADVERTISERS = {"acme", "globex", "initech"};
 
   /** A directory of bundles of examples/tables. */
   @Param("bundles")
@@ -45,13 +50,11 @@ public class Calls {
   private Reasons reasons;
   private Predictions predictions;
   private int device;
-  private int placement;
   private int depth;
   private long mobile;
-  private long story;
   private long user;
-  private final long[] ads = new long[ADS.length];
-  private final long[] advertisers = new long[ADS.length];
+  private final long[] ads = new long[ADS];
+  private final long[] advertisers = new long[ADVERTISERS.length];
   private final byte[] text = "a user's id of 24 bytes!".getBytes(java.nio.charset.StandardCharsets.UTF_8);
 
   /** Opens the engine and fills the request. */
@@ -60,13 +63,13 @@ public class Calls {
     engine = Engine.open(Path.of(bundle));
     scorer = engine.newScorer(1000);
     device = engine.feature("device_type");
-    placement = engine.feature("placement");
     depth = engine.feature("session_depth");
     mobile = Adclick.hash("mobile");
-    story = Adclick.hash("story");
     user = Adclick.hash("u1001");
-    for (int i = 0; i < ADS.length; i++) {
-      ads[i] = Adclick.hash(ADS[i]);
+    for (int i = 0; i < ADS; i++) {
+      ads[i] = Adclick.hash("a" + i);
+    }
+    for (int i = 0; i < ADVERTISERS.length; i++) {
       advertisers[i] = Adclick.hash(ADVERTISERS[i]);
     }
     request = new Request(8);
@@ -85,18 +88,18 @@ public class Calls {
   }
 
   private void fill() {
-    request.clear().requestId(42);
+    request.clear();
     candidates.clear();
     if (candidateCount == 0) {
       return;
     }
-    request.userKey(user).timeMicros(1_764_252_000_000_000L).utcOffsetSeconds(3600).slots(2);
-    request.id(device, mobile).id(placement, story).number(depth, 4);
+    request.requestId(42).userKey(user).timeMicros(1_790_000_000_000_000L).utcOffsetSeconds(3600).slots(2);
+    request.id(device, mobile).number(depth, 4);
     for (int i = 0; i < candidateCount; i++) {
       candidates
-          .add(ads[i % ADS.length])
-          .advertiserKey(advertisers[i % ADS.length])
-          .bid(BidKind.CPC, 400_000 + 1000L * i)
+          .add(ads[i % ADS] + i / ADS)
+          .advertiserKey(advertisers[i % ADVERTISERS.length])
+          .bid(BidKind.CPC, 400_000 + 1000L * i % 50_000)
           .reserveMicros(50_000);
     }
   }
