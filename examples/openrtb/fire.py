@@ -381,8 +381,10 @@ class Run:
                     self.wrong(f"{server.url} {method} {path}: 405 without allow")
                 if path == "/healthz" and status == 200 and json.loads(answer)["status"] != "ok":
                     self.wrong(f"{server.url} /healthz: {answer!r}")
-                if path == "/metrics" and status == 200 and b'adserver_responses_total{result="bid"}' not in answer:
-                    self.wrong(f"{server.url} /metrics: no adserver_responses_total")
+                if path == "/metrics" and status == 200:
+                    for name in ('adserver_responses_total{result="bid"} ', "\nadclick_requests_total"):
+                        if name.encode() not in answer:
+                            self.wrong(f"{server.url} /metrics: no {name.strip()}")
             for junk in (b"\x00" * 64, b"GET\r\n\r\n", b"POST /openrtb2/auction HTTP/1.1\r\ncontent-length: x\r\n\r\n",
                          b"POST /openrtb2/auction HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{", b"A" * 100_000,
                          b"POST /openrtb2/auction HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"):
