@@ -140,7 +140,7 @@ header:
 	ADCLICK_UPDATE=1 $(CARGO) test -q -p adclick --test header
 
 bench: tools
-	$(CARGO) bench -p adclick --bench kernels --bench overlay
+	$(CARGO) bench -p adclick --bench kernels --bench levels --bench latency --bench overlay
 	$(CARGO) run --release -p adclick-peers --bin tables
 
 install: cli

@@ -108,6 +108,30 @@ typedef int32_t adclick_status;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// The arithmetic that produced the outputs.
+enum adclick_precision
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // fp16 weights, f32 sums.
+  ADCLICK_PRECISION_EXACT = 0,
+  // bf16 weights and activations, f32 sums.
+  ADCLICK_PRECISION_BF16 = 1,
+  // As bf16, and 8-bit integers in the deep layers behind a ReLU.
+  ADCLICK_PRECISION_INT8 = 2,
+  // Of a decision: bf16 for all candidates, and exact for those that the winners and their prices depend on. The same
+  // winners at the same prices as exact.
+  ADCLICK_PRECISION_AUCTION_EXACT = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum adclick_precision adclick_precision;
+#else
+typedef uint32_t adclick_precision;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 // What became of a candidate, as a number that is never renumbered.
 enum adclick_reason
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -197,23 +221,6 @@ typedef uint32_t adclick_price_bound;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// The arithmetic that produced the outputs.
-enum adclick_precision
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-  // fp16 weights, f32 sums.
-  ADCLICK_PRECISION_EXACT = 0,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum adclick_precision adclick_precision;
-#else
-typedef uint32_t adclick_precision;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
 // An engine: owns the live generation. Shared by all threads: every call on it may be made at any time from any thread.
 // The handle is a number and never followed, so a call on a closed engine gives ADCLICK_CLOSED.
 typedef struct adclick_engine adclick_engine;
@@ -227,7 +234,7 @@ typedef struct adclick_scorer adclick_scorer;
 // `adclick_staged_activate` or `adclick_staged_discard`; using it again gives ADCLICK_CLOSED.
 typedef struct adclick_staged adclick_staged;
 
-// How an engine is opened. Zero everything but `struct_size` for the defaults. 40 bytes; 32 in the first version.
+// How an engine is opened. Zero everything but `struct_size` for the defaults. 48 bytes; 32 in the first version.
 typedef struct adclick_engine_options {
   // `sizeof(adclick_engine_options)`.
   uint32_t struct_size;
@@ -247,6 +254,11 @@ typedef struct adclick_engine_options {
   // Rows written on top of a table count, column by column, for so many seconds, by the time of the request; 0 = until a
   // newer table comes.
   uint32_t overlay_max_age_s;
+  // The precision to serve in: 1 + an `adclick_precision`; 0 = what each bundle says, or exact. A CPU or a model that
+  // cannot do it serves exact: `adclick_engine_precision_error` says why.
+  uint32_t precision;
+  // 0.
+  uint32_t reserved;
 } adclick_engine_options;
 
 // Filled by a call that fails, if the caller passes one; a call that succeeds leaves it alone. It belongs to the caller
@@ -461,6 +473,9 @@ typedef struct adclick_auction_options {
 
 
 
+// All of them, by number.
+#define adclick_precision_ALL { adclick_precision_Exact, adclick_precision_Bf16, adclick_precision_Int8, adclick_precision_AuctionExact, }
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -555,6 +570,13 @@ adclick_status adclick_engine_poll(struct adclick_engine *engine,
 // Any thread; takes a lock.
 adclick_status adclick_engine_follow_error(const struct adclick_engine *engine,
                                            struct adclick_error *error);
+
+// Why the live generation is served in exact precision although another was asked for (`adclick_engine_options.precision`,
+// or the bundle): returns ADCLICK_UNSUPPORTED and fills `error` with the reason. ADCLICK_OK when it is served as asked for.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
+// Any thread; takes a lock. Of one request, `adclick_outcome.precision` tells what it was computed in.
+adclick_status adclick_engine_precision_error(const struct adclick_engine *engine,
+                                              struct adclick_error *error);
 
 // The id of the live generation, into `*generation`: the hash of its bundle's content, never 0, the same on every machine.
 // Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
@@ -848,6 +870,8 @@ ADCLICK_ASSERT_AT(adclick_engine_options, follow_ms, 12);
 ADCLICK_ASSERT_AT(adclick_engine_options, kernel, 16);
 ADCLICK_ASSERT_AT(adclick_engine_options, overlay_rows, 32);
 ADCLICK_ASSERT_AT(adclick_engine_options, overlay_max_age_s, 36);
+ADCLICK_ASSERT_AT(adclick_engine_options, precision, 40);
+ADCLICK_ASSERT_AT(adclick_engine_options, reserved, 44);
 ADCLICK_ASSERT_SIZE(adclick_upsert, 32);
 ADCLICK_ASSERT_AT(adclick_upsert, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_upsert, flags, 4);

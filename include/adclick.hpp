@@ -349,6 +349,8 @@ struct engine_options {
   std::uint32_t overlay_rows = 0;
   // For how many seconds they count; 0 = until a newer table comes.
   std::uint32_t overlay_max_age_s = 0;
+  // 1 + an ADCLICK_PRECISION; 0 = what each bundle says, or exact.
+  std::uint32_t precision = 0;
   // Nothing can be written on top of tables.
   bool no_overlays = false;
   // Check only length and structure of table files.
@@ -392,6 +394,7 @@ class engine {
     raw.follow_ms = options.follow_ms;
     raw.overlay_rows = options.overlay_rows;
     raw.overlay_max_age_s = options.overlay_max_age_s;
+    raw.precision = options.precision;
     if (options.kernel.size() > sizeof raw.kernel) {
       return failure(ADCLICK_UNSUPPORTED, "no kernel has a name that long");
     }
@@ -438,6 +441,15 @@ class engine {
   [[nodiscard]] result<done> follow_error() const noexcept {
     failure why;
     if (adclick_engine_follow_error(handle_, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return done{};
+  }
+
+  // Why the live generation is served in exact precision although another was asked for.
+  [[nodiscard]] result<done> precision_error() const noexcept {
+    failure why;
+    if (adclick_engine_precision_error(handle_, why.raw()) != ADCLICK_OK) {
       return why;
     }
     return done{};

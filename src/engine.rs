@@ -16,6 +16,7 @@ use crate::metrics::{Events, Meters};
 use crate::schema::MAX_TABLES;
 use crate::scorer::{Scorer, ScorerLimits};
 use crate::table::MAX_ROW;
+use crate::types::Precision;
 
 mod metrics;
 mod tables;
@@ -45,6 +46,9 @@ pub struct Options {
     /// Rows written on top of a table count, column by column, for this long, by the time of the request. `None`: until
     /// a newer table comes.
     pub overlay_max_age: Option<Duration>,
+    /// The precision to serve in; `None`: what each bundle says, or exact. A CPU or a model that cannot do it serves exact:
+    /// [`Engine::precision`] says so and why.
+    pub precision: Option<Precision>,
 }
 
 impl Default for Options {
@@ -57,6 +61,7 @@ impl Default for Options {
             tables: TableChecks::Full,
             overlay_rows: 65_536,
             overlay_max_age: None,
+            precision: None,
         }
     }
 }
@@ -72,6 +77,7 @@ pub(crate) struct Shared {
     kernel: &'static Kernel,
     mode: OpenMode,
     tables: TableChecks,
+    precision: Option<Precision>,
     overlays: Overlays,
     limits: Limits,
     cell: Arc<Cell<Generation>>,
@@ -138,8 +144,14 @@ impl Engine {
         }
         let mut names = HashMap::new();
         let overlays = Overlays::new(options.overlay_rows, options.overlay_max_age);
-        let how =
-            Opening { mode: options.mode, kernel, tables: options.tables, earlier: &[], overlays: Some(&overlays) };
+        let how = Opening {
+            mode: options.mode,
+            kernel,
+            tables: options.tables,
+            earlier: &[],
+            overlays: Some(&overlays),
+            precision: options.precision,
+        };
         let generation = Generation::open(&first, how, |name| register(&mut names, name))?;
         let needs = generation.needs();
         let roomy = |n: usize| (n as f64 * f64::from(options.headroom)).ceil() as usize;
@@ -160,6 +172,7 @@ impl Engine {
             kernel,
             mode: options.mode,
             tables: options.tables,
+            precision: options.precision,
             overlays,
             limits,
             cell,
@@ -253,6 +266,16 @@ impl Engine {
     pub fn generation(&self) -> Result<Arc<Generation>> {
         let published = self.shared.publisher()?;
         published.current.clone().ok_or_else(|| Error::new(Status::Closed, "the engine was closed"))
+    }
+
+    /// The precision that was asked for and the one that the live generation is served in; when they differ, why.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub fn precision(&self) -> Result<(Precision, Precision, Option<String>)> {
+        let generation = self.generation()?;
+        let serving = &generation.serving;
+        Ok((serving.wanted, serving.precision, serving.reason.clone()))
     }
 
     /// The name of the kernel that the engine chose.
@@ -390,6 +413,7 @@ fn open_staged(shared: &Arc<Shared>, bundle: &Path) -> Result<Staged> {
         tables: shared.tables,
         earlier: &earlier,
         overlays: Some(&shared.overlays),
+        precision: shared.precision,
     };
     let generation = Generation::open(bundle, how, |name| register(&mut shared.names(), name))?;
     generation.fits(shared.limits).map_err(|e| e.within(bundle.display()))?;

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::auction;
+use crate::auction::{self, Bounds, Shortlist};
+use crate::calibrate::HeadCalibrator;
 use crate::enrich::{Counts, Passed, Rows, State};
 use crate::error::Error;
 use crate::hash::mix;
-use crate::infer::{Pass, Scratch, TILE_ROWS, Tile};
+use crate::infer::{Pass, Plan, Scratch, TILE_ROWS, Tile};
 use crate::live::weights;
 use crate::live::{Generation, Limits, Reader};
 use crate::metrics::{Call, Meter, Meters, Stage, Watch};
@@ -52,6 +53,10 @@ struct Memory {
     pctr: Box<[f32]>,
     pcvr: Box<[f32]>,
     auction: auction::Scratch,
+    /// Of a decision in two passes: the candidates that matter, their numbers, and what the fast pass said of them.
+    shortlist: Shortlist,
+    listed: Box<[u32]>,
+    fast: [Box<[f32]>; 2],
 }
 
 /// The arrays that travel beside a [`Request`].
@@ -68,12 +73,14 @@ pub struct Input<'a> {
 }
 
 /// What scoring did, before it becomes an [`Outcome`].
-#[derive(Default)]
 struct Scored {
     n: usize,
     /// Of the request and of its candidates.
     counts: [Counts; 2],
     has_cvr: bool,
+    precision: Precision,
+    /// The request's part of the wide logits.
+    wide: [f32; 2],
 }
 
 impl Scorer {
@@ -96,6 +103,9 @@ impl Scorer {
             pctr: zeros(n),
             pcvr: zeros(n),
             auction: auction::Scratch::new(n),
+            shortlist: Shortlist::new(n),
+            listed: vec![0; n].into_boxed_slice(),
+            fast: [zeros(n), zeros(n)],
         };
         let meter = Meter::new(meters, memory.bytes());
         Ok(Self { reader, memory, meter, max_candidates: n })
@@ -159,7 +169,8 @@ impl Scorer {
         let n = input.check(self.max_candidates)?;
         check_outputs(n, pctr, pcvr)?;
         let generation = self.reader.load().ok_or(Refusal::Closed)?;
-        let scored = self.memory.score(&generation, input, None, watch)?;
+        let (plan, precision) = generation.serving.of_scores(&generation.plan);
+        let scored = self.memory.score(&generation, plan, precision, input, None, watch)?;
         self.memory.probabilities(&generation, &scored, watch);
         pctr.copy_from_slice(&self.memory.pctr[..n]);
         if !pcvr.is_empty() {
@@ -260,7 +271,15 @@ impl Scorer {
             return Err(Refusal::Length { what: "reasons", found: reasons.len(), expected: n });
         }
         let generation = self.reader.load().ok_or(Refusal::Closed)?;
-        let scored = self.memory.score(&generation, input, deadline, watch)?;
+        let serving = &generation.serving;
+        let (plan, precision) = match (serving.precision, &serving.fast) {
+            (Precision::AuctionExact, Some(fast)) => (&**fast, Precision::AuctionExact),
+            _ => serving.of_scores(&generation.plan),
+        };
+        let scored = self.memory.score(&generation, plan, precision, input, deadline, watch)?;
+        if precision == Precision::AuctionExact {
+            self.memory.settle(&generation, &scored, input, slots, watch)?;
+        }
         self.memory.probabilities(&generation, &scored, watch);
         let memory = &mut self.memory;
         let (reasons, cut) = reasons.split_at_mut(scored.n.min(reasons.len()));
@@ -371,6 +390,8 @@ impl Memory {
     fn score(
         &mut self,
         generation: &Generation,
+        plan: &Plan,
+        precision: Precision,
         input: Input<'_>,
         deadline: Option<Instant>,
         watch: &mut Watch,
@@ -383,12 +404,13 @@ impl Memory {
         let time = (input.request.time_us, input.request.utc_offset_s);
         assembler.find(&mut self.state, input.request, input.candidates);
         let counts = assembler.request(model, &mut self.state, time, input.values, x, &mut request_wide[..heads])?;
-        let mut scored = Scored::new(generation);
+        let mut scored = Scored::new(generation, precision);
         scored.counts[0] = counts;
+        scored.wide = request_wide;
         watch.lap(Stage::Enrich);
-        let mut pass = begin(generation, &mut self.scratch, Some((x, input.candidates.len())))?;
+        let mut pass = begin(generation, plan, &mut self.scratch, Some((x, input.candidates.len())))?;
         watch.lap(Stage::Score);
-        let tile_rows = generation.plan.tile_for(input.candidates.len());
+        let tile_rows = plan.tile_for(input.candidates.len());
         for first in (0..input.candidates.len()).step_by(tile_rows) {
             // The first tile is always scored: a decision among few is better than none.
             if first > 0 && deadline.is_some_and(|d| Instant::now() >= d) {
@@ -406,11 +428,86 @@ impl Memory {
             }
             watch.lap(Stage::Enrich);
             let wide = model.has_wide().then_some(&wide[..rows * heads]);
-            run_tile(&mut pass, rows, first, wide, &mut self.logits, heads)?;
+            run_tile(&mut pass, rows, |row| first + row, wide, &mut self.logits, heads)?;
             watch.lap(Stage::Score);
             scored.n = first + rows;
         }
         Ok(scored)
+    }
+
+    /// After a fast pass: computes the exact logits of those candidates that the auction of `n_slots` depends on, at the
+    /// level of sharing that an exact pass over all would have, so that they are the same to the bit. If one of them is
+    /// farther off than it may be, the fast logits are not to be relied upon, and all are computed.
+    fn settle(
+        &mut self,
+        generation: &Generation,
+        scored: &Scored,
+        input: Input<'_>,
+        n_slots: usize,
+        watch: &mut Watch,
+    ) -> Result<(), Refusal> {
+        let (n, tolerance, calibrators) = (scored.n, generation.serving.tolerance, generation.calibrators());
+        let off = |logit: f32| tolerance * logit.abs().max(1.0);
+        let logits = &self.logits;
+        let bounds = |i: usize| {
+            let of = |head: &HeadCalibrator, logit: f32| head.bounds(logit, off(logit));
+            let pcvr = if scored.has_cvr { of(&calibrators.cvr, logits[1][i]) } else { [f32::NAN; 2] };
+            Bounds { pctr: of(&calibrators.ctr, logits[0][i]), pcvr }
+        };
+        self.shortlist.choose(generation.policy(), &input.candidates[..n], n_slots, bounds);
+        let mut listed = 0;
+        for i in (0..n).filter(|&i| self.shortlist.contains(i)) {
+            self.listed[listed] = i as u32;
+            listed += 1;
+        }
+        for (fast, logits) in self.fast.iter_mut().zip(&self.logits) {
+            fast[..n].copy_from_slice(&logits[..n]);
+        }
+        watch.lap(Stage::Calibrate);
+        self.exact(generation, scored, input, listed, watch)?;
+        let heads = if scored.has_cvr { 2 } else { 1 };
+        let as_told = |memory: &Self, i: usize| {
+            (0..heads).all(|head| {
+                let (fast, exact) = (memory.fast[head][i], memory.logits[head][i]);
+                // A fast sum may overflow where the exact one does not; such a candidate was listed.
+                !fast.is_finite() || (fast - exact).abs() <= off(fast)
+            })
+        };
+        if !(0..listed).all(|at| as_told(self, self.listed[at] as usize)) {
+            self.listed[..n].iter_mut().zip(0..).for_each(|(place, i)| *place = i);
+            self.exact(generation, scored, input, n, watch)?;
+        }
+        Ok(())
+    }
+
+    /// The exact logits of the first `listed` candidates of the list.
+    fn exact(
+        &mut self,
+        generation: &Generation,
+        scored: &Scored,
+        input: Input<'_>,
+        listed: usize,
+        watch: &mut Watch,
+    ) -> Result<(), Refusal> {
+        let (model, assembler) = (generation.model(), &generation.assembler);
+        let (request_width, heads) = (model.layout().request_width, model.network().heads.len());
+        let x = &self.request[..request_width];
+        let mut pass = begin(generation, &generation.plan, &mut self.scratch, Some((x, input.candidates.len())))?;
+        let tile_rows = generation.plan.tile_for(listed);
+        for list in self.listed[..listed].chunks(tile_rows) {
+            let mut wide = [0.0; 2 * TILE_ROWS];
+            let mut tile = tile_of(&mut pass, list.len())?;
+            for (row, &i) in list.iter().enumerate() {
+                let wide = &mut wide[row * heads..][..heads];
+                wide.copy_from_slice(&scored.wide[..heads]);
+                let x = &mut tile.row(row)[request_width..];
+                assembler.candidate(model, &mut self.state, input.passed(i as usize), x, wide)?;
+            }
+            let wide = model.has_wide().then_some(&wide[..list.len() * heads]);
+            run_tile(&mut pass, list.len(), |row| list[row] as usize, wide, &mut self.logits, heads)?;
+        }
+        watch.lap(Stage::Score);
+        Ok(())
     }
 
     fn score_dense(
@@ -437,11 +534,12 @@ impl Memory {
             return Err(Refusal::NotFinite { what: "x", index });
         }
         let heads = model.network().heads.len();
-        let mut scored = Scored::new(generation);
+        let (plan, precision) = generation.serving.of_scores(&generation.plan);
+        let mut scored = Scored::new(generation, precision);
         watch.lap(Stage::Enrich);
-        let mut pass = begin(generation, &mut self.scratch, None)?;
+        let mut pass = begin(generation, plan, &mut self.scratch, None)?;
         watch.lap(Stage::Score);
-        let tile_rows = generation.plan.tile_for(n);
+        let tile_rows = plan.tile_for(n);
         for first in (0..n).step_by(tile_rows) {
             let rows = tile_rows.min(n - first);
             let mut tile = tile_of(&mut pass, rows)?;
@@ -452,7 +550,7 @@ impl Memory {
                 }
             }
             watch.lap(Stage::Enrich);
-            run_tile(&mut pass, rows, first, None, &mut self.logits, heads)?;
+            run_tile(&mut pass, rows, |row| first + row, None, &mut self.logits, heads)?;
             watch.lap(Stage::Score);
         }
         scored.n = n;
@@ -480,15 +578,17 @@ impl Memory {
 
     /// Bytes that it holds.
     fn bytes(&self) -> usize {
-        let Self { scratch, state, request, logits: [a, b], pctr, pcvr, auction } = self;
-        let floats: usize = [request, a, b, pctr, pcvr].iter().map(|floats| size_of_val(&***floats)).sum();
-        scratch.bytes() + state.bytes() + auction.bytes() + floats
+        let Self { scratch, state, request, logits: [a, b], pctr, pcvr, auction, shortlist, listed, fast: [c, d] } =
+            self;
+        let floats: usize = [request, a, b, c, d, pctr, pcvr].iter().map(|floats| size_of_val(&***floats)).sum();
+        scratch.bytes() + state.bytes() + auction.bytes() + shortlist.bytes() + size_of_val(&**listed) + floats
     }
 }
 
 impl Scored {
-    fn new(generation: &Generation) -> Self {
-        Self { has_cvr: generation.model().network().heads.len() > 1, ..Self::default() }
+    fn new(generation: &Generation, precision: Precision) -> Self {
+        let has_cvr = generation.model().network().heads.len() > 1;
+        Self { n: 0, counts: Default::default(), has_cvr, precision, wide: [0.0; 2] }
     }
 }
 
@@ -505,13 +605,14 @@ fn check_outputs(n: usize, pctr: &[f32], pcvr: &[f32]) -> Result<(), Refusal> {
 /// Starts a pass: a request's columns and its number of candidates. Without a request nothing is shared between rows.
 fn begin<'a>(
     generation: &'a Generation,
+    plan: &'a Plan,
     scratch: &'a mut Scratch,
     request: Option<(&[f32], usize)>,
 ) -> Result<Pass<'a>, Refusal> {
     let weights = weights(generation.model());
     match request {
-        Some((x, candidates)) => generation.plan.begin(weights, scratch, x, candidates),
-        None => generation.plan.begin_dense(weights, scratch),
+        Some((x, candidates)) => plan.begin(weights, scratch, x, candidates),
+        None => plan.begin_dense(weights, scratch),
     }
     .map_err(|_| Refusal::Internal { what: "the plan does not fit its own model" })
 }
@@ -520,11 +621,11 @@ fn tile_of<'a>(pass: &'a mut Pass<'_>, rows: usize) -> Result<Tile<'a>, Refusal>
     pass.tile(rows).map_err(|_| Refusal::Internal { what: "the tile does not fit the plan" })
 }
 
-/// Runs a tile and puts its logits in their places, head by head.
+/// Runs a tile and puts its logits in their places, head by head: those of row r belong to candidate `place(r)`.
 fn run_tile(
     pass: &mut Pass<'_>,
     rows: usize,
-    first: usize,
+    place: impl Fn(usize) -> usize,
     wide: Option<&[f32]>,
     logits: &mut [Box<[f32]>],
     heads: usize,
@@ -534,7 +635,7 @@ fn run_tile(
     pass.run(rows, wide, tile).map_err(|_| Refusal::Internal { what: "the tile does not fit the plan" })?;
     for (head, logits) in logits.iter_mut().take(heads).enumerate() {
         for row in 0..rows {
-            logits[first + row] = tile[row * heads + head];
+            logits[place(row)] = tile[row * heads + head];
         }
     }
     Ok(())
@@ -547,7 +648,7 @@ fn outcome(generation: &Generation, scored: &Scored, n: usize, n_winners: usize)
         n_scored: scored.n as u32,
         n_cut: (n - scored.n) as u32,
         n_missing: scored.counts.iter().fold(0, |sum, c| c.missing.saturating_add(c.ignored).saturating_add(sum)),
-        precision: Precision::Exact as u32,
+        precision: scored.precision as u32,
         generation: generation.id(),
     }
 }

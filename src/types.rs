@@ -156,17 +156,39 @@ pub struct Winner {
 pub enum Precision {
     /// fp16 weights, f32 sums.
     Exact = 0,
+    /// bf16 weights and activations, f32 sums.
+    Bf16 = 1,
+    /// As bf16, and 8-bit integers in the deep layers behind a ReLU.
+    Int8 = 2,
+    /// Of a decision: bf16 for all candidates, and exact for those that the winners and their prices depend on. The same
+    /// winners at the same prices as exact.
+    AuctionExact = 3,
 }
 
 impl Precision {
-    pub(crate) const ALL: [Self; 1] = [Self::Exact];
+    /// All of them, by number.
+    pub const ALL: [Self; 4] = [Self::Exact, Self::Bf16, Self::Int8, Self::AuctionExact];
 
-    /// Its name in metrics.
+    /// Its name in files, options and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Exact => "exact",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+            Self::AuctionExact => "auction-exact",
         }
+    }
+
+    /// The one of that name.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when there is none.
+    pub fn by_name(name: &str) -> crate::Result<Self> {
+        Self::ALL.into_iter().find(|precision| precision.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            crate::Error::argument(format!("no precision is named \"{name}\"; there are {names}"))
+        })
     }
 }
 

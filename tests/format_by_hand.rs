@@ -307,6 +307,7 @@ fn spec() -> ModelSpec {
         }],
         provenance: PROVENANCE.to_owned(),
         histograms: vec![Histogram { name: "pctr".to_owned(), edges: vec![0.01, 0.1], counts: vec![5, 70, 25] }],
+        ranges: Vec::new(),
         goldens: vec![request()],
     }
 }

@@ -91,6 +91,7 @@ fn spec(names: &[String]) -> ModelSpec {
         embeddings: tables.into(),
         provenance: String::new(),
         histograms: Vec::new(),
+        ranges: Vec::new(),
         goldens: Vec::new(),
     }
 }

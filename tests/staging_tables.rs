@@ -97,6 +97,7 @@ fn spec() -> ModelSpec {
         embeddings: [3, 2].map(|n| EmbeddingSpec { rows: vec![0.5; n], ..EmbeddingSpec::default() }).into(),
         provenance: String::new(),
         histograms: vec![],
+        ranges: Vec::new(),
         goldens: vec![],
     }
 }

@@ -44,6 +44,7 @@ pub fn unpack(model: &Model) -> ModelSpec {
         embeddings: (0..model.schema().embeddings.len() as u32).map(|e| table(model, e)).collect(),
         provenance: model.provenance().to_owned(),
         histograms: model.histograms().to_vec(),
+        ranges: model.ranges().to_vec(),
         goldens: model.goldens().iter().map(|g| g.request.clone()).collect(),
     }
 }

@@ -82,6 +82,16 @@ impl Bytes {
         }
     }
 
+    /// Says that all of the bytes will be read, before they are. A hint: a map of a file that is not in the system's cache
+    /// then comes in with 2 MiB pages, where the file system has them (on Linux those with large folios). Not for files that
+    /// are read here and there: each first touch would read as much.
+    pub(crate) fn expect_whole_reading(&self) {
+        #[cfg(target_os = "linux")]
+        if let Backing::Mapped(map) = &self.0 {
+            let _ = map.advise(memmap2::Advice::HugePage);
+        }
+    }
+
     /// Asks the system to bring all pages in now, so that no request waits for them.
     pub fn prefault(&self) {
         if let Backing::Mapped(map) = &self.0 {

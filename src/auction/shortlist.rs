@@ -31,6 +31,11 @@ impl Shortlist {
         Self { lower: Vec::with_capacity(max_candidates), listed: vec![false; max_candidates].into(), count: 0 }
     }
 
+    /// Bytes that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        self.lower.capacity() * size_of::<f64>() + self.listed.len()
+    }
+
     /// Lists the candidates without which the auction's winners, prices, runners-up or reasons may not be known. An
     /// auction with exact probabilities for these and with any within the bounds for the others is the exact auction:
     /// every other candidate is behind `n_slots + 1` of the listed ones, or is turned down for the same reason at both

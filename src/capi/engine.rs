@@ -14,6 +14,7 @@ use crate::engine::{Engine, Options, Staged};
 use crate::error::{Error, Status};
 use crate::infer::Kernel;
 use crate::live::TableChecks;
+use crate::types::Precision;
 
 /// An engine: owns the live generation. Shared by all threads: every call on it may be made at any time from any thread.
 /// The handle is a number and never followed, so a call on a closed engine gives ADCLICK_CLOSED.
@@ -37,7 +38,7 @@ pub const ADCLICK_NO_OVERLAYS: u32 = 2;
 /// row then gives wrong values and nothing worse.
 pub const ADCLICK_LAZY_TABLES: u32 = 4;
 
-/// How an engine is opened. Zero everything but `struct_size` for the defaults. 40 bytes; 32 in the first version.
+/// How an engine is opened. Zero everything but `struct_size` for the defaults. 48 bytes; 32 in the first version.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub struct adclick_engine_options {
@@ -59,6 +60,11 @@ pub struct adclick_engine_options {
     /// Rows written on top of a table count, column by column, for so many seconds, by the time of the request; 0 = until a
     /// newer table comes.
     pub overlay_max_age_s: u32,
+    /// The precision to serve in: 1 + an `adclick_precision`; 0 = what each bundle says, or exact. A CPU or a model that
+    /// cannot do it serves exact: `adclick_engine_precision_error` says why.
+    pub precision: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 impl SizedStruct for adclick_engine_options {
@@ -239,6 +245,21 @@ pub unsafe extern "C" fn adclick_engine_follow_error(
     })
 }
 
+/// Why the live generation is served in exact precision although another was asked for (`adclick_engine_options.precision`,
+/// or the bundle): returns ADCLICK_UNSUPPORTED and fills `error` with the reason. ADCLICK_OK when it is served as asked for.
+/// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
+/// Any thread; takes a lock. Of one request, `adclick_outcome.precision` tells what it was computed in.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn adclick_engine_precision_error(
+    engine: *const adclick_engine,
+    error: *mut adclick_error,
+) -> adclick_status {
+    guard(error, || match live_engine(engine)?.precision()? {
+        (_, _, Some(reason)) => Err(Error::unsupported(reason).into()),
+        _ => Ok(()),
+    })
+}
+
 /// The id of the live generation, into `*generation`: the hash of its bundle's content, never 0, the same on every machine.
 /// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
 /// Any thread; takes a lock. Of one request, `adclick_outcome.generation` tells it.
@@ -348,6 +369,15 @@ fn to_options(c: &adclick_engine_options) -> Result<Options, Failure> {
     let name: Vec<u8> = c.kernel.iter().map(|&b| b as u8).take_while(|&b| b != 0).collect();
     let name =
         String::from_utf8(name).map_err(|_| Failure::Plain(Status::InvalidArgument, "options.kernel is not UTF-8"))?;
+    if c.reserved != 0 {
+        return Err(Error::argument(format!("options.reserved is {}, expected 0", c.reserved)).into());
+    }
+    let precision = match c.precision.checked_sub(1) {
+        None => None,
+        Some(at) => Some(*Precision::ALL.get(at as usize).ok_or_else(|| {
+            Error::argument(format!("options.precision is {}, expected 0 to {}", c.precision, Precision::ALL.len()))
+        })?),
+    };
     let (is, usual) = (|flag: u32| c.flags & flag != 0, Options::default());
     Ok(Options {
         mode: if is(ADCLICK_COPY) { OpenMode::Copy } else { OpenMode::Map },
@@ -361,5 +391,6 @@ fn to_options(c: &adclick_engine_options) -> Result<Options, Failure> {
             rows => rows as usize,
         },
         overlay_max_age: (c.overlay_max_age_s > 0).then(|| Duration::from_secs(c.overlay_max_age_s.into())),
+        precision,
     })
 }

@@ -21,6 +21,8 @@ pub const MODEL_FILE: &str = "model.adc";
 pub const CALIBRATORS_FILE: &str = "calibrators.adc";
 /// The auction policy's file name.
 pub const POLICY_FILE: &str = "auction.toml";
+/// The file name of how the bundle is served.
+pub const SERVING_FILE: &str = "serving.toml";
 
 /// What a file of a bundle is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,13 +33,20 @@ pub enum Role {
     Calibrators,
     /// The auction policy; without it the default one.
     Policy,
+    /// How it is served: the precision; without it exact.
+    Serving,
     /// A feature table, or one shard of it. There may be many; each file says which table it is.
     Table,
 }
 
 impl Role {
-    const ALL: [(Self, &'static str); 4] =
-        [(Self::Model, "model"), (Self::Calibrators, "calibrators"), (Self::Policy, "policy"), (Self::Table, "table")];
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Model, "model"),
+        (Self::Calibrators, "calibrators"),
+        (Self::Policy, "policy"),
+        (Self::Serving, "serving"),
+        (Self::Table, "table"),
+    ];
 
     fn name(self) -> &'static str {
         Self::ALL.iter().find(|r| r.0 == self).map_or("", |r| r.1)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::bundle::{Manifest, Role};
 use super::open::{Opened, Opening, join, open_file, open_model, open_table};
+use super::precision::{self, Serving};
 use crate::artifact::container::{ArtifactKind, Container};
 use crate::artifact::model::Model;
 use crate::auction::Policy;
@@ -13,6 +14,7 @@ use crate::enrich::{Assembler, TableSource, Tables};
 use crate::error::{Error, Result, Status};
 use crate::infer::{Plan, Weights};
 use crate::table::Table;
+use crate::types::Precision;
 
 /// The one section of a calibrators file.
 const CALIBRATORS_SECTION: &str = "calibrators";
@@ -40,6 +42,7 @@ pub struct Generation {
     pub(super) model: Opened<Model>,
     pub(crate) assembler: Assembler,
     pub(crate) plan: Arc<Plan>,
+    pub(crate) serving: Serving,
     calibrators: Calibrators,
     policy: Policy,
     pub(super) files: Vec<Opened<Table>>,
@@ -78,6 +81,14 @@ impl Generation {
                 .map_err(|e| named(Role::Policy, e))?,
             None => Policy::default(),
         };
+        let wanted = match file(Role::Serving)? {
+            Some(bytes) => std::str::from_utf8(&bytes)
+                .map_err(|e| Error::corrupt(format!("not UTF-8 at offset {}", e.valid_up_to())))
+                .and_then(precision::parse)
+                .map_err(|e| named(Role::Serving, e))?,
+            None => Precision::Exact,
+        };
+        let serving = serving(&model, &plan, how, how.precision.unwrap_or(wanted))?;
         let files = manifest.tables().map(|entry| open_table(bundle, entry, how)).collect::<Result<Vec<_>>>()?;
         let tables = join(&files, how.overlays).map_err(|e| e.within(bundle.display()))?;
         let compiled = Tables::compile(model.content.schema(), model.content.enrichment(), &tables)
@@ -88,7 +99,18 @@ impl Generation {
         // Tables that no model reads have a number too.
         tables.iter().for_each(|table| _ = number(table.set.name()));
         let numbers = assembler.tables().names().map(number).collect();
-        Ok(Self { id: manifest.generation(), model, assembler, plan, calibrators, policy, files, tables, numbers })
+        Ok(Self {
+            id: manifest.generation(),
+            model,
+            assembler,
+            plan,
+            serving,
+            calibrators,
+            policy,
+            files,
+            tables,
+            numbers,
+        })
     }
 
     /// The id: the hash of the bundle's content, never 0.
@@ -142,7 +164,7 @@ impl Generation {
     #[must_use]
     pub fn needs(&self) -> Limits {
         Limits {
-            scratch: self.plan.scratch_len(),
+            scratch: self.serving.fast.iter().map(|fast| fast.scratch_len()).fold(self.plan.scratch_len(), usize::max),
             features: self.model().schema().features.len(),
             width: self.model().layout().width,
             tables: self.assembler.tables().len(),
@@ -174,6 +196,15 @@ impl Generation {
             }
         }
         Ok(())
+    }
+}
+
+/// How the model is served: as in an earlier generation that shares it, or prepared here.
+fn serving(model: &Opened<Model>, plan: &Arc<Plan>, how: Opening<'_>, wanted: Precision) -> Result<Serving> {
+    let same = |earlier: &&Arc<Generation>| Arc::ptr_eq(&earlier.plan, plan) && earlier.serving.wanted == wanted;
+    match how.earlier.iter().find(same) {
+        Some(earlier) => Ok(earlier.serving.clone()),
+        None => Serving::prepare(&model.content, how.kernel, wanted),
     }
 }
 

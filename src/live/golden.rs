@@ -2,7 +2,7 @@
 
 use super::generation::weights;
 use crate::artifact::Bytes;
-use crate::artifact::model::network::Network;
+use crate::artifact::model::network::{Head, Network};
 use crate::artifact::model::spec::{GoldenRequest, ModelSpec};
 use crate::artifact::model::{Model, write};
 use crate::enrich::{Assembler, Passed, Rows, State, Tables};
@@ -57,6 +57,51 @@ pub fn pack_model(spec: &ModelSpec) -> Result<Vec<u8>> {
 /// # Errors
 /// `GoldenMismatch` with the request, the head, what was expected, what came out, and the kernel.
 pub(crate) fn check(model: &Model, plan: &Plan, kernel: &Kernel) -> Result<()> {
+    each_logit(model, plan, |Logit { request, head, level, got, expected }| {
+        let off = (f64::from(got) - expected).abs();
+        // A NaN is not within it.
+        if off <= TOLERANCE * expected.abs().max(1.0) {
+            return Ok(());
+        }
+        let (head, kernel) = (head.kind.name(), kernel.name());
+        Err(Error::new(
+            Status::GoldenMismatch,
+            format!(
+                "golden request {request}, {head} logit: expected {expected}, got {got} on kernel {kernel} at sharing \
+                 level {level:?}: this CPU does not reproduce the model, do not serve it here"
+            ),
+        ))
+    })
+}
+
+/// How far the logits of the golden requests are from what was expected, at any level of sharing: as a share of their size,
+/// or of 1 when it is smaller. None without golden requests.
+///
+/// # Errors
+/// What is wrong with the model's requests.
+pub(crate) fn farthest(model: &Model, plan: &Plan) -> Result<Option<f64>> {
+    let mut worst = None;
+    each_logit(model, plan, |logit| {
+        let off = (f64::from(logit.got) - logit.expected).abs() / logit.expected.abs().max(1.0);
+        // A NaN stays.
+        let so_far = worst.unwrap_or(0.0);
+        worst = Some(if off <= so_far { so_far } else { off });
+        Ok(())
+    })?;
+    Ok(worst)
+}
+
+/// A logit of a golden request.
+struct Logit<'a> {
+    request: usize,
+    head: &'a Head,
+    level: Level,
+    got: f32,
+    expected: f64,
+}
+
+/// Runs the golden requests through the serving path, at every level: which one serves depends on the number of candidates.
+fn each_logit(model: &Model, plan: &Plan, mut each: impl FnMut(Logit<'_>) -> Result<()>) -> Result<()> {
     let network: &Network = model.network();
     let mut inputs = Inputs::new(model);
     let mut scratch = Scratch::new(plan.scratch_len());
@@ -64,25 +109,12 @@ pub(crate) fn check(model: &Model, plan: &Plan, kernel: &Kernel) -> Result<()> {
     for (i, golden) in model.goldens().iter().enumerate() {
         inputs.assemble(model, &golden.request).map_err(|e| e.within(format_args!("golden request {i}")))?;
         let (request, candidate) = inputs.x.split_at(network.request_width);
-        // Which level serves depends on the number of candidates.
         for level in plan.levels().filter(|&level| level != Level::Rows) {
             let mut pass = plan.begin_at(level, weights(model), &mut scratch, request)?;
             pass.tile(1)?.row(0)[network.request_width..].copy_from_slice(candidate);
             pass.run(1, Some(&inputs.wide), &mut logits)?;
             for (head, (&got, &expected)) in network.heads.iter().zip(logits.iter().zip(&golden.expected)) {
-                let off = (f64::from(got) - expected).abs();
-                // A NaN is not within it.
-                let within = off <= TOLERANCE * expected.abs().max(1.0);
-                if !within {
-                    let (head, kernel) = (head.kind.name(), kernel.name());
-                    return Err(Error::new(
-                        Status::GoldenMismatch,
-                        format!(
-                            "golden request {i}, {head} logit: expected {expected}, got {got} on kernel {kernel} at \
-                             sharing level {level:?}: this CPU does not reproduce the model, do not serve it here"
-                        ),
-                    ));
-                }
+                each(Logit { request: i, head, level, got, expected })?;
             }
         }
     }

@@ -7,6 +7,7 @@ mod generation;
 mod golden;
 mod open;
 pub mod overlay;
+pub(crate) mod precision;
 
 pub(crate) use cell::{Cell, Reader};
 pub(crate) use generation::weights;

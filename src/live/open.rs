@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::hash::checksum;
 use crate::infer::{Kernel, Plan};
 use crate::table::{Checks, Table, TableSet};
+use crate::types::Precision;
 
 /// How much of the table files is read when a bundle is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,13 +42,15 @@ pub struct Opening<'a> {
     pub earlier: &'a [Arc<Generation>],
     /// What lies on top of tables; none: the tables alone.
     pub overlays: Option<&'a Overlays>,
+    /// The precision; none: what the bundle says, or exact.
+    pub precision: Option<Precision>,
 }
 
 impl Opening<'_> {
     /// Maps and full checks, nothing shared.
     #[must_use]
     pub fn new(kernel: &'static Kernel) -> Self {
-        Self { mode: OpenMode::Map, kernel, tables: TableChecks::Full, earlier: &[], overlays: None }
+        Self { mode: OpenMode::Map, kernel, tables: TableChecks::Full, earlier: &[], overlays: None, precision: None }
     }
 }
 
@@ -120,6 +123,9 @@ pub(super) fn open_file(bundle: &Path, entry: &Entry, mode: OpenMode, whole: boo
     let path = bundle.join(&entry.name);
     let bytes = Bytes::open(&path, mode)?;
     check_length(&path, bytes.len() as u64, entry)?;
+    if whole {
+        bytes.expect_whole_reading();
+    }
     let found = if whole { checksum(&bytes) } else { entry.xxh3 };
     if found != entry.xxh3 {
         return Err(Error::corrupt(format!(

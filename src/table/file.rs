@@ -191,6 +191,9 @@ impl Table {
     /// # Errors
     /// As [`Table::open`], as far as `checks` looks.
     pub fn open_with(bytes: Bytes, checks: Checks) -> Result<Self> {
+        if checks != Checks::Structure {
+            bytes.expect_whole_reading();
+        }
         let container = match checks {
             Checks::Full => Container::open(&bytes, ArtifactKind::Table, &section::ALL)?,
             Checks::Content | Checks::Structure => Container::open_unread(&bytes, ArtifactKind::Table, &section::ALL)?,

@@ -62,6 +62,7 @@ pub(crate) fn model(random: &mut Random, wants: Wants) -> ModelSpec {
         embeddings,
         provenance: "made_by = \"a test\"\n".to_owned(),
         histograms: Vec::new(),
+        ranges: Vec::new(),
         goldens,
     }
 }

@@ -104,6 +104,7 @@ fn model() -> ModelSpec {
         embeddings: vec![counting()],
         provenance: String::new(),
         histograms: vec![],
+        ranges: Vec::new(),
         goldens: vec![],
     }
 }

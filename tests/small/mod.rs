@@ -67,6 +67,7 @@ fn model(seed: u64) -> Vec<u8> {
         embeddings,
         provenance: String::new(),
         histograms: Vec::new(),
+        ranges: Vec::new(),
         goldens: vec![GoldenRequest::default()],
     };
     pack_model(&spec).unwrap()

@@ -2,16 +2,24 @@
 //!
 //! `cargo run --release -p adclick-peers --bin tables [-- ROWS [ROUNDS]]`
 //!
-//! A row is 64 bytes: its key and 14 f32. Every contender is given the same batches, tells whether the key is there, and
-//! adds up the same columns of each row found. All take turns, so that a busy machine slows them alike. The floors know
-//! the row numbers beforehand and compare no keys: `plain` is a simple loop, `ahead` asks for each row 32 rows before it
-//! is read, which is what memory allows on those pages. `4 KiB` is a mapped file, `2 MiB` anonymous memory in huge pages
-//! (the copy mode).
+//! A row is 64 bytes: its key and 14 f32, which is one cache line. Every contender is given the same batches, tells whether
+//! the key is there, and adds up the same columns of each row found. All take turns, so that a busy machine slows them
+//! alike. The figures are those of the median batch of each turn; the ratios are those of turns of the same round.
+//!
+//! The floors read the same table file through the same pages, know beforehand where each row stands, and compare no keys:
+//! - `row`: asks for each row 32 rows before it is read. One random line for each key, as fast as the machine gives them.
+//! - `row and index`: asks also for one line of the table's pilots, 2 bytes for each 6 rows. It reads the lines that our
+//!   lookup needs, which does not know them beforehand.
+//! - `row, plain`: a simple loop over the rows, without asking ahead.
+//!
+//! `mapped` is the mapped file, in the pages that the system gave it (the share of 2 MiB pages is printed), `2 MiB` is
+//! anonymous memory in huge pages (the copy mode).
 
 #![allow(unsafe_code, reason = "maps files, asks for cache lines and opens LMDB")]
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,6 +42,9 @@ const BATCH: usize = 1000;
 /// Batches of one turn.
 const BATCHES: usize = 200;
 const AHEAD: usize = 32;
+
+/// The number of the first contender on 2 MiB pages, their floor.
+const LARGE: usize = 6;
 
 /// A row's columns.
 type Columns = [u8; ROW - KEY];
@@ -134,25 +145,97 @@ fn prefetch(bytes: &[u8], at: usize) {
     let _ = (bytes, at);
 }
 
-/// The columns of a row of an array of records.
+/// The columns of the record that begins at a place.
 #[inline(always)]
-fn columns_at(records: &[u8], number: usize) -> &[u8] {
-    &records[number * ROW + KEY..][..ROW - KEY]
+fn columns_at(records: &[u8], start: usize) -> &[u8] {
+    &records[start + KEY..][..ROW - KEY]
 }
 
-fn floor_plain(records: &[u8], numbers: &[u64]) -> u64 {
-    numbers.iter().fold(0, |total, &number| total.wrapping_add(sum(columns_at(records, number as usize))))
+fn floor_plain(rows: &[u8], starts: &[usize]) -> u64 {
+    starts.iter().fold(0, |total, &start| total.wrapping_add(sum(columns_at(rows, start))))
 }
 
-fn floor_ahead(records: &[u8], numbers: &[u64]) -> u64 {
+fn floor_ahead(rows: &[u8], starts: &[usize]) -> u64 {
     let mut total = 0u64;
-    for (i, &number) in numbers.iter().enumerate() {
-        if let Some(&next) = numbers.get(i + AHEAD) {
-            prefetch(records, next as usize * ROW);
+    for (i, &start) in starts.iter().enumerate() {
+        if let Some(&next) = starts.get(i + AHEAD) {
+            prefetch(rows, next);
         }
-        total = total.wrapping_add(sum(columns_at(records, number as usize)));
+        total = total.wrapping_add(sum(columns_at(rows, start)));
     }
     total
+}
+
+/// The places of pilots are spread as lookups spread them: half of all keys have theirs in the first quarter.
+fn floor_with_index(rows: &[u8], pilots: &[u8], starts: &[usize], keys: &[u64]) -> u64 {
+    let pilot = |key: u64| {
+        let x = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        (((x * x) >> 32) * pilots.len() as u64 >> 32) as usize
+    };
+    let mut total = 0u64;
+    let mut read = 0u64;
+    for (i, (&start, &key)) in starts.iter().zip(keys).enumerate() {
+        if let (Some(&next), Some(&key)) = (starts.get(i + AHEAD), keys.get(i + AHEAD)) {
+            prefetch(rows, next);
+            prefetch(pilots, pilot(key));
+        }
+        read ^= u64::from(pilots[pilot(key)]);
+        total = total.wrapping_add(sum(columns_at(rows, start)));
+    }
+    std::hint::black_box(read);
+    total
+}
+
+/// Where a section stands in a table file.
+fn section(table: &Table, name: &str) -> Result<Range<usize>, Error> {
+    let found = table.sections().iter().find(|s| s.name == name).ok_or("no such section")?;
+    Ok(found.offset..found.offset + found.len)
+}
+
+/// Where the row of each number begins among a table's slots; `sorted` are keys with their numbers.
+fn places(slots: &[u8], sorted: &[(u64, u64)]) -> Result<Vec<usize>, Error> {
+    let mut filled: Vec<(u64, usize)> = Vec::with_capacity(sorted.len());
+    for (slot, bytes) in slots.chunks_exact(ROW).enumerate() {
+        let key = bytes.first_chunk().map_or(0, |key| u64::from_le_bytes(*key));
+        if key != 0 {
+            filled.push((key, slot * ROW));
+        }
+    }
+    filled.sort_unstable();
+    let mut places = vec![0; sorted.len()];
+    for (&(found, start), &(key, number)) in filled.iter().zip(sorted) {
+        if found != key {
+            return Err("the table holds other keys".into());
+        }
+        places[number as usize] = start;
+    }
+    Ok(places)
+}
+
+/// Of the map at `memory`, megabytes in 2 MiB pages and all that are there, as the system tells.
+#[cfg(target_os = "linux")]
+fn pages(memory: &[u8]) -> Option<(u64, u64)> {
+    let at = memory.as_ptr() as u64;
+    let maps = std::fs::read_to_string("/proc/self/smaps").ok()?;
+    let (mut inside, mut huge, mut all) = (false, 0, 0);
+    for line in maps.lines() {
+        let (first, rest) = line.split_once(' ')?;
+        let number = || rest.split_whitespace().next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0) >> 10;
+        if let Some((from, to)) = first.split_once('-') {
+            let hex = |n| u64::from_str_radix(n, 16).unwrap_or(0);
+            inside = (hex(from)..hex(to)).contains(&at);
+        } else if inside && matches!(first, "FilePmdMapped:" | "AnonHugePages:") {
+            huge += number();
+        } else if inside && first == "Rss:" {
+            all = number();
+        }
+    }
+    Some((huge, all))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn pages(_: &[u8]) -> Option<(u64, u64)> {
+    None
 }
 
 fn through(table: &TableSet, keys: &[u64]) -> u64 {
@@ -166,13 +249,21 @@ fn find_then_read(table: &TableSet, keys: &[u64], at: &mut [RowAt]) -> u64 {
     at.iter().fold(0, |total, &at| total.wrapping_add(sum(table.row(at))))
 }
 
-/// Of keys and their row numbers, what the rows' columns add up to.
-type Run<'a> = Box<dyn FnMut(&[u64], &[u64]) -> u64 + 'a>;
+/// Of keys, and of the places where the table has their rows, what the rows' columns add up to.
+type Run<'a> = Box<dyn FnMut(&[u64], &[usize]) -> u64 + 'a>;
 
 struct Contender<'a> {
     name: &'static str,
+    /// The number of the floor on the same pages that it is compared with.
+    floor: usize,
     run: Run<'a>,
+    /// The median batch of each turn.
     ns: Vec<f64>,
+}
+
+fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }
 
 fn main() -> Result<(), Error> {
@@ -180,22 +271,39 @@ fn main() -> Result<(), Error> {
     let rows: u64 = arguments.next().map_or(Ok(10_000_000), |n| n.parse())?;
     let rounds: usize = arguments.next().map_or(Ok(15), |n| n.parse())?;
     let directory = tempfile::tempdir_in(std::env::var_os("ADCLICK_BENCH_DIR").unwrap_or_else(|| "target".into()))?;
-    let (file, bare_file) = (directory.path().join("rows.adc"), directory.path().join("bare"));
+    let file = directory.path().join("rows.adc");
 
     let begin = Instant::now();
     build(rows, &file)?;
-    println!("{rows} rows of {ROW} bytes: table built in {:.1} s, ", begin.elapsed().as_secs_f64());
-    write_rows(&bare_file, (0..rows).map(record))?;
-    let open = |mode| -> Result<TableSet, Error> {
+    println!("{rows} rows of {ROW} bytes: table built in {:.1} s", begin.elapsed().as_secs_f64());
+    let open = |mode| -> Result<Arc<Table>, Error> {
         let table = Table::open(Bytes::open(&file, mode)?)?;
         table.prefault();
-        Ok(TableSet::new(vec![Arc::new(table)])?)
+        Ok(Arc::new(table))
     };
     let begin = Instant::now();
-    let mapped = open(OpenMode::Map)?;
+    let table = open(OpenMode::Map)?;
     println!("opened, checked and prefaulted in {:.2} s", begin.elapsed().as_secs_f64());
-    let copied = open(OpenMode::Copy)?;
-    let (small_pages, huge_pages) = (map(&bare_file)?, huge(&map(&bare_file)?)?);
+    assert_eq!(table.len(), rows, "the table has other rows than were given");
+    let (rows_at, pilots_at) = (section(&table, "rows")?, section(&table, "pilots")?);
+    let length = std::fs::metadata(&file)?.len();
+    println!(
+        "{length} bytes: {} slots, {:.3} for each row; {} bytes of pilots, {:.2} bits for each row",
+        table.slots(),
+        table.slots() as f64 / rows as f64,
+        pilots_at.len(),
+        pilots_at.len() as f64 * 8.0 / rows as f64
+    );
+    let mapped = TableSet::new(vec![Arc::clone(&table)])?;
+    let copied = TableSet::new(vec![open(OpenMode::Copy)?])?;
+    // The floors read the very pages that the mapped table has, and a copy on the pages that the copied table has.
+    let small = map(&file)?;
+    let large = huge(&small)?;
+    for (name, memory) in [("mapped", &small[..]), ("copied", &large[..])] {
+        if let Some((huge, all)) = pages(memory) {
+            println!("{name}: {huge} of {all} MB in 2 MiB pages");
+        }
+    }
 
     let mut brown: hashbrown::HashMap<u64, Columns> = hashbrown::HashMap::with_capacity(rows as usize);
     brown.extend((0..rows).map(|i| (key(i), cells(i))));
@@ -215,6 +323,7 @@ fn main() -> Result<(), Error> {
         database.put_with_flags(&mut write, flags, &key.to_be_bytes(), &cells(i))?;
     }
     write.commit()?;
+    let places = places(&small[rows_at.clone()], &sorted)?;
     drop(sorted);
     let read = env.read_txn()?;
 
@@ -234,7 +343,7 @@ fn main() -> Result<(), Error> {
         let (mut total, mut n) = (0u64, 0);
         let mut read = |number: usize, key: u64| {
             if records[number * ROW..][..KEY] == key.to_le_bytes() {
-                total = total.wrapping_add(sum(columns_at(records, number)));
+                total = total.wrapping_add(sum(columns_at(records, number * ROW)));
             }
         };
         perfect.index_stream::<AHEAD, _>(keys).for_each(|number| {
@@ -252,39 +361,44 @@ fn main() -> Result<(), Error> {
     };
 
     let mut at = vec![RowAt::NONE; BATCH];
+    let contender = |name, floor, run| Contender { name, floor, run, ns: vec![] };
+    let (small_rows, large_rows) = (&small[rows_at.clone()], &large[rows_at]);
+    let (small_pilots, large_pilots) = (&small[pilots_at.clone()], &large[pilots_at]);
     let mut contenders: Vec<Contender<'_>> = vec![
-        Contender { name: "floor ahead, 4 KiB", run: Box::new(|_, n| floor_ahead(&small_pages, n)), ns: vec![] },
-        Contender { name: "floor plain, 4 KiB", run: Box::new(|_, n| floor_plain(&small_pages, n)), ns: vec![] },
-        Contender { name: "adclick, mapped file", run: Box::new(|k, _| through(&mapped, k)), ns: vec![] },
-        Contender {
-            name: "adclick, mapped file, find then read",
-            run: Box::new(|k, _| find_then_read(&mapped, k, &mut at)),
-            ns: vec![],
-        },
-        Contender { name: "ptr_hash, mapped rows", run: Box::new(|k, _| ptr_hash(&placed_small, k)), ns: vec![] },
-        Contender { name: "floor ahead, 2 MiB", run: Box::new(|_, n| floor_ahead(&huge_pages, n)), ns: vec![] },
-        Contender { name: "floor plain, 2 MiB", run: Box::new(|_, n| floor_plain(&huge_pages, n)), ns: vec![] },
-        Contender { name: "adclick, copy mode", run: Box::new(|k, _| through(&copied, k)), ns: vec![] },
-        Contender {
-            name: "ptr_hash, rows in 2 MiB pages",
-            run: Box::new(|k, _| ptr_hash(&placed_huge, k)),
-            ns: vec![],
-        },
-        Contender {
-            name: "hashbrown",
-            run: Box::new(|k, _| k.iter().fold(0, |t, k| t.wrapping_add(brown.get(k).map_or(0, |r| sum(r))))),
-            ns: vec![],
-        },
-        Contender {
-            name: "LMDB (heed)",
-            run: Box::new(|k, _| {
+        contender("floor, mapped: row", 0, Box::new(|_, at| floor_ahead(small_rows, at))),
+        contender(
+            "floor, mapped: row and index",
+            0,
+            Box::new(|k, at| floor_with_index(small_rows, small_pilots, at, k)),
+        ),
+        contender("floor, mapped: row, plain", 0, Box::new(|_, at| floor_plain(small_rows, at))),
+        contender("adclick, mapped", 0, Box::new(|k, _| through(&mapped, k))),
+        contender("adclick, mapped, find then read", 0, Box::new(|k, _| find_then_read(&mapped, k, &mut at))),
+        contender("ptr_hash, mapped rows", 0, Box::new(|k, _| ptr_hash(&placed_small, k))),
+        contender("floor, 2 MiB: row", LARGE, Box::new(|_, at| floor_ahead(large_rows, at))),
+        contender(
+            "floor, 2 MiB: row and index",
+            LARGE,
+            Box::new(|k, at| floor_with_index(large_rows, large_pilots, at, k)),
+        ),
+        contender("floor, 2 MiB: row, plain", LARGE, Box::new(|_, at| floor_plain(large_rows, at))),
+        contender("adclick, copy mode", LARGE, Box::new(|k, _| through(&copied, k))),
+        contender("ptr_hash, rows in 2 MiB pages", LARGE, Box::new(|k, _| ptr_hash(&placed_huge, k))),
+        contender(
+            "hashbrown",
+            0,
+            Box::new(|k, _| k.iter().fold(0, |t, k| t.wrapping_add(brown.get(k).map_or(0, |r| sum(r))))),
+        ),
+        contender(
+            "LMDB (heed)",
+            0,
+            Box::new(|k, _| {
                 k.iter().fold(0, |t, k| {
                     let row = database.get(&read, &k.to_be_bytes()).ok().flatten();
                     t.wrapping_add(row.map_or(0, sum))
                 })
             }),
-            ns: vec![],
-        },
+        ),
     ];
 
     let mut random = 1u64;
@@ -298,28 +412,30 @@ fn main() -> Result<(), Error> {
             }
             let keys: Vec<u64> = numbers.iter().map(|&n| key(n)).collect();
             let expected = numbers.iter().fold(0u64, |total, &n| total.wrapping_add(sum(&cells(n))));
-            let begin = Instant::now();
+            let at: Vec<usize> = numbers.iter().map(|&n| places[n as usize]).collect();
             let mut total = 0u64;
-            for (keys, numbers) in keys.chunks_exact(BATCH).zip(numbers.chunks_exact(BATCH)) {
-                total = total.wrapping_add((c.run)(keys, numbers));
+            let mut batches = Vec::with_capacity(BATCHES);
+            for (keys, at) in keys.chunks_exact(BATCH).zip(at.chunks_exact(BATCH)) {
+                let begin = Instant::now();
+                total = total.wrapping_add((c.run)(keys, at));
+                batches.push(begin.elapsed().as_nanos() as f64 / BATCH as f64);
             }
-            let ns = begin.elapsed().as_nanos() as f64 / keys.len() as f64;
             assert_eq!(total, expected, "{} read other rows", c.name);
             // The first round brings everything in.
             if round > 0 {
-                c.ns.push(ns);
+                c.ns.push(median(&mut batches));
             }
         }
     }
-    println!("\n{:<40} {:>9} {:>9} {:>9}", "ns per key", "median", "fastest", "to floor");
-    let mut floor = 0.0;
-    for c in &mut contenders {
-        c.ns.sort_by(f64::total_cmp);
-        let median = c.ns[c.ns.len() / 2];
-        if c.name.starts_with("floor ahead") {
-            floor = median;
-        }
-        println!("{:<40} {median:>9.1} {:>9.1} {:>9.2}", c.name, c.ns[0], median / floor);
+    println!("\n{:<36} {:>9} {:>9} {:>13} {:>13}", "ns per key", "median", "fastest", "to row floor", "to both lines");
+    for c in &contenders {
+        let against = |floor: usize| {
+            median(&mut c.ns.iter().zip(&contenders[floor].ns).map(|(ours, floor)| ours / floor).collect::<Vec<_>>())
+        };
+        let mut ns = c.ns.clone();
+        let (middle, fastest) = (median(&mut ns), ns[0]);
+        let (row, both) = (against(c.floor), against(c.floor + 1));
+        println!("{:<36} {middle:>9.1} {fastest:>9.1} {row:>13.2} {both:>13.2}", c.name);
     }
     Ok(())
 }

@@ -195,6 +195,7 @@ func TestHTTP(t *testing.T) {
 		{http.MethodPost, "/openrtb2/auction/", simple, "", 404, ""},
 		{http.MethodGet, "/healthz", "", "", 200, `"status":"ok"`},
 		{http.MethodGet, "/metrics", "", "", 200, `adserver_responses_total{result="bid"} 2`},
+		{http.MethodGet, "/metrics", "", "", 200, "\nadclick_requests_total{"},
 	} {
 		request, err := http.NewRequest(one.method, url+one.path, strings.NewReader(one.body))
 		if err != nil {

@@ -106,6 +106,7 @@ pub fn model(weights: &[u8], schema: Option<&SchemaFile>, options: &Options) -> 
         embeddings,
         provenance: options.provenance.clone(),
         histograms: Vec::new(),
+        ranges: Vec::new(),
         goldens: Vec::new(),
     };
     Ok(Packed { spec, notes, warnings })

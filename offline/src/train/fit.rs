@@ -421,6 +421,7 @@ impl Learner {
             embeddings,
             provenance: String::new(),
             histograms: Vec::new(),
+            ranges: Vec::new(),
             goldens: Vec::new(),
         }
     }

@@ -34,9 +34,12 @@ mod section {
     pub(super) const ENRICHMENT: &str = "enrichment";
     pub(super) const GOLDEN: &str = "golden";
     pub(super) const HISTOGRAMS: &str = "histograms";
+    pub(super) const RANGES: &str = "ranges";
     pub(super) const PROVENANCE: &str = "provenance";
-    pub(super) const ALL: [&str; 11] =
-        [SCHEMA, NETWORK, WEIGHTS, PARAMS, EMBEDDING, WIDE, VOCABULARY, ENRICHMENT, GOLDEN, HISTOGRAMS, PROVENANCE];
+    pub(super) const ALL: [&str; 12] = [
+        SCHEMA, NETWORK, WEIGHTS, PARAMS, EMBEDDING, WIDE, VOCABULARY, ENRICHMENT, GOLDEN, HISTOGRAMS, RANGES,
+        PROVENANCE,
+    ];
 }
 
 /// An open model file. Everything in it was checked; the large arrays stay where they are mapped.
@@ -51,6 +54,7 @@ pub struct Model {
     enrichment: Enrichment,
     goldens: Vec<Golden>,
     histograms: Vec<Histogram>,
+    input_ranges: Vec<f32>,
     provenance: String,
     lookups: Vec<Lookup>,
     ranges: Ranges,
@@ -117,6 +121,22 @@ impl Model {
             Some(s) => histogram::decode(&bytes[s.offset..s.offset + s.len])?,
             None => Vec::new(),
         };
+        let input_ranges: Vec<f32> = match container.find(section::RANGES) {
+            Some(s) => {
+                bytes[s.offset..s.offset + s.len].as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+            }
+            None => Vec::new(),
+        };
+        if let Some(s) = container.find(section::RANGES)
+            && (s.len % 4 != 0 || ranges_fit(&input_ranges, network.deep.len()).is_err())
+        {
+            return Err(Error::corrupt(format!(
+                "section `ranges`, offset {}: {} bytes, expected one f32 of 0 or more for each of {} deep layers",
+                s.offset,
+                s.len,
+                network.deep.len()
+            )));
+        }
         let provenance = match container.find(section::PROVENANCE) {
             Some(s) => std::str::from_utf8(&bytes[s.offset..s.offset + s.len])
                 .map_err(|e| Error::corrupt(format!("section `provenance`, offset {}: not UTF-8", e.valid_up_to())))?
@@ -132,6 +152,7 @@ impl Model {
             enrichment,
             goldens,
             histograms,
+            input_ranges,
             provenance,
             lookups,
             ranges,
@@ -179,6 +200,12 @@ impl Model {
     #[must_use]
     pub fn histograms(&self) -> &[Histogram] {
         &self.histograms
+    }
+
+    /// Of each deep layer the largest value of its inputs on real rows, 0 where it is not known; empty when of none is.
+    #[must_use]
+    pub fn ranges(&self) -> &[f32] {
+        &self.input_ranges
     }
 
     /// Where the model comes from: a TOML document, or empty.
@@ -261,6 +288,12 @@ impl Model {
     pub fn has_wide(&self) -> bool {
         !self.ranges.wide.is_empty()
     }
+}
+
+/// Whether there is one range, finite and not negative, for each deep layer.
+fn ranges_fit(ranges: &[f32], layers: usize) -> std::result::Result<(), ()> {
+    let right = ranges.len() == layers && ranges.iter().all(|range| range.is_finite() && *range >= 0.0);
+    if right { Ok(()) } else { Err(()) }
 }
 
 /// The range of a section of `values` numbers of `size` bytes; the section may be absent when there are none.

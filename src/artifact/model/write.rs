@@ -7,7 +7,7 @@ use super::network::{Cross, Dense, LANES, Network, Panels, Params};
 use super::shape::{self, MAX_EXPERTS, MAX_LAYERS};
 use super::spec::{CrossSpec, DenseSpec, HeadSpec, Matrix, ModelSpec, NetworkSpec, Structure};
 use super::tables::{self, vocabulary_index};
-use super::{histogram, section};
+use super::{histogram, ranges_fit, section};
 use crate::artifact::container::{ArtifactKind, Builder};
 use crate::error::{Error, Result};
 use crate::schema::{Layout, MAX_WIDTH};
@@ -47,6 +47,13 @@ pub fn write(spec: &ModelSpec, expected: &[f64]) -> Result<Vec<u8>> {
     }
     if !spec.histograms.is_empty() {
         builder = builder.section(section::HISTOGRAMS, false, histogram::encode(&spec.histograms)?);
+    }
+    if !spec.ranges.is_empty() {
+        let (found, layers) = (spec.ranges.len(), spec.network.deep.len());
+        ranges_fit(&spec.ranges, layers).map_err(|()| {
+            Error::argument(format!("ranges: {found} values, expected one for each of {layers} deep layers, 0 or more"))
+        })?;
+        builder = builder.section(section::RANGES, false, bytemuck::cast_slice(&spec.ranges).to_vec());
     }
     Ok(builder.section(section::PROVENANCE, false, spec.provenance.clone().into_bytes()).build())
 }

@@ -144,6 +144,109 @@ fn dense_of_every_shape() {
     }
 }
 
+/// Small integers are exact in bf16 and in eight bits, and so are their sums: every shape, with and without f32 outputs.
+#[test]
+fn packed_layers_of_every_shape() {
+    for kernel in Kernel::available().filter(|kernel| kernel.lacks_fast().is_empty()) {
+        for (rows, (inputs, outputs)) in
+            (0..=30).flat_map(|rows| [(5, 3), (32, 40), (3, 250), (67, 100)].map(|shape| (rows, shape)))
+        {
+            let weight = |k: usize, o: usize| ((k * 31 + o * 17) % 13) as f32 - 6.0;
+            let x = |row: usize, k: usize| ((row * 7 + k * 5) % 9) as f32;
+            let bias = integers(padded(outputs), 3);
+            let input = Rows { start: 3, stride: inputs + 2 };
+            let packed_input = Rows { start: 4000, stride: padded(inputs) };
+            let output = Rows { start: 9000, stride: padded(outputs) };
+            let packed = Rows { start: 20_000, stride: padded(outputs) };
+            let mut arena = vec![f32::NAN; 40_000];
+            for row in 0..rows {
+                (0..inputs).for_each(|k| arena[input.row(row, inputs).start + k] = x(row, k));
+            }
+            let panels = outputs.div_ceil(LANES);
+            let bits = |v: f32| u32::from(half::bf16::from_f32(v).to_bits());
+            let real = |k: usize, o: usize| if k < inputs && o < outputs { weight(k, o) } else { 0.0 };
+            let each = |per: usize, word: &dyn Fn(usize, usize) -> u32| -> Vec<u32> {
+                let words = words(inputs, per);
+                let places =
+                    (0..panels * words * LANES).map(|i| (i / LANES % words, i / LANES / words * LANES + i % LANES));
+                places.map(|(w, o)| word(w * per, o)).collect()
+            };
+            let pairs = each(2, &|k, o| bits(real(k, o)) | bits(real(k + 1, o)) << 16);
+            let quads = each(4, &|k, o| u32::from_le_bytes(std::array::from_fn(|i| real(k + i, o) as i8 as u8)));
+            let ones = vec![1.0; panels * LANES];
+            for quad in [false, true] {
+                for silent in [false, true] {
+                    let mut arena = arena.clone();
+                    if quad {
+                        for row in 0..rows {
+                            for word in 0..words(inputs, 4) {
+                                let at = |i: usize| if word * 4 + i < inputs { x(row, word * 4 + i) as u8 } else { 0 };
+                                arena[packed_input.row(row, 0).start + word] =
+                                    f32::from_bits(u32::from_le_bytes(std::array::from_fn(at)));
+                            }
+                        }
+                    } else {
+                        kernel.pack_rows(&mut arena, rows, input, inputs, packed_input);
+                    }
+                    kernel.packed_dense(
+                        &mut arena,
+                        &PackedDense {
+                            rows,
+                            weight: if quad { Words::Quads(&quads, &ones) } else { Words::Pairs(&pairs) },
+                            words: words(inputs, if quad { 4 } else { 2 }),
+                            outputs,
+                            bias: Bias::Params(&bias),
+                            input: packed_input,
+                            then: Then::Relu,
+                            output: (!silent).then_some(output),
+                            packed: Some((if quad { Pack::Quads { inverse: 0.5 } } else { Pack::Pairs }, packed)),
+                        },
+                    );
+                    for (row, o) in (0..rows).flat_map(|row| (0..padded(outputs)).map(move |o| (row, o))) {
+                        let sum = (0..inputs).map(|k| real(k, o) * x(row, k)).sum::<f32>() + bias[o];
+                        let sum = sum.max(0.0);
+                        let case = format!("{kernel:?}, {rows} rows, [{outputs}, {inputs}], {quad}, row {row}, {o}");
+                        if !silent {
+                            assert_eq!(arena[output.row(row, 0).start + o], sum, "{case}");
+                        }
+                        let kept = if o < outputs { sum } else { 0.0 };
+                        let per = if quad { 4 } else { 2 };
+                        let word = arena[packed.row(row, 0).start + o / per].to_bits();
+                        let (got, expected) = match quad {
+                            true => (word >> (8 * (o % 4)) & 0xff, (kept * 0.5).round_ties_even().min(255.0) as u32),
+                            false => (word >> (16 * (o % 2)) & 0xffff, bits(kept)),
+                        };
+                        assert_eq!(got, expected, "{case}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Panels that are made for a request hold what those of the plan would.
+#[test]
+fn panels_are_packed_from_rows() {
+    for kernel in Kernel::available().filter(|kernel| kernel.lacks_fast().is_empty()) {
+        for (inputs, outputs) in [(1, 1), (2, 16), (7, 33), (40, 80)] {
+            let from = Rows { start: 0, stride: padded(outputs) + 16 };
+            let to = inputs * from.stride;
+            let mut arena = integers(to + padded(outputs) * words(inputs, 2), inputs);
+            let before = arena.clone();
+            kernel.pack_panels(&mut arena, from, inputs, outputs, to);
+            for (i, word) in arena[to..].iter().enumerate() {
+                let (lane, word_at, panel) = (i % LANES, i / LANES % words(inputs, 2), i / LANES / words(inputs, 2));
+                for half in 0..2 {
+                    let k = word_at * 2 + half;
+                    let value = if k < inputs { before[from.row(k, 0).start + panel * LANES + lane] } else { 0.0 };
+                    let expected = u32::from(half::bf16::from_f32(value).to_bits());
+                    assert_eq!(word.to_bits() >> (16 * half) & 0xffff, expected, "[{outputs}, {inputs}] {i}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn kernels_by_name() {
     for kernel in Kernel::available() {

@@ -13,7 +13,7 @@ use crate::infer::kernel::raw::table;
 pub(in crate::infer::kernel) static KERNEL: Kernel = Kernel {
     name: "avx512",
     expanded_from: 4,
-    tile_rows: 28,
+    tile_rows: 42,
     lacks,
     table: table!(Avx512, #[target_feature(enable = "avx512f")],
         half 3 {
