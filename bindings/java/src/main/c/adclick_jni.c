@@ -26,7 +26,7 @@ static adclick_frame *frame_at(jlong address) {
 /* Of classes and library: raised with every change of the functions below. */
 NATIVE(jint, shimVersion)(JNIEnv *env, jclass class) {
   (void)env, (void)class;
-  return 1;
+  return 2;
 }
 
 NATIVE(jint, headerAbiVersion)(JNIEnv *env, jclass class) {
@@ -212,6 +212,16 @@ NATIVE(jint, engineTableInfo)(JNIEnv *env, jclass class, jlong engine, jint tabl
   adclick_frame *f = frame_at(address);
   f->result.table.struct_size = sizeof f->result.table;
   return adclick_engine_table_info(at(engine), (uint32_t)table, &f->result.table, &f->error);
+}
+
+/* The result is the text's length, also when `room` is too little for it. */
+NATIVE(jint, engineMetrics)(JNIEnv *env, jclass class, jlong engine, jlong text, jint room, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  size_t length = 0;
+  const adclick_status status = adclick_engine_metrics(at(engine), at(text), (size_t)room, &length, &f->error);
+  f->result.number = length;
+  return status;
 }
 
 NATIVE(jint, engineUpsert)(JNIEnv *env, jclass class, jlong engine, jint flags, jint table, jlong time_us, jlong rows,

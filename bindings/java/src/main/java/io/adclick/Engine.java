@@ -16,6 +16,8 @@ import java.util.function.Function;
  */
 public final class Engine implements AutoCloseable {
   private static final int TEXT = 1024;
+  private static final int METRICS = 32 << 10;
+  private static final int METRICS_SLACK = 4 << 10;
   private static final byte[] NO_TEXT = {};
 
   private final Handle handle;
@@ -218,6 +220,43 @@ public final class Engine implements AutoCloseable {
   public TableInfo tableInfo(int table) {
     return call(
         NO_TEXT, (engine, frame, length) -> Native.engineTableInfo(engine, table, frame.address()), TableInfo::new);
+  }
+
+  /**
+   * All metrics of the engine at this moment, in Prometheus' text exposition format 0.0.4, for the answer to
+   * {@code GET /metrics}. Stops nobody: requests are counted on.
+   *
+   * @return the text, in UTF-8
+   */
+  public byte[] metrics() {
+    return metrics(METRICS);
+  }
+
+  byte[] metrics(int firstRoom) {
+    Frame frame = take(NO_TEXT);
+    try {
+      int room = firstRoom;
+      while (true) {
+        Memory text = new Memory(room);
+        int status = Native.engineMetrics(handle.get(), text.address, room, frame.address());
+        int length = Math.toIntExact(frame.number());
+        if (status == Status.BUFFER_TOO_SMALL.code()) {
+          // It grows with the numbers in it: the next time it may be a little longer.
+          room = Math.addExact(length, METRICS_SLACK);
+          continue;
+        }
+        if (status != 0) {
+          throw frame.failure(status);
+        }
+        byte[] bytes = new byte[length];
+        text.bytes.get(0, bytes);
+        Reference.reachabilityFence(text);
+        return bytes;
+      }
+    } finally {
+      giveBack(frame);
+      Reference.reachabilityFence(this);
+    }
   }
 
   /**

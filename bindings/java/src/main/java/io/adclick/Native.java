@@ -3,7 +3,7 @@ package io.adclick;
 /** The functions of {@code adclick_jni.c}. Addresses and counts are checked before they come here. */
 final class Native {
   /** Raised with every change of these functions; the library has its own. */
-  static final int SHIM_VERSION = 1;
+  static final int SHIM_VERSION = 2;
 
   static {
     NativeLibrary.load();
@@ -64,6 +64,8 @@ final class Native {
   static native int engineColumn(long engine, int table, long name, int nameLength, long frame);
 
   static native int engineTableInfo(long engine, int table, long frame);
+
+  static native int engineMetrics(long engine, long text, int room, long frame);
 
   static native int engineUpsert(
       long engine, int flags, int table, long timeMicros, long rows, int nRows, long values, int nValues, long frame);

@@ -28,6 +28,7 @@ class CheckedJniTest {
         engine.stage(Ids.B).activate();
         engine.rollback();
         engine.generation();
+        System.out.println(engine.metrics().length);
         Upsert upsert = new Upsert(1, 1).clear(engine.table("users"), Upsert.Mode.INCREMENT).row(1);
         engine.upsert(upsert.number(engine.column(engine.table("users"), "clicks_7d"), 1));
         try (Scorer scorer = engine.newScorer(200)) {

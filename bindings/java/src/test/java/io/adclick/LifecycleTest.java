@@ -30,6 +30,7 @@ class LifecycleTest {
     assertThrows(IllegalStateException.class, () -> engine.feature("device_type"));
     assertThrows(IllegalStateException.class, engine::generation);
     assertThrows(IllegalStateException.class, engine::kernel);
+    assertThrows(IllegalStateException.class, engine::metrics);
     assertThrows(IllegalStateException.class, engine::poll);
     assertThrows(IllegalStateException.class, engine::followError);
     assertThrows(IllegalStateException.class, () -> engine.newScorer(10));

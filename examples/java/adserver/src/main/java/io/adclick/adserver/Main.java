@@ -33,6 +33,7 @@ final class Main {
       // A directory with CURRENT is followed; a bundle itself cannot be.
       boolean follow = Files.exists(with.bundles().resolve("CURRENT"));
       Engine engine = Engine.open(with.bundles(), new EngineOptions().followMillis(follow ? FOLLOW_MILLIS : 0));
+      WarmUp.run(with, all);
       Server server = new Server(with, engine, all);
       int port = server.start();
       // On SIGTERM and SIGINT. A Java program that ends by a signal would exit with 128 and its number.

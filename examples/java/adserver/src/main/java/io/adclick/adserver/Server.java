@@ -18,6 +18,7 @@ import io.netty.util.concurrent.EventExecutor;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.IdentityHashMap;
 import java.util.Map;
 import java.util.Optional;
@@ -101,7 +102,9 @@ final class Server {
   /** Accepts nothing more, answers what is in flight, and ends; what is left after the grace time is cut off. */
   void stop() {
     stopping = true;
-    listening.close().awaitUninterruptibly();
+    if (listening != null) {
+      listening.close().awaitUninterruptibly();
+    }
     long end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(GRACE_MILLIS);
     connections.forEach(connection -> connection.closeWhenIdle(LAST_LOOK_MILLIS));
     while (!connections.isEmpty() && System.nanoTime() < end) {
@@ -139,11 +142,15 @@ final class Server {
   }
 
   byte[] metrics() {
-    String text =
+    byte[] core = engine.metrics();
+    String own =
         "# HELP adserver_responses_total Answers to bid requests.\n# TYPE adserver_responses_total counter\n"
             + "adserver_responses_total{result=\"bid\"} " + bids.sum() + "\n"
             + "adserver_responses_total{result=\"no_bid\"} " + noBids.sum() + "\n"
             + "adserver_responses_total{result=\"invalid\"} " + invalid.sum() + "\n";
-    return text.getBytes(StandardCharsets.UTF_8);
+    byte[] tail = own.getBytes(StandardCharsets.UTF_8);
+    byte[] all = Arrays.copyOf(core, core.length + tail.length);
+    System.arraycopy(tail, 0, all, core.length, tail.length);
+    return all;
   }
 }
