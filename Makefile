@@ -12,8 +12,8 @@ CXXFLAGS ?= -O2 -g
 CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 
-.PHONY: help tools core cli demo ids ids-bundle test test-tools test-core test-offline test-demo test-model test-install test-go \
-  parity-rust java test-java bench-java lint header bench install clean
+.PHONY: help tools core cli demo ids ids-bundle test test-tools test-core test-offline test-demo test-model test-install \
+  parity-rust test-go test-go-shared java test-java bench-java lint header bench install clean
 
 help:
 	@echo 'make demo [DATA=file FORMAT=criteo|avazu]  from click logs to decisions served by a C++ program'
@@ -67,7 +67,7 @@ ids-bundle: cli
 	target/release/adclick pack --weights examples/tables/weights.safetensors --schema examples/schemas/document_tables.toml \
 	  $(foreach table,$(TABLES),--table $(table)=examples/tables/$(table).csv) --out $(BUILD)/bundles/ids --replace --publish
 
-test: tools test-core test-offline test-demo test-model test-install test-peers test-go test-java
+test: tools test-core test-offline test-demo test-model test-install test-go test-go-shared test-java test-peers
 
 # What the tests of the installed tree need besides; without it they say so and are skipped.
 test-tools: tools
@@ -128,6 +128,12 @@ test-go: ids-bundle parity-rust
 	cd examples/go/adserver && $(GO) vet . && $(GO_TEST) -race .
 	cd bindings/go && $(GO) run ./internal/parity $(addprefix '$(CURDIR)'/$(BUILD)/parity/,bundle requests.bin go.bin)
 	cmp $(BUILD)/parity/rust.bin $(BUILD)/parity/go.bin
+
+# The same package over the shared library as it is installed.
+test-go-shared: test-install
+	stage='$(CURDIR)/$(BUILD)/stage'; cd bindings/go && PKG_CONFIG_SYSROOT_DIR="$$stage" \
+	  PKG_CONFIG_LIBDIR="$$stage/usr/$(LIBDIR)/pkgconfig" PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1 PKG_CONFIG_ALLOW_SYSTEM_LIBS=1 \
+	  LD_LIBRARY_PATH="$$stage/usr/$(LIBDIR)" $(GO_TEST) -tags adclick_shared .
 
 include bindings/java/java.mk
 include examples/openrtb/servers.mk

@@ -6,6 +6,7 @@ import "C"
 import (
 	"math"
 	"runtime"
+	"slices"
 	"time"
 	"unsafe"
 )
@@ -30,6 +31,9 @@ type Options struct {
 	OverlayRows uint32
 	// How long they count, by the time of the request; 0 = until a newer table comes. Rounded up to seconds.
 	OverlayMaxAge time.Duration
+	// The precision to serve in: 1 + a Precision; 0 = what each bundle says, or exact. A CPU or a model that cannot do it
+	// serves exact: PrecisionError says why.
+	Precision uint32
 }
 
 // Engine owns the live generation. Every call may be made at any time from any goroutine.
@@ -85,6 +89,7 @@ func (o *Options) raw() (C.adclick_engine_options, error) {
 	raw.follow_ms = follow
 	raw.overlay_rows = C.uint32_t(o.OverlayRows)
 	raw.overlay_max_age_s = age
+	raw.precision = C.uint32_t(o.Precision)
 	return raw, nil
 }
 
@@ -181,6 +186,14 @@ func (e *Engine) FollowError() error {
 	return toError(C.adclick_engine_follow_error(e.handle, &why), &why)
 }
 
+// PrecisionError says why the live generation is served in exact precision although another was asked for; nil when it is
+// not. Of one request, [Outcome].Precision tells what it was computed in.
+func (e *Engine) PrecisionError() error {
+	defer runtime.KeepAlive(e)
+	why := newFailure()
+	return toError(C.adclick_engine_precision_error(e.handle, &why), &why)
+}
+
 // Generation is the id of the live generation: the hash of its bundle's content, the same on every machine. Of one
 // request, [Outcome].Generation tells it.
 func (e *Engine) Generation() (generation uint64, err error) {
@@ -198,6 +211,28 @@ func (e *Engine) Feature(name string) (handle uint32, err error) {
 	why := newFailure()
 	status := C.adclick_engine_feature(e.handle, chars(name), C.size_t(len(name)), (*C.uint32_t)(&handle), &why)
 	return handle, toError(status, &why)
+}
+
+// AppendMetrics appends what the engine and its scorers counted to text, in Prometheus' text format 0.0.4, for the answer to
+// GET /metrics. It stops nobody. 64 KB are room enough for 20 tables; with less the text is grown. docs/operations.md says
+// what each metric means.
+func (e *Engine) AppendMetrics(text []byte) ([]byte, error) {
+	defer runtime.KeepAlive(e)
+	why := newFailure()
+	for {
+		room := text[len(text):cap(text)]
+		var length C.size_t
+		status := C.adclick_engine_metrics(e.handle, (*C.char)(unsafe.Pointer(unsafe.SliceData(room))),
+			C.size_t(len(room)), &length, &why)
+		if status == C.ADCLICK_BUFFER_TOO_SMALL {
+			text = slices.Grow(text, int(length)+1024) // the next text may be a little longer
+			continue
+		}
+		if err := toError(status, &why); err != nil {
+			return text, err
+		}
+		return text[:len(text)+int(length)], nil
+	}
 }
 
 // Kernel is the name of the instruction set that the engine uses: "avx512", "avx2" or "portable"; "" when it is closed.

@@ -80,6 +80,21 @@ func TestOptionsReachTheLibrary(t *testing.T) {
 	expect(t, "an upsert without overlays", err, adclick.ErrInvalidArgument)
 }
 
+// A precision that the machine or the model cannot do is told, and exact stands for it.
+func TestPrecision(t *testing.T) {
+	for _, precision := range []adclick.Precision{adclick.Exact, adclick.BF16, adclick.INT8, adclick.AuctionExact} {
+		engine := open(t, bundle, adclick.Options{Precision: 1 + uint32(precision)})
+		in, winners := inputOf(t, engine, 10), make([]adclick.Winner, 2)
+		outcome := must[adclick.Outcome](t)(newScorer(t, engine, 10).Decide(in, winners, nil))
+		if err := engine.PrecisionError(); err == nil && outcome.Precision != precision ||
+			err != nil && (outcome.Precision != adclick.Exact || precision == adclick.Exact) {
+			t.Errorf("asked for %d, served in %d: %v", precision, outcome.Precision, err)
+		}
+	}
+	_, err := adclick.Open(bundle, adclick.Options{Precision: 99})
+	expect(t, "an unknown precision", err, adclick.ErrInvalidArgument)
+}
+
 func TestHandlesLast(t *testing.T) {
 	engine := open(t, bundle, adclick.Options{})
 	handle := must[uint32](t)
@@ -247,6 +262,27 @@ func TestUpsert(t *testing.T) {
 	expect(t, "no such table", err, adclick.ErrInvalidArgument)
 }
 
+func TestMetrics(t *testing.T) {
+	engine := open(t, bundle, adclick.Options{})
+	scorer := newScorer(t, engine, 10)
+	in, winners := inputOf(t, engine, 10), make([]adclick.Winner, 2)
+	for range 3 {
+		must[adclick.Outcome](t)(scorer.Decide(in, winners, nil))
+	}
+	text := string(must[[]byte](t)(engine.AppendMetrics([]byte("before\n"))))
+	for _, line := range []string{
+		`adclick_requests_total{call="decide",status="ok"} 3`, `adclick_candidates_scored_total{precision="exact"} 30`,
+	} {
+		if !strings.HasPrefix(text, "before\n# ") || !strings.Contains(text, "\n"+line+"\n") {
+			t.Errorf("%s is not in\n%s", line, text)
+		}
+	}
+	room := make([]byte, 0, 64<<10)
+	if again := must[[]byte](t)(engine.AppendMetrics(room)); cap(again) != cap(room) {
+		t.Errorf("a text of %d bytes was moved although there was room for %d", len(again), cap(room))
+	}
+}
+
 func TestUseAfterClose(t *testing.T) {
 	engine := must[*adclick.Engine](t)(adclick.Open(bundle, adclick.Options{}))
 	in := inputOf(t, engine, 2)
@@ -259,22 +295,24 @@ func TestUseAfterClose(t *testing.T) {
 	}
 	numbers := make([]float32, 2)
 	for name, call := range map[string]func() error{
-		"Stage":       func() error { _, err := engine.Stage(renewed); return err },
-		"Activate":    func() error { _, err := staged.Activate(); return err },
-		"Rollback":    func() error { _, err := engine.Rollback(); return err },
-		"Poll":        func() error { _, err := engine.Poll(); return err },
-		"FollowError": engine.FollowError,
-		"Generation":  func() error { _, err := engine.Generation(); return err },
-		"Feature":     func() error { _, err := engine.Feature("device_type"); return err },
-		"Table":       func() error { _, err := engine.Table("users"); return err },
-		"Column":      func() error { _, err := engine.Column(1, "ctr_7d"); return err },
-		"Upsert":      func() error { _, err := engine.Upsert(adclick.Upsert{}); return err },
-		"TableInfo":   func() error { _, err := engine.TableInfo(1); return err },
-		"NewScorer":   func() error { _, err := engine.NewScorer(0); return err },
-		"NewPool":     func() error { _, err := engine.NewPool(2, 0); return err },
-		"Score":       func() error { _, err := scorer.Score(in, numbers, nil); return err },
-		"ScoreDense":  func() error { _, err := scorer.ScoreDense(nil, 29, nil, nil); return err },
-		"Decide":      func() error { _, err := scorer.Decide(in, make([]adclick.Winner, 2), nil); return err },
+		"Stage":          func() error { _, err := engine.Stage(renewed); return err },
+		"Activate":       func() error { _, err := staged.Activate(); return err },
+		"Rollback":       func() error { _, err := engine.Rollback(); return err },
+		"Poll":           func() error { _, err := engine.Poll(); return err },
+		"PrecisionError": engine.PrecisionError,
+		"FollowError":    engine.FollowError,
+		"AppendMetrics":  func() error { _, err := engine.AppendMetrics(nil); return err },
+		"Generation":     func() error { _, err := engine.Generation(); return err },
+		"Feature":        func() error { _, err := engine.Feature("device_type"); return err },
+		"Table":          func() error { _, err := engine.Table("users"); return err },
+		"Column":         func() error { _, err := engine.Column(1, "ctr_7d"); return err },
+		"Upsert":         func() error { _, err := engine.Upsert(adclick.Upsert{}); return err },
+		"TableInfo":      func() error { _, err := engine.TableInfo(1); return err },
+		"NewScorer":      func() error { _, err := engine.NewScorer(0); return err },
+		"NewPool":        func() error { _, err := engine.NewPool(2, 0); return err },
+		"Score":          func() error { _, err := scorer.Score(in, numbers, nil); return err },
+		"ScoreDense":     func() error { _, err := scorer.ScoreDense(nil, 29, nil, nil); return err },
+		"Decide":         func() error { _, err := scorer.Decide(in, make([]adclick.Winner, 2), nil); return err },
 	} {
 		expect(t, name+" on a closed engine", call(), adclick.ErrClosed)
 	}

@@ -184,7 +184,8 @@ void read_who(const object &root, bid_request &into, std::pmr::memory_resource &
     into.user = buyer.empty() ? id : buyer;
   }
   if (const auto regs = root.child("regs")) {
-    known = known && regs->integer("coppa") != 1;
+    const bool child = regs->integer("coppa") == 1;
+    known = known && !child;
   }
   into.user = !known ? std::string_view{} : into.user.empty() ? ifa : into.user;
 }

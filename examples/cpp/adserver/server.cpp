@@ -260,7 +260,7 @@ class worker {
 
   response tell_metrics(unsigned version) {
     const counters &n = shared_->answered;
-    std::string body;
+    std::string body = shared_->engine.metrics();
     body += "# HELP adserver_responses_total Answers to bid requests.\n# TYPE adserver_responses_total counter\n";
     body += "adserver_responses_total{result=\"bid\"} " + std::to_string(n.bid) + "\n";
     body += "adserver_responses_total{result=\"no_bid\"} " + std::to_string(n.no_bid) + "\n";

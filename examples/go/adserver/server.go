@@ -137,13 +137,17 @@ func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *server) metrics(w http.ResponseWriter, _ *http.Request) {
-	var text bytes.Buffer
+	own, err := s.bidder.engine.AppendMetrics(make([]byte, 0, 64<<10))
+	if err != nil {
+		log.Printf("metrics: %v", err) // the engine is closed: the server is about to end
+	}
+	text := bytes.NewBuffer(own)
 	text.WriteString("# HELP adserver_responses_total Answers to bid requests.\n# TYPE adserver_responses_total counter\n")
 	for _, one := range []struct {
 		result string
 		count  *atomic.Uint64
 	}{{"bid", &s.bids}, {"no_bid", &s.noBids}, {"invalid", &s.invalid}} {
-		fmt.Fprintf(&text, "adserver_responses_total{result=%q} %d\n", one.result, one.count.Load())
+		fmt.Fprintf(text, "adserver_responses_total{result=%q} %d\n", one.result, one.count.Load())
 	}
 	write(w, http.StatusOK, "text/plain; version=0.0.4", text.Bytes())
 }

@@ -2,8 +2,8 @@
 
 use core::arch::x86_64::*;
 
-use super::avx2::sum8;
 use super::avx2::Avx2;
+use super::avx2::sum8;
 use super::fast;
 use super::loops::Written;
 use crate::infer::kernel::Kernel;

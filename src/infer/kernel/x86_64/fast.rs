@@ -42,7 +42,11 @@ impl Word for Pair {
     unsafe fn multiply(sum: __m512, x: __m512i, weight: __m512i) -> __m512 {
         // SAFETY: the types are 512 bits without meaning; the caller has AVX512-BF16.
         unsafe {
-            _mm512_dpbf16_ps(sum, std::mem::transmute::<__m512i, __m512bh>(x), std::mem::transmute::<__m512i, __m512bh>(weight))
+            _mm512_dpbf16_ps(
+                sum,
+                std::mem::transmute::<__m512i, __m512bh>(x),
+                std::mem::transmute::<__m512i, __m512bh>(weight),
+            )
         }
     }
 }
