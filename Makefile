@@ -103,7 +103,7 @@ test-demo: $(BUILD)/serve
 test-model:
 	RUSTFLAGS='--cfg loom' $(CARGO) test -p adclick --release --lib --target-dir target/loom loom_
 
-.PHONY: test-peers bench-peers
+.PHONY: test-peers bench-peers bench-calls
 
 # That the benchmark of models runs, without the peers.
 test-peers:
@@ -148,10 +148,18 @@ header:
 # BENCH=--quick: fewer turns, smaller tables.
 BENCH ?=
 
-bench: tools bench-peers
+bench: tools bench-peers bench-calls bench-java
 	$(CARGO) bench -p adclick --bench request -- $(BENCH)
 	$(CARGO) bench -p adclick --bench kernels --bench levels --bench latency --bench overlay
 	$(CARGO) run --release -p adclick-peers --bin tables $(if $(BENCH),-- 1000000 5)
+
+# One call of each language on the same requests; Java's are timed by JMH (bench-java).
+bench-calls: ids-bundle
+	$(CC) -std=c11 $(CFLAGS) $(WARNINGS) -Iinclude benches/calls/calls.c -o $(BUILD)/calls-c $(LINK)
+	$(CXX) -std=c++17 $(CXXFLAGS) $(WARNINGS) -Iinclude benches/calls/calls.cpp -o $(BUILD)/calls-cpp $(LINK)
+	rust="$$($(CARGO) bench -q -p adclick --bench calls --no-run --message-format short 2>&1 >/dev/null; \
+	  ls -t target/release/deps/calls-* | grep -v '\.d$$' | head -n 1)"; \
+	python3 benches/calls/compare.py $(BUILD)/bundles/ids bindings/go C=$(BUILD)/calls-c Rust="$$rust" C++=$(BUILD)/calls-cpp
 
 # Models beside ONNX Runtime, LiteRT, OpenVINO and tract. A peer that cannot be installed is named as absent.
 bench-peers: tools
