@@ -22,7 +22,7 @@ help:
 	@echo 'make test      all tests          make lint     formatting and lints'
 	@echo 'make core      the library        make cli      the adclick command'
 	@echo 'make java      the Java binding, into the local Maven repository (docs/java.md)'
-	@echo 'make bench     benchmarks         make header   renew include/adclick.h'
+	@echo 'make bench     benchmarks (BENCH=--quick: in short)   make header   renew include/adclick.h'
 	@echo 'make install PREFIX=/usr/local    libraries, headers, CMake package, pkg-config file and command'
 
 # What is needed first. A missing compiler is installed where that takes no question, else named in one line.
@@ -67,7 +67,7 @@ ids-bundle: cli
 	target/release/adclick pack --weights examples/tables/weights.safetensors --schema examples/schemas/document_tables.toml \
 	  $(foreach table,$(TABLES),--table $(table)=examples/tables/$(table).csv) --out $(BUILD)/bundles/ids --replace --publish
 
-test: tools test-core test-offline test-demo test-model test-install test-go test-go-shared test-java
+test: tools test-core test-offline test-demo test-model test-install test-go test-go-shared test-java test-peers
 
 # What the tests of the installed tree need besides; without it they say so and are skipped.
 test-tools: tools
@@ -102,6 +102,12 @@ test-demo: $(BUILD)/serve
 # The hot swap, under every interleaving that loom finds.
 test-model:
 	RUSTFLAGS='--cfg loom' $(CARGO) test -p adclick --release --lib --target-dir target/loom loom_
+
+.PHONY: test-peers bench-peers
+
+# That the benchmark of models runs, without the peers.
+test-peers:
+	$(CARGO) test --release -p adclick-peers --bin models
 
 # The requests that every language answers, and the answers from Rust (tests/parity/README.md).
 PARITY := $(CARGO) run --release -q -p adclick --example parity --
@@ -139,9 +145,20 @@ lint: tools
 header:
 	ADCLICK_UPDATE=1 $(CARGO) test -q -p adclick --test header
 
-bench: tools
+# BENCH=--quick: fewer turns, smaller tables.
+BENCH ?=
+
+bench: tools bench-peers
+	$(CARGO) bench -p adclick --bench request -- $(BENCH)
 	$(CARGO) bench -p adclick --bench kernels --bench levels --bench latency --bench overlay
-	$(CARGO) run --release -p adclick-peers --bin tables
+	$(CARGO) run --release -p adclick-peers --bin tables $(if $(BENCH),-- 1000000 5)
+
+# Models beside ONNX Runtime, LiteRT, OpenVINO and tract. A peer that cannot be installed is named as absent.
+bench-peers: tools
+	@mkdir -p $(BUILD)/peers
+	benches/peers/python/install.sh $(BUILD)/peers/venv
+	-$(CARGO) build --release --locked --manifest-path benches/tract/Cargo.toml --target-dir target/tract
+	$(CARGO) run --release -p adclick-peers --bin models -- $(BENCH)
 
 install: cli
 	DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' packaging/install.sh target/release/libadclick.a '$(LIBDIR)'

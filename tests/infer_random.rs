@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use adclick::artifact::model::spec::{Activation, Structure};
 use adclick::infer::reference::reference_logits;
-use adclick::infer::{Kernel, Level, Plan, Scratch};
+use adclick::infer::{Kernel, Plan, Scratch};
 use networks::{KINDS, Random, Shape, build};
 
 /// Products that a case may cost, rows and weights together: a few cases are large, most are small.

@@ -31,6 +31,9 @@ type Options struct {
 	OverlayRows uint32
 	// How long they count, by the time of the request; 0 = until a newer table comes. Rounded up to seconds.
 	OverlayMaxAge time.Duration
+	// The precision to serve in: 1 + a Precision; 0 = what each bundle says, or exact. A CPU or a model that cannot do it
+	// serves exact: PrecisionError says why.
+	Precision uint32
 }
 
 // Engine owns the live generation. Every call may be made at any time from any goroutine.
@@ -86,6 +89,7 @@ func (o *Options) raw() (C.adclick_engine_options, error) {
 	raw.follow_ms = follow
 	raw.overlay_rows = C.uint32_t(o.OverlayRows)
 	raw.overlay_max_age_s = age
+	raw.precision = C.uint32_t(o.Precision)
 	return raw, nil
 }
 
@@ -180,6 +184,14 @@ func (e *Engine) FollowError() error {
 	defer runtime.KeepAlive(e)
 	why := newFailure()
 	return toError(C.adclick_engine_follow_error(e.handle, &why), &why)
+}
+
+// PrecisionError says why the live generation is served in exact precision although another was asked for; nil when it is
+// not. Of one request, [Outcome].Precision tells what it was computed in.
+func (e *Engine) PrecisionError() error {
+	defer runtime.KeepAlive(e)
+	why := newFailure()
+	return toError(C.adclick_engine_precision_error(e.handle, &why), &why)
 }
 
 // Generation is the id of the live generation: the hash of its bundle's content, the same on every machine. Of one

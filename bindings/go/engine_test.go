@@ -80,6 +80,21 @@ func TestOptionsReachTheLibrary(t *testing.T) {
 	expect(t, "an upsert without overlays", err, adclick.ErrInvalidArgument)
 }
 
+// A precision that the machine or the model cannot do is told, and exact stands for it.
+func TestPrecision(t *testing.T) {
+	for _, precision := range []adclick.Precision{adclick.Exact, adclick.BF16, adclick.INT8, adclick.AuctionExact} {
+		engine := open(t, bundle, adclick.Options{Precision: 1 + uint32(precision)})
+		in, winners := inputOf(t, engine, 10), make([]adclick.Winner, 2)
+		outcome := must[adclick.Outcome](t)(newScorer(t, engine, 10).Decide(in, winners, nil))
+		if err := engine.PrecisionError(); err == nil && outcome.Precision != precision ||
+			err != nil && (outcome.Precision != adclick.Exact || precision == adclick.Exact) {
+			t.Errorf("asked for %d, served in %d: %v", precision, outcome.Precision, err)
+		}
+	}
+	_, err := adclick.Open(bundle, adclick.Options{Precision: 99})
+	expect(t, "an unknown precision", err, adclick.ErrInvalidArgument)
+}
+
 func TestHandlesLast(t *testing.T) {
 	engine := open(t, bundle, adclick.Options{})
 	handle := must[uint32](t)
@@ -280,23 +295,24 @@ func TestUseAfterClose(t *testing.T) {
 	}
 	numbers := make([]float32, 2)
 	for name, call := range map[string]func() error{
-		"Stage":         func() error { _, err := engine.Stage(renewed); return err },
-		"Activate":      func() error { _, err := staged.Activate(); return err },
-		"Rollback":      func() error { _, err := engine.Rollback(); return err },
-		"Poll":          func() error { _, err := engine.Poll(); return err },
-		"FollowError":   engine.FollowError,
-		"AppendMetrics": func() error { _, err := engine.AppendMetrics(nil); return err },
-		"Generation":    func() error { _, err := engine.Generation(); return err },
-		"Feature":       func() error { _, err := engine.Feature("device_type"); return err },
-		"Table":         func() error { _, err := engine.Table("users"); return err },
-		"Column":        func() error { _, err := engine.Column(1, "ctr_7d"); return err },
-		"Upsert":        func() error { _, err := engine.Upsert(adclick.Upsert{}); return err },
-		"TableInfo":     func() error { _, err := engine.TableInfo(1); return err },
-		"NewScorer":     func() error { _, err := engine.NewScorer(0); return err },
-		"NewPool":       func() error { _, err := engine.NewPool(2, 0); return err },
-		"Score":         func() error { _, err := scorer.Score(in, numbers, nil); return err },
-		"ScoreDense":    func() error { _, err := scorer.ScoreDense(nil, 29, nil, nil); return err },
-		"Decide":        func() error { _, err := scorer.Decide(in, make([]adclick.Winner, 2), nil); return err },
+		"Stage":          func() error { _, err := engine.Stage(renewed); return err },
+		"Activate":       func() error { _, err := staged.Activate(); return err },
+		"Rollback":       func() error { _, err := engine.Rollback(); return err },
+		"Poll":           func() error { _, err := engine.Poll(); return err },
+		"PrecisionError": engine.PrecisionError,
+		"FollowError":    engine.FollowError,
+		"AppendMetrics":  func() error { _, err := engine.AppendMetrics(nil); return err },
+		"Generation":     func() error { _, err := engine.Generation(); return err },
+		"Feature":        func() error { _, err := engine.Feature("device_type"); return err },
+		"Table":          func() error { _, err := engine.Table("users"); return err },
+		"Column":         func() error { _, err := engine.Column(1, "ctr_7d"); return err },
+		"Upsert":         func() error { _, err := engine.Upsert(adclick.Upsert{}); return err },
+		"TableInfo":      func() error { _, err := engine.TableInfo(1); return err },
+		"NewScorer":      func() error { _, err := engine.NewScorer(0); return err },
+		"NewPool":        func() error { _, err := engine.NewPool(2, 0); return err },
+		"Score":          func() error { _, err := scorer.Score(in, numbers, nil); return err },
+		"ScoreDense":     func() error { _, err := scorer.ScoreDense(nil, 29, nil, nil); return err },
+		"Decide":         func() error { _, err := scorer.Decide(in, make([]adclick.Winner, 2), nil); return err },
 	} {
 		expect(t, name+" on a closed engine", call(), adclick.ErrClosed)
 	}

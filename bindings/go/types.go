@@ -143,8 +143,16 @@ const (
 // Precision is the arithmetic that produced the outputs.
 type Precision uint32
 
-// Exact is fp16 weights with f32 sums.
-const Exact Precision = C.ADCLICK_PRECISION_EXACT
+const (
+	// Exact is fp16 weights with f32 sums.
+	Exact Precision = C.ADCLICK_PRECISION_EXACT
+	// BF16 is bf16 weights and activations with f32 sums.
+	BF16 Precision = C.ADCLICK_PRECISION_BF16
+	// INT8 is as BF16, with 8-bit integers in the deep layers behind a ReLU.
+	INT8 Precision = C.ADCLICK_PRECISION_INT8
+	// AuctionExact, of a decision: BF16 for all candidates, and Exact for those that the winners and their prices depend on.
+	AuctionExact Precision = C.ADCLICK_PRECISION_AUCTION_EXACT
+)
 
 // Reason says what became of a candidate.
 type Reason uint32

@@ -21,6 +21,9 @@ pub(crate) use fast::{Pack, PackedDense, Words, packed_row, words};
 use crate::artifact::model::network::{LANES, padded};
 use crate::error::{Error, Result};
 
+/// Names the instructions that this CPU lacks.
+type Lacks = fn() -> Vec<&'static str>;
+
 /// The functions of one instruction set, checked to be there.
 pub struct Kernel {
     name: &'static str,
@@ -28,10 +31,10 @@ pub struct Kernel {
     /// For fewer, reading half the bytes is worth more.
     expanded_from: usize,
     tile_rows: usize,
-    lacks: fn() -> Vec<&'static str>,
+    lacks: Lacks,
     table: raw::Table,
     /// Products of packed numbers, and what of their instructions the CPU lacks.
-    fast: Option<(raw::FastTable, fn() -> Vec<&'static str>)>,
+    fast: Option<(raw::FastTable, Lacks)>,
 }
 
 /// Best first.
