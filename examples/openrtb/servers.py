@@ -389,6 +389,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    # So that who ends this ends the servers too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("servers: asked to end"))
     if not os.path.exists(ADCLICK):
         sys.exit("servers: target/release/adclick is missing: make cli")
     os.makedirs(os.path.join(BUILD, "bundles"), exist_ok=True)
