@@ -106,45 +106,56 @@ impl<V: Lanes, W: Element, const R: usize, const P: usize> Accumulate<V, W, R, P
     }
 }
 
-/// R rows × P panels of a dense layer: the sums stay in registers from the bias to the epilogue.
+/// The sums of R rows × P panels before their inner loop: see the bias of [`Dense`].
 ///
 /// # Safety
-/// Rows `row..row + R` and panels `panel..panel + P` are within an operation whose pointers are good (see [`Dense`]).
+/// The bias is good for rows `row..row + R` and panels `panel..panel + P`.
 #[inline(always)]
-pub(super) unsafe fn tile<V: Lanes, W: Element, A: Accumulate<V, W, R, P>, const R: usize, const P: usize>(
-    op: &Dense<W>,
+pub(super) unsafe fn from_bias<V: Lanes, const R: usize, const P: usize>(
+    bias: *const f32,
+    step: usize,
+    stride: usize,
     row: usize,
     panel: usize,
-) {
-    // SAFETY: by the caller's promise, all offsets below stay within the ranges that `Dense` describes.
+) -> [[V; P]; R] {
+    // SAFETY: within the rows and panels of the caller's promise.
     unsafe {
         let mut sums = [[V::splat(0.0); P]; R];
         for p in 0..P {
-            let bias = op.bias.add(row * op.bias_stride + (panel + p) * op.bias_step);
-            if op.bias_stride == 0 {
+            let bias = bias.add(row * stride + (panel + p) * step);
+            if stride == 0 {
                 // One load for all rows: registers are copied for free.
                 let bias = V::load(bias);
                 sums.iter_mut().for_each(|sums| sums[p] = bias);
             } else {
                 for (r, sums) in sums.iter_mut().enumerate() {
-                    sums[p] = V::load(bias.add(r * op.bias_stride));
+                    sums[p] = V::load(bias.add(r * stride));
                 }
             }
         }
-        let of = Loop {
-            x: op.x.add(row * op.x_stride),
-            x_stride: op.x_stride,
-            weight: op.weight.add(panel * op.panel_stride),
-            panel_stride: op.panel_stride,
-            steps: op.inputs,
-        };
-        A::accumulate(&mut sums, &of);
-        // One short loop after the other: each is unrolled, so that the sums stay in registers.
-        match op.then {
+        sums
+    }
+}
+
+/// What follows the sums, but for the hyperbolic tangent: see [`finish_tanh`]. Here and in [`store`] each loop is short and
+/// so unrolled: then the sums stay in registers.
+///
+/// # Safety
+/// The rows of `then` are good for rows `row..row + R` and panels `panel..panel + P`.
+#[inline(always)]
+pub(super) unsafe fn apply<V: Lanes, const R: usize, const P: usize>(
+    then: Then,
+    sums: &mut [[V; P]; R],
+    row: usize,
+    panel: usize,
+) {
+    // SAFETY: within the rows and panels of the caller's promise.
+    unsafe {
+        match then {
             Then::Store | Then::Tanh => {}
             Then::Relu => {
                 let zero = V::splat(0.0);
-                for sums in &mut sums {
+                for sums in sums {
                     for sum in sums {
                         *sum = sum.at_least(zero);
                     }
@@ -160,12 +171,46 @@ pub(super) unsafe fn tile<V: Lanes, W: Element, A: Accumulate<V, W, R, P>, const
                 }
             }
         }
-        let out = op.out.add(row * op.out_stride + panel * 16);
-        for (r, sums) in sums.iter().enumerate() {
-            for (p, sum) in sums.iter().enumerate() {
-                sum.store(out.add(r * op.out_stride + p * 16));
-            }
+    }
+}
+
+/// Rows of sums to rows of f32.
+///
+/// # Safety
+/// `out` is good for R rows of P panels.
+#[inline(always)]
+pub(super) unsafe fn store<V: Lanes, const R: usize, const P: usize>(sums: &[[V; P]; R], out: *mut f32, stride: usize) {
+    for (r, sums) in sums.iter().enumerate() {
+        for (p, sum) in sums.iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { sum.store(out.add(r * stride + p * 16)) }
         }
+    }
+}
+
+/// R rows × P panels of a dense layer: the sums stay in registers from the bias to the epilogue.
+///
+/// # Safety
+/// Rows `row..row + R` and panels `panel..panel + P` are within an operation whose pointers are good (see [`Dense`]).
+#[inline(always)]
+pub(super) unsafe fn tile<V: Lanes, W: Element, A: Accumulate<V, W, R, P>, const R: usize, const P: usize>(
+    op: &Dense<W>,
+    row: usize,
+    panel: usize,
+) {
+    // SAFETY: by the caller's promise, all offsets below stay within the ranges that `Dense` describes.
+    unsafe {
+        let mut sums = from_bias(op.bias, op.bias_step, op.bias_stride, row, panel);
+        let of = Loop {
+            x: op.x.add(row * op.x_stride),
+            x_stride: op.x_stride,
+            weight: op.weight.add(panel * op.panel_stride),
+            panel_stride: op.panel_stride,
+            steps: op.inputs,
+        };
+        A::accumulate(&mut sums, &of);
+        apply(op.then, &mut sums, row, panel);
+        store(&sums, op.out.add(row * op.out_stride + panel * 16), op.out_stride);
     }
 }
 

@@ -148,11 +148,10 @@ pub(super) struct Table {
 /// Splits the rows into equal groups of at most `$most`, and the panels of each group into the widest register tiles
 /// that its number of rows allows: `rows => [panels, fewer panels, ..., 1]`, each with how its inner loop is made. With
 /// `three [rows, ...]` the last three panels of an odd number are done together, so many rows at a time.
-macro_rules! dense_by_tiles {
-    ($op:ident, $lanes:ty, $element:ty, $most:literal,
+macro_rules! by_tiles {
+    ($op:ident, $tile:ident, $most:literal,
         { $($rows:literal => [$($how:ident $panels:literal),+] $(three [$($part:literal),+])?),+ $(,)? }
     ) => {{
-        use $crate::infer::kernel::lanes;
         let groups = $op.rows.div_ceil($most);
         let mut row = 0;
         for group in 0..groups {
@@ -164,13 +163,13 @@ macro_rules! dense_by_tiles {
                     $(if last % 2 == 1 && last >= 3 {
                         last -= 3;
                         let mut row = row;
-                        $(lanes::tile::<$lanes, $element, Written, $part, 3>($op, row, last);
+                        $($tile!(Written, $part, 3, row, last);
                         row += $part;)+
                         debug_assert!(row <= $op.rows);
                     })?
                     let mut panel = 0;
                     $(while last - panel >= $panels {
-                        lanes::tile::<$lanes, $element, $how, $rows, $panels>($op, row, panel);
+                        $tile!($how, $rows, $panels, row, panel);
                         panel += $panels;
                     })+
                 })+
@@ -178,7 +177,20 @@ macro_rules! dense_by_tiles {
             }
             row += rows;
         }
-        lanes::finish::<$lanes, $element>($op);
+    }};
+}
+pub(super) use by_tiles;
+
+/// A dense layer by tiles of [`lanes::tile`](super::lanes::tile).
+macro_rules! dense_by_tiles {
+    ($op:ident, $lanes:ty, $element:ty, $most:literal, $shapes:tt) => {{
+        macro_rules! one {
+            ($how:ty, $rows:literal, $panels:literal, $row:expr, $panel:expr) => {
+                $crate::infer::kernel::lanes::tile::<$lanes, $element, $how, $rows, $panels>($op, $row, $panel)
+            };
+        }
+        $crate::infer::kernel::raw::by_tiles!($op, one, $most, $shapes);
+        $crate::infer::kernel::lanes::finish::<$lanes, $element>($op);
     }};
 }
 pub(super) use dense_by_tiles;

@@ -7,8 +7,8 @@ use core::arch::x86_64::*;
 
 use super::avx512::Avx512;
 use super::loops::Written;
-use crate::infer::kernel::lanes::{Accumulate, Lanes, Loop, finish_tanh};
-use crate::infer::kernel::raw::{FastTable, Pack, PackPanels, PackRows, Packed, Pair, Quad, Then};
+use crate::infer::kernel::lanes::{Accumulate, Lanes, Loop, apply, finish_tanh, from_bias, store};
+use crate::infer::kernel::raw::{FastTable, Pack, PackPanels, PackRows, Packed, Pair, Quad, Then, by_tiles};
 
 pub(in crate::infer::kernel) const TABLE: FastTable = FastTable { pairs, quads, pack_rows, pack_panels };
 
@@ -99,20 +99,10 @@ unsafe fn tile<W: Word, A: Accumulate<Avx512, W, R, P>, const R: usize, const P:
 ) {
     // SAFETY: by the caller's promise, all offsets below stay within the ranges that `Packed` describes.
     unsafe {
-        let mut sums = [[Avx512::splat(0.0); P]; R];
-        if !W::INTEGER {
-            for p in 0..P {
-                let bias = bias_at(op, row, panel + p);
-                if op.bias_stride == 0 {
-                    let bias = Avx512::load(bias);
-                    sums.iter_mut().for_each(|sums| sums[p] = bias);
-                } else {
-                    for (r, sums) in sums.iter_mut().enumerate() {
-                        sums[p] = Avx512::load(bias.add(r * op.bias_stride));
-                    }
-                }
-            }
-        }
+        let mut sums = match W::INTEGER {
+            true => [[Avx512::splat(0.0); P]; R],
+            false => from_bias(op.bias, op.bias_step, op.bias_stride, row, panel),
+        };
         let of = Loop {
             x: op.x.add(row * op.x_stride),
             x_stride: op.x_stride,
@@ -131,34 +121,9 @@ unsafe fn tile<W: Word, A: Accumulate<Avx512, W, R, P>, const R: usize, const P:
                 }
             }
         }
-        // One short loop after the other: each is unrolled, so that the sums stay in registers.
-        match op.then {
-            Then::Store | Then::Tanh => {}
-            Then::Relu => {
-                let zero = Avx512::splat(0.0);
-                for sums in &mut sums {
-                    for sum in sums {
-                        *sum = sum.at_least(zero);
-                    }
-                }
-            }
-            Then::Cross { x0, x0_stride, xl, xl_stride } => {
-                let (x0, xl) = (x0.add(row * x0_stride + panel * 16), xl.add(row * xl_stride + panel * 16));
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    for (p, sum) in sums.iter_mut().enumerate() {
-                        let xl = Avx512::load(xl.add(r * xl_stride + p * 16));
-                        *sum = sum.mul_add(Avx512::load(x0.add(r * x0_stride + p * 16)), xl);
-                    }
-                }
-            }
-        }
+        apply(op.then, &mut sums, row, panel);
         if !op.out.is_null() {
-            let out = op.out.add(row * op.out_stride + panel * 16);
-            for (r, sums) in sums.iter().enumerate() {
-                for (p, sum) in sums.iter().enumerate() {
-                    sum.store(out.add(r * op.out_stride + p * 16));
-                }
-            }
+            store(&sums, op.out.add(row * op.out_stride + panel * 16), op.out_stride);
         }
         let lanes: [u16; P] = std::array::from_fn(|p| match op.outputs - (panel + p) * 16 {
             left @ 0..16 => u16::MAX >> (16 - left),
@@ -198,39 +163,14 @@ fn of_bf16(pairs: __m256bh) -> __m256i {
     unsafe { std::mem::transmute::<__m256bh, __m256i>(pairs) }
 }
 
-macro_rules! by_tiles {
-    ($op:ident, $word:ty, { $($rows:literal => [$($how:ident $panels:literal),+] $(three [$($part:literal),+])?),+ $(,)? }) => {{
-        let groups = $op.rows.div_ceil(14);
-        let mut row = 0;
-        for group in 0..groups {
-            let rows = ($op.rows - row).div_ceil(groups - group);
-            match rows {
-                $($rows => {
-                    #[allow(unused_mut, reason = "not all shapes end with three panels")]
-                    let mut last = $op.panels;
-                    $(if last % 2 == 1 && last >= 3 {
-                        last -= 3;
-                        let mut row = row;
-                        $(tile::<$word, Written, $part, 3>($op, row, last);
-                        row += $part;)+
-                        debug_assert!(row <= $op.rows);
-                    })?
-                    let mut panel = 0;
-                    $(while last - panel >= $panels {
-                        tile::<$word, $how, $rows, $panels>($op, row, panel);
-                        panel += $panels;
-                    })+
-                })+
-                _ => {}
-            }
-            row += rows;
-        }
-    }};
-}
-
 macro_rules! all_tiles {
     ($op:ident, $word:ty) => {
-        by_tiles!($op, $word, {
+        macro_rules! one {
+            ($how:ty, $rows:literal, $panels:literal, $row:expr, $panel:expr) => {
+                tile::<$word, $how, $rows, $panels>($op, $row, $panel)
+            };
+        }
+        by_tiles!($op, one, 14, {
             1 => [Streamed 8, Streamed 4, Written 2, Written 1],
             2 => [Written 3, Written 2, Written 1],
             3 => [Written 3, Written 2, Written 1],
