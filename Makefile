@@ -12,14 +12,17 @@ CXXFLAGS ?= -O2 -g
 CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 
-.PHONY: help tools core cli demo ids test test-tools test-core test-offline test-demo test-model test-install lint header bench install clean
+.PHONY: help tools core cli demo ids ids-bundle test test-tools test-core test-offline test-demo test-model test-install \
+  parity-rust test-go test-go-shared java test-java bench-java lint header bench install clean
 
 help:
 	@echo 'make demo [DATA=file FORMAT=criteo|avazu]  from click logs to decisions served by a C++ program'
 	@echo 'make ids       requests that carry ids only, served from feature tables (examples/cpp/ids.cpp, examples/c/ids.c)'
+	@echo 'make servers   three ad servers that speak OpenRTB: same decisions, then load (ONLY=cpp,go,java)'
 	@echo 'make test      all tests          make lint     formatting and lints'
 	@echo 'make core      the library        make cli      the adclick command'
-	@echo 'make bench     benchmarks         make header   renew include/adclick.h'
+	@echo 'make java      the Java binding, into the local Maven repository (docs/java.md)'
+	@echo 'make bench     benchmarks (BENCH=--quick: in short)   make header   renew include/adclick.h'
 	@echo 'make install PREFIX=/usr/local    libraries, headers, CMake package, pkg-config file and command'
 
 # What is needed first. A missing compiler is installed where that takes no question, else named in one line.
@@ -56,13 +59,15 @@ demo: $(BUILD)/serve
 TABLES := users ads user_advertiser user_category
 
 # `cargo test` runs the same programs and checks what they print (offline/tests/ids.rs).
-ids: $(BUILD)/ids $(BUILD)/ids-c
-	target/release/adclick pack --weights examples/tables/weights.safetensors --schema examples/schemas/document_tables.toml \
-	  $(foreach table,$(TABLES),--table $(table)=examples/tables/$(table).csv) --out $(BUILD)/bundles/ids --replace --publish
+ids: $(BUILD)/ids $(BUILD)/ids-c ids-bundle
 	$(BUILD)/ids $(BUILD)/bundles
 	$(BUILD)/ids-c $(BUILD)/bundles
 
-test: tools test-core test-offline test-demo test-model test-install
+ids-bundle: cli
+	target/release/adclick pack --weights examples/tables/weights.safetensors --schema examples/schemas/document_tables.toml \
+	  $(foreach table,$(TABLES),--table $(table)=examples/tables/$(table).csv) --out $(BUILD)/bundles/ids --replace --publish
+
+test: tools test-core test-offline test-demo test-model test-install test-go test-go-shared test-java test-peers
 
 # What the tests of the installed tree need besides; without it they say so and are skipped.
 test-tools: tools
@@ -98,6 +103,41 @@ test-demo: $(BUILD)/serve
 test-model:
 	RUSTFLAGS='--cfg loom' $(CARGO) test -p adclick --release --lib --target-dir target/loom loom_
 
+.PHONY: test-peers bench-peers
+
+# That the benchmark of models runs, without the peers.
+test-peers:
+	$(CARGO) test --release -p adclick-peers --bin models
+
+# The requests that every language answers, and the answers from Rust (tests/parity/README.md).
+PARITY := $(CARGO) run --release -q -p adclick --example parity --
+parity-rust: tools
+	@mkdir -p $(BUILD)
+	$(PARITY) make $(BUILD)/parity
+	$(PARITY) $(addprefix $(BUILD)/parity/,bundle requests.bin rust.bin)
+
+# The Go binding: plain, with the race detector, and with every pointer that goes to C checked. The library may have changed
+# since Go ran the tests, which it does not notice: -count=1.
+GO ?= go
+GO_TEST := $(GO) test -count=1 -timeout 5m
+test-go: ids-bundle parity-rust
+	@command -v $(GO) >/dev/null || { echo 'make: go is missing: install Go 1.25 or later (https://go.dev/dl)'; exit 1; }
+	@unformatted="$$(gofmt -l bindings/go examples/go)" && [ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted"; exit 1; }
+	cd bindings/go && $(GO) vet ./... && $(GO_TEST) ./... && $(GO_TEST) -race . && GOEXPERIMENT=cgocheck2 $(GO_TEST) .
+	cd examples/go/first && $(GO) vet . && $(GO) run . '$(CURDIR)/$(BUILD)/bundles'
+	cd examples/go/adserver && $(GO) vet . && $(GO_TEST) -race .
+	cd bindings/go && $(GO) run ./internal/parity $(addprefix '$(CURDIR)'/$(BUILD)/parity/,bundle requests.bin go.bin)
+	cmp $(BUILD)/parity/rust.bin $(BUILD)/parity/go.bin
+
+# The same package over the shared library as it is installed.
+test-go-shared: test-install
+	stage='$(CURDIR)/$(BUILD)/stage'; cd bindings/go && PKG_CONFIG_SYSROOT_DIR="$$stage" \
+	  PKG_CONFIG_LIBDIR="$$stage/usr/$(LIBDIR)/pkgconfig" PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1 PKG_CONFIG_ALLOW_SYSTEM_LIBS=1 \
+	  LD_LIBRARY_PATH="$$stage/usr/$(LIBDIR)" $(GO_TEST) -tags adclick_shared .
+
+include bindings/java/java.mk
+include examples/openrtb/servers.mk
+
 lint: tools
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
@@ -105,9 +145,20 @@ lint: tools
 header:
 	ADCLICK_UPDATE=1 $(CARGO) test -q -p adclick --test header
 
-bench: tools
-	$(CARGO) bench -p adclick --bench kernels --bench overlay
-	$(CARGO) run --release -p adclick-peers --bin tables
+# BENCH=--quick: fewer turns, smaller tables.
+BENCH ?=
+
+bench: tools bench-peers
+	$(CARGO) bench -p adclick --bench request -- $(BENCH)
+	$(CARGO) bench -p adclick --bench kernels --bench levels --bench latency --bench overlay
+	$(CARGO) run --release -p adclick-peers --bin tables $(if $(BENCH),-- 1000000 5)
+
+# Models beside ONNX Runtime, LiteRT, OpenVINO and tract. A peer that cannot be installed is named as absent.
+bench-peers: tools
+	@mkdir -p $(BUILD)/peers
+	benches/peers/python/install.sh $(BUILD)/peers/venv
+	-$(CARGO) build --release --locked --manifest-path benches/tract/Cargo.toml --target-dir target/tract
+	$(CARGO) run --release -p adclick-peers --bin models -- $(BENCH)
 
 install: cli
 	DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' packaging/install.sh target/release/libadclick.a '$(LIBDIR)'

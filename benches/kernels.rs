@@ -13,19 +13,10 @@ use networks::{Random, build};
 /// Candidates in all, for each kernel, model and size of request.
 const CANDIDATES: usize = 40_000;
 
-/// One request of `count` candidates; gives the seconds it took.
+/// One request at the level that the plan picks; gives the seconds it took.
 fn request(plan: &Plan, built: &networks::Built, scratch: &mut Scratch, rows: &[f32], logits: &mut [f32]) -> f64 {
-    let (width, shared) = (plan.width(), plan.request_width());
-    let each = plan.tile_for(logits.len());
     let start = Instant::now();
-    let mut pass = plan.begin(built.weights(), scratch, &rows[..shared], logits.len()).unwrap();
-    for (rows, logits) in rows.chunks(width * each).zip(logits.chunks_mut(each)) {
-        let mut tile = pass.tile(logits.len()).unwrap();
-        for (i, row) in rows.chunks(width).enumerate() {
-            tile.row(i)[shared..].copy_from_slice(&row[shared..]);
-        }
-        pass.run(logits.len(), None, logits).unwrap();
-    }
+    networks::run(plan, plan.level_for(logits.len()), built, scratch, rows, logits);
     start.elapsed().as_secs_f64()
 }
 
@@ -46,10 +37,7 @@ fn main() {
             Kernel::available().map(|kernel| Plan::new(&built.network, built.weights(), kernel).unwrap()).collect();
         let mut scratches: Vec<_> = plans.iter().map(|plan| Scratch::new(plan.scratch_len())).collect();
         for count in [1, 100, 1000] {
-            let request_columns = random.row(shape.request_width);
-            let rows: Vec<f32> = (0..count)
-                .flat_map(|_| [request_columns.clone(), random.row(shape.width - shape.request_width)].concat())
-                .collect();
+            let rows = networks::request_rows(&shape, &mut random, count);
             let mut logits = vec![0.0; count];
             let mut times = vec![Vec::new(); plans.len()];
             for _ in 0..(CANDIDATES / count).clamp(40, 4000) {

@@ -7,27 +7,11 @@ mod networks;
 use std::time::Instant;
 
 use adclick::infer::{Kernel, Level, Plan, Scratch};
-use networks::{Built, Random, build};
+use networks::{Random, build};
 
 const COUNTS: [usize; 10] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
 /// Candidates in all, for each level, model and size of request.
 const CANDIDATES: usize = 20_000;
-
-/// One request; gives the seconds it took.
-fn request(plan: &Plan, level: Level, built: &Built, scratch: &mut Scratch, rows: &[f32], logits: &mut [f32]) -> f64 {
-    let (width, shared) = (plan.width(), plan.request_width());
-    let each = plan.tile_for(logits.len());
-    let start = Instant::now();
-    let mut pass = plan.begin_at(level, built.weights(), scratch, &rows[..shared]).unwrap();
-    for (rows, logits) in rows.chunks(width * each).zip(logits.chunks_mut(each)) {
-        let mut tile = pass.tile(logits.len()).unwrap();
-        for (i, row) in rows.chunks(width).enumerate() {
-            tile.row(i)[shared..].copy_from_slice(&row[shared..]);
-        }
-        pass.run(logits.len(), None, logits).unwrap();
-    }
-    start.elapsed().as_secs_f64()
-}
 
 fn main() {
     println!("ns per candidate, median; * marks what the plan picks\n");
@@ -43,15 +27,14 @@ fn main() {
             levels.iter().map(|l| format!("{:>14}", format!("{l:?}"))).collect::<String>()
         );
         for count in COUNTS {
-            let columns = random.row(shape.request_width);
-            let rows: Vec<f32> = (0..count)
-                .flat_map(|_| [columns.clone(), random.row(shape.width - shape.request_width)].concat())
-                .collect();
+            let rows = networks::request_rows(&shape, &mut random, count);
             let mut logits = vec![0.0; count];
             let mut times = vec![Vec::new(); levels.len()];
             for _ in 0..(CANDIDATES / count).clamp(30, 2000) {
                 for (level, times) in levels.iter().zip(&mut times) {
-                    times.push(request(&plan, *level, &built, &mut scratch, &rows, &mut logits));
+                    let start = Instant::now();
+                    networks::run(&plan, *level, &built, &mut scratch, &rows, &mut logits);
+                    times.push(start.elapsed().as_secs_f64());
                 }
             }
             print!("{:<6}{count:>6}", "");

@@ -862,7 +862,7 @@ ADCLICK_ASSERT_SIZE(adclick_error, 512);
 ADCLICK_ASSERT_AT(adclick_error, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_error, status, 4);
 ADCLICK_ASSERT_AT(adclick_error, message, 8);
-ADCLICK_ASSERT_SIZE(adclick_engine_options, 40);
+ADCLICK_ASSERT_SIZE(adclick_engine_options, 48);
 ADCLICK_ASSERT_AT(adclick_engine_options, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_engine_options, flags, 4);
 ADCLICK_ASSERT_AT(adclick_engine_options, headroom, 8);

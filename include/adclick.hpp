@@ -446,6 +446,15 @@ class engine {
     return done{};
   }
 
+  // Why the live generation is served in exact precision although another was asked for.
+  [[nodiscard]] result<done> precision_error() const noexcept {
+    failure why;
+    if (adclick_engine_precision_error(handle_, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return done{};
+  }
+
   // The id of the live generation.
   [[nodiscard]] result<std::uint64_t> try_generation() const noexcept {
     std::uint64_t generation = 0;

@@ -25,24 +25,9 @@ fn any_shape(random: &mut Random) -> Shape {
     }
 }
 
-/// Logits of `count` rows, `[count, heads]`.
 fn logits(plan: &Plan, level: Level, built: &Built, rows: &[f32], count: usize) -> Vec<f32> {
-    let mut scratch = Scratch::new(plan.scratch_len());
-    let (width, request) = (plan.width(), &rows[..plan.request_width()]);
-    let mut pass = match level {
-        Level::Rows => plan.begin_dense(built.weights(), &mut scratch).unwrap(),
-        _ => plan.begin_at(level, built.weights(), &mut scratch, request).unwrap(),
-    };
-    let shared = if level == Level::Rows { 0 } else { request.len() };
-    let (each, heads) = (plan.tile_for(count), plan.heads());
-    let mut logits = vec![0.0; count * heads];
-    for (rows, logits) in rows.chunks(width * each).zip(logits.chunks_mut(each * heads)) {
-        let mut tile = pass.tile(logits.len() / heads).unwrap();
-        for (i, row) in rows.chunks(width).enumerate() {
-            tile.row(i)[shared..].copy_from_slice(&row[shared..]);
-        }
-        pass.run(logits.len() / heads, None, logits).unwrap();
-    }
+    let mut logits = vec![0.0; count * plan.heads()];
+    networks::run(plan, level, built, &mut Scratch::new(plan.scratch_len()), rows, &mut logits);
     logits
 }
 
@@ -68,9 +53,7 @@ fn fast_logits_are_near_the_exact_ones_at_every_level() {
             let shape = any_shape(&mut random);
             let built = build(&shape, &mut random);
             let count = random.between(1, 70);
-            let request = random.row(shape.request_width);
-            let more = shape.width - shape.request_width;
-            let rows: Vec<f32> = (0..count).flat_map(|_| [request.clone(), random.row(more)].concat()).collect();
+            let rows = networks::request_rows(&shape, &mut random, count);
             let exact = Plan::new(&built.network, built.weights(), kernel).unwrap();
             let ranges = vec![4.0; shape.deep.len()];
             let fast = Plan::with(&built.network, built.weights(), kernel, arithmetic, &ranges).unwrap();
@@ -104,9 +87,9 @@ fn rows_that_overflow_do_not_disturb_others() {
         let shape = any_shape(&mut random);
         let built = build(&shape, &mut random);
         let plan = Plan::with(&built.network, built.weights(), kernel, Arithmetic::Bf16, &[]).unwrap();
-        let (request, more) = (random.row(shape.request_width), shape.width - shape.request_width);
+        let more = shape.width - shape.request_width;
         let (count, heads) = (60, plan.heads());
-        let mut rows: Vec<f32> = (0..count).flat_map(|_| [request.clone(), random.row(more)].concat()).collect();
+        let mut rows = networks::request_rows(&shape, &mut random, count);
         for level in plan.levels() {
             let clean = logits(&plan, level, &built, &rows, count);
             let spoilt: Vec<usize> = (0..count).filter(|i| i % 3 == 1 && more > 0).collect();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use adclick::artifact::model::spec::{Activation, Structure};
 use adclick::infer::reference::reference_logits;
-use adclick::infer::{Kernel, Level, Plan, Scratch};
+use adclick::infer::{Kernel, Plan, Scratch};
 use networks::{KINDS, Random, Shape, build};
 
 /// Products that a case may cost, rows and weights together: a few cases are large, most are small.
@@ -79,12 +79,8 @@ fn case(seed: u64) -> ([usize; 4], f64) {
     let built = build(&shape, &mut random);
     let most = (MOST_PRODUCTS / weights_of(&shape)).clamp(1, 3000);
     let count = any_size(&mut random, 1, most);
-    let (request, heads) = (random.row(shape.request_width), shape.heads.len());
-    let mut rows = Vec::with_capacity(count * shape.width);
-    for _ in 0..count {
-        rows.extend_from_slice(&request);
-        rows.extend(random.row(shape.width - shape.request_width));
-    }
+    let heads = shape.heads.len();
+    let rows = networks::request_rows(&shape, &mut random, count);
     let compared: Vec<usize> = (0..COMPARED).map(|_| random.between(0, count - 1)).collect();
     let mut expected = vec![0.0; heads];
     let (mut seen, mut worst) = ([0; 4], 0.0f64);
@@ -92,20 +88,8 @@ fn case(seed: u64) -> ([usize; 4], f64) {
         let plan = Plan::new(&built.network, built.weights(), kernel).unwrap();
         let mut scratch = Scratch::new(plan.scratch_len());
         for level in plan.levels() {
-            let mut pass = match level {
-                Level::Rows => plan.begin_dense(built.weights(), &mut scratch).unwrap(),
-                _ => plan.begin_at(level, built.weights(), &mut scratch, &request).unwrap(),
-            };
-            let skipped = if level == Level::Rows { 0 } else { shape.request_width };
-            let each = plan.tile_for(count);
             let mut logits = vec![0.0f32; count * heads];
-            for (rows, logits) in rows.chunks(each * shape.width).zip(logits.chunks_mut(each * heads)) {
-                let mut tile = pass.tile(logits.len() / heads).unwrap();
-                for (i, row) in rows.chunks(shape.width).enumerate() {
-                    tile.row(i)[skipped..].copy_from_slice(&row[skipped..]);
-                }
-                pass.run(logits.len() / heads, None, logits).unwrap();
-            }
+            networks::run(&plan, level, &built, &mut scratch, &rows, &mut logits);
             for &row in &compared {
                 let x = &rows[row * shape.width..][..shape.width];
                 reference_logits(&built.network, built.weights(), x, &mut expected).unwrap();

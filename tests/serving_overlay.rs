@@ -318,12 +318,13 @@ fn every_row_served_was_written_whole_while_writers_and_swaps_go_on() {
         }
         let _stop = Stop(&stop);
         let mut swaps = 0;
-        while start.elapsed() < LASTS && !writers.iter().any(|w| w.is_finished()) {
+        // On a busy machine longer: enough must happen.
+        let enough = |swaps: usize| start.elapsed() >= LASTS && swaps > 3 && written.load(Ordering::Relaxed) > 10_000;
+        while !enough(swaps) && !writers.iter().any(|w| w.is_finished()) {
             activate(&engine, &bundles, ["b", "c", "a"][swaps % 3]);
             swaps += 1;
             std::thread::sleep(Duration::from_millis(20));
         }
-        assert!(swaps > 3, "{swaps} swaps");
     });
     let (read, fresh, written) = (read.into_inner(), fresh.into_inner(), written.into_inner());
     let rate = written as f64 / start.elapsed().as_secs_f64();

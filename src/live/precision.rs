@@ -60,9 +60,7 @@ impl Serving {
             Err(error) => return Err(error),
         };
         let worst = golden::farthest(model, &plan)?;
-        // A NaN is not within it.
-        if worst.is_some_and(|worst| !(worst <= FARTHEST)) {
-            let worst = worst.unwrap_or(f64::NAN);
+        if let Some(worst) = worst.filter(|&worst| worst.is_nan() || worst > FARTHEST) {
             return falls_back(format!(
                 "in {} a golden request's logit is off by {worst:.3}, and {FARTHEST} is the most",
                 wanted.name()

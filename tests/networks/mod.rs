@@ -3,7 +3,7 @@
 
 use adclick::artifact::model::network::{Cross, Dense, Head, LANES, Network, Panels, Params, padded};
 use adclick::artifact::model::spec::{Activation, HeadKind, Structure};
-use adclick::infer::Weights;
+use adclick::infer::{Level, Plan, Scratch, Weights};
 use half::f16;
 
 /// SplitMix64.
@@ -162,6 +162,31 @@ pub(crate) fn build(shape: &Shape, random: &mut Random) -> Built {
         });
     }
     sections.network(network)
+}
+
+/// Logits of whole rows, `[rows, heads]`, which share the request's columns (none at [`Level::Rows`]).
+pub(crate) fn run(plan: &Plan, level: Level, built: &Built, scratch: &mut Scratch, rows: &[f32], logits: &mut [f32]) {
+    let (width, heads) = (plan.width(), plan.heads());
+    let shared = if level == Level::Rows { 0 } else { plan.request_width() };
+    let each = plan.tile_for(logits.len() / heads);
+    let mut pass = match level {
+        Level::Rows => plan.begin_dense(built.weights(), scratch).unwrap(),
+        _ => plan.begin_at(level, built.weights(), scratch, &rows[..shared]).unwrap(),
+    };
+    for (rows, logits) in rows.chunks(width * each).zip(logits.chunks_mut(each * heads)) {
+        let mut tile = pass.tile(logits.len() / heads).unwrap();
+        for (i, row) in rows.chunks(width).enumerate() {
+            tile.row(i)[shared..].copy_from_slice(&row[shared..]);
+        }
+        pass.run(logits.len() / heads, None, logits).unwrap();
+    }
+}
+
+/// Rows of one request: its columns, and each candidate's own behind them.
+pub(crate) fn request_rows(shape: &Shape, random: &mut Random, count: usize) -> Vec<f32> {
+    let request = random.row(shape.request_width);
+    let more = shape.width - shape.request_width;
+    (0..count).flat_map(|_| [request.clone(), random.row(more)].concat()).collect()
 }
 
 fn gain(inputs: usize) -> f64 {

@@ -101,7 +101,8 @@ pub(crate) fn model(shape: &Shape) -> (ModelSpec, Vec<f64>) {
     let expected = random.numbers(shape.goldens * heads);
     let enrichment = if shape.tables { enrichment(&schema, &mut random) } else { Enrichment::default() };
     let provenance = "seed = 7\nparent = \"\u{e4}lteres Modell\"\n".to_owned();
-    (ModelSpec { schema, enrichment, network, embeddings, provenance, histograms, goldens }, expected)
+    let ranges = (0..network.deep.len()).map(|i| i as f32 * 0.75).collect();
+    (ModelSpec { schema, enrichment, network, embeddings, provenance, histograms, goldens, ranges }, expected)
 }
 
 fn schema(shape: &Shape, random: &mut Random) -> Schema {

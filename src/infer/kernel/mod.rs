@@ -21,6 +21,9 @@ pub(crate) use fast::{Pack, PackedDense, Words, packed_row, words};
 use crate::artifact::model::network::{LANES, padded};
 use crate::error::{Error, Result};
 
+/// Names the instructions that this CPU lacks.
+type Lacks = fn() -> Vec<&'static str>;
+
 /// The functions of one instruction set, checked to be there.
 pub struct Kernel {
     name: &'static str,
@@ -28,10 +31,10 @@ pub struct Kernel {
     /// For fewer, reading half the bytes is worth more.
     expanded_from: usize,
     tile_rows: usize,
-    lacks: fn() -> Vec<&'static str>,
+    lacks: Lacks,
     table: raw::Table,
     /// Products of packed numbers, and what of their instructions the CPU lacks.
-    fast: Option<(raw::FastTable, fn() -> Vec<&'static str>)>,
+    fast: Option<(raw::FastTable, Lacks)>,
 }
 
 /// Best first.
@@ -40,9 +43,9 @@ static KERNELS: [&Kernel; 3] = [&x86_64::avx512::KERNEL, &x86_64::avx2::KERNEL, 
 #[cfg(not(target_arch = "x86_64"))]
 static KERNELS: [&Kernel; 1] = [&portable::KERNEL];
 
-/// The most rows that go through a network at once. Twice what the registers hold: a pair of panels serves two groups of
-/// rows while it is in the first cache, and the steps between the layers are done half as often.
-pub const TILE_ROWS: usize = 28;
+/// The most rows that go through a network at once. Three times what the registers hold: a pair of panels serves three groups of
+/// rows while it is in the first caches, and the steps between the layers are done a third as often.
+pub const TILE_ROWS: usize = 42;
 
 /// Rows of f32 in an arena: where the first one starts and how far apart they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

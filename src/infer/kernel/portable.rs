@@ -14,7 +14,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     tile_rows: 12,
     lacks: Vec::new,
     table: table!(Portable, ,
-        half 1 { 1 => [Compiled 1] }
+        half Portable, 1 { 1 => [Compiled 1] }
         single 3 { 1 => [Compiled 1], 2 => [Compiled 1], 3 => [Compiled 1] }
     ),
     fast: None,

@@ -185,14 +185,14 @@ pub(super) use dense_by_tiles;
 
 /// The functions of a [`Table`] for one kind of lanes. `$feature` enables its instructions.
 macro_rules! table {
-    ($lanes:ty, $(#[$feature:meta])?, half $half_rows:literal $half:tt single $single_rows:literal $single:tt) => {{
+    ($lanes:ty, $(#[$feature:meta])?, half $half_lanes:ty, $half_rows:literal $half:tt single $single_rows:literal $single:tt) => {{
         use $crate::infer::kernel::{lanes, raw};
         // SAFETY (all): the promises of `Table` are those of the functions called: the CPU has the instructions
         // and the pointers are good.
         $(#[$feature])?
         unsafe fn dense_half(op: &raw::Dense<u16>) {
             // SAFETY: see above.
-            unsafe { raw::dense_by_tiles!(op, $lanes, u16, $half_rows, $half) }
+            unsafe { raw::dense_by_tiles!(op, $half_lanes, u16, $half_rows, $half) }
         }
         $(#[$feature])?
         unsafe fn dense_single(op: &raw::Dense<f32>) {

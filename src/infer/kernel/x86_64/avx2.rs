@@ -13,7 +13,7 @@ pub(in crate::infer::kernel) static KERNEL: Kernel = Kernel {
     tile_rows: 24,
     lacks,
     table: table!(Avx2, #[target_feature(enable = "avx2,fma,f16c")],
-        half 3 { 1 => [Compiled 4, Compiled 2, Compiled 1], 2 => [Compiled 2, Compiled 1], 3 => [Compiled 2, Compiled 1] }
+        half Avx2, 3 { 1 => [Compiled 4, Compiled 2, Compiled 1], 2 => [Compiled 2, Compiled 1], 3 => [Compiled 2, Compiled 1] }
         single 6 {
             1 => [Compiled 4, Compiled 2, Compiled 1], 2 => [Compiled 2, Compiled 1], 3 => [Compiled 2, Compiled 1],
             4 => [Compiled 1], 5 => [Compiled 1], 6 => [Compiled 1],
@@ -32,7 +32,7 @@ fn lacks() -> Vec<&'static str> {
 }
 
 #[derive(Clone, Copy)]
-struct Avx2(__m256, __m256);
+pub(super) struct Avx2(__m256, __m256);
 
 /// 2^n for integers n from -126 to 127.
 #[inline(always)]

@@ -27,14 +27,57 @@ pub(in crate::infer::kernel) fn lacks() -> Vec<&'static str> {
 trait Word: Copy {
     /// Whether the sums are integers: then they start from 0, and scale and bias come after them.
     const INTEGER: bool;
+
+    /// The sums with the products of one word more.
+    ///
+    /// # Safety
+    /// The CPU has the instruction.
+    unsafe fn multiply(sum: __m512, x: __m512i, weight: __m512i) -> __m512;
 }
 
 impl Word for Pair {
     const INTEGER: bool = false;
+
+    #[inline(always)]
+    unsafe fn multiply(sum: __m512, x: __m512i, weight: __m512i) -> __m512 {
+        // SAFETY: the types are 512 bits without meaning; the caller has AVX512-BF16.
+        unsafe {
+            _mm512_dpbf16_ps(
+                sum,
+                std::mem::transmute::<__m512i, __m512bh>(x),
+                std::mem::transmute::<__m512i, __m512bh>(weight),
+            )
+        }
+    }
 }
 
 impl Word for Quad {
     const INTEGER: bool = true;
+
+    #[inline(always)]
+    unsafe fn multiply(sum: __m512, x: __m512i, weight: __m512i) -> __m512 {
+        // SAFETY: the caller has AVX512-VNNI. The first factor is the unsigned one.
+        unsafe { _mm512_castsi512_ps(_mm512_dpbusd_epi32(_mm512_castps_si512(sum), x, weight)) }
+    }
+}
+
+/// One row over many panels, as the compiler makes it: their sums do not wait for each other, and the weights stream.
+struct Streamed;
+
+impl<W: Word, const P: usize> Accumulate<Avx512, W, 1, P> for Streamed {
+    #[inline(always)]
+    unsafe fn accumulate(sums: &mut [[Avx512; P]; 1], of: &Loop<W>) {
+        for step in 0..of.steps {
+            // SAFETY: the row has `steps` words and each panel sixteen for each of them, by the caller's promise.
+            unsafe {
+                let x = _mm512_set1_epi32((*of.x.add(step)).to_bits() as i32);
+                for (p, sum) in sums[0].iter_mut().enumerate() {
+                    let weight = _mm512_loadu_si512(of.weight.add(p * of.panel_stride + step * 16).cast());
+                    sum.0 = W::multiply(sum.0, x, weight);
+                }
+            }
+        }
+    }
 }
 
 /// Where the bias of one row and panel is.
@@ -49,10 +92,11 @@ unsafe fn bias_at<W>(op: &Packed<W>, row: usize, panel: usize) -> *const f32 {
 /// # Safety
 /// As for [`crate::infer::kernel::lanes::tile`], with AVX-512F, BW, BF16 and VNNI.
 #[inline(always)]
-unsafe fn tile<W: Word, const R: usize, const P: usize>(op: &Packed<W>, row: usize, panel: usize)
-where
-    Written: Accumulate<Avx512, W, R, P>,
-{
+unsafe fn tile<W: Word, A: Accumulate<Avx512, W, R, P>, const R: usize, const P: usize>(
+    op: &Packed<W>,
+    row: usize,
+    panel: usize,
+) {
     // SAFETY: by the caller's promise, all offsets below stay within the ranges that `Packed` describes.
     unsafe {
         let mut sums = [[Avx512::splat(0.0); P]; R];
@@ -76,7 +120,7 @@ where
             panel_stride: op.panel_stride,
             steps: op.words,
         };
-        Written::accumulate(&mut sums, &of);
+        A::accumulate(&mut sums, &of);
         if W::INTEGER {
             for p in 0..P {
                 let scale = Avx512::load(op.scale.add((panel + p) * 16));
@@ -155,7 +199,7 @@ fn of_bf16(pairs: __m256bh) -> __m256i {
 }
 
 macro_rules! by_tiles {
-    ($op:ident, $word:ty, { $($rows:literal => [$($panels:literal),+] $(three [$($part:literal),+])?),+ $(,)? }) => {{
+    ($op:ident, $word:ty, { $($rows:literal => [$($how:ident $panels:literal),+] $(three [$($part:literal),+])?),+ $(,)? }) => {{
         let groups = $op.rows.div_ceil(14);
         let mut row = 0;
         for group in 0..groups {
@@ -167,13 +211,13 @@ macro_rules! by_tiles {
                     $(if last % 2 == 1 && last >= 3 {
                         last -= 3;
                         let mut row = row;
-                        $(tile::<$word, $part, 3>($op, row, last);
+                        $(tile::<$word, Written, $part, 3>($op, row, last);
                         row += $part;)+
                         debug_assert!(row <= $op.rows);
                     })?
                     let mut panel = 0;
                     $(while last - panel >= $panels {
-                        tile::<$word, $rows, $panels>($op, row, panel);
+                        tile::<$word, $how, $rows, $panels>($op, row, panel);
                         panel += $panels;
                     })+
                 })+
@@ -187,20 +231,20 @@ macro_rules! by_tiles {
 macro_rules! all_tiles {
     ($op:ident, $word:ty) => {
         by_tiles!($op, $word, {
-            1 => [3, 2, 1],
-            2 => [3, 2, 1],
-            3 => [3, 2, 1],
-            4 => [3, 2, 1],
-            5 => [3, 2, 1],
-            6 => [3, 2, 1],
-            7 => [3, 2, 1],
-            8 => [2, 1] three [4, 4],
-            9 => [2, 1] three [5, 4],
-            10 => [2, 1] three [5, 5],
-            11 => [2, 1] three [6, 5],
-            12 => [2, 1] three [6, 6],
-            13 => [2, 1] three [7, 6],
-            14 => [2, 1] three [7, 7],
+            1 => [Streamed 8, Streamed 4, Written 2, Written 1],
+            2 => [Written 3, Written 2, Written 1],
+            3 => [Written 3, Written 2, Written 1],
+            4 => [Written 3, Written 2, Written 1],
+            5 => [Written 3, Written 2, Written 1],
+            6 => [Written 3, Written 2, Written 1],
+            7 => [Written 3, Written 2, Written 1],
+            8 => [Written 2, Written 1] three [4, 4],
+            9 => [Written 2, Written 1] three [5, 4],
+            10 => [Written 2, Written 1] three [5, 5],
+            11 => [Written 2, Written 1] three [6, 5],
+            12 => [Written 2, Written 1] three [6, 6],
+            13 => [Written 2, Written 1] three [7, 6],
+            14 => [Written 2, Written 1] three [7, 7],
         })
     };
 }

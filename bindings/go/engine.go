@@ -1,0 +1,245 @@
+package adclick
+
+// #include <adclick.h>
+import "C"
+
+import (
+	"math"
+	"runtime"
+	"slices"
+	"time"
+	"unsafe"
+)
+
+// Options say how an engine is opened. The zero value is the default.
+type Options struct {
+	// Copy the files into memory of the process instead of mapping them. Mapped files are shared between processes, but a
+	// file that is truncated while it is mapped kills the process.
+	Copy bool
+	// Nothing can be written on top of tables.
+	NoOverlays bool
+	// Check only length and structure of table files: for tables larger than memory, checked where they were packed.
+	LazyTables bool
+	// How much larger than the first model later ones may be, 1 to 1000; 0 = 2.
+	Headroom float32
+	// Look at CURRENT this often, on a thread of the library's own, and go to the bundle that it names; 0 = never, only when
+	// Poll is called. Rounded up to milliseconds.
+	Follow time.Duration
+	// "portable", "avx2" or "avx512"; "" = the environment's ADCLICK_KERNEL, or the best that this CPU has.
+	Kernel string
+	// Rows that can be written on top of each table; 0 = 65,536.
+	OverlayRows uint32
+	// How long they count, by the time of the request; 0 = until a newer table comes. Rounded up to seconds.
+	OverlayMaxAge time.Duration
+	// The precision to serve in: 1 + a Precision; 0 = what each bundle says, or exact. A CPU or a model that cannot do it
+	// serves exact: PrecisionError says why.
+	Precision uint32
+}
+
+// Engine owns the live generation. Every call may be made at any time from any goroutine.
+type Engine struct {
+	// A number that the library looks up, and no address. The type is incomplete in C, so the garbage collector leaves
+	// pointers to it alone.
+	handle  *C.adclick_engine
+	cleanup runtime.Cleanup
+}
+
+// Open opens an engine on a bundle directory, or on a directory that holds bundles and CURRENT. The bundle is checked whole
+// (manifest, checksums, every shape and count, golden requests) before the call returns.
+func Open(path string, options Options) (*Engine, error) {
+	raw, err := options.raw()
+	if err != nil {
+		return nil, err
+	}
+	if C.adclick_abi_version() < C.ADCLICK_ABI_VERSION {
+		return nil, &Error{ErrUnsupported, "the linked library is older than the header that this program was compiled with"}
+	}
+	e := &Engine{}
+	why := newFailure()
+	if err := toError(C.adclick_engine_open(chars(path), C.size_t(len(path)), &raw, &e.handle, &why), &why); err != nil {
+		return nil, err
+	}
+	e.cleanup = runtime.AddCleanup(e, func(handle *C.adclick_engine) { C.adclick_engine_close(handle) }, e.handle)
+	return e, nil
+}
+
+func (o *Options) raw() (C.adclick_engine_options, error) {
+	raw := C.adclick_engine_options{struct_size: C.sizeof_adclick_engine_options}
+	if o.Copy {
+		raw.flags |= C.ADCLICK_COPY
+	}
+	if o.NoOverlays {
+		raw.flags |= C.ADCLICK_NO_OVERLAYS
+	}
+	if o.LazyTables {
+		raw.flags |= C.ADCLICK_LAZY_TABLES
+	}
+	follow, ok := units(o.Follow, time.Millisecond)
+	age, ok2 := units(o.OverlayMaxAge, time.Second)
+	if !ok || !ok2 {
+		return raw, invalid("Follow and OverlayMaxAge: expected 0 to 4,294,967,295 milliseconds or seconds")
+	}
+	if len(o.Kernel) > len(raw.kernel) {
+		return raw, &Error{ErrUnsupported, "no kernel has a name that long"}
+	}
+	for i := range len(o.Kernel) {
+		raw.kernel[i] = C.char(o.Kernel[i])
+	}
+	raw.headroom = C.float(o.Headroom)
+	raw.follow_ms = follow
+	raw.overlay_rows = C.uint32_t(o.OverlayRows)
+	raw.overlay_max_age_s = age
+	raw.precision = C.uint32_t(o.Precision)
+	return raw, nil
+}
+
+// The duration in whole units, rounded up, so that a short one does not become 0.
+func units(d, unit time.Duration) (C.uint32_t, bool) {
+	n := d / unit
+	if d%unit > 0 {
+		n++
+	}
+	return C.uint32_t(n), d >= 0 && n <= math.MaxUint32
+}
+
+func chars(text string) *C.char {
+	return (*C.char)(unsafe.Pointer(unsafe.StringData(text)))
+}
+
+// Close closes the engine. Calls under way on scorers end well; calls that begin afterwards give [ErrClosed]. A second
+// Close does nothing. It waits for the following thread, and up to a second for calls under way.
+func (e *Engine) Close() error {
+	e.cleanup.Stop()
+	status := C.adclick_engine_close(e.handle)
+	if status == C.ADCLICK_OK || status == C.ADCLICK_CLOSED {
+		return nil
+	}
+	return &Error{Status(status), "closing the engine failed"}
+}
+
+// Stage opens and checks a bundle, as Open does, without making it live. What is live stays as it is, also on failure. It
+// reads files, so it is not for a request's path.
+func (e *Engine) Stage(path string) (*Staged, error) {
+	defer runtime.KeepAlive(e)
+	s := &Staged{engine: e}
+	why := newFailure()
+	status := C.adclick_engine_stage(e.handle, chars(path), C.size_t(len(path)), &s.handle, &why)
+	if err := toError(status, &why); err != nil {
+		return nil, err
+	}
+	s.cleanup = runtime.AddCleanup(s, func(handle *C.adclick_staged) { C.adclick_staged_discard(handle) }, s.handle)
+	return s, nil
+}
+
+// Staged is a generation that was opened and checked and is not live yet.
+type Staged struct {
+	handle  *C.adclick_staged // a number too
+	engine  *Engine
+	cleanup runtime.Cleanup
+}
+
+// Activate makes it live by one pointer swap and returns its id: calls that begin from now on see it, calls under way end
+// with the one that they began with. The one before is kept for [Engine.Rollback]. It uses the staged generation up,
+// whatever the result.
+func (s *Staged) Activate() (generation uint64, err error) {
+	defer runtime.KeepAlive(s)
+	s.cleanup.Stop()
+	why := newFailure()
+	status := C.adclick_staged_activate(s.handle, (*C.uint64_t)(&generation), &why)
+	return generation, toError(status, &why)
+}
+
+// Close drops a staged generation that was not activated; otherwise it does nothing.
+func (s *Staged) Close() error {
+	defer runtime.KeepAlive(s)
+	s.cleanup.Stop()
+	status := C.adclick_staged_discard(s.handle)
+	if status == C.ADCLICK_OK || status == C.ADCLICK_CLOSED {
+		return nil
+	}
+	return &Error{Status(status), "discarding the staged generation failed"}
+}
+
+// Rollback goes back to the generation before the last activation and returns its id. One earlier generation is kept, and
+// a rollback uses it up; without one it gives [ErrNoPrevious].
+func (e *Engine) Rollback() (generation uint64, err error) {
+	defer runtime.KeepAlive(e)
+	why := newFailure()
+	status := C.adclick_engine_rollback(e.handle, (*C.uint64_t)(&generation), &why)
+	return generation, toError(status, &why)
+}
+
+// Poll looks at CURRENT now. When it names another bundle than at the last look, it is staged and activated. It returns the
+// id of the generation that was activated, 0 when there is nothing new. It reads files, so it is not for a request's path.
+func (e *Engine) Poll() (generation uint64, err error) {
+	defer runtime.KeepAlive(e)
+	why := newFailure()
+	status := C.adclick_engine_poll(e.handle, (*C.uint64_t)(&generation), &why)
+	return generation, toError(status, &why)
+}
+
+// FollowError says why the last look at CURRENT failed; nil when it did not. For the health check of a server that
+// follows: what is live serves on, and the next look tries again.
+func (e *Engine) FollowError() error {
+	defer runtime.KeepAlive(e)
+	why := newFailure()
+	return toError(C.adclick_engine_follow_error(e.handle, &why), &why)
+}
+
+// PrecisionError says why the live generation is served in exact precision although another was asked for; nil when it is
+// not. Of one request, [Outcome].Precision tells what it was computed in.
+func (e *Engine) PrecisionError() error {
+	defer runtime.KeepAlive(e)
+	why := newFailure()
+	return toError(C.adclick_engine_precision_error(e.handle, &why), &why)
+}
+
+// Generation is the id of the live generation: the hash of its bundle's content, the same on every machine. Of one
+// request, [Outcome].Generation tells it.
+func (e *Engine) Generation() (generation uint64, err error) {
+	defer runtime.KeepAlive(e)
+	why := newFailure()
+	status := C.adclick_engine_generation(e.handle, (*C.uint64_t)(&generation), &why)
+	return generation, toError(status, &why)
+}
+
+// Feature is the handle of a feature's input name, for [Value].Feature. It lasts as long as the engine, whichever
+// generation is live: get handles once, at start. A name that no model uses gets one too; its values are ignored and
+// counted in [Outcome].Missing until a model does.
+func (e *Engine) Feature(name string) (handle uint32, err error) {
+	defer runtime.KeepAlive(e)
+	why := newFailure()
+	status := C.adclick_engine_feature(e.handle, chars(name), C.size_t(len(name)), (*C.uint32_t)(&handle), &why)
+	return handle, toError(status, &why)
+}
+
+// AppendMetrics appends what the engine and its scorers counted to text, in Prometheus' text format 0.0.4, for the answer to
+// GET /metrics. It stops nobody. 64 KB are room enough for 20 tables; with less the text is grown. docs/operations.md says
+// what each metric means.
+func (e *Engine) AppendMetrics(text []byte) ([]byte, error) {
+	defer runtime.KeepAlive(e)
+	why := newFailure()
+	for {
+		room := text[len(text):cap(text)]
+		var length C.size_t
+		status := C.adclick_engine_metrics(e.handle, (*C.char)(unsafe.Pointer(unsafe.SliceData(room))),
+			C.size_t(len(room)), &length, &why)
+		if status == C.ADCLICK_BUFFER_TOO_SMALL {
+			text = slices.Grow(text, int(length)+1024) // the next text may be a little longer
+			continue
+		}
+		if err := toError(status, &why); err != nil {
+			return text, err
+		}
+		return text[:len(text)+int(length)], nil
+	}
+}
+
+// Kernel is the name of the instruction set that the engine uses: "avx512", "avx2" or "portable"; "" when it is closed.
+func (e *Engine) Kernel() string {
+	defer runtime.KeepAlive(e)
+	if e.handle == nil {
+		return ""
+	}
+	return C.GoString(C.adclick_kernel(e.handle))
+}

@@ -1,0 +1,3 @@
+module libadclick/bindings/go
+
+go 1.25

@@ -1,0 +1,132 @@
+package adclick
+
+// #include <adclick.h>
+import "C"
+
+import (
+	"runtime"
+	"unsafe"
+)
+
+// Row is one row of a feature table to write.
+type Row struct {
+	// The row's key, not 0; of a cross table what [Key] makes of the ids.
+	Key uint64
+	// The first of the row's values in Upsert.Values.
+	FirstValue uint32
+	// How many values the row has.
+	NumValues uint32
+}
+
+// Operation says what an [Upsert] does with the columns that it is given.
+type Operation uint32
+
+const (
+	// Columns replaces them; the row's other columns stay.
+	Columns Operation = 0
+	// Increment adds to what they hold.
+	Increment Operation = C.ADCLICK_UPSERT_INCREMENT
+	// WholeRow replaces the row; columns that are not given become missing.
+	WholeRow Operation = C.ADCLICK_UPSERT_WHOLE_ROW
+)
+
+// Upsert is what [Engine.Upsert] writes and where.
+type Upsert struct {
+	// The table's handle ([Engine.Table]).
+	Table     uint32
+	Operation Operation
+	// When the values were right: microseconds since 1970-01-01 00:00 UTC; 0 = now.
+	TimeUS int64
+	Rows   []Row
+	// The values of all rows; Feature is a column's handle ([Engine.Column]), and the values of one column stand together.
+	Values []Value
+}
+
+// UpsertResult says what an upsert did.
+type UpsertResult struct {
+	structSize uint32
+	// Rows of which at least one column was written.
+	Applied uint32
+	// Rows of which at least one column was not, because what is there, or the table itself, is newer.
+	Stale uint32
+	// Rows of other keys that made room.
+	Evicted uint32
+}
+
+// TableInfo describes a table of the live generation and what was written on top of it.
+type TableInfo struct {
+	structSize uint32
+	// Files (shards) of the table that the bundle has.
+	Shards uint32
+	// Rows of these files.
+	Rows uint64
+	// When the oldest of them was built: microseconds since 1970-01-01 00:00 UTC.
+	BuiltUS int64
+	// For how many seconds the table is fresh; 0 = no limit.
+	FreshForS uint64
+	// Rows written on top of the table, those that count no longer included.
+	OverlayRows uint64
+	// Rows that were asked for; 0 = the engine has no overlays.
+	OverlayCapacity uint64
+	// Rows that made room for others so far.
+	OverlayEvictions uint64
+	// Bytes reserved for what is written on top of the table.
+	OverlayBytes uint64
+}
+
+// Table is the handle of a table's name. It lasts as long as the engine; a name that no bundle has gets one too.
+func (e *Engine) Table(name string) (handle uint32, err error) {
+	defer runtime.KeepAlive(e)
+	why := newFailure()
+	status := C.adclick_engine_table(e.handle, chars(name), C.size_t(len(name)), (*C.uint32_t)(&handle), &why)
+	return handle, toError(status, &why)
+}
+
+// Column is the handle of a column of a table, for [Value].Feature in an upsert. Features have handles of their own.
+func (e *Engine) Column(table uint32, name string) (handle uint32, err error) {
+	defer runtime.KeepAlive(e)
+	why := newFailure()
+	status := C.adclick_engine_column(e.handle, C.uint32_t(table), chars(name), C.size_t(len(name)),
+		(*C.uint32_t)(&handle), &why)
+	return handle, toError(status, &why)
+}
+
+// Upsert writes rows on top of a table of the live generation, for what is known before the next bundle. Requests that
+// begin afterwards see them. All rows are checked before the first is written; then each appears whole, one by one, in
+// order. An error names the row and the value, and nothing was written. It takes locks and allocates, so it is not for a
+// request's path. docs/c-api.md says how times, increments and room work.
+func (e *Engine) Upsert(u Upsert) (UpsertResult, error) {
+	defer runtime.KeepAlive(e)
+	if !fits(len(u.Rows)) || !fits(len(u.Values)) {
+		return UpsertResult{}, errTooLong
+	}
+	raw := C.adclick_upsert{
+		struct_size: C.sizeof_adclick_upsert,
+		flags:       C.uint32_t(u.Operation),
+		table:       C.uint32_t(u.Table),
+		n_rows:      C.uint32_t(len(u.Rows)),
+		n_values:    C.uint32_t(len(u.Values)),
+		time_us:     C.int64_t(u.TimeUS),
+	}
+	done := UpsertResult{structSize: C.sizeof_adclick_upsert_result}
+	why := newFailure()
+	status := C.adclick_engine_upsert(e.handle, &raw, (*C.adclick_row)(unsafe.Pointer(unsafe.SliceData(u.Rows))),
+		valuesOf(u.Values), (*C.adclick_upsert_result)(unsafe.Pointer(&done)), &why)
+	if err := toError(status, &why); err != nil {
+		return UpsertResult{}, err
+	}
+	return done, nil
+}
+
+// TableInfo describes a table of the live generation.
+func (e *Engine) TableInfo(table uint32) (TableInfo, error) {
+	defer runtime.KeepAlive(e)
+	info := TableInfo{structSize: C.sizeof_adclick_table_info}
+	why := newFailure()
+	status := C.adclick_engine_table_info(e.handle, C.uint32_t(table),
+		(*C.adclick_table_info)(unsafe.Pointer(&info)), &why)
+	if err := toError(status, &why); err != nil {
+		return TableInfo{}, err
+	}
+	return info, nil
+}

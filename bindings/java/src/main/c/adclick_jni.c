@@ -1,0 +1,312 @@
+/* The JNI shim over adclick.h. io.adclick.Native declares these functions.
+ *
+ * - Arrays and structs come as addresses of direct buffers that the Java classes made themselves and keep reachable during
+ *   the call; counts come beside them and were checked against the buffers' capacities in Java. So the calls of a request
+ *   use the JNI environment not at all: nothing is copied, pinned or thrown here.
+ * - Counts are arguments and not read from the buffers: what a program writes into a buffer cannot make the library read
+ *   past its end.
+ * - A failure is a status; its message is in the frame's adclick_error, from which Java makes the exception. */
+
+#include <adclick.h>
+#include <jni.h>
+#include <string.h>
+
+#include "layout.h"
+
+#define NATIVE(result, name) JNIEXPORT result JNICALL Java_io_adclick_Native_##name
+
+static void *at(jlong address) { return (void *)(intptr_t)address; }
+
+static adclick_frame *frame_at(jlong address) {
+  adclick_frame *f = at(address);
+  f->error.struct_size = sizeof f->error;
+  return f;
+}
+
+/* Of classes and library: raised with every change of the functions below. */
+NATIVE(jint, shimVersion)(JNIEnv *env, jclass class) {
+  (void)env, (void)class;
+  return 2;
+}
+
+NATIVE(jint, headerAbiVersion)(JNIEnv *env, jclass class) {
+  (void)env, (void)class;
+  return ADCLICK_ABI_VERSION;
+}
+
+NATIVE(jint, abiVersion)(JNIEnv *env, jclass class) {
+  (void)env, (void)class;
+  return (jint)adclick_abi_version();
+}
+
+NATIVE(jstring, version)(JNIEnv *env, jclass class) {
+  (void)class;
+  return (*env)->NewStringUTF(env, adclick_version());
+}
+
+NATIVE(jstring, statusName)(JNIEnv *env, jclass class, jint status) {
+  (void)class;
+  return (*env)->NewStringUTF(env, adclick_status_name(status));
+}
+
+NATIVE(jstring, reasonName)(JNIEnv *env, jclass class, jint reason) {
+  (void)class;
+  return (*env)->NewStringUTF(env, adclick_reason_name((uint32_t)reason));
+}
+
+/* `engine` is 0 for the best kernel of this CPU. */
+NATIVE(jstring, kernel)(JNIEnv *env, jclass class, jlong engine) {
+  (void)class;
+  return (*env)->NewStringUTF(env, adclick_kernel(at(engine)));
+}
+
+/* What the header says of sizes, offsets and numbers, for the test that compares it with the Java constants. */
+NATIVE(jstring, layoutName)(JNIEnv *env, jclass class, jint i) {
+  (void)class;
+  if (i < 0 || (size_t)i >= LAYOUT_ENTRIES) {
+    return NULL;
+  }
+  return (*env)->NewStringUTF(env, layout[i].name);
+}
+
+NATIVE(jlong, layoutValue)(JNIEnv *env, jclass class, jint i) {
+  (void)env, (void)class;
+  return i < 0 || (size_t)i >= LAYOUT_ENTRIES ? -1 : layout[i].value;
+}
+
+/* 0 when the buffer is not direct. */
+NATIVE(jlong, address)(JNIEnv *env, jclass class, jobject buffer) {
+  (void)class;
+  return (jlong)(intptr_t)(*env)->GetDirectBufferAddress(env, buffer);
+}
+
+/* Java checked that `from` and `n` are within the array. */
+NATIVE(jlong, hash)(JNIEnv *env, jclass class, jbyteArray bytes, jint from, jint n) {
+  (void)class;
+  char *all = (*env)->GetPrimitiveArrayCritical(env, bytes, NULL);
+  if (all == NULL) {
+    return 0; /* an OutOfMemoryError is pending */
+  }
+  const uint64_t hash = adclick_hash(all + from, (size_t)n);
+  (*env)->ReleasePrimitiveArrayCritical(env, bytes, all, JNI_ABORT);
+  return (jlong)hash;
+}
+
+NATIVE(jlong, key)(JNIEnv *env, jclass class, jlongArray ids) {
+  (void)class;
+  const jsize n = (*env)->GetArrayLength(env, ids);
+  jlong *all = (*env)->GetPrimitiveArrayCritical(env, ids, NULL);
+  if (all == NULL) {
+    return 0; /* an OutOfMemoryError is pending */
+  }
+  const uint64_t key = adclick_key((const uint64_t *)all, (size_t)n);
+  (*env)->ReleasePrimitiveArrayCritical(env, ids, all, JNI_ABORT);
+  return (jlong)key;
+}
+
+NATIVE(jlong, keyOfTwo)(JNIEnv *env, jclass class, jlong first, jlong second) {
+  (void)env, (void)class;
+  const uint64_t ids[2] = {(uint64_t)first, (uint64_t)second};
+  return (jlong)adclick_key(ids, 2);
+}
+
+/* `kernel` has up to 15 bytes. */
+NATIVE(jint, engineOpen)(JNIEnv *env, jclass class, jlong path, jint path_len, jint flags, jfloat headroom, jint follow_ms,
+                         jlong kernel, jint kernel_len, jint overlay_rows, jint overlay_max_age_s, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  adclick_engine_options options = {.struct_size = sizeof options,
+                                    .flags = (uint32_t)flags,
+                                    .headroom = headroom,
+                                    .follow_ms = (uint32_t)follow_ms,
+                                    .overlay_rows = (uint32_t)overlay_rows,
+                                    .overlay_max_age_s = (uint32_t)overlay_max_age_s};
+  if (kernel_len < 0 || (size_t)kernel_len >= sizeof options.kernel) {
+    return ADCLICK_INVALID_ARGUMENT; /* Java refuses it before */
+  }
+  memcpy(options.kernel, at(kernel), (size_t)kernel_len);
+  adclick_engine *engine = NULL;
+  const adclick_status status = adclick_engine_open(at(path), (size_t)path_len, &options, &engine, &f->error);
+  f->result.number = (uint64_t)(uintptr_t)engine;
+  return status;
+}
+
+NATIVE(jint, engineClose)(JNIEnv *env, jclass class, jlong engine) {
+  (void)env, (void)class;
+  return adclick_engine_close(at(engine));
+}
+
+NATIVE(jint, engineStage)(JNIEnv *env, jclass class, jlong engine, jlong path, jint path_len, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  adclick_staged *staged = NULL;
+  const adclick_status status = adclick_engine_stage(at(engine), at(path), (size_t)path_len, &staged, &f->error);
+  f->result.number = (uint64_t)(uintptr_t)staged;
+  return status;
+}
+
+NATIVE(jint, stagedActivate)(JNIEnv *env, jclass class, jlong staged, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  return adclick_staged_activate(at(staged), &f->result.number, &f->error);
+}
+
+NATIVE(jint, stagedDiscard)(JNIEnv *env, jclass class, jlong staged) {
+  (void)env, (void)class;
+  return adclick_staged_discard(at(staged));
+}
+
+NATIVE(jint, engineRollback)(JNIEnv *env, jclass class, jlong engine, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  return adclick_engine_rollback(at(engine), &f->result.number, &f->error);
+}
+
+NATIVE(jint, enginePoll)(JNIEnv *env, jclass class, jlong engine, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  return adclick_engine_poll(at(engine), &f->result.number, &f->error);
+}
+
+NATIVE(jint, engineFollowError)(JNIEnv *env, jclass class, jlong engine, jlong address) {
+  (void)env, (void)class;
+  return adclick_engine_follow_error(at(engine), &frame_at(address)->error);
+}
+
+NATIVE(jint, engineGeneration)(JNIEnv *env, jclass class, jlong engine, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  return adclick_engine_generation(at(engine), &f->result.number, &f->error);
+}
+
+NATIVE(jint, engineFeature)(JNIEnv *env, jclass class, jlong engine, jlong name, jint name_len, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  uint32_t handle = 0;
+  const adclick_status status = adclick_engine_feature(at(engine), at(name), (size_t)name_len, &handle, &f->error);
+  f->result.number = handle;
+  return status;
+}
+
+NATIVE(jint, engineTable)(JNIEnv *env, jclass class, jlong engine, jlong name, jint name_len, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  uint32_t handle = 0;
+  const adclick_status status = adclick_engine_table(at(engine), at(name), (size_t)name_len, &handle, &f->error);
+  f->result.number = handle;
+  return status;
+}
+
+NATIVE(jint, engineColumn)(JNIEnv *env, jclass class, jlong engine, jint table, jlong name, jint name_len, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  uint32_t handle = 0;
+  const adclick_status status =
+      adclick_engine_column(at(engine), (uint32_t)table, at(name), (size_t)name_len, &handle, &f->error);
+  f->result.number = handle;
+  return status;
+}
+
+NATIVE(jint, engineTableInfo)(JNIEnv *env, jclass class, jlong engine, jint table, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  f->result.table.struct_size = sizeof f->result.table;
+  return adclick_engine_table_info(at(engine), (uint32_t)table, &f->result.table, &f->error);
+}
+
+/* The result is the text's length, also when `room` is too little for it. */
+NATIVE(jint, engineMetrics)(JNIEnv *env, jclass class, jlong engine, jlong text, jint room, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  size_t length = 0;
+  const adclick_status status = adclick_engine_metrics(at(engine), at(text), (size_t)room, &length, &f->error);
+  f->result.number = length;
+  return status;
+}
+
+NATIVE(jint, engineUpsert)(JNIEnv *env, jclass class, jlong engine, jint flags, jint table, jlong time_us, jlong rows,
+                           jint n_rows, jlong values, jint n_values, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  const adclick_upsert upsert = {.struct_size = sizeof upsert,
+                                 .flags = (uint32_t)flags,
+                                 .table = (uint32_t)table,
+                                 .n_rows = (uint32_t)n_rows,
+                                 .n_values = (uint32_t)n_values,
+                                 .time_us = time_us};
+  f->result.upserted.struct_size = sizeof f->result.upserted;
+  return adclick_engine_upsert(at(engine), &upsert, at(rows), at(values), &f->result.upserted, &f->error);
+}
+
+NATIVE(jint, scorerNew)(JNIEnv *env, jclass class, jlong engine, jint max_candidates, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  const adclick_scorer_options options = {.struct_size = sizeof options, .max_candidates = (uint32_t)max_candidates};
+  adclick_scorer *scorer = NULL;
+  const adclick_status status = adclick_scorer_new(at(engine), &options, &scorer, &f->error);
+  f->result.number = (uint64_t)(uintptr_t)scorer;
+  return status;
+}
+
+NATIVE(jint, scorerFree)(JNIEnv *env, jclass class, jlong scorer) {
+  (void)env, (void)class;
+  return adclick_scorer_free(at(scorer));
+}
+
+static adclick_request request_of(jlong request, jint n_values, jint n_candidates, jint n_candidate_values) {
+  adclick_request copy;
+  memcpy(&copy, at(request), sizeof copy);
+  copy.struct_size = sizeof copy;
+  copy.n_values = (uint32_t)n_values;
+  copy.n_candidates = (uint32_t)n_candidates;
+  copy.n_candidate_values = (uint32_t)n_candidate_values;
+  return copy;
+}
+
+NATIVE(jint, score)(JNIEnv *env, jclass class, jlong scorer, jlong request, jlong values, jint n_values, jlong candidates,
+                    jint n_candidates, jlong candidate_values, jint n_candidate_values, jlong pctr, jlong pcvr,
+                    jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  const adclick_request copy = request_of(request, n_values, n_candidates, n_candidate_values);
+  f->outcome.struct_size = sizeof f->outcome;
+  return adclick_scorer_score(at(scorer), &copy, at(values), at(candidates), at(candidate_values), at(pctr), at(pcvr),
+                              &f->outcome, &f->error);
+}
+
+NATIVE(jint, scoreDense)(JNIEnv *env, jclass class, jlong scorer, jlong x, jint n, jint width, jlong pctr, jlong pcvr,
+                         jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  f->outcome.struct_size = sizeof f->outcome;
+  return adclick_scorer_score_dense(at(scorer), at(x), (uint32_t)n, (uint32_t)width, at(pctr), at(pcvr), &f->outcome,
+                                    &f->error);
+}
+
+/* `reasons` is 0 when they are not wanted. */
+NATIVE(jint, decide)(JNIEnv *env, jclass class, jlong scorer, jlong request, jlong values, jint n_values, jlong candidates,
+                     jint n_candidates, jlong candidate_values, jint n_candidate_values, jlong winners, jint max_winners,
+                     jlong reasons, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  const adclick_request copy = request_of(request, n_values, n_candidates, n_candidate_values);
+  f->outcome.struct_size = sizeof f->outcome;
+  return adclick_scorer_decide(at(scorer), &copy, at(values), at(candidates), at(candidate_values), at(winners),
+                               (uint32_t)max_winners, at(reasons), &f->outcome, &f->error);
+}
+
+/* `scorer` is 0 for an auction that allocates for itself. */
+NATIVE(jint, auction)(JNIEnv *env, jclass class, jlong scorer, jlong options, jlong candidates, jlong pctr, jlong pcvr,
+                      jint n, jlong winners, jint max_winners, jlong reasons, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  adclick_auction_options copy;
+  memcpy(&copy, at(options), sizeof copy);
+  copy.struct_size = sizeof copy;
+  uint32_t n_winners = 0;
+  const adclick_status status =
+      adclick_auction_run(at(scorer), &copy, at(candidates), at(pctr), at(pcvr), (uint32_t)n, at(winners),
+                          (uint32_t)max_winners, at(reasons), &n_winners, &f->error);
+  f->result.number = n_winners;
+  return status;
+}

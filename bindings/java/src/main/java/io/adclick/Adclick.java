@@ -1,0 +1,96 @@
+package io.adclick;
+
+import java.nio.charset.StandardCharsets;
+import java.util.Objects;
+
+/** What needs no engine: versions, and the ids and keys that stand for strings. Any thread may call it at any time. */
+public final class Adclick {
+  private Adclick() {}
+
+  /**
+   * The id of a category string: XXH3-64 with seed 0 of its UTF-8 bytes, the same as in training, packing and the other
+   * languages. An integer category is its own id. Ids of fixed strings are best computed once.
+   *
+   * @param text the string
+   * @return its id, 64 unsigned bits
+   */
+  public static long hash(String text) {
+    byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
+    return Native.hash(bytes, 0, bytes.length);
+  }
+
+  /**
+   * The id of a category string that is there as UTF-8 bytes, as {@link #hash(String)}. Allocates nothing.
+   *
+   * @param bytes an array that holds it
+   * @param from where it begins
+   * @param length its bytes
+   * @return its id, 64 unsigned bits
+   * @throws IndexOutOfBoundsException when that is not within the array
+   */
+  public static long hash(byte[] bytes, int from, int length) {
+    Objects.checkFromIndexSize(from, length, bytes.length);
+    return Native.hash(bytes, from, length);
+  }
+
+  /**
+   * The key of a table row that belongs to two ids, such as user and advertiser, in the order in which the table's key
+   * names them. Allocates nothing.
+   *
+   * @param first the first id
+   * @param second the second id
+   * @return the key; 0, which is no key, when an id is 0 (unknown)
+   */
+  public static long key(long first, long second) {
+    return Native.keyOfTwo(first, second);
+  }
+
+  /**
+   * The key of a table row that belongs to any number of ids, as {@link #key(long, long)}. One id is its own key.
+   *
+   * @param ids the ids
+   * @return the key; 0, which is no key, when an id is 0 (unknown) or there is none
+   */
+  public static long key(long... ids) {
+    return Native.key(Objects.requireNonNull(ids, "ids"));
+  }
+
+  /**
+   * The native library's version.
+   *
+   * @return such as "0.1.0"
+   */
+  public static String version() {
+    return Native.version();
+  }
+
+  /**
+   * The version of the native library's C ABI.
+   *
+   * @return 1 or more
+   */
+  public static int abiVersion() {
+    return Native.abiVersion();
+  }
+
+  /**
+   * The best kernel (instruction set) that this CPU has.
+   *
+   * @return "avx512", "avx2" or "portable"
+   */
+  public static String kernel() {
+    return Native.kernel(0);
+  }
+
+  /**
+   * Where the native library was found: the first of the file or directory that the system property
+   * {@code adclick.library.path} names, {@code java.library.path}, and the class path, from where it is extracted to the
+   * directory that {@code adclick.library.extract.dir} names, or else to one that exists only while it is loaded.
+   *
+   * @return a path, or words for the log
+   */
+  public static String libraryPath() {
+    Native.shimVersion();
+    return NativeLibrary.loadedFrom();
+  }
+}

@@ -1,0 +1,338 @@
+package io.adclick;
+
+import java.lang.ref.Cleaner;
+import java.lang.ref.Reference;
+import java.nio.charset.Charset;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.Optional;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Function;
+
+/**
+ * An engine owns the live generation: model, calibrators, tables and auction policy. It is shared: every call may be made from any
+ * thread at any time, also while another thread closes it. Calls here take locks and some read files, so none of them
+ * belongs on a request's path; {@link Scorer} has those.
+ */
+public final class Engine implements AutoCloseable {
+  private static final int TEXT = 1024;
+  private static final int METRICS = 32 << 10;
+  private static final int METRICS_SLACK = 4 << 10;
+  private static final byte[] NO_TEXT = {};
+
+  private final Handle handle;
+  private final Cleaner.Cleanable cleanable;
+  /** The memory of the last call, for the next one; null while a call has it. */
+  private final AtomicReference<Frame> spare = new AtomicReference<>();
+
+  private Engine(long engine) {
+    handle = new Handle(engine, "engine was closed", Native::engineClose);
+    cleanable = Handle.CLEANER.register(this, handle);
+  }
+
+  /**
+   * Opens an engine with the default options.
+   *
+   * @param path a bundle directory, or a directory that holds bundles and CURRENT
+   * @return the engine, to be closed
+   * @throws AdclickException when the bundle cannot be read, is damaged, or cannot be served here
+   */
+  public static Engine open(Path path) {
+    return open(path, new EngineOptions());
+  }
+
+  /**
+   * Opens an engine. The bundle is checked whole (manifest, checksums, every shape and count, golden requests) before the
+   * call returns.
+   *
+   * @param path a bundle directory, or a directory that holds bundles and CURRENT
+   * @param options how
+   * @return the engine, to be closed
+   * @throws AdclickException when the bundle cannot be read, is damaged, or cannot be served here, or an option is out of
+   *     range
+   */
+  public static Engine open(Path path, EngineOptions options) {
+    byte[] name = bytes(path);
+    byte[] text = new byte[name.length + options.kernel.length];
+    System.arraycopy(name, 0, text, 0, name.length);
+    System.arraycopy(options.kernel, 0, text, name.length, options.kernel.length);
+    Frame frame = new Frame(text.length);
+    frame.text(text);
+    int status =
+        Native.engineOpen(
+            frame.textAddress(), name.length, options.flags, options.headroom, options.followMillis,
+            frame.textAddress() + name.length, options.kernel.length, options.overlayRows, options.overlayMaxAgeSeconds,
+            frame.address());
+    if (status != 0) {
+      throw frame.failure(status);
+    }
+    Engine engine = new Engine(frame.number());
+    Reference.reachabilityFence(frame);
+    return engine;
+  }
+
+  /**
+   * The handle of a feature's input name, for the values of requests and candidates. It is good for the engine's life,
+   * whichever generation is live: get handles once, at start. A name that no model uses gets one too; its values are
+   * ignored, and counted in {@link Outcome#missing}, until a model does.
+   *
+   * @param name the name, 1 to 255 bytes as UTF-8
+   * @return the handle, never 0
+   */
+  public int feature(String name) {
+    return (int)
+        call(utf8(name), (engine, frame, length) -> Native.engineFeature(engine, frame.textAddress(), length, frame.address()));
+  }
+
+  /**
+   * The handle of a table's name, for {@link Upsert#table} and {@link #column}. It lasts as those of features do.
+   *
+   * @param name the name, 1 to 255 bytes as UTF-8
+   * @return the handle, never 0
+   */
+  public int table(String name) {
+    return (int)
+        call(utf8(name), (engine, frame, length) -> Native.engineTable(engine, frame.textAddress(), length, frame.address()));
+  }
+
+  /**
+   * The handle of a column of a table, for the values of {@link Upsert}. It lasts as those of features do.
+   *
+   * @param table the table's handle
+   * @param name the name, 1 to 255 bytes as UTF-8
+   * @return the handle, never 0
+   */
+  public int column(int table, String name) {
+    return (int)
+        call(
+            utf8(name),
+            (engine, frame, length) -> Native.engineColumn(engine, table, frame.textAddress(), length, frame.address()));
+  }
+
+  /**
+   * Makes a scorer. All memory that its requests need is allocated here, none later.
+   *
+   * @param maxCandidates candidates of one request, 1 to 1,048,576; 0 for the default, 1024
+   * @return the scorer, to be closed
+   */
+  public Scorer newScorer(int maxCandidates) {
+    if (maxCandidates < 0) {
+      throw new IllegalArgumentException("a scorer for " + maxCandidates + " candidates");
+    }
+    return new Scorer(
+        this, call(NO_TEXT, (engine, frame, length) -> Native.scorerNew(engine, maxCandidates, frame.address())));
+  }
+
+  /**
+   * Opens and checks a bundle, as {@link #open(Path)} does, without making it live. What is live stays as it is, also on failure.
+   *
+   * @param path a bundle directory, or a directory that holds bundles and CURRENT
+   * @return the staged generation, to be activated or closed
+   * @throws AdclickException when the bundle cannot be read, is damaged, cannot be served here, or is larger than the
+   *     engine's headroom allows
+   */
+  public Staged stage(Path path) {
+    return new Staged(
+        this,
+        call(bytes(path), (engine, frame, length) -> Native.engineStage(engine, frame.textAddress(), length, frame.address())));
+  }
+
+  /**
+   * Looks at CURRENT now and goes to the bundle that it names, if that is another than at the last look. Also frees
+   * replaced generations that no call holds any more.
+   *
+   * @return the id of the generation that was activated, 0 when there is nothing new
+   * @throws AdclickException as {@link #stage}; also when the engine was opened on a bundle itself
+   */
+  public long poll() {
+    return call(NO_TEXT, (engine, frame, length) -> Native.enginePoll(engine, frame.address()));
+  }
+
+  /**
+   * Goes back to the generation before the last activation, of which one is kept.
+   *
+   * @return the id of what is live now
+   * @throws AdclickException with {@link Status#NO_PREVIOUS} when there is none
+   */
+  public long rollback() {
+    return call(NO_TEXT, (engine, frame, length) -> Native.engineRollback(engine, frame.address()));
+  }
+
+  /**
+   * The live generation. Of one request, {@link Outcome#generation} tells it.
+   *
+   * @return its id: the hash of its bundle's content, never 0, the same on every machine
+   */
+  public long generation() {
+    return call(NO_TEXT, (engine, frame, length) -> Native.engineGeneration(engine, frame.address()));
+  }
+
+  /**
+   * Why the last look at CURRENT failed, for the health check of a server that follows. What is live serves on, and the next look
+   * tries again.
+   *
+   * @return the failure, or nothing when it did not fail
+   * @throws IllegalStateException when the engine was closed
+   */
+  public Optional<AdclickException> followError() {
+    Frame frame = take(NO_TEXT);
+    try {
+      int status = Native.engineFollowError(handle.get(), frame.address());
+      if (status == 0) {
+        return Optional.empty();
+      }
+      if (frame.failure(status) instanceof AdclickException failure) {
+        return Optional.of(failure);
+      }
+      throw frame.failure(status);
+    } finally {
+      giveBack(frame);
+      Reference.reachabilityFence(this);
+    }
+  }
+
+  /**
+   * Writes rows on top of a table of the live generation. Requests that begin afterwards see them; those under way may. All rows are
+   * checked before the first is written; then each appears whole, one by one, in order.
+   *
+   * @param upsert the rows; afterwards it also says what became of them
+   * @throws AdclickException with the row's and the value's index; then nothing was written
+   */
+  public void upsert(Upsert upsert) {
+    try {
+      int status = upsert.run(handle.get());
+      if (status != 0) {
+        throw upsert.frame.failure(status);
+      }
+    } finally {
+      Reference.reachabilityFence(upsert);
+      Reference.reachabilityFence(this);
+    }
+  }
+
+  /**
+   * A table of the live generation and what was written on top of it.
+   *
+   * @param table the table's handle
+   * @return the numbers of now
+   * @throws AdclickException when the live generation has no such table
+   */
+  public TableInfo tableInfo(int table) {
+    return call(
+        NO_TEXT, (engine, frame, length) -> Native.engineTableInfo(engine, table, frame.address()), TableInfo::new);
+  }
+
+  /**
+   * All metrics of the engine at this moment, in Prometheus' text exposition format 0.0.4, for the answer to
+   * {@code GET /metrics}. Stops nobody: requests are counted on.
+   *
+   * @return the text, in UTF-8
+   */
+  public byte[] metrics() {
+    return metrics(METRICS);
+  }
+
+  byte[] metrics(int firstRoom) {
+    Frame frame = take(NO_TEXT);
+    try {
+      int room = firstRoom;
+      while (true) {
+        Memory text = new Memory(room);
+        int status = Native.engineMetrics(handle.get(), text.address, room, frame.address());
+        int length = Math.toIntExact(frame.number());
+        if (status == Status.BUFFER_TOO_SMALL.code()) {
+          // It grows with the numbers in it: the next time it may be a little longer.
+          room = Math.addExact(length, METRICS_SLACK);
+          continue;
+        }
+        if (status != 0) {
+          throw frame.failure(status);
+        }
+        byte[] bytes = new byte[length];
+        text.bytes.get(0, bytes);
+        Reference.reachabilityFence(text);
+        return bytes;
+      }
+    } finally {
+      giveBack(frame);
+      Reference.reachabilityFence(this);
+    }
+  }
+
+  /**
+   * The kernel (instruction set) that this engine uses.
+   *
+   * @return "avx512", "avx2" or "portable"
+   */
+  public String kernel() {
+    try {
+      return Native.kernel(handle.get());
+    } finally {
+      Reference.reachabilityFence(this);
+    }
+  }
+
+  /**
+   * Whether it was closed.
+   *
+   * @return true from the moment that close begins
+   */
+  public boolean isClosed() {
+    return handle.isClosed();
+  }
+
+  /**
+   * Closes the engine; again does nothing. It is safe at any time: calls under way on its scorers end well, and calls that
+   * begin afterwards, on the engine or its scorers, throw {@link IllegalStateException}. Waits for the following thread, and up to a
+   * second for calls under way. Its scorers and staged generations still have to be closed, before or after.
+   */
+  @Override
+  public void close() {
+    cleanable.clean();
+  }
+
+  private interface Call {
+    int run(long engine, Frame frame, int textLength);
+  }
+
+  private long call(byte[] text, Call call) {
+    return call(text, call, Frame::number);
+  }
+
+  private <R> R call(byte[] text, Call call, Function<Frame, R> result) {
+    Frame frame = take(text);
+    try {
+      int status = call.run(handle.get(), frame, text.length);
+      if (status != 0) {
+        throw frame.failure(status);
+      }
+      return result.apply(frame);
+    } finally {
+      giveBack(frame);
+      Reference.reachabilityFence(this);
+    }
+  }
+
+  private Frame take(byte[] text) {
+    Frame frame = spare.getAndSet(null);
+    if (frame == null || !frame.holds(text)) {
+      frame = new Frame(Math.max(TEXT, text.length));
+    }
+    frame.text(text);
+    return frame;
+  }
+
+  private void giveBack(Frame frame) {
+    spare.set(frame);
+  }
+
+  private static byte[] utf8(String name) {
+    return name.getBytes(StandardCharsets.UTF_8);
+  }
+
+  /** As the Java runtime itself gives names to the file system. */
+  private static byte[] bytes(Path path) {
+    String encoding = System.getProperty("sun.jnu.encoding");
+    return path.toString().getBytes(encoding == null ? Charset.defaultCharset() : Charset.forName(encoding));
+  }
+}

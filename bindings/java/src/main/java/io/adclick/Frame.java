@@ -1,0 +1,66 @@
+package io.adclick;
+
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+
+/** The {@code adclick_frame} of a call: its error, outcome and result; and behind it room for a text that goes in. */
+final class Frame {
+  private static final int MESSAGE = Layout.FRAME_ERROR + Layout.ERROR_MESSAGE;
+  private static final int MESSAGE_END = Layout.FRAME_OUTCOME;
+  private static final int RESULT = Layout.FRAME_RESULT;
+
+  final Memory memory;
+  private final int textCapacity;
+
+  Frame(int textCapacity) {
+    this.textCapacity = textCapacity;
+    memory = new Memory((long) Layout.FRAME + textCapacity);
+  }
+
+  long address() {
+    return memory.address;
+  }
+
+  boolean holds(byte[] text) {
+    return text.length <= textCapacity;
+  }
+
+  void text(byte[] text) {
+    memory.bytes.put(Layout.FRAME, text);
+  }
+
+  long textAddress() {
+    return memory.address + Layout.FRAME;
+  }
+
+  long number() {
+    return memory.bytes.getLong(RESULT);
+  }
+
+  int resultInt(int offset) {
+    return memory.bytes.getInt(RESULT + offset);
+  }
+
+  long resultLong(int offset) {
+    return memory.bytes.getLong(RESULT + offset);
+  }
+
+  /** What a failed call told. */
+  RuntimeException failure(int status) {
+    if (status == Status.CLOSED.code()) {
+      return new IllegalStateException(message());
+    }
+    return new AdclickException(status, message());
+  }
+
+  String message() {
+    ByteBuffer bytes = memory.bytes;
+    int end = MESSAGE;
+    while (end < MESSAGE_END && bytes.get(end) != 0) {
+      end++;
+    }
+    byte[] text = new byte[end - MESSAGE];
+    bytes.get(MESSAGE, text);
+    return new String(text, StandardCharsets.UTF_8);
+  }
+}

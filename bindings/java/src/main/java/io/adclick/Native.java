@@ -1,0 +1,90 @@
+package io.adclick;
+
+/** The functions of {@code adclick_jni.c}. Addresses and counts are checked before they come here. */
+final class Native {
+  /** Raised with every change of these functions; the library has its own. */
+  static final int SHIM_VERSION = 2;
+
+  static {
+    NativeLibrary.load();
+  }
+
+  private Native() {}
+
+  static native int shimVersion();
+
+  static native int headerAbiVersion();
+
+  static native int abiVersion();
+
+  static native String version();
+
+  static native String statusName(int status);
+
+  static native String reasonName(int reason);
+
+  static native String kernel(long engine);
+
+  static native String layoutName(int i);
+
+  static native long layoutValue(int i);
+
+  static native long address(java.nio.ByteBuffer buffer);
+
+  static native long hash(byte[] bytes, int from, int n);
+
+  static native long key(long[] ids);
+
+  static native long keyOfTwo(long first, long second);
+
+  static native int engineOpen(
+      long path, int pathLength, int flags, float headroom, int followMillis, long kernel, int kernelLength,
+      int overlayRows, int overlayMaxAgeSeconds, long frame);
+
+  static native int engineClose(long engine);
+
+  static native int engineStage(long engine, long path, int pathLength, long frame);
+
+  static native int stagedActivate(long staged, long frame);
+
+  static native int stagedDiscard(long staged);
+
+  static native int engineRollback(long engine, long frame);
+
+  static native int enginePoll(long engine, long frame);
+
+  static native int engineFollowError(long engine, long frame);
+
+  static native int engineGeneration(long engine, long frame);
+
+  static native int engineFeature(long engine, long name, int nameLength, long frame);
+
+  static native int engineTable(long engine, long name, int nameLength, long frame);
+
+  static native int engineColumn(long engine, int table, long name, int nameLength, long frame);
+
+  static native int engineTableInfo(long engine, int table, long frame);
+
+  static native int engineMetrics(long engine, long text, int room, long frame);
+
+  static native int engineUpsert(
+      long engine, int flags, int table, long timeMicros, long rows, int nRows, long values, int nValues, long frame);
+
+  static native int scorerNew(long engine, int maxCandidates, long frame);
+
+  static native int scorerFree(long scorer);
+
+  static native int score(
+      long scorer, long request, long values, int nValues, long candidates, int nCandidates, long candidateValues,
+      int nCandidateValues, long pctr, long pcvr, long frame);
+
+  static native int scoreDense(long scorer, long x, int n, int width, long pctr, long pcvr, long frame);
+
+  static native int decide(
+      long scorer, long request, long values, int nValues, long candidates, int nCandidates, long candidateValues,
+      int nCandidateValues, long winners, int maxWinners, long reasons, long frame);
+
+  static native int auction(
+      long scorer, long options, long candidates, long pctr, long pcvr, int n, long winners, int maxWinners,
+      long reasons, long frame);
+}

@@ -1,0 +1,74 @@
+package io.adclick;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+
+import java.lang.reflect.Field;
+import java.util.Locale;
+import java.util.Map;
+import java.util.TreeMap;
+import org.junit.jupiter.api.Test;
+
+/** The Java constants against the header that the shim was compiled with, by name, in both directions. */
+class LayoutTest {
+  private static Map<String, Long> header() {
+    Map<String, Long> entries = new TreeMap<>();
+    for (int i = 0; Native.layoutName(i) != null; i++) {
+      entries.put(Native.layoutName(i), Native.layoutValue(i));
+    }
+    assertNotEquals(0, entries.size());
+    return entries;
+  }
+
+  @Test
+  void sizesAndOffsets() throws Exception {
+    Map<String, Long> expected = new TreeMap<>();
+    header().forEach((name, value) -> {
+      if (name.startsWith("adclick_")) {
+        expected.put(name.substring("adclick_".length()).replace('.', '_').toUpperCase(Locale.ROOT), value);
+      }
+    });
+    Map<String, Long> found = new TreeMap<>();
+    for (Field field : Layout.class.getDeclaredFields()) {
+      found.put(field.getName(), (long) field.getInt(null));
+    }
+    assertEquals(expected, found);
+  }
+
+  @Test
+  void numbers() {
+    Map<String, Long> found = new TreeMap<>();
+    put(found, "REASON_", Reason.values(), r -> r.code());
+    put(found, "BID_KIND_", BidKind.values(), k -> k.code());
+    put(found, "PRICE_BOUND_", PriceBound.values(), b -> b.code());
+    put(found, "PRECISION_", Precision.values(), p -> p.code());
+    put(found, "", Status.values(), s -> s.code());
+    found.put("ADCLICK_COPY", (long) new EngineOptions().copy().flags);
+    found.put("ADCLICK_NO_OVERLAYS", (long) new EngineOptions().noOverlays().flags);
+    found.put("ADCLICK_LAZY_TABLES", (long) new EngineOptions().lazyTables().flags);
+    found.put("ADCLICK_UPSERT_INCREMENT", (long) Upsert.Mode.INCREMENT.flag);
+    found.put("ADCLICK_UPSERT_WHOLE_ROW", (long) Upsert.Mode.WHOLE_ROW.flag);
+    found.put("ADCLICK_ERROR_MESSAGE", (long) (Layout.FRAME_OUTCOME - Layout.FRAME_ERROR - Layout.ERROR_MESSAGE));
+    found.put("ADCLICK_ABI_VERSION", (long) Native.headerAbiVersion());
+    Map<String, Long> expected = header();
+    expected.keySet().removeIf(name -> name.startsWith("adclick_"));
+    assertEquals(expected, found);
+  }
+
+  private static <E extends Enum<E>> void put(
+      Map<String, Long> found, String prefix, E[] all, java.util.function.ToLongFunction<E> code) {
+    for (E each : all) {
+      if (!each.name().equals("UNKNOWN")) {
+        found.put("ADCLICK_" + prefix + each.name(), code.applyAsLong(each));
+      }
+    }
+  }
+
+  @Test
+  void numbersOfANewerLibrary() {
+    assertEquals(Reason.UNKNOWN, Reason.of(4711));
+    assertEquals(Status.UNKNOWN, new AdclickException(-4711, "new").status());
+    assertEquals(-4711, new AdclickException(-4711, "new").code());
+    assertEquals("below_reserve", Reason.BELOW_RESERVE.label());
+  }
+}

@@ -1,0 +1,303 @@
+#include "bidder.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <limits>
+
+#include "money.hpp"
+
+namespace adserver {
+namespace {
+
+constexpr std::size_t block_bytes = 256 * 1024;
+constexpr std::size_t max_content = 8;
+
+std::int64_t now_us() {
+  using namespace std::chrono;
+  return duration_cast<microseconds>(system_clock::now().time_since_epoch()).count();
+}
+
+template <class T, class U>
+bool has(const std::vector<T> &list, const U &one) {
+  return std::find(list.begin(), list.end(), one) != list.end();
+}
+
+template <class T, class U>
+bool meets(const std::optional<std::vector<T>> &list, const U &one) {
+  return !list || has(*list, one);
+}
+
+// A list that is not there or empty takes everything.
+template <class Same>
+bool takes(std::span<const json::value> list, Same same) {
+  return list.empty() || std::any_of(list.begin(), list.end(), same);
+}
+
+bool takes_video(const video &clip, const ad &one) {
+  const auto same_protocol = [&](const json::value &held) {
+    std::int64_t number = 0;
+    return read_integer(held.text, number) == integer_fault::none && number == one.protocol;
+  };
+  return takes(clip.mimes, [&](const json::value &held) { return held.text == one.mime; }) &&
+         clip.min_seconds <= one.seconds && (clip.max_seconds == 0 || clip.max_seconds >= one.seconds) &&
+         takes(clip.protocols, same_protocol);
+}
+
+bool category_blocked(std::string_view category, std::string_view by) {
+  return !by.empty() && category.starts_with(by) && (category.size() == by.size() || category[by.size()] == '-');
+}
+
+bool domain_blocked(std::string_view domain, std::string_view by) {
+  return !by.empty() && domain.ends_with(by) &&
+         (domain.size() == by.size() || domain[domain.size() - by.size() - 1] == '.');
+}
+
+}  // namespace
+
+inputs::inputs(const adclick::engine &engine)
+    : device_type(engine.feature("device_type")),
+      connection(engine.feature("connection")),
+      os(engine.feature("os")),
+      country(engine.feature("country")),
+      inventory(engine.feature("inventory")),
+      content(engine.feature("content")),
+      floor(engine.feature("floor")),
+      format(engine.feature("format")) {}
+
+bidder::bidder(const desk &shared)
+    : shared_(&shared),
+      scorer_(shared.engine.make_scorer(static_cast<std::uint32_t>(shared.all.ads.size()))),
+      block_(block_bytes),
+      memory_(block_.data(), block_.size()),
+      won_(shared.all.ads.size()),
+      blocked_categories_(shared.all.categories.size()),
+      blocked_advertisers_(shared.all.advertisers.size()) {
+  candidates_.reserve(shared.all.ads.size());
+  candidate_values_.reserve(shared.all.ads.size());
+  ads_.reserve(shared.all.ads.size());
+}
+
+answer bidder::answer_request(std::string_view body, clock::time_point arrived) {
+  memory_.release();
+  body_.clear();
+  try {
+    const bid_request request = read_request(body, memory_);
+    std::string_view currency;
+    static constexpr json::value usd{.type = json::kind::text, .text = "USD"};
+    const auto accepted = request.cur.empty() ? std::span(&usd, 1) : request.cur;
+    for (const json::value &code : accepted) {
+      const std::string_view known = upper(code.text, memory_);
+      if (shared_->all.rate(known) != 0) {
+        currency = known;
+        break;
+      }
+    }
+    if (currency.empty()) {
+      return {204, no_bid::unknown_currency, {}};
+    }
+    know_request(request);
+    append_head(body_, request.id);
+    bool any = false;
+    no_bid first{};
+    for (const imp &place : request.imps) {
+      const std::size_t before = body_.size();
+      body_ += any ? "," : "";
+      const result done = decide(request, place, arrived, shared_->all.rate(currency));
+      if (!done.bid) {
+        body_.resize(before);
+      }
+      if (&place == &request.imps.front()) {
+        first = done.why;
+      }
+      any = any || done.bid;
+    }
+    if (!any) {
+      return {204, first, {}};
+    }
+    append_tail(body_, request.id, shared_->all.seat, currency, sums_);
+    return {200, {}, body_};
+  } catch (const invalid &why) {
+    return refuse(why);
+  }
+}
+
+answer bidder::refuse(const invalid &why) {
+  body_.clear();
+  append_invalid(body_, why);
+  return {400, no_bid::invalid, body_};
+}
+
+// What all imps of a request have in common.
+void bidder::know_request(const bid_request &request) {
+  const campaigns &all = shared_->all;
+  const inputs &to = shared_->handles;
+  std::fill(won_.begin(), won_.end(), false);
+  for (std::size_t i = 0; i < all.categories.size(); ++i) {
+    blocked_categories_[i] = std::any_of(request.bcat.begin(), request.bcat.end(), [&](const json::value &by) {
+      return by.type == json::kind::text && category_blocked(all.categories[i], by.text);
+    });
+  }
+  std::fill(blocked_advertisers_.begin(), blocked_advertisers_.end(), false);
+  for (const json::value &by : request.badv) {
+    const std::string_view domain = lower(by.text, memory_);
+    for (std::size_t i = 0; i < all.advertisers.size(); ++i) {
+      blocked_advertisers_[i] = blocked_advertisers_[i] || domain_blocked(all.advertisers[i].domain, domain);
+    }
+  }
+
+  values_.clear();
+  const auto id = [&](std::uint32_t handle, std::int64_t number) {
+    if (number >= 1) {
+      values_.push_back({handle, 0.0F, static_cast<std::uint64_t>(number)});
+    }
+  };
+  const auto text = [&](std::uint32_t handle, std::string_view held) {
+    if (!held.empty()) {
+      values_.push_back({handle, 0.0F, adclick::hash(held)});
+    }
+  };
+  id(to.device_type, request.device_type);
+  id(to.connection, request.connection);
+  text(to.os, request.os);
+  text(to.country, request.country);
+  text(to.inventory, request.inventory);
+  std::size_t content = 0;
+  for (const json::value &category : request.content) {
+    if (category.type == json::kind::text && content < max_content) {
+      values_.push_back({to.content, 0.0F, adclick::hash(category.text)});
+      ++content;
+    }
+  }
+  values_.push_back({to.floor, 0.0F, 0});
+
+  call_ = {};
+  call_.user_key = request.user.empty() ? 0 : adclick::hash(request.user);
+  call_.time_us = request.time_us.value_or(0);
+  if (!request.time_us) {
+    call_.time_us = now_us();
+  }
+  call_.utc_offset_s = static_cast<std::int32_t>(60 * request.utc_offset_min);
+  call_.n_slots = 1;
+  sums_ = {};
+}
+
+bool bidder::passes(const ad &one, const bid_request &request, const imp &place, const native_request *native) const {
+  switch (one.is) {
+    case shape::banner:
+      if (std::none_of(place.sizes.begin(), place.sizes.end(),
+                       [&](const size &s) { return s.w == one.w && s.h == one.h; })) {
+        return false;
+      }
+      break;
+    case shape::video:
+      if (!place.clip || !takes_video(*place.clip, one)) {
+        return false;
+      }
+      break;
+    case shape::native:
+      if (native == nullptr || !fills(*native, one)) {
+        return false;
+      }
+      break;
+  }
+  if (std::any_of(one.categories.begin(), one.categories.end(), [&](std::uint32_t c) { return blocked_categories_[c]; }) ||
+      blocked_advertisers_[one.advertiser] || (place.secure && !one.secure)) {
+    return false;
+  }
+  return meets(one.country, request.country) && meets(one.device_type, request.device_type) && meets(one.os, request.os) &&
+         meets(one.include, request.inventory) && !(one.exclude && has(*one.exclude, request.inventory));
+}
+
+void bidder::find_candidates(const bid_request &request, const imp &place, const native_request *native) {
+  const campaigns &all = shared_->all;
+  candidates_.clear();
+  candidate_values_.clear();
+  ads_.clear();
+  if (place.private_auction) {
+    return;
+  }
+  for (std::uint32_t i = 0; i < all.ads.size(); ++i) {
+    const ad &one = all.ads[i];
+    if (won_[i] || !passes(one, request, place, native)) {
+      continue;
+    }
+    adclick::candidate candidate{};
+    candidate.ad_key = one.key;
+    candidate.advertiser_key = one.advertiser_key;
+    candidate.bid_micros = one.bid_micros;
+    candidate.bid_kind = one.bid_kind;
+    candidate.first_value = static_cast<std::uint32_t>(candidate_values_.size());
+    candidate.n_values = 1;
+    candidate_values_.push_back({shared_->handles.format, 0.0F, one.format});
+    candidates_.push_back(candidate);
+    ads_.push_back(i);
+  }
+}
+
+bidder::result bidder::decide(const bid_request &request, const imp &place, clock::time_point arrived, std::int64_t rate) {
+  const campaigns &all = shared_->all;
+  std::optional<native_request> native;
+  if (place.native) {
+    native = read_native(*place.native, memory_);
+  }
+  const native_request *asked = native ? &*native : nullptr;
+  const std::int64_t floor_rate = all.rate(place.floor_currency);
+  if (floor_rate == 0) {
+    return {false, no_bid::unknown_currency};
+  }
+  const std::int64_t floor = std::max(
+      money::to_own(money::floor_micros(place.floor).value_or(0), floor_rate, money::round::up), all.min_cpm);
+  find_candidates(request, place, asked);
+  if (candidates_.empty()) {
+    return {false, no_bid::no_candidate};
+  }
+  for (adclick::candidate &one : candidates_) {
+    // Bids for clicks and conversions meet the floor after the decision, when their probability is known.
+    const bool by_impressions = one.bid_kind == ADCLICK_BID_KIND_CPM || one.bid_kind == ADCLICK_BID_KIND_OCPM;
+    one.reserve_micros = by_impressions ? floor : 0;
+  }
+  values_.back().number = static_cast<float>(static_cast<double>(floor) / 1e6);
+
+  const std::uint64_t ids[] = {adclick::hash(request.id), adclick::hash(place.id)};
+  call_.request_id = adclick::key(ids);
+  call_.deadline_us = 0;
+  if (request.tmax > 0) {
+    const auto elapsed = std::chrono::duration_cast<std::chrono::microseconds>(clock::now() - arrived).count();
+    const std::int64_t left = 1000 * request.tmax - shared_->margin_us - elapsed;
+    if (left <= 0) {
+      return {false, no_bid::no_time};
+    }
+    call_.deadline_us =
+        static_cast<std::uint32_t>(std::min<std::int64_t>(left, std::numeric_limits<std::uint32_t>::max()));
+  }
+  std::array<adclick::winner, 1> winners;
+  const auto decided = scorer_.try_decide({call_, values_, candidates_, candidate_values_}, winners);
+  if (!decided) {
+    std::fprintf(stderr, "adserver: the engine refused a request: %s\n", decided.message());
+    return {false, no_bid::technical};
+  }
+  sums_.generation = decided->generation;
+  sums_.scored += decided->n_scored;
+  sums_.cut += decided->n_cut;
+  sums_.missing += decided->n_missing;
+  const adclick::winner &winner = winners[0];
+  if (decided->n_winners == 0 || winner.ecpm_micros < floor) {
+    return {false, no_bid::under_floor};
+  }
+  const std::uint32_t index = ads_[winner.candidate];
+  const ad &one = all.ads[index];
+  std::int64_t price = winner.ecpm_micros;
+  if (request.at != 2) {
+    price = std::min(std::max(money::expected_cpm(one.bid_kind, winner), floor), winner.ecpm_micros);
+  }
+  price = money::from_own(price, rate);
+  if (price == 0) {
+    return {false, no_bid::under_floor};
+  }
+  won_[index] = true;
+  append_bid(body_, all, one, place, winner, price, asked != nullptr && one.is == shape::native ? asked : nullptr);
+  return {true, {}};
+}
+
+}  // namespace adserver

@@ -1,0 +1,103 @@
+// One thread's way from a bid request to its answer (../../openrtb/MAPPING.md, sections 4 to 7).
+
+#ifndef ADSERVER_BIDDER_HPP
+#define ADSERVER_BIDDER_HPP
+
+#include <adclick.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <memory_resource>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "campaigns.hpp"
+#include "native.hpp"
+#include "request.hpp"
+#include "response.hpp"
+
+namespace adserver {
+
+// The handles of what requests and candidates carry. Got once, at start.
+struct inputs {
+  explicit inputs(const adclick::engine &engine);
+
+  std::uint32_t device_type;
+  std::uint32_t connection;
+  std::uint32_t os;
+  std::uint32_t country;
+  std::uint32_t inventory;
+  std::uint32_t content;
+  std::uint32_t floor;
+  std::uint32_t format;
+};
+
+// The standard's reasons for no bid, and from 500 on the servers' own.
+enum class no_bid : int {
+  technical = 1,
+  invalid = 2,
+  no_time = 15,
+  no_candidate = 500,
+  under_floor = 501,
+  unknown_currency = 502,
+};
+
+struct answer {
+  int status;            // 200, 204 or 400
+  no_bid why;            // of a 204
+  std::string_view body; // until the next call
+};
+
+// What every bidder of a server shares: all of it constant.
+struct desk {
+  const adclick::engine &engine;
+  const campaigns &all;
+  inputs handles;
+  std::int64_t margin_us;
+};
+
+class bidder {
+ public:
+  using clock = std::chrono::steady_clock;
+
+  explicit bidder(const desk &shared);
+
+  // Answers a request whose first byte came at `arrived`.
+  answer answer_request(std::string_view body, clock::time_point arrived);
+  // The answer to an invalid one.
+  answer refuse(const invalid &why);
+
+ private:
+  struct result {
+    bool bid;
+    no_bid why;
+  };
+
+  void know_request(const bid_request &request);
+  void find_candidates(const bid_request &request, const imp &place, const native_request *native);
+  [[nodiscard]] bool passes(const ad &one, const bid_request &request, const imp &place,
+                            const native_request *native) const;
+  result decide(const bid_request &request, const imp &place, clock::time_point arrived, std::int64_t rate);
+
+  const desk *shared_;
+  adclick::scorer scorer_;
+  // A request's memory: given back as a whole.
+  std::vector<std::byte> block_;
+  std::pmr::monotonic_buffer_resource memory_;
+
+  std::vector<adclick::value> values_;            // of the request; the floor comes last and is each imp's
+  std::vector<adclick::value> candidate_values_;
+  std::vector<adclick::candidate> candidates_;
+  std::vector<std::uint32_t> ads_;                // the candidates' places in the file
+  std::vector<bool> won_;                         // ads that won an earlier imp
+  std::vector<bool> blocked_categories_;
+  std::vector<bool> blocked_advertisers_;
+  adclick::request call_{};
+  totals sums_{};
+  std::string body_;
+};
+
+}  // namespace adserver
+
+#endif  // ADSERVER_BIDDER_HPP

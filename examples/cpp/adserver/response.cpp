@@ -1,0 +1,122 @@
+#include "response.hpp"
+
+#include <array>
+#include <charconv>
+#include <cmath>
+
+#include "json.hpp"
+#include "money.hpp"
+
+namespace adserver {
+namespace {
+
+constexpr std::string_view kind_names[] = {"cpm", "cpc", "cpa", "ocpm"};
+
+void append_number(std::string &out, std::int64_t number) {
+  std::array<char, 24> digits;
+  out.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr);
+}
+
+// The fewest digits that read back as the same float.
+void append_float(std::string &out, float number) {
+  std::array<char, 32> digits;
+  out.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr);
+}
+
+}  // namespace
+
+std::string hex(std::uint64_t number) {
+  constexpr char digits[] = "0123456789abcdef";
+  std::string text(16, '0');
+  for (std::size_t i = 16; i-- > 0; number >>= 4) {
+    text[i] = digits[number & 15];
+  }
+  return text;
+}
+
+void append_head(std::string &out, std::string_view request_id) {
+  out += "{\"id\":";
+  json::append_quoted(out, request_id);
+  out += R"(,"seatbid":[{"bid":[)";
+}
+
+void append_bid(std::string &out, const campaigns &all, const ad &one, const imp &place, const adclick::winner &winner,
+                std::int64_t price, const native_request *native) {
+  const std::string impression = hex(winner.impression_id);
+  out += "{\"id\":\"";
+  out += impression;
+  out += "\",\"impid\":";
+  json::append_quoted(out, place.id);
+  out += ",\"price\":";
+  money::append(out, price);
+  if (!one.nurl.empty()) {
+    out += ",\"nurl\":";
+    one.nurl.append(out, impression);
+  }
+  if (!one.burl.empty()) {
+    out += ",\"burl\":";
+    one.burl.append(out, impression);
+  }
+  out += ",\"adm\":";
+  if (native != nullptr) {
+    std::string answer;
+    append_native(answer, *native, one, all.advertisers[one.advertiser]);
+    json::append_quoted(out, answer);
+  } else {
+    one.adm.append(out, impression);
+  }
+  out += ",\"adid\":";
+  json::append_quoted(out, one.id);
+  out += ",\"adomain\":";
+  out += one.adomain_json;
+  out += ",\"crid\":";
+  json::append_quoted(out, one.creative);
+  if (!one.cat_json.empty()) {
+    out += ",\"cat\":";
+    out += one.cat_json;
+  }
+  out += one.is == shape::banner ? ",\"mtype\":1" : one.is == shape::video ? ",\"mtype\":2" : ",\"mtype\":4";
+  if (one.is != shape::native) {
+    out += ",\"w\":";
+    append_number(out, one.w);
+    out += ",\"h\":";
+    append_number(out, one.h);
+  }
+  out += R"(,"ext":{"adclick":{"kind":")";
+  out += kind_names[one.bid_kind];
+  out += "\",\"ecpm_micros\":";
+  append_number(out, winner.ecpm_micros);
+  out += ",\"price_micros\":";
+  append_number(out, winner.price_micros);
+  out += ",\"pctr\":";
+  append_float(out, winner.pctr);
+  if (!std::isnan(winner.pcvr)) {
+    out += ",\"pcvr\":";
+    append_float(out, winner.pcvr);
+  }
+  out += "}}}";
+}
+
+void append_tail(std::string &out, std::string_view request_id, std::string_view seat, std::string_view currency,
+                 const totals &sums) {
+  out += "],\"seat\":";
+  json::append_quoted(out, seat);
+  out += "}],\"bidid\":\"";
+  out += hex(adclick::hash(request_id));
+  out += "\",\"cur\":";
+  json::append_quoted(out, currency);
+  out += R"(,"ext":{"adclick":{"generation":")";
+  out += hex(sums.generation);
+  out += "\",\"scored\":" + std::to_string(sums.scored) + ",\"cut\":" + std::to_string(sums.cut) +
+         ",\"missing\":" + std::to_string(sums.missing) + "}}}";
+}
+
+void append_invalid(std::string &out, const invalid &why) {
+  out += R"({"nbr":2,"error":")";
+  out += why.error;
+  out += "\",\"at\":";
+  json::append_quoted(out, why.at);
+  out += '}';
+}
+
+}  // namespace adserver

@@ -1,0 +1,354 @@
+#include "server.hpp"
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+
+#include <signal.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "bidder.hpp"
+#include "json.hpp"
+#include "response.hpp"
+
+namespace adserver {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+using asio::ip::tcp;
+using beast::error_code;
+using std::chrono::seconds;
+
+constexpr std::size_t max_body = 262'144;
+constexpr std::uint64_t max_dropped = 16 * 1024 * 1024;
+constexpr seconds idle{60};
+constexpr seconds grace{5};
+
+struct counters {
+  std::atomic<std::uint64_t> bid{0};
+  std::atomic<std::uint64_t> no_bid{0};
+  std::atomic<std::uint64_t> invalid{0};
+};
+
+// What the connections of all threads share.
+struct house {
+  const adclick::engine &engine;
+  desk bidding;
+  counters answered{};
+  std::atomic<bool> stopping{false};
+};
+
+using response = http::response<http::string_body>;
+
+response plain(unsigned version, http::status status) {
+  response out{status, version};
+  out.content_length(0);
+  return out;
+}
+
+response with_body(unsigned version, http::status status, std::string_view type, std::string_view body) {
+  response out{status, version};
+  out.set(http::field::content_type, beast::string_view(type.data(), type.size()));
+  out.body().assign(body);
+  out.content_length(body.size());
+  return out;
+}
+
+// A thread, its connections, its bidder.
+class worker {
+ public:
+  explicit worker(house &shared)
+      : shared_(&shared), context_(1), guard_(asio::make_work_guard(context_)), bidder_(shared.bidding) {}
+
+  void start() {
+    thread_ = std::thread([this] { context_.run(); });
+  }
+  void join() { thread_.join(); }
+
+  asio::io_context &context() { return context_; }
+
+  void take(tcp::socket socket) {
+    asio::co_spawn(context_, converse(beast::tcp_stream(std::move(socket))), asio::detached);
+  }
+
+  // Connections that wait for a request end now, the others after their answer.
+  void stop() {
+    asio::post(context_, [this] {
+      guard_.reset();
+      for (connection *one : connections_) {
+        error_code ignored;
+        if (one->waiting && one->stream.socket().available(ignored) == 0) {
+          one->stream.cancel();
+        }
+      }
+    });
+  }
+  // What is left goes.
+  void abandon() {
+    asio::post(context_, [this] {
+      for (connection *one : connections_) {
+        one->stream.close();
+      }
+    });
+  }
+
+ private:
+  struct connection {
+    beast::tcp_stream stream;
+    std::string body = {};
+    bool waiting = true;
+  };
+
+  asio::awaitable<void> converse(beast::tcp_stream opened) {
+    connection here{std::move(opened)};
+    connections_.insert(&here);
+    error_code failed;
+    here.stream.socket().set_option(tcp::no_delay(true), failed);
+    try {
+      beast::flat_buffer buffer;
+      while (co_await converse_once(here, buffer)) {
+      }
+      here.stream.socket().shutdown(tcp::socket::shutdown_send, failed);
+    } catch (const std::exception &why) {
+      // Out of memory, say: this connection ends, the others go on.
+      std::fprintf(stderr, "adserver: a connection ended: %s\n", why.what());
+    }
+    connections_.erase(&here);
+  }
+
+  // One request and its answer; whether the connection goes on.
+  asio::awaitable<bool> converse_once(connection &here, beast::flat_buffer &buffer) {
+    error_code failed;
+    const auto token = [&failed] { return asio::redirect_error(asio::use_awaitable, failed); };
+    here.stream.expires_after(idle);
+    if (buffer.size() == 0) {
+      if (shared_->stopping && here.stream.socket().available(failed) == 0) {
+        co_return false;
+      }
+      here.waiting = true;
+      const std::size_t n = co_await here.stream.async_read_some(buffer.prepare(4096), token());
+      here.waiting = false;
+      if (failed) {
+        co_return false;
+      }
+      buffer.commit(n);
+    }
+    const auto arrived = bidder::clock::now();
+
+    http::request_parser<http::buffer_body> parser;
+    parser.body_limit(max_dropped);
+    co_await http::async_read_header(here.stream, buffer, parser, token());
+    bool too_large = failed == http::error::body_limit;
+    bool read_on = !failed;
+    if (failed && !too_large) {
+      if (failed == http::error::end_of_stream || failed.category() != error_code(http::error::bad_method).category()) {
+        co_return false;  // it went away
+      }
+      // No HTTP.
+      response refusal = plain(11, http::status::bad_request);
+      co_return co_await write(here, std::move(refusal), false);
+    }
+    if (read_on && beast::iequals(parser.get()[http::field::expect], "100-continue")) {
+      http::response<http::empty_body> go_on{http::status::continue_, parser.get().version()};
+      co_await http::async_write(here.stream, go_on, token());
+    }
+    here.body.clear();
+    while (read_on && !parser.is_done()) {
+      std::array<char, 16384> chunk;
+      parser.get().body() = {chunk.data(), chunk.size(), true};
+      co_await http::async_read_some(here.stream, buffer, parser, token());
+      if (failed == http::error::need_buffer) {
+        failed = {};
+      }
+      if (failed == http::error::body_limit) {
+        too_large = true;
+        break;
+      }
+      if (failed) {
+        co_return false;
+      }
+      const std::size_t got = chunk.size() - parser.get().body().size;
+      if (!too_large && here.body.size() + got > max_body) {
+        too_large = true;
+      }
+      if (!too_large) {
+        here.body.append(chunk.data(), got);
+      }
+    }
+    const bool keep = parser.get().keep_alive() && !too_large && !shared_->stopping;
+    response out = respond(parser.get(), here.body, too_large, arrived);
+    co_return co_await write(here, std::move(out), keep);
+  }
+
+  asio::awaitable<bool> write(connection &here, response out, bool keep) {
+    error_code failed;
+    out.keep_alive(keep);
+    co_await http::async_write(here.stream, out, asio::redirect_error(asio::use_awaitable, failed));
+    co_return keep && !failed;
+  }
+
+  response respond(const http::request<http::buffer_body> &request, std::string_view body, bool too_large,
+                   bidder::clock::time_point arrived) {
+    const beast::string_view path = request.target().substr(0, request.target().find('?'));
+    const bool auction = path == "/openrtb2/auction";
+    const bool health = path == "/healthz";
+    const bool metrics = path == "/metrics";
+    const unsigned version = request.version();
+    if (!auction && !health && !metrics) {
+      return plain(version, http::status::not_found);
+    }
+    if (request.method() != (auction ? http::verb::post : http::verb::get)) {
+      response out = plain(version, http::status::method_not_allowed);
+      out.set(http::field::allow, auction ? "POST" : "GET");
+      return out;
+    }
+    return auction ? bid(request, body, too_large, arrived) : health ? tell_health(version) : tell_metrics(version);
+  }
+
+  response bid(const http::request<http::buffer_body> &request, std::string_view body, bool too_large,
+               bidder::clock::time_point arrived) {
+    const beast::string_view encoding = request[http::field::content_encoding];
+    if (!encoding.empty() && !beast::iequals(encoding, "identity")) {
+      return plain(request.version(), http::status::unsupported_media_type);
+    }
+    const answer made = too_large ? bidder_.refuse({"too_large", ""}) : bidder_.answer_request(body, arrived);
+    if (made.status == 204) {
+      shared_->answered.no_bid.fetch_add(1, std::memory_order_relaxed);
+      response out{http::status::no_content, request.version()};
+      out.set("x-adclick-nbr", std::to_string(static_cast<int>(made.why)));
+      return out;
+    }
+    auto &counter = made.status == 200 ? shared_->answered.bid : shared_->answered.invalid;
+    counter.fetch_add(1, std::memory_order_relaxed);
+    return with_body(request.version(), made.status == 200 ? http::status::ok : http::status::bad_request,
+                     "application/json", made.body);
+  }
+
+  response tell_health(unsigned version) {
+    if (shared_->stopping) {
+      return with_body(version, http::status::service_unavailable, "application/json", R"({"status":"stopping"})");
+    }
+    std::string body = R"({"status":"ok","generation":")" + hex(shared_->engine.try_generation().value()) +
+                       "\",\"ads\":" + std::to_string(shared_->bidding.all.ads.size());
+    if (const auto followed = shared_->engine.follow_error(); !followed) {
+      body += ",\"follow_error\":";
+      json::append_quoted(body, followed.message());
+    }
+    return with_body(version, http::status::ok, "application/json", body + "}");
+  }
+
+  response tell_metrics(unsigned version) {
+    const counters &n = shared_->answered;
+    std::string body = shared_->engine.metrics();
+    body += "# HELP adserver_responses_total Answers to bid requests.\n# TYPE adserver_responses_total counter\n";
+    body += "adserver_responses_total{result=\"bid\"} " + std::to_string(n.bid) + "\n";
+    body += "adserver_responses_total{result=\"no_bid\"} " + std::to_string(n.no_bid) + "\n";
+    body += "adserver_responses_total{result=\"invalid\"} " + std::to_string(n.invalid) + "\n";
+    return with_body(version, http::status::ok, "text/plain; version=0.0.4", body);
+  }
+
+  house *shared_;
+  asio::io_context context_;
+  asio::executor_work_guard<asio::io_context::executor_type> guard_;
+  bidder bidder_;
+  std::set<connection *> connections_;
+  std::thread thread_;
+};
+
+// Hands new connections to the workers in turn until the acceptor is closed.
+asio::awaitable<void> accept(tcp::acceptor &acceptor, std::vector<std::unique_ptr<worker>> &workers) {
+  for (std::size_t next = 0;; next = (next + 1) % workers.size()) {
+    error_code failed;
+    tcp::socket socket(workers[next]->context());
+    co_await acceptor.async_accept(socket, asio::redirect_error(asio::use_awaitable, failed));
+    if (!acceptor.is_open()) {
+      co_return;
+    }
+    if (failed) {
+      // No more file descriptors, say: wait for some connections to end.
+      asio::steady_timer pause(acceptor.get_executor(), std::chrono::milliseconds(50));
+      co_await pause.async_wait(asio::use_awaitable);
+      continue;
+    }
+    workers[next]->take(std::move(socket));
+  }
+}
+
+}  // namespace
+
+void serve(const settings &with, const adclick::engine &engine, const campaigns &all) {
+  house shared{engine, desk{engine, all, inputs(engine), 1000 * with.margin_ms}};
+  const unsigned n = with.threads != 0 ? with.threads : std::max(1U, std::thread::hardware_concurrency());
+  std::vector<std::unique_ptr<worker>> workers;
+  for (unsigned i = 0; i < n; ++i) {
+    workers.push_back(std::make_unique<worker>(shared));
+  }
+
+  asio::io_context context(1);
+  tcp::resolver resolver(context);
+  const tcp::endpoint place = *resolver.resolve(with.host, with.port).begin();
+  tcp::acceptor acceptor(context, place);
+  asio::signal_set signals(context, SIGINT, SIGTERM);
+  signals.async_wait([&](const error_code &failed, int) {
+    if (!failed) {
+      shared.stopping = true;
+      acceptor.close();
+    }
+  });
+  for (const auto &one : workers) {
+    one->start();
+  }
+  asio::co_spawn(context, accept(acceptor, workers), asio::detached);
+  std::printf("listening on http://%s:%u\n", with.host.c_str(), acceptor.local_endpoint().port());
+  std::fflush(stdout);
+  context.run();
+
+  // Stopping: the workers end when their connections have; after the grace time these are cut off.
+  for (const auto &one : workers) {
+    one->stop();
+  }
+  asio::steady_timer limit(context, grace);
+  limit.async_wait([&](const error_code &failed) {
+    for (const auto &one : workers) {
+      if (!failed) {
+        one->abandon();
+      }
+    }
+  });
+  context.restart();
+  std::thread waiting([&] { context.run(); });
+  for (const auto &one : workers) {
+    one->join();
+  }
+  asio::post(context, [&] { limit.cancel(); });
+  waiting.join();
+  // Who asks a second time gets the same answer: without `signals` the process would end by the signal.
+  sigset_t asked;
+  sigemptyset(&asked);
+  sigaddset(&asked, SIGINT);
+  sigaddset(&asked, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &asked, nullptr);
+}
+
+}  // namespace adserver

@@ -1,0 +1,329 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	adclick "libadclick/bindings/go"
+
+	"github.com/prebid/openrtb/v20/openrtb2"
+	"github.com/prebid/openrtb/v20/openrtb3"
+)
+
+// Reasons for no bid beyond the standard's.
+const (
+	noAd         openrtb3.NoBidReason = 500
+	underFloor   openrtb3.NoBidReason = 501
+	unknownMoney openrtb3.NoBidReason = 502
+)
+
+// A bidder turns requests into bids: it has the campaigns, the engine and what is asked of it once.
+type bidder struct {
+	campaigns *campaigns
+	engine    *adclick.Engine
+	pool      *adclick.Pool
+	features  features
+	margin    time.Duration
+	work      sync.Pool
+}
+
+// The handles of the model's inputs.
+type features struct {
+	deviceType, connection, os, country, inventory, content, floor, format uint32
+}
+
+// What one request needs in memory, used again by later ones.
+type work struct {
+	context    []adclick.Value
+	candidates []adclick.Candidate
+	formats    []adclick.Value
+	ads        []*ad // of the candidates
+	won        []*ad
+	winner     [1]adclick.Winner
+}
+
+func newBidder(c *campaigns, engine *adclick.Engine, threads int, margin time.Duration) (*bidder, error) {
+	b := &bidder{campaigns: c, engine: engine, margin: margin}
+	b.work.New = func() any { return new(work) }
+	for name, handle := range map[string]*uint32{
+		"device_type": &b.features.deviceType, "connection": &b.features.connection, "os": &b.features.os,
+		"country": &b.features.country, "inventory": &b.features.inventory, "content": &b.features.content,
+		"floor": &b.features.floor, "format": &b.features.format,
+	} {
+		var err error
+		if *handle, err = engine.Feature(name); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	b.pool, err = engine.NewPool(threads, len(c.ads))
+	return b, err
+}
+
+// A currency and what it is worth.
+type currency struct {
+	code string
+	rate int64
+}
+
+// bid answers a request: a response, or why there is none. began is when the request came.
+func (b *bidder) bid(ctx context.Context, a *asked, began time.Time) (*bidResponse, openrtb3.NoBidReason) {
+	cur, ok := b.currency(a)
+	if !ok {
+		return nil, unknownMoney
+	}
+	w := b.work.Get().(*work)
+	defer b.work.Put(w)
+	w.won = w.won[:0]
+	b.describe(a, w)
+	answer := &bidResponse{ID: a.id, BidID: hex(adclick.Hash(a.id)), Cur: cur.code}
+	answer.SeatBid[0].Seat = b.campaigns.seat
+	var why openrtb3.NoBidReason
+	for i := range a.imps {
+		one, reason := b.bidOn(ctx, a, &a.imps[i], cur, began, w, &answer.Ext.Adclick)
+		if one != nil {
+			answer.SeatBid[0].Bid = append(answer.SeatBid[0].Bid, one)
+		} else if i == 0 {
+			why = reason
+		}
+	}
+	if len(answer.SeatBid[0].Bid) == 0 {
+		return nil, why
+	}
+	return answer, 0
+}
+
+func (b *bidder) currency(a *asked) (currency, bool) {
+	for _, code := range a.cur {
+		code = upper(code)
+		if rate, known := b.campaigns.rates[code]; known {
+			return currency{code, rate}, true
+		}
+	}
+	return currency{}, false
+}
+
+// What is known of the request, the same for each imp but for the floor, which comes last.
+func (b *bidder) describe(a *asked, w *work) {
+	w.context = w.context[:0]
+	category := func(feature uint32, text string) {
+		if text != "" {
+			w.context = append(w.context, adclick.Value{Feature: feature, ID: adclick.Hash(text)})
+		}
+	}
+	number := func(feature uint32, id int64) {
+		if id >= 1 {
+			w.context = append(w.context, adclick.Value{Feature: feature, ID: uint64(id)})
+		}
+	}
+	number(b.features.deviceType, a.deviceType)
+	number(b.features.connection, a.connectionType)
+	category(b.features.os, a.os)
+	category(b.features.country, a.country)
+	category(b.features.inventory, a.inventory)
+	for _, cat := range a.content {
+		// An empty text is a category too.
+		w.context = append(w.context, adclick.Value{Feature: b.features.content, ID: adclick.Hash(cat)})
+	}
+	w.context = append(w.context, adclick.Value{Feature: b.features.floor})
+	if a.timeUS < 0 {
+		a.timeUS = time.Now().UnixMicro()
+	}
+}
+
+func (b *bidder) bidOn(ctx context.Context, a *asked, imp *imp, cur currency, began time.Time, w *work,
+	told *told) (*bid, openrtb3.NoBidReason) {
+	rate, known := b.campaigns.rates[imp.floorCur]
+	if !known {
+		return nil, unknownMoney
+	}
+	floor := max(toOwn(imp.floorMicros, rate), b.campaigns.minCPM)
+	b.gather(a, imp, floor, w)
+	if len(w.candidates) == 0 {
+		return nil, noAd
+	}
+	w.context[len(w.context)-1].Number = float32(float64(floor) / 1e6)
+	in := adclick.Input{
+		Request: adclick.Request{
+			RequestID:  adclick.Key(adclick.Hash(a.id), adclick.Hash(imp.id)),
+			TimeUS:     a.timeUS,
+			UTCOffsetS: a.utcOffsetS,
+			Slots:      1,
+		},
+		Values: w.context, Candidates: w.candidates, CandidateValues: w.formats,
+	}
+	if a.user != "" {
+		in.Request.UserKey = adclick.Hash(a.user)
+	}
+	scorer, err := b.pool.Get(ctx)
+	if err != nil {
+		return nil, technical(err)
+	}
+	defer b.pool.Put(scorer)
+	if a.tmaxMS > 0 {
+		// What waiting for a scorer took is gone.
+		left := time.Duration(a.tmaxMS)*time.Millisecond - b.margin - time.Since(began)
+		if left.Microseconds() <= 0 {
+			return nil, openrtb3.NoBidInsufficientTime
+		}
+		in.Request.DeadlineUS = uint32(min(left.Microseconds(), math.MaxUint32))
+	}
+	outcome, err := scorer.Decide(&in, w.winner[:], nil)
+	if err != nil {
+		return nil, technical(err)
+	}
+	told.add(&outcome)
+	winner := &w.winner[0]
+	if outcome.Winners == 0 || winner.ECPMMicros < floor {
+		return nil, underFloor
+	}
+	ad := w.ads[winner.Candidate]
+	price := fromOwn(priceOf(a, ad, winner, floor), cur.rate)
+	if price == 0 {
+		return nil, underFloor
+	}
+	w.won = append(w.won, ad)
+	one, err := newBid(ad, imp, winner, price)
+	if err != nil {
+		return nil, technical(err)
+	}
+	return one, 0
+}
+
+func technical(err error) openrtb3.NoBidReason {
+	log.Printf("no bid: %v", err)
+	return openrtb3.NoBidTechnicalError
+}
+
+// The candidates of an imp, in the file's order.
+func (b *bidder) gather(a *asked, imp *imp, floor int64, w *work) {
+	w.candidates, w.formats, w.ads = w.candidates[:0], w.formats[:0], w.ads[:0]
+	for _, ad := range b.campaigns.ads {
+		if !ad.passes(a, imp) || slices.Contains(w.won, ad) {
+			continue
+		}
+		candidate := adclick.Candidate{
+			AdKey: ad.key, AdvertiserKey: ad.advertiser.key, BidMicros: ad.bidMicros, BidKind: ad.kind,
+			FirstValue: uint32(len(w.formats)), NumValues: 1,
+		}
+		if ad.kind == adclick.CPM || ad.kind == adclick.OCPM {
+			candidate.ReserveMicros = floor
+		}
+		w.candidates = append(w.candidates, candidate)
+		w.formats = append(w.formats, adclick.Value{Feature: b.features.format, ID: ad.format})
+		w.ads = append(w.ads, ad)
+	}
+}
+
+// The price of 1000 impressions, in the own currency. In a second-price auction it is what they are worth; where the bid is
+// paid, no more than is needed against what is known: the next candidate and the floor.
+func priceOf(a *asked, ad *ad, winner *adclick.Winner, floor int64) int64 {
+	if a.at == 2 {
+		return winner.ECPMMicros
+	}
+	needed := winner.PriceMicros
+	switch ad.kind {
+	case adclick.CPC:
+		needed = perThousand(needed, winner.PCTR)
+	case adclick.CPA:
+		needed = perThousand(needed, winner.PCTR, winner.PCVR)
+	}
+	return min(max(needed, floor), winner.ECPMMicros)
+}
+
+// The members of a bid response in the mapping's order. The price is a text of digits: the float64 of openrtb2.Bid does not
+// hold all of them.
+type bidResponse struct {
+	ID      string     `json:"id"`
+	SeatBid [1]seatBid `json:"seatbid"`
+	BidID   string     `json:"bidid"`
+	Cur     string     `json:"cur"`
+	Ext     struct {
+		Adclick told `json:"adclick"`
+	} `json:"ext"`
+}
+
+type seatBid struct {
+	Bid  []*bid `json:"bid"`
+	Seat string `json:"seat"`
+}
+
+// Of all calls of the request.
+type told struct {
+	Generation string `json:"generation"`
+	Scored     uint64 `json:"scored"`
+	Cut        uint64 `json:"cut"`
+	Missing    uint64 `json:"missing"`
+}
+
+func (t *told) add(outcome *adclick.Outcome) {
+	t.Generation = hex(outcome.Generation)
+	t.Scored += uint64(outcome.Scored)
+	t.Cut += uint64(outcome.Cut)
+	t.Missing += uint64(outcome.Missing)
+}
+
+type bid struct {
+	ID      string              `json:"id"`
+	ImpID   string              `json:"impid"`
+	Price   json.Number         `json:"price"`
+	NURL    string              `json:"nurl,omitempty"`
+	BURL    string              `json:"burl,omitempty"`
+	AdM     string              `json:"adm"`
+	AdID    string              `json:"adid"`
+	ADomain [1]string           `json:"adomain"`
+	CrID    string              `json:"crid"`
+	Cat     []string            `json:"cat,omitempty"`
+	MType   openrtb2.MarkupType `json:"mtype"`
+	W       int64               `json:"w,omitempty"`
+	H       int64               `json:"h,omitempty"`
+	Ext     struct {
+		Adclick decided `json:"adclick"`
+	} `json:"ext"`
+}
+
+type decided struct {
+	Kind        string   `json:"kind"`
+	ECPMMicros  int64    `json:"ecpm_micros"`
+	PriceMicros int64    `json:"price_micros"`
+	PCTR        float32  `json:"pctr"`
+	PCVR        *float32 `json:"pcvr,omitempty"`
+}
+
+func newBid(a *ad, imp *imp, winner *adclick.Winner, price int64) (*bid, error) {
+	impression := hex(winner.ImpressionID)
+	macros := strings.NewReplacer("{{impression}}", impression, "{{ad}}", a.id)
+	one := &bid{
+		ID: impression, ImpID: imp.id, Price: json.Number(units(price)), NURL: macros.Replace(a.nurl),
+		BURL: macros.Replace(a.burl), AdID: a.id, ADomain: [1]string{a.advertiser.domain}, CrID: a.creative, Cat: a.cat,
+	}
+	one.Ext.Adclick = decided{a.kindName, winner.ECPMMicros, winner.PriceMicros, winner.PCTR, nil}
+	if pcvr := winner.PCVR; pcvr == pcvr { // not NaN
+		one.Ext.Adclick.PCVR = &pcvr
+	}
+	switch {
+	case a.banner != nil:
+		one.MType, one.W, one.H, one.AdM = openrtb2.MarkupBanner, a.banner.w, a.banner.h, macros.Replace(a.adm)
+	case a.video != nil:
+		one.MType, one.W, one.H, one.AdM = openrtb2.MarkupVideo, a.video.w, a.video.h, macros.Replace(a.adm)
+	default:
+		markup, err := imp.native.markup(a)
+		if err != nil {
+			return nil, err
+		}
+		one.MType, one.AdM = openrtb2.MarkupNative, markup
+	}
+	return one, nil
+}
+
+// Sixteen lower-case digits.
+func hex(id uint64) string {
+	return fmt.Sprintf("%016x", id)
+}

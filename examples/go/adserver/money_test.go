@@ -1,0 +1,72 @@
+package main
+
+import (
+	"math"
+	"math/big"
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+func TestFloors(t *testing.T) {
+	for text, expected := range map[string]int64{
+		"0": 0, "-0": 0, "0.0": 0, "0e10": 0, "1": 1_000_000, "0.1": 100_000, "2.5e0": 2_500_000, "1e-6": 1, "1e-7": 1,
+		"0.0000010": 1, "0.00000100001": 2, "1.2345678": 1_234_568, "12E2": 1_200_000_000, "1e9": mostFloor, "1e300": mostFloor,
+		"999999999.9999999": mostFloor, "1000000000.1": mostFloor, "1e-300": 1, "0.30000000000000004": 300_001, "1E+2": 100_000_000,
+	} {
+		if got, ok := floorMicros(text); !ok || got != expected {
+			t.Errorf("%s: %d, expected %d", text, got, expected)
+		}
+	}
+	for _, text := range []string{"1e301", "1e-301", "1e99999999999999999999", strings.Repeat("1", 101)} {
+		if got, ok := floorMicros(text); ok {
+			t.Errorf("%s: %d", text, got)
+		}
+	}
+}
+
+func ratio(a, b, c int64) *big.Rat {
+	return new(big.Rat).SetFrac(new(big.Int).Mul(big.NewInt(a), big.NewInt(b)), big.NewInt(c))
+}
+
+// The integer at or above, or at or below, a fraction; at most 2^53.
+func rounded(of *big.Rat, up bool) int64 {
+	quotient, rest := new(big.Int).QuoRem(of.Num(), of.Denom(), new(big.Int))
+	if up && rest.Sign() > 0 {
+		quotient.Add(quotient, big.NewInt(1))
+	}
+	if !quotient.IsInt64() || quotient.Int64() > mostMicros {
+		return mostMicros
+	}
+	return quotient.Int64()
+}
+
+func TestMoneyIsExact(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	some := func(bits int) int64 { return random.Int64N(1<<random.IntN(bits)) + 1 }
+	for range 100_000 {
+		micros, rate := some(51), some(50)
+		if got, expected := toOwn(micros, rate), rounded(ratio(micros, rate, rateOfOwn), true); got != expected {
+			t.Fatalf("%d at %d: %d, expected %d", micros, rate, got, expected)
+		}
+		if got, expected := fromOwn(micros, rate), rounded(ratio(micros, rateOfOwn, rate), false); got != expected {
+			t.Fatalf("%d at %d: %d, expected %d", micros, rate, got, expected)
+		}
+		p, q := random.Float32(), float32(math.Exp(-90*random.Float64()))
+		exact := new(big.Rat).Mul(new(big.Rat).SetFloat64(float64(p)), new(big.Rat).SetFloat64(float64(q)))
+		exact.Mul(exact, ratio(micros, 1000, 1))
+		if got, expected := perThousand(micros, p, q), rounded(exact, true); got != expected {
+			t.Fatalf("%d × %v × %v: %d, expected %d", micros, p, q, got, expected)
+		}
+	}
+}
+
+func TestUnits(t *testing.T) {
+	for micros, expected := range map[int64]string{
+		1_250_000: "1.25", 3_000_000: "3", 1: "0.000001", 10: "0.00001", 999_999: "0.999999", mostMicros: "9007199254.740992",
+	} {
+		if got := units(micros); got != expected {
+			t.Errorf("%d: %s, expected %s", micros, got, expected)
+		}
+	}
+}

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"encoding/json"
+	"math"
+	"strings"
+)
+
+// What a bid request asks, as far as the mapping reads it. The standard's own types do not hold it exactly: their floors are
+// binary floats, their device types and protocols have eight bits, and their categories are no numbers.
+type asked struct {
+	id             string
+	test           bool
+	at             int64
+	tmaxMS         int64
+	cur            []string
+	blockedCat     []string
+	blockedDomains []string // in lower case
+	inventory      string   // "" = none
+	content        []string
+	deviceType     int64
+	connectionType int64
+	os             string // in lower case
+	country        string // in upper case
+	user           string // "" = unknown, or not to be known
+	utcOffsetS     int32
+	timeUS         int64 // when it was made; -1 = now
+	imps           []imp
+}
+
+type imp struct {
+	id          string
+	floorMicros int64
+	floorCur    string
+	secure      bool
+	private     bool
+	banner      []size
+	video       *video
+	native      *native
+}
+
+type size struct{ w, h int64 }
+
+type video struct {
+	mimes     []string
+	protocols []int64
+	least     int64
+	most      int64 // 0 = no limit
+}
+
+const (
+	anyInt  = math.MaxInt32
+	longest = 256 // bytes of an id
+)
+
+func readRequest(text []byte) (*asked, *refusal) {
+	tree, refused := parse(text)
+	if refused != nil {
+		return nil, refused
+	}
+	r := &reader{path: make([]step, 0, 8)}
+	root, ok := tree.(object)
+	if !ok {
+		r.refuse("type")
+		return nil, r.refused
+	}
+	a := &asked{}
+	a.id = r.required(root, "id", longest)
+	a.test = r.int(root, "test", 0, 1, 0) == 1
+	a.at = r.int(root, "at", -anyInt-1, anyInt, 2)
+	a.tmaxMS = r.int(root, "tmax", 0, anyInt, 0)
+	if a.cur = r.texts(root, "cur", 64); len(a.cur) == 0 {
+		a.cur = []string{"USD"}
+	}
+	a.blockedCat = r.textsAmongNumbers(root, "bcat", 4096)
+	a.blockedDomains = r.texts(root, "badv", 4096)
+	for i, domain := range a.blockedDomains {
+		a.blockedDomains[i] = lower(domain)
+	}
+	a.readInventory(r, root)
+	a.readUser(r, root)
+	a.timeUS = -1
+	if a.test {
+		// A test may say when it is made: then its decision is the same at any time.
+		r.object(root, "ext", func(ext object) {
+			r.object(ext, "adclick", func(own object) { a.timeUS = r.int(own, "time_us", 0, 1<<53-1, -1) })
+		})
+	}
+	a.readImps(r, root)
+	return a, r.refused
+}
+
+func (a *asked) readInventory(r *reader, root object) {
+	site := r.object(root, "site", func(site object) {
+		id, domain := r.text(site, "id"), r.text(site, "domain")
+		a.inventory = first(lower(domain), id)
+		a.content = r.textsAmongNumbers(site, "cat", 256)
+	})
+	if site && root["app"] != nil {
+		r.inside("app", func() { r.refuse("conflict") })
+	}
+	r.object(root, "app", func(app object) {
+		id, bundle := r.text(app, "id"), r.text(app, "bundle")
+		a.inventory = first(bundle, id)
+		a.content = r.textsAmongNumbers(app, "cat", 256)
+	})
+	a.content = a.content[:min(len(a.content), 8)]
+}
+
+func (a *asked) readUser(r *reader, root object) {
+	var ifa, id, buyer string
+	limited := false
+	one := func(of object, name string) { limited = r.int(of, name, -anyInt-1, anyInt, 0) == 1 || limited }
+	r.object(root, "device", func(device object) {
+		a.deviceType = r.int(device, "devicetype", -anyInt-1, anyInt, 0)
+		a.os = lower(r.text(device, "os"))
+		a.connectionType = r.int(device, "connectiontype", -anyInt-1, anyInt, 0)
+		ifa = r.text(device, "ifa")
+		one(device, "lmt")
+		one(device, "dnt")
+		r.object(device, "geo", func(geo object) {
+			a.country = upper(r.text(geo, "country"))
+			a.utcOffsetS = int32(60 * r.int(geo, "utcoffset", -1440, 1440, 0))
+		})
+	})
+	r.object(root, "user", func(user object) { id, buyer = r.text(user, "id"), r.text(user, "buyeruid") })
+	r.object(root, "regs", func(regs object) { one(regs, "coppa") })
+	if !limited {
+		a.user = first(buyer, id, ifa)
+	}
+}
+
+func (a *asked) readImps(r *reader, root object) {
+	_, ok := member(r, root, "imp", func(entries []any) {
+		if len(entries) == 0 {
+			r.refuse("empty")
+		}
+	})
+	if !ok {
+		r.missing("imp")
+	}
+	ids := map[string]bool{}
+	r.list(root, "imp", 32, func(_ int, entry any) {
+		of, ok := entry.(object)
+		if !ok {
+			r.refuse("type")
+			return
+		}
+		one := imp{id: r.required(of, "id", longest)}
+		if ids[one.id] {
+			r.inside("id", func() { r.refuse("duplicate") })
+		}
+		ids[one.id] = true
+		one.read(r, of)
+		a.imps = append(a.imps, one)
+	})
+}
+
+func (one *imp) read(r *reader, of object) {
+	member(r, of, "bidfloor", func(number json.Number) {
+		micros, ok := floorMicros(string(number))
+		switch {
+		case !ok:
+			r.refused = &refusal{what: "json"}
+		case strings.HasPrefix(string(number), "-") && micros > 0:
+			r.refuse("range")
+		}
+		one.floorMicros = micros
+	})
+	if r.refused != nil {
+		return
+	}
+	one.floorCur = "USD"
+	if cur, ok := member[string](r, of, "bidfloorcur", nil); ok {
+		one.floorCur = upper(cur)
+	}
+	one.secure = r.int(of, "secure", 0, 1, 0) == 1
+	r.object(of, "pmp", func(pmp object) {
+		one.private = r.int(pmp, "private_auction", -anyInt-1, anyInt, 0) == 1
+	})
+	r.object(of, "banner", func(banner object) { one.banner = readSizes(r, banner) })
+	r.object(of, "video", func(of object) { one.video = readVideo(r, of) })
+	r.object(of, "audio", nil)
+	r.object(of, "native", func(of object) {
+		if request := r.required(of, "request", math.MaxInt); r.refused == nil {
+			one.native = readNative(request)
+		}
+	})
+	if of["banner"] == nil && of["video"] == nil && of["audio"] == nil && of["native"] == nil {
+		r.refuse("missing")
+	}
+}
+
+func readVideo(r *reader, of object) *video {
+	v := &video{mimes: r.texts(of, "mimes", 64)}
+	v.least = r.int(of, "minduration", 0, anyInt, 0)
+	v.most = r.int(of, "maxduration", 0, anyInt, 0)
+	r.list(of, "protocols", 64, func(_ int, entry any) {
+		if number, ok := entry.(json.Number); ok {
+			v.protocols = append(v.protocols, r.integer(number, -anyInt-1, anyInt))
+		} else {
+			r.refuse("type")
+		}
+	})
+	return v
+}
+
+// The sizes of a banner: those of its format, or its own.
+func readSizes(r *reader, banner object) (sizes []size) {
+	read := func(of object) size { return size{r.int(of, "w", 0, anyInt, 0), r.int(of, "h", 0, anyInt, 0)} }
+	r.list(banner, "format", 64, func(_ int, entry any) {
+		of, ok := entry.(object)
+		if !ok {
+			r.refuse("type")
+			return
+		}
+		if s := read(of); s.w > 0 && s.h > 0 {
+			sizes = append(sizes, s)
+		}
+	})
+	if own := read(banner); len(sizes) == 0 && own.w > 0 && own.h > 0 {
+		sizes = append(sizes, own)
+	}
+	return sizes
+}
+
+// The first text that is not empty.
+func first(texts ...string) string {
+	for _, text := range texts {
+		if text != "" {
+			return text
+		}
+	}
+	return ""
+}
+
+// Of ASCII letters only: what the three servers do must not depend on a library's idea of the others.
+func lower(text string) string { return mapASCII(text, 'A', 'Z', 'a'-'A') }
+func upper(text string) string { return mapASCII(text, 'a', 'z', 'A'-'a') }
+
+func mapASCII(text string, from, to byte, by int) string {
+	changed := func(c byte) bool { return from <= c && c <= to }
+	for i := range len(text) {
+		if !changed(text[i]) {
+			continue
+		}
+		bytes := []byte(text)
+		for ; i < len(bytes); i++ {
+			if changed(bytes[i]) {
+				bytes[i] = byte(int(bytes[i]) + by)
+			}
+		}
+		return string(bytes)
+	}
+	return text
+}

@@ -1,0 +1,280 @@
+package io.adclick.adserver;
+
+import io.adclick.Adclick;
+import io.adclick.AdclickException;
+import io.adclick.BidKind;
+import io.adclick.Candidates;
+import io.adclick.Engine;
+import io.adclick.Outcome;
+import io.adclick.Request;
+import io.adclick.Scorer;
+import io.adclick.Winner;
+import io.adclick.Winners;
+import java.nio.ByteBuffer;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.Arrays;
+import java.util.BitSet;
+import java.util.List;
+
+/** One thread's bidder: a bid request's text in, an answer out (../../../../../../../../openrtb/MAPPING.md, sections 4 to 7). */
+final class Bidder implements AutoCloseable {
+  private static final int MAX_CONTENT = 8;
+  /** Inputs of a request besides the content's. */
+  private static final int OTHER_VALUES = 6;
+
+  private static final long MAX_DEADLINE = 0xFFFF_FFFFL;
+  private static final List<String> USD = List.of("USD");
+
+  /** The handles of the model's inputs, asked for once. */
+  record Inputs(int deviceType, int connection, int os, int country, int inventory, int content, int floor, int format) {
+    Inputs(Engine engine) {
+      this(
+          engine.feature("device_type"), engine.feature("connection"), engine.feature("os"), engine.feature("country"),
+          engine.feature("inventory"), engine.feature("content"), engine.feature("floor"), engine.feature("format"));
+    }
+  }
+
+  private final Campaigns all;
+  private final Inputs inputs;
+  private final long marginMicros;
+  private final Scorer scorer;
+  private final Request call = new Request(MAX_CONTENT + OTHER_VALUES);
+  private final Candidates candidates;
+  private final Winners winners = new Winners(1);
+  /** The ads that the candidates are. */
+  private final int[] candidateAds;
+
+  // Of the request that is answered.
+  private final BitSet won = new BitSet();
+  private final BitSet blockedCategories = new BitSet();
+  private final BitSet blockedAdvertisers = new BitSet();
+
+  Bidder(Engine engine, Campaigns all, Inputs inputs, long marginMicros) {
+    this.all = all;
+    this.inputs = inputs;
+    this.marginMicros = marginMicros;
+    int n = all.ads.size();
+    scorer = engine.newScorer(n);
+    candidates = new Candidates(n, n);
+    candidateAds = new int[n];
+  }
+
+  @Override
+  public void close() {
+    scorer.close();
+  }
+
+  /**
+   * Answers a request.
+   *
+   * @param body its JSON text
+   * @param arrived {@link System#nanoTime} of its first byte
+   */
+  Answer answer(ByteBuffer body, long arrived) {
+    try {
+      return answer(BidRequest.read(body), arrived);
+    } catch (Invalid e) {
+      return Answer.invalid(e);
+    } catch (RuntimeException e) {
+      // A mistake of ours is no reason for the exchange to see a 500.
+      System.err.println("adserver: a request failed: " + e);
+      return Answer.noBid(Answer.TECHNICAL);
+    }
+  }
+
+  private Answer answer(BidRequest request, long arrived) {
+    String currency = currency(request);
+    if (currency == null) {
+      return Answer.noBid(Answer.UNKNOWN_CURRENCY);
+    }
+    block(request);
+    long timeMicros = request.timeMicros >= 0 ? request.timeMicros : ChronoUnit.MICROS.between(Instant.EPOCH, Instant.now());
+    Response response = new Response();
+    int first = 0;
+    for (int i = 0; i < request.imps.size(); i++) {
+      int why = decide(request, request.imps.get(i), timeMicros, arrived, all.rate(currency), response);
+      first = i == 0 ? why : first;
+    }
+    if (response.bids.isEmpty()) {
+      return Answer.noBid(first);
+    }
+    return new Answer(200, 0, response.write(request, all, currency, Adclick.hash(request.id)));
+  }
+
+  /** The response's currency; null when none that is accepted is known. */
+  private String currency(BidRequest request) {
+    for (String code : request.cur.isEmpty() ? USD : request.cur) {
+      String known = Ascii.upper(code);
+      if (all.rate(known) != 0) {
+        return known;
+      }
+    }
+    return null;
+  }
+
+  private void block(BidRequest request) {
+    won.clear();
+    blockedCategories.clear();
+    for (int i = 0; i < all.categories.size(); i++) {
+      String category = all.categories.get(i);
+      for (String by : request.bcat) {
+        if (!by.isEmpty() && category.startsWith(by) && (category.length() == by.length() || category.charAt(by.length()) == '-')) {
+          blockedCategories.set(i);
+          break;
+        }
+      }
+    }
+    blockedAdvertisers.clear();
+    for (String blocked : request.badv) {
+      String by = Ascii.lower(blocked);
+      for (int i = 0; i < all.advertisers.size(); i++) {
+        String domain = all.advertisers.get(i).domain();
+        int rest = domain.length() - by.length();
+        if (!by.isEmpty() && domain.endsWith(by) && (rest == 0 || domain.charAt(rest - 1) == '.')) {
+          blockedAdvertisers.set(i);
+        }
+      }
+    }
+  }
+
+  /** Adds a bid to the response, or tells why there is none. */
+  private int decide(
+      BidRequest request, BidRequest.Imp imp, long timeMicros, long arrived, long rate, Response response) {
+    NativeRequest asked = imp.nativeText == null ? null : NativeRequest.read(imp.nativeText);
+    long floorRate = all.rate(imp.floorCurrency);
+    if (floorRate == 0) {
+      return Answer.UNKNOWN_CURRENCY;
+    }
+    long floor = Math.max(Money.toOwnUp(Money.floorMicros(imp.floor), floorRate), all.minCpm);
+    find(request, imp, asked, floor);
+    if (candidates.size() == 0) {
+      return Answer.NO_CANDIDATE;
+    }
+    fill(request, imp, timeMicros, floor);
+    if (request.tmax > 0) {
+      long left = 1000 * request.tmax - marginMicros - (System.nanoTime() - arrived) / 1000;
+      if (left <= 0) {
+        return Answer.NO_TIME;
+      }
+      call.deadlineMicros((int) Math.min(left, MAX_DEADLINE));
+    }
+    Outcome outcome;
+    try {
+      outcome = scorer.decide(call, candidates, winners);
+    } catch (AdclickException | IllegalStateException e) {
+      System.err.println("adserver: the engine refused a request: " + e.getMessage());
+      return Answer.TECHNICAL;
+    }
+    response.generation = outcome.generation();
+    response.scored += outcome.scored();
+    response.cut += outcome.cut();
+    response.missing += outcome.missing();
+    if (winners.size() == 0 || winners.get(0).ecpmMicros() < floor) {
+      return Answer.UNDER_FLOOR;
+    }
+    Winner winner = winners.get(0);
+    int index = candidateAds[winner.candidate()];
+    Ad ad = all.ads.get(index);
+    long price = winner.ecpmMicros();
+    if (request.at != 2) {
+      price = Math.min(Math.max(Money.expectedCpm(ad.kind, winner), floor), price);
+    }
+    price = Money.fromOwn(price, rate);
+    if (price == 0) {
+      return Answer.UNDER_FLOOR;
+    }
+    won.set(index);
+    response.bids.add(
+        new Response.Bid(
+            imp, ad, asked, price, winner.impressionId(), winner.ecpmMicros(), winner.priceMicros(), winner.pctr(),
+            winner.pcvr()));
+    return 0;
+  }
+
+  private void fill(BidRequest request, BidRequest.Imp imp, long timeMicros, long floor) {
+    call.clear()
+        .requestId(Adclick.key(Adclick.hash(request.id), Adclick.hash(imp.id)))
+        .userKey(request.user.isEmpty() ? 0 : Adclick.hash(request.user))
+        .timeMicros(timeMicros)
+        .utcOffsetSeconds((int) (60 * request.utcOffsetMinutes))
+        .slots(1);
+    id(inputs.deviceType, request.deviceType);
+    id(inputs.connection, request.connection);
+    text(inputs.os, request.os);
+    text(inputs.country, request.country);
+    text(inputs.inventory, request.inventory);
+    for (int i = 0; i < Math.min(request.content.size(), MAX_CONTENT); i++) {
+      call.id(inputs.content, Adclick.hash(request.content.get(i)));
+    }
+    call.number(inputs.floor, (float) (floor / 1e6));
+  }
+
+  private void id(int input, long number) {
+    if (number >= 1) {
+      call.id(input, number);
+    }
+  }
+
+  private void text(int input, String text) {
+    if (!text.isEmpty()) {
+      call.id(input, Adclick.hash(text));
+    }
+  }
+
+  private void find(BidRequest request, BidRequest.Imp imp, NativeRequest asked, long floor) {
+    candidates.clear();
+    if (imp.privateAuction) {
+      return;
+    }
+    for (int i = 0; i < all.ads.size(); i++) {
+      Ad ad = all.ads.get(i);
+      if (won.get(i) || !passes(ad, request, imp, asked)) {
+        continue;
+      }
+      candidateAds[candidates.size()] = i;
+      // Bids for clicks and conversions meet the floor after the decision, when their probability is known.
+      boolean byImpressions = ad.kind == BidKind.CPM || ad.kind == BidKind.OCPM;
+      candidates
+          .add(ad.key)
+          .advertiserKey(ad.advertiserKey)
+          .bid(ad.kind, ad.bidMicros)
+          .reserveMicros(byImpressions ? floor : 0)
+          .id(inputs.format, ad.format);
+    }
+  }
+
+  private boolean passes(Ad ad, BidRequest request, BidRequest.Imp imp, NativeRequest asked) {
+    boolean fits =
+        switch (ad.shape) {
+          case BANNER -> hasSize(imp.sizes, ad);
+          case VIDEO -> imp.video != null && takes(imp.video, ad);
+          case NATIVE -> asked != null && asked.filledBy(ad);
+        };
+    if (!fits || blockedAdvertisers.get(ad.advertiserIndex) || (imp.secure && !ad.secure)) {
+      return false;
+    }
+    for (int category : ad.categories) {
+      if (blockedCategories.get(category)) {
+        return false;
+      }
+    }
+    return ad.target.takes(request);
+  }
+
+  private static boolean hasSize(long[] sizes, Ad ad) {
+    for (int i = 0; i < sizes.length; i += 2) {
+      if (sizes[i] == ad.w && sizes[i + 1] == ad.h) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private static boolean takes(BidRequest.Video video, Ad ad) {
+    return (video.mimes().isEmpty() || video.mimes().contains(ad.mime))
+        && video.minSeconds() <= ad.seconds
+        && (video.maxSeconds() == 0 || video.maxSeconds() >= ad.seconds)
+        && (video.protocols().length == 0 || Arrays.stream(video.protocols()).anyMatch(p -> p == ad.protocol));
+  }
+}

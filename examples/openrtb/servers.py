@@ -1,0 +1,442 @@
+#!/usr/bin/env python3
+"""Builds the ad servers, shows that they decide alike, then loads them: make servers.
+
+    servers.py [--short] [--only cpp,go,java] [--seconds N] [--rounds N]
+    servers.py --bundle     packs build/openrtb/bundles and no more
+
+1. builds those that are there, and a bundle;
+2. starts each on loopback and sends all the same requests (fire.py): same decisions, same prices;
+3. publishes another bundle: each follows, and they agree again; one that is not there: each serves on and says so;
+4. closes each while a request is on its way, starts each with what it must refuse, sends tight deadlines;
+5. loads each in turn over loopback with wrk, beside the same requests decided without HTTP.
+
+--short (part of make test) does 1 to 4 and a second of load. Standard library, wrk, and what the servers need.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import queue
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import fire
+import reference
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+BUILD = os.path.join(ROOT, "build", "openrtb")
+ADCLICK = os.path.join(ROOT, "target", "release", "adclick")
+CAMPAIGNS = os.path.join(HERE, "campaigns.json")
+AS_OF = "2026-11-01T00:00:00Z"
+
+
+def run(*command: str, **more: Any) -> None:
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
+    if done.returncode != 0:
+        sys.exit(f"servers: {' '.join(command)}\n{done.stdout}\nservers: the command above ended with {done.returncode}")
+
+
+def need(program: str, what: str) -> None:
+    if shutil.which(program) is None:
+        sys.exit(f"servers: {program} is missing: {what}")
+
+
+def build_cpp() -> list[str]:
+    need("cmake", "install cmake, g++ and libboost1.81-dev")
+    out = os.path.join(ROOT, "build", "adserver")
+    run("cmake", "-S", os.path.join(ROOT, "examples", "cpp", "adserver"), "-B", out)
+    run("cmake", "--build", out)
+    return [os.path.join(out, "adserver")]
+
+
+def build_go() -> list[str]:
+    need("go", "install Go 1.25 or later")
+    out = os.path.join(ROOT, "build", "adserver-go")
+    run("go", "build", "-o", out, ".", cwd=os.path.join(ROOT, "examples", "go", "adserver"))
+    return [out]
+
+
+def build_java() -> list[str]:
+    need("mvn", "install Maven and a JDK, 17 or later")
+    need("java", "install a JDK, 17 or later")
+    there = os.path.join(ROOT, "examples", "java", "adserver")
+    run("mvn", "-B", "-q", "-ntp", "-f", there, "package", "-DskipTests")
+    return ["java", "-jar", os.path.join(there, "target", "adserver.jar")]
+
+
+SERVERS = {"cpp": ("C++", build_cpp), "go": ("Go", build_go), "java": ("Java", build_java)}
+
+
+def pack(name: str, ads: str, publish: bool = True, weights: bool = True) -> None:
+    """A bundle of that name in build/openrtb/bundles."""
+    out = os.path.join(BUILD, "bundles", name)
+    if not weights:
+        run(ADCLICK, "pack", "--from", os.path.join(BUILD, "bundles"), "--table", f"ads={ads}", "--as-of", AS_OF, "--out", out,
+            "--replace", "--publish")
+        return
+    run(sys.executable, os.path.join(HERE, "weights.py"), os.path.join(BUILD, "weights.safetensors"))
+    tables = [f"--table={t}={os.path.join(HERE, t)}.csv" for t in ("users", "user_advertiser")] + [f"--table=ads={ads}"]
+    run(ADCLICK, "pack", "--weights", os.path.join(BUILD, "weights.safetensors"), "--schema", os.path.join(HERE, "schema.toml"),
+        *tables, "--as-of", AS_OF, "--out", out, "--replace", *(["--publish"] if publish else []))
+
+
+class Process:
+    """A server that was started here, and that nobody but this ends."""
+
+    def __init__(self, key: str, command: list[str], bundles: str, campaigns: str, threads: int, kernel: str | None):
+        self.key, self.name = key, SERVERS[key][0]
+        environment = dict(os.environ)
+        if kernel:
+            environment["ADCLICK_KERNEL"] = kernel
+        self.process = subprocess.Popen(
+            [*command, "--listen", "127.0.0.1:0", "--bundles", bundles, "--campaigns", campaigns, "--threads", str(threads)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        self.lines: queue.Queue[str] = queue.Queue()
+        self.errors: list[str] = []
+        threading.Thread(target=self._read, args=(self.process.stdout, self.lines.put), daemon=True).start()
+        self.listening_to_errors = threading.Thread(target=self._read, args=(self.process.stderr, self.errors.append), daemon=True)
+        self.listening_to_errors.start()
+        try:
+            line = self.lines.get(timeout=60)
+        except queue.Empty:
+            line = ""
+        if not line.startswith("listening on "):
+            self.process.kill()
+            self.listening_to_errors.join(5)
+            sys.exit(f"servers: {self.name} did not start: {line}{''.join(self.errors)}")
+        self.url = line.removeprefix("listening on ").strip()
+
+    @staticmethod
+    def _read(stream: Any, put: Any) -> None:
+        for line in stream:
+            put(line)
+
+    def cpu_seconds(self) -> float:
+        """CPU time of the process so far, all threads."""
+        with open(f"/proc/{self.process.pid}/stat", encoding="utf-8") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def health(self) -> dict[str, str]:
+        server = fire.Server(self.url)
+        found = json.loads(server.send("GET", "/healthz")[2])
+        server.close()
+        return found
+
+    def generation(self) -> str:
+        return self.health()["generation"]
+
+    def end(self) -> int:
+        """Asks it to end, again if it was asked before; its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+
+def replace(path: str, text: str) -> None:
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(path + ".new", path)
+
+
+class Show:
+    def __init__(self) -> None:
+        self.faults = 0
+
+    def check(self, holds: bool, what: str) -> None:
+        if not holds:
+            self.faults += 1
+            print("FAULT", what)
+
+    def follow(self, processes: list[Process]) -> None:
+        """A new table goes live in all of them."""
+        before = {p.generation() for p in processes}
+        self.check(len(before) == 1, f"the servers serve different generations: {before}")
+        renewed = os.path.join(BUILD, "ads-renewed.csv")
+        with open(os.path.join(HERE, "ads.csv"), encoding="utf-8") as old, open(renewed, "w", encoding="utf-8") as new:
+            for k, line in enumerate(old):
+                fields = line.split(",")
+                new.write(line if k == 0 else ",".join([fields[0], "0.0333", *fields[2:]]))
+        pack("b", renewed, weights=False)
+        limit = time.monotonic() + 60
+        while any(p.generation() in before for p in processes) and time.monotonic() < limit:
+            time.sleep(0.1)
+        after = {p.generation() for p in processes}
+        self.check(len(after) == 1 and not after & before, f"not all servers went to the new bundle: {before}, {after}")
+        shot = fire.Run([fire.Server(p.url) for p in processes], reference.Campaigns(CAMPAIGNS))
+        for _, file in fire.case_files():
+            for case in file["cases"]:
+                shot.fire(case["name"], fire.body_of(case))
+        self.faults += shot.faults
+        print(f"another bundle: {', '.join(p.name for p in processes)} went from {before.pop()} to {after.pop()}; "
+              f"{shot.sent} requests, {shot.faults} faults")
+
+    def missing_bundle(self, processes: list[Process]) -> None:
+        """CURRENT names a bundle that is not there: what is live serves on, and the health check says why."""
+        current = os.path.join(BUILD, "bundles", "CURRENT")
+        with open(current, encoding="utf-8") as file:
+            good = file.read()
+        live = processes[0].generation()
+        replace(current, "not-there\n")
+        limit = time.monotonic() + 60
+        while not all("follow_error" in p.health() for p in processes) and time.monotonic() < limit:
+            time.sleep(0.1)
+        for process in processes:
+            found = process.health()
+            self.check("not-there" in found.get("follow_error", "") and found["generation"] == live, f"{process.name}: health {found}")
+            server = fire.Server(process.url)
+            status, _, answer, _ = server.bid(json.dumps(fire.request()).encode())
+            self.check(status == 200, f"{process.name}: {status} {answer!r} while CURRENT names no bundle")
+            server.close()
+        replace(current, good)
+        print("a bundle that is not there: the one before serves on, /healthz says why")
+
+    def refusals(self, key: str, command: list[str]) -> None:
+        """What a server must not start with: exit code 1 and a line that says why, or 2 for the command line."""
+        name = SERVERS[key][0]
+        bundles, broken = os.path.join(BUILD, "bundles"), os.path.join(BUILD, "campaigns-broken.json")
+        with open(CAMPAIGNS, encoding="utf-8") as file:
+            good = json.load(file)
+        first, others = good["ads"][0], good["ads"][1:]
+
+        def with_first(**members: Any) -> dict[str, Any]:
+            return good | {"ads": [first | members, *others]}
+
+        bid = first["bid"]
+        files = {"no JSON": None, "a list": [], "a misspelt member": good | {"curency": "USD"}, "no ads": good | {"ads": []},
+                 "a currency in lower case": good | {"currency": "usd"}, "a rate of 0": good | {"rates": good["rates"] | {"EUR": "0.0"}},
+                 "the own currency with a rate": good | {"rates": good["rates"] | {"USD": "1"}},
+                 "min_cpm of 0": good | {"min_cpm": "0"}, "an amount as a number": with_first(bid=bid | {"amount": 1.5}),
+                 "an amount with an exponent": with_first(bid=bid | {"amount": "1e3"}), "an amount of 0": with_first(bid=bid | {"amount": "0.00"}),
+                 "seven digits": with_first(bid=bid | {"amount": "1.0000001"}), "an unknown currency": with_first(bid=bid | {"currency": "XXX"}),
+                 "an unknown kind": with_first(bid=bid | {"kind": "cpx"}), "too large a bid": with_first(bid=bid | {"amount": "100000.000001"}),
+                 "an unknown advertiser": with_first(advertiser="nobody"), "an id twice": good | {"ads": [first, *others, first]},
+                 "an id with a space": with_first(id="a b"), "two shapes": with_first(video=others[-4].get("video", {})),
+                 "no shape": with_first(banner=None), "a size of 0": with_first(banner={"w": 0, "h": 250}),
+                 "secure as a text": with_first(secure="yes"), "an unknown target": with_first(target={"city": ["x"]}),
+                 "targets as a text": with_first(target={"country": "USA"}), "no adm": with_first(adm=None)}
+        cases = []
+        for what, held in files.items():
+            path = f"{broken}-{len(cases)}"
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("{" if held is None else json.dumps(held))
+            cases.append((1, what, ["--bundles", bundles, "--campaigns", path, "--listen", "127.0.0.1:0"], os.path.basename(path)))
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = str(taken.getsockname()[1])
+            plain = ["--bundles", bundles, "--campaigns", CAMPAIGNS]
+            cases += [(1, "no bundle", ["--bundles", os.path.join(BUILD, "nowhere"), "--campaigns", CAMPAIGNS], "nowhere"),
+                      (1, "no campaigns", ["--bundles", bundles, "--campaigns", "nowhere.json"], "nowhere.json"),
+                      (1, "a port that is taken", [*plain, "--listen", f"127.0.0.1:{port}"], ""),
+                      (2, "no arguments", [], ""), (2, "an unknown flag", [*plain, "--threds", "2"], ""),
+                      (2, "threads of no number", [*plain, "--threads", "x"], ""), (2, "no campaigns said", ["--bundles", bundles], "")]
+            for code, what, arguments, named in cases:
+                try:
+                    done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60)
+                except subprocess.TimeoutExpired:
+                    self.check(False, f"{name} starts with {what}")
+                    continue
+                self.check(done.returncode == code and named in done.stderr and done.stderr != "" and "listening" not in done.stdout,
+                           f"{name} with {what}: exit code {done.returncode}, expected {code} and a reason: {done.stderr[:300]!r}")
+        print(f"starting: {name} refuses {len(cases)} wrong files and command lines")
+
+    def deadlines(self, process: Process, candidates: int) -> None:
+        """Tight deadlines: candidates are cut and counted, or there is no time left."""
+        server = fire.Server(process.url)
+        cut = none = 0
+        for _ in range(150):  # a virtual machine compiles meanwhile
+            status, _, answer, _ = server.bid(json.dumps(fire.request(tmax=0, imp=[{"id": "1", "banner": {"w": 728, "h": 90}}])).encode())
+            self.check(status == 200 and json.loads(answer)["ext"]["adclick"]["cut"] == 0, f"{process.name}: {status} without tmax")
+        for tmax in [21, 22, 23, 25] * 10:
+            body = json.dumps(fire.request(tmax=tmax, imp=[{"id": "1", "banner": {"w": 728, "h": 90}}])).encode()
+            status, nbr, answer, _ = server.bid(body)
+            if status == 200:
+                own = json.loads(answer)["ext"]["adclick"]
+                cut += own["cut"]
+                self.check(own["scored"] + own["cut"] == candidates, f"{process.name}: {own} of {candidates} candidates")
+            else:
+                none += 1
+                self.check((status, nbr) == (204, "15"), f"{process.name}: {status} {nbr} {answer!r} for a tight deadline")
+        server.close()
+        print(f"deadlines: {process.name} cut {cut} of {40 * candidates} candidates in 40 requests, {none} had no time left")
+
+    def shutdown(self, process: Process) -> None:
+        """A request that is on its way when the server is asked to end gets its answer."""
+        body = json.dumps(fire.request()).encode()
+        host, port = process.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=20) as slow:
+            slow.sendall(f"POST /openrtb2/auction HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body[:50])
+            time.sleep(0.3)
+            process.process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+            slow.sendall(body[50:])
+            answer = b""
+            while chunk := slow.recv(65536):
+                answer += chunk
+        refused = True
+        try:
+            socket.create_connection((host, int(port)), timeout=1).close()
+            refused = False
+        except OSError:
+            pass
+        code = process.end()
+        self.check(answer.startswith(b"HTTP/1.1 200") and b'"seatbid"' in answer, f"{process.name}: in flight: {answer[:80]!r}")
+        self.check(refused, f"{process.name}: takes connections while it ends")
+        self.check(code == 0, f"{process.name}: exit code {code}\n{''.join(process.errors)}")
+        print(f"shutdown: {process.name} finished its request and ended with {code}")
+
+
+def many_ads(name: str, copies: int, only: tuple[int, int] | None = None) -> tuple[str, str]:
+    """Campaigns and a bundle with every ad (or the banners of one size) so many times. Their paths."""
+    with open(CAMPAIGNS, encoding="utf-8") as file:
+        all_ = json.load(file)
+    ads, rows = [], {}
+    with open(os.path.join(HERE, "ads.csv"), encoding="utf-8") as file:
+        head, *lines = file.read().splitlines()
+    for line in lines:
+        rows[line.split(",", 1)[0]] = line.split(",", 1)[1]
+    table = [head]
+    for ad in all_["ads"]:
+        if only and ad.get("banner") != {"w": only[0], "h": only[1]}:
+            continue
+        for k in range(copies):
+            amount = reference.decimal(int(reference.Fraction(ad["bid"]["amount"]) * 10**6 * (900 + k * 7 % 200) // 1000))
+            ads.append(ad | {"id": f"{ad['id']}-{k}", "bid": ad["bid"] | {"amount": amount}})
+            ads[-1].pop("target", None)
+            if ad["id"] in rows:
+                table.append(f"{ad['id']}-{k},{rows[ad['id']]}")
+    campaigns, csv = os.path.join(BUILD, f"campaigns-{name}.json"), os.path.join(BUILD, f"ads-{name}.csv")
+    with open(campaigns, "w", encoding="utf-8") as file:
+        json.dump(all_ | {"ads": ads}, file)
+    with open(csv, "w", encoding="utf-8") as file:
+        file.write("\n".join(table) + "\n")
+    pack(name, csv, publish=False)
+    return campaigns, os.path.join(BUILD, "bundles", name)
+
+
+def load_requests() -> str:
+    """200 requests of different users, sites and sizes, one a line."""
+    path = os.path.join(BUILD, "load.jsonl")
+    sizes, domains = [(300, 250), (320, 50), (728, 90)], ["news.example", "sport.example", "mail.example", "games.example"]
+    with open(path, "w", encoding="utf-8") as file:
+        for k in range(200):
+            w, h = sizes[k % 3]
+            one = fire.request(id=f"load-{k}", at=1 + k % 2, imp=[{"id": "1", "bidfloor": 0.1 * (k % 7), "banner": {"w": w, "h": h}}],
+                               site={"domain": domains[k % 4], "cat": ["IAB12", "IAB17-1"]}, user={"id": f"u{1001 + k % 40}"})
+            file.write(json.dumps(one, separators=(",", ":")) + "\n")
+    return path
+
+
+def load(show: Show, commands: dict[str, list[str]], bundles: str, campaigns: str, seconds: int, rounds: int) -> None:
+    """Each server in turn, several rounds; the medians side by side with the same requests in the process."""
+    requests = load_requests()
+    threads = os.cpu_count() or 1
+    found: dict[str, list[dict[str, float]]] = {key: [] for key in commands}
+    inside: list[dict[str, float]] = []
+    for _ in range(rounds):
+        done = subprocess.run([os.path.join(ROOT, "build", "adserver", "inprocess"), bundles, campaigns, requests,
+                               str(seconds)], capture_output=True, text=True, check=True)
+        inside.append(json.loads(done.stdout))
+        for key, command in commands.items():
+            process = Process(key, command, bundles, campaigns, threads, None)
+            try:
+                for _ in ("to warm up", "to count"):
+                    before = process.cpu_seconds()
+                    wrk = subprocess.run(["wrk", "-t", "1", "-c", "16", "-d", f"{seconds}s", "--latency",
+                                          "-s", os.path.join(HERE, "load.lua"), process.url + "/openrtb2/auction", "--", requests],
+                                         capture_output=True, text=True, timeout=seconds + 60, check=True)
+                told = json.loads(wrk.stdout.splitlines()[-1])
+                told["cpu_us"] = 1e6 * (process.cpu_seconds() - before) / max(1, told["requests"])
+                show.check(told["status"] == 0 and told["socket"] == 0 and told["requests"] > 0, f"{process.name} under load: {told}")
+                found[key].append(told)
+            finally:
+                code = process.end()
+            show.check(code == 0, f"{process.name}: exit code {code} after load\n{''.join(process.errors)}")
+    print(f"\nload: {rounds} x {seconds} s each after {seconds} s to warm up, about 160 candidates a request, wrk with 16 connections on the same "
+          f"{threads} CPUs; medians{'' if rounds > 1 else ' (short: shows that they hold, measures little)'}")
+    print(f"{'':<26}{'requests/s':>12}{'p50 us':>10}{'p99 us':>10}{'CPU us':>10}")
+
+    def median(of: list[float]) -> float:
+        return statistics.median(of)
+
+    print(f"{'in process, one thread':<26}{median([r['per_second'] for r in inside]):>12.0f}"
+          f"{median([r['p50_us'] for r in inside]):>10.1f}{median([r['p99_us'] for r in inside]):>10.1f}{median([r['cpu_us'] for r in inside]):>10.1f}")
+    for key, all_ in found.items():
+        print(f"{SERVERS[key][0] + ' over HTTP':<26}{median([r['requests'] / r['seconds'] for r in all_]):>12.0f}"
+              f"{median([r['p50_us'] for r in all_]):>10.0f}{median([r['p99_us'] for r in all_]):>10.0f}{median([r['cpu_us'] for r in all_]):>10.1f}")
+    print("CPU us: CPU time of the server's process for each request; it tells most on a machine that does other work")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", action="store_true")
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--only", default=",".join(SERVERS))
+    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    if not os.path.exists(ADCLICK):
+        sys.exit("servers: target/release/adclick is missing: make cli")
+    os.makedirs(os.path.join(BUILD, "bundles"), exist_ok=True)
+    pack("a", os.path.join(HERE, "ads.csv"))
+    if options.bundle:
+        return
+    need("wrk", "install wrk")
+
+    commands = {}
+    for key in options.only.split(","):
+        name, build = SERVERS[key]
+        if os.path.isdir(os.path.join(ROOT, "examples", key, "adserver")):
+            begin = time.monotonic()
+            commands[key] = build()
+            print(f"built the {name} server ({time.monotonic() - begin:.0f} s)", flush=True)
+    bundles = os.path.join(BUILD, "bundles")
+
+    show = Show()
+    processes: list[Process] = []
+    try:
+        for key, command in commands.items():
+            processes.append(Process(key, command, bundles, CAMPAIGNS, 2, "portable"))
+        print("one kernel (portable), the same requests to", ", ".join(f"{p.name} at {p.url}" for p in processes), flush=True)
+        show.faults += fire.run([p.url for p in processes], CAMPAIGNS, os.environ.get("ADCLICK_DATA"), count=300 if options.short else 5000)
+        show.follow(processes)
+        show.missing_bundle(processes)
+        for process in processes:
+            show.shutdown(process)
+    finally:
+        for process in processes:
+            process.end()
+
+    for key, command in commands.items():
+        show.refusals(key, command)
+    campaigns, bundle = many_ads("wide", 2400, (728, 90))
+    with open(campaigns, encoding="utf-8") as file:
+        candidates = len(json.load(file)["ads"])
+    for key, command in commands.items():
+        process = Process(key, command, bundle, campaigns, 1, None)
+        try:
+            show.deadlines(process, candidates)
+        finally:
+            show.check(process.end() == 0, f"{process.name}: exit code is not 0\n{''.join(process.errors)}")
+    campaigns, bundle = many_ads("many", 40)
+    load(show, commands, bundle, campaigns, 1 if options.short else options.seconds, 1 if options.short else options.rounds)
+    print(f"\n{show.faults} faults")
+    sys.exit(1 if show.faults else 0)
+
+
+if __name__ == "__main__":
+    main()
