@@ -140,6 +140,23 @@ fn a_precision_is_written_carried_over_and_shown() {
 }
 
 #[test]
+fn packing_finds_ranges_in_real_rows_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/dcn/seed_29");
+    let (weights, rows) = (golden.join("model.safetensors"), golden.join("io.safetensors"));
+    let pack = format!("pack --weights {} --precision int8 --json --replace --out a", weights.display());
+    let ranges = |more: String, says: &str| {
+        let packed = json(dir.path(), &format!("{pack} {more}"));
+        assert!(packed["notes"].to_string().contains(says), "{packed}");
+        json(dir.path(), "inspect a --json")["model"]["ranges"].as_array().unwrap().len()
+    };
+    let found = ranges(format!("--rows {}", rows.display()), "rows of --rows");
+    assert!(found > 0);
+    assert_eq!(ranges(format!("--goldens {}", rows.display()), "rows of --goldens"), found);
+    assert_eq!(ranges(String::new(), "no ranges for int8"), 0);
+}
+
+#[test]
 fn what_cannot_be_had_fails_in_words() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
