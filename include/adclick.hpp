@@ -335,6 +335,16 @@ class staged {
   adclick_staged *handle_ = nullptr;
 };
 
+// The arithmetic that an engine serves in. A CPU or a model that cannot do it serves exact: engine::precision_error says why.
+enum class precision : std::uint32_t {
+  // What each bundle says, or exact.
+  of_bundle = 0,
+  exact = 1 + ADCLICK_PRECISION_EXACT,
+  bf16 = 1 + ADCLICK_PRECISION_BF16,
+  int8 = 1 + ADCLICK_PRECISION_INT8,
+  auction_exact = 1 + ADCLICK_PRECISION_AUCTION_EXACT,
+};
+
 // How an engine is opened; the defaults of adclick_engine_options.
 struct engine_options {
   // Copy the files into memory instead of mapping them.
@@ -349,8 +359,8 @@ struct engine_options {
   std::uint32_t overlay_rows = 0;
   // For how many seconds they count; 0 = until a newer table comes.
   std::uint32_t overlay_max_age_s = 0;
-  // 1 + an ADCLICK_PRECISION; 0 = what each bundle says, or exact.
-  std::uint32_t precision = 0;
+  // What to compute in.
+  adclick::precision precision = adclick::precision::of_bundle;
   // Nothing can be written on top of tables.
   bool no_overlays = false;
   // Check only length and structure of table files.
@@ -394,7 +404,7 @@ class engine {
     raw.follow_ms = options.follow_ms;
     raw.overlay_rows = options.overlay_rows;
     raw.overlay_max_age_s = options.overlay_max_age_s;
-    raw.precision = options.precision;
+    raw.precision = static_cast<std::uint32_t>(options.precision);
     if (options.kernel.size() > sizeof raw.kernel) {
       return failure(ADCLICK_UNSUPPORTED, "no kernel has a name that long");
     }

@@ -274,8 +274,8 @@ impl Engine {
     /// `Closed`.
     pub fn precision(&self) -> Result<(Precision, Precision, Option<String>)> {
         let generation = self.generation()?;
-        let serving = &generation.serving;
-        Ok((serving.wanted, serving.precision, serving.reason.clone()))
+        let (wanted, serving, reason) = generation.precision();
+        Ok((wanted, serving, reason.map(str::to_owned)))
     }
 
     /// The name of the kernel that the engine chose.

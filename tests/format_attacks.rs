@@ -14,7 +14,7 @@ use attack::{exercise, field, file, open, put, refused, values, with};
 use container::{ENTRY, HEADER, Part, assemble, part, reseal, reseal_header, split, u32_at, u64_at};
 use sample::Random;
 
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 12] = [
     "schema",
     "network",
     "weights",
@@ -25,6 +25,7 @@ const KNOWN: [&str; 11] = [
     "enrichment",
     "golden",
     "histograms",
+    "ranges",
     "provenance",
 ];
 
@@ -197,7 +198,7 @@ fn names_flags_and_sections_of_the_directory() {
         let e = refused(&unknown(bad, false), bad);
         assert!(e.message.starts_with("directory entry 2, offset 192: the section name"), "{e}");
     }
-    for twice in ["schema", "weights", "histograms", "provenance"] {
+    for twice in ["schema", "weights", "histograms", "ranges", "provenance"] {
         let parts: Vec<Part> = [&parts[..], &[parts.iter().find(|p| p.name == twice).unwrap().clone()]].concat();
         let e = refused(&assemble(1, &parts), twice);
         assert!(e.message.contains(&format!("section `{twice}` is in the file twice")), "{e}");

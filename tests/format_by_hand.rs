@@ -239,6 +239,7 @@ fn parts() -> Vec<Part> {
         part("enrichment", true, enrichment()),
         part("golden", true, golden()),
         part("histograms", false, histograms()),
+        part("ranges", false, 2.5f32.to_le_bytes().to_vec()),
         part("provenance", false, PROVENANCE.as_bytes().to_vec()),
     ]
 }
@@ -307,7 +308,7 @@ fn spec() -> ModelSpec {
         }],
         provenance: PROVENANCE.to_owned(),
         histograms: vec![Histogram { name: "pctr".to_owned(), edges: vec![0.01, 0.1], counts: vec![5, 70, 25] }],
-        ranges: Vec::new(),
+        ranges: vec![2.5],
         goldens: vec![request()],
     }
 }
@@ -473,6 +474,7 @@ fn check(model: &Model) {
     let golden = &model.goldens()[0];
     assert_eq!((model.goldens().len(), &golden.request, &golden.expected[..]), (1, &request(), &[LOGIT][..]));
     assert_eq!(model.histograms(), spec.histograms);
+    assert_eq!(model.ranges(), [2.5]);
     assert_eq!(model.provenance(), PROVENANCE);
     for part in parts() {
         let section = model.sections().iter().find(|s| s.name == part.name).unwrap();

@@ -16,7 +16,7 @@ use sample::{Random, everything};
 #[test]
 fn every_place_of_the_small_sections() {
     let mut accepted = 0;
-    for name in ["schema", "network", "enrichment", "golden", "histograms"] {
+    for name in ["schema", "network", "enrichment", "golden", "histograms", "ranges"] {
         let bytes = bytes_of(file(), name);
         for width in [1, 2, 4, 8] {
             for at in 0..=bytes.len() - width {

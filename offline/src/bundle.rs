@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use adclick::artifact::{Bytes, OpenMode};
 use adclick::calibrate::Calibrators;
 use adclick::infer::Kernel;
-use adclick::live::bundle::{self, CALIBRATORS_FILE, Content, Entry, MODEL_FILE, Manifest, POLICY_FILE, Role};
-use adclick::live::{Generation, Opening, TableChecks, encode_calibrators};
+use adclick::live::bundle::{
+    self, CALIBRATORS_FILE, Content, Entry, MODEL_FILE, Manifest, POLICY_FILE, Role, SERVING_FILE,
+};
+use adclick::live::{Generation, Opening, TableChecks, encode_calibrators, serving_text};
 use adclick::table::{Checks, Table};
+use adclick::types::Precision;
 use anyhow::{Context, Result, bail, ensure};
 
 /// The files of a bundle: model, calibrators and policy in memory, tables where they are.
@@ -19,6 +22,8 @@ pub struct Parts {
     pub calibrators: Calibrators,
     /// The text of the auction policy; `None` = the default one.
     pub policy: Option<String>,
+    /// The precision that it is served in; `None` = exact.
+    pub precision: Option<Precision>,
     /// The feature tables: files of a published bundle.
     pub tables: Vec<Part>,
 }
@@ -89,6 +94,7 @@ impl Parts {
             model: file(Role::Model).context("the bundle has no model")??,
             calibrators: generation.calibrators().clone(),
             policy: file(Role::Policy).transpose()?.map(String::from_utf8).transpose()?,
+            precision: manifest.file(Role::Serving).map(|_| generation.precision().0),
             tables: tables.collect(),
         })
     }
@@ -107,6 +113,10 @@ impl Parts {
         if let Some(policy) = &self.policy {
             files.push((Role::Policy, POLICY_FILE, Content::Bytes(policy.as_bytes())));
         }
+        let serving = self.precision.map(serving_text);
+        if let Some(text) = &serving {
+            files.push((Role::Serving, SERVING_FILE, Content::Bytes(text.as_bytes())));
+        }
         files.extend(self.tables.iter().map(Part::entry));
         let generation = bundle::write_files(path, &files, replace)?;
         if publish {
@@ -122,6 +132,15 @@ impl Parts {
 /// Whatever is wrong with the bundle, naming the file.
 pub fn open(path: &Path) -> Result<Generation> {
     Ok(Generation::open(path, Opening::new(Kernel::detect()), |_| 1)?)
+}
+
+/// The same without a look at the rows of its tables.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_untouched(path: &Path) -> Result<Generation> {
+    let how = Opening { tables: TableChecks::Lazy, ..Opening::new(Kernel::detect()) };
+    Ok(Generation::open(path, how, |_| 1)?)
 }
 
 /// Opens a table file without reading its rows.
@@ -187,8 +206,7 @@ impl Beside {
             );
         }
         // Rows need no second look: they were just written, or checked, or have the checksum that they had.
-        let how = Opening { tables: TableChecks::Lazy, ..Opening::new(Kernel::detect()) };
-        Generation::open(&trial, how, |_| 1).context("nothing was written, as an engine would refuse the bundle")?;
+        open_untouched(&trial).context("nothing was written, as an engine would refuse the bundle")?;
         let places: Vec<PathBuf> = parts.iter().map(|p| trial.join(&p.name)).collect();
         let linked: Vec<_> =
             parts.iter().zip(&places).map(|(p, at)| (p.role, p.name.as_str(), Content::Link(at))).collect();

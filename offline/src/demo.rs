@@ -109,7 +109,7 @@ impl Demo {
     /// Writes requests made of held-out rows: one row's request side, many rows' candidate sides. Returns how many rows
     /// they were made of.
     fn write_requests(&self, bundle: &Path, to: &Path) -> Result<usize> {
-        let engine = open_engine(bundle, None)?;
+        let engine = open_engine(bundle, None, None)?;
         let generation = engine.generation()?;
         let columns = self.source.format.columns();
         let sides: Vec<Option<Side>> = columns

@@ -10,6 +10,7 @@ pub mod fit;
 pub mod measure;
 pub mod pack;
 pub mod progress;
+pub mod ranges;
 pub mod rows;
 pub mod schema_file;
 pub mod simulate;

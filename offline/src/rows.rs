@@ -5,7 +5,7 @@ use std::sync::Arc;
 use adclick::artifact::model::Model;
 use adclick::artifact::model::spec::HeadKind;
 use adclick::schema::{KeyPart, Source};
-use adclick::types::{Candidate, Request, Value};
+use adclick::types::{Candidate, Precision, Request, Value};
 use adclick::{Engine, Input, Options, Scorer, ScorerLimits};
 use anyhow::{Result, anyhow, bail, ensure};
 
@@ -160,14 +160,28 @@ fn fits(model: &Model, columns: &Columns) -> Result<()> {
     Ok(())
 }
 
-/// An engine for offline work on one bundle.
+/// An engine for offline work on one bundle. A precision that is given must be one that this CPU and the model can do.
 ///
 /// # Errors
-/// As [`Engine::open`].
-pub fn open_engine(bundle: &std::path::Path, kernel: Option<&str>) -> Result<Engine> {
+/// As [`Engine::open`]; why the precision cannot be served.
+pub fn open_engine(bundle: &std::path::Path, kernel: Option<&str>, precision: Option<Precision>) -> Result<Engine> {
     let mut options = Options::default();
     options.kernel = kernel.map(str::to_owned);
-    Ok(Engine::open(bundle, &options)?)
+    options.precision = precision;
+    let engine = Engine::open(bundle, &options)?;
+    if let (Some(asked), (_, _, Some(reason))) = (precision, engine.precision()?) {
+        bail!("--precision {}: {reason}; it would be served exact", asked.name());
+    }
+    Ok(engine)
+}
+
+/// What to say of an engine that does not serve as its bundle asks for.
+///
+/// # Errors
+/// When the engine is closed.
+pub fn fallback(engine: &Engine) -> Result<Option<String>> {
+    let (wanted, _, reason) = engine.precision()?;
+    Ok(reason.map(|reason| format!("{} is served exact here: {reason}", wanted.name())))
 }
 
 /// Scored rows with their labels, column by column.

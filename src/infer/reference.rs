@@ -3,7 +3,7 @@
 
 use super::{Weights, shapes};
 use crate::artifact::model::network::{Cross, Dense, LANES, Network, Panels, Params, padded};
-use crate::artifact::model::spec::{Activation, ExpertSpec, Matrix, Structure};
+use crate::artifact::model::spec::{Activation, CrossSpec, DenseSpec, ExpertSpec, Matrix, Structure};
 use crate::error::{Error, Result};
 
 /// `W x`.
@@ -91,7 +91,7 @@ pub fn reference_logits(network: &Network, weights: Weights<'_>, x: &[f32], out:
     let x0: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
     let mut xl = x0.clone();
     for layer in &network.cross {
-        xl = cross(layer, weights, &x0, &xl);
+        xl = cross(&cross_of(layer, weights), &x0, &xl);
     }
     let mut deep = match network.structure {
         Structure::Parallel => x0,
@@ -124,13 +124,94 @@ pub fn matrix(panels: &Panels, weights: Weights<'_>) -> Matrix {
     Matrix::new(outputs, inputs, data)
 }
 
-fn cross(layer: &Cross, weights: Weights<'_>, x0: &[f64], xl: &[f64]) -> Vec<f64> {
-    match layer {
-        Cross::Full { weight, bias } => cross_full(&matrix(weight, weights), &vector(bias, weights), x0, xl),
-        Cross::LowRank { v, u, bias } => {
-            cross_low_rank(&matrix(v, weights), &matrix(u, weights), &vector(bias, weights), x0, xl)
+/// What the deep layers of a network read, for one row after another: the matrices are taken out of the panels once.
+#[derive(Debug)]
+pub struct DeepInputs {
+    width: usize,
+    /// Those that lie before the deep part.
+    cross: Vec<CrossSpec>,
+    deep: Vec<DenseSpec>,
+}
+
+impl DeepInputs {
+    /// Takes the weights out.
+    ///
+    /// # Errors
+    /// `Corrupt` when layers do not fit each other or the sections.
+    pub fn new(network: &Network, weights: Weights<'_>) -> Result<Self> {
+        shapes::check(network, weights)?;
+        let before = if network.structure == Structure::Stacked { &network.cross[..] } else { &[] };
+        Ok(Self {
+            width: network.width,
+            cross: before.iter().map(|layer| cross_of(layer, weights)).collect(),
+            deep: network.deep.iter().map(|layer| dense_of(layer, weights)).collect(),
+        })
+    }
+
+    /// Multiplications for a row.
+    #[must_use]
+    pub fn cost(&self) -> usize {
+        let cross = self.cross.iter().map(|layer| match layer {
+            CrossSpec::Full { weight, .. } => weight.data.len(),
+            CrossSpec::LowRank { v, u, .. } => v.data.len() + u.data.len(),
+            CrossSpec::Vector { weight, .. } => weight.len(),
+            CrossSpec::Mixture { experts, gate, .. } => {
+                let each = |e: &ExpertSpec| e.v.data.len() + e.c.data.len() + e.u.data.len();
+                gate.data.len() + experts.iter().map(each).sum::<usize>()
+            }
+        });
+        cross.sum::<usize>() + self.deep.iter().map(|layer| layer.weight.data.len()).sum::<usize>()
+    }
+
+    /// Runs a row, and hands over the number of each deep layer and what it reads.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for another number of columns.
+    pub fn run(&self, x: &[f32], mut each: impl FnMut(usize, &[f64])) -> Result<()> {
+        if x.len() != self.width {
+            return Err(Error::argument(format!("{} columns for a network of {}", x.len(), self.width)));
         }
-        Cross::Vector { weight, bias } => cross_vector(&vector(weight, weights), &vector(bias, weights), x0, xl),
+        let x0: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
+        let mut x = self.cross.iter().fold(x0.clone(), |xl, layer| cross(layer, &x0, &xl));
+        for (at, layer) in self.deep.iter().enumerate() {
+            each(at, &x);
+            if at + 1 < self.deep.len() {
+                x = dense(layer, &x);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn cross(layer: &CrossSpec, x0: &[f64], xl: &[f64]) -> Vec<f64> {
+    match layer {
+        CrossSpec::Full { weight, bias } => cross_full(weight, bias, x0, xl),
+        CrossSpec::LowRank { v, u, bias } => cross_low_rank(v, u, bias, x0, xl),
+        CrossSpec::Vector { weight, bias } => cross_vector(weight, bias, x0, xl),
+        CrossSpec::Mixture { experts, gate, bias } => cross_mixture(experts, gate, bias, x0, xl),
+    }
+}
+
+fn dense(layer: &DenseSpec, x: &[f64]) -> Vec<f64> {
+    let sums = linear(&layer.weight, x);
+    sums.iter().zip(&layer.bias).map(|(sum, b)| activate(layer.activation, sum + b)).collect()
+}
+
+fn chain(layers: &[Dense], weights: Weights<'_>, x: Vec<f64>) -> Vec<f64> {
+    layers.iter().fold(x, |x, layer| dense(&dense_of(layer, weights), &x))
+}
+
+fn cross_of(layer: &Cross, weights: Weights<'_>) -> CrossSpec {
+    match layer {
+        Cross::Full { weight, bias } => {
+            CrossSpec::Full { weight: matrix(weight, weights), bias: vector(bias, weights) }
+        }
+        Cross::LowRank { v, u, bias } => {
+            CrossSpec::LowRank { v: matrix(v, weights), u: matrix(u, weights), bias: vector(bias, weights) }
+        }
+        Cross::Vector { weight, bias } => {
+            CrossSpec::Vector { weight: vector(weight, weights), bias: vector(bias, weights) }
+        }
         Cross::Mixture { experts, rank, gate, v, c, u, bias } => {
             let (v, u) = (matrix(v, weights), matrix(u, weights));
             let expert = |e: usize| {
@@ -142,19 +223,21 @@ fn cross(layer: &Cross, weights: Weights<'_>, x0: &[f64], xl: &[f64]) -> Vec<f64
                     u: Matrix::new(u.rows, *rank, own_u),
                 }
             };
-            let experts: Vec<_> = (0..*experts).map(expert).collect();
-            cross_mixture(&experts, &matrix(gate, weights), &vector(bias, weights), x0, xl)
+            CrossSpec::Mixture {
+                experts: (0..*experts).map(expert).collect(),
+                gate: matrix(gate, weights),
+                bias: vector(bias, weights),
+            }
         }
     }
 }
 
-fn chain(layers: &[Dense], weights: Weights<'_>, mut x: Vec<f64>) -> Vec<f64> {
-    for layer in layers {
-        let sums = linear(&matrix(&layer.weight, weights), &x);
-        let bias = vector(&layer.bias, weights);
-        x = sums.iter().zip(&bias).map(|(sum, b)| activate(layer.activation, sum + b)).collect();
+fn dense_of(layer: &Dense, weights: Weights<'_>) -> DenseSpec {
+    DenseSpec {
+        weight: matrix(&layer.weight, weights),
+        bias: vector(&layer.bias, weights),
+        activation: layer.activation,
     }
-    x
 }
 
 fn vector(params: &Params, weights: Weights<'_>) -> Vec<f64> {

@@ -160,6 +160,12 @@ impl Generation {
         &self.policy
     }
 
+    /// The precision that was asked for and the one that it is served in here; when they differ, why.
+    #[must_use]
+    pub fn precision(&self) -> (Precision, Precision, Option<&str>) {
+        (self.serving.wanted, self.serving.precision, self.serving.reason.as_deref())
+    }
+
     /// What a scorer must hold to serve this generation.
     #[must_use]
     pub fn needs(&self) -> Limits {

@@ -7,7 +7,7 @@ use crate::artifact::model::spec::{GoldenRequest, ModelSpec};
 use crate::artifact::model::{Model, write};
 use crate::enrich::{Assembler, Passed, Rows, State, Tables};
 use crate::error::{Error, Result, Status};
-use crate::infer::reference::reference_logits;
+use crate::infer::reference::{DeepInputs, reference_logits};
 use crate::infer::{Kernel, Level, Plan, Scratch};
 use crate::types::Value;
 
@@ -50,6 +50,31 @@ pub fn pack_model(spec: &ModelSpec) -> Result<Vec<u8>> {
         check(&model, &Plan::new(model.network(), weights(&model), kernel)?, kernel)?;
     }
     Ok(bytes)
+}
+
+/// Runs raw rows through the exact network, and hands over the number of each deep layer and what it reads: for
+/// [`ModelSpec::ranges`]. `most` multiplications are done about: where all rows would take more, some of them, evenly
+/// spread, but not fewer than 1,000. Returns how many rows were run.
+///
+/// # Errors
+/// What is wrong with a row, with its number.
+pub fn deep_inputs(
+    model: &Model,
+    rows: &[GoldenRequest],
+    most: usize,
+    mut each: impl FnMut(usize, &[f64]),
+) -> Result<usize> {
+    let network = DeepInputs::new(model.network(), weights(model))?;
+    let affordable = (most / network.cost().max(1)).max(1000);
+    let step = rows.len().div_ceil(affordable).max(1);
+    let mut inputs = Inputs::new(model);
+    let mut run = 0;
+    for (i, row) in rows.iter().enumerate().step_by(step) {
+        inputs.assemble(model, row).map_err(|e| e.within(format_args!("row {i}")))?;
+        network.run(&inputs.x, &mut each)?;
+        run += 1;
+    }
+    Ok(run)
 }
 
 /// Runs the golden requests through the serving path.

@@ -12,5 +12,6 @@ pub(crate) mod precision;
 pub(crate) use cell::{Cell, Reader};
 pub(crate) use generation::weights;
 pub use generation::{Generation, Limits, encode_calibrators};
-pub use golden::pack_model;
+pub use golden::{deep_inputs, pack_model};
 pub use open::{Opening, TableChecks};
+pub use precision::{parse as parse_serving, text as serving_text};

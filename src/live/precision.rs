@@ -80,8 +80,17 @@ impl Serving {
     }
 }
 
-/// The `serving.toml` of a bundle.
-pub(super) fn parse(text: &str) -> Result<Precision> {
+/// The text of `serving.toml`.
+#[must_use]
+pub fn text(precision: Precision) -> String {
+    format!("precision = \"{}\"\n", precision.name())
+}
+
+/// What the text of `serving.toml` says.
+///
+/// # Errors
+/// `Corrupt`, naming the key, what was expected and what was found.
+pub fn parse(text: &str) -> Result<Precision> {
     let table: toml::Table = text.parse().map_err(|e: toml::de::Error| Error::corrupt(e.message().to_owned()))?;
     if let Some(key) = table.keys().find(|key| *key != "precision") {
         return Err(Error::corrupt(format!("unknown key `{key}`, known is precision")));

@@ -80,6 +80,18 @@ void test(const char *bundle) {
   CHECK(adclick::engine::try_open(bundle, options).code() == ADCLICK_UNSUPPORTED);
   options.kernel = "portable";
   options.copy = true;
+  // This kernel has no products of bf16 anywhere: it serves exact and says why.
+  options.precision = adclick::precision::bf16;
+  {
+    const adclick::engine bf16 = adclick::engine::open(bundle, options);
+    const auto why = bf16.precision_error();
+    CHECK(!why && why.code() == ADCLICK_UNSUPPORTED && std::strstr(why.message(), "portable") != nullptr);
+  }
+  options.precision = static_cast<adclick::precision>(9);
+  CHECK(adclick::engine::try_open(bundle, options).code() == ADCLICK_INVALID_ARGUMENT);
+  options.precision = adclick::precision::exact;
+  CHECK(adclick::engine::open(bundle, options).precision_error().ok());
+  options.precision = adclick::precision::of_bundle;
   adclick::engine engine = adclick::engine::open(bundle, options);
   CHECK(engine && std::strcmp(engine.kernel(), "portable") == 0);
 

@@ -1,22 +1,35 @@
 //! `adclick calibrate`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use adclick::artifact::Bytes;
+use adclick::artifact::model::Model;
 use adclick::calibrate::{Calibrator, Calibrators, HeadCalibrator};
-use anyhow::{Result, bail};
+use adclick::live::pack_model;
+use adclick::types::Precision;
+use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 
 use super::evaluate::rows_of;
 use super::logs::{Logs, Part, PartName};
-use crate::bundle::Parts;
-use crate::data::Found;
+use crate::bundle::{Beside, Parts, open};
+use crate::data::{Found, Lookups};
 use crate::fit::{self, Choice, Method, Sample};
+use crate::progress::Progress;
+use crate::ranges;
+use crate::rows::{fallback, open_engine};
+use crate::train::Data;
+use crate::unpack::unpack;
 
 /// Fit calibrators on held-out rows and write the bundle with them.
 ///
 /// The rows must not be ones that the model was trained on. Without --method all methods are compared by cross-fitting,
 /// and the simplest one that the rows clearly speak for is taken, which may be none at all: a calibrator fitted without
 /// evidence makes probabilities worse on other days.
+///
+/// They are fitted on the logits that this CPU serves: in the precision of the bundle, or that of --precision. A model
+/// without the ranges that int8 needs gets them from these rows.
 #[derive(clap::Args)]
 pub struct Args {
     /// The bundle whose model is calibrated.
@@ -35,6 +48,10 @@ pub struct Args {
     /// The keep rate of negative downsampling that the model's bias does not account for, in (0, 1].
     #[arg(long, default_value_t = 1.0)]
     downsampling: f64,
+    /// The precision that the bundle is to be served in, instead of the one that it says: exact, bf16, int8 or
+    /// auction-exact.
+    #[arg(long, value_name = "NAME", value_parser = super::precision)]
+    precision: Option<Precision>,
     /// Replace the bundle at --out if there is one.
     #[arg(long)]
     replace: bool,
@@ -57,10 +74,25 @@ struct Fitted {
     generation: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tables: Vec<Found>,
+    /// What the logits were computed in.
+    precision: &'static str,
+    /// The rows that ranges were found from, when the model had none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    range_rows: Option<usize>,
 }
 
 pub(super) fn run(args: Args) -> Result<()> {
-    let (_, rows) = rows_of(&args.bundle, None, &args.logs, &args.part, PartName::Validation, &[])?;
+    let served = Served::new(&args)?;
+    let engine = match &served.at {
+        // Written just before with the precision in it.
+        Some(beside) => open_engine(&beside.path().join(Served::NAME), None, None)?,
+        None => open_engine(&args.bundle, None, None)?,
+    };
+    if let Some(warning) = fallback(&engine)? {
+        eprintln!("warning: {warning}: the calibrators are fitted on exact logits");
+    }
+    let precision = engine.precision()?.1;
+    let rows = rows_of(&engine, &args.logs, &args.part, PartName::Validation, &[])?;
     // Calibrators are fitted on what they will be applied to: logits after the correction.
     HeadCalibrator::new(args.downsampling, Calibrator::Identity)?;
     let logits: Vec<f64> = rows.logits.iter().map(|z| z + args.downsampling.ln()).collect();
@@ -77,15 +109,26 @@ pub(super) fn run(args: Args) -> Result<()> {
     };
     let mut generation = None;
     if let Some(out) = &args.out {
-        let parts = Parts { calibrators, ..Parts::read(&args.bundle)? };
+        let parts = Parts { calibrators, ..served.parts };
         generation = Some(format!("{:016x}", parts.write(out, args.replace, args.publish)?));
     }
-    let fitted = Fitted { rows: rows.clicks.len(), ctr, cvr, generation, tables: rows.tables };
+    let fitted = Fitted {
+        rows: rows.clicks.len(),
+        ctr,
+        cvr,
+        generation,
+        tables: rows.tables,
+        precision: precision.name(),
+        range_rows: served.range_rows,
+    };
     if args.json {
         println!("{}", serde_json::to_string(&fitted)?);
         return Ok(());
     }
-    println!("fitted on {} rows", fitted.rows);
+    println!("fitted on {} rows, {}", fitted.rows, fitted.precision);
+    if let Some(rows) = fitted.range_rows {
+        println!("ranges for int8 from {rows} of them");
+    }
     for found in &fitted.tables {
         println!("{found}");
     }
@@ -98,6 +141,68 @@ pub(super) fn run(args: Args) -> Result<()> {
         _ => println!("nothing was written: give --out"),
     }
     Ok(())
+}
+
+/// The bundle as it is to be served.
+struct Served {
+    parts: Parts,
+    /// Where it is, when it is another one than that of --bundle.
+    at: Option<Beside>,
+    range_rows: Option<usize>,
+}
+
+impl Served {
+    /// Its name beside the bundle that is to be written.
+    const NAME: &str = "uncalibrated";
+
+    fn new(args: &Args) -> Result<Self> {
+        let path = super::verify::resolve(&args.bundle)?;
+        let mut parts = Parts::read(&path)?;
+        parts.precision = args.precision.or(parts.precision);
+        let (mut range_rows, mut at) = (None, None);
+        if parts.precision == Some(Precision::Int8) {
+            range_rows = find_ranges(args, &path, &mut parts)?;
+        }
+        if args.precision.is_some() || range_rows.is_some() {
+            let out = args.out.as_deref().unwrap_or(&path);
+            let beside = Beside::of(out, args.replace || args.out.is_none())?;
+            parts.write(&beside.path().join(Self::NAME), true, false)?;
+            at = Some(beside);
+        }
+        Ok(Self { parts, at, range_rows })
+    }
+}
+
+/// Gives a model without ranges those of the rows. Returns how many rows they are from.
+fn find_ranges(args: &Args, bundle: &std::path::Path, parts: &mut Parts) -> Result<Option<usize>> {
+    let model = Model::open(Bytes::copy_of(&parts.model)?)?;
+    if !model.ranges().is_empty() || model.network().deep.is_empty() {
+        return Ok(None);
+    }
+    ensure!(args.out.is_some(), "the model has no ranges for int8, and with them it is another one: give --out");
+    let progress = Progress::detect();
+    let mut source = args.logs.source()?;
+    if !model.enrichment().is_empty() {
+        let tables = open(bundle)?.tables().to_vec();
+        source.tables = Some(Arc::new(Lookups::new(model.schema(), model.enrichment(), tables)?));
+    }
+    let chosen = args.part.choose(PartName::Validation)?;
+    let data = Data { source, split: chosen.as_ref().map_or(crate::train::Split::Hash, |(split, _)| split.clone()) };
+    let roles = data.roles(progress)?;
+    let keep = |row: &crate::data::Row| chosen.as_ref().is_none_or(|(_, role)| roles.of(row) == *role);
+    let mut sample = ranges::Sample::new(model.schema(), &data.source);
+    let bar = progress.bytes("Looking for ranges", data.source.bytes()?);
+    data.source.for_each(&bar, |batch| {
+        batch.rows().iter().filter(|row| keep(row)).for_each(|row| sample.see(batch, row));
+        Ok(())
+    })?;
+    bar.finish_and_clear();
+    let mut spec = unpack(&model);
+    let (found, rows) = ranges::find(&spec, &sample.rows())?;
+    ensure!(rows > 0, "no row is left to find ranges from: the split leaves none of them, or the files hold none");
+    spec.ranges = found;
+    parts.model = pack_model(&spec)?;
+    Ok(Some(rows))
 }
 
 fn choice(method: Option<Method>, sample: &Sample) -> Result<Choice> {

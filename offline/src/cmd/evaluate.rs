@@ -1,24 +1,27 @@
 //! `adclick evaluate`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use adclick::Engine;
+use adclick::types::Precision;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use super::logs::{Logs, Part, PartName};
 use crate::data::Found;
+use crate::measure::cost::{self, Cost, Scores};
 use crate::measure::fields::Field;
 use crate::measure::report::Options;
 use crate::measure::{Labelled, Report};
 use crate::progress::Progress;
-use crate::rows::{ScoredRows, open_engine, score_source};
+use crate::rows::{ScoredRows, fallback, open_engine, score_source};
 use crate::train::Data;
 
 /// Measure a model on labelled rows, as it would serve them.
 ///
 /// Prints AUC (ties count one half), log loss, normalised entropy, calibration errors (10 bins of equal width, and 20 of
 /// equal mass with a bootstrap interval) and the calibration ratio, of the calibrated pCTR, and of pCVR over clicked rows
-/// when the model and the rows have conversions.
+/// when the model and the rows have conversions. Without --precision all of it is as the bundle is served on this CPU.
 #[derive(clap::Args)]
 pub struct Args {
     /// A bundle directory, or the directory whose CURRENT names one.
@@ -43,6 +46,10 @@ pub struct Args {
     /// The kernel to use instead of the best one: portable, avx2 or avx512.
     #[arg(long)]
     kernel: Option<String>,
+    /// Measure exact, and what these precisions cost beside it on the same rows: exact, bf16, int8. Fails where one
+    /// cannot be had.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = measurable)]
+    precision: Vec<Precision>,
     /// The seed of the bootstrap.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -62,13 +69,39 @@ struct Evaluation {
     tables: Vec<Found>,
     #[serde(skip_serializing_if = "Option::is_none")]
     conversion: Option<Report>,
+    /// What the figures above were computed in.
+    precision: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    costs: Vec<Cost>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    conversion_costs: Vec<Cost>,
+}
+
+fn measurable(name: &str) -> std::result::Result<Precision, String> {
+    match super::precision(name)? {
+        Precision::AuctionExact => Err(
+            "auction-exact gives the winners and prices of exact, and scores without an auction are exact: there is \
+                 nothing to measure"
+                .to_owned(),
+        ),
+        other => Ok(other),
+    }
 }
 
 pub(super) fn run(args: Args) -> Result<()> {
     let mut fields = args.field.clone();
     fields.extend(args.group.clone());
-    let (generation, rows) =
-        rows_of(&args.bundle, args.kernel.as_deref(), &args.logs, &args.part, PartName::Test, &fields)?;
+    let open = |precision| open_engine(&args.bundle, args.kernel.as_deref(), precision);
+    // All engines before the first row: what cannot be had is said at once.
+    let fast = args.precision.iter().filter(|p| **p != Precision::Exact).map(|p| Ok((*p, open(Some(*p))?)));
+    let fast = fast.collect::<Result<Vec<_>>>()?;
+    let engine = open((!args.precision.is_empty()).then_some(Precision::Exact))?;
+    if let Some(warning) = fallback(&engine)? {
+        eprintln!("warning: {warning}");
+    }
+    let (generation, served) = (engine.generation()?.id(), engine.precision()?.1);
+    let score = |engine: &Engine, fields| rows_of(engine, &args.logs, &args.part, PartName::Test, fields);
+    let rows = score(&engine, &fields)?;
     let columns: Vec<Field> = args
         .field
         .iter()
@@ -90,8 +123,23 @@ pub(super) fn run(args: Args) -> Result<()> {
         let data = Labelled::new(&probabilities, &converted, rows.weights().map(|_| weights.as_slice()))?;
         Some(Report::compute(&data, &Options { seed: args.seed, ..Options::default() })?)
     };
-    let generation = format!("{generation:016x}");
-    let evaluation = Evaluation { ctr, generation, bad_rows: rows.bad_rows, tables: rows.tables, conversion };
+    let (mut costs, mut conversion_costs) = (Vec::new(), Vec::new());
+    for (precision, engine) in fast {
+        let name = precision.name();
+        let [click, conversion] = cost(name, args.raw, &rows, &score(&engine, &[])?)?;
+        costs.extend(click);
+        conversion_costs.extend(conversion);
+    }
+    let evaluation = Evaluation {
+        ctr,
+        generation: format!("{generation:016x}"),
+        bad_rows: rows.bad_rows,
+        tables: rows.tables,
+        conversion,
+        precision: if served == Precision::AuctionExact { Precision::Exact } else { served }.name(),
+        costs,
+        conversion_costs,
+    };
     if args.json {
         println!("{}", serde_json::to_string(&evaluation)?);
         return Ok(());
@@ -99,6 +147,12 @@ pub(super) fn run(args: Args) -> Result<()> {
     print!("{}", evaluation.ctr.table());
     if let Some(conversion) = &evaluation.conversion {
         print!("\nconversions of clicked rows\n{}", conversion.table());
+    }
+    if !evaluation.costs.is_empty() {
+        print!("\nprecisions beside exact\n{}", cost::table(&evaluation.costs));
+    }
+    if !evaluation.conversion_costs.is_empty() {
+        print!("\nof conversions of clicked rows\n{}", cost::table(&evaluation.conversion_costs));
     }
     for found in &evaluation.tables {
         println!("{found}");
@@ -109,26 +163,43 @@ pub(super) fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// The rows that a verb looks at, scored by a bundle.
+/// The rows that a verb looks at, scored by an engine.
 pub(super) fn rows_of(
-    bundle: &Path,
-    kernel: Option<&str>,
+    engine: &Engine,
     logs: &Logs,
     part: &Part,
     default: PartName,
     fields: &[String],
-) -> Result<(u64, ScoredRows)> {
-    let engine = open_engine(bundle, kernel)?;
+) -> Result<ScoredRows> {
     let (source, progress) = (logs.source()?, Progress::detect());
-    let rows = match part.choose(default)? {
-        None => score_source(&engine, &source, |_| true, fields, progress)?,
+    match part.choose(default)? {
+        None => score_source(engine, &source, |_| true, fields, progress),
         Some((split, role)) => {
             let data = Data { source, split };
             let roles = data.roles(progress)?;
-            score_source(&engine, &data.source, |row| roles.of(row) == role, fields, progress)?
+            score_source(engine, &data.source, |row| roles.of(row) == role, fields, progress)
         }
-    };
-    Ok((engine.generation()?.id(), rows))
+    }
+}
+
+/// What scores cost beside exact ones: of clicks, and of conversions if there are any.
+fn cost(name: &'static str, as_raw: bool, exact: &ScoredRows, fast: &ScoredRows) -> Result<[Option<Cost>; 2]> {
+    let of = |rows: &ScoredRows| if as_raw { raw(&rows.logits) } else { rows.pctr.clone() };
+    let probabilities = [of(exact), of(fast)];
+    check(&probabilities[1])?;
+    let data = |i: usize| Labelled::new(&probabilities[i], &exact.clicks, exact.weights());
+    let exact_scores = Scores { logits: &exact.logits, data: data(0)? };
+    let click = Cost::of(name, exact_scores, Scores { logits: &fast.logits, data: data(1)? })?;
+    let [(logits, pcvr, converted, weights), (fast_logits, fast_pcvr, ..)] = [exact.clicked(), fast.clicked()];
+    if converted.is_empty() {
+        return Ok([Some(click), None]);
+    }
+    let probabilities = if as_raw { [raw(&logits), raw(&fast_logits)] } else { [pcvr, fast_pcvr] };
+    let weights = exact.weights().map(|_| weights.as_slice());
+    let data = |i: usize| Labelled::new(&probabilities[i], &converted, weights);
+    let exact_scores = Scores { logits: &logits, data: data(0)? };
+    let conversion = Cost::of(name, exact_scores, Scores { logits: &fast_logits, data: data(1)? })?;
+    Ok([Some(click), Some(conversion)])
 }
 
 fn raw(logits: &[f64]) -> Vec<f64> {

@@ -11,6 +11,7 @@ mod score;
 mod train;
 mod verify;
 
+use adclick::types::Precision;
 use anyhow::Result;
 use clap::Subcommand;
 
@@ -47,4 +48,9 @@ pub fn run(command: Command) -> Result<()> {
         Command::Auction(args) => auction::run(args),
         Command::Demo(args) => demo::run(args),
     }
+}
+
+/// The value of `--precision`.
+fn precision(name: &str) -> std::result::Result<Precision, String> {
+    Precision::by_name(name).map_err(|e| e.message)
 }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use adclick::types::Precision;
 use anyhow::{Context, Result, bail};
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -13,7 +14,7 @@ use crate::files::write_whole;
 use crate::pack::inputs::Inputs;
 use crate::pack::run::{Runner, Scores};
 use crate::progress::Progress;
-use crate::rows::score_source;
+use crate::rows::{fallback, score_source};
 
 /// Score a file of inputs.
 ///
@@ -45,13 +46,16 @@ pub struct Args {
     /// The kernel to use instead of the best one: portable, avx2 or avx512.
     #[arg(long)]
     kernel: Option<String>,
+    /// The precision instead of the bundle's: exact, bf16 or int8. Fails where it cannot be had.
+    #[arg(long, value_name = "NAME", value_parser = super::precision)]
+    precision: Option<Precision>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: Args) -> Result<()> {
-    let mut runner = Runner::open(&args.bundle, args.kernel.as_deref())?;
+    let mut runner = Runner::open(&args.bundle, args.kernel.as_deref(), args.precision)?;
     let (scores, logged) = match (&args.input, args.format) {
         (Some(input), _) => (score_inputs(&mut runner, input)?, None),
         (None, Some(format)) => score_logs(&runner, &Logs::of(&args.data, format, args.schema.as_deref()))?,
@@ -64,12 +68,21 @@ pub(super) fn run(args: Args) -> Result<()> {
     let scored = scores.pctr.iter().filter(|p| !p.is_nan()).count();
     let rate = scored as f64 / seconds.max(1e-9);
     let generation = format!("{:016x}", runner.generation()?);
+    if let Some(warning) = fallback(runner.engine())? {
+        eprintln!("warning: {warning}");
+    }
+    // What a call without an auction serves.
+    let precision = match runner.engine().precision()?.1 {
+        Precision::AuctionExact => Precision::Exact,
+        other => other,
+    };
     let mut out = std::io::stdout().lock();
     if args.json {
         let mut summary = serde_json::json!({
             "rows": rows,
             "bad_rows": scores.bad_rows,
             "kernel": runner.kernel(),
+            "precision": precision.name(),
             "generation": generation,
             "seconds": seconds,
             "predictions_per_second": rate,
@@ -80,7 +93,8 @@ pub(super) fn run(args: Args) -> Result<()> {
         }
         writeln!(out, "{summary}")?;
     } else {
-        writeln!(out, "scored {rows} rows with generation {generation} on kernel {}", runner.kernel())?;
+        let (kernel, precision) = (runner.kernel(), precision.name());
+        writeln!(out, "scored {rows} rows with generation {generation} on kernel {kernel}, {precision}")?;
         writeln!(out, "{seconds:.3} s in the scorer, {rate:.0} predictions per second")?;
         for found in tables {
             writeln!(out, "{found}")?;

@@ -8,17 +8,19 @@ use adclick::calibrate::{Calibrators, HeadCalibrator};
 use adclick::enrich::TableSource;
 use adclick::live::bundle::{Manifest, Role};
 use adclick::table::{Checks, Table, TableSet};
+use adclick::types::Precision;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 
 use super::logs::Logs;
 use super::pack::{BuildArgs, for_training};
 use crate::bundle::{Beside, Holds, Part, Parts, open_table};
-use crate::data::Lookups;
+use crate::data::{Lookups, Source};
 use crate::fit::{self, Choice, Sample};
 use crate::progress::Progress;
+use crate::rows::{fallback, open_engine, score_source};
 use crate::schema_file::SchemaFile;
-use crate::train::{Blueprint, Config, CrossShape, Data, Metrics, Scored, Split, Trained};
+use crate::train::{self, Blueprint, Config, CrossShape, Data, Metrics, Scored, Split, Trained};
 use crate::unpack::unpack;
 
 /// Train a model on click logs and write a bundle.
@@ -101,6 +103,10 @@ pub struct Args {
     /// The auction policy to put into the bundle.
     #[arg(long, value_name = "TOML")]
     policy: Option<PathBuf>,
+    /// The precision that the bundle is to be served in [default: exact]: bf16, int8, auction-exact or exact. The calibrator
+    /// is fitted on what it serves.
+    #[arg(long, value_name = "NAME", value_parser = super::precision)]
+    precision: Option<Precision>,
     /// Leave the model's probabilities as they are instead of choosing a calibrator on the validation rows.
     #[arg(long)]
     no_calibrate: bool,
@@ -122,6 +128,7 @@ struct Summary<'a> {
     #[serde(flatten)]
     metrics: &'a Metrics,
     calibrator: String,
+    precision: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     test_logloss: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,16 +150,29 @@ pub(super) fn run(args: Args) -> Result<()> {
     let built = args.tables(schema.as_ref())?;
     source.tables = built.lookups;
     let data = Data { source, split: args.split()? };
-    let trained = crate::train::fit(&config, &data, &blueprint, parent.as_ref(), Progress::detect())?;
-    let (calibrators, choice) = calibrate(&trained, !args.no_calibrate)?;
+    let mut trained = crate::train::fit(&config, &data, &blueprint, parent.as_ref(), Progress::detect())?;
     let model = adclick::live::pack_model(&trained.spec)?;
-    let parts = Parts { model, calibrators, policy, tables: built.parts };
+    let (precision, calibrators) = (args.precision, Calibrators::default());
+    let mut parts = Parts { model, calibrators, policy, precision, tables: built.parts };
+    let mut beside = built.beside;
+    if matches!(precision, Some(Precision::Bf16 | Precision::Int8)) && !args.no_calibrate {
+        let beside = match &mut beside {
+            Some(beside) => beside,
+            None => beside.insert(Beside::of(&args.out, args.replace)?),
+        };
+        if let Some(served) = as_served(&parts, &data, beside)? {
+            trained.validation = served;
+        }
+    }
+    let choice;
+    (parts.calibrators, choice) = calibrate(&trained, !args.no_calibrate)?;
     let generation = parts.write(&args.out, args.replace, args.publish)?;
-    drop(built.beside);
+    drop(beside);
     let summary = Summary {
         out: args.out.display().to_string(),
         generation: format!("{generation:016x}"),
         metrics: &trained.metrics,
+        precision: precision.unwrap_or(Precision::Exact).name(),
         calibrator: choice.as_ref().map_or("identity".to_owned(), |c| c.calibrator.to_string()),
         test_logloss: trained.test.as_ref().map(|t| t.loss),
         test_rows: trained.test.as_ref().map(|t| t.clicks.len()),
@@ -177,6 +197,7 @@ pub(super) fn run(args: Args) -> Result<()> {
         println!("{found}");
     }
     println!("calibrator: {}", summary.calibrator);
+    println!("precision: {}", summary.precision);
     println!("wrote {} (generation {})", summary.out, summary.generation);
     Ok(())
 }
@@ -207,6 +228,36 @@ fn open_tables(parts: &[Part]) -> Result<Vec<TableSource>> {
     all.into_iter()
         .map(|(file, shards)| Ok(TableSource { set: Arc::new(TableSet::new(shards)?), file, overrides: None }))
         .collect()
+}
+
+/// The validation rows in the arithmetic that serves; `None` when this CPU serves exact.
+fn as_served(parts: &Parts, data: &Data, beside: &Beside) -> Result<Option<Scored>> {
+    let bundle = beside.path().join("uncalibrated");
+    parts.write(&bundle, true, false)?;
+    let engine = open_engine(&bundle, None, None)?;
+    if let Some(warning) = fallback(&engine)? {
+        eprintln!("warning: {warning}: the calibrator is fitted on exact logits");
+        return Ok(None);
+    }
+    let progress = Progress::detect();
+    let rows = match &data.split {
+        Split::Files(paths) => {
+            let source = Source { paths: paths.clone(), ..data.source.clone() };
+            score_source(&engine, &source, |_| true, &[], progress)?
+        }
+        _ => {
+            let roles = data.roles(progress)?;
+            score_source(&engine, &data.source, |row| roles.of(row) == train::Role::Validation, &[], progress)?
+        }
+    };
+    Ok(Some(Scored {
+        click_logits: rows.logits,
+        conversion_logits: rows.cvr_logits,
+        clicks: rows.clicks,
+        conversions: rows.conversions,
+        weights: rows.weights.iter().map(|&w| w as f32).collect(),
+        loss: f64::NAN,
+    }))
 }
 
 /// The calibrators that the validation rows speak for.

@@ -11,12 +11,13 @@ use adclick::live::{Generation, Opening, TableChecks};
 use adclick::table::Checks;
 use anyhow::{Result, ensure};
 
-use crate::bundle::open_table;
+use crate::bundle::{open_table, open_untouched};
 
 /// Check every checksum and golden request of a bundle.
 ///
 /// Reads every file of the bundle and compares its length and checksum with the manifest's, checks every section and every
-/// row of every feature table, and runs the golden requests on every kernel of this CPU.
+/// row of every feature table, and runs the golden requests on every kernel of this CPU. Says in which
+/// precision this CPU serves it.
 #[derive(clap::Args)]
 pub struct Args {
     /// A bundle directory, or the directory whose CURRENT names one.
@@ -67,6 +68,8 @@ pub(super) fn run(args: Args) -> Result<()> {
         goldens = generation.model().goldens().len();
         kernels.push(kernel.name());
     }
+    let here = open_untouched(&bundle)?;
+    let (wanted, precision, reason) = here.precision();
     let mut out = std::io::stdout().lock();
     let generation = format!("{:016x}", manifest.generation());
     if args.json {
@@ -81,6 +84,7 @@ pub(super) fn run(args: Args) -> Result<()> {
             })).collect::<Vec<_>>(),
             "goldens": goldens,
             "kernels": kernels,
+            "precision": { "wanted": wanted.name(), "here": precision.name(), "reason": reason },
         });
         writeln!(out, "{summary}")?;
     } else {
@@ -95,6 +99,12 @@ pub(super) fn run(args: Args) -> Result<()> {
         }
         for kernel in kernels {
             writeln!(out, "  ok  {goldens} golden requests on kernel {kernel}")?;
+        }
+        match reason {
+            None => writeln!(out, "  ok  served in precision {}", precision.name())?,
+            Some(reason) => {
+                writeln!(out, "  note: precision {} is served exact on this CPU: {reason}", wanted.name())?;
+            }
         }
         if goldens == 0 {
             writeln!(out, "  note: the model holds no golden requests, so no output was compared")?;

@@ -5,6 +5,7 @@
 
 pub mod bins;
 mod bootstrap;
+pub mod cost;
 pub mod fields;
 pub mod loss;
 pub mod rank;

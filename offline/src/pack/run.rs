@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use adclick::artifact::model::spec::{GoldenValue, HeadKind};
 use adclick::schema::{Schema, Side};
-use adclick::types::{Candidate, Request, Value};
-use adclick::{Engine, Input, Options, Scorer, ScorerLimits};
+use adclick::types::{Candidate, Precision, Request, Value};
+use adclick::{Engine, Input, Scorer, ScorerLimits};
 use anyhow::{Result, anyhow};
 use indicatif::ProgressBar;
 
 use super::inputs::Inputs;
+use crate::rows::open_engine;
 
 /// Rows of one call.
 const BATCH: usize = 256;
@@ -41,14 +42,13 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Opens a bundle (or the directory with `CURRENT`), on the kernel of that name or the best one.
+    /// Opens a bundle (or the directory with `CURRENT`), on the kernel of that name or the best one, in that precision or
+    /// the bundle's.
     ///
     /// # Errors
-    /// As [`Engine::open`].
-    pub fn open(bundle: &Path, kernel: Option<&str>) -> Result<Self> {
-        let mut options = Options::default();
-        options.kernel = kernel.map(str::to_owned);
-        let engine = Engine::open(bundle, &options)?;
+    /// As [`open_engine`].
+    pub fn open(bundle: &Path, kernel: Option<&str>, precision: Option<Precision>) -> Result<Self> {
+        let engine = open_engine(bundle, kernel, precision)?;
         let scorer = engine.scorer(ScorerLimits { max_candidates: BATCH })?;
         let generation = engine.generation()?;
         let schema = generation.model().schema().clone();

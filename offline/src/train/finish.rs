@@ -1,7 +1,7 @@
 //! What goes into the model file besides weights: reference histograms, golden requests, provenance.
 
-use adclick::artifact::model::spec::{GoldenRequest, GoldenValue, Histogram};
-use adclick::schema::{Kind, Schema, Source};
+use adclick::artifact::model::spec::{GoldenRequest, Histogram};
+use adclick::schema::{Kind, Schema};
 
 use super::config::{Config, Hyper};
 use super::fit::{Metrics, Scored};
@@ -9,6 +9,7 @@ use super::loss::sigmoid;
 use super::network::CrossShape;
 use super::store::Census;
 use crate::data::{Batch, Found, Lookups, Reads, Row, Source as Logs};
+use crate::ranges::RawRows;
 
 /// Golden requests at most.
 const GOLDENS: usize = 16;
@@ -20,41 +21,27 @@ const BINS: usize = 20;
 /// Looks at the raw validation rows.
 pub(super) struct Observer<'a> {
     schema: &'a Schema,
-    /// Per feature: where its values stand, if it reads any.
-    inputs: Vec<Option<Reads>>,
+    raw: RawRows,
     goldens: Vec<GoldenRequest>,
     numbers: Vec<Vec<f64>>,
 }
 
 impl<'a> Observer<'a> {
     pub(super) fn new(schema: &'a Schema, logs: &Logs) -> Self {
-        let columns = logs.format.columns();
-        let inputs = schema
-            .features
-            .iter()
-            .enumerate()
-            .map(|(i, f)| if f.source == Source::Time { None } else { logs.reads(&columns, i, &f.input) })
-            .collect();
-        Self { schema, inputs, goldens: Vec::new(), numbers: vec![Vec::new(); schema.features.len()] }
+        let numbers = vec![Vec::new(); schema.features.len()];
+        Self { schema, raw: RawRows::new(schema, logs), goldens: Vec::new(), numbers }
     }
 
     pub(super) fn see(&mut self, batch: &Batch, row: &Row) {
         let values = batch.values(row);
         let of = |reads: Reads| values.iter().filter(move |v| reads.has(v));
-        for ((feature, input), numbers) in self.schema.features.iter().zip(&self.inputs).zip(&mut self.numbers) {
+        for ((feature, input), numbers) in self.schema.features.iter().zip(self.raw.inputs()).zip(&mut self.numbers) {
             if let (Kind::Number { .. }, Some(input), true) = (&feature.kind, *input, numbers.len() < SAMPLE) {
                 numbers.extend(of(input).map(|v| f64::from(v.number)));
             }
         }
         if self.goldens.len() < GOLDENS {
-            let values = (0u32..)
-                .zip(&self.inputs)
-                .filter_map(|(feature, input)| input.map(|input| (feature, input)))
-                .flat_map(|(feature, input)| {
-                    of(input).map(move |v| GoldenValue { feature, number: v.number, id: v.id })
-                })
-                .collect();
-            self.goldens.push(GoldenRequest { time_us: row.time_us.unwrap_or(0), utc_offset_s: 0, values });
+            self.goldens.push(self.raw.request(batch, row));
         }
     }
 

@@ -15,11 +15,13 @@ use super::encode::{Encoder, Examples};
 use super::finish::{Observer, provenance};
 use super::loss::Judge;
 use super::network::{self, Dropout, Param, Shape};
+use super::split::Role;
 use super::store::{Data, Picker, Store, count};
 use super::tables::{Rates, Table, Tables, stream};
 use super::warm;
-use crate::data::{Found, Lookups};
+use crate::data::{Batch, Found, Lookups, Row};
 use crate::progress::Progress;
+use crate::ranges::{self, Sample};
 use crate::time;
 
 /// Logits and labels of held-out rows.
@@ -131,8 +133,12 @@ pub fn fit(
     let plan = encoder.plan.clone();
     let mut observer = Observer::new(&built.schema, &data.source);
     let memory_rows = config.memory_rows.unwrap_or(4 << 20);
-    let store =
-        Store::new(data, &picker, &mut encoder, rows, memory_rows, progress, |batch, row| observer.see(batch, row))?;
+    let mut sample = Sample::new(&built.schema, &data.source);
+    let visit = |role: Role, batch: &Batch, row: &Row| match role {
+        Role::Train => sample.see(batch, row),
+        _ => observer.see(batch, row),
+    };
+    let store = Store::new(data, &picker, &mut encoder, rows, memory_rows, progress, visit)?;
 
     let mut heads = vec![(HeadKind::Ctr, Vec::new())];
     if census.conversions > 0 {
@@ -198,6 +204,7 @@ pub fn fit(
     spec.enrichment = data.source.tables.as_ref().map_or_else(Enrichment::default, |t| t.enrichment().clone());
     (spec.goldens, spec.histograms) = observer.finish(&validation);
     spec.provenance = provenance(config, &hyper, &census, &metrics, &data.source);
+    (spec.ranges, _) = ranges::find(&spec, &sample.rows())?;
     Ok(Trained { spec, validation, test, metrics })
 }
 

@@ -141,7 +141,7 @@ pub(super) struct Store<'a> {
 
 impl<'a> Store<'a> {
     /// Pass two: encodes validation and test rows, and the training rows if they may be held. `visit` sees the raw
-    /// validation rows.
+    /// training and validation rows.
     pub(super) fn new(
         data: &'a Data,
         picker: &'a Picker,
@@ -149,7 +149,7 @@ impl<'a> Store<'a> {
         rows: u64,
         memory_rows: usize,
         progress: Progress,
-        mut visit: impl FnMut(&Batch, &Row),
+        mut visit: impl FnMut(Role, &Batch, &Row),
     ) -> Result<Self> {
         let mut held = (rows as usize <= memory_rows).then(Examples::default);
         let (mut validation, mut test) = (Examples::default(), Examples::default());
@@ -158,12 +158,13 @@ impl<'a> Store<'a> {
             for row in batch.rows() {
                 match picker.role(row) {
                     Some(Role::Train) => {
+                        visit(Role::Train, batch, row);
                         if let Some(held) = &mut held {
                             encoder.encode(batch, row, held);
                         }
                     }
                     Some(Role::Validation) if validation.len() < MAX_HELD_OUT => {
-                        visit(batch, row);
+                        visit(Role::Validation, batch, row);
                         encoder.encode(batch, row, &mut validation);
                     }
                     Some(Role::Test) if test.len() < MAX_HELD_OUT => encoder.encode(batch, row, &mut test),
@@ -177,7 +178,7 @@ impl<'a> Store<'a> {
             source.for_each(&ProgressBar::hidden(), |batch| {
                 for row in batch.rows() {
                     if validation.len() < MAX_HELD_OUT {
-                        visit(batch, row);
+                        visit(Role::Validation, batch, row);
                         encoder.encode(batch, row, &mut validation);
                     }
                 }

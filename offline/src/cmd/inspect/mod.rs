@@ -18,7 +18,7 @@ use adclick::table::Checks;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::bundle::open_table;
+use crate::bundle::{open_table, open_untouched};
 use crate::schema_file::{column_text, key_text};
 
 /// Show what a bundle or artifact holds.
@@ -100,6 +100,8 @@ fn bundle(path: &Path, text: &mut String) -> Result<Value> {
             let policy = Policy::parse(&policy).with_context(|| file.display().to_string())?.to_toml();
             writeln!(text, "\npolicy\n{}", indented(&policy))?;
             report["policy"] = policy.into();
+        } else if f.role == Role::Serving {
+            report["precision"] = precision(path, text)?;
         } else {
             let (kind, part) = artifact(&file, text)?;
             if kind == "table" {
@@ -112,11 +114,26 @@ fn bundle(path: &Path, text: &mut String) -> Result<Value> {
     if manifest.file(Role::Calibrators).is_none() {
         writeln!(text, "\ncalibrators: none, probabilities are served as the model gives them")?;
     }
+    if manifest.file(Role::Serving).is_none() {
+        writeln!(text, "\nprecision: exact")?;
+        report["precision"] = json!({ "wanted": "exact", "here": "exact", "reason": null });
+    }
     if manifest.file(Role::Policy).is_none() {
         writeln!(text, "\npolicy: the default one\n{}", indented(&Policy::default().to_toml()))?;
     }
     report["tables"] = tables.into();
     Ok(report)
+}
+
+/// What the bundle is to be served in, and what this CPU serves.
+fn precision(path: &Path, text: &mut String) -> Result<Value> {
+    let generation = open_untouched(path)?;
+    let (wanted, here, reason) = generation.precision();
+    match reason {
+        None => writeln!(text, "\nprecision: {}", wanted.name())?,
+        Some(reason) => writeln!(text, "\nprecision: {}, exact on this CPU: {reason}", wanted.name())?,
+    }
+    Ok(json!({ "wanted": wanted.name(), "here": here.name(), "reason": reason }))
 }
 
 /// One artifact file: its kind and what it holds.
@@ -203,6 +220,9 @@ fn describe(model: &Model, text: &mut String) -> Result<Value> {
     writeln!(text, "  {parameters} parameters: {dense} in layers, {tables} in embeddings, {wide} in the wide part")?;
     writeln!(text, "  {} MACs per candidate, and {once} once per request", macs - once)?;
     writeln!(text, "  {} golden requests, {} histograms", model.goldens().len(), model.histograms().len())?;
+    let ranges: Vec<String> = model.ranges().iter().map(f32::to_string).collect();
+    let ranges = if ranges.is_empty() { "none".to_owned() } else { ranges.join(", ") };
+    writeln!(text, "  ranges of the deep layers' inputs, for int8: {ranges}")?;
     writeln!(text, "\n  {:<28} {:>14}", "section", "bytes")?;
     for s in model.sections() {
         writeln!(text, "  {:<28} {:>14}", s.name, s.len)?;
@@ -224,6 +244,7 @@ fn describe(model: &Model, text: &mut String) -> Result<Value> {
         "parameters": parameters,
         "macs_per_candidate": macs - once,
         "macs_per_request": once,
+        "ranges": model.ranges(),
         "goldens": model.goldens().len(),
         "histograms": model.histograms().iter().map(|h| h.name.clone()).collect::<Vec<_>>(),
         "sections": model.sections().iter().map(|s| json!({ "name": s.name, "bytes": s.len })).collect::<Vec<_>>(),

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use adclick::artifact::model::Model;
 use adclick::artifact::{Bytes, OpenMode};
-use adclick::live::bundle::{CALIBRATORS_FILE, Entry, MODEL_FILE, Manifest, POLICY_FILE, Role};
+use adclick::live::bundle::{CALIBRATORS_FILE, Entry, MODEL_FILE, Manifest, POLICY_FILE, Role, SERVING_FILE};
+use adclick::live::serving_text;
 use adclick::schema::Enrichment;
 use adclick::table::{Checks, Shard};
 use anyhow::{Context, Result};
@@ -65,7 +66,7 @@ impl Base {
         old.tables.iter().find(|t| t.name == name).map(|t| t.path.as_path())
     }
 
-    /// All files of the bundle: those of this base, calibrators and policy as given, and the new tables in the place of
+    /// All files of the bundle: those of this base, calibrators, policy and precision as given, and the new tables in the place of
     /// old ones.
     pub(super) fn parts(&self, args: &Args, tables: Vec<Part>) -> Result<Vec<Part>> {
         let mut parts = vec![match self {
@@ -87,6 +88,13 @@ impl Base {
                 parts.push(Part::new(Role::Policy, POLICY_FILE, holds));
             }
             None => parts.extend(old(Role::Policy)),
+        }
+        match args.precision {
+            Some(precision) => {
+                let holds = Holds::Bytes(serving_text(precision).into_bytes());
+                parts.push(Part::new(Role::Serving, SERVING_FILE, holds));
+            }
+            None => parts.extend(old(Role::Serving)),
         }
         let mut all = tables;
         if let Self::Bundle(old) = self {

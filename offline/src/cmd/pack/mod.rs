@@ -8,6 +8,7 @@ mod tables;
 use std::path::{Path, PathBuf};
 
 use adclick::live::bundle;
+use adclick::types::Precision;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::bundle::Beside;
@@ -57,6 +58,14 @@ pub struct Args {
     /// Inputs as for `adclick score`: the first 16 rows become the bundle's golden requests instead of made-up ones.
     #[arg(long, value_name = "FILE", requires = "weights")]
     goldens: Option<PathBuf>,
+    /// Rows to find the ranges from that int8 needs: inputs as for `adclick score`, up to 20,000 real ones. Without it
+    /// those of --goldens are taken.
+    #[arg(long, value_name = "FILE", requires = "weights")]
+    rows: Option<PathBuf>,
+    /// The precision that the bundle is to be served in [default: exact, or that of --from]: exact, bf16, int8 or
+    /// auction-exact.
+    #[arg(long, value_name = "NAME", conflicts_with = "tables_only", value_parser = super::precision)]
+    precision: Option<Precision>,
     /// The share of negatives that training kept, when it was not all: logits are corrected by ln of it.
     #[arg(long, value_name = "RATE", requires = "weights")]
     downsampling: Option<f64>,

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, ensure};
 use super::Args;
 use crate::pack::inputs::Inputs;
 use crate::pack::{self, goldens};
+use crate::ranges;
 use crate::schema_file::SchemaFile;
 
 /// How many golden requests a bundle holds.
@@ -45,8 +46,32 @@ pub(super) fn pack(args: &Args, weights_path: &Path, schema: Option<&SchemaFile>
         }
         None => goldens::made_up(GOLDENS, &spec.schema, &spec.embeddings),
     };
+    let (ranges, note) = ranges(args, spec)?;
+    spec.ranges = ranges;
+    packed.notes.push(note);
     let bytes = pack_model(spec).with_context(place)?;
     Ok(Packed { bytes, spec: packed.spec, notes: packed.notes, warnings: packed.warnings })
+}
+
+/// The ranges that int8 needs, and what they are from.
+fn ranges(args: &Args, spec: &ModelSpec) -> Result<(Vec<f32>, String)> {
+    if spec.network.deep.is_empty() {
+        return Ok((Vec::new(), "no ranges for int8: the model has no deep layer".to_owned()));
+    }
+    let (path, what) = match (&args.rows, &args.goldens) {
+        (Some(path), _) => (path, "--rows"),
+        (None, Some(path)) => (path, "--goldens"),
+        (None, None) => {
+            let none =
+                "no ranges for int8: made-up golden requests say nothing of real inputs; give --rows to find them";
+            return Ok((Vec::new(), none.to_owned()));
+        }
+    };
+    let place = || format!("{what} {}", path.display());
+    let inputs = Inputs::parse(&super::read(path)?, &spec.schema).with_context(place)?;
+    let rows = inputs.goldens(ranges::ROWS, &spec.schema).with_context(place)?;
+    let (found, run) = ranges::find(spec, &rows).with_context(place)?;
+    Ok((found, format!("ranges for int8 from {run} rows of {what} {}", path.display())))
 }
 
 /// What the caller says of the model's origin, and what was packed from what.

@@ -23,6 +23,11 @@ pub(super) fn bundle(args: &Args, base: &Base, generation: u64, tables: &[Summar
     for warning in warnings {
         eprintln!("warning: {warning}");
     }
+    let generation_here = crate::bundle::open_untouched(&args.out)?;
+    let (wanted, precision, reason) = generation_here.precision();
+    if let Some(reason) = reason {
+        eprintln!("warning: {} would be served exact here: {reason}", wanted.name());
+    }
     warn_of_bad(tables);
     let mut out = std::io::stdout().lock();
     if args.json {
@@ -31,6 +36,7 @@ pub(super) fn bundle(args: &Args, base: &Base, generation: u64, tables: &[Summar
             "generation": generation,
             "bytes": bytes,
             "published": args.publish,
+            "precision": { "wanted": wanted.name(), "here": precision.name(), "reason": reason },
             "notes": notes,
             "warnings": warnings,
             "tables": tables.iter().map(value).collect::<Result<Vec<_>>>()?,
@@ -49,9 +55,10 @@ pub(super) fn bundle(args: &Args, base: &Base, generation: u64, tables: &[Summar
     }
     writeln!(
         out,
-        "packed generation {generation} into {}: {bytes} bytes{}{}",
+        "packed generation {generation} into {}: {bytes} bytes{}, precision {}{}",
         args.out.display(),
         goldens.map_or(String::new(), |n| format!(", {n} golden requests")),
+        wanted.name(),
         if args.publish { ", published" } else { "" }
     )?;
     Ok(())
