@@ -7,15 +7,15 @@ use super::Kernel;
 use super::lanes::{self, Compiled, Lanes};
 use super::raw::table;
 
-/// Three rows × one panel are 12 of the 16 registers of SSE2.
+/// Two rows × one panel are 8 of the 16 registers of SSE2, which needs others for products: with three rows the sums spill.
 pub(super) static KERNEL: Kernel = Kernel {
     name: "portable",
     expanded_from: 0,
-    tile_rows: 12,
+    tile_rows: 24,
     lacks: Vec::new,
     table: table!(Portable, ,
         half Portable, 1 { 1 => [Compiled 1] }
-        single 3 { 1 => [Compiled 1], 2 => [Compiled 1], 3 => [Compiled 1] }
+        single 2 { 1 => [Compiled 1], 2 => [Compiled 1] }
     ),
     fast: None,
 };
