@@ -65,6 +65,7 @@ int main(int argc, char **argv) {
     std::fputs(usage, stderr);
     return 2;
   }
+  adserver::hold_signals();
   try {
     const adserver::campaigns all = adserver::load_campaigns(with.campaigns);
     // A directory with CURRENT is followed; a bundle itself cannot be.

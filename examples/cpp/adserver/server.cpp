@@ -8,7 +8,6 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core.hpp>
@@ -295,7 +294,21 @@ asio::awaitable<void> accept(tcp::acceptor &acceptor, std::vector<std::unique_pt
   }
 }
 
+// What asks the server to end.
+sigset_t signals() {
+  sigset_t asked;
+  sigemptyset(&asked);
+  sigaddset(&asked, SIGINT);
+  sigaddset(&asked, SIGTERM);
+  return asked;
+}
+
 }  // namespace
+
+void hold_signals() {
+  const sigset_t asked = signals();
+  pthread_sigmask(SIG_BLOCK, &asked, nullptr);
+}
 
 void serve(const settings &with, const adclick::engine &engine, const campaigns &all) {
   house shared{engine, desk{engine, all, inputs(engine), 1000 * with.margin_ms}};
@@ -309,20 +322,21 @@ void serve(const settings &with, const adclick::engine &engine, const campaigns 
   tcp::resolver resolver(context);
   const tcp::endpoint place = *resolver.resolve(with.host, with.port).begin();
   tcp::acceptor acceptor(context, place);
-  asio::signal_set signals(context, SIGINT, SIGTERM);
-  signals.async_wait([&](const error_code &failed, int) {
-    if (!failed) {
-      shared.stopping = true;
-      acceptor.close();
-    }
-  });
   for (const auto &one : workers) {
     one->start();
   }
   asio::co_spawn(context, accept(acceptor, workers), asio::detached);
   std::printf("listening on http://%s:%u\n", with.host.c_str(), acceptor.local_endpoint().port());
   std::fflush(stdout);
-  context.run();
+  std::thread accepting([&] { context.run(); });
+  const sigset_t asked = signals();
+  int which = 0;
+  sigwait(&asked, &which);
+  asio::post(context, [&] {
+    shared.stopping = true;
+    acceptor.close();
+  });
+  accepting.join();
 
   // Stopping: the workers end when their connections have; after the grace time these are cut off.
   for (const auto &one : workers) {
@@ -343,12 +357,6 @@ void serve(const settings &with, const adclick::engine &engine, const campaigns 
   }
   asio::post(context, [&] { limit.cancel(); });
   waiting.join();
-  // Who asks a second time gets the same answer: without `signals` the process would end by the signal.
-  sigset_t asked;
-  sigemptyset(&asked);
-  sigaddset(&asked, SIGINT);
-  sigaddset(&asked, SIGTERM);
-  pthread_sigmask(SIG_BLOCK, &asked, nullptr);
 }
 
 }  // namespace adserver

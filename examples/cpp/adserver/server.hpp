@@ -21,6 +21,10 @@ struct settings {
   std::int64_t margin_ms = 20;
 };
 
+// Keeps SIGTERM and SIGINT for `serve`. Call it before any thread starts, the library's among them: a thread without it would
+// take the signal, and the process end by it. Who asks a second time then gets the same answer, too.
+void hold_signals();
+
 // Serves until SIGTERM or SIGINT. Throws std::exception when it cannot start.
 void serve(const settings &with, const adclick::engine &engine, const campaigns &all);
 
