@@ -170,7 +170,7 @@ fn floor_ahead(rows: &[u8], starts: &[usize]) -> u64 {
 fn floor_with_index(rows: &[u8], pilots: &[u8], starts: &[usize], keys: &[u64]) -> u64 {
     let pilot = |key: u64| {
         let x = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        (((x * x) >> 32) * pilots.len() as u64 >> 32) as usize
+        ((((x * x) >> 32) * pilots.len() as u64) >> 32) as usize
     };
     let mut total = 0u64;
     let mut read = 0u64;
