@@ -12,10 +12,15 @@ CXXFLAGS ?= -O2 -g
 CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 
-.PHONY: help tools core cli demo ids ids-bundle test test-tools test-core test-offline test-demo test-model test-install \
+.DEFAULT_GOAL := all
+.PHONY: all help tools core cli demo ids ids-bundle test test-tools test-core test-offline test-demo test-model test-install \
   parity-rust test-go test-go-shared java test-java bench-java lint header bench install clean
 
+# Enough for the tests of the bindings to run by their own tools.
+all: cli
+
 help:
+	@echo 'make           the library and the adclick command'
 	@echo 'make demo [DATA=file FORMAT=criteo|avazu]  from click logs to decisions served by a C++ program'
 	@echo 'make ids       requests that carry ids only, served from feature tables (examples/cpp/ids.cpp, examples/c/ids.c)'
 	@echo 'make servers   three ad servers that speak OpenRTB: same decisions, then load (ONLY=cpp,go,java)'
