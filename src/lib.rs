@@ -18,6 +18,8 @@ pub mod hash;
 pub mod infer;
 pub mod live;
 mod metrics;
+#[allow(unsafe_code, reason = "asks the CPU for a cache line")]
+mod prefetch;
 mod refusal;
 pub mod schema;
 mod scorer;

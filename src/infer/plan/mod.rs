@@ -2,14 +2,17 @@
 
 mod algebra;
 mod build;
+mod kept;
 mod lower;
 mod own;
 mod program;
 
 pub use program::Level;
 pub(super) use program::{
-    Collapse, Layer, PackedLayer, PackedWeight, Prepare, Program, Source, Start, Step, Vector, Weight,
+    Collapse, Kept, Layer, PackedLayer, PackedWeight, Prepare, Program, Source, Start, Step, Vector, Weight,
 };
+
+use std::ops::Range;
 
 use lower::{Lowering, Packs};
 use own::Own;
@@ -17,7 +20,7 @@ use own::Own;
 use super::kernel::{Kernel, Matrix, Words};
 use super::scratch::Arena;
 use super::shapes::{self, Extent};
-use super::{Pass, Scratch, Weights};
+use super::{Pass, Scratch, Weights, pass};
 use crate::artifact::model::network::{Network, padded};
 use crate::error::{Error, Result};
 
@@ -32,6 +35,9 @@ pub enum Arithmetic {
     /// As [`Arithmetic::Bf16`], and i8 times u8 in the deep layers behind a ReLU, summed in i32. Needs AVX512-VNNI, too.
     Int8,
 }
+
+/// A plan that keeps sums picks the program to do it with for so many candidates: there they save most.
+const MANY: usize = 1000;
 
 /// How one kernel runs one network: for each [`Level`] of sharing that the network allows, the steps, and where in the
 /// scratch each of them reads and writes.
@@ -113,6 +119,64 @@ impl Plan {
         })
     }
 
+    /// The same plan for rows whose columns `fixed` are the same in all requests, as an ad's are: sums over them can be
+    /// computed once ([`Plan::keep`]) and given to [`Pass::run_kept`]. Ranges of columns of x0 that ascend. A plan of
+    /// packed numbers, or whose first layers read none of these columns, stays as it is.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when the ranges do not ascend or go past the columns of x0.
+    pub fn keeping(mut self, fixed: &[Range<usize>]) -> Result<Self> {
+        let mut end = 0;
+        for range in fixed {
+            if range.start < end || range.end < range.start || range.end > self.width {
+                return Err(Error::argument(format!("columns {fixed:?}: expected to ascend below {}", self.width)));
+            }
+            end = range.end;
+        }
+        if self.arithmetic != Arithmetic::Exact {
+            return Ok(self);
+        }
+        let tile_rows = self.tile_rows();
+        let sharing = self.programs.iter().filter(|program| program.level != Level::Rows);
+        let programs = sharing.filter_map(|program| kept::keeping(program, fixed, tile_rows));
+        if let Some(program) = programs.min_by_key(|program| program.cost(MANY)) {
+            self.scratch_len = self.scratch_len.max(program.len);
+            self.programs.push(program);
+        }
+        Ok(self)
+    }
+
+    /// f32 of the sums that are kept of a row; 0: none are.
+    #[must_use]
+    pub fn kept_width(&self) -> usize {
+        self.kept().map_or(0, |(_, kept)| kept.width)
+    }
+
+    fn kept(&self) -> Option<(&Program, &Kept)> {
+        self.programs.last().and_then(|program| program.kept.as_ref().map(|kept| (program, kept)))
+    }
+
+    /// Computes the sums of rows (`[rows, width]`, of which only the columns that are the same in all requests count) for
+    /// [`Pass::run_kept`]: `sums` (`[rows, kept_width]`). Their bits do not depend on the other rows.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when a slice is not that long, or the scratch or the weights are too small; also when no sums are
+    /// kept.
+    pub fn keep(&self, weights: Weights<'_>, scratch: &mut Scratch, rows: &[f32], sums: &mut [f32]) -> Result<()> {
+        let Some((program, kept)) = self.kept() else { return Err(Error::argument("this plan keeps no sums")) };
+        let count = rows.len() / self.width.max(1);
+        if rows.len() != count * self.width || sums.len() != count * kept.width {
+            return Err(Error::argument(format!(
+                "{} values of rows of {} and {} of sums of {}: expected as many of both",
+                rows.len(),
+                self.width,
+                sums.len(),
+                kept.width
+            )));
+        }
+        pass::keep(self, (program.x0, kept), weights, scratch, rows, sums)
+    }
+
     /// The numbers that it multiplies.
     #[must_use]
     pub fn arithmetic(&self) -> Arithmetic {
@@ -164,14 +228,25 @@ impl Plan {
 
     /// The levels of sharing that the network allows, least first.
     pub fn levels(&self) -> impl Iterator<Item = Level> {
-        self.programs.iter().map(|program| program.level)
+        self.programs.iter().filter(|program| program.kept.is_none()).map(|program| program.level)
     }
 
     /// The level that costs least for a request of `candidates`.
     #[must_use]
     pub fn level_for(&self, candidates: usize) -> Level {
-        let cheapest = self.programs.iter().skip(1).min_by_key(|program| program.cost(candidates));
-        cheapest.map_or(Level::Rows, |program| program.level)
+        self.program_for(candidates).level
+    }
+
+    /// Whether a request of `candidates` makes use of kept sums.
+    #[must_use]
+    pub fn keeps_for(&self, candidates: usize) -> bool {
+        self.program_for(candidates).kept.is_some()
+    }
+
+    /// All but the first share what they can.
+    fn program_for(&self, candidates: usize) -> &Program {
+        let cheapest = self.programs[1..].iter().min_by_key(|program| program.cost(candidates));
+        cheapest.expect("every network has the level of the first layers")
     }
 
     /// Starts a request of `candidates`: keeps its columns and computes what they have to say for all of them, at the
@@ -188,16 +263,29 @@ impl Plan {
         x_request: &[f32],
         candidates: usize,
     ) -> Result<Pass<'a>> {
-        self.begin_at(self.level_for(candidates), weights, scratch, x_request)
+        self.begin_program(self.program_for(candidates), weights, scratch, x_request)
     }
 
-    /// The same at a given level: one of [`Plan::levels`], not [`Level::Rows`].
+    /// The same at a given level: one of [`Plan::levels`], not [`Level::Rows`]. Makes no use of kept sums.
     ///
     /// # Errors
     /// As [`Plan::begin`]; also when the network does not allow the level.
     pub fn begin_at<'a>(
         &'a self,
         level: Level,
+        weights: Weights<'a>,
+        scratch: &'a mut Scratch,
+        x_request: &[f32],
+    ) -> Result<Pass<'a>> {
+        let mut programs = self.programs[1..].iter().filter(|program| program.kept.is_none());
+        let program = programs.find(|program| program.level == level);
+        let program = program.ok_or_else(|| Error::argument(format!("this network has no level {level:?}")))?;
+        self.begin_program(program, weights, scratch, x_request)
+    }
+
+    fn begin_program<'a>(
+        &'a self,
+        program: &'a Program,
         weights: Weights<'a>,
         scratch: &'a mut Scratch,
         x_request: &[f32],
@@ -209,8 +297,6 @@ impl Plan {
                 self.request_width
             )));
         }
-        let program = self.programs[1..].iter().find(|program| program.level == level);
-        let program = program.ok_or_else(|| Error::argument(format!("this network has no level {level:?}")))?;
         Pass::new(self, program, weights, scratch, x_request)
     }
 

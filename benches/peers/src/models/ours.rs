@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use adclick::infer::{Arithmetic, Kernel, Plan, Scratch};
+use adclick::infer::{Arithmetic, Kernel, Plan, Scratch, TILE_ROWS};
 
 use crate::Error;
 use crate::case::Case;
@@ -18,6 +18,8 @@ struct Mode {
     kernel: Option<&'static str>,
     /// Whether the request's part is computed once, at the level that the plan picks.
     shares: bool,
+    /// Whether the candidates' sums of the first layers are there beforehand, as an ad cache has them.
+    keeps: bool,
     arithmetic: Arithmetic,
     unit: Unit,
     tolerance: f64,
@@ -28,6 +30,7 @@ const EXACT: Mode = Mode {
     name: "adclick exact",
     kernel: None,
     shares: true,
+    keeps: false,
     arithmetic: Arithmetic::Exact,
     unit: Unit::F32,
     tolerance: 1e-5,
@@ -42,6 +45,7 @@ const INT8: Mode =
 
 const MODES: &[Mode] = &[
     EXACT,
+    Mode { name: "adclick exact, ad cache", keeps: true, ..EXACT },
     Mode { name: "adclick exact, no sharing", shares: false, ..EXACT },
     BF16,
     Mode { name: "adclick bf16, no sharing", shares: false, ..BF16 },
@@ -64,12 +68,14 @@ struct Loaded {
     plan: Plan,
     scratch: Scratch,
     logits: Vec<f32>,
+    /// Kept sums of each row; empty: none are.
+    sums: Vec<f32>,
 }
 
 impl Loaded {
     /// One request, from ready rows to logits.
     fn run(&mut self, shares: bool) -> adclick::Result<()> {
-        let Self { case, plan, scratch, logits } = self;
+        let Self { case, plan, scratch, logits, sums } = self;
         let (weights, width) = (case.model.built.weights(), plan.width());
         let mut pass = if shares {
             plan.begin(weights, scratch, &case.rows[..plan.request_width()], case.count)?
@@ -78,12 +84,16 @@ impl Loaded {
         };
         let shared = if shares { plan.request_width() } else { 0 };
         let each = plan.tile_for(case.count);
+        let mut kept = [None; TILE_ROWS];
+        let mut sums = sums.chunks(plan.kept_width().max(1));
         for (rows, logits) in case.rows.chunks(width * each).zip(logits.chunks_mut(each)) {
+            let kept = if sums.len() == 0 { &mut kept[..0] } else { &mut kept[..logits.len()] };
+            kept.fill_with(|| sums.next());
             let mut tile = pass.tile(logits.len())?;
             for (i, row) in rows.chunks(width).enumerate() {
                 tile.row(i)[shared..].copy_from_slice(&row[shared..]);
             }
-            pass.run(logits.len(), None, logits)?;
+            pass.run_kept(logits.len(), kept, None, logits)?;
         }
         Ok(())
     }
@@ -112,9 +122,19 @@ impl Contender for Ours {
         self.loaded = None;
         let kernel = self.mode.kernel.map_or_else(|| Ok(Kernel::detect()), Kernel::by_name)?;
         let (network, weights) = (&case.model.built.network, case.model.built.weights());
-        let plan = Plan::with(network, weights, kernel, self.mode.arithmetic, &case.model.ranges)?;
-        let scratch = Scratch::new(plan.scratch_len());
-        self.loaded = Some(Loaded { case: Rc::clone(case), plan, scratch, logits: vec![f32::NAN; case.count] });
+        let mut plan = Plan::with(network, weights, kernel, self.mode.arithmetic, &case.model.ranges)?;
+        let own = plan.request_width()..plan.width();
+        if self.mode.keeps {
+            plan = plan.keeping(&[own])?;
+        }
+        let mut scratch = Scratch::new(plan.scratch_len());
+        let mut sums = Vec::new();
+        if plan.keeps_for(case.count) {
+            sums = vec![f32::NAN; case.count * plan.kept_width()];
+            plan.keep(weights, &mut scratch, &case.rows, &mut sums)?;
+        }
+        let logits = vec![f32::NAN; case.count];
+        self.loaded = Some(Loaded { case: Rc::clone(case), plan, scratch, logits, sums });
         Ok(())
     }
 
