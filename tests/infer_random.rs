@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use adclick::artifact::model::spec::{Activation, Structure};
 use adclick::infer::reference::reference_logits;
-use adclick::infer::{Kernel, Plan, Scratch};
+use adclick::infer::{Keeping, Kernel, Plan, Scratch};
 use networks::{Built, KINDS, Random, Shape, build};
 
 /// Products that a case may cost, rows and weights together: a few cases are large, most are small.
@@ -89,12 +89,19 @@ fn fixed_columns(shape: &Shape, random: &mut Random) -> Vec<Range<usize>> {
     fixed
 }
 
-/// Runs a request for so many that kept sums count. `kept` has sums for some rows.
-fn run_kept(plan: &Plan, built: &Built, scratch: &mut Scratch, rows: &[f32], kept: &[Option<&[f32]>]) -> Vec<f32> {
+/// Runs a request as one of so many that kept sums count. `kept` has sums for some rows.
+fn run_kept(
+    (plan, keeping): (&Plan, &Keeping),
+    built: &Built,
+    scratch: &mut Scratch,
+    rows: &[f32],
+    kept: &[Option<&[f32]>],
+) -> Vec<f32> {
     let (width, heads, shared) = (plan.width(), plan.heads(), plan.request_width());
     let mut logits = vec![0.0f32; kept.len() * heads];
     let each = plan.tile_for(kept.len());
-    let mut pass = plan.begin(built.weights(), scratch, &rows[..shared], MANY).unwrap();
+    let mut pass = plan.begin_keeping(Some(keeping), built.weights(), scratch, &rows[..shared], MANY).unwrap();
+    assert!(pass.keeps());
     let tiles = rows.chunks(width * each).zip(logits.chunks_mut(each * heads)).zip(kept.chunks(each));
     for ((rows, logits), kept) in tiles {
         let mut tile = pass.tile(kept.len()).unwrap();
@@ -106,18 +113,15 @@ fn run_kept(plan: &Plan, built: &Built, scratch: &mut Scratch, rows: &[f32], kep
     logits
 }
 
-/// Logits of a plan that keeps sums: of all rows, of some, of none. The same bits. None: nothing is kept for it.
+/// Logits with sums kept of all rows, of some, of none: the same bits.
 fn kept_logits(
-    plan: &Plan,
+    (plan, keeping): (&Plan, &Keeping),
     built: &Built,
     scratch: &mut Scratch,
     rows: &[f32],
     random: &mut Random,
-) -> Option<Vec<f32>> {
-    if !plan.keeps_for(MANY) {
-        return None;
-    }
-    let (width, kept_width) = (plan.width(), plan.kept_width());
+) -> Vec<f32> {
+    let (width, kept_width) = (plan.width(), keeping.width());
     let count = rows.len() / width;
     // The request's columns are not among those that count.
     let others: Vec<f32> = rows
@@ -126,18 +130,18 @@ fn kept_logits(
         .map(|(i, &x)| if i % width < plan.request_width() { random.number() as f32 } else { x })
         .collect();
     let mut sums = vec![f32::NAN; count * kept_width];
-    plan.keep(built.weights(), scratch, &others, &mut sums).unwrap();
+    plan.keep(keeping, built.weights(), scratch, &others, &mut sums).unwrap();
     let all: Vec<_> = sums.chunks(kept_width).map(Some).collect();
-    let logits = run_kept(plan, built, scratch, rows, &all);
+    let logits = run_kept((plan, keeping), built, scratch, rows, &all);
     // One in a few is not kept, or one in a few is.
     let often = random.between(2, 12);
     let some: Vec<_> = all.iter().map(|&kept| kept.filter(|_| random.between(0, often) > 0)).collect();
     let few: Vec<_> = all.iter().map(|&kept| kept.filter(|_| random.between(0, often) == 0)).collect();
     for kept in [some, few, vec![None; count]] {
-        let same = run_kept(plan, built, scratch, rows, &kept);
+        let same = run_kept((plan, keeping), built, scratch, rows, &kept);
         assert!(same.iter().zip(&logits).all(|(a, b)| a.to_bits() == b.to_bits()), "kept and computed sums differ");
     }
-    Some(logits)
+    logits
 }
 
 /// One case; gives the levels that it ran at, and with kept sums, and its worst error.
@@ -154,16 +158,18 @@ fn case(seed: u64) -> ([usize; 8], f64) {
     let fixed = fixed_columns(&shape, &mut random);
     let (mut seen, mut worst) = ([0; 8], 0.0f64);
     for kernel in Kernel::available() {
-        let plan = Plan::new(&built.network, built.weights(), kernel).unwrap().keeping(&fixed).unwrap();
-        let mut scratch = Scratch::new(plan.scratch_len());
+        let plan = Plan::new(&built.network, built.weights(), kernel).unwrap();
+        let keeping = plan.keeping(&fixed).unwrap();
+        let mut scratch = Scratch::new(keeping.iter().map(Keeping::scratch_len).fold(plan.scratch_len(), usize::max));
         let mut answers = Vec::new();
         for level in plan.levels() {
             let mut logits = vec![0.0f32; count * heads];
             networks::run(&plan, level, &built, &mut scratch, &rows, &mut logits);
             answers.push((level, 0, logits));
         }
-        if let Some(logits) = kept_logits(&plan, &built, &mut scratch, &rows, &mut random) {
-            answers.push((plan.level_for(MANY), 4, logits));
+        if let Some(keeping) = &keeping {
+            let logits = kept_logits((&plan, keeping), &built, &mut scratch, &rows, &mut random);
+            answers.push((keeping.level(), 4, logits));
         }
         for (level, kept, logits) in answers {
             for &row in &compared {

@@ -23,24 +23,25 @@ pub struct Pass<'a> {
     prepared: usize,
 }
 
-fn arena<'a>(plan: &Plan, weights: Weights<'_>, scratch: &'a mut Scratch) -> Result<&'a mut [f32]> {
+fn arena<'a>(plan: &Plan, program: &Program, weights: Weights<'_>, scratch: &'a mut Scratch) -> Result<&'a mut [f32]> {
     let needs = plan.needs;
     if weights.panels.len() < needs.panels || weights.params.len() < needs.params {
         return Err(Error::argument("these are not the weights that the plan was made of: they are fewer"));
     }
-    scratch.take(plan.scratch_len())
+    scratch.take(program.len)
 }
 
 /// See [`Plan::keep`].
 pub(super) fn keep(
     plan: &Plan,
-    (x0, kept): (Rows, &Kept),
+    program: &Program,
     weights: Weights<'_>,
     scratch: &mut Scratch,
     rows: &[f32],
     sums: &mut [f32],
 ) -> Result<()> {
-    let arena = arena(plan, weights, scratch)?;
+    let Some(kept) = &program.kept else { return Ok(()) };
+    let (arena, x0) = (arena(plan, program, weights, scratch)?, program.x0);
     let (most, width) = (plan.tile_rows(), plan.width());
     for (rows, sums) in rows.chunks(most * width).zip(sums.chunks_mut(most * kept.width)) {
         for (row, x) in rows.chunks(width).enumerate() {
@@ -91,10 +92,16 @@ impl<'a> Pass<'a> {
         scratch: &'a mut Scratch,
         x_request: &[f32],
     ) -> Result<Self> {
-        let arena = arena(plan, weights, scratch)?;
+        let arena = arena(plan, program, weights, scratch)?;
         arena[program.x0.row(0, x_request.len())].copy_from_slice(x_request);
         prepare::run(plan, &program.prepare, weights, program.x0, x_request, arena);
         Ok(Self { plan, program, weights, arena, shared: x_request.len(), prepared: 0 })
+    }
+
+    /// Whether it makes use of kept sums.
+    #[must_use]
+    pub fn keeps(&self) -> bool {
+        self.program.kept.is_some()
     }
 
     /// How much of the request is shared.
@@ -132,10 +139,10 @@ impl<'a> Pass<'a> {
     }
 
     /// As [`Pass::run`]. `kept` has for each row the sums that [`Plan::keep`] gave for its columns, or none; or is empty
-    /// when no row has any. The logits have the same bits with them and without.
+    /// when no row has any. A pass that keeps no sums ignores them. The logits have the same bits with them and without.
     ///
     /// # Errors
-    /// As [`Pass::run`]; also when a row's sums have another length than [`Plan::kept_width`].
+    /// As [`Pass::run`]; also when a row's sums have another length than [`super::Keeping::width`].
     pub fn run_kept(
         &mut self,
         rows: usize,

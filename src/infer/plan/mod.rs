@@ -36,8 +36,32 @@ pub enum Arithmetic {
     Int8,
 }
 
-/// A plan that keeps sums picks the program to do it with for so many candidates: there they save most.
+/// The way that keeps sums is picked for so many candidates: with many they save most.
 const MANY: usize = 1000;
+
+/// A plan's way for rows that bring sums of the first layers along: see [`Plan::keeping`].
+#[derive(Debug)]
+pub struct Keeping(Program);
+
+impl Keeping {
+    /// f32 of the sums that are kept of a row: a multiple of 16.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.0.kept.as_ref().map_or(0, |kept| kept.width)
+    }
+
+    /// The level of sharing that the rest of the network has.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.0.level
+    }
+
+    /// f32 that a scratch must hold to run it.
+    #[must_use]
+    pub fn scratch_len(&self) -> usize {
+        self.0.len
+    }
+}
 
 /// How one kernel runs one network: for each [`Level`] of sharing that the network allows, the steps, and where in the
 /// scratch each of them reads and writes.
@@ -119,13 +143,13 @@ impl Plan {
         })
     }
 
-    /// The same plan for rows whose columns `fixed` are the same in all requests, as an ad's are: sums over them can be
-    /// computed once ([`Plan::keep`]) and given to [`Pass::run_kept`]. Ranges of columns of x0 that ascend. A plan of
-    /// packed numbers, or whose first layers read none of these columns, stays as it is.
+    /// A way through the network for rows whose columns `fixed` are the same in all requests, as an ad's are: sums over
+    /// them can be computed once ([`Plan::keep`]) and given to [`Pass::run_kept`]. Ranges of columns of x0 that ascend.
+    /// None for a plan of packed numbers, and when the first layers read too few of these columns to be worth it.
     ///
     /// # Errors
     /// `InvalidArgument` when the ranges do not ascend or go past the columns of x0.
-    pub fn keeping(mut self, fixed: &[Range<usize>]) -> Result<Self> {
+    pub fn keeping(&self, fixed: &[Range<usize>]) -> Result<Option<Keeping>> {
         let mut end = 0;
         for range in fixed {
             if range.start < end || range.end < range.start || range.end > self.width {
@@ -134,47 +158,38 @@ impl Plan {
             end = range.end;
         }
         if self.arithmetic != Arithmetic::Exact {
-            return Ok(self);
+            return Ok(None);
         }
-        let tile_rows = self.tile_rows();
-        let sharing = self.programs.iter().filter(|program| program.level != Level::Rows);
-        let programs = sharing.filter_map(|program| kept::keeping(program, fixed, tile_rows));
-        if let Some(program) = programs.min_by_key(|program| program.cost(MANY)) {
-            self.scratch_len = self.scratch_len.max(program.len);
-            self.programs.push(program);
-        }
-        Ok(self)
-    }
-
-    /// f32 of the sums that are kept of a row; 0: none are.
-    #[must_use]
-    pub fn kept_width(&self) -> usize {
-        self.kept().map_or(0, |(_, kept)| kept.width)
-    }
-
-    fn kept(&self) -> Option<(&Program, &Kept)> {
-        self.programs.last().and_then(|program| program.kept.as_ref().map(|kept| (program, kept)))
+        let keeping = self.programs[1..].iter().filter_map(|program| kept::keeping(program, fixed, self.tile_rows()));
+        let cheapest = keeping.min_by_key(|program| program.cost(MANY));
+        let worth = |program: &Program| program.cost(MANY) < self.program_for(MANY).cost(MANY);
+        Ok(cheapest.filter(worth).map(Keeping))
     }
 
     /// Computes the sums of rows (`[rows, width]`, of which only the columns that are the same in all requests count) for
-    /// [`Pass::run_kept`]: `sums` (`[rows, kept_width]`). Their bits do not depend on the other rows.
+    /// [`Pass::run_kept`]: `sums` (`[rows, Keeping::width]`). Their bits do not depend on the other rows.
     ///
     /// # Errors
-    /// `InvalidArgument` when a slice is not that long, or the scratch or the weights are too small; also when no sums are
-    /// kept.
-    pub fn keep(&self, weights: Weights<'_>, scratch: &mut Scratch, rows: &[f32], sums: &mut [f32]) -> Result<()> {
-        let Some((program, kept)) = self.kept() else { return Err(Error::argument("this plan keeps no sums")) };
+    /// `InvalidArgument` when a slice is not that long, or the scratch or the weights are too small.
+    pub fn keep(
+        &self,
+        keeping: &Keeping,
+        weights: Weights<'_>,
+        scratch: &mut Scratch,
+        rows: &[f32],
+        sums: &mut [f32],
+    ) -> Result<()> {
         let count = rows.len() / self.width.max(1);
-        if rows.len() != count * self.width || sums.len() != count * kept.width {
+        if rows.len() != count * self.width || sums.len() != count * keeping.width() {
             return Err(Error::argument(format!(
                 "{} values of rows of {} and {} of sums of {}: expected as many of both",
                 rows.len(),
                 self.width,
                 sums.len(),
-                kept.width
+                keeping.width()
             )));
         }
-        pass::keep(self, (program.x0, kept), weights, scratch, rows, sums)
+        pass::keep(self, &keeping.0, weights, scratch, rows, sums)
     }
 
     /// The numbers that it multiplies.
@@ -228,19 +243,13 @@ impl Plan {
 
     /// The levels of sharing that the network allows, least first.
     pub fn levels(&self) -> impl Iterator<Item = Level> {
-        self.programs.iter().filter(|program| program.kept.is_none()).map(|program| program.level)
+        self.programs.iter().map(|program| program.level)
     }
 
     /// The level that costs least for a request of `candidates`.
     #[must_use]
     pub fn level_for(&self, candidates: usize) -> Level {
         self.program_for(candidates).level
-    }
-
-    /// Whether a request of `candidates` makes use of kept sums.
-    #[must_use]
-    pub fn keeps_for(&self, candidates: usize) -> bool {
-        self.program_for(candidates).kept.is_some()
     }
 
     /// All but the first share what they can.
@@ -266,7 +275,26 @@ impl Plan {
         self.begin_program(self.program_for(candidates), weights, scratch, x_request)
     }
 
-    /// The same at a given level: one of [`Plan::levels`], not [`Level::Rows`]. Makes no use of kept sums.
+    /// The same for candidates of which some bring their sums along ([`Pass::run_kept`]). So few that kept sums do not
+    /// pay, or without a `keeping`, is as [`Plan::begin`]. `keeping` is of this plan.
+    ///
+    /// # Errors
+    /// As [`Plan::begin`].
+    pub fn begin_keeping<'a>(
+        &'a self,
+        keeping: Option<&'a Keeping>,
+        weights: Weights<'a>,
+        scratch: &'a mut Scratch,
+        x_request: &[f32],
+        candidates: usize,
+    ) -> Result<Pass<'a>> {
+        let usual = self.program_for(candidates);
+        let kept = keeping.map(|keeping| &keeping.0);
+        let program = kept.filter(|kept| kept.cost(candidates) < usual.cost(candidates)).unwrap_or(usual);
+        self.begin_program(program, weights, scratch, x_request)
+    }
+
+    /// The same at a given level: one of [`Plan::levels`], not [`Level::Rows`].
     ///
     /// # Errors
     /// As [`Plan::begin`]; also when the network does not allow the level.
@@ -277,8 +305,7 @@ impl Plan {
         scratch: &'a mut Scratch,
         x_request: &[f32],
     ) -> Result<Pass<'a>> {
-        let mut programs = self.programs[1..].iter().filter(|program| program.kept.is_none());
-        let program = programs.find(|program| program.level == level);
+        let program = self.programs[1..].iter().find(|program| program.level == level);
         let program = program.ok_or_else(|| Error::argument(format!("this network has no level {level:?}")))?;
         self.begin_program(program, weights, scratch, x_request)
     }

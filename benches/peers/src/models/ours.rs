@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use adclick::infer::{Arithmetic, Kernel, Plan, Scratch, TILE_ROWS};
+use adclick::infer::{Arithmetic, Keeping, Kernel, Plan, Scratch, TILE_ROWS};
 
 use crate::Error;
 use crate::case::Case;
@@ -66,6 +66,7 @@ struct Ours {
 struct Loaded {
     case: Rc<Case>,
     plan: Plan,
+    keeping: Option<Keeping>,
     scratch: Scratch,
     logits: Vec<f32>,
     /// Kept sums of each row; empty: none are.
@@ -75,17 +76,17 @@ struct Loaded {
 impl Loaded {
     /// One request, from ready rows to logits.
     fn run(&mut self, shares: bool) -> adclick::Result<()> {
-        let Self { case, plan, scratch, logits, sums } = self;
+        let Self { case, plan, keeping, scratch, logits, sums } = self;
         let (weights, width) = (case.model.built.weights(), plan.width());
         let mut pass = if shares {
-            plan.begin(weights, scratch, &case.rows[..plan.request_width()], case.count)?
+            plan.begin_keeping(keeping.as_ref(), weights, scratch, &case.rows[..plan.request_width()], case.count)?
         } else {
             plan.begin_dense(weights, scratch)?
         };
         let shared = if shares { plan.request_width() } else { 0 };
         let each = plan.tile_for(case.count);
         let mut kept = [None; TILE_ROWS];
-        let mut sums = sums.chunks(plan.kept_width().max(1));
+        let mut sums = sums.chunks(keeping.as_ref().map_or(1, Keeping::width));
         for (rows, logits) in case.rows.chunks(width * each).zip(logits.chunks_mut(each)) {
             let kept = if sums.len() == 0 { &mut kept[..0] } else { &mut kept[..logits.len()] };
             kept.fill_with(|| sums.next());
@@ -122,19 +123,17 @@ impl Contender for Ours {
         self.loaded = None;
         let kernel = self.mode.kernel.map_or_else(|| Ok(Kernel::detect()), Kernel::by_name)?;
         let (network, weights) = (&case.model.built.network, case.model.built.weights());
-        let mut plan = Plan::with(network, weights, kernel, self.mode.arithmetic, &case.model.ranges)?;
+        let plan = Plan::with(network, weights, kernel, self.mode.arithmetic, &case.model.ranges)?;
         let own = plan.request_width()..plan.width();
-        if self.mode.keeps {
-            plan = plan.keeping(&[own])?;
-        }
-        let mut scratch = Scratch::new(plan.scratch_len());
+        let keeping = if self.mode.keeps { plan.keeping(&[own])? } else { None };
+        let mut scratch = Scratch::new(keeping.iter().map(Keeping::scratch_len).fold(plan.scratch_len(), usize::max));
         let mut sums = Vec::new();
-        if plan.keeps_for(case.count) {
-            sums = vec![f32::NAN; case.count * plan.kept_width()];
-            plan.keep(weights, &mut scratch, &case.rows, &mut sums)?;
+        if let Some(keeping) = &keeping {
+            sums = vec![f32::NAN; case.count * keeping.width()];
+            plan.keep(keeping, weights, &mut scratch, &case.rows, &mut sums)?;
         }
         let logits = vec![f32::NAN; case.count];
-        self.loaded = Some(Loaded { case: Rc::clone(case), plan, scratch, logits, sums });
+        self.loaded = Some(Loaded { case: Rc::clone(case), plan, keeping, scratch, logits, sums });
         Ok(())
     }
 
