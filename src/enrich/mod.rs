@@ -4,6 +4,7 @@
 //! A raw value is passed with the request or candidate, or read from a table ([`Tables`]); then it takes the same way.
 //! [`TableReader`] gives trainers the values that tables have.
 
+mod ads;
 mod assemble;
 mod fit;
 mod raw;
@@ -13,6 +14,7 @@ mod similarity;
 mod tables;
 mod time;
 
+pub(crate) use ads::AdColumns;
 pub use assemble::{Assembler, Passed, State};
 pub use raw::Counts;
 pub use reader::TableReader;
