@@ -81,6 +81,8 @@ struct Scored {
     precision: Precision,
     /// The request's part of the wide logits.
     wide: [f32; 2],
+    /// Candidates whose sums came from the ad cache.
+    kept: u32,
 }
 
 impl Scorer {
@@ -431,6 +433,7 @@ impl Memory {
                 kept[row] = cache.and_then(|cache| cache.of(assembler, &self.state, passed));
             }
             watch.lap(Stage::Enrich);
+            scored.kept += kept[..rows].iter().flatten().count() as u32;
             let wide = model.has_wide().then_some(&wide[..rows * heads]);
             run_tile(&mut pass, rows, |row| first + row, &kept[..rows], wide, &mut self.logits, heads)?;
             watch.lap(Stage::Score);
@@ -580,6 +583,7 @@ impl Memory {
 
     /// Counts what a request lacked.
     fn count(&self, generation: &Generation, scored: &Scored, meter: &mut Meter) {
+        meter.kept(scored.kept);
         meter.values(Side::Request, scored.counts[0]);
         meter.values(Side::Candidate, scored.counts[1]);
         meter.keys(generation.table_numbers().iter().copied().zip(self.state.lookups().iter().copied()));
@@ -597,7 +601,7 @@ impl Memory {
 impl Scored {
     fn new(generation: &Generation, precision: Precision) -> Self {
         let has_cvr = generation.model().network().heads.len() > 1;
-        Self { n: 0, counts: Default::default(), has_cvr, precision, wide: [0.0; 2] }
+        Self { n: 0, counts: Default::default(), has_cvr, precision, wide: [0.0; 2], kept: 0 }
     }
 }
 

@@ -132,8 +132,7 @@ impl AdCache {
     /// Every ad goes the way of a candidate of a request that passes nothing, and that has nothing on top of tables.
     fn fill(&mut self, model: &Model, plan: &Plan, tables: &[TableSource]) -> Result<()> {
         let plain: Vec<_> = tables.iter().map(|table| TableSource { overrides: None, ..table.clone() }).collect();
-        let assembler =
-            Assembler::new(model, Tables::compile(model.schema(), model.enrichment(), &plain)?, |_, _| u32::MAX);
+        let assembler = Assembler::new(model, Tables::compile(model.schema(), model.enrichment(), &plain)?, |_, _| 0);
         let (tables, layout) = (assembler.tables(), model.layout());
         let rows = Rows::new(tables.len(), tables.row_bytes(), BATCH);
         let mut state = State::new(model.schema().features.len(), layout.width, rows);

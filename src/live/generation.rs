@@ -153,6 +153,14 @@ impl Generation {
         model + self.files.iter().filter(|file| !shared(file)).map(|file| file.entry.bytes).sum::<u64>()
     }
 
+    /// Bytes of its ad cache, if `other` has not the same one.
+    pub(crate) fn ad_cache_bytes_beside(&self, other: Option<&Self>) -> u64 {
+        match (self.kept(), other.and_then(Self::kept)) {
+            (Some(own), Some(others)) if std::ptr::eq(own, others) => 0,
+            _ => self.ads.info.bytes,
+        }
+    }
+
     /// The calibrators.
     #[must_use]
     pub fn calibrators(&self) -> &Calibrators {
