@@ -1,5 +1,9 @@
 //! What is kept of every ad: when there is a cache, what it costs, which candidates use it, and that answers are the same.
 
+#![allow(unsafe_code, reason = "a counting allocator")]
+
+#[path = "common/allocator.rs"]
+mod allocator;
 mod common;
 mod exposition;
 mod plain_tables;
@@ -154,9 +158,14 @@ fn ads_whose_row_says_all_use_it_and_others_do_not() {
     };
 
     let case = ask_for(1..=ADS);
+    let mut pctr = vec![0.0; case.n()];
+    let allocations = allocator::calls();
+    with.score(case.input(), &mut pctr, &mut []).unwrap();
+    assert_eq!(allocator::calls() - allocations, 0);
     let first = score(&mut with, &case).unwrap();
+    assert_eq!(first.pctr, pctr);
     assert!(close(&first.pctr, &score(&mut without, &case).unwrap().pctr));
-    assert_eq!(used(&engine), ADS);
+    assert_eq!(used(&engine), 2 * ADS);
     assert_eq!(kept(&plain), (0, 0));
 
     // Ads that the table does not have.
