@@ -5,6 +5,7 @@ use std::rc::Rc;
 use adclick::infer::{Arithmetic, Keeping, Kernel, Plan, Scratch, TILE_ROWS};
 
 use crate::Error;
+use crate::auction::AuctionExact;
 use crate::case::Case;
 use crate::clock::Clock;
 use crate::contender::Contender;
@@ -55,7 +56,12 @@ const MODES: &[Mode] = &[
 ];
 
 pub(crate) fn all() -> Vec<Box<dyn Contender>> {
-    MODES.iter().map(|&mode| Box::new(Ours { mode, loaded: None }) as Box<dyn Contender>).collect()
+    let mut all: Vec<Box<dyn Contender>> = Vec::new();
+    for &mode in MODES {
+        all.push(Box::new(Ours { mode, loaded: None }));
+    }
+    all.push(Box::new(AuctionExact::default()));
+    all
 }
 
 struct Ours {
