@@ -34,6 +34,10 @@ type Options struct {
 	// The precision to serve in: 1 + a Precision; 0 = what each bundle says, or exact. A CPU or a model that cannot do it
 	// serves exact: PrecisionError says why.
 	Precision uint32
+	// MiB of memory that each generation may take to keep what every ad adds to the first layers of the network; 0 = none.
+	// AdCache tells what it takes. The live generation, the one before and one that is staged have each its own, but for
+	// those that have the same model and ads.
+	AdCacheMiB uint32
 }
 
 // Engine owns the live generation. Every call may be made at any time from any goroutine.
@@ -90,6 +94,7 @@ func (o *Options) raw() (C.adclick_engine_options, error) {
 	raw.overlay_rows = C.uint32_t(o.OverlayRows)
 	raw.overlay_max_age_s = age
 	raw.precision = C.uint32_t(o.Precision)
+	raw.ad_cache_mib = C.uint32_t(o.AdCacheMiB)
 	return raw, nil
 }
 
@@ -192,6 +197,18 @@ func (e *Engine) PrecisionError() error {
 	defer runtime.KeepAlive(e)
 	why := newFailure()
 	return toError(C.adclick_engine_precision_error(e.handle, &why), &why)
+}
+
+// AdCache is the ad cache of the live generation, or what it would take: also of an engine that has none.
+func (e *Engine) AdCache() (AdCache, error) {
+	defer runtime.KeepAlive(e)
+	cache := AdCache{structSize: C.sizeof_adclick_ad_cache}
+	why := newFailure()
+	status := C.adclick_engine_ad_cache(e.handle, (*C.adclick_ad_cache)(unsafe.Pointer(&cache)), &why)
+	if err := toError(status, &why); err != nil {
+		return AdCache{}, err
+	}
+	return cache, nil
 }
 
 // Generation is the id of the live generation: the hash of its bundle's content, the same on every machine. Of one

@@ -2,6 +2,7 @@ package adclick_test
 
 import (
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,6 +68,9 @@ func TestOptionsReachTheLibrary(t *testing.T) {
 	if engine.Kernel() != "portable" {
 		t.Errorf("kernel %q", engine.Kernel())
 	}
+	if best := open(t, bundle, adclick.Options{Kernel: adclick.BestKernel()}); best.Kernel() != adclick.BestKernel() {
+		t.Errorf("the best kernel is %q, and %q serves", adclick.BestKernel(), best.Kernel())
+	}
 	users := must[uint32](t)(engine.Table("users"))
 	if info := must[adclick.TableInfo](t)(engine.TableInfo(users)); info.OverlayCapacity != 100 || info.Rows != 5 {
 		t.Errorf("%+v", info)
@@ -93,6 +97,46 @@ func TestPrecision(t *testing.T) {
 	}
 	_, err := adclick.Open(bundle, adclick.Options{Precision: 99})
 	expect(t, "an unknown precision", err, adclick.ErrInvalidArgument)
+}
+
+// With an ad cache the same candidates win at the same probabilities; without one it is told what it would take.
+func TestAdCache(t *testing.T) {
+	decide := func(options adclick.Options) (adclick.AdCache, adclick.Precision, []adclick.Winner, string) {
+		engine := open(t, bundle, options)
+		in, winners := inputOf(t, engine, 20), make([]adclick.Winner, 4)
+		in.Request.Slots = 4
+		outcome := must[adclick.Outcome](t)(newScorer(t, engine, 20).Decide(in, winners, nil))
+		text := string(must[[]byte](t)(engine.AppendMetrics(nil)))
+		return must[adclick.AdCache](t)(engine.AdCache()), outcome.Precision, winners[:outcome.Winners], text
+	}
+	off, _, plain, text := decide(adclick.Options{Precision: 1 + uint32(adclick.Exact)})
+	if off.State != adclick.AdCacheOff || off.Ads != 0 || off.Bytes != 0 || off.BytesNeeded == 0 {
+		t.Errorf("without memory for it: %+v", off)
+	}
+	if !strings.Contains(text, "\nadclick_candidates_kept_total 0\n") {
+		t.Error("candidates used a cache that is not there")
+	}
+	on, _, kept, text := decide(adclick.Options{Precision: 1 + uint32(adclick.Exact), AdCacheMiB: 64})
+	if on.State != adclick.AdCacheOn || on.Ads != 4 || on.Bytes != off.BytesNeeded || on.BytesNeeded != off.BytesNeeded {
+		t.Errorf("with memory for it: %+v, without %+v", on, off)
+	}
+	// The four ads that the table has.
+	if !strings.Contains(text, "\nadclick_candidates_kept_total 4\n") {
+		t.Errorf("not four candidates used the cache:\n%s", text)
+	}
+	if len(kept) != 4 || len(plain) != 4 {
+		t.Fatalf("%d winners with the cache, %d without", len(kept), len(plain))
+	}
+	for i := range plain {
+		if kept[i].Candidate != plain[i].Candidate || math.Abs(float64(kept[i].PCTR-plain[i].PCTR)) > 1e-6 {
+			t.Errorf("slot %d: %+v with the cache, %+v without", i, kept[i], plain[i])
+		}
+	}
+	// Only exact sums are kept. Where the CPU has no products of bf16, exact is served.
+	fast, precision, _, _ := decide(adclick.Options{Precision: 1 + uint32(adclick.BF16), AdCacheMiB: 64})
+	if (fast.State == adclick.AdCacheNotExact) != (precision == adclick.BF16) || fast.BytesNeeded != off.BytesNeeded {
+		t.Errorf("served in %d: %+v", precision, fast)
+	}
 }
 
 func TestHandlesLast(t *testing.T) {
@@ -300,6 +344,7 @@ func TestUseAfterClose(t *testing.T) {
 		"Rollback":       func() error { _, err := engine.Rollback(); return err },
 		"Poll":           func() error { _, err := engine.Poll(); return err },
 		"PrecisionError": engine.PrecisionError,
+		"AdCache":        func() error { _, err := engine.AdCache(); return err },
 		"FollowError":    engine.FollowError,
 		"AppendMetrics":  func() error { _, err := engine.AppendMetrics(nil); return err },
 		"Generation":     func() error { _, err := engine.Generation(); return err },

@@ -16,7 +16,8 @@ const (
 	ErrInvalidArgument Status = C.ADCLICK_INVALID_ARGUMENT
 	// ErrBadStructSize: the library is older than this package and lacks something that was asked for.
 	ErrBadStructSize Status = C.ADCLICK_BAD_STRUCT_SIZE
-	// ErrCapacityExceeded: more candidates than the scorer was sized for, too many names, or no memory for overlay rows.
+	// ErrCapacityExceeded: more candidates than the scorer was sized for, too many names, or no memory for overlay rows or
+	// the ad cache.
 	ErrCapacityExceeded Status = C.ADCLICK_CAPACITY_EXCEEDED
 	// ErrInvalidValue: an input value is NaN or infinite.
 	ErrInvalidValue Status = C.ADCLICK_INVALID_VALUE

@@ -102,6 +102,15 @@ var (
 )
 
 var (
+	_ = equal[unsafe.Sizeof(AdCache{})-C.sizeof_adclick_ad_cache]
+	_ = equal[unsafe.Offsetof(AdCache{}.structSize)-unsafe.Offsetof(C.adclick_ad_cache{}.struct_size)]
+	_ = equal[unsafe.Offsetof(AdCache{}.State)-unsafe.Offsetof(C.adclick_ad_cache{}.state)]
+	_ = equal[unsafe.Offsetof(AdCache{}.Ads)-unsafe.Offsetof(C.adclick_ad_cache{}.n_ads)]
+	_ = equal[unsafe.Offsetof(AdCache{}.Bytes)-unsafe.Offsetof(C.adclick_ad_cache{}.bytes)]
+	_ = equal[unsafe.Offsetof(AdCache{}.BytesNeeded)-unsafe.Offsetof(C.adclick_ad_cache{}.bytes_needed)]
+)
+
+var (
 	_ = equal[unsafe.Sizeof(AuctionOptions{})-C.sizeof_adclick_auction_options]
 	_ = equal[unsafe.Offsetof(AuctionOptions{}.structSize)-unsafe.Offsetof(C.adclick_auction_options{}.struct_size)]
 	_ = equal[unsafe.Offsetof(AuctionOptions{}.Slots)-unsafe.Offsetof(C.adclick_auction_options{}.n_slots)]

@@ -19,6 +19,7 @@ func TestStructsHaveNoHolesAndNoPointers(t *testing.T) {
 		reflect.TypeFor[adclick.Outcome]():        32,
 		reflect.TypeFor[adclick.UpsertResult]():   16,
 		reflect.TypeFor[adclick.TableInfo]():      64,
+		reflect.TypeFor[adclick.AdCache]():        32,
 		reflect.TypeFor[adclick.AuctionOptions](): 56,
 	}
 	for of, size := range sizes {

@@ -154,6 +154,36 @@ const (
 	AuctionExact Precision = C.ADCLICK_PRECISION_AUCTION_EXACT
 )
 
+// AdCache is the ad cache of a generation, or what it would take ([Options].AdCacheMiB).
+type AdCache struct {
+	structSize uint32
+	// Whether there is one, or why not.
+	State AdCacheState
+	// Ads whose sums it holds.
+	Ads uint64
+	// Bytes that it holds.
+	Bytes uint64
+	// Bytes that it takes, or would take; 0 when no sums can be kept.
+	BytesNeeded uint64
+}
+
+// AdCacheState says why a generation has an ad cache or has none.
+type AdCacheState uint32
+
+const (
+	// AdCacheOff: the options allow no memory for one.
+	AdCacheOff AdCacheState = C.ADCLICK_AD_CACHE_STATE_OFF
+	// AdCacheOn: it has one.
+	AdCacheOn AdCacheState = C.ADCLICK_AD_CACHE_STATE_ON
+	// AdCacheTooLarge: it would take more memory than the options allow.
+	AdCacheTooLarge AdCacheState = C.ADCLICK_AD_CACHE_STATE_TOO_LARGE
+	// AdCacheUseless: no feature reads a table whose key is the ad alone, or the first layers have so few such columns that
+	// keeping their sums would save nothing.
+	AdCacheUseless AdCacheState = C.ADCLICK_AD_CACHE_STATE_USELESS
+	// AdCacheNotExact: the precision served is BF16 or INT8, whose first layers are cheap; only exact sums are kept.
+	AdCacheNotExact AdCacheState = C.ADCLICK_AD_CACHE_STATE_NOT_EXACT
+)
+
 // Reason says what became of a candidate.
 type Reason uint32
 
@@ -209,6 +239,11 @@ func (r Reason) String() string {
 // Version is that of the linked library, such as "0.1.0".
 func Version() string {
 	return C.GoString(C.adclick_version())
+}
+
+// BestKernel is the name of the best instruction set that this CPU has: "avx512", "avx2" or "portable".
+func BestKernel() string {
+	return C.GoString(C.adclick_kernel(nil))
 }
 
 // ABIVersion is the version of the C ABI that the linked library has.

@@ -26,7 +26,7 @@ static adclick_frame *frame_at(jlong address) {
 /* Of classes and library: raised with every change of the functions below. */
 NATIVE(jint, shimVersion)(JNIEnv *env, jclass class) {
   (void)env, (void)class;
-  return 2;
+  return 3;
 }
 
 NATIVE(jint, headerAbiVersion)(JNIEnv *env, jclass class) {
@@ -112,7 +112,8 @@ NATIVE(jlong, keyOfTwo)(JNIEnv *env, jclass class, jlong first, jlong second) {
 
 /* `kernel` has up to 15 bytes. */
 NATIVE(jint, engineOpen)(JNIEnv *env, jclass class, jlong path, jint path_len, jint flags, jfloat headroom, jint follow_ms,
-                         jlong kernel, jint kernel_len, jint overlay_rows, jint overlay_max_age_s, jlong address) {
+                         jlong kernel, jint kernel_len, jint overlay_rows, jint overlay_max_age_s, jint precision,
+                         jint ad_cache_mib, jlong address) {
   (void)env, (void)class;
   adclick_frame *f = frame_at(address);
   adclick_engine_options options = {.struct_size = sizeof options,
@@ -120,7 +121,9 @@ NATIVE(jint, engineOpen)(JNIEnv *env, jclass class, jlong path, jint path_len, j
                                     .headroom = headroom,
                                     .follow_ms = (uint32_t)follow_ms,
                                     .overlay_rows = (uint32_t)overlay_rows,
-                                    .overlay_max_age_s = (uint32_t)overlay_max_age_s};
+                                    .overlay_max_age_s = (uint32_t)overlay_max_age_s,
+                                    .precision = (uint32_t)precision,
+                                    .ad_cache_mib = (uint32_t)ad_cache_mib};
   if (kernel_len < 0 || (size_t)kernel_len >= sizeof options.kernel) {
     return ADCLICK_INVALID_ARGUMENT; /* Java refuses it before */
   }
@@ -171,6 +174,18 @@ NATIVE(jint, enginePoll)(JNIEnv *env, jclass class, jlong engine, jlong address)
 NATIVE(jint, engineFollowError)(JNIEnv *env, jclass class, jlong engine, jlong address) {
   (void)env, (void)class;
   return adclick_engine_follow_error(at(engine), &frame_at(address)->error);
+}
+
+NATIVE(jint, enginePrecisionError)(JNIEnv *env, jclass class, jlong engine, jlong address) {
+  (void)env, (void)class;
+  return adclick_engine_precision_error(at(engine), &frame_at(address)->error);
+}
+
+NATIVE(jint, engineAdCache)(JNIEnv *env, jclass class, jlong engine, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  f->result.cache.struct_size = sizeof f->result.cache;
+  return adclick_engine_ad_cache(at(engine), &f->result.cache, &f->error);
 }
 
 NATIVE(jint, engineGeneration)(JNIEnv *env, jclass class, jlong engine, jlong address) {

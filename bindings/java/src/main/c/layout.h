@@ -13,6 +13,7 @@ typedef struct adclick_frame {
     uint64_t number; /* or a handle */
     adclick_upsert_result upserted;
     adclick_table_info table;
+    adclick_ad_cache cache;
   } result;
 } adclick_frame;
 
@@ -80,6 +81,10 @@ static const struct {
     AT(adclick_table_info, overlay_capacity),
     AT(adclick_table_info, overlay_evictions),
     AT(adclick_table_info, overlay_bytes),
+    AT(adclick_ad_cache, state),
+    AT(adclick_ad_cache, n_ads),
+    AT(adclick_ad_cache, bytes),
+    AT(adclick_ad_cache, bytes_needed),
     SIZE(adclick_auction_options),
     AT(adclick_auction_options, n_slots),
     AT(adclick_auction_options, squash),
@@ -126,6 +131,14 @@ static const struct {
     NUMBER(ADCLICK_PRICE_BOUND_RESERVE),
     NUMBER(ADCLICK_PRICE_BOUND_BID),
     NUMBER(ADCLICK_PRECISION_EXACT),
+    NUMBER(ADCLICK_PRECISION_BF16),
+    NUMBER(ADCLICK_PRECISION_INT8),
+    NUMBER(ADCLICK_PRECISION_AUCTION_EXACT),
+    NUMBER(ADCLICK_AD_CACHE_STATE_OFF),
+    NUMBER(ADCLICK_AD_CACHE_STATE_ON),
+    NUMBER(ADCLICK_AD_CACHE_STATE_TOO_LARGE),
+    NUMBER(ADCLICK_AD_CACHE_STATE_USELESS),
+    NUMBER(ADCLICK_AD_CACHE_STATE_NOT_EXACT),
     NUMBER(ADCLICK_ERROR_MESSAGE),
     NUMBER(ADCLICK_ABI_VERSION),
     NUMBER(ADCLICK_COPY),

@@ -3,7 +3,7 @@ package io.adclick;
 import java.nio.charset.StandardCharsets;
 import java.util.Objects;
 
-/** What needs no engine: versions, and the ids and keys that stand for strings. Any thread may call it at any time. */
+/** What needs no engine: versions, ids and keys that stand for strings, and auctions of known probabilities. Any thread may call it at any time. */
 public final class Adclick {
   private Adclick() {}
 
@@ -80,6 +80,23 @@ public final class Adclick {
    */
   public static String kernel() {
     return Native.kernel(0);
+  }
+
+  /**
+   * Runs one auction as {@link Scorer#auction} does, without a scorer: it allocates what it needs.
+   *
+   * @param options the rules
+   * @param candidates the candidates
+   * @param predictions one for each candidate
+   * @param winners takes the winners: room for at least the lesser of slots and candidates
+   * @param reasons takes a reason for each candidate, or is null
+   * @return how many winners there are
+   * @throws AdclickException when an option is out of range, there are more than 1,048,576 candidates, or {@code winners} is
+   *     too small
+   */
+  public static int auction(
+      AuctionOptions options, Candidates candidates, Predictions predictions, Winners winners, Reasons reasons) {
+    return Scorer.auction(0, new Frame(0), options, candidates, predictions, winners, reasons);
   }
 
   /**

@@ -62,7 +62,7 @@ public final class Engine implements AutoCloseable {
         Native.engineOpen(
             frame.textAddress(), name.length, options.flags, options.headroom, options.followMillis,
             frame.textAddress() + name.length, options.kernel.length, options.overlayRows, options.overlayMaxAgeSeconds,
-            frame.address());
+            options.precision, options.adCacheMib, frame.address());
     if (status != 0) {
       throw frame.failure(status);
     }
@@ -175,9 +175,25 @@ public final class Engine implements AutoCloseable {
    * @throws IllegalStateException when the engine was closed
    */
   public Optional<AdclickException> followError() {
+    return told((engine, frame, length) -> Native.engineFollowError(engine, frame.address()));
+  }
+
+  /**
+   * Why the live generation is served in {@link Precision#EXACT} although another precision was asked for, by
+   * {@link EngineOptions#precision} or by the bundle. Of one request, {@link Outcome#precision} tells what it was computed in.
+   *
+   * @return the reason, with {@link Status#UNSUPPORTED}; or nothing when it is served as asked for
+   * @throws IllegalStateException when the engine was closed
+   */
+  public Optional<AdclickException> precisionError() {
+    return told((engine, frame, length) -> Native.enginePrecisionError(engine, frame.address()));
+  }
+
+  /** The failure that a call is there to tell. */
+  private Optional<AdclickException> told(Call call) {
     Frame frame = take(NO_TEXT);
     try {
-      int status = Native.engineFollowError(handle.get(), frame.address());
+      int status = call.run(handle.get(), frame, 0);
       if (status == 0) {
         return Optional.empty();
       }
@@ -189,6 +205,15 @@ public final class Engine implements AutoCloseable {
       giveBack(frame);
       Reference.reachabilityFence(this);
     }
+  }
+
+  /**
+   * The ad cache of the live generation, or what it would take: also of an engine that has none.
+   *
+   * @return the numbers of now
+   */
+  public AdCache adCache() {
+    return call(NO_TEXT, (engine, frame, length) -> Native.engineAdCache(engine, frame.address()), AdCache::new);
   }
 
   /**

@@ -15,6 +15,9 @@ public final class EngineOptions {
   byte[] kernel = new byte[0];
   int overlayRows;
   int overlayMaxAgeSeconds;
+  /** 1 + its code; 0 = what each bundle says. */
+  int precision;
+  int adCacheMib;
 
   /** The defaults. */
   public EngineOptions() {}
@@ -108,6 +111,34 @@ public final class EngineOptions {
    */
   public EngineOptions overlayMaxAgeSeconds(int seconds) {
     overlayMaxAgeSeconds = notNegative(seconds, "seconds");
+    return this;
+  }
+
+  /**
+   * The precision to serve in, instead of what each bundle says. A CPU or a model that cannot do it serves
+   * {@link Precision#EXACT}: {@link Engine#precisionError} says why.
+   *
+   * @param precision which
+   * @return this
+   */
+  public EngineOptions precision(Precision precision) {
+    if (precision == Precision.UNKNOWN) {
+      throw new IllegalArgumentException("an unknown precision cannot be asked for");
+    }
+    this.precision = 1 + precision.code();
+    return this;
+  }
+
+  /**
+   * Memory that each generation may take to keep what every ad adds to the first layers of the network.
+   * {@link Engine#adCache} tells what it takes. The live generation, the one before and one that is staged have each its
+   * own, but for those that have the same model and ads.
+   *
+   * @param mib MiB; 0 for none, the default
+   * @return this
+   */
+  public EngineOptions adCacheMib(int mib) {
+    adCacheMib = notNegative(mib, "MiB");
     return this;
   }
 

@@ -70,6 +70,11 @@ final class Layout {
   static final int TABLE_INFO_OVERLAY_EVICTIONS = 48;
   static final int TABLE_INFO_OVERLAY_BYTES = 56;
 
+  static final int AD_CACHE_STATE = 4;
+  static final int AD_CACHE_N_ADS = 8;
+  static final int AD_CACHE_BYTES = 16;
+  static final int AD_CACHE_BYTES_NEEDED = 24;
+
   static final int AUCTION_OPTIONS = 56;
   static final int AUCTION_OPTIONS_N_SLOTS = 4;
   static final int AUCTION_OPTIONS_SQUASH = 8;

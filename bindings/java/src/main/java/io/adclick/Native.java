@@ -3,7 +3,7 @@ package io.adclick;
 /** The functions of {@code adclick_jni.c}. Addresses and counts are checked before they come here. */
 final class Native {
   /** Raised with every change of these functions; the library has its own. */
-  static final int SHIM_VERSION = 2;
+  static final int SHIM_VERSION = 3;
 
   static {
     NativeLibrary.load();
@@ -39,7 +39,7 @@ final class Native {
 
   static native int engineOpen(
       long path, int pathLength, int flags, float headroom, int followMillis, long kernel, int kernelLength,
-      int overlayRows, int overlayMaxAgeSeconds, long frame);
+      int overlayRows, int overlayMaxAgeSeconds, int precision, int adCacheMib, long frame);
 
   static native int engineClose(long engine);
 
@@ -54,6 +54,10 @@ final class Native {
   static native int enginePoll(long engine, long frame);
 
   static native int engineFollowError(long engine, long frame);
+
+  static native int enginePrecisionError(long engine, long frame);
+
+  static native int engineAdCache(long engine, long frame);
 
   static native int engineGeneration(long engine, long frame);
 

@@ -1,9 +1,15 @@
 package io.adclick;
 
-/** How exactly a request was computed. */
+/** The arithmetic that an engine serves in, and that a request was computed in. */
 public enum Precision {
   /** fp16 weights, f32 sums. */
   EXACT(0),
+  /** bf16 weights and activations, f32 sums. */
+  BF16(1),
+  /** As BF16, with 8-bit integers in the deep layers behind a ReLU. */
+  INT8(2),
+  /** Of a decision: BF16 for all candidates, and EXACT for those that the winners and their prices depend on. */
+  AUCTION_EXACT(3),
   /** A number that these classes do not know: the library is newer. */
   UNKNOWN(-1);
 

@@ -157,12 +157,24 @@ public final class Scorer implements AutoCloseable {
    */
   public int auction(
       AuctionOptions options, Candidates candidates, Predictions predictions, Winners winners, Reasons reasons) {
+    long scorer = state.enter();
+    try {
+      return auction(scorer, frame, options, candidates, predictions, winners, reasons);
+    } finally {
+      state.leave();
+      Reference.reachabilityFence(this);
+    }
+  }
+
+  /** With the scorer's memory, or, when it is 0, with memory that the call allocates. */
+  static int auction(
+      long scorer, Frame frame, AuctionOptions options, Candidates candidates, Predictions predictions, Winners winners,
+      Reasons reasons) {
     int n = candidates.size();
     if (predictions.size() != n) {
       throw new IllegalArgumentException(predictions.size() + " predictions for " + n + " candidates");
     }
     long reasonsAddress = room(reasons, n);
-    long scorer = state.enter();
     try {
       int status =
           Native.auction(
@@ -178,13 +190,12 @@ public final class Scorer implements AutoCloseable {
       }
       return won;
     } finally {
-      state.leave();
+      Reference.reachabilityFence(frame);
       Reference.reachabilityFence(options);
       Reference.reachabilityFence(candidates);
       Reference.reachabilityFence(predictions);
       Reference.reachabilityFence(winners);
       Reference.reachabilityFence(reasons);
-      Reference.reachabilityFence(this);
     }
   }
 

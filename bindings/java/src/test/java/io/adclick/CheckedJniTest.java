@@ -23,6 +23,8 @@ class CheckedJniTest {
         engine.tableInfo(engine.table("users"));
         engine.kernel();
         engine.followError();
+        engine.precisionError();
+        engine.adCache();
         engine.poll();
         engine.stage(Ids.B).close();
         engine.stage(Ids.B).activate();

@@ -42,6 +42,7 @@ class LayoutTest {
     put(found, "BID_KIND_", BidKind.values(), k -> k.code());
     put(found, "PRICE_BOUND_", PriceBound.values(), b -> b.code());
     put(found, "PRECISION_", Precision.values(), p -> p.code());
+    put(found, "AD_CACHE_STATE_", AdCacheState.values(), s -> s.code());
     put(found, "", Status.values(), s -> s.code());
     found.put("ADCLICK_COPY", (long) new EngineOptions().copy().flags);
     found.put("ADCLICK_NO_OVERLAYS", (long) new EngineOptions().noOverlays().flags);
@@ -67,6 +68,8 @@ class LayoutTest {
   @Test
   void numbersOfANewerLibrary() {
     assertEquals(Reason.UNKNOWN, Reason.of(4711));
+    assertEquals(Precision.UNKNOWN, Precision.of(4711));
+    assertEquals(AdCacheState.UNKNOWN, AdCacheState.of(4711));
     assertEquals(Status.UNKNOWN, new AdclickException(-4711, "new").status());
     assertEquals(-4711, new AdclickException(-4711, "new").code());
     assertEquals("below_reserve", Reason.BELOW_RESERVE.label());

@@ -33,6 +33,8 @@ class LifecycleTest {
     assertThrows(IllegalStateException.class, engine::metrics);
     assertThrows(IllegalStateException.class, engine::poll);
     assertThrows(IllegalStateException.class, engine::followError);
+    assertThrows(IllegalStateException.class, engine::precisionError);
+    assertThrows(IllegalStateException.class, engine::adCache);
     assertThrows(IllegalStateException.class, () -> engine.newScorer(10));
     assertThrows(IllegalStateException.class, () -> engine.stage(Ids.B));
     assertThrows(IllegalStateException.class, () -> engine.upsert(new Upsert(1, 1)));

@@ -228,6 +228,15 @@ class ServingTest {
     assertEquals(5_000_000, ids.winners.get(1).priceMicros(), 1);
     assertEquals(Reason.OUTRANKED, ids.reasons.get(2));
     assertEquals(Reason.MISSING_PCVR, ids.reasons.get(3));
+    Winners alone = new Winners(2);
+    assertEquals(2, Adclick.auction(rules, candidates, given, alone, new Reasons(4)));
+    for (int slot = 0; slot < 2; slot++) {
+      assertEquals(ids.winners.get(slot).candidate(), alone.get(slot).candidate());
+      assertEquals(ids.winners.get(slot).priceMicros(), alone.get(slot).priceMicros());
+    }
+    AdclickException small =
+        assertThrows(AdclickException.class, () -> Adclick.auction(rules, candidates, given, new Winners(1), null));
+    assertEquals(Status.BUFFER_TOO_SMALL, small.status());
     assertThrows(
         AdclickException.class,
         () -> scorer.auction(new AuctionOptions().squash(2), candidates, given, ids.winners, null));
