@@ -129,7 +129,8 @@ fn rows_are_written_on_top_of_tables_from_c_and_cpp() {
         return;
     }
     let (bundles, without) = (overlaid::Bundles::new(), Bundles::new());
-    bundles.write("a", &overlaid::World::default());
+    // A layer that an ad cache takes work off.
+    bundles.write("a", &overlaid::World { deep: 64, ..overlaid::World::default() });
     for (link, flags) in [(Link::Shared, sanitizers()), (Link::Static, &[])] {
         let built = build("tests/c/tables.c", Language::C, link, flags);
         succeed(built.command().arg(bundles.path("a")).arg(without.bundle()));

@@ -138,6 +138,7 @@ static void test_engine(const char *path) {
 
   /* Handles that are none. */
   int local = 0;
+  adclick_ad_cache cache = {.struct_size = sizeof cache, .bytes_needed = 7};
   adclick_engine *const garbage[] = {NULL, (adclick_engine *)&local, (adclick_engine *)1, (adclick_engine *)UINTPTR_MAX};
   for (size_t i = 0; i < sizeof garbage / sizeof *garbage; i++) {
     adclick_engine *const g = garbage[i];
@@ -148,6 +149,8 @@ static void test_engine(const char *path) {
     EXPECT(wanted, adclick_engine_rollback(g, &generation, &error));
     EXPECT(wanted, adclick_engine_poll(g, &generation, &error));
     EXPECT(wanted, adclick_engine_follow_error(g, &error));
+    EXPECT(wanted, adclick_engine_precision_error(g, &error));
+    EXPECT(wanted, adclick_engine_ad_cache(g, &cache, &error));
     EXPECT(wanted, adclick_engine_generation(g, &generation, &error));
     EXPECT(wanted, adclick_engine_feature(g, "age", 3, &handle, &error));
     EXPECT(wanted, adclick_scorer_new(g, NULL, &made, &error));
@@ -155,7 +158,7 @@ static void test_engine(const char *path) {
     EXPECT_PLAIN(g == NULL ? ADCLICK_OK : ADCLICK_CLOSED, adclick_engine_close(g));
     EXPECT_PLAIN(g == NULL ? ADCLICK_OK : ADCLICK_CLOSED, adclick_staged_discard(gs));
     CHECK(adclick_kernel(g) != NULL && (g == NULL) == (adclick_kernel(g)[0] != 0));
-    CHECK(s == NULL && made == NULL && generation == 7 && handle == 7);
+    CHECK(s == NULL && made == NULL && generation == 7 && handle == 7 && cache.bytes_needed == 7);
   }
   /* A handle of another kind. */
   EXPECT(ADCLICK_CLOSED, adclick_staged_activate((adclick_staged *)e, NULL, &error));

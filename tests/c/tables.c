@@ -278,6 +278,50 @@ static void test_engines(const char *path, const char *without) {
   EXPECT(ADCLICK_CLOSED, adclick_engine_column(e, table, "n", 1, &table, &error));
 }
 
+/* What is kept of every ad: stated with and without, and no score differs. */
+static void test_ad_cache(const char *path, const char *without) {
+  adclick_ad_cache off = {.struct_size = sizeof off}, on = off, none = off;
+  EXPECT(ADCLICK_OK, adclick_engine_ad_cache(engine, &off, &error));
+  CHECK(off.state == ADCLICK_AD_CACHE_STATE_OFF && off.n_ads == 0 && off.bytes == 0 && off.bytes_needed > 0);
+  EXPECT(ADCLICK_INVALID_ARGUMENT, adclick_engine_ad_cache(engine, NULL, &error));
+  on.struct_size = sizeof on - 1;
+  EXPECT(ADCLICK_BAD_STRUCT_SIZE, adclick_engine_ad_cache(engine, &on, &error));
+  on.struct_size = sizeof on;
+
+  const adclick_engine_options options = {.struct_size = sizeof options, .overlay_rows = 50, .ad_cache_mib = 64};
+  adclick_engine *const plain_engine = engine;
+  adclick_scorer *const plain = scorer, *kept = NULL;
+  EXPECT(ADCLICK_OK, adclick_engine_open(path, strlen(path), &options, &engine, &error));
+  EXPECT(ADCLICK_OK, adclick_scorer_new(engine, NULL, &kept, &error));
+  EXPECT(ADCLICK_OK, adclick_engine_ad_cache(engine, &on, &error));
+  CHECK(on.struct_size == sizeof on && on.state == ADCLICK_AD_CACHE_STATE_ON && on.n_ads == 100);
+  CHECK(on.bytes == off.bytes_needed && on.bytes_needed == off.bytes_needed);
+  /* Ads of the table, and others. */
+  for (uint64_t ad = 10; ad <= 1000; ad += 30) {
+    scorer = plain;
+    const float expected = score(ad);
+    scorer = kept;
+    CHECK(fabsf(score(ad) - expected) <= 1e-6f);
+  }
+  const float before = score(7);
+  const uint32_t other_ads = ads, other_clicks = clicks;
+  EXPECT(ADCLICK_OK, adclick_engine_table(engine, "ads", 3, &ads, &error));
+  EXPECT(ADCLICK_OK, adclick_engine_column(engine, ads, "clicks", 6, &clicks, &error));
+  put(ADCLICK_UPSERT_INCREMENT, 7, clicks, 20.0f);
+  CHECK(score(7) > before);
+  ads = other_ads, clicks = other_clicks;
+  adclick_scorer_free(kept);
+  adclick_engine_close(engine);
+  engine = plain_engine, scorer = plain;
+
+  adclick_engine *e = NULL;
+  EXPECT(ADCLICK_OK, adclick_engine_open(without, strlen(without), &options, &e, &error));
+  EXPECT(ADCLICK_OK, adclick_engine_ad_cache(e, &none, &error));
+  CHECK(none.state == ADCLICK_AD_CACHE_STATE_USELESS && none.n_ads == 0 && none.bytes == 0 && none.bytes_needed == 0);
+  adclick_engine_close(e);
+  EXPECT(ADCLICK_CLOSED, adclick_engine_ad_cache(e, &none, &error));
+}
+
 int main(int argc, char **argv) {
   if (argc != 3) {
     fprintf(stderr, "usage: tables BUNDLE BUNDLE_WITHOUT_TABLES\n");
@@ -297,6 +341,7 @@ int main(int argc, char **argv) {
   }
   if (failures == 0) {
     test_handles();
+    test_ad_cache(argv[1], argv[2]);
     test_writes();
     test_bad_upserts();
     test_engines(argv[1], argv[2]);

@@ -74,6 +74,19 @@ void test(const char *bundle) {
   const adclick::engine without = adclick::engine::open(bundle, options);
   CHECK(without.table_info(without.table("ads")).overlay_capacity == 0);
 
+  // The ad cache: what it takes is told before it is there.
+  const adclick::ad_cache off = engine.ad_cache();
+  CHECK(off.state == ADCLICK_AD_CACHE_STATE_OFF && off.bytes == 0 && off.bytes_needed > 0);
+  options.ad_cache_mib = 1;
+  const adclick::engine keeps = adclick::engine::open(bundle, options);
+  const adclick::ad_cache on = keeps.ad_cache();
+  CHECK(on.state == ADCLICK_AD_CACHE_STATE_ON && on.n_ads == 100 && on.bytes == off.bytes_needed);
+  adclick::scorer fast = keeps.make_scorer();
+  adclick::scorer slow = without.make_scorer();
+  const float difference = score(fast, 30) - score(slow, 30);
+  CHECK(difference < 1e-6F && difference > -1e-6F);
+  CHECK(adclick::engine().try_ad_cache().code() == ADCLICK_INVALID_ARGUMENT);
+
   const std::uint64_t ids[]{12, 34};
   CHECK(adclick::key(ids) == adclick_key(ids, 2) && adclick::key({ids, 1}) == 12);
 }

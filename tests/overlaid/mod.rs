@@ -4,7 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use adclick::artifact::model::spec::{EmbeddingSpec, HeadKind, HeadSpec, ModelSpec, NetworkSpec, Structure};
+use adclick::artifact::model::spec::{
+    Activation, DenseSpec, EmbeddingSpec, HeadKind, HeadSpec, Matrix, ModelSpec, NetworkSpec, Structure,
+};
 use adclick::hash::mix;
 use adclick::live::bundle::{self, Content, MODEL_FILE, Role};
 use adclick::live::pack_model;
@@ -65,7 +67,8 @@ fn counting() -> EmbeddingSpec {
     EmbeddingSpec { rows: (0..LIMIT).map(|i| i as f32).collect(), ..EmbeddingSpec::default() }
 }
 
-fn model() -> ModelSpec {
+/// The head weighs all inputs alike. With `deep`, a layer of so many outputs stands before it, each the mean of the inputs.
+fn model(deep: usize) -> ModelSpec {
     let number = || Kind::Number { transform: Transform::default(), default: -1.0 };
     let feature = |name: &str, source, kind| Feature {
         name: name.to_owned(),
@@ -96,11 +99,18 @@ fn model() -> ModelSpec {
         missing_row: false,
         wide: false,
     };
-    let head = HeadSpec { kind: HeadKind::Ctr, tower: Vec::new(), weight: vec![1e-4; WIDTH], bias: -1.0 };
+    let means = DenseSpec {
+        weight: Matrix::new(deep, WIDTH, vec![1.0 / deep as f64; deep * WIDTH]),
+        bias: vec![0.0; deep],
+        activation: Activation::Relu,
+    };
+    let weight = vec![1e-4; if deep == 0 { WIDTH } else { deep }];
+    let head = HeadSpec { kind: HeadKind::Ctr, tower: Vec::new(), weight, bias: -1.0 };
+    let deep = if deep == 0 { vec![] } else { vec![means] };
     ModelSpec {
         schema: Schema { features, embeddings: vec![embedding] },
         enrichment: Enrichment { tables: vec![table("users", KeyPart::User), table("ads", KeyPart::Ad)], bindings },
-        network: NetworkSpec { structure: Structure::Parallel, cross: vec![], deep: vec![], heads: vec![head] },
+        network: NetworkSpec { structure: Structure::Parallel, cross: vec![], deep, heads: vec![head] },
         embeddings: vec![counting()],
         provenance: String::new(),
         histograms: vec![],
@@ -146,11 +156,13 @@ pub(crate) struct World {
     pub(crate) built_us: i64,
     /// The columns of `ads`, which may be more and stand in another order.
     pub(crate) ad_columns: Vec<Column>,
+    /// Outputs of the model's deep layer; 0 = it has none.
+    pub(crate) deep: usize,
 }
 
 impl Default for World {
     fn default() -> Self {
-        Self { ads: 100, n: 1, built_us: BUILT_S * 1_000_000, ad_columns: ad_columns() }
+        Self { ads: 100, n: 1, built_us: BUILT_S * 1_000_000, ad_columns: ad_columns(), deep: 0 }
     }
 }
 
@@ -208,7 +220,7 @@ impl Bundles {
             (key, row)
         };
         let users = build("users", &columns, layout.missing(), &mut (1..10).map(user));
-        let model = pack_model(&model()).unwrap();
+        let model = pack_model(&model(world.deep)).unwrap();
         let contents = [
             (Role::Model, MODEL_FILE, Content::Bytes(&model[..])),
             (Role::Table, "ads.adc", Content::Copy(&ads)),
