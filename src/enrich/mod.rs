@@ -5,6 +5,7 @@
 //! [`TableReader`] gives trainers the values that tables have.
 
 mod assemble;
+mod direct;
 mod fit;
 mod raw;
 mod reader;

@@ -11,7 +11,7 @@ mod set;
 mod spill;
 
 pub use build::{BuildOptions, Built, Duplicates, TableBuilder, TableSpec};
-pub use columns::{Cell, Column, ColumnKind, MAX_COLUMNS, MAX_ROW, RowLayout, Span};
+pub use columns::{Cell, Column, ColumnKind, MAX_COLUMNS, MAX_ROW, NumberAt, RowLayout, Span};
 pub use file::{Checks, Shard, Table};
 pub(crate) use prefetch::prefetch;
 pub use set::{MAX_SHARDS, RowAt, TableSet};
