@@ -160,7 +160,7 @@ fn case(seed: u64) -> ([usize; 8], f64) {
     for kernel in Kernel::available() {
         let plan = Plan::new(&built.network, built.weights(), kernel).unwrap();
         let keeping = plan.keeping(&fixed).unwrap();
-        let mut scratch = Scratch::new(keeping.iter().map(Keeping::scratch_len).fold(plan.scratch_len(), usize::max));
+        let mut scratch = Scratch::new(keeping.as_ref().map_or(plan.scratch_len(), Keeping::scratch_len));
         let mut answers = Vec::new();
         for level in plan.levels() {
             let mut logits = vec![0.0f32; count * heads];

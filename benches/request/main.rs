@@ -224,6 +224,10 @@ fn main() -> Result<(), Error> {
         stages(&engine, &pace, count)?;
     }
     let cores = std::thread::available_parallelism()?;
+    if cores.get() == 1 {
+        println!("\nThreads that share the engine: not measured, this process has one core only");
+        return Ok(());
+    }
     println!("\nThreads that share the engine, {SHARED} candidates, {cores} cores:\n");
     println!("| meanwhile | threads | requests/s | to one thread | p50 µs | p99 µs | swaps |");
     println!("| --- | --- | --- | --- | --- | --- | --- |");

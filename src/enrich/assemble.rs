@@ -1,5 +1,6 @@
 //! The plan that turns the values of a request and of its candidates into rows of the model's input.
 
+use super::direct::Direct;
 use super::raw::{Counts, Raw, add_wide, take, widen};
 use super::rows::{Lookups, Rows};
 use super::tables::{Keys, NO_CELL, Tables, Taken};
@@ -19,13 +20,22 @@ pub struct Assembler {
     by_handle: Vec<(u32, u32)>,
     /// Feature numbers.
     targets: Vec<u32>,
-    request: Vec<Item>,
-    candidate: Vec<Item>,
-    /// For each feature its serving column and, of a time feature, which of [`TIME_INPUTS`].
+    request: Own,
+    candidate: Own,
+    /// For each feature its column in the rows of its side and, of a time feature, which of [`TIME_INPUTS`].
     columns: Vec<usize>,
     time_input: Vec<u8>,
     time: TimeInputs,
     tables: Tables,
+}
+
+/// The features of one side.
+#[derive(Debug, Default)]
+struct Own {
+    all: Vec<Item>,
+    /// What is read directly when nothing is passed for it, and the others.
+    direct: Direct,
+    others: Vec<Item>,
 }
 
 /// A feature of one side and the cell that it reads when nothing is passed for it.
@@ -33,6 +43,7 @@ pub struct Assembler {
 struct Item {
     feature: u32,
     cell: u32,
+    direct: bool,
 }
 
 /// What the caller passed for one candidate.
@@ -92,9 +103,21 @@ impl Assembler {
             let range = &mut by_handle[*handle as usize];
             *range = if *range == NONE { (at as u32, at as u32 + 1) } else { (range.0, at as u32 + 1) };
         }
+        let layout = model.layout();
+        let first_column = |side| if side == Side::Request { 0 } else { layout.request_width };
+        let places = schema.features.iter().zip(&layout.columns);
+        let columns: Vec<usize> = places.map(|(f, c)| c.serving - first_column(f.side())).collect();
         let on = |side| {
-            let own = schema.features.iter().enumerate().filter(move |(_, f)| f.side() == side);
-            own.map(|(i, _)| Item { feature: i as u32, cell: tables.cell_of(i) }).collect()
+            let mut own = Own::default();
+            for (i, f) in schema.features.iter().enumerate().filter(|(_, f)| f.side() == side) {
+                let direct = own.direct.add(&tables, i, f, columns[i]);
+                let item = Item { feature: i as u32, cell: tables.cell_of(i), direct };
+                own.all.push(item);
+                if !direct {
+                    own.others.push(item);
+                }
+            }
+            own
         };
         let time_input = |f: &Feature| TIME_INPUTS.iter().position(|t| *t == f.input).unwrap_or(0) as u8;
         Self {
@@ -102,7 +125,7 @@ impl Assembler {
             targets: pairs.iter().map(|p| p.1).collect(),
             request: on(Side::Request),
             candidate: on(Side::Candidate),
-            columns: model.layout().columns.iter().map(|c| c.serving).collect(),
+            columns,
             time_input: schema.features.iter().map(time_input).collect(),
             time: TimeInputs::default(),
             tables,
@@ -148,16 +171,16 @@ impl Assembler {
         x: &mut [f32],
         wide: &mut [f32],
     ) -> Result<Counts, Refusal> {
-        let mut counts = self.collect(model, state, Side::Request, values, 0, x, 0)?;
+        let mut counts = self.collect(model, state, Side::Request, values, 0, x)?;
         let time = self.time.at(time_us, utc_offset_s);
-        for item in &self.request {
+        for item in &self.request.all {
             let i = item.feature as usize;
             if model.schema().features[i].source == Source::Time {
                 let number = time[usize::from(self.time_input[i])];
                 state.raw[i] = Raw::one(number, number as u64);
             }
         }
-        self.finish(model, state, &self.request, 0, 0, x, wide, &mut counts);
+        self.finish(model, state, &self.request, (0, true), x, wide, &mut counts);
         Ok(counts)
     }
 
@@ -173,16 +196,19 @@ impl Assembler {
         x: &mut [f32],
         wide: &mut [f32],
     ) -> Result<Counts, Refusal> {
-        let first_column = model.layout().request_width;
         let Passed { candidate, values, first_value } = passed;
-        let mut counts = self.collect(model, state, Side::Candidate, values, first_value, x, first_column)?;
+        let mut counts = Counts::default();
+        if values.is_empty() {
+            x.fill(0.0);
+        } else {
+            counts = self.collect(model, state, Side::Candidate, values, first_value, x)?;
+        }
         self.tables.select(&mut state.rows, candidate);
-        self.finish(model, state, &self.candidate, candidate, first_column, x, wide, &mut counts);
+        self.finish(model, state, &self.candidate, (candidate, !values.is_empty()), x, wide, &mut counts);
         Ok(counts)
     }
 
     /// First pass: every value to the features that read it. Vectors and multi-valued rows are summed at once.
-    #[expect(clippy::too_many_arguments, reason = "private, and each is needed")]
     fn collect(
         &self,
         model: &Model,
@@ -191,14 +217,13 @@ impl Assembler {
         values: &[Value],
         first_value: usize,
         x: &mut [f32],
-        first_column: usize,
     ) -> Result<Counts, Refusal> {
         let features = &model.schema().features;
         let (own, what) = match side {
             Side::Request => (&self.request, "values"),
             Side::Candidate => (&self.candidate, "candidate_values"),
         };
-        for item in own {
+        for item in &own.all {
             state.raw[item.feature as usize] = Raw::default();
         }
         x.fill(0.0);
@@ -214,7 +239,7 @@ impl Assembler {
                     continue;
                 }
                 used = true;
-                let column = self.columns[i as usize] - first_column;
+                let column = self.columns[i as usize];
                 let (raw, row) = (&mut state.raw[i as usize], &mut state.row);
                 take(model, &feature.kind, (value.number, value.id), raw, row, (x, column), &mut counts);
             }
@@ -246,28 +271,40 @@ impl Assembler {
         (raw, taken != Taken::Own)
     }
 
-    /// Second pass: what each feature makes of its value, or of the values of its cell when nothing was passed.
+    /// Second pass: what each feature makes of its value, or of the values of its cell when nothing was passed. Without
+    /// `passed` nothing was for any feature, and the first pass was left out.
     #[expect(clippy::too_many_arguments, reason = "private, and each is needed")]
     fn finish(
         &self,
         model: &Model,
         state: &mut State,
-        own: &[Item],
-        candidate: usize,
-        first_column: usize,
+        own: &Own,
+        (candidate, passed): (usize, bool),
         x: &mut [f32],
         wide: &mut [f32],
         counts: &mut Counts,
     ) {
-        for item in own {
+        let from = (&self.tables, &state.rows);
+        let items = if passed {
+            own.direct.read(from, candidate, |feature| state.raw[feature as usize].seen > 0, x, counts);
+            &own.all
+        } else {
+            own.direct.read(from, candidate, |_| false, x, counts);
+            &own.others
+        };
+        for item in items {
             let feature = &model.schema().features[item.feature as usize];
             let mut raw = match feature.position {
                 // Served with the position that the schema fixes, whatever was passed.
                 Some(p) => Raw::one(p, p as u64),
-                None => state.raw[item.feature as usize],
+                None if passed => state.raw[item.feature as usize],
+                None => Raw::default(),
             };
-            let column = self.columns[item.feature as usize] - first_column;
+            let column = self.columns[item.feature as usize];
             let mut by_default = false;
+            if raw.seen == 0 && item.direct {
+                continue;
+            }
             if raw.seen == 0 && item.cell != NO_CELL {
                 (raw, by_default) = self.read_cell(model, state, *item, candidate, x, column, counts);
             }

@@ -6,6 +6,7 @@
 
 mod ads;
 mod assemble;
+mod direct;
 mod fit;
 mod raw;
 mod reader;

@@ -76,9 +76,18 @@ fn in_chunks(a: &[u8], b: &[u8], mut each: impl FnMut(&[f32], &[f32])) {
     }
 }
 
-/// The fp16 values of some bytes as f32, exact; how many they are. `bytes` has at most [`CHUNK`] of them.
-pub(super) fn widen(bytes: &[u8], to: &mut [f32; CHUNK]) -> usize {
-    let n = (bytes.len() / 2).min(CHUNK);
+/// Whether no fp16 value of these bytes is NaN or infinite.
+#[inline]
+pub(super) fn is_finite(bytes: &[u8]) -> bool {
+    const EXPONENT: u16 = 0x7c00;
+    // All are looked at, several at a time: one that is not is rare.
+    bytes.as_chunks().0.iter().fold(true, |all, &b| all & (u16::from_le_bytes(b) & EXPONENT != EXPONENT))
+}
+
+/// The fp16 values of some bytes as f32, exact, as far as there is room; how many they are.
+#[inline]
+pub(super) fn widen(bytes: &[u8], to: &mut [f32]) -> usize {
+    let n = (bytes.len() / 2).min(to.len());
     let to = &mut to[..n];
     match bytemuck::try_cast_slice::<u8, f16>(&bytes[..2 * n]) {
         Ok(halves) => halves.convert_to_f32_slice(to),

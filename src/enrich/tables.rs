@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::fit::Fit;
 use super::rows::Rows;
-use super::similarity::{CHUNK, similarity, widen};
+use super::similarity::{CHUNK, is_finite, similarity, widen};
 use crate::error::Result;
 use crate::hash::composite_key;
 use crate::schema::{Enrichment, KeyPart, MAX_KEY_PARTS, Measure, Schema, Side};
@@ -199,6 +199,23 @@ impl Tables {
         self.of_feature.get(feature).copied().unwrap_or(NO_CELL)
     }
 
+    /// What that cell is, if there is one.
+    pub(super) fn cell(&self, feature: usize) -> Option<&Cell> {
+        self.cells.get(self.cell_of(feature) as usize)
+    }
+
+    /// A table's columns and its default row.
+    pub(super) fn layout(&self, table: usize) -> (&RowLayout, &[u8]) {
+        let looked = &self.tables[table];
+        (&looked.layout, looked.set.default_row())
+    }
+
+    /// A table's row of the candidate that was selected, if it has one.
+    #[inline]
+    pub(super) fn row<'a>(&'a self, rows: &'a Rows, table: usize, i: usize) -> Option<&'a [u8]> {
+        rows.row(&self.tables[table], table, i)
+    }
+
     /// Finds the rows of `n` candidates at `now_us`, table by table, each in one batch. `keys` gives a candidate's ids;
     /// those of the request come with number 0, which is asked for even when there is no candidate.
     pub(super) fn find(&self, rows: &mut Rows, now_us: i64, n: usize, keys: impl Fn(usize) -> Keys) {
@@ -277,11 +294,7 @@ impl Tables {
 
     /// A vector cell whose values are all finite. A file that was opened without a look at its rows may hold others.
     fn vector<'a>(&'a self, rows: &'a Rows, i: usize, place: Place) -> Option<(&'a [u8], Taken)> {
-        const EXPONENT: u16 = 0x7c00;
-        self.pick(rows, i, place, |layout, row| {
-            let finite = |b: &[u8]| b.chunks_exact(2).all(|b| u16::from_le_bytes([b[0], b[1]]) & EXPONENT != EXPONENT);
-            layout.vector(row, place.column).filter(|bytes| finite(bytes))
-        })
+        self.pick(rows, i, place, |layout, row| layout.vector(row, place.column).filter(|bytes| is_finite(bytes)))
     }
 
     /// The id of a cell that is part of a key; 0 when there is none.
@@ -299,7 +312,7 @@ impl Tables {
         get: impl Fn(&'a RowLayout, &'a [u8]) -> Option<T>,
     ) -> Option<(T, Taken)> {
         let looked = &self.tables[place.table];
-        if let Some(own) = rows.row(looked, place.table, i).and_then(|row| get(&looked.layout, row)) {
+        if let Some(own) = self.row(rows, place.table, i).and_then(|row| get(&looked.layout, row)) {
             return Some((own, Taken::Own));
         }
         get(&looked.layout, looked.set.default_row()).map(|value| (value, Taken::Default))

@@ -28,7 +28,7 @@ fn arena<'a>(plan: &Plan, program: &Program, weights: Weights<'_>, scratch: &'a 
     if weights.panels.len() < needs.panels || weights.params.len() < needs.params {
         return Err(Error::argument("these are not the weights that the plan was made of: they are fewer"));
     }
-    scratch.take(program.len)
+    scratch.take(plan.scratch_len().max(program.len))
 }
 
 /// See [`Plan::keep`].

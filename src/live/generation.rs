@@ -194,9 +194,9 @@ impl Generation {
     #[must_use]
     pub fn needs(&self) -> Limits {
         let fast = self.serving.fast.as_ref().map_or(0, |fast| fast.scratch_len());
-        let kept = self.kept().map_or(0, |kept| kept.keeping.scratch_len());
+        let exact = self.kept().map_or(self.plan.scratch_len(), |kept| kept.keeping.scratch_len());
         Limits {
-            scratch: [self.plan.scratch_len(), fast, kept].into_iter().max().unwrap_or(0),
+            scratch: exact.max(fast),
             features: self.model().schema().features.len(),
             width: self.model().layout().width,
             tables: self.assembler.tables().len(),

@@ -101,6 +101,27 @@ pub struct RowLayout {
     width: usize,
 }
 
+/// Where every row of a layout has one number. Those of one kind sort together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NumberAt {
+    half: bool,
+    offset: usize,
+}
+
+impl NumberAt {
+    /// The number in a row of the layout; `None` when it is missing.
+    #[inline]
+    #[must_use]
+    pub fn read(self, row: &[u8]) -> Option<f32> {
+        let number = if self.half {
+            half::f16::from_le_bytes(bytes(row, self.offset)).to_f32()
+        } else {
+            f32::from_le_bytes(bytes(row, self.offset))
+        };
+        number.is_finite().then_some(number)
+    }
+}
+
 /// What goes into a cell.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Cell<'a> {
@@ -242,15 +263,21 @@ impl RowLayout {
     /// The number of an f32 or fp16 cell, or of one position of a vector; `None` when it is missing.
     #[must_use]
     pub fn number(&self, row: &[u8], column: usize, position: usize) -> Option<f32> {
+        self.number_at(column, position)?.read(row)
+    }
+
+    /// Where the rows have a number, for whoever reads it of many; `None` when the column holds no numbers or has no such
+    /// position.
+    #[must_use]
+    pub fn number_at(&self, column: usize, position: usize) -> Option<NumberAt> {
         let (kind, span) = (self.columns[column].kind, self.spans[column]);
-        let number = match kind {
-            ColumnKind::F32 => f32::from_le_bytes(bytes(row, span.offset)),
+        match kind {
+            ColumnKind::F32 => Some(NumberAt { offset: span.offset, half: false }),
             ColumnKind::F16 | ColumnKind::Vector { .. } if position < kind.entries() => {
-                half::f16::from_le_bytes(bytes(row, span.offset + 2 * position)).to_f32()
+                Some(NumberAt { offset: span.offset + 2 * position, half: true })
             }
-            _ => f32::NAN,
-        };
-        number.is_finite().then_some(number)
+            _ => None,
+        }
     }
 
     /// The fp16 bytes of a vector cell, two for each position; `None` when it is missing or the column holds no vectors.
@@ -297,6 +324,7 @@ impl Cell<'_> {
     }
 }
 
+#[inline]
 fn bytes<const N: usize>(row: &[u8], at: usize) -> [u8; N] {
     let mut array = [0; N];
     array.copy_from_slice(&row[at..at + N]);

@@ -9,6 +9,6 @@ mod set;
 mod spill;
 
 pub use build::{BuildOptions, Built, Duplicates, TableBuilder, TableSpec};
-pub use columns::{Cell, Column, ColumnKind, MAX_COLUMNS, MAX_ROW, RowLayout, Span};
+pub use columns::{Cell, Column, ColumnKind, MAX_COLUMNS, MAX_ROW, NumberAt, RowLayout, Span};
 pub use file::{Checks, Shard, Table};
 pub use set::{MAX_SHARDS, RowAt, TableSet};

@@ -100,6 +100,7 @@ mod tests {
     use super::split;
 
     #[test]
+    #[allow(clippy::single_range_in_vec_init, reason = "ranges are what is split")]
     fn columns_are_split_into_those_that_are_fixed_and_the_others() {
         assert_eq!(split(&(4..10), &[0..2, 3..6, 8..20]), (vec![4..6, 8..10], vec![6..8]));
         assert_eq!(split(&(4..10), &[]), (vec![], vec![4..10]));

@@ -41,25 +41,28 @@ const MANY: usize = 1000;
 
 /// A plan's way for rows that bring sums of the first layers along: see [`Plan::keeping`].
 #[derive(Debug)]
-pub struct Keeping(Program);
+pub struct Keeping {
+    program: Program,
+    scratch_len: usize,
+}
 
 impl Keeping {
     /// f32 of the sums that are kept of a row: a multiple of 16.
     #[must_use]
     pub fn width(&self) -> usize {
-        self.0.kept.as_ref().map_or(0, |kept| kept.width)
+        self.program.kept.as_ref().map_or(0, |kept| kept.width)
     }
 
     /// The level of sharing that the rest of the network has.
     #[must_use]
     pub fn level(&self) -> Level {
-        self.0.level
+        self.program.level
     }
 
-    /// f32 that a scratch must hold to run it.
+    /// f32 that a scratch must hold for it and its plan.
     #[must_use]
     pub fn scratch_len(&self) -> usize {
-        self.0.len
+        self.scratch_len
     }
 }
 
@@ -163,7 +166,7 @@ impl Plan {
         let keeping = self.programs[1..].iter().filter_map(|program| kept::keeping(program, fixed, self.tile_rows()));
         let cheapest = keeping.min_by_key(|program| program.cost(MANY));
         let worth = |program: &Program| program.cost(MANY) < self.program_for(MANY).cost(MANY);
-        Ok(cheapest.filter(worth).map(Keeping))
+        Ok(cheapest.filter(worth).map(|program| Keeping { scratch_len: self.scratch_len.max(program.len), program }))
     }
 
     /// Computes the sums of rows (`[rows, width]`, of which only the columns that are the same in all requests count) for
@@ -189,7 +192,7 @@ impl Plan {
                 keeping.width()
             )));
         }
-        pass::keep(self, &keeping.0, weights, scratch, rows, sums)
+        pass::keep(self, &keeping.program, weights, scratch, rows, sums)
     }
 
     /// The numbers that it multiplies.
@@ -289,7 +292,7 @@ impl Plan {
         candidates: usize,
     ) -> Result<Pass<'a>> {
         let usual = self.program_for(candidates);
-        let kept = keeping.map(|keeping| &keeping.0);
+        let kept = keeping.map(|keeping| &keeping.program);
         let program = kept.filter(|kept| kept.cost(candidates) < usual.cost(candidates)).unwrap_or(usual);
         self.begin_program(program, weights, scratch, x_request)
     }

@@ -132,7 +132,7 @@ impl Contender for Ours {
         let plan = Plan::with(network, weights, kernel, self.mode.arithmetic, &case.model.ranges)?;
         let own = plan.request_width()..plan.width();
         let keeping = if self.mode.keeps { plan.keeping(&[own])? } else { None };
-        let mut scratch = Scratch::new(keeping.iter().map(Keeping::scratch_len).fold(plan.scratch_len(), usize::max));
+        let mut scratch = Scratch::new(keeping.as_ref().map_or(plan.scratch_len(), Keeping::scratch_len));
         let mut sums = Vec::new();
         if let Some(keeping) = &keeping {
             sums = vec![f32::NAN; case.count * keeping.width()];
