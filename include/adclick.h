@@ -539,8 +539,8 @@ const char *adclick_status_name(int32_t status);
 // `path` has `path_len` bytes; it is not kept. `options` may be NULL for the defaults. On success `*out` is the engine,
 // the caller's to close with `adclick_engine_close`.
 // Errors: ADCLICK_IO, ADCLICK_CORRUPT, ADCLICK_UNSUPPORTED (also an unknown kernel, or one that this CPU lacks),
-// ADCLICK_GOLDEN_MISMATCH, ADCLICK_CAPACITY_EXCEEDED (no memory for `overlay_rows`), ADCLICK_INVALID_ARGUMENT,
-// ADCLICK_BAD_STRUCT_SIZE.
+// ADCLICK_GOLDEN_MISMATCH, ADCLICK_CAPACITY_EXCEEDED (no memory for `overlay_rows` or the ad cache),
+// ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE.
 // Any thread; reads files, so not on a request's path.
 adclick_status adclick_engine_open(const char *path,
                                    size_t path_len,
@@ -562,8 +562,8 @@ adclick_status adclick_engine_close(struct adclick_engine *engine);
 // On success `*out` is the staged generation, the caller's to use up by `adclick_staged_activate` or
 // `adclick_staged_discard`.
 // Errors: ADCLICK_IO, ADCLICK_CORRUPT, ADCLICK_UNSUPPORTED (also when it is larger than the engine's `headroom` allows),
-// ADCLICK_GOLDEN_MISMATCH, ADCLICK_CAPACITY_EXCEEDED (no memory for `overlay_rows`), ADCLICK_INVALID_ARGUMENT,
-// ADCLICK_CLOSED.
+// ADCLICK_GOLDEN_MISMATCH, ADCLICK_CAPACITY_EXCEEDED (no memory for `overlay_rows` or the ad cache),
+// ADCLICK_INVALID_ARGUMENT, ADCLICK_CLOSED.
 // Any thread; reads files, so not on a request's path.
 adclick_status adclick_engine_stage(struct adclick_engine *engine,
                                     const char *path,
