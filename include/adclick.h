@@ -221,6 +221,32 @@ typedef uint32_t adclick_price_bound;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// Why a generation has an ad cache or has none.
+enum adclick_ad_cache_state
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // The options allow no memory for one.
+  ADCLICK_AD_CACHE_STATE_OFF = 0,
+  // It has one.
+  ADCLICK_AD_CACHE_STATE_ON = 1,
+  // It would take more memory than the options allow.
+  ADCLICK_AD_CACHE_STATE_TOO_LARGE = 2,
+  // No feature reads a table whose key is the ad alone, or the first layers have so few such columns that keeping their
+  // sums would save nothing.
+  ADCLICK_AD_CACHE_STATE_USELESS = 3,
+  // The precision served is bf16 or int8, whose first layers are cheap: only exact sums are kept.
+  ADCLICK_AD_CACHE_STATE_NOT_EXACT = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum adclick_ad_cache_state adclick_ad_cache_state;
+#else
+typedef uint32_t adclick_ad_cache_state;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 // An engine: owns the live generation. Shared by all threads: every call on it may be made at any time from any thread.
 // The handle is a number and never followed, so a call on a closed engine gives ADCLICK_CLOSED.
 typedef struct adclick_engine adclick_engine;
@@ -257,8 +283,10 @@ typedef struct adclick_engine_options {
   // The precision to serve in: 1 + an `adclick_precision`; 0 = what each bundle says, or exact. A CPU or a model that
   // cannot do it serves exact: `adclick_engine_precision_error` says why.
   uint32_t precision;
-  // 0.
-  uint32_t reserved;
+  // MiB of memory that each generation may take to keep what every ad adds to the first layers of the network; 0 = none.
+  // `adclick_engine_ad_cache` tells what it takes. The live generation, the one before and one that is staged have each
+  // its own, but for those that have the same model and ads.
+  uint32_t ad_cache_mib;
 } adclick_engine_options;
 
 // Filled by a call that fails, if the caller passes one; a call that succeeds leaves it alone. It belongs to the caller
@@ -272,6 +300,20 @@ typedef struct adclick_error {
   // One sentence for a person: what was expected, what was found, what to do. UTF-8, ends with a 0 byte.
   char message[ADCLICK_ERROR_MESSAGE];
 } adclick_error;
+
+// The ad cache of a generation, or what it would take. 32 bytes.
+typedef struct adclick_ad_cache {
+  // `sizeof(adclick_ad_cache)`, set by the caller.
+  uint32_t struct_size;
+  // An `adclick_ad_cache_state`: whether there is one, or why not.
+  uint32_t state;
+  // Ads whose sums it holds.
+  uint64_t n_ads;
+  // Bytes that it holds.
+  uint64_t bytes;
+  // Bytes that it takes, or would take; 0 when no sums can be kept.
+  uint64_t bytes_needed;
+} adclick_ad_cache;
 
 // What a scorer is sized for. Zero everything but `struct_size` for the defaults. 16 bytes.
 typedef struct adclick_scorer_options {
@@ -578,6 +620,13 @@ adclick_status adclick_engine_follow_error(const struct adclick_engine *engine,
 adclick_status adclick_engine_precision_error(const struct adclick_engine *engine,
                                               struct adclick_error *error);
 
+// The ad cache of the live generation, or what it would take, into `*cache`: `adclick_engine_options.ad_cache_mib`.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
+// Any thread; takes a lock.
+adclick_status adclick_engine_ad_cache(const struct adclick_engine *engine,
+                                       struct adclick_ad_cache *cache,
+                                       struct adclick_error *error);
+
 // The id of the live generation, into `*generation`: the hash of its bundle's content, never 0, the same on every machine.
 // Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
 // Any thread; takes a lock. Of one request, `adclick_outcome.generation` tells it.
@@ -871,7 +920,13 @@ ADCLICK_ASSERT_AT(adclick_engine_options, kernel, 16);
 ADCLICK_ASSERT_AT(adclick_engine_options, overlay_rows, 32);
 ADCLICK_ASSERT_AT(adclick_engine_options, overlay_max_age_s, 36);
 ADCLICK_ASSERT_AT(adclick_engine_options, precision, 40);
-ADCLICK_ASSERT_AT(adclick_engine_options, reserved, 44);
+ADCLICK_ASSERT_AT(adclick_engine_options, ad_cache_mib, 44);
+ADCLICK_ASSERT_SIZE(adclick_ad_cache, 32);
+ADCLICK_ASSERT_AT(adclick_ad_cache, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_ad_cache, state, 4);
+ADCLICK_ASSERT_AT(adclick_ad_cache, n_ads, 8);
+ADCLICK_ASSERT_AT(adclick_ad_cache, bytes, 16);
+ADCLICK_ASSERT_AT(adclick_ad_cache, bytes_needed, 24);
 ADCLICK_ASSERT_SIZE(adclick_upsert, 32);
 ADCLICK_ASSERT_AT(adclick_upsert, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_upsert, flags, 4);

@@ -41,6 +41,7 @@ using winner = adclick_winner;
 using outcome = adclick_outcome;
 using upsert_result = adclick_upsert_result;
 using table_info = adclick_table_info;
+using ad_cache = adclick_ad_cache;
 using status = adclick_status;
 
 // Some objects in a row that belong to somebody else: std::span for C++17.
@@ -361,6 +362,8 @@ struct engine_options {
   std::uint32_t overlay_max_age_s = 0;
   // What to compute in.
   adclick::precision precision = adclick::precision::of_bundle;
+  // MiB that each generation may take to keep what every ad adds to the first layers; 0 = none. engine::ad_cache tells.
+  std::uint32_t ad_cache_mib = 0;
   // Nothing can be written on top of tables.
   bool no_overlays = false;
   // Check only length and structure of table files.
@@ -405,6 +408,7 @@ class engine {
     raw.overlay_rows = options.overlay_rows;
     raw.overlay_max_age_s = options.overlay_max_age_s;
     raw.precision = static_cast<std::uint32_t>(options.precision);
+    raw.ad_cache_mib = options.ad_cache_mib;
     if (options.kernel.size() > sizeof raw.kernel) {
       return failure(ADCLICK_UNSUPPORTED, "no kernel has a name that long");
     }
@@ -464,6 +468,18 @@ class engine {
     }
     return done{};
   }
+
+  // The ad cache of the live generation, or what it would take.
+  [[nodiscard]] result<adclick::ad_cache> try_ad_cache() const noexcept {
+    adclick::ad_cache cache{};
+    cache.struct_size = sizeof cache;
+    failure why;
+    if (adclick_engine_ad_cache(handle_, &cache, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return cache;
+  }
+  [[nodiscard]] adclick::ad_cache ad_cache() const { return try_ad_cache().value(); }
 
   // The id of the live generation.
   [[nodiscard]] result<std::uint64_t> try_generation() const noexcept {

@@ -18,6 +18,8 @@ pub mod hash;
 pub mod infer;
 pub mod live;
 mod metrics;
+#[allow(unsafe_code, reason = "asks the CPU for a cache line")]
+mod prefetch;
 mod refusal;
 pub mod schema;
 mod scorer;
@@ -28,8 +30,8 @@ mod wire;
 pub use artifact::OpenMode;
 pub use engine::{Engine, KERNEL_VARIABLE, Options, Staged};
 pub use error::{Error, Result, Status};
-pub use live::TableChecks;
 pub use live::overlay::{TableInfo, Upsert, UpsertCounts};
+pub use live::{AdCacheInfo, AdCacheState, TableChecks};
 pub use metrics::Metrics;
 pub use refusal::Refusal;
 pub use scorer::{Input, MAX_CANDIDATES, Scorer, ScorerLimits};

@@ -81,6 +81,8 @@ struct Scored {
     precision: Precision,
     /// The request's part of the wide logits.
     wide: [f32; 2],
+    /// Candidates whose sums came from the ad cache.
+    kept: u32,
 }
 
 impl Scorer {
@@ -409,6 +411,7 @@ impl Memory {
         scored.wide = request_wide;
         watch.lap(Stage::Enrich);
         let mut pass = begin(generation, plan, &mut self.scratch, Some((x, input.candidates.len())))?;
+        let cache = generation.kept().filter(|_| pass.keeps());
         watch.lap(Stage::Score);
         let tile_rows = plan.tile_for(input.candidates.len());
         for first in (0..input.candidates.len()).step_by(tile_rows) {
@@ -418,17 +421,21 @@ impl Memory {
             }
             let rows = tile_rows.min(input.candidates.len() - first);
             let mut wide = [0.0; 2 * TILE_ROWS];
+            let mut kept = [None; TILE_ROWS];
             let mut tile = tile_of(&mut pass, rows)?;
             for row in 0..rows {
                 let wide = &mut wide[row * heads..][..heads];
                 wide.copy_from_slice(&request_wide[..heads]);
                 let x = &mut tile.row(row)[request_width..];
-                let counts = assembler.candidate(model, &mut self.state, input.passed(first + row), x, wide)?;
+                let passed = input.passed(first + row);
+                let counts = assembler.candidate(model, &mut self.state, passed, x, wide)?;
                 scored.counts[1].add(counts);
+                kept[row] = cache.and_then(|cache| cache.of(assembler, &self.state, passed));
             }
             watch.lap(Stage::Enrich);
+            scored.kept += kept[..rows].iter().flatten().count() as u32;
             let wide = model.has_wide().then_some(&wide[..rows * heads]);
-            run_tile(&mut pass, rows, |row| first + row, wide, &mut self.logits, heads)?;
+            run_tile(&mut pass, rows, |row| first + row, &kept[..rows], wide, &mut self.logits, heads)?;
             watch.lap(Stage::Score);
             scored.n = first + rows;
         }
@@ -493,18 +500,23 @@ impl Memory {
         let (request_width, heads) = (model.layout().request_width, model.network().heads.len());
         let x = &self.request[..request_width];
         let mut pass = begin(generation, &generation.plan, &mut self.scratch, Some((x, input.candidates.len())))?;
+        let cache = generation.kept().filter(|_| pass.keeps());
         let tile_rows = generation.plan.tile_for(listed);
         for list in self.listed[..listed].chunks(tile_rows) {
             let mut wide = [0.0; 2 * TILE_ROWS];
+            let mut kept = [None; TILE_ROWS];
             let mut tile = tile_of(&mut pass, list.len())?;
             for (row, &i) in list.iter().enumerate() {
                 let wide = &mut wide[row * heads..][..heads];
                 wide.copy_from_slice(&scored.wide[..heads]);
                 let x = &mut tile.row(row)[request_width..];
-                assembler.candidate(model, &mut self.state, input.passed(i as usize), x, wide)?;
+                let passed = input.passed(i as usize);
+                assembler.candidate(model, &mut self.state, passed, x, wide)?;
+                kept[row] = cache.and_then(|cache| cache.of(assembler, &self.state, passed));
             }
             let wide = model.has_wide().then_some(&wide[..list.len() * heads]);
-            run_tile(&mut pass, list.len(), |row| list[row] as usize, wide, &mut self.logits, heads)?;
+            let kept = &kept[..list.len()];
+            run_tile(&mut pass, list.len(), |row| list[row] as usize, kept, wide, &mut self.logits, heads)?;
         }
         watch.lap(Stage::Score);
         Ok(())
@@ -550,7 +562,7 @@ impl Memory {
                 }
             }
             watch.lap(Stage::Enrich);
-            run_tile(&mut pass, rows, |row| first + row, None, &mut self.logits, heads)?;
+            run_tile(&mut pass, rows, |row| first + row, &[], None, &mut self.logits, heads)?;
             watch.lap(Stage::Score);
         }
         scored.n = n;
@@ -571,6 +583,7 @@ impl Memory {
 
     /// Counts what a request lacked.
     fn count(&self, generation: &Generation, scored: &Scored, meter: &mut Meter) {
+        meter.kept(scored.kept);
         meter.values(Side::Request, scored.counts[0]);
         meter.values(Side::Candidate, scored.counts[1]);
         meter.keys(generation.table_numbers().iter().copied().zip(self.state.lookups().iter().copied()));
@@ -588,7 +601,7 @@ impl Memory {
 impl Scored {
     fn new(generation: &Generation, precision: Precision) -> Self {
         let has_cvr = generation.model().network().heads.len() > 1;
-        Self { n: 0, counts: Default::default(), has_cvr, precision, wide: [0.0; 2] }
+        Self { n: 0, counts: Default::default(), has_cvr, precision, wide: [0.0; 2], kept: 0 }
     }
 }
 
@@ -611,7 +624,12 @@ fn begin<'a>(
 ) -> Result<Pass<'a>, Refusal> {
     let weights = weights(generation.model());
     match request {
-        Some((x, candidates)) => plan.begin(weights, scratch, x, candidates),
+        Some((x, candidates)) => {
+            // Kept sums are those of the exact plan.
+            let exact = std::ptr::eq(plan, &*generation.plan);
+            let keeping = generation.kept().filter(|_| exact).map(|cache| &cache.keeping);
+            plan.begin_keeping(keeping, weights, scratch, x, candidates)
+        }
         None => plan.begin_dense(weights, scratch),
     }
     .map_err(|_| Refusal::Internal { what: "the plan does not fit its own model" })
@@ -626,13 +644,14 @@ fn run_tile(
     pass: &mut Pass<'_>,
     rows: usize,
     place: impl Fn(usize) -> usize,
+    kept: &[Option<&[f32]>],
     wide: Option<&[f32]>,
     logits: &mut [Box<[f32]>],
     heads: usize,
 ) -> Result<(), Refusal> {
     let mut tile = [0.0; 2 * TILE_ROWS];
     let tile = &mut tile[..rows * heads];
-    pass.run(rows, wide, tile).map_err(|_| Refusal::Internal { what: "the tile does not fit the plan" })?;
+    pass.run_kept(rows, kept, wide, tile).map_err(|_| Refusal::Internal { what: "the tile does not fit the plan" })?;
     for (head, logits) in logits.iter_mut().take(heads).enumerate() {
         for row in 0..rows {
             logits[place(row)] = tile[row * heads + head];

@@ -167,6 +167,57 @@ fn a_bad_row_does_not_disturb_its_neighbours() {
     }
 }
 
+/// What rows with kept sums bring is added to their own rows alone.
+#[test]
+fn wrong_sums_are_refused_and_bad_ones_stay_in_their_row() {
+    let (shape, mut random) = some_shapes(2, 1).next().unwrap();
+    let shape = Shape { width: 60, request_width: 10, deep: vec![30, 7], ..shape };
+    let built = build(&shape, &mut random);
+    let good = rows(&mut random, &shape, 9);
+    for kernel in Kernel::available() {
+        let plan = Plan::new(&built.network, built.weights(), kernel).unwrap();
+        let bad_ranges: [&[std::ops::Range<usize>]; 3] = [&[20..30, 25..40], &[20..30, 30..61], &[50..60, 10..20]];
+        for fixed in bad_ranges {
+            assert!(plan.keeping(fixed).unwrap_err().message.contains("ascend below 60"));
+        }
+        assert!(plan.keeping(&[]).unwrap().is_none(), "nothing to keep");
+        let fixed = 10..60;
+        let keeping = plan.keeping(std::slice::from_ref(&fixed)).unwrap().unwrap();
+        let mut scratch = Scratch::new(keeping.scratch_len().max(plan.scratch_len()));
+        let (flat, mut sums) = (good.concat(), vec![0.0; 9 * keeping.width()]);
+        plan.keep(&keeping, built.weights(), &mut scratch, &flat, &mut sums).unwrap();
+        assert!(plan.keep(&keeping, built.weights(), &mut scratch, &flat[1..], &mut sums).is_err());
+        assert!(plan.keep(&keeping, built.weights(), &mut scratch, &flat, &mut sums[1..]).is_err());
+        let mut small = Scratch::new(keeping.scratch_len() - 16);
+        assert!(plan.keep(&keeping, built.weights(), &mut small, &flat, &mut sums).is_err());
+
+        let heads = plan.heads();
+        let mut run = |kept: &[Option<&[f32]>]| {
+            let mut pass =
+                plan.begin_keeping(Some(&keeping), built.weights(), &mut scratch, &good[0][..10], 1000).unwrap();
+            assert!(pass.keeps());
+            let mut tile = pass.tile(9).unwrap();
+            good.iter().enumerate().for_each(|(i, row)| tile.row(i)[10..].copy_from_slice(&row[10..]));
+            let mut logits = vec![0.0; 9 * heads];
+            pass.run_kept(9, kept, None, &mut logits).map(|()| logits)
+        };
+        let mut kept: Vec<_> = sums.chunks(keeping.width()).map(Some).collect();
+        let right = run(&kept).unwrap();
+        assert!(run(&kept[1..]).is_err());
+        let bad = vec![f32::NAN; keeping.width()];
+        kept[4] = Some(&bad[1..]);
+        assert!(run(&kept).unwrap_err().message.contains("kept sums of a row"));
+        kept[4] = Some(&bad);
+        let other = run(&kept).unwrap();
+        for row in (0..9).filter(|&row| row != 4) {
+            assert_eq!(right[row * heads..][..heads], other[row * heads..][..heads], "{kernel:?}");
+        }
+        assert!(other[4 * heads..][..heads].iter().all(|logit| logit.is_nan()));
+        // None of the NaN is left behind.
+        assert_eq!(run(&[]).unwrap(), right);
+    }
+}
+
 /// An infinite input is multiplied by the zeros of the padding: that must not make a NaN of an infinite logit.
 #[test]
 fn an_infinite_input_gives_an_infinite_logit() {

@@ -1,18 +1,22 @@
-//! Ten thousand random networks of any shape, at every level of sharing and on every kernel, against the f64 reference.
+//! Ten thousand random networks of any shape, at every level of sharing and on every kernel, against the f64 reference,
+//! and with the sums of rows kept.
 //! `ADCLICK_CASES` sets another number of cases.
 
 mod networks;
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use adclick::artifact::model::spec::{Activation, Structure};
 use adclick::infer::reference::reference_logits;
-use adclick::infer::{Kernel, Plan, Scratch};
-use networks::{KINDS, Random, Shape, build};
+use adclick::infer::{Keeping, Kernel, Plan, Scratch};
+use networks::{Built, KINDS, Random, Shape, build};
 
 /// Products that a case may cost, rows and weights together: a few cases are large, most are small.
 const MOST_WEIGHTS: usize = 3_000_000;
 const MOST_PRODUCTS: usize = 6_000_000;
+/// Candidates of a request for which sums are worth keeping.
+const MANY: usize = 1000;
 /// Rows of each case that are compared; all are run.
 const COMPARED: usize = 3;
 
@@ -72,8 +76,76 @@ fn any_shape(random: &mut Random) -> Shape {
     }
 }
 
-/// One case; gives the levels that it ran at, and its worst error.
-fn case(seed: u64) -> ([usize; 4], f64) {
+/// Columns of the candidate that ascend, in ranges with gaps.
+fn fixed_columns(shape: &Shape, random: &mut Random) -> Vec<Range<usize>> {
+    let (mut fixed, mut at) = (Vec::new(), shape.request_width);
+    while at < shape.width {
+        let rest = shape.width - at;
+        let start = at + if random.between(0, 1) == 0 { 0 } else { random.between(0, rest) };
+        let end = random.between(start, shape.width);
+        fixed.push(start..end);
+        at = end + 1;
+    }
+    fixed
+}
+
+/// Runs a request as one of so many that kept sums count. `kept` has sums for some rows.
+fn run_kept(
+    (plan, keeping): (&Plan, &Keeping),
+    built: &Built,
+    scratch: &mut Scratch,
+    rows: &[f32],
+    kept: &[Option<&[f32]>],
+) -> Vec<f32> {
+    let (width, heads, shared) = (plan.width(), plan.heads(), plan.request_width());
+    let mut logits = vec![0.0f32; kept.len() * heads];
+    let each = plan.tile_for(kept.len());
+    let mut pass = plan.begin_keeping(Some(keeping), built.weights(), scratch, &rows[..shared], MANY).unwrap();
+    assert!(pass.keeps());
+    let tiles = rows.chunks(width * each).zip(logits.chunks_mut(each * heads)).zip(kept.chunks(each));
+    for ((rows, logits), kept) in tiles {
+        let mut tile = pass.tile(kept.len()).unwrap();
+        for (i, row) in rows.chunks(width).enumerate() {
+            tile.row(i)[shared..].copy_from_slice(&row[shared..]);
+        }
+        pass.run_kept(kept.len(), kept, None, logits).unwrap();
+    }
+    logits
+}
+
+/// Logits with sums kept of all rows, of some, of none: the same bits.
+fn kept_logits(
+    (plan, keeping): (&Plan, &Keeping),
+    built: &Built,
+    scratch: &mut Scratch,
+    rows: &[f32],
+    random: &mut Random,
+) -> Vec<f32> {
+    let (width, kept_width) = (plan.width(), keeping.width());
+    let count = rows.len() / width;
+    // The request's columns are not among those that count.
+    let others: Vec<f32> = rows
+        .iter()
+        .enumerate()
+        .map(|(i, &x)| if i % width < plan.request_width() { random.number() as f32 } else { x })
+        .collect();
+    let mut sums = vec![f32::NAN; count * kept_width];
+    plan.keep(keeping, built.weights(), scratch, &others, &mut sums).unwrap();
+    let all: Vec<_> = sums.chunks(kept_width).map(Some).collect();
+    let logits = run_kept((plan, keeping), built, scratch, rows, &all);
+    // One in a few is not kept, or one in a few is.
+    let often = random.between(2, 12);
+    let some: Vec<_> = all.iter().map(|&kept| kept.filter(|_| random.between(0, often) > 0)).collect();
+    let few: Vec<_> = all.iter().map(|&kept| kept.filter(|_| random.between(0, often) == 0)).collect();
+    for kept in [some, few, vec![None; count]] {
+        let same = run_kept((plan, keeping), built, scratch, rows, &kept);
+        assert!(same.iter().zip(&logits).all(|(a, b)| a.to_bits() == b.to_bits()), "kept and computed sums differ");
+    }
+    logits
+}
+
+/// One case; gives the levels that it ran at, and with kept sums, and its worst error.
+fn case(seed: u64) -> ([usize; 8], f64) {
     let mut random = Random(seed);
     let shape = any_shape(&mut random);
     let built = build(&shape, &mut random);
@@ -83,24 +155,37 @@ fn case(seed: u64) -> ([usize; 4], f64) {
     let rows = networks::request_rows(&shape, &mut random, count);
     let compared: Vec<usize> = (0..COMPARED).map(|_| random.between(0, count - 1)).collect();
     let mut expected = vec![0.0; heads];
-    let (mut seen, mut worst) = ([0; 4], 0.0f64);
+    let fixed = fixed_columns(&shape, &mut random);
+    let (mut seen, mut worst) = ([0; 8], 0.0f64);
     for kernel in Kernel::available() {
         let plan = Plan::new(&built.network, built.weights(), kernel).unwrap();
-        let mut scratch = Scratch::new(plan.scratch_len());
+        let keeping = plan.keeping(&fixed).unwrap();
+        let mut scratch = Scratch::new(keeping.iter().map(Keeping::scratch_len).fold(plan.scratch_len(), usize::max));
+        let mut answers = Vec::new();
         for level in plan.levels() {
             let mut logits = vec![0.0f32; count * heads];
             networks::run(&plan, level, &built, &mut scratch, &rows, &mut logits);
+            answers.push((level, 0, logits));
+        }
+        if let Some(keeping) = &keeping {
+            let logits = kept_logits((&plan, keeping), &built, &mut scratch, &rows, &mut random);
+            answers.push((keeping.level(), 4, logits));
+        }
+        for (level, kept, logits) in answers {
             for &row in &compared {
                 let x = &rows[row * shape.width..][..shape.width];
                 reference_logits(&built.network, built.weights(), x, &mut expected).unwrap();
                 for (got, expected) in logits[row * heads..].iter().zip(&expected) {
                     let error = (f64::from(*got) - expected).abs() / expected.abs().max(1.0);
                     // Of a logit that is a difference of large sums, the error is that of the sums.
-                    assert!(error <= 1e-5, "seed {seed}, {kernel:?} {level:?}: {got}, expected {expected}, {shape:?}");
+                    assert!(
+                        error <= 1e-5,
+                        "seed {seed}, {kernel:?} {level:?} ({kept}): {got}, expected {expected}, {shape:?}"
+                    );
                     worst = worst.max(error);
                 }
             }
-            seen[level as usize] += 1;
+            seen[level as usize + kept] += 1;
         }
     }
     (seen, worst)
@@ -113,7 +198,7 @@ fn random_networks_match_the_f64_reference() {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let results: Vec<_> = std::thread::scope(|scope| {
         let work = || {
-            let (mut seen, mut worst) = ([0; 4], 0.0f64);
+            let (mut seen, mut worst) = ([0; 8], 0.0f64);
             loop {
                 let i = next.fetch_add(1, Ordering::Relaxed);
                 if i >= cases {
@@ -129,9 +214,11 @@ fn random_networks_match_the_f64_reference() {
     });
     let worst = results.iter().map(|r| r.1).fold(0.0, f64::max);
     println!("{cases} cases, worst error {worst:e}");
-    for level in 0..4 {
+    // The sums of a network without first layers over fixed columns cannot be kept; at level 0 they never are.
+    for (level, least) in [(0, 10), (1, 10), (2, 10), (3, 10), (5, 10), (6, 50), (7, 50)] {
         let seen: usize = results.iter().map(|r| r.0[level]).sum();
-        assert!(seen >= cases / 10, "level {level} ran {seen} times");
+        println!("level {} {}: {seen}", level % 4, if level < 4 { "" } else { "with kept sums" });
+        assert!(seen >= cases / least, "level {level} ran {seen} times");
     }
     assert!(worst > 1e-9, "f32 sums leave something: {worst}");
 }

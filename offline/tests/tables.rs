@@ -138,6 +138,7 @@ fn model_and_tables_become_one_bundle() {
         "from users.interests[1]",
         "from dot(users.interests, ads.text_embedding)",
         "frequency_cap_remaining",
+        "ad cache: ",
     ] {
         assert!(text.contains(needle), "`{needle}` is not in: {text}");
     }

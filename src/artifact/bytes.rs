@@ -64,7 +64,11 @@ impl Bytes {
         Ok(bytes)
     }
 
-    fn zeroed(len: usize) -> Result<Self> {
+    /// Zeros in memory of the process, in large pages where the system has them, which come into use when they are written.
+    ///
+    /// # Errors
+    /// `Io` when the memory cannot be had.
+    pub(crate) fn zeroed(len: usize) -> Result<Self> {
         // A page at least: an empty map is refused by the system.
         let memory = MmapMut::map_anon(len.max(1))
             .map_err(|e| Error::new(crate::Status::Io, format!("cannot allocate {len} bytes: {e}")))?;
@@ -75,7 +79,8 @@ impl Bytes {
         Ok(Self(Backing::Copied { memory, len }))
     }
 
-    fn memory_mut(&mut self) -> &mut [u8] {
+    /// The bytes, when they are in memory of the process; else none.
+    pub(crate) fn memory_mut(&mut self) -> &mut [u8] {
         match &mut self.0 {
             Backing::Copied { memory, len } => &mut memory[..*len],
             Backing::Mapped(_) => &mut [],

@@ -19,21 +19,29 @@ pub struct Bounds {
 /// The memory of one shortlist at a time. Sized once, so that nothing allocates.
 #[derive(Debug)]
 pub struct Shortlist {
+    /// Scores at the lower ends, of those that have one at both.
     lower: Vec<f64>,
+    /// Of each candidate the score at the upper end, if it has one at both; else NaN, and `listed` is final.
+    upper: Box<[f64]>,
     listed: Box<[bool]>,
     count: usize,
 }
 
 impl Shortlist {
-    /// Room for so many candidates (9 bytes each).
+    /// Room for so many candidates (17 bytes each).
     #[must_use]
     pub fn new(max_candidates: usize) -> Self {
-        Self { lower: Vec::with_capacity(max_candidates), listed: vec![false; max_candidates].into(), count: 0 }
+        Self {
+            lower: Vec::with_capacity(max_candidates),
+            upper: vec![0.0; max_candidates].into(),
+            listed: vec![false; max_candidates].into(),
+            count: 0,
+        }
     }
 
     /// Bytes that it holds.
     pub(crate) fn bytes(&self) -> usize {
-        self.lower.capacity() * size_of::<f64>() + self.listed.len()
+        self.lower.capacity() * size_of::<f64>() + size_of_val(&*self.upper) + self.listed.len()
     }
 
     /// Lists the candidates without which the auction's winners, prices, runners-up or reasons may not be known. An
@@ -48,33 +56,38 @@ impl Shortlist {
         bounds: impl Fn(usize) -> Bounds,
     ) -> usize {
         self.count = candidates.len().min(self.listed.len());
-        let score = |i: usize, end: usize| {
-            let Bounds { pctr, pcvr } = bounds(i);
-            let bid = bid(policy, &candidates[i], pctr[end], pcvr[end])?;
-            Terms::new(policy, &bid).map(|terms| terms.score)
-        };
         self.lower.clear();
-        self.lower.extend((0..self.count).filter_map(|i| score(i, 0).ok()));
+        for (i, candidate) in candidates[..self.count].iter().enumerate() {
+            let Bounds { pctr, pcvr } = bounds(i);
+            let score = |end: usize| {
+                let bid = bid(policy, candidate, pctr[end], pcvr[end])?;
+                Terms::new(policy, &bid).map(|terms| terms.score)
+            };
+            self.upper[i] = f64::NAN;
+            self.listed[i] = match (score(0), score(1)) {
+                (Ok(least), Ok(most)) => {
+                    self.lower.push(least);
+                    self.upper[i] = most;
+                    false
+                }
+                // NaN, from a sum that overflowed in the fast arithmetic, says nothing of the exact probability.
+                (Err(Reason::InvalidPctr | Reason::InvalidPcvr), Err(_)) => pctr[1].is_nan() || pcvr[1].is_nan(),
+                (Err(low), Err(high)) => low != high,
+                _ => true,
+            };
+        }
+        // A candidate whose both ends have a score counts if no `n_slots + 1` others are ahead of it for certain.
         let least = if n_slots < self.lower.len() {
             *self.lower.select_nth_unstable_by(n_slots, |a, b| b.total_cmp(a)).1
         } else {
             f64::NEG_INFINITY
         };
-        let mut listed = 0;
-        for i in 0..self.count {
-            let matters = match (score(i, 0), score(i, 1)) {
-                (Ok(_), Ok(most)) => most >= least,
-                // NaN, from a sum that overflowed in the fast arithmetic, says nothing of the exact probability.
-                (Err(Reason::InvalidPctr | Reason::InvalidPcvr), Err(_)) => {
-                    bounds(i).pctr[1].is_nan() || bounds(i).pcvr[1].is_nan()
-                }
-                (Err(low), Err(high)) => low != high,
-                _ => true,
-            };
-            self.listed[i] = matters;
-            listed += usize::from(matters);
+        let mut count = 0;
+        for (listed, &upper) in self.listed.iter_mut().zip(&self.upper[..self.count]) {
+            *listed |= upper >= least;
+            count += usize::from(*listed);
         }
-        listed
+        count
     }
 
     /// Whether candidate `i` is listed.

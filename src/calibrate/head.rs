@@ -78,7 +78,8 @@ impl HeadCalibrator {
 
 impl HeadCalibrator {
     /// The least and the greatest probability of a logit that is within `off` of `logit`.
-    pub(crate) fn bounds(&self, logit: f32, off: f32) -> [f32; 2] {
+    #[must_use]
+    pub fn bounds(&self, logit: f32, off: f32) -> [f32; 2] {
         // One unit in the last place more, for the rounding to f32.
         let [a, b] = [-off, off].map(|off| self.apply_logit(f64::from(logit) + f64::from(off)));
         let (low, high) = if a <= b { (a, b) } else { (b, a) };

@@ -7,13 +7,13 @@ use std::time::Duration;
 use bytemuck::{Pod, Zeroable};
 
 use super::handles::Handles;
-use super::memory::{self, SizedStruct, optional_place, place, read_optional, slice, slice_mut, text};
+use super::memory::{self, Output, SizedStruct, optional_place, place, read_optional, slice, slice_mut, text};
 use super::status::{Failure, adclick_error, adclick_status, guard};
 use crate::artifact::OpenMode;
 use crate::engine::{Engine, Options, Staged};
 use crate::error::{Error, Status};
 use crate::infer::Kernel;
-use crate::live::TableChecks;
+use crate::live::{AdCacheInfo, TableChecks};
 use crate::types::Precision;
 
 /// An engine: owns the live generation. Shared by all threads: every call on it may be made at any time from any thread.
@@ -63,8 +63,31 @@ pub struct adclick_engine_options {
     /// The precision to serve in: 1 + an `adclick_precision`; 0 = what each bundle says, or exact. A CPU or a model that
     /// cannot do it serves exact: `adclick_engine_precision_error` says why.
     pub precision: u32,
-    /// 0.
-    pub reserved: u32,
+    /// MiB of memory that each generation may take to keep what every ad adds to the first layers of the network; 0 = none.
+    /// `adclick_engine_ad_cache` tells what it takes. The live generation, the one before and one that is staged have each
+    /// its own, but for those that have the same model and ads.
+    pub ad_cache_mib: u32,
+}
+
+/// The ad cache of a generation, or what it would take. 32 bytes.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub struct adclick_ad_cache {
+    /// `sizeof(adclick_ad_cache)`, set by the caller.
+    pub struct_size: u32,
+    /// An `adclick_ad_cache_state`: whether there is one, or why not.
+    pub state: u32,
+    /// Ads whose sums it holds.
+    pub n_ads: u64,
+    /// Bytes that it holds.
+    pub bytes: u64,
+    /// Bytes that it takes, or would take; 0 when no sums can be kept.
+    pub bytes_needed: u64,
+}
+
+impl SizedStruct for adclick_ad_cache {
+    const NAME: &'static str = "adclick_ad_cache";
+    const FIRST: usize = 32;
 }
 
 impl SizedStruct for adclick_engine_options {
@@ -260,6 +283,24 @@ pub unsafe extern "C" fn adclick_engine_precision_error(
     })
 }
 
+/// The ad cache of the live generation, or what it would take, into `*cache`: `adclick_engine_options.ad_cache_mib`.
+/// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
+/// Any thread; takes a lock.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn adclick_engine_ad_cache(
+    engine: *const adclick_engine,
+    cache: *mut adclick_ad_cache,
+    error: *mut adclick_error,
+) -> adclick_status {
+    guard(error, || {
+        // SAFETY: the caller's contract.
+        let out = unsafe { place(cache, "cache").and_then(|_| Output::new(cache)) }?;
+        let AdCacheInfo { state, ads, bytes, bytes_needed } = live_engine(engine)?.ad_cache()?;
+        out.write(&adclick_ad_cache { struct_size: 0, state: state as u32, n_ads: ads, bytes, bytes_needed });
+        Ok(())
+    })
+}
+
 /// The id of the live generation, into `*generation`: the hash of its bundle's content, never 0, the same on every machine.
 /// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
 /// Any thread; takes a lock. Of one request, `adclick_outcome.generation` tells it.
@@ -369,9 +410,6 @@ fn to_options(c: &adclick_engine_options) -> Result<Options, Failure> {
     let name: Vec<u8> = c.kernel.iter().map(|&b| b as u8).take_while(|&b| b != 0).collect();
     let name =
         String::from_utf8(name).map_err(|_| Failure::Plain(Status::InvalidArgument, "options.kernel is not UTF-8"))?;
-    if c.reserved != 0 {
-        return Err(Error::argument(format!("options.reserved is {}, expected 0", c.reserved)).into());
-    }
     let precision = match c.precision.checked_sub(1) {
         None => None,
         Some(at) => Some(*Precision::ALL.get(at as usize).ok_or_else(|| {
@@ -392,5 +430,6 @@ fn to_options(c: &adclick_engine_options) -> Result<Options, Failure> {
         },
         overlay_max_age: (c.overlay_max_age_s > 0).then(|| Duration::from_secs(c.overlay_max_age_s.into())),
         precision,
+        ad_cache_bytes: u64::from(c.ad_cache_mib) << 20,
     })
 }

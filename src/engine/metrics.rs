@@ -18,6 +18,8 @@ impl Engine {
             let current = published.current.clone().ok_or_else(closed)?;
             let previous = published.previous.as_deref();
             let before = previous.map_or(0, |previous| previous.file_bytes_beside(Some(&current)));
+            let caches =
+                current.ad_cache_bytes_beside(None) + previous.map_or(0, |p| p.ad_cache_bytes_beside(Some(&current)));
             let live = Live {
                 kernel: shared.kernel.name(),
                 generation: current.id(),
@@ -25,6 +27,7 @@ impl Engine {
                 now_us: now_us(),
                 has_previous: previous.is_some(),
                 follow_failing: published.follow_error.is_some(),
+                ad_cache_bytes: caches,
                 file_bytes: current.file_bytes_beside(None) + before,
             };
             (current, live)

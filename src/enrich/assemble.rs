@@ -62,7 +62,7 @@ pub struct Passed<'a> {
 pub struct State {
     raw: Box<[Raw]>,
     row: Box<[f32]>,
-    rows: Rows,
+    pub(super) rows: Rows,
 }
 
 impl State {
@@ -130,6 +130,13 @@ impl Assembler {
             time: TimeInputs::default(),
             tables,
         }
+    }
+
+    /// The features that a handle's values feed.
+    #[inline]
+    pub(super) fn fed_by(&self, handle: u32) -> &[u32] {
+        let (first, end) = self.by_handle.get(handle as usize).copied().unwrap_or(NONE);
+        &self.targets[first as usize..end as usize]
     }
 
     /// What it reads from tables.
@@ -225,9 +232,8 @@ impl Assembler {
             if !value.number.is_finite() {
                 return Err(Refusal::NotFinite { what, index: first_value + at });
             }
-            let (first, end) = self.by_handle.get(value.feature as usize).copied().unwrap_or(NONE);
             let mut used = false;
-            for &i in &self.targets[first as usize..end as usize] {
+            for &i in self.fed_by(value.feature) {
                 let feature = &features[i as usize];
                 if feature.side() != side {
                     continue;

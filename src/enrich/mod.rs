@@ -4,6 +4,7 @@
 //! A raw value is passed with the request or candidate, or read from a table ([`Tables`]); then it takes the same way.
 //! [`TableReader`] gives trainers the values that tables have.
 
+mod ads;
 mod assemble;
 mod direct;
 mod fit;
@@ -14,6 +15,7 @@ mod similarity;
 mod tables;
 mod time;
 
+pub(crate) use ads::AdColumns;
 pub use assemble::{Assembler, Passed, State};
 pub use raw::Counts;
 pub use reader::TableReader;

@@ -140,6 +140,13 @@ impl Rows {
         at.is_some().then(|| looked.set.row(at))
     }
 
+    /// The place of candidate `i`'s row in a table that has a row for each candidate, if it has one and nothing on top of it
+    /// counts. The candidate is the one that was selected last.
+    #[inline]
+    pub(super) fn plain(&self, table: usize, i: usize) -> RowAt {
+        if self.is_merged >> table & 1 == 1 { RowAt::NONE } else { self.at[table * self.candidates + i] }
+    }
+
     /// Whether a table that has a row for each candidate has that of candidate `i`'s key.
     pub(super) fn has_row(&self, table: usize, i: usize) -> bool {
         self.at[table * self.candidates + i].is_some()

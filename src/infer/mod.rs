@@ -16,7 +16,7 @@ mod shapes;
 
 pub use kernel::{Kernel, TILE_ROWS};
 pub use pass::{Pass, Tile};
-pub use plan::{Arithmetic, Level, Plan};
+pub use plan::{Arithmetic, Keeping, Level, Plan};
 pub use scratch::Scratch;
 
 /// The numbers behind a network. The places in it refer to these slices.

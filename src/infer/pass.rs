@@ -1,11 +1,14 @@
 //! One request's way through a plan.
 
-use super::kernel::{Dot, Rows, TILE_ROWS, Values};
-use super::plan::{Level, Program, Step, Vector};
+use super::kernel::{AddRows, Dot, Rows, TILE_ROWS, Values};
+use super::plan::{Kept, Layer, Level, Program, Start, Step, Vector};
 use super::shapes::with_padding;
 use super::{Plan, Scratch, Weights, prepare};
 use crate::artifact::model::network::padded;
 use crate::error::{Error, Result};
+
+/// What a row costs alone, in rows of a tile: the weights are read for it only.
+const ALONE: usize = 4;
 
 /// A plan at work on one request. Tiles go through it one after the other: [`Pass::tile`], then [`Pass::run`].
 #[derive(Debug)]
@@ -18,6 +21,40 @@ pub struct Pass<'a> {
     shared: usize,
     /// Rows of x0 whose shared columns and padding are in place.
     prepared: usize,
+}
+
+fn arena<'a>(plan: &Plan, program: &Program, weights: Weights<'_>, scratch: &'a mut Scratch) -> Result<&'a mut [f32]> {
+    let needs = plan.needs;
+    if weights.panels.len() < needs.panels || weights.params.len() < needs.params {
+        return Err(Error::argument("these are not the weights that the plan was made of: they are fewer"));
+    }
+    scratch.take(plan.scratch_len().max(program.len))
+}
+
+/// See [`Plan::keep`].
+pub(super) fn keep(
+    plan: &Plan,
+    program: &Program,
+    weights: Weights<'_>,
+    scratch: &mut Scratch,
+    rows: &[f32],
+    sums: &mut [f32],
+) -> Result<()> {
+    let Some(kept) = &program.kept else { return Ok(()) };
+    let (arena, x0) = (arena(plan, program, weights, scratch)?, program.x0);
+    let (most, width) = (plan.tile_rows(), plan.width());
+    for (rows, sums) in rows.chunks(most * width).zip(sums.chunks_mut(most * kept.width)) {
+        for (row, x) in rows.chunks(width).enumerate() {
+            arena[x0.row(row, width)].copy_from_slice(x);
+        }
+        for layer in &kept.layers {
+            prepare::layer_over(plan, weights, layer, rows.len() / width, arena);
+        }
+        for (row, sums) in sums.chunks_mut(kept.width).enumerate() {
+            sums.copy_from_slice(&arena[kept.sums.row(row, kept.width)]);
+        }
+    }
+    Ok(())
 }
 
 /// The rows of x0 of one tile.
@@ -55,14 +92,16 @@ impl<'a> Pass<'a> {
         scratch: &'a mut Scratch,
         x_request: &[f32],
     ) -> Result<Self> {
-        let needs = plan.needs;
-        if weights.panels.len() < needs.panels || weights.params.len() < needs.params {
-            return Err(Error::argument("these are not the weights that the plan was made of: they are fewer"));
-        }
-        let arena = scratch.take(plan.scratch_len())?;
+        let arena = arena(plan, program, weights, scratch)?;
         arena[program.x0.row(0, x_request.len())].copy_from_slice(x_request);
         prepare::run(plan, &program.prepare, weights, program.x0, x_request, arena);
         Ok(Self { plan, program, weights, arena, shared: x_request.len(), prepared: 0 })
+    }
+
+    /// Whether it makes use of kept sums.
+    #[must_use]
+    pub fn keeps(&self) -> bool {
+        self.program.kept.is_some()
     }
 
     /// How much of the request is shared.
@@ -96,6 +135,21 @@ impl<'a> Pass<'a> {
     /// # Errors
     /// `InvalidArgument` when fewer rows were asked of [`Pass::tile`], or a slice has another length.
     pub fn run(&mut self, rows: usize, wide: Option<&[f32]>, logits: &mut [f32]) -> Result<()> {
+        self.run_kept(rows, &[], wide, logits)
+    }
+
+    /// As [`Pass::run`]. `kept` has for each row the sums that [`Plan::keep`] gave for its columns, or none; or is empty
+    /// when no row has any. A pass that keeps no sums ignores them. The logits have the same bits with them and without.
+    ///
+    /// # Errors
+    /// As [`Pass::run`]; also when a row's sums have another length than [`super::Keeping::width`].
+    pub fn run_kept(
+        &mut self,
+        rows: usize,
+        kept: &[Option<&[f32]>],
+        wide: Option<&[f32]>,
+        logits: &mut [f32],
+    ) -> Result<()> {
         let (heads, width, kernel) = (self.plan.heads(), self.plan.width(), self.plan.kernel());
         if rows > self.prepared {
             return Err(Error::argument(format!("{rows} rows to run, {} were written", self.prepared)));
@@ -103,11 +157,20 @@ impl<'a> Pass<'a> {
         if logits.len() != rows * heads || wide.is_some_and(|wide| wide.len() != rows * heads) {
             return Err(Error::argument(format!("logits and wide parts of {rows} rows are {} values", rows * heads)));
         }
+        let mut sums = [Values::Arena(0); TILE_ROWS];
+        if let Some(program) = &self.program.kept {
+            self.sums(program, kept, &mut sums[..rows])?;
+        }
         let mut head = 0;
         for step in &self.program.steps {
             match *step {
-                Step::Layer(ref layer) => prepare::layer_over(self.plan, self.weights, layer, rows, self.arena),
+                Step::Layer(ref layer) => self.layer(layer, rows),
                 Step::Packed(ref layer) => prepare::packed_over(self.plan, self.weights, layer, rows, self.arena),
+                Step::AddKept { at, outputs, start, output, then } => {
+                    let bias = prepare::bias(start, self.weights);
+                    let op = AddRows { at, outputs, bias, from: &sums[..rows], output, then };
+                    kernel.add_rows(self.arena, &op);
+                }
                 Step::Pack { from, len, to } => kernel.pack_rows(self.arena, rows, from, len, to),
                 Step::Vector { weight, bias, share, first, xl, output } => {
                     let counted = share.map_or(0.0, |at| self.arena[at]);
@@ -149,5 +212,46 @@ impl<'a> Pass<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Where each row's kept sums are: with the caller, or in the arena after they were computed.
+    fn sums<'k>(&mut self, program: &Kept, kept: &[Option<&'k [f32]>], sums: &mut [Values<'k>]) -> Result<()> {
+        if !kept.is_empty() && kept.len() != sums.len() {
+            return Err(Error::argument(format!("kept sums of {} rows, {} are run", kept.len(), sums.len())));
+        }
+        let width = program.width;
+        if let Some(wrong) = kept.iter().flatten().find(|kept| kept.len() != width) {
+            return Err(Error::argument(format!("{} kept sums of a row, the plan keeps {width}", wrong.len())));
+        }
+        let mut computed = 0;
+        for (row, sums) in sums.iter_mut().enumerate() {
+            *sums = match kept.get(row) {
+                Some(&Some(kept)) => Values::Params(kept),
+                _ => {
+                    computed += 1;
+                    Values::Arena(program.sums.row(row, 0).start)
+                }
+            };
+        }
+        if computed * ALONE > sums.len() {
+            program.layers.iter().for_each(|layer| self.layer(layer, sums.len()));
+            return Ok(());
+        }
+        for row in (0..sums.len()).filter(|&row| matches!(sums[row], Values::Arena(_))) {
+            let at = |rows: Rows| Rows { start: rows.row(row, 0).start, ..rows };
+            for layer in &program.layers {
+                let start = match layer.start {
+                    Start::Rows(rows) => Start::Rows(at(rows)),
+                    other => other,
+                };
+                let (input, output) = (at(layer.input), at(layer.output));
+                self.layer(&Layer { start, input, output, ..layer.clone() }, 1);
+            }
+        }
+        Ok(())
+    }
+
+    fn layer(&mut self, layer: &Layer, rows: usize) {
+        prepare::layer_over(self.plan, self.weights, layer, rows, self.arena);
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn run(plan: &Plan, list: &[Prepare], weights: Weights<'_>, x0: Rows,
     }
 }
 
-fn bias(start: Start, weights: Weights<'_>) -> Bias<'_> {
+pub(super) fn bias(start: Start, weights: Weights<'_>) -> Bias<'_> {
     match start {
         Start::Zero => Bias::None,
         Start::Params(bias) => Bias::Params(with_padding(&bias, weights.params)),

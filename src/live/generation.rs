@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::ad_cache::{AdCache, AdCacheInfo, Kept};
 use super::bundle::{Manifest, Role};
 use super::open::{Opened, Opening, join, open_file, open_model, open_table};
 use super::precision::{self, Serving};
@@ -43,6 +44,7 @@ pub struct Generation {
     pub(crate) assembler: Assembler,
     pub(crate) plan: Arc<Plan>,
     pub(crate) serving: Serving,
+    pub(super) ads: Kept,
     calibrators: Calibrators,
     policy: Policy,
     pub(super) files: Vec<Opened<Table>>,
@@ -93,6 +95,8 @@ impl Generation {
         let tables = join(&files, how.overlays).map_err(|e| e.within(bundle.display()))?;
         let compiled = Tables::compile(model.content.schema(), model.content.enrichment(), &tables)
             .map_err(|e| e.within(bundle.display()))?;
+        let ads = Kept::prepare(how, &model.content, &plan, serving.precision, &tables)
+            .map_err(|e| e.within(bundle.display()))?;
         let handles: Vec<u32> = model.content.schema().features.iter().map(|f| handle(&f.input)).collect();
         let assembler = Assembler::new(&model.content, compiled, |i, _| handles[i]);
         let number = |name| how.overlays.map_or(usize::MAX, |overlays| overlays.number(name));
@@ -105,6 +109,7 @@ impl Generation {
             assembler,
             plan,
             serving,
+            ads,
             calibrators,
             policy,
             files,
@@ -148,6 +153,14 @@ impl Generation {
         model + self.files.iter().filter(|file| !shared(file)).map(|file| file.entry.bytes).sum::<u64>()
     }
 
+    /// Bytes of its ad cache, if `other` has not the same one.
+    pub(crate) fn ad_cache_bytes_beside(&self, other: Option<&Self>) -> u64 {
+        match (self.kept(), other.and_then(Self::kept)) {
+            (Some(own), Some(others)) if std::ptr::eq(own, others) => 0,
+            _ => self.ads.info.bytes,
+        }
+    }
+
     /// The calibrators.
     #[must_use]
     pub fn calibrators(&self) -> &Calibrators {
@@ -160,6 +173,17 @@ impl Generation {
         &self.policy
     }
 
+    /// What is kept of every ad, and what that takes.
+    #[must_use]
+    pub fn ad_cache(&self) -> AdCacheInfo {
+        self.ads.info
+    }
+
+    /// The sums that are kept of ads.
+    pub(crate) fn kept(&self) -> Option<&AdCache> {
+        self.ads.cache.as_deref()
+    }
+
     /// The precision that was asked for and the one that it is served in here; when they differ, why.
     #[must_use]
     pub fn precision(&self) -> (Precision, Precision, Option<&str>) {
@@ -169,8 +193,10 @@ impl Generation {
     /// What a scorer must hold to serve this generation.
     #[must_use]
     pub fn needs(&self) -> Limits {
+        let fast = self.serving.fast.as_ref().map_or(0, |fast| fast.scratch_len());
+        let kept = self.kept().map_or(0, |kept| kept.keeping.scratch_len());
         Limits {
-            scratch: self.serving.fast.iter().map(|fast| fast.scratch_len()).fold(self.plan.scratch_len(), usize::max),
+            scratch: [self.plan.scratch_len(), fast, kept].into_iter().max().unwrap_or(0),
             features: self.model().schema().features.len(),
             width: self.model().layout().width,
             tables: self.assembler.tables().len(),

@@ -1,5 +1,6 @@
 //! What is live: bundles on disk, the generation made from one, and the cell through which requests see it.
 
+mod ad_cache;
 pub mod bundle;
 #[allow(unsafe_code, reason = "the one place that shares a pointer between threads without a lock")]
 mod cell;
@@ -9,6 +10,7 @@ mod open;
 pub mod overlay;
 pub(crate) mod precision;
 
+pub use ad_cache::{AdCacheInfo, AdCacheState};
 pub(crate) use cell::{Cell, Reader};
 pub(crate) use generation::weights;
 pub use generation::{Generation, Limits, encode_calibrators};

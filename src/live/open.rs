@@ -44,13 +44,23 @@ pub struct Opening<'a> {
     pub overlays: Option<&'a Overlays>,
     /// The precision; none: what the bundle says, or exact.
     pub precision: Option<Precision>,
+    /// Bytes that an ad cache may take; 0: there is none.
+    pub ad_cache_bytes: u64,
 }
 
 impl Opening<'_> {
     /// Maps and full checks, nothing shared.
     #[must_use]
     pub fn new(kernel: &'static Kernel) -> Self {
-        Self { mode: OpenMode::Map, kernel, tables: TableChecks::Full, earlier: &[], overlays: None, precision: None }
+        Self {
+            mode: OpenMode::Map,
+            kernel,
+            tables: TableChecks::Full,
+            earlier: &[],
+            overlays: None,
+            precision: None,
+            ad_cache_bytes: 0,
+        }
     }
 }
 

@@ -19,7 +19,8 @@ pub(super) const KEY_RESULTS: [&str; 3] = ["found", "missing", "unknown"];
 const REQUESTS: usize = 0;
 const SCORED: usize = REQUESTS + Call::NAMES.len() * STATUSES.len();
 const CUT: usize = SCORED + Precision::ALL.len();
-const REASONS: usize = CUT + 1;
+const KEPT: usize = CUT + 1;
+const REASONS: usize = KEPT + 1;
 const VALUES: usize = REASONS + Reason::ALL.len();
 const KEYS: usize = VALUES + 2 * 2;
 const TIMES: usize = KEYS + TABLES * KEY_RESULTS.len();
@@ -31,6 +32,7 @@ pub(super) struct Cell(usize);
 
 impl Cell {
     pub(super) const CUT: Self = Self(CUT);
+    pub(super) const KEPT: Self = Self(KEPT);
 
     /// Calls that ended so; `status` is a place in [`STATUSES`].
     pub(super) fn requests(call: Call, status: usize) -> Self {

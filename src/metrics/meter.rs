@@ -155,6 +155,11 @@ impl Meter {
         self.block.add(Cell::requests(call, place(status)), 1);
     }
 
+    /// Counts candidates whose sums came from the ad cache.
+    pub(crate) fn kept(&mut self, n: u32) {
+        self.add_some(Cell::KEPT, n.into());
+    }
+
     /// Counts what one side of a request lacked.
     pub(crate) fn values(&mut self, side: Side, counts: Counts) {
         self.add_some(Cell::missing(side), counts.missing.into());

@@ -37,6 +37,8 @@ pub(crate) struct Live {
     pub(crate) follow_failing: bool,
     /// Of the models and tables that are open.
     pub(crate) file_bytes: u64,
+    /// Of the ad caches.
+    pub(crate) ad_cache_bytes: u64,
 }
 
 /// A table that is live or was asked for.

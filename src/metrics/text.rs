@@ -99,6 +99,8 @@ fn candidates(metrics: &Metrics, text: &mut Text<'_, impl Write>) -> fmt::Result
     }
     let name = "adclick_candidates_cut_total";
     text.single(name, "counter", "Candidates that a deadline cut off.", sums.get(Cell::CUT))?;
+    let name = "adclick_candidates_kept_total";
+    text.single(name, "counter", "Candidates whose first sums came from the ad cache.", sums.get(Cell::KEPT))?;
     let name = "adclick_auction_candidates_total";
     text.family(name, "counter", "Candidates of auctions by why they won or lost.")?;
     for reason in Reason::ALL {
@@ -221,7 +223,9 @@ fn memory(metrics: &Metrics, text: &mut Text<'_, impl Write>) -> fmt::Result {
     text.single("adclick_scorer_bytes", "gauge", "Memory of all scorers.", metrics.scorer_bytes)?;
     let name = "adclick_file_bytes";
     let help = "Model and table files that are open, of the live generation and the one before, shared ones once.";
-    text.single(name, "gauge", help, metrics.live.file_bytes)
+    text.single(name, "gauge", help, metrics.live.file_bytes)?;
+    let help = "Memory of the ad caches of the live generation and the one before, a shared one once.";
+    text.single("adclick_ad_cache_bytes", "gauge", help, metrics.live.ad_cache_bytes)
 }
 
 fn statuses(failures: &[Status]) -> impl Iterator<Item = usize> {

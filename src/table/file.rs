@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::columns::{Column, ColumnKind, RowLayout};
 use super::index::{self, Index, MAX_PART_BITS, Shape};
-use super::prefetch::prefetch;
 use crate::artifact::Bytes;
 use crate::artifact::container::{ArtifactKind, Container, Section};
 use crate::error::{Error, Result};
+use crate::prefetch::prefetch;
 use crate::wire::{Reader, Writer};
 
 /// The names of the sections, in file order.

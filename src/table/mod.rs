@@ -5,13 +5,10 @@ mod check;
 mod columns;
 mod file;
 mod index;
-#[allow(unsafe_code, reason = "asks the CPU for a cache line")]
-mod prefetch;
 mod set;
 mod spill;
 
 pub use build::{BuildOptions, Built, Duplicates, TableBuilder, TableSpec};
 pub use columns::{Cell, Column, ColumnKind, MAX_COLUMNS, MAX_ROW, NumberAt, RowLayout, Span};
 pub use file::{Checks, Shard, Table};
-pub(crate) use prefetch::prefetch;
 pub use set::{MAX_SHARDS, RowAt, TableSet};

@@ -152,6 +152,15 @@ impl TableSet {
         .unwrap_or_else(|| self.default_row())
     }
 
+    /// The shard and the slot in it of a place that [`TableSet::find`] gave; none for [`RowAt::NONE`].
+    #[inline]
+    #[must_use]
+    pub fn slot(&self, at: RowAt) -> Option<(usize, usize)> {
+        let shard = (at.0 & u64::from(MAX_SHARDS - 1)) as usize;
+        // All shards have the columns of the first, so their slots are as long.
+        at.is_some().then(|| (shard, (at.0 >> SHARD_BITS) as usize / self.first.stride()))
+    }
+
     /// Finds many rows at once: `at[i]` becomes the place of the row of `keys[i]`. Key 0 has none. Rows found are in the
     /// caches afterwards, as far as those hold them. Stops at the shorter of the two.
     pub fn find(&self, keys: &[u64], at: &mut [RowAt]) {

@@ -3,7 +3,9 @@
 //! Everything here is `#[inline(always)]` and comes to be inside the `#[target_feature]` functions of one kernel.
 //! The order of every sum is fixed by its length alone, so a row's result does not depend on its neighbours.
 
-use super::raw::{CrossVector, Dense, Dots, Then};
+use crate::prefetch::prefetch_line;
+
+use super::raw::{AddRows, CrossVector, Dense, Dots, Then};
 
 /// Sixteen f32 of one instruction set.
 ///
@@ -220,6 +222,35 @@ pub(super) unsafe fn tile<V: Lanes, W: Element, A: Accumulate<V, W, R, P>, const
 /// As for [`tile`], for all rows and panels.
 #[inline(always)]
 pub(super) unsafe fn finish<V: Lanes, W>(op: &Dense<W>) {
+    if let Then::Tanh = op.then {
+        // SAFETY: the output is good for all rows and panels.
+        unsafe { finish_tanh::<V>(op.out, op.out_stride, op.rows, op.panels) }
+    }
+}
+
+/// How many rows before its turn a row is asked for.
+const ROWS_AHEAD: usize = 4;
+
+/// `out[row] = then(bias + from[row])`.
+///
+/// # Safety
+/// The pointers are good as [`AddRows`] says.
+#[inline(always)]
+pub(super) unsafe fn add_rows<V: Lanes>(op: &AddRows) {
+    for row in 0..op.rows {
+        // The rows are somewhere in memory, so that no CPU guesses the next one.
+        let coming = op.from[(row + ROWS_AHEAD).min(op.rows - 1)];
+        for panel in 0..op.panels {
+            prefetch_line(coming.wrapping_add(panel * 16));
+            // SAFETY: rows below op.rows, panels below op.panels.
+            unsafe {
+                let mut sums = from_bias::<V, 1, 1>(op.bias, op.bias_step, op.bias_stride, row, panel);
+                sums[0][0] = sums[0][0].add(V::load(op.from[row].add(panel * 16)));
+                apply(op.then, &mut sums, row, panel);
+                store(&sums, op.out.add(row * op.out_stride + panel * 16), op.out_stride);
+            }
+        }
+    }
     if let Then::Tanh = op.then {
         // SAFETY: the output is good for all rows and panels.
         unsafe { finish_tanh::<V>(op.out, op.out_stride, op.rows, op.panels) }

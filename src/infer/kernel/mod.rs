@@ -87,11 +87,24 @@ pub(crate) struct Dot<'a> {
 }
 
 /// Values that do not change while a tile runs.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Values<'a> {
     Params(&'a [f32]),
     /// In the arena, from here on.
     Arena(usize),
+}
+
+/// Vectors of rows that are not together, each a row of sums that a layer goes on from.
+pub(crate) struct AddRows<'a> {
+    /// Where each row's vector is, at most [`TILE_ROWS`].
+    pub(crate) from: &'a [Values<'a>],
+    /// The place in each vector of what is added here.
+    pub(crate) at: usize,
+    /// Before padding.
+    pub(crate) outputs: usize,
+    pub(crate) bias: Bias<'a>,
+    pub(crate) output: Rows,
+    pub(crate) then: Then,
 }
 
 /// The most terms of a head: of the cross part two, and the deep part.
@@ -304,6 +317,41 @@ impl Kernel {
                 let gate = base.add(gate.start + row * gate.stride);
                 (self.table.mix)(gate, experts, base.add(values.start + row * values.stride), rank);
             }
+        }
+    }
+
+    /// `output[row] = then(bias + from[row][at..])`. All outputs are written, padding included.
+    pub(crate) fn add_rows(&self, arena: &mut [f32], op: &AddRows<'_>) {
+        let (rows, size) = (op.from.len(), arena.len());
+        let width = padded(op.outputs);
+        within(size, op.output, rows, width);
+        let base = arena.as_mut_ptr();
+        let then = op.then.checked(base, size, rows, width);
+        let (bias, bias_step, bias_stride) = op.bias.checked(base, size, rows, width);
+        let mut from = [base.cast_const(); TILE_ROWS];
+        for (from, values) in from[..rows].iter_mut().zip(op.from) {
+            *from = match *values {
+                Values::Params(values) => values[op.at..op.at + width].as_ptr(),
+                Values::Arena(start) => {
+                    within(size, Rows { start: start + op.at, stride: 0 }, 1, width);
+                    base.wrapping_add(start + op.at).cast_const()
+                }
+            };
+        }
+        // SAFETY: the CPU has the instructions; output, bias, x0, xl and every row of `from` were checked to be within the
+        // arena or their slice. Pointers into the arena come from one borrow.
+        unsafe {
+            (self.table.add_rows)(&raw::AddRows {
+                rows,
+                panels: width / LANES,
+                from,
+                bias,
+                bias_step,
+                bias_stride,
+                out: base.add(op.output.start),
+                out_stride: op.output.stride,
+                then,
+            });
         }
     }
 

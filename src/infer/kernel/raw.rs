@@ -124,6 +124,20 @@ pub(super) struct DotTerm {
     pub(super) len: usize,
 }
 
+/// Rows that are added to a bias. Good is as for [`Dense`]; `from` is good for `panels * 16` elements in each of its first
+/// `rows` places.
+pub(super) struct AddRows {
+    pub(super) rows: usize,
+    pub(super) panels: usize,
+    pub(super) from: [*const f32; super::TILE_ROWS],
+    pub(super) bias: *const f32,
+    pub(super) bias_step: usize,
+    pub(super) bias_stride: usize,
+    pub(super) out: *mut f32,
+    pub(super) out_stride: usize,
+    pub(super) then: Then,
+}
+
 /// One row of a DCN v1 layer; all pointers are good for `panels * 16` elements.
 pub(super) struct CrossVector {
     pub(super) panels: usize,
@@ -138,6 +152,7 @@ pub(super) struct CrossVector {
 pub(super) struct Table {
     pub(super) dense_half: unsafe fn(&Dense<u16>),
     pub(super) dense_single: unsafe fn(&Dense<f32>),
+    pub(super) add_rows: unsafe fn(&AddRows),
     pub(super) dot: unsafe fn(*const f32, *const f32, usize) -> f32,
     pub(super) dots: unsafe fn(&Dots),
     pub(super) cross_vector: unsafe fn(&CrossVector),
@@ -212,6 +227,11 @@ macro_rules! table {
             unsafe { raw::dense_by_tiles!(op, $lanes, f32, $single_rows, $single) }
         }
         $(#[$feature])?
+        unsafe fn add_rows(op: &raw::AddRows) {
+            // SAFETY: see above.
+            unsafe { lanes::add_rows::<$lanes>(op) }
+        }
+        $(#[$feature])?
         unsafe fn dot(a: *const f32, b: *const f32, n: usize) -> f32 {
             // SAFETY: see above.
             unsafe { lanes::dot::<$lanes>(a, b, n) }
@@ -236,7 +256,7 @@ macro_rules! table {
             // SAFETY: see above.
             unsafe { lanes::sigmoid_all::<$lanes>(values, n) }
         }
-        raw::Table { dense_half, dense_single, dot, dots, cross_vector, mix, sigmoid }
+        raw::Table { dense_half, dense_single, add_rows, dot, dots, cross_vector, mix, sigmoid }
     }};
 }
 pub(super) use table;

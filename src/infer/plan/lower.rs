@@ -359,6 +359,7 @@ fn writes(step: &Step, rows: usize) -> Vec<Area> {
             vec![Area::new(gate, rows, padded(experts)), Area::new(values, rows, experts * rank)]
         }
         Step::Clear { rows: at, width } => vec![Area::new(at, rows, width)],
+        Step::AddKept { outputs, output, .. } => vec![Area::new(output, rows, padded(outputs))],
         Step::Pack { .. } | Step::Head { .. } => Vec::new(),
     }
 }
@@ -382,6 +383,7 @@ fn reads(step: &Step, rows: usize) -> Vec<Area> {
             }
             areas
         }
+        Step::AddKept { outputs, then, .. } => updated(then, padded(outputs)),
         Step::Pack { from, len, .. } => vec![Area::new(from, rows, len)],
         Step::Vector { ref bias, xl, .. } => vec![Area::new(xl, rows, padded(bias.len))],
         Step::Mix { gate, experts, values, rank } => {

@@ -2,14 +2,17 @@
 
 mod algebra;
 mod build;
+mod kept;
 mod lower;
 mod own;
 mod program;
 
 pub use program::Level;
 pub(super) use program::{
-    Collapse, Layer, PackedLayer, PackedWeight, Prepare, Program, Source, Start, Step, Vector, Weight,
+    Collapse, Kept, Layer, PackedLayer, PackedWeight, Prepare, Program, Source, Start, Step, Vector, Weight,
 };
+
+use std::ops::Range;
 
 use lower::{Lowering, Packs};
 use own::Own;
@@ -17,7 +20,7 @@ use own::Own;
 use super::kernel::{Kernel, Matrix, Words};
 use super::scratch::Arena;
 use super::shapes::{self, Extent};
-use super::{Pass, Scratch, Weights};
+use super::{Pass, Scratch, Weights, pass};
 use crate::artifact::model::network::{Network, padded};
 use crate::error::{Error, Result};
 
@@ -31,6 +34,33 @@ pub enum Arithmetic {
     Bf16,
     /// As [`Arithmetic::Bf16`], and i8 times u8 in the deep layers behind a ReLU, summed in i32. Needs AVX512-VNNI, too.
     Int8,
+}
+
+/// The way that keeps sums is picked for so many candidates: with many they save most.
+const MANY: usize = 1000;
+
+/// A plan's way for rows that bring sums of the first layers along: see [`Plan::keeping`].
+#[derive(Debug)]
+pub struct Keeping(Program);
+
+impl Keeping {
+    /// f32 of the sums that are kept of a row: a multiple of 16.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.0.kept.as_ref().map_or(0, |kept| kept.width)
+    }
+
+    /// The level of sharing that the rest of the network has.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.0.level
+    }
+
+    /// f32 that a scratch must hold to run it.
+    #[must_use]
+    pub fn scratch_len(&self) -> usize {
+        self.0.len
+    }
 }
 
 /// How one kernel runs one network: for each [`Level`] of sharing that the network allows, the steps, and where in the
@@ -113,6 +143,55 @@ impl Plan {
         })
     }
 
+    /// A way through the network for rows whose columns `fixed` are the same in all requests, as an ad's are: sums over
+    /// them can be computed once ([`Plan::keep`]) and given to [`Pass::run_kept`]. Ranges of columns of x0 that ascend.
+    /// None for a plan of packed numbers, and when the first layers read too few of these columns to be worth it.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when the ranges do not ascend or go past the columns of x0.
+    pub fn keeping(&self, fixed: &[Range<usize>]) -> Result<Option<Keeping>> {
+        let mut end = 0;
+        for range in fixed {
+            if range.start < end || range.end < range.start || range.end > self.width {
+                return Err(Error::argument(format!("columns {fixed:?}: expected to ascend below {}", self.width)));
+            }
+            end = range.end;
+        }
+        if self.arithmetic != Arithmetic::Exact {
+            return Ok(None);
+        }
+        let keeping = self.programs[1..].iter().filter_map(|program| kept::keeping(program, fixed, self.tile_rows()));
+        let cheapest = keeping.min_by_key(|program| program.cost(MANY));
+        let worth = |program: &Program| program.cost(MANY) < self.program_for(MANY).cost(MANY);
+        Ok(cheapest.filter(worth).map(Keeping))
+    }
+
+    /// Computes the sums of rows (`[rows, width]`, of which only the columns that are the same in all requests count) for
+    /// [`Pass::run_kept`]: `sums` (`[rows, Keeping::width]`). Their bits do not depend on the other rows.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when a slice is not that long, or the scratch or the weights are too small.
+    pub fn keep(
+        &self,
+        keeping: &Keeping,
+        weights: Weights<'_>,
+        scratch: &mut Scratch,
+        rows: &[f32],
+        sums: &mut [f32],
+    ) -> Result<()> {
+        let count = rows.len() / self.width.max(1);
+        if rows.len() != count * self.width || sums.len() != count * keeping.width() {
+            return Err(Error::argument(format!(
+                "{} values of rows of {} and {} of sums of {}: expected as many of both",
+                rows.len(),
+                self.width,
+                sums.len(),
+                keeping.width()
+            )));
+        }
+        pass::keep(self, &keeping.0, weights, scratch, rows, sums)
+    }
+
     /// The numbers that it multiplies.
     #[must_use]
     pub fn arithmetic(&self) -> Arithmetic {
@@ -170,8 +249,13 @@ impl Plan {
     /// The level that costs least for a request of `candidates`.
     #[must_use]
     pub fn level_for(&self, candidates: usize) -> Level {
-        let cheapest = self.programs.iter().skip(1).min_by_key(|program| program.cost(candidates));
-        cheapest.map_or(Level::Rows, |program| program.level)
+        self.program_for(candidates).level
+    }
+
+    /// All but the first share what they can.
+    fn program_for(&self, candidates: usize) -> &Program {
+        let cheapest = self.programs[1..].iter().min_by_key(|program| program.cost(candidates));
+        cheapest.expect("every network has the level of the first layers")
     }
 
     /// Starts a request of `candidates`: keeps its columns and computes what they have to say for all of them, at the
@@ -188,7 +272,26 @@ impl Plan {
         x_request: &[f32],
         candidates: usize,
     ) -> Result<Pass<'a>> {
-        self.begin_at(self.level_for(candidates), weights, scratch, x_request)
+        self.begin_program(self.program_for(candidates), weights, scratch, x_request)
+    }
+
+    /// The same for candidates of which some bring their sums along ([`Pass::run_kept`]). So few that kept sums do not
+    /// pay, or without a `keeping`, is as [`Plan::begin`]. `keeping` is of this plan.
+    ///
+    /// # Errors
+    /// As [`Plan::begin`].
+    pub fn begin_keeping<'a>(
+        &'a self,
+        keeping: Option<&'a Keeping>,
+        weights: Weights<'a>,
+        scratch: &'a mut Scratch,
+        x_request: &[f32],
+        candidates: usize,
+    ) -> Result<Pass<'a>> {
+        let usual = self.program_for(candidates);
+        let kept = keeping.map(|keeping| &keeping.0);
+        let program = kept.filter(|kept| kept.cost(candidates) < usual.cost(candidates)).unwrap_or(usual);
+        self.begin_program(program, weights, scratch, x_request)
     }
 
     /// The same at a given level: one of [`Plan::levels`], not [`Level::Rows`].
@@ -202,6 +305,18 @@ impl Plan {
         scratch: &'a mut Scratch,
         x_request: &[f32],
     ) -> Result<Pass<'a>> {
+        let program = self.programs[1..].iter().find(|program| program.level == level);
+        let program = program.ok_or_else(|| Error::argument(format!("this network has no level {level:?}")))?;
+        self.begin_program(program, weights, scratch, x_request)
+    }
+
+    fn begin_program<'a>(
+        &'a self,
+        program: &'a Program,
+        weights: Weights<'a>,
+        scratch: &'a mut Scratch,
+        x_request: &[f32],
+    ) -> Result<Pass<'a>> {
         if x_request.len() != self.request_width {
             return Err(Error::argument(format!(
                 "the request has {} columns, expected {}",
@@ -209,8 +324,6 @@ impl Plan {
                 self.request_width
             )));
         }
-        let program = self.programs[1..].iter().find(|program| program.level == level);
-        let program = program.ok_or_else(|| Error::argument(format!("this network has no level {level:?}")))?;
         Pass::new(self, program, weights, scratch, x_request)
     }
 

@@ -21,7 +21,7 @@ pub enum Level {
 }
 
 /// One level's lists, and what they cost.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::infer) struct Program {
     pub(in crate::infer) level: Level,
     /// f32 of the arena.
@@ -32,6 +32,8 @@ pub(in crate::infer) struct Program {
     pub(super) each: usize,
     pub(in crate::infer) prepare: Vec<Prepare>,
     pub(in crate::infer) steps: Vec<Step>,
+    /// What its rows may bring with them; none: all of it is computed.
+    pub(in crate::infer) kept: Option<Kept>,
 }
 
 /// Where a matrix is kept.
@@ -117,8 +119,20 @@ impl Layer {
     }
 }
 
+/// Sums of the first layers over those columns of x0 that a row has in every request. A row that brings them along need
+/// not be multiplied there; see [`super::kept`].
+#[derive(Debug, Clone)]
+pub(in crate::infer) struct Kept {
+    /// f32 of a row's sums.
+    pub(in crate::infer) width: usize,
+    /// Where those of rows that bring none are computed.
+    pub(in crate::infer) sums: Rows,
+    /// What computes them, all from x0 to `sums`.
+    pub(in crate::infer) layers: Vec<Layer>,
+}
+
 /// Once for each request; its columns stand in the first row of x0.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::infer) enum Prepare {
     /// A layer over so many rows.
     Layer(usize, Layer),
@@ -145,7 +159,7 @@ pub(in crate::infer) enum Prepare {
 /// The logit's part from the request's half of x_L, as a vector over what the candidate does have:
 /// `w_p · p_L = constant + (vector over p or the basis) + (vector over the last layer's input)`, where
 /// `p_L = p + r ⊙ (W_p x + b_p)`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::infer) struct Collapse {
     /// Where w_p begins among the parameters.
     pub(in crate::infer) weight: usize,
@@ -174,10 +188,18 @@ pub(in crate::infer) struct Basis {
 }
 
 /// One operation on the rows of a tile.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::infer) enum Step {
     Layer(Layer),
     Packed(PackedLayer),
+    /// `then(start + kept sums)`: a layer's outputs, or what the rest of it starts from. `at` is their place in [`Kept`].
+    AddKept {
+        at: usize,
+        outputs: usize,
+        start: Start,
+        output: Rows,
+        then: Then,
+    },
     /// Rows to packed pairs.
     Pack {
         from: Rows,
@@ -271,6 +293,7 @@ impl Step {
         match self {
             Self::Layer(layer) => layer.products(),
             Self::Packed(layer) => layer.products(),
+            Self::AddKept { outputs, .. } => padded(*outputs) * TOUCH,
             Self::Pack { len, .. } => *len,
             Self::Vector { bias, .. } => 3 * bias.len,
             Self::Mix { experts, rank, .. } => experts * rank * TOUCH,

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crate::error::{Error, Result, Status};
 use crate::hash::bucket;
-use crate::table::prefetch;
+use crate::prefetch::prefetch;
 
 /// Slots of a set: their tags are two neighbouring cache lines. (loom's models stay small with two.)
 pub(super) type Word = AtomicU64;

@@ -7,6 +7,7 @@
 //! of each case, and markdown tables at the end. With `--cpu` long calls are timed by what they use of the CPU, for a
 //! machine that has other work to do. benches/README.md says how the peers are set up.
 
+mod auction;
 mod case;
 mod clock;
 mod contender;

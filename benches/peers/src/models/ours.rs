@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 
-use adclick::infer::{Arithmetic, Kernel, Plan, Scratch};
+use adclick::infer::{Arithmetic, Keeping, Kernel, Plan, Scratch, TILE_ROWS};
 
 use crate::Error;
+use crate::auction::AuctionExact;
 use crate::case::Case;
 use crate::clock::Clock;
 use crate::contender::Contender;
@@ -18,6 +19,8 @@ struct Mode {
     kernel: Option<&'static str>,
     /// Whether the request's part is computed once, at the level that the plan picks.
     shares: bool,
+    /// Whether the candidates' sums of the first layers are there beforehand, as an ad cache has them.
+    keeps: bool,
     arithmetic: Arithmetic,
     unit: Unit,
     tolerance: f64,
@@ -28,6 +31,7 @@ const EXACT: Mode = Mode {
     name: "adclick exact",
     kernel: None,
     shares: true,
+    keeps: false,
     arithmetic: Arithmetic::Exact,
     unit: Unit::F32,
     tolerance: 1e-5,
@@ -42,6 +46,7 @@ const INT8: Mode =
 
 const MODES: &[Mode] = &[
     EXACT,
+    Mode { name: "adclick exact, ad cache", keeps: true, ..EXACT },
     Mode { name: "adclick exact, no sharing", shares: false, ..EXACT },
     BF16,
     Mode { name: "adclick bf16, no sharing", shares: false, ..BF16 },
@@ -51,7 +56,12 @@ const MODES: &[Mode] = &[
 ];
 
 pub(crate) fn all() -> Vec<Box<dyn Contender>> {
-    MODES.iter().map(|&mode| Box::new(Ours { mode, loaded: None }) as Box<dyn Contender>).collect()
+    let mut all: Vec<Box<dyn Contender>> = Vec::new();
+    for &mode in MODES {
+        all.push(Box::new(Ours { mode, loaded: None }));
+    }
+    all.push(Box::new(AuctionExact::default()));
+    all
 }
 
 struct Ours {
@@ -62,28 +72,35 @@ struct Ours {
 struct Loaded {
     case: Rc<Case>,
     plan: Plan,
+    keeping: Option<Keeping>,
     scratch: Scratch,
     logits: Vec<f32>,
+    /// Kept sums of each row; empty: none are.
+    sums: Vec<f32>,
 }
 
 impl Loaded {
     /// One request, from ready rows to logits.
     fn run(&mut self, shares: bool) -> adclick::Result<()> {
-        let Self { case, plan, scratch, logits } = self;
+        let Self { case, plan, keeping, scratch, logits, sums } = self;
         let (weights, width) = (case.model.built.weights(), plan.width());
         let mut pass = if shares {
-            plan.begin(weights, scratch, &case.rows[..plan.request_width()], case.count)?
+            plan.begin_keeping(keeping.as_ref(), weights, scratch, &case.rows[..plan.request_width()], case.count)?
         } else {
             plan.begin_dense(weights, scratch)?
         };
         let shared = if shares { plan.request_width() } else { 0 };
         let each = plan.tile_for(case.count);
+        let mut kept = [None; TILE_ROWS];
+        let mut sums = sums.chunks(keeping.as_ref().map_or(1, Keeping::width));
         for (rows, logits) in case.rows.chunks(width * each).zip(logits.chunks_mut(each)) {
+            let kept = if sums.len() == 0 { &mut kept[..0] } else { &mut kept[..logits.len()] };
+            kept.fill_with(|| sums.next());
             let mut tile = pass.tile(logits.len())?;
             for (i, row) in rows.chunks(width).enumerate() {
                 tile.row(i)[shared..].copy_from_slice(&row[shared..]);
             }
-            pass.run(logits.len(), None, logits)?;
+            pass.run_kept(logits.len(), kept, None, logits)?;
         }
         Ok(())
     }
@@ -113,8 +130,16 @@ impl Contender for Ours {
         let kernel = self.mode.kernel.map_or_else(|| Ok(Kernel::detect()), Kernel::by_name)?;
         let (network, weights) = (&case.model.built.network, case.model.built.weights());
         let plan = Plan::with(network, weights, kernel, self.mode.arithmetic, &case.model.ranges)?;
-        let scratch = Scratch::new(plan.scratch_len());
-        self.loaded = Some(Loaded { case: Rc::clone(case), plan, scratch, logits: vec![f32::NAN; case.count] });
+        let own = plan.request_width()..plan.width();
+        let keeping = if self.mode.keeps { plan.keeping(&[own])? } else { None };
+        let mut scratch = Scratch::new(keeping.iter().map(Keeping::scratch_len).fold(plan.scratch_len(), usize::max));
+        let mut sums = Vec::new();
+        if let Some(keeping) = &keeping {
+            sums = vec![f32::NAN; case.count * keeping.width()];
+            plan.keep(keeping, weights, &mut scratch, &case.rows, &mut sums)?;
+        }
+        let logits = vec![f32::NAN; case.count];
+        self.loaded = Some(Loaded { case: Rc::clone(case), plan, keeping, scratch, logits, sums });
         Ok(())
     }
 

@@ -121,8 +121,24 @@ fn bundle(path: &Path, text: &mut String) -> Result<Value> {
     if manifest.file(Role::Policy).is_none() {
         writeln!(text, "\npolicy: the default one\n{}", indented(&Policy::default().to_toml()))?;
     }
+    if !tables.is_empty() {
+        report["ad_cache"] = ad_cache(path, text)?;
+    }
     report["tables"] = tables.into();
     Ok(report)
+}
+
+/// What an engine's ad cache would take for the bundle.
+fn ad_cache(path: &Path, text: &mut String) -> Result<Value> {
+    let info = open_untouched(path)?.ad_cache();
+    match info.bytes_needed {
+        0 => writeln!(text, "\nad cache: none, no column that an ad alone determines is worth it")?,
+        bytes => {
+            let mib = bytes.div_ceil(1 << 20);
+            writeln!(text, "\nad cache: {bytes} bytes if it is wanted (ad_cache_mib of {mib} or more)")?;
+        }
+    }
+    Ok(json!({ "bytes_needed": info.bytes_needed }))
 }
 
 /// What the bundle is to be served in, and what this CPU serves.

@@ -3,7 +3,12 @@
 /// Brings the line of entry `at` into the caches, if this CPU can be asked. Any number is safe: nothing is read.
 #[inline(always)]
 pub(crate) fn prefetch<T>(entries: &[T], at: usize) {
-    let at = entries.as_ptr().wrapping_add(at);
+    prefetch_line(entries.as_ptr().wrapping_add(at));
+}
+
+/// The same for the line of an address, whatever is there.
+#[inline(always)]
+pub(crate) fn prefetch_line<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch reads nothing that the program can see and never faults; SSE is part of x86-64.
     unsafe {

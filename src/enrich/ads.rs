@@ -1,0 +1,63 @@
+//! What an ad's row alone determines of a candidate's inputs.
+
+use std::ops::Range;
+
+use super::assemble::{Assembler, Passed, State};
+use crate::artifact::model::Model;
+use crate::schema::{KeyPart, Lookup, Side};
+use crate::table::RowAt;
+
+/// The features that read one table whose key is the ad alone, and their columns. As long as nothing is passed for them and
+/// nothing lies on top of the row, the columns are the same in every request.
+#[derive(Debug)]
+pub(crate) struct AdColumns {
+    /// The number of the table in the model's enrichment.
+    pub(crate) table: usize,
+    /// Serving columns, ascending and apart.
+    pub(crate) columns: Vec<Range<usize>>,
+    /// For each feature whether it is one of them.
+    features: Vec<bool>,
+}
+
+impl AdColumns {
+    /// Of the tables whose key is the ad alone, the one that gives most columns. None: no feature reads such a table.
+    pub(crate) fn of(model: &Model) -> Option<Self> {
+        let (schema, enrichment) = (model.schema(), model.enrichment());
+        let ads = enrichment.tables.iter().enumerate().filter(|(_, table)| table.key == [KeyPart::Ad]);
+        let all = ads.map(|(table, _)| {
+            let mut features = vec![false; schema.features.len()];
+            for binding in &enrichment.bindings {
+                let feature = &schema.features[binding.feature as usize];
+                let reads = matches!(&binding.lookup, Lookup::Column(column) if column.table as usize == table);
+                features[binding.feature as usize] =
+                    reads && feature.side() == Side::Candidate && feature.position.is_none();
+            }
+            let own = model.layout().columns.iter().zip(&features).filter(|(_, is_own)| **is_own);
+            let mut columns: Vec<Range<usize>> = own.map(|(c, _)| c.serving..c.serving + c.width).collect();
+            columns.sort_by_key(|range| range.start);
+            columns.dedup_by(|next, range| {
+                let joins = range.end == next.start;
+                if joins {
+                    range.end = next.end;
+                }
+                joins
+            });
+            Self { table, columns, features }
+        });
+        let width = |ads: &Self| ads.columns.iter().map(Range::len).sum::<usize>();
+        all.filter(|ads| width(ads) > 0).max_by_key(width)
+    }
+}
+
+impl Assembler {
+    /// The place of a candidate's row, when the row alone determined the columns of `ads`; else [`RowAt::NONE`]. For the
+    /// candidate that [`Assembler::candidate`] was called for last.
+    #[inline]
+    pub(crate) fn row_of_ad(&self, ads: &AdColumns, state: &State, passed: Passed<'_>) -> RowAt {
+        let feeds = |handle: u32| self.fed_by(handle).iter().any(|&feature| ads.features[feature as usize]);
+        if passed.values.iter().any(|value| feeds(value.feature)) {
+            return RowAt::NONE;
+        }
+        state.rows.plain(ads.table, passed.candidate)
+    }
+}

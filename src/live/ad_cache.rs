@@ -1,0 +1,190 @@
+//! What every ad of the ad table adds to the first layers, computed when a generation is opened.
+//!
+//! A request finds an ad's sums by the slot of its row, so the cache has one line of sums for each slot of the table, free
+//! slots included. An ad whose row lies under rows written later, for whose features the request passes values, or which the
+//! table does not have, has its sums computed with the request, to the same bits.
+
+use std::sync::Arc;
+
+use super::generation::{Generation, weights};
+use super::open::Opening;
+use crate::artifact::Bytes;
+use crate::artifact::model::Model;
+use crate::enrich::{AdColumns, Assembler, Passed, Rows, State, TableSource, Tables};
+use crate::error::{Error, Result, Status};
+use crate::infer::{Keeping, Plan, Scratch};
+use crate::prefetch::prefetch;
+use crate::table::{RowAt, TableSet};
+use crate::types::{Candidate, Precision, Request};
+
+/// Ads that are looked up and computed together.
+const BATCH: usize = 1024;
+/// f32 of a cache line.
+const LINE: usize = 16;
+
+/// Why a generation has an ad cache or has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[repr(u32)]
+pub enum AdCacheState {
+    /// The options allow no memory for one.
+    #[default]
+    Off = 0,
+    /// It has one.
+    On = 1,
+    /// It would take more memory than the options allow.
+    TooLarge = 2,
+    /// No feature reads a table whose key is the ad alone, or the first layers have so few such columns that keeping their
+    /// sums would save nothing.
+    Useless = 3,
+    /// The precision served is bf16 or int8, whose first layers are cheap: only exact sums are kept.
+    NotExact = 4,
+}
+
+/// The ad cache of a generation, or what it would take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AdCacheInfo {
+    /// Whether it has one.
+    pub state: AdCacheState,
+    /// Ads whose sums it holds.
+    pub ads: u64,
+    /// Bytes that it holds.
+    pub bytes: u64,
+    /// Bytes that it takes, or would take; 0 when no sums can be kept.
+    pub bytes_needed: u64,
+}
+
+/// The sums of all ads of a table.
+#[derive(Debug)]
+pub(crate) struct AdCache {
+    columns: AdColumns,
+    pub(crate) keeping: Keeping,
+    set: Arc<TableSet>,
+    /// Of each shard the number of its first slot.
+    first_slots: Vec<usize>,
+    sums: Bytes,
+}
+
+/// What becomes of the ad cache of a generation that is being opened.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub(super) cache: Option<Arc<AdCache>>,
+    pub(super) info: AdCacheInfo,
+}
+
+impl Kept {
+    /// Computes the sums if the options allow the memory, or shares those of an earlier generation that has the same model
+    /// and the same ads.
+    pub(super) fn prepare(
+        how: Opening<'_>,
+        model: &Arc<Model>,
+        plan: &Arc<Plan>,
+        served: Precision,
+        tables: &[TableSource],
+    ) -> Result<Self> {
+        let none =
+            |state, bytes_needed| Ok(Self { cache: None, info: AdCacheInfo { state, bytes_needed, ..<_>::default() } });
+        let Some(columns) = AdColumns::of(model) else { return none(AdCacheState::Useless, 0) };
+        let Some(keeping) = plan.keeping(&columns.columns)? else { return none(AdCacheState::Useless, 0) };
+        let name = &model.enrichment().tables[columns.table].name;
+        let source = tables.iter().find(|table| table.set.name() == name);
+        let source = source.ok_or_else(|| Error::corrupt(format!("table `{name}` is not there")))?;
+        let (first_slots, slots) = slots(&source.set);
+        let bytes = (slots as u64).saturating_mul(4 * keeping.width() as u64);
+        match (how.ad_cache_bytes, served) {
+            (0, _) => return none(AdCacheState::Off, bytes),
+            (_, Precision::Bf16 | Precision::Int8) => return none(AdCacheState::NotExact, bytes),
+            (most, _) if bytes > most => return none(AdCacheState::TooLarge, bytes),
+            _ => {}
+        }
+        let info = AdCacheInfo { state: AdCacheState::On, ads: source.set.len(), bytes, bytes_needed: bytes };
+        let same = |earlier: &&Arc<Generation>| Arc::ptr_eq(&earlier.plan, plan);
+        let earlier = how.earlier.iter().filter(same).filter_map(|earlier| earlier.ads.cache.as_ref());
+        if let Some(cache) = earlier.into_iter().find(|cache| same_shards(&cache.set, &source.set)) {
+            return Ok(Self { cache: Some(Arc::clone(cache)), info });
+        }
+        let memory = |e: Error| Error::new(Status::CapacityExceeded, e.message).within("the ad cache");
+        let bytes = usize::try_from(bytes).map_err(|_| Error::corrupt("the ad cache does not fit this machine"))?;
+        let sums = Bytes::zeroed(bytes).map_err(memory)?;
+        let mut cache = AdCache { columns, keeping, set: Arc::clone(&source.set), first_slots, sums };
+        cache.fill(model, plan, tables)?;
+        Ok(Self { cache: Some(Arc::new(cache)), info })
+    }
+}
+
+/// Of each shard the number of its first slot, and how many there are.
+fn slots(set: &TableSet) -> (Vec<usize>, usize) {
+    let mut all = 0;
+    let mut first_slots = Vec::new();
+    for shard in set.shards() {
+        let index = shard.shard().index as usize;
+        first_slots.resize(index, all);
+        first_slots.push(all);
+        all += shard.slots() as usize;
+    }
+    (first_slots, all)
+}
+
+fn same_shards(a: &TableSet, b: &TableSet) -> bool {
+    a.shards().count() == b.shards().count() && a.shards().zip(b.shards()).all(|(a, b)| Arc::ptr_eq(a, b))
+}
+
+impl AdCache {
+    /// Every ad goes the way of a candidate of a request that passes nothing, and that has nothing on top of tables.
+    fn fill(&mut self, model: &Model, plan: &Plan, tables: &[TableSource]) -> Result<()> {
+        let plain: Vec<_> = tables.iter().map(|table| TableSource { overrides: None, ..table.clone() }).collect();
+        let assembler = Assembler::new(model, Tables::compile(model.schema(), model.enrichment(), &plain)?, |_, _| 0);
+        let (tables, layout) = (assembler.tables(), model.layout());
+        let rows = Rows::new(tables.len(), tables.row_bytes(), BATCH);
+        let mut state = State::new(model.schema().features.len(), layout.width, rows);
+        let mut scratch = Scratch::new(self.keeping.scratch_len());
+        let request = Request { struct_size: size_of::<Request>() as u32, ..Request::default() };
+        let width = self.keeping.width();
+        let (mut x, mut sums) = (vec![0.0; BATCH * layout.width], vec![0.0; BATCH * width]);
+        let mut slots = Vec::with_capacity(BATCH);
+        let set = Arc::clone(&self.set);
+        let mut keys = set.shards().flat_map(|shard| shard.iter().map(|(key, _)| key)).peekable();
+        while keys.peek().is_some() {
+            let candidates: Vec<_> =
+                keys.by_ref().take(BATCH).map(|ad_key| Candidate { ad_key, ..Candidate::default() }).collect();
+            assembler.find(&mut state, &request, &candidates);
+            slots.clear();
+            for (candidate, x) in (0..candidates.len()).zip(x.chunks_mut(layout.width)) {
+                let passed = Passed { candidate, values: &[], first_value: 0 };
+                let x = &mut x[layout.request_width..];
+                assembler
+                    .candidate(model, &mut state, passed, x, &mut [0.0; 2])
+                    .map_err(|refusal| Error::corrupt(refusal.to_string()))?;
+                slots.push(self.slot(assembler.row_of_ad(&self.columns, &state, passed)));
+            }
+            let n = slots.len();
+            let (x, sums) = (&x[..n * layout.width], &mut sums[..n * width]);
+            plan.keep(&self.keeping, weights(model), &mut scratch, x, sums)?;
+            let memory: &mut [f32] = bytemuck::cast_slice_mut(self.sums.memory_mut());
+            for (slot, sums) in slots.iter().zip(sums.chunks(width)) {
+                let slot = slot.ok_or_else(|| Error::corrupt("the table does not find a key that it holds"))?;
+                memory[slot * width..][..width].copy_from_slice(sums);
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn slot(&self, at: RowAt) -> Option<usize> {
+        let (shard, slot) = self.set.slot(at)?;
+        Some(self.first_slots.get(shard)? + slot)
+    }
+
+    /// The sums of the candidate that `assembler` was asked for last, which a layer will soon read; none when it has to
+    /// have its own.
+    #[inline]
+    pub(crate) fn of(&self, assembler: &Assembler, state: &State, passed: Passed<'_>) -> Option<&[f32]> {
+        let at = assembler.row_of_ad(&self.columns, state, passed);
+        let (slot, width) = (self.slot(at)?, self.keeping.width());
+        let all: &[f32] = bytemuck::cast_slice(&self.sums);
+        let sums = all.get(slot * width..)?.get(..width)?;
+        for line in (0..width).step_by(LINE) {
+            prefetch(sums, line);
+        }
+        Some(sums)
+    }
+}
