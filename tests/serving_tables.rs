@@ -162,6 +162,8 @@ fn values_that_are_passed_give_what_tables_give_bit_for_bit() {
 fn what_is_written_on_top_counts_bit_for_bit() {
     let bundles = Bundles::new();
     let (mut written, mut rows) = (0, 0);
+    // Candidates for which nothing was passed, or something; in each case with the ad's own row and with one on top.
+    let mut seen = [[0; 2]; 2];
     for seed in 700..760 {
         let mut random = Random(seed);
         let (spec, mut tables) = model_and_tables(&mut random, seed);
@@ -185,8 +187,20 @@ fn what_is_written_on_top_counts_bit_for_bit() {
             }
             let scores = score(&mut scorer, &case).unwrap();
             assert_eq!(scores.outcome.n_missing, plain.missing(&case), "seed {seed}, round {round}");
+            // What was passed for a candidate, or written on top of its rows, is nothing to the next one.
+            let turned: Vec<usize> = (0..case.n()).rev().collect();
+            let mut back = score(&mut scorer, &case.with_candidates(&turned)).unwrap();
+            back.pctr.reverse();
+            back.pcvr.reverse();
+            assert_eq!(back.bits(), scores.bits(), "seed {seed}, round {round}");
+            let ads = tables.iter().find(|t| t.name == "ads");
+            for (i, candidate) in case.candidates.iter().enumerate() {
+                let on_top = ads.is_some_and(|t| t.written.contains_key(&candidate.ad_key));
+                seen[usize::from(!case.values_of(i).is_empty())][usize::from(on_top)] += 1;
+            }
             written += write_on_top(&mut random, &engine, &mut tables);
         }
     }
     assert!(written > 5000 && rows > 2000, "{written} rows written, {rows} rows read");
+    assert!(seen.as_flattened().iter().all(|&n| n > 100), "{seen:?}: the cases have grown too plain");
 }

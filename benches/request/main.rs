@@ -2,9 +2,9 @@
 //!
 //! `cargo bench --bench request [-- --quick]`
 //!
-//! First one thread: [`Scorer::decide`] at several numbers of candidates, and what its stages cost. Then two threads that
-//! share an engine beside one, with and without new generations being published meanwhile. Tables are built once, into
-//! build/bench/.
+//! First one thread: [`Scorer::decide`] at several numbers of candidates, what its stages cost, and the precisions beside
+//! each other. Then two threads that share an engine beside one, with and without new generations being published
+//! meanwhile (not when the process has one core). Tables are built once, into build/bench/.
 
 #[path = "../../tests/networks/mod.rs"]
 mod networks;
@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use adclick::auction::{self, Reason};
 use adclick::infer::{Kernel, Plan, Scratch, Weights};
-use adclick::types::Winner;
-use adclick::{Engine, Options, ScorerLimits};
+use adclick::types::{Precision, Winner};
+use adclick::{Engine, Options, Scorer, ScorerLimits};
 use networks::Random;
 use world::{Requests, Size};
 
@@ -26,6 +26,8 @@ type Error = Box<dyn std::error::Error>;
 
 const COUNTS: [usize; 3] = [100, 300, 1000];
 const SLOTS: usize = 3;
+/// Requests of one precision in a row.
+const TURN: usize = 20;
 /// Candidates of a request where threads share an engine, and how often a new generation comes.
 const SHARED: usize = 300;
 const SWAP_EVERY: Duration = Duration::from_millis(100);
@@ -126,6 +128,67 @@ fn stages(engine: &Engine, pace: &Pace, count: usize) -> Result<(), Error> {
     Ok(())
 }
 
+/// One thread: the same requests decided in each precision by turns of [`TURN`]. Ratios are medians of the turns'.
+fn precisions(bundle: &Path, pace: &Pace, count: usize) -> Result<(), Error> {
+    struct Contender {
+        // An engine that is dropped is closed.
+        _engine: Engine,
+        precision: Precision,
+        scorer: Scorer,
+        requests: Requests,
+        times: Vec<f64>,
+        turns: Vec<f64>,
+    }
+    let mut contenders = Vec::new();
+    for precision in Precision::ALL {
+        let mut options = Options::default();
+        options.precision = Some(precision);
+        let engine = Engine::open(bundle, &options)?;
+        if let (_, _, Some(reason)) = engine.precision()? {
+            println!("| {count} | {} | absent: {reason} | | |", precision.name());
+            continue;
+        }
+        let scorer = engine.scorer(ScorerLimits { max_candidates: count })?;
+        let requests = Requests::new(&engine, pace.size, count, 1)?;
+        contenders.push(Contender {
+            _engine: engine,
+            precision,
+            scorer,
+            requests,
+            times: Vec::new(),
+            turns: Vec::new(),
+        });
+    }
+    let (mut winners, mut reasons) = (winners(), vec![Reason::Won; count]);
+    for turn in 0..(pace.requests / TURN).max(10) {
+        for contender in &mut contenders {
+            let first = contender.times.len();
+            for _ in 0..TURN {
+                contender.times.push(timed(|| {
+                    let outcome = contender.scorer.decide(contender.requests.next(), &mut winners, &mut reasons)?;
+                    assert_eq!((outcome.n_scored as usize, outcome.n_missing), (count, 0));
+                    assert_eq!(outcome.precision, contender.precision as u32);
+                    Ok(())
+                })?);
+            }
+            contender.turns.push(contender.times[first..].iter().sum());
+            // The first turn brings everything in.
+            if turn == 0 {
+                contender.times.clear();
+                contender.turns.clear();
+            }
+        }
+    }
+    let exact = contenders.first().map(|first| first.turns.clone()).unwrap_or_default();
+    for Contender { precision, mut times, turns, .. } in contenders {
+        let mut ratios: Vec<f64> = exact.iter().zip(&turns).map(|(exact, own)| exact / own).collect();
+        ratios.sort_by(f64::total_cmp);
+        let [p50, p99] = [0.5, 0.99].map(|part| microseconds(&mut times, part));
+        println!("| {count} | {} | {p50:.0} | {p99:.0} | {:.2}× |", precision.name(), ratios[ratios.len() / 2]);
+    }
+    Ok(())
+}
+
 /// What callers of one engine did together.
 struct Served {
     rate: f64,
@@ -222,6 +285,12 @@ fn main() -> Result<(), Error> {
     println!("| --- | --- | --- | --- | --- | --- | --- |");
     for count in COUNTS {
         stages(&engine, &pace, count)?;
+    }
+    println!("\nOne thread, whole requests in each precision by turns, microseconds of a request:\n");
+    println!("| candidates | precision | p50 | p99 | faster than exact |");
+    println!("| --- | --- | --- | --- | --- |");
+    for count in COUNTS {
+        precisions(&bundles[0], &pace, count)?;
     }
     let cores = std::thread::available_parallelism()?;
     if cores.get() == 1 {

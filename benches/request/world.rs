@@ -2,13 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use adclick::artifact::Bytes;
 use adclick::artifact::model::spec::{
-    Activation, CrossSpec, DenseSpec, HeadKind, HeadSpec, Matrix, ModelSpec, NetworkSpec, Structure,
+    Activation, CrossSpec, DenseSpec, GoldenRequest, GoldenValue, HeadKind, HeadSpec, Matrix, ModelSpec, NetworkSpec,
+    Structure,
 };
+use adclick::artifact::model::{Model, write};
 use adclick::calibrate::{Calibrator, Calibrators, HeadCalibrator, Platt};
-use adclick::hash::mix;
+use adclick::hash::{checksum, mix};
 use adclick::live::bundle::{self, CALIBRATORS_FILE, Content, MODEL_FILE, Role};
-use adclick::live::{encode_calibrators, pack_model};
+use adclick::live::{deep_inputs, encode_calibrators, pack_model};
 use adclick::schema::{
     Binding, ColumnUse, Enrichment, Feature, KeyPart, Kind, Lookup, Schema, Source, TableUse, Transform,
 };
@@ -116,7 +119,8 @@ fn schema() -> (Schema, Enrichment) {
     (Schema { features, embeddings: Vec::new() }, Enrichment { tables, bindings })
 }
 
-/// Three full cross layers and 256-128-64, as [`crate::networks::models`] has them.
+/// Three full cross layers and 256-128-64, as [`crate::networks::models`] has them, with golden requests and with ranges
+/// for integers, found on rows such as the tables have.
 fn model(seed: u64) -> Result<Vec<u8>, Error> {
     let (schema, enrichment) = schema();
     let width = USER_NUMBERS + AD_NUMBERS + CONTEXT_NUMBERS + 2 * DIM as usize;
@@ -141,7 +145,7 @@ fn model(seed: u64) -> Result<Vec<u8>, Error> {
     }
     let (weight, _) = layer(1, width + inputs);
     let head = HeadSpec { kind: HeadKind::Ctr, tower: Vec::new(), weight: weight.data, bias: -3.0 };
-    let spec = ModelSpec {
+    let mut spec = ModelSpec {
         schema,
         enrichment,
         network: NetworkSpec { structure: Structure::Parallel, cross, deep, heads: vec![head] },
@@ -151,13 +155,35 @@ fn model(seed: u64) -> Result<Vec<u8>, Error> {
         ranges: Vec::new(),
         goldens: Vec::new(),
     };
+    // The tables' values are anywhere from 0 to 1, too.
+    let numbers = spec.schema.features.iter().zip(0..).flat_map(|(f, feature)| match f.kind {
+        Kind::Vector { dim } => (0..u64::from(dim)).map(|id| (feature, id)).collect(),
+        _ => vec![(feature, 0)],
+    });
+    let numbers: Vec<(u32, u64)> = numbers.collect();
+    let mut row = || {
+        let number = |random: &mut Random| (random.next() >> 40) as f32 / (1u32 << 24) as f32;
+        let value = |&(feature, id)| GoldenValue { feature, number: number(&mut random), id };
+        GoldenRequest { time_us: NOW_US, utc_offset_s: 0, values: numbers.iter().map(value).collect() }
+    };
+    let rows: Vec<GoldenRequest> = (0..1000).map(|_| row()).collect();
+    let bare = Model::open(Bytes::copy_of(&write(&spec, &[])?)?)?;
+    let mut ranges = vec![0.0f32; spec.network.deep.len()];
+    deep_inputs(&bare, &rows, 1 << 30, |layer, inputs| {
+        ranges[layer] = inputs.iter().fold(ranges[layer], |most, &x| most.max(x as f32));
+    })?;
+    spec.ranges = ranges;
+    spec.goldens = rows[..16].to_vec();
     Ok(pack_model(&spec)?)
 }
 
 /// Bundles that differ in their weights and share their tables; found where an earlier run left them, else built. More
 /// than two, so that going from one to the next always opens a model: an engine keeps the live one and the one before.
 pub(crate) fn bundles(root: &Path, size: Size) -> Result<Vec<PathBuf>, Error> {
-    let paths: Vec<PathBuf> = (0..3).map(|i| root.join(format!("{}-{}-{i}", size.users, size.ads))).collect();
+    let models = [1, 2, 3].map(model).into_iter().collect::<Result<Vec<_>, Error>>()?;
+    // Bundles with another model, of an earlier version, are others.
+    let path = |model: &Vec<u8>| root.join(format!("{}-{}-{:016x}", size.users, size.ads, checksum(model)));
+    let paths: Vec<PathBuf> = models.iter().map(path).collect();
     if paths.iter().all(|path| bundle::Manifest::read(path).is_ok()) {
         return Ok(paths);
     }
@@ -169,8 +195,7 @@ pub(crate) fn bundles(root: &Path, size: Size) -> Result<Vec<PathBuf>, Error> {
     table(&ads, "ads", AD_NUMBERS, (0..size.ads).map(ad_key))?;
     let ctr = HeadCalibrator::new(0.1, Calibrator::Platt(Platt::new(0.9, 0.1)?))?;
     let calibrators = encode_calibrators(&Calibrators { ctr, ..Calibrators::default() });
-    for (seed, path) in (1..).zip(&paths) {
-        let model = model(seed)?;
+    for (model, path) in models.iter().zip(&paths) {
         let contents = [
             (Role::Model, MODEL_FILE, Content::Bytes(&model[..])),
             (Role::Calibrators, CALIBRATORS_FILE, Content::Bytes(&calibrators[..])),

@@ -3,6 +3,9 @@
 use super::{Calibrator, correct_downsampling};
 use crate::error::{Error, Result};
 
+/// Logits that take each step together.
+const TOGETHER: usize = 64;
+
 /// One head's way from logit to probability: the correction for negative downsampling, then the calibrator.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeadCalibrator {
@@ -59,8 +62,16 @@ impl HeadCalibrator {
     /// Calibrated probabilities of many logits: [`Self::apply_logit`] rounded to f32. Of slices of different lengths
     /// the shorter one ends it.
     pub fn apply_slice(&self, logits: &[f32], out: &mut [f32]) {
-        for (p, &z) in out.iter_mut().zip(logits) {
-            *p = self.apply_logit(f64::from(z)) as f32;
+        for (out, logits) in out.chunks_mut(TOGETHER).zip(logits.chunks(TOGETHER)) {
+            let mut z = [0.0; TOGETHER];
+            let z = &mut z[..out.len().min(logits.len())];
+            for (z, &logit) in z.iter_mut().zip(logits) {
+                *z = f64::from(logit) + self.ln_keep_rate;
+            }
+            self.calibrator.apply_logits(z);
+            for (p, &z) in out.iter_mut().zip(&*z) {
+                *p = z as f32;
+            }
         }
     }
 }
@@ -93,13 +104,15 @@ mod tests {
     #[test]
     fn slices_are_logits_one_by_one() {
         let head = HeadCalibrator::new(0.1, Calibrator::Platt(Platt::new(0.8, 0.3).unwrap())).unwrap();
-        let logits = [-4.0_f32, -0.5, 0.0, 3.25, f32::NAN, f32::INFINITY];
-        let mut out = [7.0_f32; 8];
+        let mut logits = vec![-4.0_f32, -0.5, 0.0, 3.25, f32::NAN, f32::INFINITY];
+        logits.extend((0..200).map(|i| i as f32 * 0.37 - 40.0));
+        let n = logits.len();
+        let mut out = vec![7.0_f32; n + 2];
         head.apply_slice(&logits, &mut out);
         for (&z, &p) in logits.iter().zip(&out) {
             assert_eq!(p.to_bits(), (head.apply_logit(f64::from(z)) as f32).to_bits(), "{z}");
         }
-        assert_eq!(&out[6..], &[7.0, 7.0]);
+        assert_eq!(&out[n..], &[7.0, 7.0]);
         let mut short = [7.0_f32; 1];
         head.apply_slice(&logits, &mut short);
         assert_eq!(short[0], out[0]);

@@ -1,7 +1,7 @@
 //! Logits to calibrated probabilities: the correction for negative downsampling, then a calibrator, per head.
 //!
-//! Applying never allocates, never panics, and gives NaN for NaN. All arithmetic is f64 with `libm`'s functions, so
-//! the same bits come out on every machine. Calibrators are fitted offline; constructors check what they are given.
+//! Applying never allocates, never panics, and gives NaN for NaN. All arithmetic is f64 with `libm`'s functions, and
+//! what is done to many at a time takes the same steps, so the same bits come out on every machine. Calibrators are fitted offline; constructors check what they are given.
 //!
 //! A calibrator's order matters for ranking: [`Calibrator::is_strictly_increasing`] says whether two different scores
 //! stay different. A plain isotonic fit has plateaus, on which the candidates' own order is lost and only bids decide.
@@ -11,6 +11,8 @@
 mod codec;
 mod curves;
 mod head;
+#[allow(unsafe_code, reason = "calls code for a CPU that it has looked at")]
+mod lanes;
 mod maths;
 
 pub use curves::{Histogram, Isotonic};
@@ -20,6 +22,7 @@ pub use maths::{LOGIT_CLIP, correct_downsampling, logit, sigmoid};
 use std::fmt;
 
 use crate::error::{Error, Result};
+use lanes::sigmoids;
 use maths::{BETA_CLIP, BETA_LOGIT_LIMIT, softplus};
 
 /// Platt scaling, `σ(a·z + b)` of a logit z.
@@ -52,8 +55,8 @@ impl Platt {
         self.b
     }
 
-    fn apply(&self, z: f64) -> f64 {
-        sigmoid(self.a * z.clamp(-f64::MAX, f64::MAX) + self.b)
+    fn logit(&self, z: f64) -> f64 {
+        self.a * z.clamp(-f64::MAX, f64::MAX) + self.b
     }
 }
 
@@ -82,8 +85,8 @@ impl Temperature {
         self.t
     }
 
-    fn apply(&self, z: f64) -> f64 {
-        sigmoid(z / self.t)
+    fn logit(&self, z: f64) -> f64 {
+        z / self.t
     }
 }
 
@@ -125,10 +128,10 @@ impl Beta {
         self.c
     }
 
-    fn apply_logit(&self, z: f64) -> f64 {
+    fn logit(&self, z: f64) -> f64 {
         // −ln p = softplus(−z) and −ln(1−p) = softplus(z): exact where p itself would round to 0 or 1.
         let z = z.clamp(-BETA_LOGIT_LIMIT, BETA_LOGIT_LIMIT);
-        sigmoid(self.b * softplus(z) - self.a * softplus(-z) + self.c)
+        self.b * softplus(z) - self.a * softplus(-z) + self.c
     }
 
     fn apply_probability(&self, p: f64) -> f64 {
@@ -172,13 +175,33 @@ impl Calibrator {
     /// The calibrated probability of a logit. NaN gives NaN; infinities are the ends of the scale.
     #[must_use]
     pub fn apply_logit(&self, z: f64) -> f64 {
+        let mut p = [z];
+        self.apply_by(&mut p, |[z]| *z = sigmoid(*z));
+        p[0]
+    }
+
+    /// The calibrated probability of every logit in its place: [`Self::apply_logit`] of many.
+    pub fn apply_logits(&self, z: &mut [f64]) {
+        self.apply_by(z, sigmoids);
+    }
+
+    /// The calibrated probabilities of some logits; `sigmoids` takes σ of all.
+    #[inline(always)]
+    fn apply_by<Z: AsMut<[f64]> + ?Sized>(&self, z: &mut Z, sigmoids: impl FnOnce(&mut Z)) {
+        fn each(all: &mut (impl AsMut<[f64]> + ?Sized), of: impl Fn(f64) -> f64) {
+            all.as_mut().iter_mut().for_each(|z| *z = of(*z));
+        }
         match self {
-            Self::Identity => sigmoid(z),
-            Self::Platt(c) => c.apply(z),
-            Self::Temperature(c) => c.apply(z),
-            Self::Beta(c) => c.apply_logit(z),
-            Self::Isotonic(c) => c.apply(sigmoid(z)),
-            Self::Histogram(c) => c.apply(sigmoid(z)),
+            Self::Identity | Self::Isotonic(_) | Self::Histogram(_) => {}
+            Self::Platt(c) => each(z, |z| c.logit(z)),
+            Self::Temperature(c) => each(z, |z| c.logit(z)),
+            Self::Beta(c) => each(z, |z| c.logit(z)),
+        }
+        sigmoids(z);
+        match self {
+            Self::Identity | Self::Platt(_) | Self::Temperature(_) | Self::Beta(_) => {}
+            Self::Isotonic(c) => each(z, |p| c.apply(p)),
+            Self::Histogram(c) => each(z, |p| c.apply(p)),
         }
     }
 
@@ -187,8 +210,8 @@ impl Calibrator {
     pub fn apply_probability(&self, p: f64) -> f64 {
         match self {
             Self::Identity => p,
-            Self::Platt(c) => c.apply(logit(p)),
-            Self::Temperature(c) => c.apply(logit(p)),
+            Self::Platt(c) => sigmoid(c.logit(logit(p))),
+            Self::Temperature(c) => sigmoid(c.logit(logit(p))),
             Self::Beta(c) => c.apply_probability(p),
             Self::Isotonic(c) => c.apply(p),
             Self::Histogram(c) => c.apply(p),
