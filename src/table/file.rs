@@ -417,17 +417,26 @@ impl<'a> View<'a> {
         self.start(hash, self.pilot(hash))
     }
 
+    /// Asks for the first line of the slot that begins there.
     #[inline]
     pub(super) fn prefetch_slot(self, start: usize) {
         prefetch(self.slots, start);
-        if self.stride > LINE {
-            // A longer slot begins anywhere in its first line, so its last byte may be in one more.
-            let end = self.stride.min(LINES_AHEAD * LINE);
-            for at in (LINE..end).step_by(LINE) {
-                prefetch(self.slots, start + at);
-            }
-            prefetch(self.slots, start + end - 1);
+    }
+
+    /// Whether a slot may have more lines than one.
+    #[inline]
+    pub(super) fn is_long(self) -> bool {
+        self.stride > LINE
+    }
+
+    /// Asks for the further lines of a long slot. It begins anywhere in its first line, so its last byte may be in one more.
+    #[inline]
+    pub(super) fn prefetch_rest(self, start: usize) {
+        let end = self.stride.min(LINES_AHEAD * LINE);
+        for at in (LINE..end).step_by(LINE) {
+            prefetch(self.slots, start + at);
         }
+        prefetch(self.slots, start + end - 1);
     }
 
     /// The row in the slot that begins there, if it is the key's. 0 is no key: it marks free slots.

@@ -7,8 +7,8 @@ use super::file::{Table, View};
 use crate::error::{Error, Result};
 use crate::hash;
 
-/// Keys that take each step of a lookup together: enough misses in flight to fill what a core can wait for.
-const CHUNK: usize = 32;
+/// Keys that take each step of a lookup together: enough requests in flight to fill what a core can wait for.
+const CHUNK: usize = 128;
 /// Up to so many keys are looked up one by one.
 const FEW: usize = 4;
 const SHARD_BITS: u32 = 16;
@@ -175,9 +175,9 @@ impl TableSet {
         match &*self.shards {
             [Some(only)] => {
                 let view = only.view();
-                visit(keys, |_| (0, Some(view)), each);
+                visit(keys, view.is_long(), |_| (0, Some(view)), each);
             }
-            shards => visit(keys, |key| self.shard_of(shards, key), each),
+            shards => visit(keys, self.first.view().is_long(), |key| self.shard_of(shards, key), each),
         }
     }
 
@@ -188,15 +188,13 @@ impl TableSet {
     }
 }
 
-/// Four things are done with each chunk of keys, and other chunks' things in between, so that none waits for memory: the
-/// hashes ask for their pilots; the pilots tell the slots; the slots are asked for; their keys are compared.
-///
-/// The slots are asked for in a loop that does little else, beside the reading of the chunk before: a CPU looks some
-/// hundred instructions ahead, and on small pages each request also waits for the page's address. The fewer instructions
-/// lie between two requests, the more of those waits overlap.
+/// Three things are done with each chunk of keys, each in a short loop of its own: the hashes ask for their pilots; the
+/// pilots tell the slots, which are asked for; the slots' keys are compared. Two other chunks' loops lie in between, so that
+/// none waits for memory. `long`: slots of the tables may have more lines than one.
 #[inline]
 fn visit<'a>(
     keys: &[u64],
+    long: bool,
     table_of: impl Fn(u64) -> (usize, Option<View<'a>>),
     mut each: impl FnMut(usize, Option<&'a [u8]>, RowAt),
 ) {
@@ -214,14 +212,28 @@ fn visit<'a>(
         return;
     }
     let mut ways = [(0u64, 0usize); CHUNK];
-    let (mut asked, mut next) = ([0usize; CHUNK], [0usize; CHUNK]);
+    let mut starts = [0usize; CHUNK];
     let chunks = keys.len().div_ceil(CHUNK);
     let chunk = |c: usize| &keys[(c * CHUNK).min(keys.len())..((c + 1) * CHUNK).min(keys.len())];
     for step in 0..chunks + 2 {
-        let coming = if step >= 1 { chunk(step - 1) } else { &[] };
-        for ((&key, &(hash, pilot)), start) in coming.iter().zip(&ways).zip(&mut next) {
-            if let (_, Some(table)) = table_of(key) {
-                *start = table.start(hash, pilot);
+        if let Some(c) = step.checked_sub(2) {
+            for (i, (&key, &start)) in chunk(c).iter().zip(&starts).enumerate() {
+                tell(c * CHUNK + i, key, start);
+            }
+        }
+        if let Some(c) = step.checked_sub(1) {
+            for ((&key, &(hash, pilot)), start) in chunk(c).iter().zip(&ways).zip(&mut starts) {
+                if let (_, Some(table)) = table_of(key) {
+                    *start = table.start(hash, pilot);
+                    table.prefetch_slot(*start);
+                }
+            }
+            if long {
+                for (&key, &start) in chunk(c).iter().zip(&starts) {
+                    if let (_, Some(table)) = table_of(key) {
+                        table.prefetch_rest(start);
+                    }
+                }
             }
         }
         for (&key, way) in chunk(step).iter().zip(&mut ways) {
@@ -231,18 +243,5 @@ fn visit<'a>(
                 table.prefetch_pilot(way.1);
             }
         }
-        // The chunk of two steps ago: its slots were asked for in the last step.
-        let here = if step >= 2 { chunk(step - 2) } else { &[] };
-        for i in 0..here.len().max(coming.len()) {
-            if let (Some(&key), start) = (coming.get(i), next[i % CHUNK])
-                && let (_, Some(table)) = table_of(key)
-            {
-                table.prefetch_slot(start);
-            }
-            if let Some(&key) = here.get(i) {
-                tell((step - 2) * CHUNK + i, key, asked[i % CHUNK]);
-            }
-        }
-        std::mem::swap(&mut asked, &mut next);
     }
 }
