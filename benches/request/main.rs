@@ -26,8 +26,10 @@ type Error = Box<dyn std::error::Error>;
 
 const COUNTS: [usize; 3] = [100, 300, 1000];
 const SLOTS: usize = 3;
-/// Requests of one precision in a row.
+/// Requests in a row before it is the next one's turn.
 const TURN: usize = 20;
+/// Bytes that an ad cache may take.
+const AD_CACHE: u64 = 4 << 30;
 /// Candidates of a request where threads share an engine, and how often a new generation comes.
 const SHARED: usize = 300;
 const SWAP_EVERY: Duration = Duration::from_millis(100);
@@ -128,11 +130,13 @@ fn stages(engine: &Engine, pace: &Pace, count: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// One thread: the same requests decided in each precision by turns of [`TURN`]. Ratios are medians of the turns'.
-fn precisions(bundle: &Path, pace: &Pace, count: usize) -> Result<(), Error> {
+/// One thread: the same requests decided in each precision, and exact with the ad cache, by turns of [`TURN`]. Ratios are
+/// medians of the turns'.
+fn ways(bundle: &Path, pace: &Pace, count: usize) -> Result<(), Error> {
     struct Contender {
         // An engine that is dropped is closed.
         _engine: Engine,
+        name: String,
         precision: Precision,
         scorer: Scorer,
         requests: Requests,
@@ -140,18 +144,24 @@ fn precisions(bundle: &Path, pace: &Pace, count: usize) -> Result<(), Error> {
         turns: Vec<f64>,
     }
     let mut contenders = Vec::new();
-    for precision in Precision::ALL {
+    let cached = (Precision::Exact, AD_CACHE);
+    for (precision, ad_cache_bytes) in Precision::ALL.map(|precision| (precision, 0)).into_iter().chain([cached]) {
         let mut options = Options::default();
-        options.precision = Some(precision);
+        (options.precision, options.ad_cache_bytes) = (Some(precision), ad_cache_bytes);
         let engine = Engine::open(bundle, &options)?;
+        let mut name = precision.name().to_owned();
         if let (_, _, Some(reason)) = engine.precision()? {
-            println!("| {count} | {} | absent: {reason} | | |", precision.name());
+            println!("| {count} | {name} | absent: {reason} | | |");
             continue;
+        }
+        if ad_cache_bytes > 0 {
+            name += &format!(", ad cache of {} MB", engine.ad_cache()?.bytes / 1_000_000);
         }
         let scorer = engine.scorer(ScorerLimits { max_candidates: count })?;
         let requests = Requests::new(&engine, pace.size, count, 1)?;
         contenders.push(Contender {
             _engine: engine,
+            name,
             precision,
             scorer,
             requests,
@@ -180,11 +190,11 @@ fn precisions(bundle: &Path, pace: &Pace, count: usize) -> Result<(), Error> {
         }
     }
     let exact = contenders.first().map(|first| first.turns.clone()).unwrap_or_default();
-    for Contender { precision, mut times, turns, .. } in contenders {
+    for Contender { name, mut times, turns, .. } in contenders {
         let mut ratios: Vec<f64> = exact.iter().zip(&turns).map(|(exact, own)| exact / own).collect();
         ratios.sort_by(f64::total_cmp);
         let [p50, p99] = [0.5, 0.99].map(|part| microseconds(&mut times, part));
-        println!("| {count} | {} | {p50:.0} | {p99:.0} | {:.2}× |", precision.name(), ratios[ratios.len() / 2]);
+        println!("| {count} | {} | {p50:.0} | {p99:.0} | {:.2}× |", name, ratios[ratios.len() / 2]);
     }
     Ok(())
 }
@@ -286,11 +296,11 @@ fn main() -> Result<(), Error> {
     for count in COUNTS {
         stages(&engine, &pace, count)?;
     }
-    println!("\nOne thread, whole requests in each precision by turns, microseconds of a request:\n");
-    println!("| candidates | precision | p50 | p99 | faster than exact |");
+    println!("\nOne thread, the same requests by turns, microseconds of a request:\n");
+    println!("| candidates | served | p50 | p99 | faster than exact |");
     println!("| --- | --- | --- | --- | --- |");
     for count in COUNTS {
-        precisions(&bundles[0], &pace, count)?;
+        ways(&bundles[0], &pace, count)?;
     }
     let cores = std::thread::available_parallelism()?;
     if cores.get() == 1 {
