@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::auction::{self, Bounds, Shortlist};
-use crate::calibrate::HeadCalibrator;
 use crate::enrich::{Counts, Passed, Rows, State};
 use crate::error::Error;
 use crate::hash::mix;
@@ -456,10 +455,15 @@ impl Memory {
         let (n, tolerance, calibrators) = (scored.n, generation.serving.tolerance, generation.calibrators());
         let off = |logit: f32| tolerance * logit.abs().max(1.0);
         let logits = &self.logits;
-        let bounds = |i: usize| {
-            let of = |head: &HeadCalibrator, logit: f32| head.bounds(logit, off(logit));
-            let pcvr = if scored.has_cvr { of(&calibrators.cvr, logits[1][i]) } else { [f32::NAN; 2] };
-            Bounds { pctr: of(&calibrators.ctr, logits[0][i]), pcvr }
+        let bounds = |first: usize, some: &mut [Bounds]| {
+            let of = |head: usize| &logits[head][first..first + some.len()];
+            let none = [f32::NAN; 2];
+            let (ctr, cvr) = (of(0), of(1));
+            some.fill(Bounds { pctr: none, pcvr: none });
+            calibrators.ctr.bounds(ctr, off, |i, ends| some[i].pctr = ends);
+            if scored.has_cvr {
+                calibrators.cvr.bounds(cvr, off, |i, ends| some[i].pcvr = ends);
+            }
         };
         self.shortlist.choose(generation.policy(), &input.candidates[..n], n_slots, bounds);
         let mut listed = 0;

@@ -149,7 +149,11 @@ fn nothing_is_allocated_while_generations_come_and_go() {
                     scope.spawn(move || {
                         let (mut seen, mut changes) = (0, 0);
                         let before = allocator::calls();
-                        for call in 0..CALLS / THREADS {
+                        for call in 0..100 * CALLS / THREADS {
+                            // On a busy machine the publisher may not have had its turn yet.
+                            if call >= CALLS / THREADS && changes > 1 {
+                                break;
+                            }
                             let (generation, done) = serve(&mut scorer, &requests.good, &x, width, &mut out);
                             dense.fetch_add(done.into(), Ordering::Relaxed);
                             changes += u64::from(generation != seen);
@@ -190,7 +194,7 @@ fn nothing_is_allocated_while_generations_come_and_go() {
         assert_eq!(allocator::calls() - before, 0, "calls of the allocator to read metrics");
         assert!(std::str::from_utf8(&text[..length]).unwrap().contains("\nadclick_table_rows{table="));
         println!(
-            "{}: {CALLS} scores and decisions, {} dense, {} swaps, 0 allocations",
+            "{}: at least {CALLS} scores and decisions, {} dense, {} swaps, 0 allocations",
             kernel.name(),
             dense.load(Ordering::SeqCst),
             swaps.load(Ordering::SeqCst)

@@ -8,13 +8,16 @@ use crate::types::Candidate;
 
 /// A candidate's pCTR and pCVR at the lower and at the upper end of what they may be. Where there is no pCVR both are
 /// NaN.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Bounds {
     /// pCTR, lower and upper end.
     pub pctr: [f32; 2],
     /// pCVR, lower and upper end.
     pub pcvr: [f32; 2],
 }
+
+/// Candidates whose bounds are asked for together.
+const TOGETHER: usize = 64;
 
 /// The memory of one shortlist at a time. Sized once, so that nothing allocates.
 #[derive(Debug)]
@@ -47,18 +50,23 @@ impl Shortlist {
     /// Lists the candidates without which the auction's winners, prices, runners-up or reasons may not be known. An
     /// auction with exact probabilities for these and with any within the bounds for the others is the exact auction:
     /// every other candidate is behind `n_slots + 1` of the listed ones, or is turned down for the same reason at both
-    /// of its ends. Returns how many were listed; of more candidates than there is room for, only the first count.
+    /// of its ends. `bounds` fills in those of some candidates from the given one on. Returns how many were listed; of more
+    /// candidates than there is room for, only the first count.
     pub fn choose(
         &mut self,
         policy: &Policy,
         candidates: &[Candidate],
         n_slots: usize,
-        bounds: impl Fn(usize) -> Bounds,
+        mut bounds: impl FnMut(usize, &mut [Bounds]),
     ) -> usize {
         self.count = candidates.len().min(self.listed.len());
         self.lower.clear();
+        let mut chunk = [Bounds::default(); TOGETHER];
         for (i, candidate) in candidates[..self.count].iter().enumerate() {
-            let Bounds { pctr, pcvr } = bounds(i);
+            if i % TOGETHER == 0 {
+                bounds(i, &mut chunk[..TOGETHER.min(self.count - i)]);
+            }
+            let Bounds { pctr, pcvr } = chunk[i % TOGETHER];
             let score = |end: usize| {
                 let bid = bid(policy, candidate, pctr[end], pcvr[end])?;
                 Terms::new(policy, &bid).map(|terms| terms.score)
@@ -190,7 +198,11 @@ mod tests {
                 }
             }
             let mut shortlist = Shortlist::new(n);
-            let bounds = |i: usize| Bounds { pctr: ends[0][i], pcvr: ends[1][i] };
+            let bounds = |first: usize, some: &mut [Bounds]| {
+                for (i, bounds) in (first..).zip(some) {
+                    *bounds = Bounds { pctr: ends[0][i], pcvr: ends[1][i] };
+                }
+            };
             listed += shortlist.choose(&policy, &candidates, n_slots, bounds);
             all += n;
             for i in (0..n).filter(|&i| shortlist.contains(i)) {
@@ -213,7 +225,7 @@ mod tests {
         let mut shortlist = Shortlist::new(2);
         let nan = Bounds { pctr: [f32::NAN; 2], pcvr: [f32::NAN; 2] };
         let sure = Bounds { pctr: [0.5; 2], pcvr: [f32::NAN; 2] };
-        let bounds = |i: usize| if i == 0 { nan } else { sure };
+        let bounds = |_: usize, both: &mut [Bounds]| both.copy_from_slice(&[nan, sure]);
         assert_eq!(shortlist.choose(&Policy::default(), &[candidate, candidate], 1, bounds), 2);
         assert!(shortlist.contains(0) && !shortlist.contains(2));
     }

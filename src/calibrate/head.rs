@@ -77,13 +77,24 @@ impl HeadCalibrator {
 }
 
 impl HeadCalibrator {
-    /// The least and the greatest probability of a logit that is within `off` of `logit`.
-    #[must_use]
-    pub fn bounds(&self, logit: f32, off: f32) -> [f32; 2] {
-        // One unit in the last place more, for the rounding to f32.
-        let [a, b] = [-off, off].map(|off| self.apply_logit(f64::from(logit) + f64::from(off)));
-        let (low, high) = if a <= b { (a, b) } else { (b, a) };
-        [(low as f32).next_down().max(0.0), (high as f32).next_up()]
+    /// Tells for every logit the least and the greatest probability of one that is within `off` of it.
+    pub fn bounds(&self, logits: &[f32], off: impl Fn(f32) -> f32, mut tell: impl FnMut(usize, [f32; 2])) {
+        for (chunk, logits) in logits.chunks(TOGETHER).enumerate() {
+            let [mut a, mut b] = [[0.0; TOGETHER]; 2];
+            let (a, b) = (&mut a[..logits.len()], &mut b[..logits.len()]);
+            for ((&logit, a), b) in logits.iter().zip(&mut *a).zip(&mut *b) {
+                let off = f64::from(off(logit));
+                *a = f64::from(logit) - off + self.ln_keep_rate;
+                *b = f64::from(logit) + off + self.ln_keep_rate;
+            }
+            self.calibrator.apply_logits(a);
+            self.calibrator.apply_logits(b);
+            for (i, (&a, &b)) in a.iter().zip(&*b).enumerate() {
+                let (low, high) = if a <= b { (a, b) } else { (b, a) };
+                // One unit in the last place more, for the rounding to f32.
+                tell(chunk * TOGETHER + i, [(low as f32).next_down().max(0.0), (high as f32).next_up()]);
+            }
+        }
     }
 }
 

@@ -68,9 +68,9 @@ impl Loaded {
         let Self { case, fast, exact, scratch, policy, calibrator, candidates, shortlist, listed, logits } = self;
         pass(fast, case, scratch, 0..case.count, logits)?;
         let off = |logit: f32| OFF * logit.abs().max(1.0);
-        shortlist.choose(policy, candidates, SLOTS, |i| Bounds {
-            pctr: calibrator.bounds(logits[i], off(logits[i])),
-            pcvr: [f32::NAN; 2],
+        shortlist.choose(policy, candidates, SLOTS, |first, some| {
+            some.fill(Bounds { pctr: [f32::NAN; 2], pcvr: [f32::NAN; 2] });
+            calibrator.bounds(&logits[first..first + some.len()], off, |i, ends| some[i].pctr = ends);
         });
         listed.clear();
         listed.extend((0..case.count).filter(|&i| shortlist.contains(i)));
