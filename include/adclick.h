@@ -234,7 +234,7 @@ enum adclick_ad_cache_state
   // It would take more memory than the options allow.
   ADCLICK_AD_CACHE_STATE_TOO_LARGE = 2,
   // No feature reads a table whose key is the ad alone, or the first layers have so few such columns that keeping their
-  // sums would save nothing.
+  // sums would save nothing: a thousand ads' sums are near, a million's come from memory and must save more.
   ADCLICK_AD_CACHE_STATE_USELESS = 3,
   // The precision served is bf16 or int8, whose first layers are cheap: only exact sums are kept.
   ADCLICK_AD_CACHE_STATE_NOT_EXACT = 4,

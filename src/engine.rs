@@ -50,7 +50,8 @@ pub struct Options {
     /// [`Engine::precision`] says so and why.
     pub precision: Option<Precision>,
     /// Bytes of memory that each generation may take to keep what every ad adds to the first layers of the network, which
-    /// takes 5 to 20% off a large request's time; 0 = none. [`Engine::ad_cache`] says what it takes. Staging computes it.
+    /// takes up to a fifth off a large request's time; 0 = none. [`Engine::ad_cache`] says what it takes, and whether it is
+    /// worth anything for this model. Staging computes it.
     /// The live generation, the one before and one that is staged have each its own, but for those that have the same model
     /// and ads.
     pub ad_cache_bytes: u64,

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use adclick::auction::{self, Reason};
 use adclick::infer::{Kernel, Plan, Scratch, Weights};
 use adclick::types::{Precision, Winner};
-use adclick::{Engine, Options, Scorer, ScorerLimits};
+use adclick::{AdCacheState, Engine, Options, Scorer, ScorerLimits};
 use networks::Random;
 use world::{Requests, Size};
 
@@ -155,7 +155,12 @@ fn ways(bundle: &Path, pace: &Pace, count: usize) -> Result<(), Error> {
             continue;
         }
         if ad_cache_bytes > 0 {
-            name += &format!(", ad cache of {} MB", engine.ad_cache()?.bytes / 1_000_000);
+            let cache = engine.ad_cache()?;
+            if cache.state != AdCacheState::On {
+                println!("| {count} | {name}, ad cache | absent: {:?} | | |", cache.state);
+                continue;
+            }
+            name += &format!(", ad cache of {} MB", cache.bytes / 1_000_000);
         }
         let scorer = engine.scorer(ScorerLimits { max_candidates: count })?;
         let requests = Requests::new(&engine, pace.size, count, 1)?;

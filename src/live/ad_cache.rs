@@ -21,6 +21,8 @@ use crate::types::{Candidate, Precision, Request};
 const BATCH: usize = 1024;
 /// f32 of a cache line.
 const LINE: usize = 16;
+/// Bytes that stay in the second-level cache beside all else. A larger ad cache has its sums in memory.
+const NEAR: u64 = 1 << 20;
 
 /// Why a generation has an ad cache or has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -34,7 +36,7 @@ pub enum AdCacheState {
     /// It would take more memory than the options allow.
     TooLarge = 2,
     /// No feature reads a table whose key is the ad alone, or the first layers have so few such columns that keeping their
-    /// sums would save nothing.
+    /// sums would save nothing: a thousand ads' sums are near, a million's come from memory and must save more.
     Useless = 3,
     /// The precision served is bf16 or int8, whose first layers are cheap: only exact sums are kept.
     NotExact = 4,
@@ -90,6 +92,9 @@ impl Kept {
         let source = source.ok_or_else(|| Error::corrupt(format!("table `{name}` is not there")))?;
         let (first_slots, slots) = slots(&source.set);
         let bytes = (slots as u64).saturating_mul(4 * keeping.width() as u64);
+        if bytes > NEAR && !keeping.is_worth_from_memory() {
+            return none(AdCacheState::Useless, 0);
+        }
         match (how.ad_cache_bytes, served) {
             (0, _) => return none(AdCacheState::Off, bytes),
             (_, Precision::Bf16 | Precision::Int8) => return none(AdCacheState::NotExact, bytes),

@@ -39,11 +39,16 @@ pub enum Arithmetic {
 /// The way that keeps sums is picked for so many candidates: with many they save most.
 const MANY: usize = 1000;
 
+/// What bringing a kept f32 from memory takes, in products: docs/performance.md has what was measured.
+const FETCH: usize = 40;
+
 /// A plan's way for rows that bring sums of the first layers along: see [`Plan::keeping`].
 #[derive(Debug)]
 pub struct Keeping {
     program: Program,
     scratch_len: usize,
+    /// Products that a row with kept sums saves.
+    saves: usize,
 }
 
 impl Keeping {
@@ -51,6 +56,12 @@ impl Keeping {
     #[must_use]
     pub fn width(&self) -> usize {
         self.program.kept.as_ref().map_or(0, |kept| kept.width)
+    }
+
+    /// Whether a row's sums are worth more than bringing them from memory takes.
+    #[must_use]
+    pub fn is_worth_from_memory(&self) -> bool {
+        self.saves >= FETCH * self.width()
     }
 
     /// The level of sharing that the rest of the network has.
@@ -165,8 +176,12 @@ impl Plan {
         }
         let keeping = self.programs[1..].iter().filter_map(|program| kept::keeping(program, fixed, self.tile_rows()));
         let cheapest = keeping.min_by_key(|program| program.cost(MANY));
-        let worth = |program: &Program| program.cost(MANY) < self.program_for(MANY).cost(MANY);
-        Ok(cheapest.filter(worth).map(|program| Keeping { scratch_len: self.scratch_len.max(program.len), program }))
+        let usual = self.program_for(MANY).cost(MANY);
+        Ok(cheapest.filter(|program| program.cost(MANY) < usual).map(|program| Keeping {
+            scratch_len: self.scratch_len.max(program.len),
+            saves: (usual - program.cost(MANY)) / MANY,
+            program,
+        }))
     }
 
     /// Computes the sums of rows (`[rows, width]`, of which only the columns that are the same in all requests count) for
