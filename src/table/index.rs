@@ -240,6 +240,47 @@ mod tests {
         }
     }
 
+    /// The numbers of docs/tables.md, "How large", for tables that no test builds.
+    #[test]
+    fn large_tables_have_shapes_that_fit() {
+        for (rows, part_bits, slots_gb, pilots_mb) in
+            [(10_000_000u64, 7, 0.66, 3.36), (100_000_000, 10, 6.67, 33.7), (2_000_000_000, 14, 133.3, 673.0)]
+        {
+            // Some of the finest parts have a hundredth more keys and some as many less, as chance gives.
+            let mut histogram = Histogram::new();
+            let each = rows >> MAX_PART_BITS;
+            for (i, count) in histogram.0.iter_mut().enumerate() {
+                *count = match i % 8 {
+                    0 => each + each / 100,
+                    1 => each - each / 100,
+                    _ => each,
+                } as u32;
+            }
+            let keys: u64 = histogram.0.iter().map(|&n| u64::from(n)).sum();
+            let shape = histogram.shape().unwrap();
+            assert_eq!(shape.part_bits, part_bits, "{rows} rows");
+            assert!(keys >> part_bits <= PART_KEYS);
+            let (slots, buckets) = (shape.all_slots(), shape.all_buckets());
+            assert!(slots > keys + keys / FREE_SHARE && slots < keys + keys / 20, "{slots} slots for {keys} rows");
+            assert!(buckets >= keys / BUCKET_KEYS && buckets < keys / BUCKET_KEYS * 21 / 20, "{buckets} buckets");
+            let about = |bytes: u64, expected: f64| (bytes as f64 / expected - 1.0).abs() < 0.05;
+            assert!(about(slots * 64, slots_gb * 1e9), "{} bytes of slots", slots * 64);
+            assert!(about(buckets * 2, pilots_mb * 1e6), "{} bytes of pilots", buckets * 2);
+            // Of the first and the last hash the last slot and bucket are inside; a place has 48 bits.
+            let index = Index::new(0, shape);
+            for pilot in [0, 1, u16::MAX] {
+                assert!(index.slot(0, pilot) < u64::from(shape.slots));
+                assert!((slots - u64::from(shape.slots)..slots).contains(&index.slot(u64::MAX, pilot)));
+            }
+            assert_eq!((index.bucket(0), index.bucket(u64::MAX)), (0, buckets - 1));
+            assert!(slots * 64 < 1 << 48 && usize::try_from(slots * 64).is_ok());
+        }
+        // More than there can be.
+        let mut histogram = Histogram::new();
+        histogram.0.fill(1 << 18);
+        assert_eq!(histogram.shape(), None);
+    }
+
     #[test]
     fn keys_made_to_collide_are_given_up_and_not_searched_for_ever() {
         // All in one bucket: more than can be placed by one pilot.
