@@ -57,7 +57,7 @@ pub struct BuildOptions {
     /// What becomes of a key that is given twice.
     pub duplicates: Duplicates,
     /// Bytes of rows (with 16 bytes each beside them) that wait in memory; more go to temporary files. Building takes up
-    /// to twice that, a 256th of all rows, and half a byte for each row.
+    /// to twice that, a 256th of all rows, half a byte for each row, and 135,000 slots.
     pub memory: usize,
     /// Where the directory for temporary files is made, if one is needed. It goes when the table is built or given up.
     pub spill: PathBuf,
