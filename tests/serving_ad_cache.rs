@@ -144,6 +144,22 @@ fn its_cost_is_stated_before_it_is_spent() {
 }
 
 #[test]
+fn sums_that_come_from_memory_must_save_more() {
+    let bundles = Bundles::new();
+    let (spec, mut tables) = world(number_of_ad);
+    // 128 bytes of sums for 20 columns: more than a mebibyte of them is not worth fetching.
+    for (key, state) in [(7_000, AdCacheState::On), (9_000, AdCacheState::Useless)] {
+        for key in 1..=key {
+            tables[1].rows.entry(key).or_insert_with(|| (0..NUMBERS).map(|i| Plain::Number(i as f32)).collect());
+        }
+        tables[1].keys = tables[1].rows.keys().copied().collect();
+        write(&bundles, "a", &spec, &tables);
+        let info = open(&bundles, "a", 2 * ENOUGH, None).ad_cache().unwrap();
+        assert_eq!((info.state, info.bytes_needed > 0), (state, state == AdCacheState::On), "{key} ads: {info:?}");
+    }
+}
+
+#[test]
 fn ads_whose_row_says_all_use_it_and_others_do_not() {
     let bundles = Bundles::new();
     let (spec, tables) = world(number_of_ad);
