@@ -14,7 +14,8 @@
 //! - `row and index`: as `row`, and asks also for one line of the table's pilots, 2 bytes for each 6 rows. It reads the lines
 //!   that our lookup needs, which does not know them beforehand.
 //!
-//! ptr_hash's rows are asked for as `row` asks for them.
+//! ptr_hash's rows are asked for as `row` asks for them, and beside it as `row, first cache` does, which is the crate's own way
+//! to ask.
 //!
 //! `mapped` is the mapped file, in the pages that the system gave it (the share of 2 MiB pages is printed), `2 MiB` is
 //! anonymous memory in huge pages (the copy mode).
@@ -53,7 +54,7 @@ const AHEAD_FIRST: usize = 32;
 /// The floors on the same pages, in the order in which they stand.
 const FLOORS: [&str; 4] = ["row", "row, first cache", "row, plain", "row and index"];
 /// The number of the first contender on 2 MiB pages, the first of their floors.
-const LARGE: usize = 7;
+const LARGE: usize = 8;
 
 /// A row's columns.
 type Columns = [u8; ROW - KEY];
@@ -165,6 +166,29 @@ fn prefetch<const FIRST: bool>(bytes: &[u8], at: usize) {
 #[inline(always)]
 fn columns_at(records: &[u8], start: usize) -> &[u8] {
     &records[start + KEY..][..ROW - KEY]
+}
+
+/// Numbers of rows as the crate's own stream gives them, and each row asked for so many rows ahead; keys are compared.
+fn through_ptr_hash<const FIRST: bool, const AHEAD: usize>(perfect: &FastPtrHash, records: &[u8], keys: &[u64]) -> u64 {
+    let mut ahead = [0usize; AHEAD];
+    let (mut total, mut n) = (0u64, 0);
+    let mut read = |number: usize, key: u64| {
+        if records[number * ROW..][..KEY] == key.to_le_bytes() {
+            total = total.wrapping_add(sum(columns_at(records, number * ROW)));
+        }
+    };
+    perfect.index_stream::<AHEAD_FIRST, _>(keys).for_each(|number| {
+        prefetch::<FIRST>(records, number * ROW);
+        if n >= AHEAD {
+            read(ahead[n % AHEAD], keys[n - AHEAD]);
+        }
+        ahead[n % AHEAD] = number;
+        n += 1;
+    });
+    for i in n.saturating_sub(AHEAD)..n {
+        read(ahead[i % AHEAD], keys[i]);
+    }
+    total
 }
 
 fn floor_plain(rows: &[u8], starts: &[usize]) -> u64 {
@@ -354,28 +378,6 @@ fn main() -> Result<(), Error> {
     write_rows(&placed_file, placed.chunks_exact(ROW))?;
     let (placed_small, placed_huge) = (map(&placed_file)?, huge(&placed)?);
     drop(placed);
-    let ptr_hash = |records: &[u8], keys: &[u64]| {
-        let mut ahead = [0usize; AHEAD];
-        let (mut total, mut n) = (0u64, 0);
-        let mut read = |number: usize, key: u64| {
-            if records[number * ROW..][..KEY] == key.to_le_bytes() {
-                total = total.wrapping_add(sum(columns_at(records, number * ROW)));
-            }
-        };
-        perfect.index_stream::<AHEAD_FIRST, _>(keys).for_each(|number| {
-            prefetch::<false>(records, number * ROW);
-            if n >= AHEAD {
-                read(ahead[n % AHEAD], keys[n - AHEAD]);
-            }
-            ahead[n % AHEAD] = number;
-            n += 1;
-        });
-        for i in n.saturating_sub(AHEAD)..n {
-            read(ahead[i % AHEAD], keys[i]);
-        }
-        total
-    };
-
     let mut at = vec![RowAt::NONE; BATCH];
     let contender = |name, floor, run| Contender { name, floor, run, ns: vec![] };
     let (small_rows, large_rows) = (&small[rows_at.clone()], &large[rows_at]);
@@ -395,7 +397,16 @@ fn main() -> Result<(), Error> {
         ),
         contender("adclick, mapped", 0, Box::new(|k, _| through(&mapped, k))),
         contender("adclick, mapped, find then read", 0, Box::new(|k, _| find_then_read(&mapped, k, &mut at))),
-        contender("ptr_hash, mapped rows", 0, Box::new(|k, _| ptr_hash(&placed_small, k))),
+        contender(
+            "ptr_hash, mapped rows, first cache",
+            0,
+            Box::new(|k, _| through_ptr_hash::<true, AHEAD_FIRST>(&perfect, &placed_small, k)),
+        ),
+        contender(
+            "ptr_hash, mapped rows",
+            0,
+            Box::new(|k, _| through_ptr_hash::<false, AHEAD>(&perfect, &placed_small, k)),
+        ),
         contender("floor, 2 MiB: row", LARGE, Box::new(|_, at| floor_ahead::<false, AHEAD>(large_rows, at))),
         contender(
             "floor, 2 MiB: row, first cache",
@@ -409,7 +420,11 @@ fn main() -> Result<(), Error> {
             Box::new(|k, at| floor_with_index(large_rows, large_pilots, at, k)),
         ),
         contender("adclick, copy mode", LARGE, Box::new(|k, _| through(&copied, k))),
-        contender("ptr_hash, rows in 2 MiB pages", LARGE, Box::new(|k, _| ptr_hash(&placed_huge, k))),
+        contender(
+            "ptr_hash, rows in 2 MiB pages",
+            LARGE,
+            Box::new(|k, _| through_ptr_hash::<false, AHEAD>(&perfect, &placed_huge, k)),
+        ),
         contender(
             "hashbrown",
             0,
@@ -453,14 +468,14 @@ fn main() -> Result<(), Error> {
             }
         }
     }
-    println!("\n{:<32} {:>7} {:>8}   to the floor: {}", "ns per key", "median", "fastest", FLOORS.join(" | "));
+    println!("\n{:<36} {:>7} {:>8}   to the floor: {}", "ns per key", "median", "fastest", FLOORS.join(" | "));
     for c in &contenders {
         let against = |floor: usize| {
             median(&mut c.ns.iter().zip(&contenders[floor].ns).map(|(ours, floor)| ours / floor).collect::<Vec<_>>())
         };
         let mut ns = c.ns.clone();
         let (middle, fastest) = (median(&mut ns), ns[0]);
-        print!("{:<32} {middle:>7.1} {fastest:>8.1}  ", c.name);
+        print!("{:<36} {middle:>7.1} {fastest:>8.1}  ", c.name);
         (0..FLOORS.len()).for_each(|floor| print!(" {:>6.2}", against(c.floor + floor)));
         println!();
     }
