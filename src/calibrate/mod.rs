@@ -1,7 +1,8 @@
 //! Logits to calibrated probabilities: the correction for negative downsampling, then a calibrator, per head.
 //!
 //! Applying never allocates, never panics, and gives NaN for NaN. All arithmetic is f64 with `libm`'s functions, and
-//! what is done to many at a time takes the same steps, so the same bits come out on every machine. Calibrators are fitted offline; constructors check what they are given.
+//! what is done to many at a time takes the same steps, so the same bits come out on every machine. Calibrators are fitted
+//! offline; constructors check what they are given.
 //!
 //! A calibrator's order matters for ranking: [`Calibrator::is_strictly_increasing`] says whether two different scores
 //! stay different. A plain isotonic fit has plateaus, on which the candidates' own order is lost and only bids decide.

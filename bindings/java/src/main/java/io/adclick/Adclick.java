@@ -3,7 +3,10 @@ package io.adclick;
 import java.nio.charset.StandardCharsets;
 import java.util.Objects;
 
-/** What needs no engine: versions, ids and keys that stand for strings, and auctions of known probabilities. Any thread may call it at any time. */
+/**
+ * What needs no engine: versions, ids and keys that stand for strings, and auctions of known probabilities. Any thread may
+ * call it at any time.
+ */
 public final class Adclick {
   private Adclick() {}
 
