@@ -161,11 +161,10 @@ pub(super) struct Table {
 }
 
 /// Splits the rows into equal groups of at most `$most`, and the panels of each group into the widest register tiles
-/// that its number of rows allows: `rows => [panels, fewer panels, ..., 1]`, each with how its inner loop is made. With
-/// `three [rows, ...]` the last three panels of an odd number are done together, so many rows at a time.
+/// that its number of rows allows: `rows => [panels, fewer panels, ..., 1]`, each with how its inner loop is made.
 macro_rules! by_tiles {
     ($op:ident, $tile:ident, $most:literal,
-        { $($rows:literal => [$($how:ident $panels:literal),+] $(three [$($part:literal),+])?),+ $(,)? }
+        { $($rows:literal => [$($how:ident $panels:literal),+]),+ $(,)? }
     ) => {{
         let groups = $op.rows.div_ceil($most);
         let mut row = 0;
@@ -173,17 +172,8 @@ macro_rules! by_tiles {
             let rows = ($op.rows - row).div_ceil(groups - group);
             match rows {
                 $($rows => {
-                    #[allow(unused_mut, reason = "not all shapes end with three panels")]
-                    let mut last = $op.panels;
-                    $(if last % 2 == 1 && last >= 3 {
-                        last -= 3;
-                        let mut row = row;
-                        $($tile!(Written, $part, 3, row, last);
-                        row += $part;)+
-                        debug_assert!(row <= $op.rows);
-                    })?
                     let mut panel = 0;
-                    $(while last - panel >= $panels {
+                    $(while $op.panels - panel >= $panels {
                         $tile!($how, $rows, $panels, row, panel);
                         panel += $panels;
                     })+

@@ -178,13 +178,13 @@ macro_rules! all_tiles {
             5 => [Written 3, Written 2, Written 1],
             6 => [Written 3, Written 2, Written 1],
             7 => [Written 3, Written 2, Written 1],
-            8 => [Written 2, Written 1] three [4, 4],
-            9 => [Written 2, Written 1] three [5, 4],
-            10 => [Written 2, Written 1] three [5, 5],
-            11 => [Written 2, Written 1] three [6, 5],
-            12 => [Written 2, Written 1] three [6, 6],
-            13 => [Written 2, Written 1] three [7, 6],
-            14 => [Written 2, Written 1] three [7, 7],
+            8 => [Written 2, Written 1],
+            9 => [Written 2, Written 1],
+            10 => [Written 2, Written 1],
+            11 => [Written 2, Written 1],
+            12 => [Written 2, Written 1],
+            13 => [Written 2, Written 1],
+            14 => [Written 2, Written 1],
         })
     };
 }

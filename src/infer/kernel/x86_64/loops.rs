@@ -1,8 +1,8 @@
 //! The inner loop of a dense layer on AVX-512, written out: of so many sums the compiler spills some.
 //!
 //! Each step multiplies R rows by P panels. Two panels of fourteen rows are 28 sums; with two registers of weights and two
-//! for the rows' values they fill the 32. Odd numbers of panels end with three panels of fewer rows: one panel alone reads
-//! nearly as often as it multiplies. Nothing but the multiplying instruction differs between the formats of numbers.
+//! for the rows' values they fill the 32; up to seven rows take three panels. Nothing but the multiplying instruction differs
+//! between the formats of numbers.
 //!
 //! How a row's value comes into all sixteen lanes matters on Zen 4. Loaded by `vbroadcastss` for each multiplication of one
 //! panel, it leaves 73% of the limit, by `vpbroadcastd`, which moves the same bits, 93%; as an operand of the multiplication
