@@ -5,8 +5,8 @@
 /// Good means: `weight` for `panels` panels that start `panel_stride` apart and have `inputs * 16` elements each; `x`
 /// for `rows` rows of `inputs`; `bias` for 16 elements at every multiple of `bias_step` below `panels * bias_step`
 /// (`bias_step` is 16, or 0 for one panel that serves all) of `rows` rows that start `bias_stride` apart (0 for one row
-/// that serves all); `out` and the rows of `then` for `rows` rows of
-/// `panels * 16`. Weights and bias are not written meanwhile.
+/// that serves all); `out` for 16 elements at every multiple of `out_step` below `panels * out_step` of `rows` rows that start
+/// `out_stride` apart; the rows of `then` for `rows` rows of `panels * 16`. Weights and bias are not written meanwhile.
 pub(super) struct Dense<W> {
     pub(super) rows: usize,
     pub(super) inputs: usize,
@@ -20,6 +20,7 @@ pub(super) struct Dense<W> {
     pub(super) bias_stride: usize,
     pub(super) out: *mut f32,
     pub(super) out_stride: usize,
+    pub(super) out_step: usize,
     pub(super) then: Then,
 }
 
@@ -89,14 +90,15 @@ pub(super) struct PackRows {
     pub(super) to_stride: usize,
 }
 
-/// Rows of outputs, one row for each input, to panels of pairs: `from` is good for `inputs` rows of `panels * 16`, `to` for
-/// `panels` times `inputs / 2` (rounded up) times sixteen words.
+/// Rows of outputs, one row for each input, to panels of pairs that start `panel_stride` apart: `from` is good for `inputs` rows
+/// of `panels * 16`, `to` in each panel for `inputs / 2` (rounded up) times sixteen words.
 pub(super) struct PackPanels {
     pub(super) inputs: usize,
     pub(super) panels: usize,
     pub(super) from: *const f32,
     pub(super) from_stride: usize,
     pub(super) to: *mut f32,
+    pub(super) panel_stride: usize,
 }
 
 /// What an instruction set with products of packed numbers offers beyond a [`Table`].

@@ -58,6 +58,7 @@ fn activate(kernel: &Kernel, then: Then, x: &[f32]) -> Vec<f32> {
         bias: Bias::None,
         input: Rows { start: 0, stride: 1 },
         output: Rows { start: x.len(), stride: LANES },
+        output_step: LANES,
         then,
     };
     kernel.dense(&mut arena, &op);
@@ -100,7 +101,8 @@ fn dot_of_every_length() {
     }
 }
 
-/// All numbers of rows and panels that have a tile of their own, with some columns left out, in both storages.
+/// All numbers of rows and panels that have a tile of their own, with some columns left out, in both storages, to rows and to
+/// panels.
 #[test]
 fn dense_of_every_shape() {
     for kernel in Kernel::available() {
@@ -110,11 +112,16 @@ fn dense_of_every_shape() {
                 let single = integers(panels, rows);
                 let half: Vec<u16> = single.iter().map(|&w| half::f16::from_f32(w).to_bits()).collect();
                 let bias = integers(padded(outputs), 3);
-                let (input, output) = (Rows { start: 7, stride: 11 }, Rows { start: 400, stride: padded(outputs) + 1 });
-                let size = output.row(rows.max(1) - 1, padded(outputs)).end;
+                let input = Rows { start: 7, stride: 11 };
+                let to_rows = (Rows { start: 400, stride: padded(outputs) + 1 }, LANES);
+                let to_panels = (Rows { start: 400, stride: LANES }, (rows + 2) * LANES);
+                let size = 400 + (rows + 2) * (padded(outputs) + 1);
                 let mut before = integers(size, 4);
-                before[output.start..].fill(99.0);
-                for weight in [Matrix::Single(&single), Matrix::Half(&half)] {
+                before[400..].fill(99.0);
+                for (weight, (output, output_step)) in [Matrix::Single(&single), Matrix::Half(&half)]
+                    .into_iter()
+                    .flat_map(|weight| [to_rows, to_panels].map(|to| (weight, to)))
+                {
                     let mut arena = before.clone();
                     let op = Dense {
                         rows,
@@ -125,6 +132,7 @@ fn dense_of_every_shape() {
                         bias: Bias::Params(&bias),
                         input,
                         output,
+                        output_step,
                         then: Then::None,
                     };
                     kernel.dense(&mut arena, &op);
@@ -133,7 +141,7 @@ fn dense_of_every_shape() {
                         let weight = |k: usize| single[(o / LANES * inputs + k) * LANES + o % LANES];
                         let sum = columns.clone().map(|k| weight(k) * x[k]).sum::<f32>() + bias[o];
                         assert_eq!(
-                            arena[output.row(row, 0).start + o],
+                            arena[output.row(row, 0).start + o / LANES * output_step + o % LANES],
                             sum,
                             "{kernel:?}, {rows} rows, [{outputs}, {inputs}]"
                         );
@@ -233,7 +241,8 @@ fn panels_are_packed_from_rows() {
             let to = inputs * from.stride;
             let mut arena = integers(to + padded(outputs) * words(inputs, 2), inputs);
             let before = arena.clone();
-            kernel.pack_panels(&mut arena, from, inputs, outputs, to);
+            let panels = Rows { start: to, stride: words(inputs, 2) * LANES };
+            kernel.pack_panels(&mut arena, from, inputs, outputs, panels);
             for (i, word) in arena[to..].iter().enumerate() {
                 let (lane, word_at, panel) = (i % LANES, i / LANES % words(inputs, 2), i / LANES / words(inputs, 2));
                 for half in 0..2 {

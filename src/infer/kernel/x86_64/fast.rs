@@ -123,7 +123,7 @@ unsafe fn tile<W: Word, A: Accumulate<Avx512, W, R, P>, const R: usize, const P:
         }
         apply(op.then, &mut sums, row, panel);
         if !op.out.is_null() {
-            store(&sums, op.out.add(row * op.out_stride + panel * 16), op.out_stride);
+            store(&sums, op.out.add(row * op.out_stride + panel * 16), op.out_stride, 16);
         }
         let lanes: [u16; P] = std::array::from_fn(|p| match op.outputs - (panel + p) * 16 {
             left @ 0..16 => u16::MAX >> (16 - left),
@@ -248,7 +248,7 @@ unsafe fn pack_panels(op: &PackPanels) {
                 let low = wide(2 * word);
                 let high = if 2 * word + 1 < op.inputs { wide(2 * word + 1) } else { _mm512_setzero_si512() };
                 let both = _mm512_or_si512(low, _mm512_slli_epi32::<16>(high));
-                _mm512_storeu_si512(op.to.add((panel * words + word) * 16).cast(), both);
+                _mm512_storeu_si512(op.to.add(panel * op.panel_stride + word * 16).cast(), both);
             }
         }
     }
