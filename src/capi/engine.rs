@@ -345,7 +345,7 @@ pub unsafe extern "C" fn adclick_engine_metrics(
         length.put(written.unwrap_or_else(|needed| needed));
         match written {
             Ok(_) => Ok(()),
-            Err(needed) => Err(Failure::Room { what: "text", found: room, needed }),
+            Err(needed) => Err(Failure::Room { what: "text", unit: "bytes", found: room, needed }),
         }
     })
 }

@@ -2,13 +2,13 @@
 //! file that names the live one. docs/format.md is normative.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
 use crate::artifact::{Bytes, OpenMode};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::hash::checksum;
 
 /// The manifest's file name.
@@ -115,7 +115,10 @@ impl Manifest {
     /// # Errors
     /// `Corrupt` or `Unsupported`, naming the key, what was expected and what was found.
     pub fn parse(text: &str) -> Result<Self> {
-        let table: Table = text.parse().map_err(|e: toml::de::Error| Error::corrupt(e.message().to_owned()))?;
+        let table: Table = text.parse().map_err(|e: toml::de::Error| {
+            let line = e.span().map_or(1, |at| 1 + text.bytes().take(at.start).filter(|&b| b == b'\n').count());
+            Error::corrupt(format!("line {line}: {}", e.message()))
+        })?;
         only(&table, &["format", "generation", "file"])?;
         match table.get("format").and_then(Value::as_integer) {
             Some(1) => {}
@@ -156,7 +159,17 @@ impl Manifest {
     /// `Io` when it cannot be read, otherwise as [`Manifest::parse`]; the message names the file.
     pub fn read(bundle: &Path) -> Result<Self> {
         let path = bundle.join(MANIFEST);
-        let text = fs::read_to_string(&path).map_err(|e| Error::io("read", &path, &e))?;
+        let text = fs::read_to_string(&path).map_err(|e| match e.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Error::new(
+                Status::Io,
+                format!(
+                    "{} is no bundle: expected a directory with {MANIFEST}, or to open an engine one with {CURRENT}, \
+                     which names the bundle: {e}",
+                    bundle.display()
+                ),
+            ),
+            _ => Error::io("read", &path, &e),
+        })?;
         Self::parse(&text).map_err(|e| e.within(path.display()))
     }
 }
@@ -317,7 +330,7 @@ pub fn publish(bundle: &Path) -> Result<()> {
 /// The bundle that `CURRENT` in `root` names.
 ///
 /// # Errors
-/// `Io` when `CURRENT` cannot be read, `Corrupt` when it does not hold a plain name.
+/// `Io` when `CURRENT` cannot be read or names nothing that is there, `Corrupt` when it does not hold a plain name.
 pub fn current(root: &Path) -> Result<PathBuf> {
     let path = root.join(CURRENT);
     let text = fs::read_to_string(&path).map_err(|e| Error::io("read", &path, &e))?;
@@ -325,7 +338,13 @@ pub fn current(root: &Path) -> Result<PathBuf> {
     if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\\', '\0', '\n']) {
         return Err(Error::corrupt(format!("{}: {name:?} is not the name of a bundle beside it", path.display())));
     }
-    Ok(root.join(name))
+    let bundle = root.join(name);
+    if !bundle.exists() {
+        let message =
+            format!("{} names {name:?}, which is not there: copy that bundle, or name another", path.display());
+        return Err(Error::new(Status::Io, message));
+    }
+    Ok(bundle)
 }
 
 fn split(bundle: &Path) -> Result<(PathBuf, String)> {
