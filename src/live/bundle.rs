@@ -321,9 +321,14 @@ pub fn publish(bundle: &Path) -> Result<()> {
     Manifest::read(bundle)?;
     let (root, name) = split(bundle)?;
     let beside = root.join(format!(".{CURRENT}.{}", std::process::id()));
-    write_synced(&beside, format!("{name}\n").as_bytes())?;
     let current = root.join(CURRENT);
-    fs::rename(&beside, &current).map_err(|e| Error::io("rename to", &current, &e))?;
+    let renamed = write_synced(&beside, format!("{name}\n").as_bytes())
+        .and_then(|()| fs::rename(&beside, &current).map_err(|e| Error::io("rename to", &current, &e)));
+    if renamed.is_err() {
+        // Nothing to remove if it could not be created.
+        let _ = fs::remove_file(&beside);
+    }
+    renamed?;
     sync_directory(&root)
 }
 
