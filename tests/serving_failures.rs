@@ -136,7 +136,7 @@ fn damaged_files_are_named_and_what_is_live_stays() {
     live.refuses(&next, Status::Corrupt, &[manifest.to_str().unwrap(), ": line 5: "]);
     fs::remove_file(&manifest).unwrap();
     // Also the directory that bundles stand in, and a file.
-    let found_none = "is no bundle: expected a directory with manifest.toml";
+    let found_none = "is neither a bundle (a directory with manifest.toml) nor a directory of bundles (with CURRENT)";
     for path in [next.clone(), live.bundles.path("nowhere"), next.parent().unwrap().to_owned(), next.join(MODEL_FILE)] {
         live.refuses(&path, Status::Io, &[path.to_str().unwrap(), found_none]);
     }
@@ -374,6 +374,8 @@ fn a_current_that_leads_nowhere_is_told_and_changes_nothing() {
         assert_eq!(score(&mut scorer(&engine, 64), &case).unwrap().bits(), before.bits());
         assert_eq!(engine.generation().unwrap().id(), first);
     };
+    let error = engine.stage(bundles.root()).err().unwrap();
+    assert!(error.message.contains("is a directory of bundles, expected one of them"), "{error}");
     for garbage in ["", "\n", "..", "../a", "a/b", "/etc/passwd", "a\nb\n"] {
         fs::write(&current, garbage).unwrap();
         fails(Status::Corrupt, current.to_str().unwrap());

@@ -160,18 +160,24 @@ impl Manifest {
     pub fn read(bundle: &Path) -> Result<Self> {
         let path = bundle.join(MANIFEST);
         let text = fs::read_to_string(&path).map_err(|e| match e.kind() {
-            ErrorKind::NotFound | ErrorKind::NotADirectory => Error::new(
-                Status::Io,
-                format!(
-                    "{} is no bundle: expected a directory with {MANIFEST}, or to open an engine one with {CURRENT}, \
-                     which names the bundle: {e}",
-                    bundle.display()
-                ),
-            ),
+            ErrorKind::NotFound | ErrorKind::NotADirectory => no_bundle(bundle, &e),
             _ => Error::io("read", &path, &e),
         })?;
         Self::parse(&text).map_err(|e| e.within(path.display()))
     }
+}
+
+fn no_bundle(path: &Path, error: &std::io::Error) -> Error {
+    let shown = path.display();
+    let message = if path.join(CURRENT).exists() {
+        format!("{shown} is a directory of bundles, expected one of them, such as the one that {CURRENT} names")
+    } else {
+        format!(
+            "{shown} is neither a bundle (a directory with {MANIFEST}) nor a directory of bundles (with {CURRENT}): \
+             {error}"
+        )
+    };
+    Error::new(Status::Io, message)
 }
 
 fn parse_entry(file: &Value) -> Result<Entry> {
