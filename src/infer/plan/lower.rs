@@ -95,33 +95,63 @@ struct Packing {
 
 /// What has been packed and not been written since.
 #[derive(Default)]
-struct Known(Vec<Packing>);
+struct Known {
+    packed: Vec<Packing>,
+    /// Where what is past a layer's outputs, up to a whole panel, is nothing but 0.
+    zone: Option<Area>,
+}
 
 impl Known {
     fn find(&self, from: &Area) -> Option<Rows> {
-        self.0.iter().find(|known| known.from.is(from)).map(|known| known.to)
+        self.packed.iter().find(|known| known.from.is(from)).map(|known| known.to)
     }
 
     fn forget(&mut self, written: &Area) {
-        self.0.retain(|known| !known.from.overlaps(written));
+        self.packed.retain(|known| !known.from.overlaps(written));
     }
 
-    /// Sees that the first columns of an area of a tile are packed at `to`: as far as some layer wrote them or they were packed
-    /// before, else all. By that layer, where it can. Returns how many columns that makes, with their padding.
-    fn packed(&mut self, area: Area, to: Rows, steps: &mut Vec<Step>) -> usize {
-        let starts_here =
+    /// Sees that an area of a tile is packed at `to`.
+    fn pack(&mut self, area: &Area, to: Rows, steps: &mut Vec<Step>) {
+        let mut at = 0;
+        while at < area.width {
+            at += self.pack_first(area.at_column(at), to.at_column(at / 2), steps);
+        }
+    }
+
+    /// The same for its first columns: those that were packed before or that one layer wrote, else all. That layer packs them
+    /// where it can. Returns how many columns that makes, with their padding.
+    fn pack_first(&mut self, area: Area, to: Rows, steps: &mut Vec<Step>) -> usize {
+        let is_first =
             |known: &&Packing| known.to == to && known.from.rows == area.rows && known.from.width <= area.width;
-        if let Some(known) = self.0.iter().find(starts_here) {
+        if let Some(known) = self.packed.iter().find(is_first) {
             return padded(known.from.width);
         }
-        let written = written_from(steps, &area);
-        let from = Area { width: written.unwrap_or(area.width), ..area };
+        let apart = |&width: &usize| {
+            width.is_multiple_of(LANES) || self.zone.is_some_and(|zone| zone.column_of(&area).is_some())
+        };
+        let from = Area { width: written(steps, &area).filter(apart).unwrap_or(area.width), ..area };
         match fusable(steps, &from, area.count, false) {
             Some(writer) => pack_at(&mut steps[writer], Pack::Pairs, to),
             None => steps.push(Step::Pack { from: from.rows, len: from.width, to }),
         }
-        self.0.push(Packing { from, to });
+        self.packed.push(Packing { from, to });
         padded(from.width)
+    }
+}
+
+/// Where rows of a tile are packed, whenever they are.
+#[derive(Default)]
+struct Places(Vec<Packing>);
+
+impl Places {
+    /// Among those of a wider area, or in a place of its own.
+    fn of(&mut self, area: &Area, len: &mut usize) -> Rows {
+        let within = |place: &Packing| Some(place.to.at_column(place.from.column_of(area)? / 2));
+        self.0.iter().find_map(within).unwrap_or_else(|| {
+            let to = more_rows(len, area.count, packed_row(area.width, 2));
+            self.0.push(Packing { from: *area, to });
+            to
+        })
     }
 }
 
@@ -211,11 +241,12 @@ impl<'a> Lowering<'a> {
 
     fn steps(&mut self, all: Vec<Step>, zone: Option<(Rows, usize)>, len: &mut usize) -> Vec<Step> {
         let rows = self.tile_rows;
-        let mut known = Known::default();
-        let zone = zone.map(|(from, width)| Packing {
-            from: Area::new(from, rows, width),
-            to: more_rows(len, rows, packed_row(width, 2)),
-        });
+        let zone = zone.map(|(from, width)| Area::new(from, rows, width));
+        let mut known = Known { zone, ..Known::default() };
+        let mut places = Places::default();
+        if let Some(zone) = &zone {
+            places.of(zone, len);
+        }
         let mut steps: Vec<Step> = Vec::new();
         for step in all {
             let Step::Layer(layer) = step else {
@@ -232,21 +263,8 @@ impl<'a> Lowering<'a> {
                     self.integer_layer(&layer, to, range)
                 }
                 _ => {
-                    let to = match zone.as_ref().and_then(|zone| Some((zone, zone.from.column_of(&from)?))) {
-                        Some((zone, first)) => {
-                            let mut at = first;
-                            while at < first + from.width {
-                                let part = Area { width: first + from.width - at, ..zone.from.at_column(at) };
-                                at += known.packed(part, zone.to.at_column(at / 2), &mut steps);
-                            }
-                            zone.to.at_column(first / 2)
-                        }
-                        None => known.find(&from).unwrap_or_else(|| {
-                            let to = more_rows(len, rows, packed_row(from.width, 2));
-                            known.packed(from, to, &mut steps);
-                            to
-                        }),
-                    };
+                    let to = places.of(&from, len);
+                    known.pack(&from, to, &mut steps);
                     self.layer(&layer, to)
                 }
             };
@@ -382,7 +400,7 @@ fn pack_for_request(
     known.find(&from).unwrap_or_else(|| {
         let to = more_rows(len, rows, packed_row(from.width, 2));
         prepare.push(Prepare::Pack { rows, from: from.rows, len: from.width, to });
-        known.0.push(Packing { from, to });
+        known.packed.push(Packing { from, to });
         to
     })
 }
@@ -404,8 +422,8 @@ fn more_rows(len: &mut usize, count: usize, width: usize) -> Rows {
     rows
 }
 
-/// How many of an area's columns the last layer wrote that wrote from its start on, if some did and not all are beyond it.
-fn written_from(steps: &[Step], area: &Area) -> Option<usize> {
+/// How many of an area's first columns the last layer wrote that began with them, if one did.
+fn written(steps: &[Step], area: &Area) -> Option<usize> {
     steps.iter().rev().find_map(|step| match step {
         Step::Packed(layer) if layer.output == Some(area.rows) => Some(layer.outputs.min(area.width)),
         _ => None,

@@ -172,12 +172,12 @@ macro_rules! all_tiles {
         }
         by_tiles!($op, one, 14, {
             1 => [Streamed 8, Streamed 4, Written 2, Written 1],
-            2 => [Written 3, Written 2, Written 1],
-            3 => [Written 3, Written 2, Written 1],
-            4 => [Written 3, Written 2, Written 1],
-            5 => [Written 3, Written 2, Written 1],
-            6 => [Written 3, Written 2, Written 1],
-            7 => [Written 3, Written 2, Written 1],
+            2 => [Written 2, Written 1],
+            3 => [Written 2, Written 1],
+            4 => [Written 2, Written 1],
+            5 => [Written 2, Written 1],
+            6 => [Written 2, Written 1],
+            7 => [Written 2, Written 1],
             8 => [Written 2, Written 1],
             9 => [Written 2, Written 1],
             10 => [Written 2, Written 1],
