@@ -207,7 +207,7 @@ fn packed_layers_of_every_shape() {
                             input: packed_input,
                             then: Then::Relu,
                             output: (!silent).then_some(output),
-                            packed: Some((if quad { Pack::Quads { inverse: 0.5 } } else { Pack::Pairs }, packed)),
+                            packed: Some((if quad { Pack::Quads } else { Pack::Pairs }, packed)),
                         },
                     );
                     for (row, o) in (0..rows).flat_map(|row| (0..padded(outputs)).map(move |o| (row, o))) {
@@ -221,12 +221,48 @@ fn packed_layers_of_every_shape() {
                         let per = if quad { 4 } else { 2 };
                         let word = arena[packed.row(row, 0).start + o / per].to_bits();
                         let (got, expected) = match quad {
-                            true => (word >> (8 * (o % 4)) & 0xff, (kept * 0.5).round_ties_even().min(255.0) as u32),
+                            true => (word >> (8 * (o % 4)) & 0xff, kept.round_ties_even().min(255.0) as u32),
                             false => (word >> (16 * (o % 2)) & 0xffff, bits(kept)),
                         };
                         assert_eq!(got, expected, "{case}");
                     }
                 }
+            }
+        }
+    }
+}
+
+/// What does not fit eight bits becomes the nearer end, and what is not a number 255: for odd and even numbers of rows.
+#[test]
+fn quads_end_at_0_and_255() {
+    let sums = [1e30, -1e30, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 254.6, 255.4, -0.4, 3e9, 300.0, 0.5, 1.5];
+    for kernel in Kernel::available().filter(|kernel| kernel.lacks_fast().is_empty()) {
+        for (rows, outputs) in (1..=15).flat_map(|rows| [12, 32, 60, 80].map(|outputs| (rows, outputs))) {
+            let at = |row: usize, o: usize| sums[(row * 5 + o) % sums.len()];
+            let (input, bias) = (Rows { start: 0, stride: 1 }, Rows { start: 100, stride: padded(outputs) });
+            let packed = Rows { start: 4000, stride: packed_row(outputs, 4) };
+            let mut arena = vec![0.0; 5000];
+            for row in 0..rows {
+                (0..outputs).for_each(|o| arena[bias.row(row, 0).start + o] = at(row, o));
+            }
+            let weight = vec![0; padded(outputs)];
+            let op = PackedDense {
+                rows,
+                weight: Words::Pairs(&weight),
+                words: 1,
+                outputs,
+                bias: Bias::Rows(bias),
+                input,
+                then: Then::Relu,
+                output: None,
+                packed: Some((Pack::Quads, packed)),
+            };
+            kernel.packed_dense(&mut arena, &op);
+            for (row, o) in (0..rows).flat_map(|row| (0..outputs).map(move |o| (row, o))) {
+                let word = arena[packed.row(row, 0).start + o / 4].to_bits();
+                let sum = at(row, o);
+                let expected = if sum.is_nan() { 255 } else { sum.round_ties_even().clamp(0.0, 255.0) as u32 };
+                assert_eq!(word >> (8 * (o % 4)) & 0xff, expected, "{rows} rows, {outputs} outputs, {sum}");
             }
         }
     }

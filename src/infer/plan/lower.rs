@@ -23,6 +23,23 @@ const U8_MOST: f32 = 255.0;
 /// Of what i8 can hold, the same on both sides.
 const I8_MOST: f32 = 127.0;
 
+/// Smaller ranges are those of inputs that are always 0. A weight in units of one stays finite.
+const LEAST_RANGE: f32 = 1e-20;
+
+/// The numbers of a packed layer.
+#[derive(Clone, Copy)]
+struct Numbers {
+    /// The largest input: they are integers.
+    range: Option<f32>,
+    /// What the outputs are multiplied by: so many units of the next layer's integers.
+    by: f32,
+}
+
+impl Numbers {
+    /// bf16 to f32.
+    const PAIRS: Self = Self { range: None, by: 1.0 };
+}
+
 /// The packed weights of a plan.
 #[derive(Debug, Default)]
 pub(in crate::infer) struct Packs {
@@ -61,11 +78,19 @@ impl Area {
         self.rows == other.rows && self.count == other.count && self.width == other.width
     }
 
-    /// At which of these columns the other ones start, if they are all among them and start with a panel.
-    fn column_of(&self, other: &Self) -> Option<usize> {
+    /// At which of these columns the other ones start, if they are all among them.
+    fn find(&self, other: &Self) -> Option<usize> {
         let column = other.rows.start.checked_sub(self.rows.start)?;
-        let within = self.rows.stride == other.rows.stride && column + other.width <= self.width;
-        (within && column.is_multiple_of(LANES)).then_some(column)
+        (self.rows.stride == other.rows.stride && column + other.width <= self.width).then_some(column)
+    }
+
+    fn holds(&self, other: &Self) -> bool {
+        self.find(other).is_some()
+    }
+
+    /// The same if they start with a panel.
+    fn column_of(&self, other: &Self) -> Option<usize> {
+        self.find(other).filter(|column| column.is_multiple_of(LANES))
     }
 
     /// These rows from a column on.
@@ -95,33 +120,63 @@ struct Packing {
 
 /// What has been packed and not been written since.
 #[derive(Default)]
-struct Known(Vec<Packing>);
+struct Known {
+    packed: Vec<Packing>,
+    /// Where what is past a layer's outputs, up to a whole panel, is nothing but 0.
+    zone: Option<Area>,
+}
 
 impl Known {
     fn find(&self, from: &Area) -> Option<Rows> {
-        self.0.iter().find(|known| known.from.is(from)).map(|known| known.to)
+        self.packed.iter().find(|known| known.from.is(from)).map(|known| known.to)
     }
 
     fn forget(&mut self, written: &Area) {
-        self.0.retain(|known| !known.from.overlaps(written));
+        self.packed.retain(|known| !known.from.overlaps(written));
     }
 
-    /// Sees that the first columns of an area of a tile are packed at `to`: as far as some layer wrote them or they were packed
-    /// before, else all. By that layer, where it can. Returns how many columns that makes, with their padding.
-    fn packed(&mut self, area: Area, to: Rows, steps: &mut Vec<Step>) -> usize {
-        let starts_here =
+    /// Sees that an area of a tile is packed at `to`.
+    fn pack(&mut self, area: &Area, to: Rows, steps: &mut Vec<Step>) {
+        let mut at = 0;
+        while at < area.width {
+            at += self.pack_first(area.at_column(at), to.at_column(at / 2), steps);
+        }
+    }
+
+    /// The same for its first columns: those that were packed before or that one layer wrote, else all. That layer packs them
+    /// where it can. Returns how many columns that makes, with their padding.
+    fn pack_first(&mut self, area: Area, to: Rows, steps: &mut Vec<Step>) -> usize {
+        let is_first =
             |known: &&Packing| known.to == to && known.from.rows == area.rows && known.from.width <= area.width;
-        if let Some(known) = self.0.iter().find(starts_here) {
+        if let Some(known) = self.packed.iter().find(is_first) {
             return padded(known.from.width);
         }
-        let written = written_from(steps, &area);
-        let from = Area { width: written.unwrap_or(area.width), ..area };
+        let apart = |&width: &usize| {
+            width.is_multiple_of(LANES) || self.zone.is_some_and(|zone| zone.column_of(&area).is_some())
+        };
+        let from = Area { width: written(steps, &area).filter(apart).unwrap_or(area.width), ..area };
         match fusable(steps, &from, area.count, false) {
             Some(writer) => pack_at(&mut steps[writer], Pack::Pairs, to),
             None => steps.push(Step::Pack { from: from.rows, len: from.width, to }),
         }
-        self.0.push(Packing { from, to });
+        self.packed.push(Packing { from, to });
         padded(from.width)
+    }
+}
+
+/// Where rows of a tile are packed, whenever they are.
+#[derive(Default)]
+struct Places(Vec<Packing>);
+
+impl Places {
+    /// Among those of a wider area, or in a place of its own.
+    fn of(&mut self, area: &Area, len: &mut usize) -> Rows {
+        let within = |place: &Packing| Some(place.to.at_column(place.from.column_of(area)? / 2));
+        self.0.iter().find_map(within).unwrap_or_else(|| {
+            let to = more_rows(len, area.count, packed_row(area.width, 2));
+            self.0.push(Packing { from: *area, to });
+            to
+        })
     }
 }
 
@@ -165,13 +220,13 @@ impl<'a> Lowering<'a> {
             let lowered = match step {
                 Prepare::Layer(rows, layer) if rows >= WORTH_PACKING => {
                     let to = pack_for_request(&mut known, &mut prepare, len, &layer, rows);
-                    Prepare::Packed(rows, self.layer(&layer, to))
+                    Prepare::Packed(rows, self.layer(&layer, to, Numbers::PAIRS))
                 }
                 Prepare::Product { rows, layer, to } => {
                     let outputs = layer.weight.panels.outputs;
                     let from = Rows { start: products, stride: stride(outputs) };
                     let input = pack_for_request(&mut known, &mut prepare, len, &layer, rows);
-                    let layer = self.layer(&Layer { output: from, ..layer }, input);
+                    let layer = self.layer(&Layer { output: from, ..layer }, input, Numbers::PAIRS);
                     prepare.push(Prepare::Packed(rows, layer));
                     Prepare::PackPanels { from, inputs: rows, outputs, to: to.packed() }
                 }
@@ -182,7 +237,7 @@ impl<'a> Lowering<'a> {
                 Prepare::Inputs { weight, columns, to } => {
                     let (words, outputs) = (words(columns.len(), 2), weight.panels.outputs);
                     Prepare::PackedInputs {
-                        weight: self.weight(&weight, columns, None),
+                        weight: self.weight(&weight, columns, Numbers::PAIRS),
                         words,
                         outputs,
                         to: to.packed(),
@@ -205,17 +260,24 @@ impl<'a> Lowering<'a> {
         }
         program.prepare = prepare;
         let steps = std::mem::take(&mut program.steps);
-        program.steps = self.steps(steps, program.zone, &mut program.len);
+        program.steps = self.steps(steps, program.zone, &mut program.prepare, &mut program.len);
         program.price();
     }
 
-    fn steps(&mut self, all: Vec<Step>, zone: Option<(Rows, usize)>, len: &mut usize) -> Vec<Step> {
+    fn steps(
+        &mut self,
+        all: Vec<Step>,
+        zone: Option<(Rows, usize)>,
+        prepare: &mut Vec<Prepare>,
+        len: &mut usize,
+    ) -> Vec<Step> {
         let rows = self.tile_rows;
-        let mut known = Known::default();
-        let zone = zone.map(|(from, width)| Packing {
-            from: Area::new(from, rows, width),
-            to: more_rows(len, rows, packed_row(width, 2)),
-        });
+        let zone = zone.map(|(from, width)| Area::new(from, rows, width));
+        let mut known = Known { zone, ..Known::default() };
+        let mut places = Places::default();
+        if let Some(zone) = &zone {
+            places.of(zone, len);
+        }
         let mut steps: Vec<Step> = Vec::new();
         for step in all {
             let Step::Layer(layer) = step else {
@@ -224,70 +286,58 @@ impl<'a> Lowering<'a> {
                 continue;
             };
             let from = input(&layer, rows);
-            let lowered = match self.range_of(&layer) {
-                Some(range) if fusable(&steps, &from, rows, true).is_some() => {
+            let deep = self.deep_layer(&layer);
+            let range = deep.and_then(|at| self.range(at));
+            let by = deep.and_then(|at| self.range(at + 1)).map_or(1.0, |range| U8_MOST / range);
+            let to = match range {
+                Some(_) => {
                     let to = more_rows(len, rows, packed_row(from.width, 4));
-                    let writer = fusable(&steps, &from, rows, true).expect("just looked");
-                    pack_at(&mut steps[writer], Pack::Quads { inverse: U8_MOST / range }, to);
-                    self.integer_layer(&layer, to, range)
+                    let writer =
+                        fusable(&steps, &from, rows, true).expect("a deep layer reads what the last one wrote");
+                    pack_at(&mut steps[writer], Pack::Quads, to);
+                    to
                 }
-                _ => {
-                    let to = match zone.as_ref().and_then(|zone| Some((zone, zone.from.column_of(&from)?))) {
-                        Some((zone, first)) => {
-                            let mut at = first;
-                            while at < first + from.width {
-                                let part = Area { width: first + from.width - at, ..zone.from.at_column(at) };
-                                at += known.packed(part, zone.to.at_column(at / 2), &mut steps);
-                            }
-                            zone.to.at_column(first / 2)
-                        }
-                        None => known.find(&from).unwrap_or_else(|| {
-                            let to = more_rows(len, rows, packed_row(from.width, 2));
-                            known.packed(from, to, &mut steps);
-                            to
-                        }),
-                    };
-                    self.layer(&layer, to)
+                None => {
+                    let to = places.of(&from, len);
+                    known.pack(&from, to, &mut steps);
+                    to
                 }
             };
-            known.forget(&Area::new(layer.output, rows, padded(lowered.outputs)));
+            let start = times(layer.start, layer.weight.panels.outputs, by, prepare, len);
+            let lowered = self.layer(&Layer { start, ..layer }, to, Numbers { range, by });
+            if let Some(output) = lowered.output {
+                known.forget(&Area::new(output, rows, padded(lowered.outputs)));
+            }
             steps.push(Step::Packed(lowered));
         }
         drop_unread(&mut steps, rows);
+        debug_assert!(!steps.iter().any(is_f32_in_units), "units of eight bits are read by layers of integers alone");
         steps
     }
 
-    /// The largest input of a layer whose inputs are known to be 0 or more, if it is to be in integers.
-    fn range_of(&self, layer: &Layer) -> Option<f32> {
-        if layer.weight.source != Source::Model || matches!(layer.start, Start::Rows(_)) {
+    /// Which of the deep layers a layer of a tile is.
+    fn deep_layer(&self, layer: &Layer) -> Option<usize> {
+        if layer.weight.source != Source::Model {
             return None;
         }
-        let deep = &self.network.deep;
-        let at = deep.iter().position(|dense| dense.weight.start == layer.weight.panels.start)?;
-        let before = at.checked_sub(1)?;
-        let range = *self.ranges?.get(at)?;
-        (deep[before].activation == Activation::Relu && range.is_finite() && range > 0.0).then_some(range)
+        self.network.deep.iter().position(|dense| dense.weight.start == layer.weight.panels.start)
     }
 
-    fn layer(&mut self, layer: &Layer, input: Rows) -> PackedLayer {
+    /// The largest input of a deep layer, if it is to be in integers: its inputs are then known to be 0 or more.
+    fn range(&self, deep: usize) -> Option<f32> {
+        let before = self.network.deep.get(deep.checked_sub(1)?)?;
+        let range = *self.ranges?.get(deep)?;
+        (before.activation == Activation::Relu && (LEAST_RANGE..f32::MAX).contains(&range)).then_some(range)
+    }
+
+    fn layer(&mut self, layer: &Layer, input: Rows, numbers: Numbers) -> PackedLayer {
         let columns = layer.columns.clone();
-        let weight = match layer.weight.source {
-            Source::Request => PackedWeight::Request(layer.weight.panels.start),
-            _ => self.weight(&layer.weight, columns.clone(), None),
-        };
-        self.packed(layer, weight, words(columns.len(), 2), input)
-    }
-
-    fn integer_layer(&mut self, layer: &Layer, input: Rows, range: f32) -> PackedLayer {
-        let columns = layer.columns.clone();
-        let weight = self.weight(&layer.weight, columns.clone(), Some(range));
-        self.packed(layer, weight, words(columns.len(), 4), input)
-    }
-
-    fn packed(&self, layer: &Layer, weight: PackedWeight, words: usize, input: Rows) -> PackedLayer {
         PackedLayer {
-            weight,
-            words,
+            weight: match layer.weight.source {
+                Source::Request => PackedWeight::Request(layer.weight.panels.start),
+                _ => self.weight(&layer.weight, columns.clone(), numbers),
+            },
+            words: words(columns.len(), if numbers.range.is_some() { 4 } else { 2 }),
             outputs: layer.weight.panels.outputs,
             start: layer.start,
             input,
@@ -298,34 +348,31 @@ impl<'a> Lowering<'a> {
     }
 
     /// The packed copy of some columns of a matrix; made once for all programs.
-    fn weight(&mut self, weight: &Weight, columns: Range<usize>, range: Option<f32>) -> PackedWeight {
-        let key = (
-            weight.source == Source::Own,
-            weight.panels.start,
-            columns.clone(),
-            weight.panels.outputs,
-            range.is_some(),
-        );
+    fn weight(&mut self, weight: &Weight, columns: Range<usize>, numbers: Numbers) -> PackedWeight {
+        let own = weight.source == Source::Own;
+        let key = (own, weight.panels.start, columns.clone(), weight.panels.outputs, numbers.range.is_some());
         if let Some(&made) = self.made.get(&key) {
             return made;
         }
-        let section = if weight.source == Source::Own { &self.own.panels } else { self.weights.panels };
-        let made = match range {
-            None => PackedWeight::Pairs(self.pairs(section, &weight.panels, columns)),
-            Some(range) => self.quads(section, &weight.panels, columns, range),
+        let section = if own { &self.own.panels } else { self.weights.panels };
+        let made = match numbers.range {
+            None => PackedWeight::Pairs(self.pairs(section, &weight.panels, columns, numbers.by)),
+            Some(range) => self.quads(section, &weight.panels, columns, numbers.by * (range / U8_MOST)),
         };
         self.made.insert(key, made);
         made
     }
 
-    fn pairs(&mut self, section: &[u16], panels: &Panels, columns: Range<usize>) -> usize {
+    /// The weights times `by`.
+    fn pairs(&mut self, section: &[u16], panels: &Panels, columns: Range<usize>, by: f32) -> usize {
         let start = self.words.len();
         for panel in 0..panels.outputs.div_ceil(LANES) {
             for word in 0..words(columns.len(), 2) {
                 for lane in 0..LANES {
                     let bits = |i: usize| match columns.start + 2 * word + i {
                         column if column < columns.end => {
-                            u32::from(half::bf16::from_f32(weight_at(section, panels, panel, column, lane)).to_bits())
+                            let w = weight_at(section, panels, panel, column, lane);
+                            u32::from(half::bf16::from_f32(w * by).to_bits())
                         }
                         _ => 0,
                     };
@@ -336,14 +383,15 @@ impl<'a> Lowering<'a> {
         start
     }
 
-    fn quads(&mut self, section: &[u16], panels: &Panels, columns: Range<usize>, range: f32) -> PackedWeight {
+    /// `unit`: what 1 of an input is worth.
+    fn quads(&mut self, section: &[u16], panels: &Panels, columns: Range<usize>, unit: f32) -> PackedWeight {
         let (start, scale) = (self.words.len(), self.scales.len());
         for panel in 0..panels.outputs.div_ceil(LANES) {
             let most: [f32; LANES] = std::array::from_fn(|lane| {
                 let all = columns.clone().map(|column| weight_at(section, panels, panel, column, lane).abs());
                 all.fold(0.0, f32::max)
             });
-            self.scales.extend(most.map(|most| most / I8_MOST * (range / U8_MOST)));
+            self.scales.extend(most.map(|most| most / I8_MOST * unit));
             for word in 0..words(columns.len(), 4) {
                 for (lane, most) in most.iter().enumerate() {
                     let byte = |i: usize| match columns.start + 4 * word + i {
@@ -382,9 +430,31 @@ fn pack_for_request(
     known.find(&from).unwrap_or_else(|| {
         let to = more_rows(len, rows, packed_row(from.width, 2));
         prepare.push(Prepare::Pack { rows, from: from.rows, len: from.width, to });
-        known.0.push(Packing { from, to });
+        known.packed.push(Packing { from, to });
         to
     })
+}
+
+/// What a layer starts from, times a number.
+fn times(start: Start, outputs: usize, by: f32, prepare: &mut Vec<Prepare>, len: &mut usize) -> Start {
+    let at = match start {
+        _ if by == 1.0 => return start,
+        Start::Zero | Start::Rows(_) => return start,
+        Start::Share(at) => at,
+        Start::Params(params) => {
+            let at = *len;
+            *len += padded(outputs);
+            prepare.push(Prepare::Copy { start: params.start, len: outputs, at });
+            at
+        }
+    };
+    prepare.push(Prepare::Times { at, len: outputs, by });
+    Start::Share(at)
+}
+
+/// Whether a layer's outputs are read as f32, too, though they are counted in units of the next layer's integers.
+fn is_f32_in_units(step: &Step) -> bool {
+    matches!(step, Step::Packed(PackedLayer { output: Some(_), packed: Some((Pack::Quads, _)), .. }))
 }
 
 /// Room for the outputs of any product before they become panels of pairs: where it starts.
@@ -404,8 +474,8 @@ fn more_rows(len: &mut usize, count: usize, width: usize) -> Rows {
     rows
 }
 
-/// How many of an area's columns the last layer wrote that wrote from its start on, if some did and not all are beyond it.
-fn written_from(steps: &[Step], area: &Area) -> Option<usize> {
+/// How many of an area's first columns the last layer wrote that began with them, if one did.
+fn written(steps: &[Step], area: &Area) -> Option<usize> {
     steps.iter().rev().find_map(|step| match step {
         Step::Packed(layer) if layer.output == Some(area.rows) => Some(layer.outputs.min(area.width)),
         _ => None,
@@ -439,7 +509,14 @@ fn drop_unread(steps: &mut [Step], rows: usize) {
             continue;
         };
         let area = Area::new(output, rows, padded(outputs));
-        if !steps[i + 1..].iter().any(|step| reads(step, rows).iter().any(|read| read.overlaps(&area))) {
+        // Until something else stands where it is read.
+        let is_read = |(j, step): (usize, &Step)| {
+            let of_another = |read: &Area| {
+                steps[i + 1..j].iter().any(|step| writes(step, rows).iter().any(|written| written.holds(read)))
+            };
+            reads(step, rows).iter().any(|read| read.overlaps(&area) && !of_another(read))
+        };
+        if !steps.iter().enumerate().skip(i + 1).any(is_read) {
             let Step::Packed(layer) = &mut steps[i] else { unreachable!("just matched") };
             layer.output = None;
         }

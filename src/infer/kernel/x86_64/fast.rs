@@ -140,13 +140,12 @@ unsafe fn tile<W: Word, A: Accumulate<Avx512, W, R, P>, const R: usize, const P:
                     }
                 }
             }
-            Pack::Quads { inverse } => {
+            Pack::Quads => {
                 let packed = op.packed.add(row * op.packed_stride + panel * 4);
-                let inverse = _mm512_set1_ps(inverse);
                 for (r, sums) in sums.iter().enumerate() {
                     for (p, sum) in sums.iter().enumerate() {
                         // i32::MIN stands for what does not fit, and saturation takes it as 255.
-                        let whole = _mm512_cvtps_epi32(_mm512_mul_ps(sum.0, inverse));
+                        let whole = _mm512_cvtps_epi32(sum.0);
                         let quads = _mm512_maskz_cvtusepi32_epi8(lanes[p], whole);
                         _mm_storeu_si128(packed.add(r * op.packed_stride + p * 4).cast(), quads);
                     }
@@ -172,12 +171,12 @@ macro_rules! all_tiles {
         }
         by_tiles!($op, one, 14, {
             1 => [Streamed 8, Streamed 4, Written 2, Written 1],
-            2 => [Written 3, Written 2, Written 1],
-            3 => [Written 3, Written 2, Written 1],
-            4 => [Written 3, Written 2, Written 1],
-            5 => [Written 3, Written 2, Written 1],
-            6 => [Written 3, Written 2, Written 1],
-            7 => [Written 3, Written 2, Written 1],
+            2 => [Written 2, Written 1],
+            3 => [Written 2, Written 1],
+            4 => [Written 2, Written 1],
+            5 => [Written 2, Written 1],
+            6 => [Written 2, Written 1],
+            7 => [Written 2, Written 1],
             8 => [Written 2, Written 1],
             9 => [Written 2, Written 1],
             10 => [Written 2, Written 1],

@@ -1,8 +1,7 @@
 //! The inner loop of a dense layer on AVX-512, written out: of so many sums the compiler spills some.
 //!
 //! Each step multiplies R rows by P panels. Two panels of fourteen rows are 28 sums; with two registers of weights and two
-//! for the rows' values they fill the 32; up to seven rows take three panels. Nothing but the multiplying instruction differs
-//! between the formats of numbers.
+//! for the rows' values they fill the 32. Nothing but the multiplying instruction differs between the formats of numbers.
 //!
 //! How a row's value comes into all sixteen lanes matters on Zen 4. Loaded by `vbroadcastss` for each multiplication of one
 //! panel, it leaves 73% of the limit, by `vpbroadcastd`, which moves the same bits, 93%; as an operand of the multiplication
@@ -125,19 +124,6 @@ macro_rules! all_rows {
             (12, 11, "zmm31", "{x3} + 8*{s}", [0, "zmm22", "zmm28"], [1, "zmm23", "zmm29"])
             (13, 12, "zmm30", "{x12}", [0, "zmm24", "zmm28"], [1, "zmm25", "zmm29"])
             (14, 13, "zmm31", "{x9} + 4*{s}", [0, "zmm26", "zmm28"], [1, "zmm27", "zmm29"])
-        }
-        for_each_prefix! { written!
-            ($element, $product, loaded, 3,
-                ["vmovups zmm27, zmmword ptr [{w}]", "vmovups zmm28, zmmword ptr [{w} + {ps}]",
-                    "vmovups zmm29, zmmword ptr [{w} + 2*{ps}]"],
-                ["zmm27", "zmm28", "zmm29", "zmm30", "zmm31"]) []
-            (1, 0, "zmm30", "{x0}", [0, "zmm0", "zmm27"], [1, "zmm1", "zmm28"], [2, "zmm2", "zmm29"])
-            (2, 1, "zmm31", "{x0} + {s}", [0, "zmm3", "zmm27"], [1, "zmm4", "zmm28"], [2, "zmm5", "zmm29"])
-            (3, 2, "zmm30", "{x0} + 2*{s}", [0, "zmm6", "zmm27"], [1, "zmm7", "zmm28"], [2, "zmm8", "zmm29"])
-            (4, 3, "zmm31", "{x3}", [0, "zmm9", "zmm27"], [1, "zmm10", "zmm28"], [2, "zmm11", "zmm29"])
-            (5, 4, "zmm30", "{x0} + 4*{s}", [0, "zmm12", "zmm27"], [1, "zmm13", "zmm28"], [2, "zmm14", "zmm29"])
-            (6, 5, "zmm31", "{x3} + 2*{s}", [0, "zmm15", "zmm27"], [1, "zmm16", "zmm28"], [2, "zmm17", "zmm29"])
-            (7, 6, "zmm30", "{x6}", [0, "zmm18", "zmm27"], [1, "zmm19", "zmm28"], [2, "zmm20", "zmm29"])
         }
     };
 }
