@@ -133,7 +133,7 @@ unsafe fn tile<W: Word, A: Accumulate<Avx512, W, R, P>, const R: usize, const P:
             Pack::None => {}
             // Two panels at once cost half the conversions and stores. Beside stores of f32 that is no gain: there the packed rows
             // are parts of longer ones, and such stores may go across two lines.
-            Pack::Pairs if op.out.is_null() && P % 2 == 0 => {
+            Pack::Pairs if op.out.is_null() && P.is_multiple_of(2) => {
                 let packed = op.packed.add(row * op.packed_stride + panel * 8);
                 for (r, sums) in sums.iter().enumerate() {
                     for p in 0..P / 2 {
