@@ -131,6 +131,19 @@ unsafe fn tile<W: Word, A: Accumulate<Avx512, W, R, P>, const R: usize, const P:
         });
         match op.pack {
             Pack::None => {}
+            // Two panels at once cost half the conversions and stores. Beside stores of f32 that is no gain: there the packed rows
+            // are parts of longer ones, and such stores may go across two lines.
+            Pack::Pairs if op.out.is_null() && P.is_multiple_of(2) => {
+                let packed = op.packed.add(row * op.packed_stride + panel * 8);
+                for (r, sums) in sums.iter().enumerate() {
+                    for p in 0..P / 2 {
+                        let lanes = u32::from(lanes[2 * p]) | u32::from(lanes[2 * p + 1]) << 16;
+                        let pairs = _mm512_maskz_cvtne2ps_pbh(lanes, sums[2 * p + 1].0, sums[2 * p].0);
+                        let to = packed.add(r * op.packed_stride + p * 16);
+                        _mm512_storeu_si512(to.cast(), std::mem::transmute::<__m512bh, __m512i>(pairs));
+                    }
+                }
+            }
             Pack::Pairs => {
                 let packed = op.packed.add(row * op.packed_stride + panel * 8);
                 for (r, sums) in sums.iter().enumerate() {
