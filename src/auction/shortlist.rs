@@ -2,7 +2,7 @@
 //! probabilities are worth computing.
 
 use super::candidates::bid;
-use super::rank::Terms;
+use super::rank::Valid;
 use super::{Policy, Reason};
 use crate::types::Candidate;
 
@@ -22,7 +22,7 @@ const TOGETHER: usize = 64;
 /// The memory of one shortlist at a time. Sized once, so that nothing allocates.
 #[derive(Debug)]
 pub struct Shortlist {
-    /// Scores at the lower ends, of those that have one at both.
+    /// The greatest scores at the lower ends, of those that have one at both.
     lower: Vec<f64>,
     /// Of each candidate the score at the upper end, if it has one at both; else NaN, and `listed` is final.
     upper: Box<[f64]>,
@@ -61,21 +61,35 @@ impl Shortlist {
     ) -> usize {
         self.count = candidates.len().min(self.listed.len());
         self.lower.clear();
+        // So many others ahead of a candidate for certain, and it does not count. `least` is what they have at least.
+        let ahead = n_slots.saturating_add(1);
+        let mut least = f64::NEG_INFINITY;
+        let many = ahead.saturating_mul(2).max(TOGETHER);
         let mut chunk = [Bounds::default(); TOGETHER];
         for (i, candidate) in candidates[..self.count].iter().enumerate() {
             if i % TOGETHER == 0 {
                 bounds(i, &mut chunk[..TOGETHER.min(self.count - i)]);
             }
             let Bounds { pctr, pcvr } = chunk[i % TOGETHER];
-            let score = |end: usize| {
-                let bid = bid(policy, candidate, pctr[end], pcvr[end])?;
-                Terms::new(policy, &bid).map(|terms| terms.score)
-            };
             self.upper[i] = f64::NAN;
+            let Ok(valid) = bid(policy, candidate, f32::NAN, f32::NAN).and_then(|bid| Valid::new(&bid)) else {
+                // Turned down, whatever its probabilities are.
+                self.listed[i] = false;
+                continue;
+            };
+            let score = |end: usize| {
+                let terms = valid.terms(policy, f64::from(pctr[end]), f64::from(pcvr[end]));
+                terms.map(|terms| terms.score)
+            };
             self.listed[i] = match (score(0), score(1)) {
-                (Ok(least), Ok(most)) => {
-                    self.lower.push(least);
-                    self.upper[i] = most;
+                (Ok(low), Ok(high)) => {
+                    self.upper[i] = high;
+                    if low > least {
+                        if self.lower.len() == many {
+                            least = greatest(&mut self.lower, ahead);
+                        }
+                        self.lower.push(low);
+                    }
                     false
                 }
                 // NaN, from a sum that overflowed in the fast arithmetic, says nothing of the exact probability.
@@ -84,12 +98,9 @@ impl Shortlist {
                 _ => true,
             };
         }
-        // A candidate whose both ends have a score counts if no `n_slots + 1` others are ahead of it for certain.
-        let least = if n_slots < self.lower.len() {
-            *self.lower.select_nth_unstable_by(n_slots, |a, b| b.total_cmp(a)).1
-        } else {
-            f64::NEG_INFINITY
-        };
+        if ahead <= self.lower.len() {
+            least = greatest(&mut self.lower, ahead);
+        }
         let mut count = 0;
         for (listed, &upper) in self.listed.iter_mut().zip(&self.upper[..self.count]) {
             *listed |= upper >= least;
@@ -103,6 +114,13 @@ impl Shortlist {
     pub fn contains(&self, i: usize) -> bool {
         i < self.count && self.listed[i]
     }
+}
+
+/// Keeps the `n` greatest scores, at least 1 and no more than there are. Returns the least of them.
+fn greatest(scores: &mut Vec<f64>, n: usize) -> f64 {
+    let (_, &mut least, _) = scores.select_nth_unstable_by(n - 1, |a, b| b.total_cmp(a));
+    scores.truncate(n);
+    least
 }
 
 #[cfg(test)]
