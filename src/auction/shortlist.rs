@@ -182,8 +182,9 @@ mod tests {
                 1 => Policy::parse("score_floor_micros = 20000000\n[reserve_micros]\ncpc = 400000\n").unwrap(),
                 _ => Policy::parse("squash = 0.6\n").unwrap(),
             };
-            let n = 1 + random.below(120) as usize;
-            let n_slots = 1 + random.below(5) as usize;
+            let (most, slots) = if case % 10 == 0 { (600, 90) } else { (120, 5) };
+            let n = 1 + random.below(most) as usize;
+            let n_slots = 1 + random.below(slots) as usize;
             let width = 1.0 + random.number() * if case % 2 == 0 { 0.04 } else { 2.0 };
             let candidates: Vec<Candidate> = (0..n)
                 .map(|_| Candidate {

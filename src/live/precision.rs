@@ -17,7 +17,7 @@ const FARTHEST: f64 = 0.25;
 /// requests and 20,000 candidates each: docs/performance.md.
 const MARGIN: f64 = 8.0;
 /// The least that a logit is taken to be off.
-const LEAST_MARGIN: f64 = 1.0 / 32.0;
+const LEAST_MARGIN: f64 = 1.0 / 16.0;
 /// The first pass of an auction leaves so many times the largest value seen of a deep layer's inputs before 8 bits end:
 /// what is cut off is off by any amount, and only the candidates that are computed exactly would show it.
 const ROOM: f32 = 2.0;

@@ -29,8 +29,11 @@ pub(crate) struct AuctionExact {
 }
 
 pub(crate) fn all() -> [AuctionExact; 2] {
-    [("adclick auction-exact", true), ("adclick auction-exact, bf16 first", false)]
-        .map(|(name, int8)| AuctionExact { name, int8, loaded: None })
+    [("adclick auction-exact", true), ("adclick auction-exact, bf16 first", false)].map(|(name, int8)| AuctionExact {
+        name,
+        int8,
+        loaded: None,
+    })
 }
 
 struct Loaded {
