@@ -4,7 +4,6 @@ use super::kernel::{AddRows, Dot, Rows, TILE_ROWS, Values};
 use super::plan::{Kept, Layer, Level, Program, Start, Step, Vector};
 use super::shapes::with_padding;
 use super::{Plan, Scratch, Weights, prepare};
-use crate::artifact::model::network::padded;
 use crate::error::{Error, Result};
 
 /// What a row costs alone, in rows of a tile: the weights are read for it only.
@@ -120,7 +119,7 @@ impl<'a> Pass<'a> {
             return Err(Error::argument(format!("{rows} rows in a tile that holds {}", plan.tile_rows())));
         }
         for row in self.prepared..rows {
-            let columns = x0.row(row, padded(plan.width()));
+            let columns = x0.row(row, self.program.cleared);
             self.arena.copy_within(x0.row(0, self.shared), columns.start);
             self.arena[columns.start + plan.width()..columns.end].fill(0.0);
         }

@@ -1,7 +1,7 @@
 //! What is computed once for a request, before its candidates.
 
 use super::Weights;
-use super::kernel::{Bias, Dense, Kernel, PackedDense, Rows};
+use super::kernel::{Bias, Dense, Kernel, PackedDense, Rows, Words};
 use super::plan::{Collapse, Layer, PackedLayer, Plan, Prepare, Start};
 use super::shapes::with_padding;
 use crate::artifact::model::network::{LANES, padded};
@@ -24,7 +24,10 @@ pub(super) fn run(plan: &Plan, list: &[Prepare], weights: Weights<'_>, x0: Rows,
                     arena[at + i] = arena[from + i] + arena[x0.start + i] * weights.params[start + i];
                 }
             }
-            Prepare::Scale { columns, to } => {
+            Prepare::Scale { columns, rows, to } => {
+                for i in columns.count..rows {
+                    arena[to.row(i, columns.len)].fill(0.0);
+                }
                 for i in 0..columns.count {
                     let out = &mut arena[to.row(i, columns.len)];
                     for ((out, &w), &r) in out.iter_mut().zip(plan.column(&columns, i)).zip(r) {
@@ -40,7 +43,26 @@ pub(super) fn run(plan: &Plan, list: &[Prepare], weights: Weights<'_>, x0: Rows,
                     }
                 }
             }
-            Prepare::PackPanels { from, inputs, outputs, to } => kernel.pack_panels(arena, from, inputs, outputs, to),
+            Prepare::Product { rows, ref layer, to } => {
+                let Rows { start, stride } = to.panels();
+                dense(plan, weights, layer, rows, Rows { start, stride: LANES }, stride, arena);
+            }
+            Prepare::Inputs { ref weight, ref columns, to } => {
+                for panel in 0..weight.panels.outputs.div_ceil(LANES) {
+                    let to = &mut arena[to.panels().row(panel, columns.len() * LANES)];
+                    plan.copy_inputs(weights, weight, panel, columns.clone(), to);
+                }
+            }
+            Prepare::PackPanels { from, inputs, outputs, to } => {
+                kernel.pack_panels(arena, from, inputs, outputs, to.panels());
+            }
+            Prepare::PackedInputs { weight, words, outputs, to } => {
+                let Words::Pairs(panels) = plan.words(weight, words, outputs) else { continue };
+                for (panel, words) in panels.chunks(words * LANES).enumerate() {
+                    let to = &mut arena[to.panels().row(panel, words.len())];
+                    to.copy_from_slice(bytemuck::cast_slice(words));
+                }
+            }
             Prepare::Pack { rows, from, len, to } => kernel.pack_rows(arena, rows, from, len, to),
             Prepare::Packed(rows, ref layer) => packed_over(plan, weights, layer, rows, arena),
             Prepare::Collapse(ref step) => collapse(plan, step, weights, r, arena, kernel),
@@ -67,7 +89,20 @@ pub(super) fn packed_over(plan: &Plan, weights: Weights<'_>, layer: &PackedLayer
 
 /// A layer over rows of the arena.
 pub(super) fn layer_over(plan: &Plan, weights: Weights<'_>, layer: &Layer, rows: usize, arena: &mut [f32]) {
-    let Layer { weight, ref columns, start, input, output, then } = *layer;
+    dense(plan, weights, layer, rows, layer.output, LANES, arena);
+}
+
+/// The same to another place, with the panels of each row's outputs `output_step` apart.
+fn dense(
+    plan: &Plan,
+    weights: Weights<'_>,
+    layer: &Layer,
+    rows: usize,
+    output: Rows,
+    output_step: usize,
+    arena: &mut [f32],
+) {
+    let Layer { weight, ref columns, start, input, then, .. } = *layer;
     let bias = bias(start, weights);
     let op = Dense {
         rows,
@@ -78,6 +113,7 @@ pub(super) fn layer_over(plan: &Plan, weights: Weights<'_>, layer: &Layer, rows:
         bias,
         input,
         output,
+        output_step,
         then,
     };
     plan.kernel().dense(arena, &op);

@@ -150,10 +150,11 @@ impl Kernel {
         }
     }
 
-    /// A matrix that stands as rows of `outputs`, one row for each input, to panels of pairs from `to` on.
-    pub(crate) fn pack_panels(&self, arena: &mut [f32], from: Rows, inputs: usize, outputs: usize, to: usize) {
+    /// A matrix that stands as rows of `outputs`, one row for each input, to panels of pairs, which start at `to.start` and
+    /// every `to.stride` after it.
+    pub(crate) fn pack_panels(&self, arena: &mut [f32], from: Rows, inputs: usize, outputs: usize, to: Rows) {
         within(arena.len(), from, inputs, padded(outputs));
-        within(arena.len(), Rows { start: to, stride: 0 }, 1, padded(outputs) * words(inputs, 2));
+        within(arena.len(), to, outputs.div_ceil(LANES), words(inputs, 2) * LANES);
         let base = arena.as_mut_ptr();
         // SAFETY: the CPU has the instructions, by the look at `lacks_fast`; both ranges were checked.
         unsafe {
@@ -162,7 +163,8 @@ impl Kernel {
                 panels: outputs.div_ceil(LANES),
                 from: base.add(from.start),
                 from_stride: from.stride,
-                to: base.add(to),
+                to: base.add(to.start),
+                panel_stride: to.stride,
             });
         }
     }

@@ -176,16 +176,21 @@ pub(super) unsafe fn apply<V: Lanes, const R: usize, const P: usize>(
     }
 }
 
-/// Rows of sums to rows of f32.
+/// Rows of sums to rows of f32 that start `stride` apart, their panels `step` apart.
 ///
 /// # Safety
 /// `out` is good for R rows of P panels.
 #[inline(always)]
-pub(super) unsafe fn store<V: Lanes, const R: usize, const P: usize>(sums: &[[V; P]; R], out: *mut f32, stride: usize) {
+pub(super) unsafe fn store<V: Lanes, const R: usize, const P: usize>(
+    sums: &[[V; P]; R],
+    out: *mut f32,
+    stride: usize,
+    step: usize,
+) {
     for (r, sums) in sums.iter().enumerate() {
         for (p, sum) in sums.iter().enumerate() {
             // SAFETY: the caller's promise.
-            unsafe { sum.store(out.add(r * stride + p * 16)) }
+            unsafe { sum.store(out.add(r * stride + p * step)) }
         }
     }
 }
@@ -212,7 +217,7 @@ pub(super) unsafe fn tile<V: Lanes, W: Element, A: Accumulate<V, W, R, P>, const
         };
         A::accumulate(&mut sums, &of);
         apply(op.then, &mut sums, row, panel);
-        store(&sums, op.out.add(row * op.out_stride + panel * 16), op.out_stride);
+        store(&sums, op.out.add(row * op.out_stride + panel * op.out_step), op.out_stride, op.out_step);
     }
 }
 
@@ -247,7 +252,7 @@ pub(super) unsafe fn add_rows<V: Lanes>(op: &AddRows) {
                 let mut sums = from_bias::<V, 1, 1>(op.bias, op.bias_step, op.bias_stride, row, panel);
                 sums[0][0] = sums[0][0].add(V::load(op.from[row].add(panel * 16)));
                 apply(op.then, &mut sums, row, panel);
-                store(&sums, op.out.add(row * op.out_stride + panel * 16), op.out_stride);
+                store(&sums, op.out.add(row * op.out_stride + panel * 16), op.out_stride, 16);
             }
         }
     }

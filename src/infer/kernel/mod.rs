@@ -197,6 +197,8 @@ pub(crate) struct Dense<'a> {
     pub(crate) input: Rows,
     /// Columns that are not multiplied here. They may belong to the rows of the input.
     pub(crate) output: Rows,
+    /// How far apart the panels of a row's outputs are: [`LANES`] in a row; more when the rows become panels themselves.
+    pub(crate) output_step: usize,
     pub(crate) then: Then,
 }
 
@@ -363,7 +365,9 @@ impl Kernel {
         assert!(op.columns.start <= op.columns.end && op.columns.end <= op.inputs, "columns of a layer");
         let size = arena.len();
         within(size, op.input, op.rows, op.columns.end);
-        within(size, op.output, op.rows, width);
+        assert!(op.output_step == LANES || op.then != Then::Tanh, "tanh is applied to rows");
+        let last = panels.saturating_sub(1).saturating_mul(op.output_step);
+        within(size, op.output, op.rows, last.saturating_add(width.min(LANES)));
         let base = arena.as_mut_ptr();
         let then = op.then.checked(base, size, op.rows, width);
         let (bias, bias_step, bias_stride) = op.bias.checked(base, size, op.rows, width);
@@ -392,6 +396,7 @@ impl Kernel {
                         bias_stride,
                         out: base.add(op.output.start),
                         out_stride: op.output.stride,
+                        out_step: op.output_step,
                         then,
                     })
                 };

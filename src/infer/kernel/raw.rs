@@ -5,8 +5,8 @@
 /// Good means: `weight` for `panels` panels that start `panel_stride` apart and have `inputs * 16` elements each; `x`
 /// for `rows` rows of `inputs`; `bias` for 16 elements at every multiple of `bias_step` below `panels * bias_step`
 /// (`bias_step` is 16, or 0 for one panel that serves all) of `rows` rows that start `bias_stride` apart (0 for one row
-/// that serves all); `out` and the rows of `then` for `rows` rows of
-/// `panels * 16`. Weights and bias are not written meanwhile.
+/// that serves all); `out` for 16 elements at every multiple of `out_step` below `panels * out_step` of `rows` rows that start
+/// `out_stride` apart; the rows of `then` for `rows` rows of `panels * 16`. Weights and bias are not written meanwhile.
 pub(super) struct Dense<W> {
     pub(super) rows: usize,
     pub(super) inputs: usize,
@@ -20,6 +20,7 @@ pub(super) struct Dense<W> {
     pub(super) bias_stride: usize,
     pub(super) out: *mut f32,
     pub(super) out_stride: usize,
+    pub(super) out_step: usize,
     pub(super) then: Then,
 }
 
@@ -89,14 +90,15 @@ pub(super) struct PackRows {
     pub(super) to_stride: usize,
 }
 
-/// Rows of outputs, one row for each input, to panels of pairs: `from` is good for `inputs` rows of `panels * 16`, `to` for
-/// `panels` times `inputs / 2` (rounded up) times sixteen words.
+/// Rows of outputs, one row for each input, to panels of pairs that start `panel_stride` apart: `from` is good for `inputs` rows
+/// of `panels * 16`, `to` in each panel for `inputs / 2` (rounded up) times sixteen words.
 pub(super) struct PackPanels {
     pub(super) inputs: usize,
     pub(super) panels: usize,
     pub(super) from: *const f32,
     pub(super) from_stride: usize,
     pub(super) to: *mut f32,
+    pub(super) panel_stride: usize,
 }
 
 /// What an instruction set with products of packed numbers offers beyond a [`Table`].
@@ -161,11 +163,10 @@ pub(super) struct Table {
 }
 
 /// Splits the rows into equal groups of at most `$most`, and the panels of each group into the widest register tiles
-/// that its number of rows allows: `rows => [panels, fewer panels, ..., 1]`, each with how its inner loop is made. With
-/// `three [rows, ...]` the last three panels of an odd number are done together, so many rows at a time.
+/// that its number of rows allows: `rows => [panels, fewer panels, ..., 1]`, each with how its inner loop is made.
 macro_rules! by_tiles {
     ($op:ident, $tile:ident, $most:literal,
-        { $($rows:literal => [$($how:ident $panels:literal),+] $(three [$($part:literal),+])?),+ $(,)? }
+        { $($rows:literal => [$($how:ident $panels:literal),+]),+ $(,)? }
     ) => {{
         let groups = $op.rows.div_ceil($most);
         let mut row = 0;
@@ -173,17 +174,8 @@ macro_rules! by_tiles {
             let rows = ($op.rows - row).div_ceil(groups - group);
             match rows {
                 $($rows => {
-                    #[allow(unused_mut, reason = "not all shapes end with three panels")]
-                    let mut last = $op.panels;
-                    $(if last % 2 == 1 && last >= 3 {
-                        last -= 3;
-                        let mut row = row;
-                        $($tile!(Written, $part, 3, row, last);
-                        row += $part;)+
-                        debug_assert!(row <= $op.rows);
-                    })?
                     let mut panel = 0;
-                    $(while last - panel >= $panels {
+                    $(while $op.panels - panel >= $panels {
                         $tile!($how, $rows, $panels, row, panel);
                         panel += $panels;
                     })+

@@ -58,6 +58,7 @@ fn activate(kernel: &Kernel, then: Then, x: &[f32]) -> Vec<f32> {
         bias: Bias::None,
         input: Rows { start: 0, stride: 1 },
         output: Rows { start: x.len(), stride: LANES },
+        output_step: LANES,
         then,
     };
     kernel.dense(&mut arena, &op);
@@ -100,7 +101,8 @@ fn dot_of_every_length() {
     }
 }
 
-/// All numbers of rows and panels that have a tile of their own, with some columns left out, in both storages.
+/// All numbers of rows and panels that have a tile of their own, with some columns left out, in both storages, to rows and to
+/// panels.
 #[test]
 fn dense_of_every_shape() {
     for kernel in Kernel::available() {
@@ -110,11 +112,16 @@ fn dense_of_every_shape() {
                 let single = integers(panels, rows);
                 let half: Vec<u16> = single.iter().map(|&w| half::f16::from_f32(w).to_bits()).collect();
                 let bias = integers(padded(outputs), 3);
-                let (input, output) = (Rows { start: 7, stride: 11 }, Rows { start: 400, stride: padded(outputs) + 1 });
-                let size = output.row(rows.max(1) - 1, padded(outputs)).end;
+                let input = Rows { start: 7, stride: 11 };
+                let to_rows = (Rows { start: 400, stride: padded(outputs) + 1 }, LANES);
+                let to_panels = (Rows { start: 400, stride: LANES }, (rows + 2) * LANES);
+                let size = 400 + (rows + 2) * (padded(outputs) + 1);
                 let mut before = integers(size, 4);
-                before[output.start..].fill(99.0);
-                for weight in [Matrix::Single(&single), Matrix::Half(&half)] {
+                before[400..].fill(99.0);
+                for (weight, (output, output_step)) in [Matrix::Single(&single), Matrix::Half(&half)]
+                    .into_iter()
+                    .flat_map(|weight| [to_rows, to_panels].map(|to| (weight, to)))
+                {
                     let mut arena = before.clone();
                     let op = Dense {
                         rows,
@@ -125,6 +132,7 @@ fn dense_of_every_shape() {
                         bias: Bias::Params(&bias),
                         input,
                         output,
+                        output_step,
                         then: Then::None,
                     };
                     kernel.dense(&mut arena, &op);
@@ -133,7 +141,7 @@ fn dense_of_every_shape() {
                         let weight = |k: usize| single[(o / LANES * inputs + k) * LANES + o % LANES];
                         let sum = columns.clone().map(|k| weight(k) * x[k]).sum::<f32>() + bias[o];
                         assert_eq!(
-                            arena[output.row(row, 0).start + o],
+                            arena[output.row(row, 0).start + o / LANES * output_step + o % LANES],
                             sum,
                             "{kernel:?}, {rows} rows, [{outputs}, {inputs}]"
                         );
@@ -224,6 +232,42 @@ fn packed_layers_of_every_shape() {
     }
 }
 
+/// What does not fit eight bits becomes the nearer end, and what is not a number 255: for odd and even numbers of rows.
+#[test]
+fn quads_end_at_0_and_255() {
+    let sums = [1e30, -1e30, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 254.6, 255.4, -0.4, 3e9, 300.0, 0.5, 1.5];
+    for kernel in Kernel::available().filter(|kernel| kernel.lacks_fast().is_empty()) {
+        for (rows, outputs) in (1..=15).flat_map(|rows| [12, 32, 60, 80].map(|outputs| (rows, outputs))) {
+            let at = |row: usize, o: usize| sums[(row * 5 + o) % sums.len()];
+            let (input, bias) = (Rows { start: 0, stride: 1 }, Rows { start: 100, stride: padded(outputs) });
+            let packed = Rows { start: 4000, stride: packed_row(outputs, 4) };
+            let mut arena = vec![0.0; 5000];
+            for row in 0..rows {
+                (0..outputs).for_each(|o| arena[bias.row(row, 0).start + o] = at(row, o));
+            }
+            let weight = vec![0; padded(outputs)];
+            let op = PackedDense {
+                rows,
+                weight: Words::Pairs(&weight),
+                words: 1,
+                outputs,
+                bias: Bias::Rows(bias),
+                input,
+                then: Then::Relu,
+                output: None,
+                packed: Some((Pack::Quads { inverse: 1.0 }, packed)),
+            };
+            kernel.packed_dense(&mut arena, &op);
+            for (row, o) in (0..rows).flat_map(|row| (0..outputs).map(move |o| (row, o))) {
+                let word = arena[packed.row(row, 0).start + o / 4].to_bits();
+                let sum = at(row, o);
+                let expected = if sum.is_nan() { 255 } else { sum.round_ties_even().clamp(0.0, 255.0) as u32 };
+                assert_eq!(word >> (8 * (o % 4)) & 0xff, expected, "{rows} rows, {outputs} outputs, {sum}");
+            }
+        }
+    }
+}
+
 /// Panels that are made for a request hold what those of the plan would.
 #[test]
 fn panels_are_packed_from_rows() {
@@ -233,7 +277,8 @@ fn panels_are_packed_from_rows() {
             let to = inputs * from.stride;
             let mut arena = integers(to + padded(outputs) * words(inputs, 2), inputs);
             let before = arena.clone();
-            kernel.pack_panels(&mut arena, from, inputs, outputs, to);
+            let panels = Rows { start: to, stride: words(inputs, 2) * LANES };
+            kernel.pack_panels(&mut arena, from, inputs, outputs, panels);
             for (i, word) in arena[to..].iter().enumerate() {
                 let (lane, word_at, panel) = (i % LANES, i / LANES % words(inputs, 2), i / LANES / words(inputs, 2));
                 for half in 0..2 {

@@ -9,13 +9,18 @@
 //! - low rank: `t_l = V_a q_l + (V_p B_l) z + V_p c_l`, `q_{l+1} = a ⊙ (U_a t_l + b_a) + q_l`,
 //!   then `B_{l+1} z' = B_l z + (r ⊙ U_p) t_l` and `c_{l+1} = c_l + r ⊙ b_p`.
 //!
-//! What stands in brackets before z is a matrix that is computed once for the request. The weights of the heads turn p_L
-//! into a few vectors over z ([`Collapse`]); where towers or a stacked deep part read all of x_L, p_L is computed at the
-//! end. This is exact: nothing is left out, and everything is summed in f32.
+//! What stands in brackets before z is a matrix that is computed once for the request. A full layer's q_l comes to stand right
+//! behind z, where the next layer's z has it, so that `W_aa` and that matrix make one layer over both. The weights of the
+//! heads turn p_L into a few vectors over z ([`Collapse`]); where towers or a stacked deep part read all of x_L, p_L is
+//! computed at the end. This is exact: nothing is left out, and everything is summed in f32.
+//!
+//! Each part of z takes whole panels, so that vectors of one part do not reach into the next one: what is past its end is 0.
 
 use super::build::Builder;
 use super::own::Own;
-use super::program::{Basis, Collapse, Layer, Level, Prepare, Program, Source, Start, Step, Term, Vector, Weight};
+use super::program::{
+    Basis, Collapse, Layer, Level, PanelsAt, Prepare, Program, Source, Start, Step, Term, Vector, Weight,
+};
 use crate::artifact::model::network::{Cross, LANES, Network, Panels, Params, padded};
 use crate::artifact::model::spec::Structure;
 use crate::infer::Weights;
@@ -29,7 +34,7 @@ fn only_heads_read(network: &Network) -> bool {
     network.structure == Structure::Parallel && network.heads.iter().all(|head| head.tower.is_empty())
 }
 
-/// The width that a layer adds to z; none when its p is not affine.
+/// The width that a layer adds to z, without padding; none when its p is not affine.
 fn added_to_z(cross: &Cross, candidate: usize) -> Option<usize> {
     match cross {
         Cross::Full { .. } => Some(candidate),
@@ -83,7 +88,7 @@ pub(super) fn algebra(network: &Network, weights: Weights<'_>, own: &mut Own, ti
     let (request, candidate) = (network.request_width, network.width - network.request_width);
     let added: Option<Vec<usize>> = network.cross.iter().map(|cross| added_to_z(cross, candidate)).collect();
     let added = added.filter(|added| !added.is_empty() && has_halves(network))?;
-    let all: usize = added.iter().sum();
+    let all: usize = added.iter().map(|&added| padded(added)).sum();
     let collapses = only_heads_read(network);
     // A wide network of many layers has a B of many rows.
     let scratch = all.checked_mul(2 * request + 2 * candidate)?;
@@ -91,10 +96,12 @@ pub(super) fn algebra(network: &Network, weights: Weights<'_>, own: &mut Own, ti
         return None;
     }
     // z stands in the rows of x0: a full first layer adds q_0 = a, which is there.
-    let builder = Builder::new(network, tile_rows, request, all + LANES);
+    let end_of_a = padded(network.width).max(request + padded(candidate));
+    let first = if matches!(network.cross[0], Cross::Full { .. }) { request } else { end_of_a };
+    let builder = Builder::new(network, tile_rows, request, (first + all).max(end_of_a) - network.width);
     let mut algebra = Algebra::new(builder, weights, own);
     let x0 = algebra.builder.x0;
-    let zone = x0.at_column(if matches!(network.cross[0], Cross::Full { .. }) { request } else { network.width });
+    let zone = x0.at_column(first);
     let x_last = if collapses {
         algebra.builder.rows(candidate)
     } else {
@@ -102,13 +109,13 @@ pub(super) fn algebra(network: &Network, weights: Weights<'_>, own: &mut Own, ti
         algebra.builder.rows(network.trunk_width().max(network.width) + LANES)
     };
     let q_last = if collapses { x_last } else { x_last.at_column(request) };
-    let mut basis = Growing::new(&mut algebra.builder, all, request, added.iter().copied().max().unwrap_or(0));
+    let mut basis = Growing::new(&mut algebra.builder, all, request);
     let mut q = x0.at_column(request);
     let aside = algebra.builder.rows(candidate);
     for (i, cross) in network.cross.iter().enumerate() {
         let next = match network.cross.get(i + 1) {
             None => q_last,
-            Some(Cross::Full { .. }) => zone.at_column(basis.z + added[i]),
+            Some(Cross::Full { .. }) => zone.at_column(basis.z + padded(added[i])),
             Some(_) => aside,
         };
         let last = i + 1 == network.cross.len();
@@ -134,7 +141,8 @@ pub(super) fn algebra(network: &Network, weights: Weights<'_>, own: &mut Own, ti
         let trunk = if network.trunk_cross() > 0 { x_last } else { algebra.builder.trunk() };
         algebra.builder.deep_and_heads(x_last, trunk);
     }
-    Some(algebra.builder.finish(Level::Algebra))
+    let program = algebra.builder.finish(Level::Algebra);
+    Some(Program { zone: Some((zone, all)), cleared: end_of_a, ..program })
 }
 
 fn has_halves(network: &Network) -> bool {
@@ -158,19 +166,19 @@ fn bias(cross: &Cross) -> Params {
     }
 }
 
-/// B and c while layers are added, with what their computation needs.
+/// B and c while layers are added.
 struct Growing {
+    /// The width of z.
     z: usize,
     now: Rows,
     next: Rows,
-    products: Rows,
     c: usize,
 }
 
 impl Growing {
-    fn new(builder: &mut Builder<'_>, all: usize, request: usize, widest: usize) -> Self {
+    fn new(builder: &mut Builder<'_>, all: usize, request: usize) -> Self {
         let [now, next] = [request; 2].map(|width| builder.many_rows(all, width));
-        Self { z: 0, now, next, products: builder.many_rows(all, widest), c: builder.x0.start }
+        Self { z: 0, now, next, c: builder.x0.start }
     }
 
     fn basis(&self) -> Basis {
@@ -248,16 +256,18 @@ impl<'a> Algebra<'a> {
             _ => {
                 let weight = self.outputs_of_candidate(&matrix(cross));
                 let share = self.bias_of_candidate(cross);
+                let sums = self.sums(weight, Start::Share(share), share, basis, q, next);
                 if basis.z == 0 {
-                    let sums = self.sums(weight, Start::Share(share), share, basis, q, next);
                     return Layer { then, ..sums };
                 }
-                let inner = self.builder.rows(self.candidate);
-                let sums = self.sums(weight, Start::Share(share), share, basis, q, inner);
-                self.step(sums);
-                let rest = self.over_z(weight, basis, zone, inner);
-                let rest = rest.expect("z is not empty");
-                Layer { output: next, then, ..rest }
+                // q is what follows z.
+                let inputs = basis.z + self.candidate;
+                let (made, panels) = self.request_panels(inputs, self.candidate);
+                self.product(weight, basis, panels);
+                let columns = self.request..weight.panels.inputs;
+                let to = PanelsAt { first: basis.z, ..panels };
+                self.builder.prepare.push(Prepare::Inputs { weight, columns, to });
+                Layer { weight: made, columns: 0..inputs, input: zone, then, ..sums }
             }
         }
     }
@@ -275,22 +285,29 @@ impl<'a> Algebra<'a> {
 
     /// `(W_p B) z + sums`; none when z is empty.
     fn over_z(&mut self, weight: Weight, basis: &Growing, zone: Rows, sums: Rows) -> Option<Layer> {
-        let (z, outputs) = (basis.z, weight.panels.outputs);
+        let z = basis.z;
         if z == 0 {
             return None;
         }
-        let (start, columns, output) = (Start::Zero, 0..self.request, basis.products);
-        self.once(z, Layer { weight, columns, start, input: basis.now, output, then: Then::None });
-        let panels = self.request_panels(basis.products, z, outputs);
+        let (made, panels) = self.request_panels(z, weight.panels.outputs);
+        self.product(weight, basis, panels);
         let (start, columns) = (Start::Rows(sums), 0..z);
-        Some(Layer { weight: panels, columns, start, input: zone, output: sums, then: Then::None })
+        Some(Layer { weight: made, columns, start, input: zone, output: sums, then: Then::None })
     }
 
-    fn request_panels(&mut self, from: Rows, inputs: usize, outputs: usize) -> Weight {
-        let to = self.builder.len;
+    /// `W_p B` to panels.
+    fn product(&mut self, weight: Weight, basis: &Growing, to: PanelsAt) {
+        let (start, columns) = (Start::Zero, 0..self.request);
+        let layer = Layer { weight, columns, start, input: basis.now, output: to.panels(), then: Then::None };
+        self.builder.prepare.push(Prepare::Product { rows: basis.z, layer, to });
+    }
+
+    /// Room for a matrix that is made for the request.
+    fn request_panels(&mut self, inputs: usize, outputs: usize) -> (Weight, PanelsAt) {
+        let start = self.builder.len;
         self.builder.len += padded(outputs) * inputs;
-        self.builder.prepare.push(Prepare::Panels { from, inputs, outputs, to });
-        Weight { source: Source::Request, panels: Panels { start: to, inputs, outputs } }
+        let weight = Weight { source: Source::Request, panels: Panels { start, inputs, outputs } };
+        (weight, PanelsAt { start, inputs, first: 0 })
     }
 
     /// B_{l+1} and c_{l+1}.
@@ -300,7 +317,7 @@ impl<'a> Algebra<'a> {
         let new = Rows { start: basis.now.start + basis.z * basis.now.stride, ..basis.now };
         if let Cross::LowRank { u, .. } = cross {
             let columns = self.own.columns(self.weights, u, 0, added, request);
-            self.builder.prepare.push(Prepare::Scale { columns, to: new });
+            self.builder.prepare.push(Prepare::Scale { columns, rows: padded(added), to: new });
             let start = bias(cross).start;
             self.builder.prepare.push(Prepare::AddScaled { start, len: request, from: basis.c, at: c });
         } else {
@@ -315,19 +332,21 @@ impl<'a> Algebra<'a> {
             }
             let new = Rows { start: basis.next.start + basis.z * basis.next.stride, ..basis.next };
             let columns = self.own.columns(self.weights, &panels, request, added, request);
-            self.builder.prepare.push(Prepare::Scale { columns, to: new });
+            self.builder.prepare.push(Prepare::Scale { columns, rows: padded(added), to: new });
             let start = Start::Share(self.copy(bias(cross), 0, request));
             let vector = |start| Rows { start, stride: 0 };
             self.once(1, layer(start, vector(basis.c), vector(c)));
             std::mem::swap(&mut basis.now, &mut basis.next);
         }
         basis.c = c;
-        basis.z += added;
+        basis.z += padded(added);
     }
 
     /// p_L itself, before the candidate's half is written behind it.
     fn rebuild(&mut self, basis: &Growing, zone: Rows, output: Rows) {
-        let weight = self.request_panels(basis.now, basis.z, self.request);
+        let (from, inputs, outputs) = (basis.now, basis.z, self.request);
+        let (weight, to) = self.request_panels(inputs, outputs);
+        self.builder.prepare.push(Prepare::Panels { from, inputs, outputs, to: to.start });
         let (start, columns) = (Start::Share(basis.c), 0..basis.z);
         self.step(Layer { weight, columns, start, input: zone, output, then: Then::None });
     }

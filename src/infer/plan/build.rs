@@ -82,7 +82,18 @@ impl<'a> Builder<'a> {
 
     pub(super) fn finish(self, level: Level) -> Program {
         let (prepare, steps) = (self.prepare, self.steps);
-        let mut program = Program { level, len: self.len, x0: self.x0, once: 0, each: 0, prepare, steps, kept: None };
+        let mut program = Program {
+            level,
+            len: self.len,
+            x0: self.x0,
+            cleared: padded(self.network.width),
+            zone: None,
+            once: 0,
+            each: 0,
+            prepare,
+            steps,
+            kept: None,
+        };
         program.price();
         program
     }

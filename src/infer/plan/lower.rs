@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::build::stride;
 use super::own::Own;
-use super::program::{Layer, PackedLayer, PackedWeight, Prepare, Program, Source, Start, Step, Weight};
+use super::program::{Layer, PackedLayer, PackedWeight, PanelsAt, Prepare, Program, Source, Start, Step, Weight};
 use crate::artifact::model::network::{LANES, Network, Panels, padded};
 use crate::artifact::model::spec::Activation;
 use crate::infer::Weights;
@@ -57,6 +57,22 @@ impl Area {
         self.rows.start + self.count.saturating_sub(1) * self.rows.stride + self.width
     }
 
+    fn is(&self, other: &Self) -> bool {
+        self.rows == other.rows && self.count == other.count && self.width == other.width
+    }
+
+    /// At which of these columns the other ones start, if they are all among them and start with a panel.
+    fn column_of(&self, other: &Self) -> Option<usize> {
+        let column = other.rows.start.checked_sub(self.rows.start)?;
+        let within = self.rows.stride == other.rows.stride && column + other.width <= self.width;
+        (within && column.is_multiple_of(LANES)).then_some(column)
+    }
+
+    /// These rows from a column on.
+    fn at_column(&self, column: usize) -> Self {
+        Self { rows: self.rows.at_column(column), width: self.width - column, ..*self }
+    }
+
     fn overlaps(&self, other: &Self) -> bool {
         if self.end() <= other.rows.start || other.end() <= self.rows.start {
             return false;
@@ -71,10 +87,72 @@ impl Area {
     }
 }
 
-/// Rows that have been packed, and where they are.
-struct Known {
+/// Rows, and where they are or would be packed.
+struct Packing {
     from: Area,
     to: Rows,
+}
+
+/// What has been packed and not been written since.
+#[derive(Default)]
+struct Known {
+    packed: Vec<Packing>,
+    /// Where what is past a layer's outputs, up to a whole panel, is nothing but 0.
+    zone: Option<Area>,
+}
+
+impl Known {
+    fn find(&self, from: &Area) -> Option<Rows> {
+        self.packed.iter().find(|known| known.from.is(from)).map(|known| known.to)
+    }
+
+    fn forget(&mut self, written: &Area) {
+        self.packed.retain(|known| !known.from.overlaps(written));
+    }
+
+    /// Sees that an area of a tile is packed at `to`.
+    fn pack(&mut self, area: &Area, to: Rows, steps: &mut Vec<Step>) {
+        let mut at = 0;
+        while at < area.width {
+            at += self.pack_first(area.at_column(at), to.at_column(at / 2), steps);
+        }
+    }
+
+    /// The same for its first columns: those that were packed before or that one layer wrote, else all. That layer packs them
+    /// where it can. Returns how many columns that makes, with their padding.
+    fn pack_first(&mut self, area: Area, to: Rows, steps: &mut Vec<Step>) -> usize {
+        let is_first =
+            |known: &&Packing| known.to == to && known.from.rows == area.rows && known.from.width <= area.width;
+        if let Some(known) = self.packed.iter().find(is_first) {
+            return padded(known.from.width);
+        }
+        let apart = |&width: &usize| {
+            width.is_multiple_of(LANES) || self.zone.is_some_and(|zone| zone.column_of(&area).is_some())
+        };
+        let from = Area { width: written(steps, &area).filter(apart).unwrap_or(area.width), ..area };
+        match fusable(steps, &from, area.count, false) {
+            Some(writer) => pack_at(&mut steps[writer], Pack::Pairs, to),
+            None => steps.push(Step::Pack { from: from.rows, len: from.width, to }),
+        }
+        self.packed.push(Packing { from, to });
+        padded(from.width)
+    }
+}
+
+/// Where rows of a tile are packed, whenever they are.
+#[derive(Default)]
+struct Places(Vec<Packing>);
+
+impl Places {
+    /// Among those of a wider area, or in a place of its own.
+    fn of(&mut self, area: &Area, len: &mut usize) -> Rows {
+        let within = |place: &Packing| Some(place.to.at_column(place.from.column_of(area)? / 2));
+        self.0.iter().find_map(within).unwrap_or_else(|| {
+            let to = more_rows(len, area.count, packed_row(area.width, 2));
+            self.0.push(Packing { from: *area, to });
+            to
+        })
+    }
 }
 
 /// Collects the packed weights of all programs of a plan.
@@ -110,52 +188,69 @@ impl<'a> Lowering<'a> {
 
     pub(super) fn lower(&mut self, program: &mut Program) {
         let len = &mut program.len;
-        let mut known = Vec::new();
+        let mut known = Known::default();
         let mut prepare = Vec::new();
+        let products = room_for_products(&program.prepare, len);
         for step in program.prepare.drain(..) {
-            let step = match step {
+            let lowered = match step {
                 Prepare::Layer(rows, layer) if rows >= WORTH_PACKING => {
-                    let from = input(&layer, rows);
-                    let to = find(&known, &from).unwrap_or_else(|| {
-                        let to = more_rows(len, rows, packed_row(from.width, 2));
-                        prepare.push(Prepare::Pack { rows, from: from.rows, len: from.width, to });
-                        known.push(Known { from, to });
-                        to
-                    });
+                    let to = pack_for_request(&mut known, &mut prepare, len, &layer, rows);
                     Prepare::Packed(rows, self.layer(&layer, to))
                 }
-                Prepare::Panels { from, inputs, outputs, to } => Prepare::PackPanels { from, inputs, outputs, to },
+                Prepare::Product { rows, layer, to } => {
+                    let outputs = layer.weight.panels.outputs;
+                    let from = Rows { start: products, stride: stride(outputs) };
+                    let input = pack_for_request(&mut known, &mut prepare, len, &layer, rows);
+                    let layer = self.layer(&Layer { output: from, ..layer }, input);
+                    prepare.push(Prepare::Packed(rows, layer));
+                    Prepare::PackPanels { from, inputs: rows, outputs, to: to.packed() }
+                }
+                Prepare::Panels { from, inputs, outputs, to } => {
+                    let to = PanelsAt { start: to, inputs, first: 0 }.packed();
+                    Prepare::PackPanels { from, inputs, outputs, to }
+                }
+                Prepare::Inputs { weight, columns, to } => {
+                    let (words, outputs) = (words(columns.len(), 2), weight.panels.outputs);
+                    Prepare::PackedInputs {
+                        weight: self.weight(&weight, columns, None),
+                        words,
+                        outputs,
+                        to: to.packed(),
+                    }
+                }
                 other => other,
             };
             // Packed rows are read by layers alone, and only Scale writes beside a layer into what they read.
-            let written = match &step {
-                Prepare::Packed(rows, layer) => layer.output.map(|to| Area::new(to, *rows, padded(layer.outputs))),
-                Prepare::Layer(rows, layer) => {
-                    Some(Area::new(layer.output, *rows, padded(layer.weight.panels.outputs)))
+            match &lowered {
+                Prepare::Packed(rows, layer) => {
+                    layer.output.iter().for_each(|&to| known.forget(&Area::new(to, *rows, padded(layer.outputs))));
                 }
-                Prepare::Scale { columns, to } => Some(Area::new(*to, columns.count, columns.len)),
-                _ => None,
-            };
-            if let Some(written) = written {
-                known.retain(|known: &Known| !known.from.overlaps(&written));
+                Prepare::Layer(rows, layer) => {
+                    known.forget(&Area::new(layer.output, *rows, padded(layer.weight.panels.outputs)));
+                }
+                Prepare::Scale { columns, rows, to } => known.forget(&Area::new(*to, *rows, columns.len)),
+                _ => {}
             }
-            prepare.push(step);
+            prepare.push(lowered);
         }
         program.prepare = prepare;
         let steps = std::mem::take(&mut program.steps);
-        program.steps = self.steps(steps, len);
+        program.steps = self.steps(steps, program.zone, &mut program.len);
         program.price();
     }
 
-    fn steps(&mut self, all: Vec<Step>, len: &mut usize) -> Vec<Step> {
+    fn steps(&mut self, all: Vec<Step>, zone: Option<(Rows, usize)>, len: &mut usize) -> Vec<Step> {
         let rows = self.tile_rows;
-        let mut known: Vec<Known> = Vec::new();
+        let zone = zone.map(|(from, width)| Area::new(from, rows, width));
+        let mut known = Known { zone, ..Known::default() };
+        let mut places = Places::default();
+        if let Some(zone) = &zone {
+            places.of(zone, len);
+        }
         let mut steps: Vec<Step> = Vec::new();
         for step in all {
             let Step::Layer(layer) = step else {
-                for written in writes(&step, rows) {
-                    known.retain(|known| !known.from.overlaps(&written));
-                }
+                writes(&step, rows).iter().for_each(|written| known.forget(written));
                 steps.push(step);
                 continue;
             };
@@ -168,20 +263,12 @@ impl<'a> Lowering<'a> {
                     self.integer_layer(&layer, to, range)
                 }
                 _ => {
-                    let to = find(&known, &from).unwrap_or_else(|| {
-                        let to = more_rows(len, rows, packed_row(from.width, 2));
-                        match fusable(&steps, &from, rows, false) {
-                            Some(writer) => pack_at(&mut steps[writer], Pack::Pairs, to),
-                            None => steps.push(Step::Pack { from: from.rows, len: from.width, to }),
-                        }
-                        known.push(Known { from, to });
-                        to
-                    });
+                    let to = places.of(&from, len);
+                    known.pack(&from, to, &mut steps);
                     self.layer(&layer, to)
                 }
             };
-            let written = Area::new(layer.output, rows, padded(lowered.outputs));
-            known.retain(|known| !known.from.overlaps(&written));
+            known.forget(&Area::new(layer.output, rows, padded(lowered.outputs)));
             steps.push(Step::Packed(lowered));
         }
         drop_unread(&mut steps, rows);
@@ -301,17 +388,46 @@ fn input(layer: &Layer, rows: usize) -> Area {
     Area::new(layer.input.at_column(layer.columns.start), rows, layer.columns.len())
 }
 
-fn find(known: &[Known], from: &Area) -> Option<Rows> {
-    let same = |known: &&Known| {
-        known.from.rows == from.rows && known.from.count == from.count && known.from.width == from.width
-    };
-    known.iter().find(same).map(|known| known.to)
+/// Rows of an operation over the request as pairs; packed now if they are not yet.
+fn pack_for_request(
+    known: &mut Known,
+    prepare: &mut Vec<Prepare>,
+    len: &mut usize,
+    layer: &Layer,
+    rows: usize,
+) -> Rows {
+    let from = input(layer, rows);
+    known.find(&from).unwrap_or_else(|| {
+        let to = more_rows(len, rows, packed_row(from.width, 2));
+        prepare.push(Prepare::Pack { rows, from: from.rows, len: from.width, to });
+        known.packed.push(Packing { from, to });
+        to
+    })
+}
+
+/// Room for the outputs of any product before they become panels of pairs: where it starts.
+fn room_for_products(prepare: &[Prepare], len: &mut usize) -> usize {
+    let needs = prepare.iter().map(|step| match step {
+        Prepare::Product { rows, layer, .. } => rows * stride(layer.weight.panels.outputs),
+        _ => 0,
+    });
+    let start = *len;
+    *len += needs.max().unwrap_or(0);
+    start
 }
 
 fn more_rows(len: &mut usize, count: usize, width: usize) -> Rows {
     let rows = Rows { start: *len, stride: stride(width) };
     *len += count * rows.stride;
     rows
+}
+
+/// How many of an area's first columns the last layer wrote that began with them, if one did.
+fn written(steps: &[Step], area: &Area) -> Option<usize> {
+    steps.iter().rev().find_map(|step| match step {
+        Step::Packed(layer) if layer.output == Some(area.rows) => Some(layer.outputs.min(area.width)),
+        _ => None,
+    })
 }
 
 /// The layer that wrote just these rows and can pack them too. For unsigned numbers it must end in a ReLU.

@@ -21,7 +21,7 @@ use super::kernel::{Kernel, Matrix, Words};
 use super::scratch::Arena;
 use super::shapes::{self, Extent};
 use super::{Pass, Scratch, Weights, pass};
-use crate::artifact::model::network::{Network, padded};
+use crate::artifact::model::network::{LANES, Network, padded};
 use crate::error::{Error, Result};
 
 /// The numbers that a plan multiplies.
@@ -365,6 +365,26 @@ impl Plan {
             Source::Own if expanded => Matrix::Single(&own.values()[range]),
             Source::Model => Matrix::Half(&weights.panels[range]),
             Source::Own => Matrix::Half(&self.own.panels[range]),
+        }
+    }
+
+    /// Some inputs of one panel of a matrix as f32: sixteen weights for each.
+    pub(super) fn copy_inputs(
+        &self,
+        weights: Weights<'_>,
+        weight: &Weight,
+        panel: usize,
+        columns: Range<usize>,
+        to: &mut [f32],
+    ) {
+        let first = (panel * weight.panels.inputs + columns.start) * LANES;
+        let range = first..first + columns.len() * LANES;
+        match self.matrix(weights, weight, usize::MAX) {
+            Matrix::Single(panels) => to.copy_from_slice(&panels[range]),
+            Matrix::Half(panels) => {
+                to.iter_mut().zip(&panels[range]).for_each(|(to, &bits)| *to = half::f16::from_bits(bits).to_f32());
+            }
+            Matrix::Arena(_) => unreachable!("what a request made is not copied"),
         }
     }
 

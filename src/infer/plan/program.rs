@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::own::Columns;
-use crate::artifact::model::network::{Panels, Params, padded};
-use crate::infer::kernel::{Pack, Rows, Then};
+use crate::artifact::model::network::{LANES, Panels, Params, padded};
+use crate::infer::kernel::{Pack, Rows, Then, words};
 
 /// How much of a request is computed once instead of once for each candidate. All levels give the same logits but for
 /// the rounding of f32.
@@ -27,6 +27,10 @@ pub(in crate::infer) struct Program {
     /// f32 of the arena.
     pub(in crate::infer) len: usize,
     pub(in crate::infer) x0: Rows,
+    /// Columns of x0, with those after its own that must be 0.
+    pub(in crate::infer) cleared: usize,
+    /// Columns of a tile's rows, so many from there on, of which layers read ever more as others write them.
+    pub(super) zone: Option<(Rows, usize)>,
     /// Costs for each request and for each candidate; see [`Program::cost`].
     pub(super) once: usize,
     pub(super) each: usize,
@@ -45,6 +49,29 @@ pub(in crate::infer) enum Source {
     Own,
     /// Computed for the request, in the arena.
     Request,
+}
+
+/// Panels of a matrix in the arena, from one of its inputs on.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::infer) struct PanelsAt {
+    /// Where the first panel starts.
+    pub(super) start: usize,
+    /// All inputs of the matrix, or words of them.
+    pub(super) inputs: usize,
+    /// The one to begin with.
+    pub(super) first: usize,
+}
+
+impl PanelsAt {
+    /// A row for each panel, from the input to begin with.
+    pub(in crate::infer) fn panels(self) -> Rows {
+        Rows { start: self.start + self.first * LANES, stride: self.inputs * LANES }
+    }
+
+    /// The same place with words of two inputs each. The input to begin with is an even one.
+    pub(super) fn packed(self) -> Self {
+        Self { inputs: words(self.inputs, 2), first: self.first / 2, ..self }
+    }
 }
 
 /// A matrix in one of these places.
@@ -142,12 +169,18 @@ pub(in crate::infer) enum Prepare {
     Copy { start: usize, len: usize, at: usize },
     /// `at = from + r ⊙ b`; `start` is where b is among the parameters.
     AddScaled { start: usize, len: usize, from: usize, at: usize },
-    /// Each column of a matrix of the plan, times r: one row each.
-    Scale { columns: Columns, to: Rows },
+    /// Each column of a matrix of the plan, times r: one row each. Rows of zeros up to `rows` follow.
+    Scale { columns: Columns, rows: usize, to: Rows },
     /// Rows of `outputs` values, one row for each input, to panels.
     Panels { from: Rows, inputs: usize, outputs: usize, to: usize },
-    /// The same to panels of packed pairs.
-    PackPanels { from: Rows, inputs: usize, outputs: usize, to: usize },
+    /// A layer over so many rows, each of which becomes an input of a matrix: its outputs go to panels, not to rows.
+    Product { rows: usize, layer: Layer, to: PanelsAt },
+    /// Some inputs of a matrix to panels.
+    Inputs { weight: Weight, columns: Range<usize>, to: PanelsAt },
+    /// Rows of `outputs` values, one row for each input, to panels of packed pairs.
+    PackPanels { from: Rows, inputs: usize, outputs: usize, to: PanelsAt },
+    /// Packed inputs of a matrix to panels of packed pairs.
+    PackedInputs { weight: PackedWeight, words: usize, outputs: usize, to: PanelsAt },
     /// Rows to packed pairs.
     Pack { rows: usize, from: Rows, len: usize, to: Rows },
     /// A layer over so many packed rows.
@@ -278,10 +311,13 @@ impl Prepare {
             Self::Layer(rows, layer) => layer.products() * (*rows).max(ALONE),
             Self::Packed(rows, layer) => layer.products() * (*rows).max(ALONE),
             Self::Pack { rows, len, .. } => rows * len,
+            Self::Product { rows, layer, .. } => layer.products() * (*rows).max(ALONE),
+            Self::Inputs { weight, columns, .. } => columns.len() * weight.panels.outputs * TOUCH,
             Self::PackPanels { inputs, outputs, .. } => inputs * outputs,
+            Self::PackedInputs { words, outputs, .. } => words * outputs * TOUCH,
             Self::Dot { weight, .. } => weight.len,
             Self::Copy { len, .. } | Self::AddScaled { len, .. } => len * TOUCH,
-            Self::Scale { columns, .. } => columns.count * columns.len * TOUCH,
+            Self::Scale { columns, rows, .. } => rows * columns.len * TOUCH,
             Self::Panels { inputs, outputs, .. } => inputs * outputs * TOUCH,
             Self::Collapse(c) => (c.columns.count + c.basis.map_or(0, |b| b.count)) * c.columns.len * ALONE,
         }

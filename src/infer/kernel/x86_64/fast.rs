@@ -123,7 +123,7 @@ unsafe fn tile<W: Word, A: Accumulate<Avx512, W, R, P>, const R: usize, const P:
         }
         apply(op.then, &mut sums, row, panel);
         if !op.out.is_null() {
-            store(&sums, op.out.add(row * op.out_stride + panel * 16), op.out_stride);
+            store(&sums, op.out.add(row * op.out_stride + panel * 16), op.out_stride, 16);
         }
         let lanes: [u16; P] = std::array::from_fn(|p| match op.outputs - (panel + p) * 16 {
             left @ 0..16 => u16::MAX >> (16 - left),
@@ -172,19 +172,19 @@ macro_rules! all_tiles {
         }
         by_tiles!($op, one, 14, {
             1 => [Streamed 8, Streamed 4, Written 2, Written 1],
-            2 => [Written 3, Written 2, Written 1],
-            3 => [Written 3, Written 2, Written 1],
-            4 => [Written 3, Written 2, Written 1],
-            5 => [Written 3, Written 2, Written 1],
-            6 => [Written 3, Written 2, Written 1],
-            7 => [Written 3, Written 2, Written 1],
-            8 => [Written 2, Written 1] three [4, 4],
-            9 => [Written 2, Written 1] three [5, 4],
-            10 => [Written 2, Written 1] three [5, 5],
-            11 => [Written 2, Written 1] three [6, 5],
-            12 => [Written 2, Written 1] three [6, 6],
-            13 => [Written 2, Written 1] three [7, 6],
-            14 => [Written 2, Written 1] three [7, 7],
+            2 => [Written 2, Written 1],
+            3 => [Written 2, Written 1],
+            4 => [Written 2, Written 1],
+            5 => [Written 2, Written 1],
+            6 => [Written 2, Written 1],
+            7 => [Written 2, Written 1],
+            8 => [Written 2, Written 1],
+            9 => [Written 2, Written 1],
+            10 => [Written 2, Written 1],
+            11 => [Written 2, Written 1],
+            12 => [Written 2, Written 1],
+            13 => [Written 2, Written 1],
+            14 => [Written 2, Written 1],
         })
     };
 }
@@ -248,7 +248,7 @@ unsafe fn pack_panels(op: &PackPanels) {
                 let low = wide(2 * word);
                 let high = if 2 * word + 1 < op.inputs { wide(2 * word + 1) } else { _mm512_setzero_si512() };
                 let both = _mm512_or_si512(low, _mm512_slli_epi32::<16>(high));
-                _mm512_storeu_si512(op.to.add((panel * words + word) * 16).cast(), both);
+                _mm512_storeu_si512(op.to.add(panel * op.panel_stride + word * 16).cast(), both);
             }
         }
     }
