@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::hash::mix;
 use crate::infer::{Pass, Plan, Scratch, TILE_ROWS, Tile};
 use crate::live::weights;
-use crate::live::{Generation, Limits, Reader};
+use crate::live::{Fast, Generation, Limits, Reader};
 use crate::metrics::{Call, Meter, Meters, Stage, Watch};
 use crate::refusal::Refusal;
 use crate::schema::{Layout, Side};
@@ -282,7 +282,7 @@ impl Scorer {
         };
         let scored = self.memory.score(&generation, plan, precision, input, deadline, watch)?;
         if let Some(fast) = first_pass {
-            self.memory.settle(&generation, &scored, input, slots, fast.tolerance, watch)?;
+            self.memory.settle(&generation, &scored, input, slots, fast, watch)?;
         }
         self.memory.probabilities(&generation, &scored, watch);
         let memory = &mut self.memory;
@@ -453,11 +453,11 @@ impl Memory {
         scored: &Scored,
         input: Input<'_>,
         n_slots: usize,
-        tolerance: f32,
+        fast: &Fast,
         watch: &mut Watch,
     ) -> Result<(), Refusal> {
         let (n, calibrators) = (scored.n, generation.calibrators());
-        let off = |logit: f32| tolerance * logit.abs().max(1.0);
+        let off = |logit| fast.off(logit);
         let logits = &self.logits;
         let bounds = |first: usize, some: &mut [Bounds]| {
             let of = |head: usize| &logits[head][first..first + some.len()];

@@ -1,9 +1,9 @@
 //! Which candidates can decide an auction when probabilities are known only between bounds: those whose exact
 //! probabilities are worth computing.
 
+use super::Policy;
 use super::candidates::bid;
 use super::rank::Valid;
-use super::{Policy, Reason};
 use crate::types::Candidate;
 
 /// A candidate's pCTR and pCVR at the lower and at the upper end of what they may be. Where there is no pCVR both are
@@ -92,8 +92,6 @@ impl Shortlist {
                     }
                     false
                 }
-                // NaN, from a sum that overflowed in the fast arithmetic, says nothing of the exact probability.
-                (Err(Reason::InvalidPctr | Reason::InvalidPcvr), Err(_)) => pctr[1].is_nan() || pcvr[1].is_nan(),
                 (Err(low), Err(high)) => low != high,
                 _ => true,
             };
@@ -125,7 +123,7 @@ fn greatest(scores: &mut Vec<f64>, n: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Scratch, run_candidates};
+    use super::super::{Reason, Scratch, run_candidates};
     use super::*;
     use crate::types::Winner;
 
@@ -239,13 +237,19 @@ mod tests {
     }
 
     #[test]
-    fn a_probability_that_overflowed_is_listed() {
+    fn a_probability_that_may_be_any_is_listed() {
         let candidate = Candidate { bid_micros: 1_000_000, bid_kind: 1, ..Candidate::default() };
-        let mut shortlist = Shortlist::new(2);
-        let nan = Bounds { pctr: [f32::NAN; 2], pcvr: [f32::NAN; 2] };
-        let sure = Bounds { pctr: [0.5; 2], pcvr: [f32::NAN; 2] };
-        let bounds = |_: usize, both: &mut [Bounds]| both.copy_from_slice(&[nan, sure]);
-        assert_eq!(shortlist.choose(&Policy::default(), &[candidate, candidate], 1, bounds), 2);
-        assert!(shortlist.contains(0) && !shortlist.contains(2));
+        let mut shortlist = Shortlist::new(4);
+        let of = |low, high| Bounds { pctr: [low, high], pcvr: [f32::NAN; 2] };
+        let bounds = |_: usize, all: &mut [Bounds]| {
+            all.copy_from_slice(&[of(0.0, 1.0), of(0.5, 0.5), of(0.4, 0.4), of(0.3, 0.3)])
+        };
+        assert_eq!(shortlist.choose(&Policy::default(), &[candidate; 4], 1, bounds), 3);
+        assert!(shortlist.contains(0) && !shortlist.contains(3) && !shortlist.contains(4));
+        // Turned down at both ends, but not for the same reason.
+        let policy = Policy::parse("score_floor_micros = 1000000000\n").unwrap();
+        let bounds = |_: usize, all: &mut [Bounds]| all.copy_from_slice(&[of(0.0, 0.1), of(0.1, 0.2)]);
+        assert_eq!(shortlist.choose(&policy, &[candidate; 2], 1, bounds), 1);
+        assert!(shortlist.contains(0));
     }
 }

@@ -16,8 +16,8 @@ const FARTHEST: f64 = 0.25;
 /// checks it on the candidates that it computes exactly; for the others it must hold. Measured on 63 models, 16 golden
 /// requests and 20,000 candidates each: docs/performance.md.
 const MARGIN: f64 = 8.0;
-/// The least that a logit is taken to be off.
-const LEAST_MARGIN: f64 = 1.0 / 16.0;
+/// The least that a logit of any size is taken to be off.
+const LEAST_MARGIN: f32 = 1.0 / 16.0;
 /// The first pass of an auction leaves so many times the largest value seen of a deep layer's inputs before 8 bits end:
 /// what is cut off is off by any amount, and only the candidates that are computed exactly would show it.
 const ROOM: f32 = 2.0;
@@ -32,11 +32,18 @@ pub struct Fast {
     pub plan: Arc<Plan>,
     /// What it multiplies.
     pub arithmetic: Arithmetic,
-    /// How far a logit may be off: this share of its size, or of 1 when it is smaller.
+    /// How far a logit may be off: this share of its size, or of 1 when it is smaller. See [`Fast::off`].
     pub tolerance: f32,
 }
 
 impl Fast {
+    /// How far an exact logit is taken to be from this one at most. One that overflowed says nothing.
+    #[must_use]
+    #[inline]
+    pub fn off(&self, logit: f32) -> f32 {
+        if logit.is_finite() { (self.tolerance * logit.abs().max(1.0)).max(LEAST_MARGIN) } else { f32::INFINITY }
+    }
+
     /// A plan in `arithmetic` whose golden requests are off by `worst` at most; none without golden requests.
     ///
     /// # Errors
@@ -47,7 +54,7 @@ impl Fast {
                 "in {arithmetic:?} a golden request's logit is off by {worst:.3}, and {FARTHEST} is the most"
             ));
         }
-        let tolerance = (worst.unwrap_or(FARTHEST / MARGIN) * MARGIN).max(LEAST_MARGIN) as f32;
+        let tolerance = (worst.unwrap_or(FARTHEST / MARGIN) * MARGIN) as f32;
         Ok(Self { plan: Arc::new(plan), arithmetic, tolerance })
     }
 

@@ -96,7 +96,7 @@ impl Loaded {
             return pass(exact, case, scratch, 0..case.count, logits);
         }
         pass(&fast.plan, case, scratch, 0..case.count, logits)?;
-        let off = |logit: f32| fast.tolerance * logit.abs().max(1.0);
+        let off = |logit| fast.off(logit);
         shortlist.choose(policy, candidates, SLOTS, |first, some| {
             some.fill(Bounds { pctr: [f32::NAN; 2], pcvr: [f32::NAN; 2] });
             calibrator.bounds(&logits[first..first + some.len()], off, |i, ends| some[i].pctr = ends);
