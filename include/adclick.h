@@ -211,7 +211,7 @@ enum adclick_precision
   ADCLICK_PRECISION_BF16 = 1,
   // As bf16, and 8-bit integers in the deep layers behind a ReLU.
   ADCLICK_PRECISION_INT8 = 2,
-  // Of a decision: bf16 for all candidates, and exact for those that the winners and their prices depend on. The same
+  // Of a decision: int8 or bf16 for all candidates, and exact for those that winners and prices depend on. The same
   // winners at the same prices as exact.
   ADCLICK_PRECISION_AUCTION_EXACT = 3,
 };

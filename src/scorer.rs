@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::hash::mix;
 use crate::infer::{Pass, Plan, Scratch, TILE_ROWS, Tile};
 use crate::live::weights;
-use crate::live::{Generation, Limits, Reader};
+use crate::live::{Fast, Generation, Limits, Reader};
 use crate::metrics::{Call, Meter, Meters, Stage, Watch};
 use crate::refusal::Refusal;
 use crate::schema::{Layout, Side};
@@ -273,13 +273,16 @@ impl Scorer {
         }
         let generation = self.reader.load().ok_or(Refusal::Closed)?;
         let serving = &generation.serving;
-        let (plan, precision) = match (serving.precision, &serving.fast) {
-            (Precision::AuctionExact, Some(fast)) => (&**fast, Precision::AuctionExact),
+        // Of so few candidates all may decide.
+        let first_pass = serving.first_pass().filter(|_| n > slots.saturating_add(1));
+        let (plan, precision) = match (serving.precision, first_pass) {
+            (Precision::AuctionExact, Some(fast)) => (&*fast.plan, Precision::AuctionExact),
+            (Precision::AuctionExact, None) => (&*generation.plan, Precision::AuctionExact),
             _ => serving.of_scores(&generation.plan),
         };
         let scored = self.memory.score(&generation, plan, precision, input, deadline, watch)?;
-        if precision == Precision::AuctionExact {
-            self.memory.settle(&generation, &scored, input, slots, watch)?;
+        if let Some(fast) = first_pass {
+            self.memory.settle(&generation, &scored, input, slots, fast, watch)?;
         }
         self.memory.probabilities(&generation, &scored, watch);
         let memory = &mut self.memory;
@@ -450,10 +453,11 @@ impl Memory {
         scored: &Scored,
         input: Input<'_>,
         n_slots: usize,
+        fast: &Fast,
         watch: &mut Watch,
     ) -> Result<(), Refusal> {
-        let (n, tolerance, calibrators) = (scored.n, generation.serving.tolerance, generation.calibrators());
-        let off = |logit: f32| tolerance * logit.abs().max(1.0);
+        let (n, calibrators) = (scored.n, generation.calibrators());
+        let off = |logit| fast.off(logit);
         let logits = &self.logits;
         let bounds = |first: usize, some: &mut [Bounds]| {
             let of = |head: usize| &logits[head][first..first + some.len()];

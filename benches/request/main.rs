@@ -162,6 +162,9 @@ fn ways(bundle: &Path, pace: &Pace, count: usize) -> Result<(), Error> {
             }
             name += &format!(", ad cache of {} MB", cache.bytes / 1_000_000);
         }
+        if let Some(first) = engine.generation()?.first_pass() {
+            name += &format!(", {} first", first.name());
+        }
         let scorer = engine.scorer(ScorerLimits { max_candidates: count })?;
         let requests = Requests::new(&engine, pace.size, count, 1)?;
         contenders.push(Contender {

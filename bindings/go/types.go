@@ -150,7 +150,8 @@ const (
 	BF16 Precision = C.ADCLICK_PRECISION_BF16
 	// INT8 is as BF16, with 8-bit integers in the deep layers behind a ReLU.
 	INT8 Precision = C.ADCLICK_PRECISION_INT8
-	// AuctionExact, of a decision: BF16 for all candidates, and Exact for those that the winners and their prices depend on.
+	// AuctionExact, of a decision: INT8 or BF16 for all candidates, and Exact for those that the winners and their prices
+	// depend on.
 	AuctionExact Precision = C.ADCLICK_PRECISION_AUCTION_EXACT
 )
 

@@ -155,6 +155,7 @@ impl Policy {
     }
 
     /// `q^α`. Not the platform's `pow`: every machine ranks alike.
+    #[inline]
     pub(super) fn squashed(&self, q: f64) -> f64 {
         if self.squash == 1.0 { q } else { libm::pow(q, self.squash) }
     }

@@ -207,6 +207,23 @@ pub(super) struct Terms<A> {
 
 impl<A: Amount> Terms<A> {
     pub(super) fn new(policy: &Policy, bid: &Bid<A>) -> std::result::Result<Self, Reason> {
+        Valid::new(bid)?.terms(policy, bid.pctr, bid.pcvr)
+    }
+}
+
+/// A bid that may rank if its probabilities allow it.
+pub(super) struct Valid<A> {
+    kind: BidKind,
+    bid: A,
+    amount: f64,
+    reserve: A,
+    modifier: f64,
+    quality: f64,
+}
+
+impl<A: Amount> Valid<A> {
+    #[inline]
+    pub(super) fn new(bid: &Bid<A>) -> std::result::Result<Self, Reason> {
         let amount = bid.amount.bid()?;
         if !is_factor(bid.modifier) {
             return Err(Reason::InvalidModifier);
@@ -217,26 +234,34 @@ impl<A: Amount> Terms<A> {
         if !bid.reserve.can_be_reserve() {
             return Err(Reason::InvalidReserve);
         }
+        let &Bid { kind, amount: bid, reserve, modifier, quality, .. } = bid;
+        Ok(Self { kind, bid, amount, reserve, modifier, quality })
+    }
+
+    /// What it is worth with these probabilities.
+    #[inline]
+    pub(super) fn terms(&self, policy: &Policy, pctr: f64, pcvr: f64) -> std::result::Result<Terms<A>, Reason> {
+        let amount = self.amount;
         // Events of the bid in 1000 impressions, and the same squashed.
-        let (events, squashed) = match bid.kind {
+        let (events, squashed) = match self.kind {
             BidKind::Cpm => (1.0, 1.0),
             BidKind::Cpc => {
-                let q = pctr(bid)?;
+                let q = valid_pctr(pctr)?;
                 (1000.0 * q, 1000.0 * policy.squashed(q))
             }
             BidKind::Cpa | BidKind::Ocpm => {
-                let q = pctr(bid)? * pcvr(bid)?;
+                let q = valid_pctr(pctr)? * valid_pcvr(pcvr)?;
                 (1000.0 * q, 1000.0 * policy.squashed(q))
             }
         };
-        let (billed_per_bid, most) = match bid.kind {
-            BidKind::Cpm | BidKind::Cpc | BidKind::Cpa => (1.0, bid.amount),
+        let (billed_per_bid, most) = match self.kind {
+            BidKind::Cpm | BidKind::Cpc | BidKind::Cpa => (1.0, self.bid),
             BidKind::Ocpm => (events, A::at_most(amount * events)),
         };
-        if most < bid.reserve {
+        if most < self.reserve {
             return Err(Reason::BelowReserve);
         }
-        let weight = bid.modifier * squashed * bid.quality;
+        let weight = self.modifier * squashed * self.quality;
         let score = amount * weight;
         // Subnormal numbers have lost digits: they would misorder and misprice.
         let ecpm = amount * events;
@@ -246,7 +271,7 @@ impl<A: Amount> Terms<A> {
         if score < policy.score_floor() {
             return Err(Reason::BelowScoreFloor);
         }
-        Ok(Self { ecpm, weight, score, billed_per_bid, worth: amount * billed_per_bid, most })
+        Ok(Terms { ecpm, weight, score, billed_per_bid, worth: amount * billed_per_bid, most })
     }
 }
 
@@ -254,15 +279,15 @@ fn is_factor(x: f64) -> bool {
     x > 0.0 && x.is_finite()
 }
 
-fn pctr<A>(bid: &Bid<A>) -> std::result::Result<f64, Reason> {
-    if bid.pctr > 0.0 && bid.pctr <= 1.0 { Ok(bid.pctr) } else { Err(Reason::InvalidPctr) }
+fn valid_pctr(pctr: f64) -> std::result::Result<f64, Reason> {
+    if pctr > 0.0 && pctr <= 1.0 { Ok(pctr) } else { Err(Reason::InvalidPctr) }
 }
 
-fn pcvr<A>(bid: &Bid<A>) -> std::result::Result<f64, Reason> {
-    if bid.pcvr.is_nan() {
+fn valid_pcvr(pcvr: f64) -> std::result::Result<f64, Reason> {
+    if pcvr.is_nan() {
         Err(Reason::MissingPcvr)
-    } else if bid.pcvr > 0.0 && bid.pcvr <= 1.0 {
-        Ok(bid.pcvr)
+    } else if pcvr > 0.0 && pcvr <= 1.0 {
+        Ok(pcvr)
     } else {
         Err(Reason::InvalidPcvr)
     }

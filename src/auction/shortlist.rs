@@ -1,9 +1,9 @@
 //! Which candidates can decide an auction when probabilities are known only between bounds: those whose exact
 //! probabilities are worth computing.
 
+use super::Policy;
 use super::candidates::bid;
-use super::rank::Terms;
-use super::{Policy, Reason};
+use super::rank::Valid;
 use crate::types::Candidate;
 
 /// A candidate's pCTR and pCVR at the lower and at the upper end of what they may be. Where there is no pCVR both are
@@ -22,7 +22,7 @@ const TOGETHER: usize = 64;
 /// The memory of one shortlist at a time. Sized once, so that nothing allocates.
 #[derive(Debug)]
 pub struct Shortlist {
-    /// Scores at the lower ends, of those that have one at both.
+    /// The greatest scores at the lower ends, of those that have one at both.
     lower: Vec<f64>,
     /// Of each candidate the score at the upper end, if it has one at both; else NaN, and `listed` is final.
     upper: Box<[f64]>,
@@ -61,35 +61,44 @@ impl Shortlist {
     ) -> usize {
         self.count = candidates.len().min(self.listed.len());
         self.lower.clear();
+        // So many others ahead of a candidate for certain, and it does not count. `least` is what they have at least.
+        let ahead = n_slots.saturating_add(1);
+        let mut least = f64::NEG_INFINITY;
+        let many = ahead.saturating_mul(2).max(TOGETHER);
         let mut chunk = [Bounds::default(); TOGETHER];
         for (i, candidate) in candidates[..self.count].iter().enumerate() {
             if i % TOGETHER == 0 {
                 bounds(i, &mut chunk[..TOGETHER.min(self.count - i)]);
             }
             let Bounds { pctr, pcvr } = chunk[i % TOGETHER];
-            let score = |end: usize| {
-                let bid = bid(policy, candidate, pctr[end], pcvr[end])?;
-                Terms::new(policy, &bid).map(|terms| terms.score)
-            };
             self.upper[i] = f64::NAN;
+            let Ok(valid) = bid(policy, candidate, f32::NAN, f32::NAN).and_then(|bid| Valid::new(&bid)) else {
+                // Turned down, whatever its probabilities are.
+                self.listed[i] = false;
+                continue;
+            };
+            let score = |end: usize| {
+                let terms = valid.terms(policy, f64::from(pctr[end]), f64::from(pcvr[end]));
+                terms.map(|terms| terms.score)
+            };
             self.listed[i] = match (score(0), score(1)) {
-                (Ok(least), Ok(most)) => {
-                    self.lower.push(least);
-                    self.upper[i] = most;
+                (Ok(low), Ok(high)) => {
+                    self.upper[i] = high;
+                    if low > least {
+                        if self.lower.len() == many {
+                            least = greatest(&mut self.lower, ahead);
+                        }
+                        self.lower.push(low);
+                    }
                     false
                 }
-                // NaN, from a sum that overflowed in the fast arithmetic, says nothing of the exact probability.
-                (Err(Reason::InvalidPctr | Reason::InvalidPcvr), Err(_)) => pctr[1].is_nan() || pcvr[1].is_nan(),
                 (Err(low), Err(high)) => low != high,
                 _ => true,
             };
         }
-        // A candidate whose both ends have a score counts if no `n_slots + 1` others are ahead of it for certain.
-        let least = if n_slots < self.lower.len() {
-            *self.lower.select_nth_unstable_by(n_slots, |a, b| b.total_cmp(a)).1
-        } else {
-            f64::NEG_INFINITY
-        };
+        if ahead <= self.lower.len() {
+            least = greatest(&mut self.lower, ahead);
+        }
         let mut count = 0;
         for (listed, &upper) in self.listed.iter_mut().zip(&self.upper[..self.count]) {
             *listed |= upper >= least;
@@ -105,9 +114,16 @@ impl Shortlist {
     }
 }
 
+/// Keeps the `n` greatest scores, at least 1 and no more than there are. Returns the least of them.
+fn greatest(scores: &mut Vec<f64>, n: usize) -> f64 {
+    let (_, &mut least, _) = scores.select_nth_unstable_by(n - 1, |a, b| b.total_cmp(a));
+    scores.truncate(n);
+    least
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::{Scratch, run_candidates};
+    use super::super::{Reason, Scratch, run_candidates};
     use super::*;
     use crate::types::Winner;
 
@@ -164,8 +180,9 @@ mod tests {
                 1 => Policy::parse("score_floor_micros = 20000000\n[reserve_micros]\ncpc = 400000\n").unwrap(),
                 _ => Policy::parse("squash = 0.6\n").unwrap(),
             };
-            let n = 1 + random.below(120) as usize;
-            let n_slots = 1 + random.below(5) as usize;
+            let (most, slots) = if case % 10 == 0 { (600, 90) } else { (120, 5) };
+            let n = 1 + random.below(most) as usize;
+            let n_slots = 1 + random.below(slots) as usize;
             let width = 1.0 + random.number() * if case % 2 == 0 { 0.04 } else { 2.0 };
             let candidates: Vec<Candidate> = (0..n)
                 .map(|_| Candidate {
@@ -220,13 +237,19 @@ mod tests {
     }
 
     #[test]
-    fn a_probability_that_overflowed_is_listed() {
+    fn a_probability_that_may_be_any_is_listed() {
         let candidate = Candidate { bid_micros: 1_000_000, bid_kind: 1, ..Candidate::default() };
-        let mut shortlist = Shortlist::new(2);
-        let nan = Bounds { pctr: [f32::NAN; 2], pcvr: [f32::NAN; 2] };
-        let sure = Bounds { pctr: [0.5; 2], pcvr: [f32::NAN; 2] };
-        let bounds = |_: usize, both: &mut [Bounds]| both.copy_from_slice(&[nan, sure]);
-        assert_eq!(shortlist.choose(&Policy::default(), &[candidate, candidate], 1, bounds), 2);
-        assert!(shortlist.contains(0) && !shortlist.contains(2));
+        let mut shortlist = Shortlist::new(4);
+        let of = |low, high| Bounds { pctr: [low, high], pcvr: [f32::NAN; 2] };
+        let bounds = |_: usize, all: &mut [Bounds]| {
+            all.copy_from_slice(&[of(0.0, 1.0), of(0.5, 0.5), of(0.4, 0.4), of(0.3, 0.3)])
+        };
+        assert_eq!(shortlist.choose(&Policy::default(), &[candidate; 4], 1, bounds), 3);
+        assert!(shortlist.contains(0) && !shortlist.contains(3) && !shortlist.contains(4));
+        // Turned down at both ends, but not for the same reason.
+        let policy = Policy::parse("score_floor_micros = 1000000000\n").unwrap();
+        let bounds = |_: usize, all: &mut [Bounds]| all.copy_from_slice(&[of(0.0, 0.1), of(0.1, 0.2)]);
+        assert_eq!(shortlist.choose(&policy, &[candidate; 2], 1, bounds), 1);
+        assert!(shortlist.contains(0));
     }
 }

@@ -77,7 +77,8 @@ impl HeadCalibrator {
 }
 
 impl HeadCalibrator {
-    /// Tells for every logit the least and the greatest probability of one that is within `off` of it.
+    /// Tells for every logit the least and the greatest probability of one that is within `off` of it. Of NaN, or where
+    /// both are infinite, that is any probability.
     pub fn bounds(&self, logits: &[f32], off: impl Fn(f32) -> f32, mut tell: impl FnMut(usize, [f32; 2])) {
         for (chunk, logits) in logits.chunks(TOGETHER).enumerate() {
             let [mut a, mut b] = [[0.0; TOGETHER]; 2];
@@ -92,7 +93,8 @@ impl HeadCalibrator {
             for (i, (&a, &b)) in a.iter().zip(&*b).enumerate() {
                 let (low, high) = if a <= b { (a, b) } else { (b, a) };
                 // One unit in the last place more, for the rounding to f32.
-                tell(chunk * TOGETHER + i, [(low as f32).next_down().max(0.0), (high as f32).next_up()]);
+                let ends = [(low as f32).next_down().max(0.0), (high as f32).next_up()];
+                tell(chunk * TOGETHER + i, if a.is_nan() || b.is_nan() { [0.0, 1.0] } else { ends });
             }
         }
     }
@@ -127,6 +129,25 @@ mod tests {
         let mut short = [7.0_f32; 1];
         head.apply_slice(&logits, &mut short);
         assert_eq!(short[0], out[0]);
+    }
+
+    #[test]
+    fn bounds_are_around_what_is_within_reach() {
+        let head = HeadCalibrator::new(0.1, Calibrator::Platt(Platt::new(0.8, 0.3).unwrap())).unwrap();
+        let logits: Vec<f32> = (0..150).map(|i| i as f32 * 0.7 - 50.0).collect();
+        let mut told = Vec::new();
+        head.bounds(&logits, |logit| 0.01 * logit.abs(), |i, ends| told.push((i, ends)));
+        assert!(told.iter().map(|&(i, _)| i).eq(0..150));
+        for (&logit, (_, [low, high])) in logits.iter().zip(told) {
+            for near in [-0.0099, 0.0, 0.0099].map(|share| logit + share * logit.abs()) {
+                let p = head.apply_logit(f64::from(near)) as f32;
+                assert!((low..=high).contains(&p) && high - low < 0.25, "{logit}: {p} in {low} to {high}");
+            }
+        }
+        let mut told = Vec::new();
+        let nothing = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
+        head.bounds(&nothing, |_| f32::INFINITY, |_, ends| told.push(ends));
+        assert_eq!(told, [[0.0, 1.0]; 3]);
     }
 
     #[test]

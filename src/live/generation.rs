@@ -13,7 +13,7 @@ use crate::auction::Policy;
 use crate::calibrate::Calibrators;
 use crate::enrich::{Assembler, TableSource, Tables};
 use crate::error::{Error, Result, Status};
-use crate::infer::{Plan, Weights};
+use crate::infer::{Arithmetic, Plan, Weights};
 use crate::table::Table;
 use crate::types::Precision;
 
@@ -190,10 +190,20 @@ impl Generation {
         (self.serving.wanted, self.serving.precision, self.serving.reason.as_deref())
     }
 
+    /// What multiplies in the first pass of `auction-exact`: `Int8` or `Bf16`. None when something else is served.
+    #[must_use]
+    pub fn first_pass(&self) -> Option<Precision> {
+        self.serving.first_pass().map(|fast| match fast.arithmetic {
+            Arithmetic::Int8 => Precision::Int8,
+            Arithmetic::Bf16 => Precision::Bf16,
+            Arithmetic::Exact => Precision::Exact,
+        })
+    }
+
     /// What a scorer must hold to serve this generation.
     #[must_use]
     pub fn needs(&self) -> Limits {
-        let fast = self.serving.fast.as_ref().map_or(0, |fast| fast.scratch_len());
+        let fast = self.serving.fast.as_ref().map_or(0, |fast| fast.plan.scratch_len());
         let exact = self.kept().map_or(self.plan.scratch_len(), |kept| kept.keeping.scratch_len());
         Limits {
             scratch: exact.max(fast),

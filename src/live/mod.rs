@@ -16,4 +16,4 @@ pub(crate) use generation::weights;
 pub use generation::{Generation, Limits, encode_calibrators};
 pub use golden::{deep_inputs, pack_model};
 pub use open::{Opening, TableChecks};
-pub use precision::{parse as parse_serving, text as serving_text};
+pub use precision::{Fast, parse as parse_serving, text as serving_text};

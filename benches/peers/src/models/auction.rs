@@ -1,4 +1,5 @@
-//! libadclick deciding an auction in two passes: bf16 for all candidates, exact for those on which the auction depends.
+//! libadclick deciding an auction in two passes: int8 or bf16 for all candidates, as an engine picks, and exact for those
+//! on which the auction depends.
 //!
 //! What is timed is all that `auction-exact` does in the place of an exact pass: the fast pass, the bounds of every
 //! candidate's probability, the shortlist, and the exact pass over it.
@@ -7,26 +8,37 @@ use std::rc::Rc;
 
 use adclick::auction::{Bounds, Policy, Shortlist};
 use adclick::calibrate::HeadCalibrator;
-use adclick::infer::{Arithmetic, Kernel, Plan, Scratch};
+use adclick::infer::{Kernel, Level, Plan, Scratch};
+use adclick::live::Fast;
 use adclick::types::{BidKind, Candidate};
 
 use crate::Error;
-use crate::case::Case;
+use crate::case::{Case, Model};
 use crate::clock::Clock;
 use crate::contender::Contender;
-use crate::networks::Random;
+use crate::networks::{self, Random};
 
 /// Places that are filled.
 const SLOTS: usize = 3;
-/// How far a fast logit is taken to be off, of its size or of 1: the least that an engine takes.
-const OFF: f32 = 1.0 / 64.0;
 
-#[derive(Default)]
-pub(crate) struct AuctionExact(Option<Loaded>);
+pub(crate) struct AuctionExact {
+    name: &'static str,
+    /// Whether int8 is allowed in the first pass, as it is for a model with ranges.
+    int8: bool,
+    loaded: Option<Loaded>,
+}
+
+pub(crate) fn all() -> [AuctionExact; 2] {
+    [("adclick auction-exact", true), ("adclick auction-exact, bf16 first", false)].map(|(name, int8)| AuctionExact {
+        name,
+        int8,
+        loaded: None,
+    })
+}
 
 struct Loaded {
     case: Rc<Case>,
-    fast: Plan,
+    fast: Fast,
     exact: Plan,
     scratch: Scratch,
     policy: Policy,
@@ -35,6 +47,20 @@ struct Loaded {
     shortlist: Shortlist,
     listed: Vec<usize>,
     logits: Vec<f32>,
+}
+
+/// How far the model's golden requests are off at most, at any level of sharing.
+fn farthest(model: &Model, plan: &Plan) -> f64 {
+    let mut scratch = Scratch::new(plan.scratch_len());
+    let mut worst = 0.0f64;
+    for (row, expected) in &model.goldens {
+        for level in plan.levels().filter(|&level| level != Level::Rows) {
+            let mut logit = [f32::NAN];
+            networks::run(plan, level, &model.built, &mut scratch, row, &mut logit);
+            worst = worst.max((f64::from(logit[0]) - expected).abs() / expected.abs().max(1.0));
+        }
+    }
+    worst
 }
 
 /// Candidates `which` through a plan, at the level that all of them would have.
@@ -66,8 +92,11 @@ fn pass(
 impl Loaded {
     fn run(&mut self) -> adclick::Result<()> {
         let Self { case, fast, exact, scratch, policy, calibrator, candidates, shortlist, listed, logits } = self;
-        pass(fast, case, scratch, 0..case.count, logits)?;
-        let off = |logit: f32| OFF * logit.abs().max(1.0);
+        if case.count <= SLOTS + 1 {
+            return pass(exact, case, scratch, 0..case.count, logits);
+        }
+        pass(&fast.plan, case, scratch, 0..case.count, logits)?;
+        let off = |logit| fast.off(logit);
         shortlist.choose(policy, candidates, SLOTS, |first, some| {
             some.fill(Bounds { pctr: [f32::NAN; 2], pcvr: [f32::NAN; 2] });
             calibrator.bounds(&logits[first..first + some.len()], off, |i, ends| some[i].pctr = ends);
@@ -80,18 +109,24 @@ impl Loaded {
 
 impl Contender for AuctionExact {
     fn name(&self) -> &str {
-        "adclick auction-exact"
+        self.name
     }
 
     fn tolerance(&self) -> f64 {
-        0.05
+        0.1
     }
 
     fn load(&mut self, case: &Rc<Case>) -> Result<(), Error> {
-        self.0 = None;
-        let (network, weights) = (&case.model.built.network, case.model.built.weights());
-        let plan = |arithmetic| Plan::with(network, weights, Kernel::detect(), arithmetic, &case.model.ranges);
-        let (fast, exact) = (plan(Arithmetic::Bf16)?, plan(Arithmetic::Exact)?);
+        self.loaded = None;
+        let model = &case.model;
+        let (network, weights) = (&model.built.network, model.built.weights());
+        let ranges = if self.int8 { &model.ranges[..] } else { &[] };
+        let fast = Fast::of_auctions(ranges, |arithmetic, ranges| {
+            let plan = Plan::with(network, weights, Kernel::detect(), arithmetic, ranges)?;
+            let worst = farthest(model, &plan);
+            Ok(Fast::new(plan, arithmetic, Some(worst)))
+        })??;
+        let exact = Plan::new(network, weights, Kernel::detect())?;
         let mut random = Random(9);
         // Bids per click of 0.2 to 3 of a currency.
         let bid = |_| Candidate {
@@ -99,9 +134,9 @@ impl Contender for AuctionExact {
             bid_micros: random.between(200_000, 3_000_000) as i64,
             ..Candidate::default()
         };
-        self.0 = Some(Loaded {
+        self.loaded = Some(Loaded {
             case: Rc::clone(case),
-            scratch: Scratch::new(fast.scratch_len().max(exact.scratch_len())),
+            scratch: Scratch::new(fast.plan.scratch_len().max(exact.scratch_len())),
             fast,
             exact,
             policy: Policy::default(),
@@ -115,13 +150,13 @@ impl Contender for AuctionExact {
     }
 
     fn outputs(&mut self) -> Result<Vec<f32>, Error> {
-        let loaded = self.0.as_mut().ok_or("nothing is loaded")?;
+        let loaded = self.loaded.as_mut().ok_or("nothing is loaded")?;
         loaded.run()?;
         Ok(loaded.logits.clone())
     }
 
     fn time(&mut self, warm: usize, calls: usize, clock: Clock) -> Result<Vec<u64>, Error> {
-        let loaded = self.0.as_mut().ok_or("nothing is loaded")?;
+        let loaded = self.loaded.as_mut().ok_or("nothing is loaded")?;
         for _ in 0..warm {
             loaded.run()?;
         }

@@ -21,10 +21,15 @@ pub(crate) struct Model {
     pub(crate) built: Built,
     /// The largest input of each deep layer, on rows of their own.
     pub(crate) ranges: Vec<f32>,
+    /// Rows of their own and their logits, as a model file holds them.
+    pub(crate) goldens: Vec<(Vec<f32>, f64)>,
 }
 
 /// Rows that ranges are found on.
 const RANGED: usize = 100;
+
+/// Golden requests of a model, as many as training gives it.
+const GOLDENS: usize = 16;
 
 /// The deep part reads x0.
 fn ranges(built: &Built, random: &mut Random) -> Vec<f32> {
@@ -49,11 +54,24 @@ fn ranges(built: &Built, random: &mut Random) -> Vec<f32> {
     ranges.into_iter().map(|range| range as f32).collect()
 }
 
-pub(crate) fn models() -> Vec<Rc<Model>> {
-    let build = |(name, shape)| {
+fn logit(built: &Built, row: &[f32]) -> Result<f64, Error> {
+    let mut logit = [0.0];
+    reference_logits(&built.network, built.weights(), row, &mut logit)?;
+    Ok(logit[0])
+}
+
+pub(crate) fn models() -> Result<Vec<Rc<Model>>, Error> {
+    let build = |(name, shape): (_, Shape)| {
         let built = networks::build(&shape, &mut Random(1));
         let ranges = ranges(&built, &mut Random(3));
-        Rc::new(Model { name, shape, built, ranges })
+        let mut random = Random(4);
+        let golden = |_| {
+            let row = random.row(shape.width);
+            let logit = logit(&built, &row)?;
+            Ok((row, logit))
+        };
+        let goldens = (0..GOLDENS).map(golden).collect::<Result<_, Error>>()?;
+        Ok(Rc::new(Model { name, shape, built, ranges, goldens }))
     };
     networks::models().into_iter().map(build).collect()
 }
@@ -149,9 +167,7 @@ impl Case {
             (0..count).flat_map(|_| [request.clone(), random.row(width - request_width)].concat()).collect();
         let mut expected = Vec::new();
         for row in (0..count).step_by(count.div_ceil(COMPARED)) {
-            let mut logit = [0.0];
-            reference_logits(&model.built.network, model.built.weights(), &rows[row * width..][..width], &mut logit)?;
-            expected.push((row, logit[0]));
+            expected.push((row, logit(&model.built, &rows[row * width..][..width])?));
         }
         Ok(Rc::new(Self { model, count, rows, expected }))
     }

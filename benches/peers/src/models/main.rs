@@ -97,7 +97,7 @@ fn main() -> Result<ExitCode, Error> {
         Some(core) => println!("all on core {core}, each at one thread"),
         None => println!("not bound to a core: this system does not let us"),
     }
-    let models = case::models();
+    let models = case::models()?;
     for model in &models {
         model.write_tensors(&directory)?;
     }
@@ -127,7 +127,7 @@ mod tests {
     /// and the tables name them.
     #[test]
     fn ours_take_their_turns() {
-        let model = case::models().into_iter().next().unwrap();
+        let model = case::models().unwrap().remove(0);
         let mut contenders = ours::all();
         let mut report = Report::new(&contenders, Vec::new());
         for count in [1, 30] {

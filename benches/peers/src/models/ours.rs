@@ -5,7 +5,7 @@ use std::rc::Rc;
 use adclick::infer::{Arithmetic, Keeping, Kernel, Plan, Scratch, TILE_ROWS};
 
 use crate::Error;
-use crate::auction::AuctionExact;
+use crate::auction;
 use crate::case::Case;
 use crate::clock::Clock;
 use crate::contender::Contender;
@@ -60,7 +60,7 @@ pub(crate) fn all() -> Vec<Box<dyn Contender>> {
     for &mode in MODES {
         all.push(Box::new(Ours { mode, loaded: None }));
     }
-    all.push(Box::new(AuctionExact::default()));
+    all.extend(auction::all().map(|mode| Box::new(mode) as Box<dyn Contender>));
     all
 }
 

@@ -117,7 +117,7 @@ fn bundle(path: &Path, text: &mut String) -> Result<Value> {
     }
     if manifest.file(Role::Serving).is_none() {
         writeln!(text, "\nprecision: exact")?;
-        report["precision"] = json!({ "wanted": "exact", "here": "exact", "reason": null });
+        report["precision"] = json!({ "wanted": "exact", "here": "exact", "first_pass": null, "reason": null });
     }
     if manifest.file(Role::Policy).is_none() {
         writeln!(text, "\npolicy: the default one\n{}", indented(&Policy::default().to_toml()))?;
@@ -146,11 +146,13 @@ fn ad_cache(path: &Path, text: &mut String) -> Result<Value> {
 fn precision(path: &Path, text: &mut String) -> Result<Value> {
     let generation = open_untouched(path)?;
     let (wanted, here, reason) = generation.precision();
-    match reason {
-        None => writeln!(text, "\nprecision: {}", wanted.name())?,
-        Some(reason) => writeln!(text, "\nprecision: {}, exact on this CPU: {reason}", wanted.name())?,
+    let first_pass = generation.first_pass().map(|precision| precision.name());
+    match (reason, first_pass) {
+        (None, None) => writeln!(text, "\nprecision: {}", wanted.name())?,
+        (None, Some(first)) => writeln!(text, "\nprecision: {} (first pass {first} on this CPU)", wanted.name())?,
+        (Some(reason), _) => writeln!(text, "\nprecision: {}, exact on this CPU: {reason}", wanted.name())?,
     }
-    Ok(json!({ "wanted": wanted.name(), "here": here.name(), "reason": reason }))
+    Ok(json!({ "wanted": wanted.name(), "here": here.name(), "first_pass": first_pass, "reason": reason }))
 }
 
 /// How wide a column of names is.

@@ -8,7 +8,7 @@ public enum Precision {
   BF16(1),
   /** As BF16, with 8-bit integers in the deep layers behind a ReLU. */
   INT8(2),
-  /** Of a decision: BF16 for all candidates, and EXACT for those that the winners and their prices depend on. */
+  /** Of a decision: INT8 or BF16 for all candidates, and EXACT for those that winners and prices depend on. */
   AUCTION_EXACT(3),
   /** A number that these classes do not know: the library is newer. */
   UNKNOWN(-1);
