@@ -19,8 +19,8 @@
  *  - Money is in micros: millionths of the currency unit, in 64-bit integers. Times are in the units that the names say.
  *  - The library installs no signal handler, and no failure inside it unwinds or ends the process: a bug that it notices
  *    comes back as ADCLICK_INTERNAL. Two things do end it: a mapped file that is truncated (ADCLICK_COPY survives that), and
- *    an allocation that the system refuses while an engine is opened, a bundle staged, a scorer made or rows are written
- *    (memory for `overlay_rows` and the ad cache gives ADCLICK_CAPACITY_EXCEEDED instead). Requests allocate nothing.
+ *    an allocation that the system refuses while an engine is opened, a bundle staged or rows are written (memory for
+ *    scorers, `overlay_rows` and the ad cache gives ADCLICK_CAPACITY_EXCEEDED instead). Requests allocate nothing.
  *  - fork(): the child may score and decide with the scorers that it inherited (one that another thread was using stays
  *    busy), and open engines of its own. The following thread exists only in the parent: in the child of a process whose
  *    engine follows (follow_ms), or that forked while another thread was in a call other than score and decide, make no
@@ -678,7 +678,8 @@ uint64_t adclick_hash(const void *bytes,
 //
 // `options` may be NULL for the defaults. On success `*out` is the scorer, the caller's to free with
 // `adclick_scorer_free`, before or after the engine is closed.
-// Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
+// Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED, ADCLICK_CAPACITY_EXCEEDED when the system refuses
+// so much memory.
 // Any thread; takes a lock.
 adclick_status adclick_scorer_new(struct adclick_engine *engine,
                                   const struct adclick_scorer_options *options,

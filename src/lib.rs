@@ -17,6 +17,7 @@ pub mod error;
 pub mod hash;
 pub mod infer;
 pub mod live;
+mod memory;
 mod metrics;
 #[allow(unsafe_code, reason = "asks the CPU for a cache line")]
 mod prefetch;

@@ -38,14 +38,14 @@ pub enum Refusal {
     Field {
         /// Which field.
         what: &'static str,
-        /// Which entry of its array; 0 for a field of the request.
+        /// Which entry of its array.
         index: usize,
         /// The rule.
         rule: &'static str,
     },
-    /// An argument of a call of the C ABI is not what it may be.
+    /// An argument of a call, or a field of the request, is not what it may be.
     Argument {
-        /// Which argument.
+        /// Which one.
         what: &'static str,
         /// The rule.
         rule: &'static str,

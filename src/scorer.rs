@@ -11,6 +11,7 @@ use crate::hash::mix;
 use crate::infer::{Pass, Plan, Scratch, TILE_ROWS, Tile};
 use crate::live::weights;
 use crate::live::{Fast, Generation, Limits, Reader};
+use crate::memory::filled;
 use crate::metrics::{Call, Meter, Meters, Stage, Watch};
 use crate::refusal::Refusal;
 use crate::schema::{Layout, Side};
@@ -95,18 +96,17 @@ impl Scorer {
         if !(1..=MAX_CANDIDATES).contains(&n) {
             return Err(Error::argument(format!("max_candidates is {n}, expected 1 to {MAX_CANDIDATES}")));
         }
-        let zeros = |n: usize| vec![0.0f32; n].into_boxed_slice();
         let memory = Memory {
-            scratch: Scratch::new(model.scratch),
-            state: State::new(model.features, model.width, Rows::new(model.tables, model.row_bytes, n)),
-            request: zeros(model.width),
-            logits: [zeros(n), zeros(n)],
-            pctr: zeros(n),
-            pcvr: zeros(n),
-            auction: auction::Scratch::new(n),
-            shortlist: Shortlist::new(n),
-            listed: vec![0; n].into_boxed_slice(),
-            fast: [zeros(n), zeros(n)],
+            scratch: Scratch::try_new(model.scratch)?,
+            state: State::new(model.features, model.width, Rows::new(model.tables, model.row_bytes, n)?),
+            request: filled(model.width)?,
+            logits: [filled(n)?, filled(n)?],
+            pctr: filled(n)?,
+            pcvr: filled(n)?,
+            auction: auction::Scratch::try_new(n)?,
+            shortlist: Shortlist::new(n)?,
+            listed: filled(n)?,
+            fast: [filled(n)?, filled(n)?],
         };
         let meter = Meter::new(meters, memory.bytes());
         Ok(Self { reader, memory, meter, max_candidates: n })
@@ -350,11 +350,11 @@ impl<'a> Input<'a> {
             return Err(Refusal::StructSize { what: "adclick_request", found: r.struct_size, expected });
         }
         if r.flags != 0 || r.reserved != 0 {
-            return Err(Refusal::Field { what: "request.flags", index: 0, rule: "no flag is defined, expected 0" });
+            return Err(Refusal::Argument { what: "request.flags", rule: "no flag is defined, expected 0" });
         }
         if r.utc_offset_s.unsigned_abs() > 86_400 {
             let rule = "expected -86400 to 86400 seconds";
-            return Err(Refusal::Field { what: "request.utc_offset_s", index: 0, rule });
+            return Err(Refusal::Argument { what: "request.utc_offset_s", rule });
         }
         let n = r.n_candidates as usize;
         if n > max_candidates {
@@ -548,7 +548,7 @@ impl Memory {
         }
         if model.has_wide() {
             let rule = "it has a wide part, whose ids ready inputs cannot carry: score raw values";
-            return Err(Refusal::Field { what: "model", index: 0, rule });
+            return Err(Refusal::Argument { what: "model", rule });
         }
         if let Some(index) = x.iter().position(|v| !v.is_finite()) {
             return Err(Refusal::NotFinite { what: "x", index });

@@ -357,6 +357,17 @@ fn a_child_after_fork_scores_and_opens_engines() {
 }
 
 #[test]
+fn a_scorer_that_finds_no_memory_is_refused() {
+    if !compilers() || !cfg!(target_os = "linux") {
+        return;
+    }
+    let bundles = Bundles::new();
+    let built = build("tests/c/memory.c", Language::C, Link::Shared, &[]);
+    let told = succeed(built.command().arg(bundles.bundle()));
+    assert!(told.contains("bytes of memory were refused"), "{told}");
+}
+
+#[test]
 fn the_library_can_be_unloaded_after_its_engines_are_closed() {
     if !compilers() {
         return;

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use super::{Amount, Bid, Placement, Policy, Reason};
 use crate::error::{Error, Result, Status};
+use crate::memory::reserved;
 use crate::types::{BidKind, NO_CANDIDATE, PriceBound};
 
 /// The memory of one auction at a time. Sized once, so that auctions allocate nothing.
@@ -22,6 +23,14 @@ impl Scratch {
     #[must_use]
     pub fn new(max_candidates: usize) -> Self {
         Self { entries: Vec::with_capacity(max_candidates), capacity: max_candidates, tally: Tally::default() }
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// `CapacityExceeded` when the system refuses so much memory.
+    pub fn try_new(max_candidates: usize) -> Result<Self> {
+        Ok(Self { entries: reserved(max_candidates)?, capacity: max_candidates, tally: Tally::default() })
     }
 
     /// What became of the last auction's candidates.

@@ -4,6 +4,8 @@
 use super::Policy;
 use super::candidates::bid;
 use super::rank::Valid;
+use crate::error::Result;
+use crate::memory::{filled, reserved};
 use crate::types::Candidate;
 
 /// A candidate's pCTR and pCVR at the lower and at the upper end of what they may be. Where there is no pCVR both are
@@ -32,14 +34,16 @@ pub struct Shortlist {
 
 impl Shortlist {
     /// Room for so many candidates (17 bytes each).
-    #[must_use]
-    pub fn new(max_candidates: usize) -> Self {
-        Self {
-            lower: Vec::with_capacity(max_candidates),
-            upper: vec![0.0; max_candidates].into(),
-            listed: vec![false; max_candidates].into(),
+    ///
+    /// # Errors
+    /// `CapacityExceeded` when the system refuses so much memory.
+    pub fn new(max_candidates: usize) -> Result<Self> {
+        Ok(Self {
+            lower: reserved(max_candidates)?,
+            upper: filled(max_candidates)?,
+            listed: filled(max_candidates)?,
             count: 0,
-        }
+        })
     }
 
     /// Bytes that it holds.
@@ -214,7 +218,7 @@ mod tests {
                     fast[head].push(if random.below(2) == 0 { low.min(p) } else { high });
                 }
             }
-            let mut shortlist = Shortlist::new(n);
+            let mut shortlist = Shortlist::new(n).unwrap();
             let bounds = |first: usize, some: &mut [Bounds]| {
                 for (i, bounds) in (first..).zip(some) {
                     *bounds = Bounds { pctr: ends[0][i], pcvr: ends[1][i] };
@@ -239,7 +243,7 @@ mod tests {
     #[test]
     fn a_probability_that_may_be_any_is_listed() {
         let candidate = Candidate { bid_micros: 1_000_000, bid_kind: 1, ..Candidate::default() };
-        let mut shortlist = Shortlist::new(4);
+        let mut shortlist = Shortlist::new(4).unwrap();
         let of = |low, high| Bounds { pctr: [low, high], pcvr: [f32::NAN; 2] };
         let bounds = |_: usize, all: &mut [Bounds]| {
             all.copy_from_slice(&[of(0.0, 1.0), of(0.5, 0.5), of(0.4, 0.4), of(0.3, 0.3)])

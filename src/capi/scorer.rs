@@ -148,7 +148,8 @@ pub(super) unsafe fn on_scorer(
 ///
 /// `options` may be NULL for the defaults. On success `*out` is the scorer, the caller's to free with
 /// `adclick_scorer_free`, before or after the engine is closed.
-/// Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
+/// Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED, ADCLICK_CAPACITY_EXCEEDED when the system refuses
+/// so much memory.
 /// Any thread; takes a lock.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_scorer_new(

@@ -35,7 +35,7 @@ impl TableReader {
             .map(|feature| (feature as u32, tables.cell_of(feature)))
             .filter(|(_, cell)| *cell != NO_CELL)
             .collect();
-        let rows = Rows::new(tables.len(), tables.row_bytes(), BATCH);
+        let rows = Rows::new(tables.len(), tables.row_bytes(), BATCH)?;
         let found = vec![0; tables.len()];
         Ok(Self { tables, rows, cells, found })
     }

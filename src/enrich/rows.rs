@@ -1,6 +1,8 @@
 //! A scorer's memory of where the rows of a request's candidates are.
 
 use super::tables::Looked;
+use crate::error::Result;
+use crate::memory::filled;
 use crate::table::RowAt;
 
 /// Nothing was written on top of a row.
@@ -40,22 +42,24 @@ pub struct Rows {
 impl Rows {
     /// Room for so many tables (at most [`crate::schema::MAX_TABLES`]), bytes of one row of each together, and
     /// candidates: about 20 bytes for each candidate and table.
-    #[must_use]
-    pub fn new(tables: usize, row_bytes: usize, candidates: usize) -> Self {
+    ///
+    /// # Errors
+    /// `CapacityExceeded` when the system refuses so much memory.
+    pub fn new(tables: usize, row_bytes: usize, candidates: usize) -> Result<Self> {
         // A table of the request's side has a row even when there are no candidates.
         let candidates = candidates.max(1);
         let n = tables * candidates;
-        Self {
+        Ok(Self {
             candidates,
-            keys: vec![0; n].into(),
-            at: vec![RowAt::default(); n].into(),
-            slots: vec![0; n].into(),
-            lookups: vec![Lookups::default(); tables].into(),
-            merged: vec![0; row_bytes].into(),
+            keys: filled(n)?,
+            at: filled(n)?,
+            slots: filled(n)?,
+            lookups: filled(tables)?,
+            merged: filled(row_bytes)?,
             overridden: 0,
             is_merged: 0,
             now_us: 0,
-        }
+        })
     }
 
     /// Forgets the request before.

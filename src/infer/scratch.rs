@@ -3,6 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::{Error, Result};
+use crate::memory::reserved;
 
 /// A cache line.
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
@@ -17,6 +18,13 @@ impl Arena {
     /// At least `len` zeros.
     pub(crate) fn new(len: usize) -> Self {
         Self(vec![Line::zeroed(); len.div_ceil(16)])
+    }
+
+    /// The same, or the error of [`reserved`].
+    fn try_new(len: usize) -> Result<Self> {
+        let mut lines = reserved(len.div_ceil(16))?;
+        lines.resize(len.div_ceil(16), Line::zeroed());
+        Ok(Self(lines))
     }
 
     pub(crate) fn values(&self) -> &[f32] {
@@ -37,6 +45,14 @@ impl Scratch {
     #[must_use]
     pub fn new(len: usize) -> Self {
         Self(Arena::new(len))
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// `CapacityExceeded` when the system refuses so much memory.
+    pub fn try_new(len: usize) -> Result<Self> {
+        Arena::try_new(len).map(Self)
     }
 
     /// f32 that it holds.

@@ -140,7 +140,7 @@ impl AdCache {
         let plain: Vec<_> = tables.iter().map(|table| TableSource { overrides: None, ..table.clone() }).collect();
         let assembler = Assembler::new(model, Tables::compile(model.schema(), model.enrichment(), &plain)?, |_, _| 0);
         let (tables, layout) = (assembler.tables(), model.layout());
-        let rows = Rows::new(tables.len(), tables.row_bytes(), BATCH);
+        let rows = Rows::new(tables.len(), tables.row_bytes(), BATCH)?;
         let mut state = State::new(model.schema().features.len(), layout.width, rows);
         let mut scratch = Scratch::new(self.keeping.scratch_len());
         let request = Request { struct_size: size_of::<Request>() as u32, ..Request::default() };

@@ -25,7 +25,7 @@ pub fn pack_model(spec: &ModelSpec) -> Result<Vec<u8>> {
     let heads = spec.network.heads.len();
     let without = write(&ModelSpec { goldens: Vec::new(), ..spec.clone() }, &[])?;
     let model = Model::open(Bytes::copy_of(&without)?)?;
-    let mut inputs = Inputs::new(&model);
+    let mut inputs = Inputs::new(&model)?;
     let mut expected = Vec::new();
     for (i, request) in spec.goldens.iter().enumerate() {
         let features = model.schema().features.len();
@@ -67,7 +67,7 @@ pub fn deep_inputs(
     let network = DeepInputs::new(model.network(), weights(model))?;
     let affordable = (most / network.cost().max(1)).max(1000);
     let step = rows.len().div_ceil(affordable).max(1);
-    let mut inputs = Inputs::new(model);
+    let mut inputs = Inputs::new(model)?;
     let mut run = 0;
     for (i, row) in rows.iter().enumerate().step_by(step) {
         inputs.assemble(model, row).map_err(|e| e.within(format_args!("row {i}")))?;
@@ -128,7 +128,7 @@ struct Logit<'a> {
 /// Runs the golden requests through the serving path, at every level: which one serves depends on the number of candidates.
 fn each_logit(model: &Model, plan: &Plan, mut each: impl FnMut(Logit<'_>) -> Result<()>) -> Result<()> {
     let network: &Network = model.network();
-    let mut inputs = Inputs::new(model);
+    let mut inputs = Inputs::new(model)?;
     let mut scratch = Scratch::new(plan.scratch_len());
     let mut logits = vec![0.0f32; network.heads.len()];
     for (i, golden) in model.goldens().iter().enumerate() {
@@ -155,14 +155,14 @@ struct Inputs {
 }
 
 impl Inputs {
-    fn new(model: &Model) -> Self {
+    fn new(model: &Model) -> Result<Self> {
         let (features, width) = (model.schema().features.len(), model.layout().width);
-        Self {
+        Ok(Self {
             assembler: Assembler::new(model, Tables::default(), |i, _| i as u32),
-            state: State::new(features, width, Rows::new(0, 0, 0)),
+            state: State::new(features, width, Rows::new(0, 0, 0)?),
             x: vec![0.0; width],
             wide: vec![0.0; model.network().heads.len()],
-        }
+        })
     }
 
     fn assemble(&mut self, model: &Model, request: &GoldenRequest) -> Result<()> {

@@ -142,7 +142,7 @@ impl Contender for AuctionExact {
             policy: Policy::default(),
             calibrator: HeadCalibrator::default(),
             candidates: (0..case.count).map(bid).collect(),
-            shortlist: Shortlist::new(case.count),
+            shortlist: Shortlist::new(case.count)?,
             listed: Vec::with_capacity(case.count),
             logits: vec![f32::NAN; case.count],
         });
