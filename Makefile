@@ -7,6 +7,8 @@ LIBDIR ?= lib
 DATA ?=
 FORMAT ?=
 BUILD := build
+# What is linked, tested and installed here is looked for in target/, wherever the environment would have it built.
+export CARGO_TARGET_DIR := $(CURDIR)/target
 
 CXXFLAGS ?= -O2 -g
 CFLAGS ?= -O2 -g

@@ -18,7 +18,9 @@
  *    handles, each with its own call that gives it back; texts that are returned are static.
  *  - Money is in micros: millionths of the currency unit, in 64-bit integers. Times are in the units that the names say.
  *  - The library installs no signal handler, and no failure inside it unwinds or ends the process: a bug that it notices
- *    comes back as ADCLICK_INTERNAL.
+ *    comes back as ADCLICK_INTERNAL. Two things do end it: a mapped file that is truncated (ADCLICK_COPY survives that), and
+ *    an allocation that the system refuses while an engine is opened, a bundle staged, a scorer made or rows are written
+ *    (memory for `overlay_rows` and the ad cache gives ADCLICK_CAPACITY_EXCEEDED instead). Requests allocate nothing.
  *  - fork(): the child may score and decide with the scorers that it inherited (one that another thread was using stays
  *    busy), and open engines of its own. The following thread exists only in the parent: in the child of a process whose
  *    engine follows (follow_ms), or that forked while another thread was in a call other than score and decide, make no
@@ -105,30 +107,6 @@ enum adclick_status
 typedef enum adclick_status adclick_status;
 #else
 typedef int32_t adclick_status;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-// The arithmetic that produced the outputs.
-enum adclick_precision
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-  // fp16 weights, f32 sums.
-  ADCLICK_PRECISION_EXACT = 0,
-  // bf16 weights and activations, f32 sums.
-  ADCLICK_PRECISION_BF16 = 1,
-  // As bf16, and 8-bit integers in the deep layers behind a ReLU.
-  ADCLICK_PRECISION_INT8 = 2,
-  // Of a decision: int8 or bf16 for all candidates, and exact for those that winners and prices depend on. The same
-  // winners at the same prices as exact.
-  ADCLICK_PRECISION_AUCTION_EXACT = 3,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum adclick_precision adclick_precision;
-#else
-typedef uint32_t adclick_precision;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -221,6 +199,30 @@ typedef uint32_t adclick_price_bound;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// The arithmetic that produced the outputs.
+enum adclick_precision
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // fp16 weights, f32 sums.
+  ADCLICK_PRECISION_EXACT = 0,
+  // bf16 weights and activations, f32 sums.
+  ADCLICK_PRECISION_BF16 = 1,
+  // As bf16, and 8-bit integers in the deep layers behind a ReLU.
+  ADCLICK_PRECISION_INT8 = 2,
+  // Of a decision: int8 or bf16 for all candidates, and exact for those that winners and prices depend on. The same
+  // winners at the same prices as exact.
+  ADCLICK_PRECISION_AUCTION_EXACT = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum adclick_precision adclick_precision;
+#else
+typedef uint32_t adclick_precision;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 // Why a generation has an ad cache or has none.
 enum adclick_ad_cache_state
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -234,7 +236,8 @@ enum adclick_ad_cache_state
   // It would take more memory than the options allow.
   ADCLICK_AD_CACHE_STATE_TOO_LARGE = 2,
   // No feature reads a table whose key is the ad alone, or the first layers have so few such columns that keeping their
-  // sums would save nothing: a thousand ads' sums are near, a million's come from memory and must save more.
+  // sums would save nothing. A cache of more than 1 MiB has its sums in memory and must save more; one of at most 1 MiB is
+  // kept whenever it saves anything.
   ADCLICK_AD_CACHE_STATE_USELESS = 3,
   // The precision served is bf16 or int8, whose first layers are cheap: only exact sums are kept.
   ADCLICK_AD_CACHE_STATE_NOT_EXACT = 4,
@@ -515,9 +518,6 @@ typedef struct adclick_auction_options {
 
 
 
-// All of them, by number.
-#define adclick_precision_ALL { adclick_precision_Exact, adclick_precision_Bf16, adclick_precision_Int8, adclick_precision_AuctionExact, }
-
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -652,7 +652,8 @@ adclick_status adclick_engine_metrics(const struct adclick_engine *engine,
 
 // The handle of a feature's input name, for `adclick_value.feature`, into `*handle`. The same name has the same handle for
 // the engine's life, whichever generation is live: get handles once, at start. A name that no model uses gets one too;
-// its values are ignored, and counted in `n_missing`, until a model does. Handles are never 0.
+// its values are ignored, and counted in `n_missing`, until a model does. Handles are never 0. Another engine has other
+// handles.
 //
 // `name` has `name_len` bytes; it is not kept.
 // Errors: ADCLICK_INVALID_ARGUMENT (NULL, not UTF-8, or not 1 to 255 bytes), ADCLICK_CAPACITY_EXCEEDED (65,536 names),

@@ -129,7 +129,8 @@ impl Engine {
     /// Opens an engine on a bundle directory, or on a directory that holds `CURRENT`.
     ///
     /// # Errors
-    /// As [`Engine::stage`]; `InvalidArgument` for an unknown kernel or option out of range.
+    /// As [`Engine::stage`]; `Unsupported` for a kernel that is unknown or that this CPU lacks, `InvalidArgument` for an option
+    /// out of range.
     pub fn open(path: &Path, options: &Options) -> Result<Self> {
         if !(options.headroom >= 1.0 && options.headroom <= 1000.0) {
             return Err(Error::argument(format!("headroom {}: expected 1 to 1000", options.headroom)));

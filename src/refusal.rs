@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::{Error, Status};
+use crate::scorer::MAX_CANDIDATES;
 
 /// A refused request. Nothing was written; the scorer can be used again at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +43,13 @@ pub enum Refusal {
         /// The rule.
         rule: &'static str,
     },
+    /// An argument of a call of the C ABI is not what it may be.
+    Argument {
+        /// Which argument.
+        what: &'static str,
+        /// The rule.
+        rule: &'static str,
+    },
     /// A sized struct has a size that this library does not know.
     StructSize {
         /// Which struct.
@@ -66,7 +74,7 @@ impl Refusal {
     pub fn status(self) -> Status {
         match self {
             Self::Capacity { .. } => Status::CapacityExceeded,
-            Self::Length { .. } | Self::Field { .. } => Status::InvalidArgument,
+            Self::Length { .. } | Self::Field { .. } | Self::Argument { .. } => Status::InvalidArgument,
             Self::NotFinite { .. } => Status::InvalidValue,
             Self::StructSize { .. } => Status::BadStructSize,
             Self::Closed => Status::Closed,
@@ -78,12 +86,18 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Capacity { what, found, most } if *most >= MAX_CANDIDATES => {
+                write!(f, "{what}: {found}, a request has at most {most}: split it")
+            }
             Self::Capacity { what, found, most } => {
                 write!(f, "{what}: {found}, this scorer was sized for {most}: make one with a larger limit")
             }
             Self::Length { what, found, expected } => write!(f, "{what}: {found} entries, expected {expected}"),
-            Self::NotFinite { what, index } => write!(f, "{what}[{index}] is NaN or infinite"),
+            Self::NotFinite { what, index } => {
+                write!(f, "{what}[{index}] is NaN or infinite, expected a finite number")
+            }
             Self::Field { what, index, rule } => write!(f, "{what} (entry {index}): {rule}"),
+            Self::Argument { what, rule } => write!(f, "{what}: {rule}"),
             Self::StructSize { what, found, expected } => write!(
                 f,
                 "{what}.struct_size is {found}, this library knows {expected}: set it to sizeof({what}) of the header \

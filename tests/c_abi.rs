@@ -131,9 +131,11 @@ fn rows_are_written_on_top_of_tables_from_c_and_cpp() {
     let (bundles, without) = (overlaid::Bundles::new(), Bundles::new());
     // A layer that an ad cache takes work off.
     bundles.write("a", &overlaid::World { deep: 64, ..overlaid::World::default() });
+    // One that takes more than a mebibyte and is worth it.
+    bundles.write("many", &overlaid::World { deep: 64, more: 64, ads: 6000, ..overlaid::World::default() });
     for (link, flags) in [(Link::Shared, sanitizers()), (Link::Static, &[])] {
         let built = build("tests/c/tables.c", Language::C, link, flags);
-        succeed(built.command().arg(bundles.path("a")).arg(without.bundle()));
+        succeed(built.command().arg(bundles.path("a")).arg(without.bundle()).arg(bundles.path("many")));
     }
     for standard in ["-std=c++17", "-std=c++20"] {
         let flags = [&[standard], sanitizers()].concat();

@@ -14,5 +14,8 @@ fn the_committed_header_is_the_generated_one() {
         std::fs::write(&path, &generated).unwrap();
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    let names = committed.lines().filter_map(|line| line.strip_prefix("#define "));
+    let foreign: Vec<&str> = names.filter(|name| !name.starts_with("ADCLICK_")).collect();
+    assert!(foreign.is_empty(), "macros that are not the library's own to define: {foreign:?}");
     assert!(committed == generated, "include/adclick.h has drifted from the sources: run `make header` and commit it");
 }

@@ -112,7 +112,7 @@ fn damaged_files_are_named_and_what_is_live_stays() {
         fs::write(&path, [&good[..], b"\0"].concat()).unwrap();
         live.refuses(&next, Status::Corrupt, &[path.to_str().unwrap()]);
         fs::remove_file(&path).unwrap();
-        live.refuses(&next, Status::Io, &[path.to_str().unwrap()]);
+        live.refuses(&next, Status::Io, &[path.to_str().unwrap(), "the manifest lists it: copy the bundle whole"]);
         fs::write(&path, &good).unwrap();
         live.engine.stage(&next).unwrap();
     }
@@ -132,9 +132,14 @@ fn damaged_files_are_named_and_what_is_live_stays() {
         fs::write(&manifest, spoilt).unwrap();
         live.refuses(&next, status, &[manifest.to_str().unwrap()]);
     }
+    fs::write(&manifest, text.replacen("role = ", "role ", 1)).unwrap();
+    live.refuses(&next, Status::Corrupt, &[manifest.to_str().unwrap(), ": line 5: "]);
     fs::remove_file(&manifest).unwrap();
-    live.refuses(&next, Status::Io, &[manifest.to_str().unwrap()]);
-    live.refuses(&live.bundles.path("nowhere"), Status::Io, &["nowhere", MANIFEST]);
+    // Also the directory that bundles stand in, and a file.
+    let found_none = "is neither a bundle (a directory with manifest.toml) nor a directory of bundles (with CURRENT)";
+    for path in [next.clone(), live.bundles.path("nowhere"), next.parent().unwrap().to_owned(), next.join(MODEL_FILE)] {
+        live.refuses(&path, Status::Io, &[path.to_str().unwrap(), found_none]);
+    }
 }
 
 /// Damage that the manifest does not show: files whose sums are right and whose content is not.
@@ -369,6 +374,8 @@ fn a_current_that_leads_nowhere_is_told_and_changes_nothing() {
         assert_eq!(score(&mut scorer(&engine, 64), &case).unwrap().bits(), before.bits());
         assert_eq!(engine.generation().unwrap().id(), first);
     };
+    let error = engine.stage(bundles.root()).err().unwrap();
+    assert!(error.message.contains("is a directory of bundles, expected one of them"), "{error}");
     for garbage in ["", "\n", "..", "../a", "a/b", "/etc/passwd", "a\nb\n"] {
         fs::write(&current, garbage).unwrap();
         fails(Status::Corrupt, current.to_str().unwrap());
@@ -376,7 +383,7 @@ fn a_current_that_leads_nowhere_is_told_and_changes_nothing() {
     fs::write(&current, [0xff, 0xfe, 0x00]).unwrap();
     fails(Status::Io, current.to_str().unwrap());
     fs::write(&current, "gone\n").unwrap();
-    fails(Status::Io, "gone");
+    fails(Status::Io, "CURRENT names \"gone\", which is not there");
     fs::remove_file(&current).unwrap();
     fails(Status::Io, current.to_str().unwrap());
     // A bundle that is not good, then made good under the same name: the next look tries again.

@@ -179,7 +179,8 @@ const (
 	// AdCacheTooLarge: it would take more memory than the options allow.
 	AdCacheTooLarge AdCacheState = C.ADCLICK_AD_CACHE_STATE_TOO_LARGE
 	// AdCacheUseless: no feature reads a table whose key is the ad alone, or the first layers have so few such columns that
-	// keeping their sums would save nothing.
+	// keeping their sums would save nothing. A cache of more than 1 MiB has its sums in memory and must save more; one of at
+	// most 1 MiB is kept whenever it saves anything.
 	AdCacheUseless AdCacheState = C.ADCLICK_AD_CACHE_STATE_USELESS
 	// AdCacheNotExact: the precision served is BF16 or INT8, whose first layers are cheap; only exact sums are kept.
 	AdCacheNotExact AdCacheState = C.ADCLICK_AD_CACHE_STATE_NOT_EXACT

@@ -1,6 +1,8 @@
 //! Bundles as the commands write and change them. The format is the core's: [`adclick::live::bundle`].
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use adclick::artifact::{Bytes, OpenMode};
 use adclick::calibrate::Calibrators;
@@ -152,9 +154,18 @@ pub fn open_table(path: &Path, checks: Checks) -> Result<Table> {
 }
 
 /// A directory beside a bundle that is to be written, on the same file system: for what goes into it. It is removed with
-/// whatever is left in it.
+/// whatever is left in it. What a command that was killed left there is removed by the next one.
 #[derive(Debug)]
-pub struct Beside(PathBuf);
+pub struct Beside {
+    path: PathBuf,
+    /// Locked as long as the command runs.
+    _lock: File,
+}
+
+/// The file of such a directory whose lock tells that somebody works there.
+const LOCK: &str = "lock";
+/// A lock file of this age that nobody holds is left over: its command had the time to lock it.
+const LEFT_OVER: Duration = Duration::from_secs(60);
 
 impl Beside {
     /// Makes the directory.
@@ -171,15 +182,20 @@ impl Beside {
         let mut beside = std::ffi::OsString::from(".");
         beside.push(name);
         beside.push(format!(".{}.parts", std::process::id()));
-        let beside = Self(bundle.with_file_name(beside));
-        std::fs::create_dir_all(&beside.0).with_context(|| format!("cannot create {}", beside.0.display()))?;
-        Ok(beside)
+        let path = bundle.with_file_name(beside);
+        remove_left_over(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")));
+        let what = || format!("cannot create {}", path.display());
+        std::fs::create_dir_all(&path).with_context(what)?;
+        let lock = File::create(path.join(LOCK)).with_context(what)?;
+        // Where there are no locks, nobody takes the directory for left over either.
+        let _ = lock.try_lock();
+        Ok(Self { path, _lock: lock })
     }
 
     /// The directory.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// Writes a bundle that an engine of this machine has opened before it gets its name: what cannot be served is never
@@ -192,7 +208,7 @@ impl Beside {
         if let Some((_, twice)) = parts.iter().enumerate().find(|(i, p)| parts[..*i].iter().any(|q| q.name == p.name)) {
             bail!("two files of the bundle would have the name {}", twice.name);
         }
-        let trial = self.0.join("bundle");
+        let trial = self.path.join("bundle");
         let files: Vec<_> = parts.iter().map(Part::entry).collect();
         bundle::write_files(&trial, &files, true)?;
         for (part, entry) in parts.iter().zip(&Manifest::read(&trial)?.files) {
@@ -217,6 +233,23 @@ impl Beside {
 impl Drop for Beside {
     fn drop(&mut self) {
         // What cannot be removed is told by its name; the work itself is done or has failed already.
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Removes the directories that commands which were killed have left in `parent`. What cannot be looked at or removed stays:
+/// it only takes room.
+fn remove_left_over(parent: &Path) {
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|n| n.strip_prefix('.')?.strip_suffix(".parts")?.rsplit_once('.'));
+        if number.is_none_or(|(_, number)| number.parse::<u32>().is_err()) {
+            continue;
+        }
+        let Ok(lock) = File::open(entry.path().join(LOCK)) else { continue };
+        let age = lock.metadata().and_then(|m| m.modified()).ok().and_then(|at| at.elapsed().ok());
+        if age.is_some_and(|age| age > LEFT_OVER) && lock.try_lock().is_ok() {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }

@@ -160,6 +160,29 @@ fn fits(model: &Model, columns: &Columns) -> Result<()> {
     Ok(())
 }
 
+/// The names of the model's inputs that rows of these columns do not have and no table gives.
+///
+/// # Errors
+/// When they have none at all: such rows are another model's.
+fn absent<'a>(model: &'a Model, columns: &Columns) -> Result<Vec<&'a str>> {
+    let bindings = &model.enrichment().bindings;
+    let passed = model.schema().features.iter().zip(0u32..).filter(|(feature, number)| {
+        // A position is served as the model says.
+        feature.source != Source::Time && feature.position.is_none() && !bindings.iter().any(|b| b.feature == *number)
+    });
+    let mut names: Vec<&str> = passed.map(|(feature, _)| feature.input.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let all = names.len();
+    names.retain(|name| !columns.inputs.iter().any(|input| input.name == *name));
+    ensure!(
+        all == 0 || names.len() < all,
+        "the rows have none of the model's inputs ({}): give --format and --schema with which the model was trained",
+        names.join(", ")
+    );
+    Ok(names)
+}
+
 /// An engine for offline work on one bundle. A precision that is given must be one that this CPU and the model can do.
 ///
 /// # Errors
@@ -249,6 +272,11 @@ pub fn score_source(
     let model = generation.model();
     let columns = source.format.columns();
     let mut scorer = RowScorer::new(engine, &columns)?;
+    let absent = absent(model, &columns)?;
+    if !absent.is_empty() {
+        let names = absent.join(", ");
+        progress.note(&format!("warning: the rows lack inputs of the model, which take their defaults: {names}"));
+    }
     // The tables once more, beside the engine: for fields, and to count who found what.
     let mut source = source.clone();
     if !model.enrichment().is_empty() {

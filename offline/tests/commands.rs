@@ -155,3 +155,76 @@ fn wrong_input_is_named() {
     assert!(!shop.path("a").exists(), "a failed training left a bundle");
     assert_eq!(shop.run("train --data").status.code(), Some(2), "wrong usage exits with 2");
 }
+
+/// Said before the first row is read.
+#[test]
+fn numbers_out_of_range_are_wrong_usage() {
+    let shop = Workshop::new(200);
+    for option in [
+        "--lr=-1",
+        "--lr nan",
+        "--lr-embedding 0",
+        "--decay=-1",
+        "--decay-embedding inf",
+        "--dropout 1",
+        "--dropout-embedding=-0.1",
+        "--downsample 0",
+        "--downsample 1.5",
+        "--epochs 0",
+        "--batch 0",
+        "--hidden 64,0",
+        "--hash-buckets 0",
+    ] {
+        let output = shop.run(&format!("train {ROWS} --out a {option}"));
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{option}: {message}");
+        let name = option.split([' ', '=']).next().unwrap();
+        assert!(message.contains("invalid value") && message.contains(name), "{option}: {message}");
+    }
+    assert!(!shop.path("a").exists());
+}
+
+#[test]
+fn a_training_that_diverges_says_so() {
+    let shop = Workshop::new(2000);
+    let message = shop.failure(&format!("train {ROWS} --lr 1e30 --epochs 2 --out a"));
+    assert!(message.contains("diverged in pass") && message.contains("--lr"), "{message}");
+    assert!(!shop.path("a").exists());
+}
+
+#[test]
+fn rows_of_another_model_are_not_measured_in_silence() {
+    let shop = Workshop::new(2000);
+    shop.json(&format!("train {ROWS} --epochs 1 --out a --json"));
+    // None of the inputs.
+    let line = "1\t".to_owned() + &["3"; 13].join("\t") + "\t" + &["68fd1e64"; 26].join("\t") + "\n";
+    std::fs::write(shop.path("criteo.tsv"), line.repeat(20)).unwrap();
+    for verb in ["evaluate", "score --output y.safetensors", "calibrate --method platt"] {
+        let message = shop.failure(&format!("{verb} --bundle a --data criteo.tsv --format criteo"));
+        assert!(message.contains("none of the model's inputs") && message.contains("device"), "{message}");
+    }
+    assert!(!shop.path("y.safetensors").exists());
+    // All but one: they are scored, and it is said which is not there.
+    let schema = std::fs::read_to_string(shop.path("schema.toml")).unwrap();
+    let mut parts: Vec<&str> = schema.split("[[features]]").collect();
+    let device = parts.iter().position(|part| part.contains("name = \"device\"")).unwrap();
+    parts.remove(device);
+    std::fs::write(shop.path("less.toml"), parts.join("[[features]]")).unwrap();
+    let output = shop.run("evaluate --bundle a --data log.csv --format examples --schema less.toml");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{message}");
+    assert!(message.contains("lack inputs of the model, which take their defaults: device\n"), "{message}");
+}
+
+#[test]
+fn a_calibrator_needs_rows_of_both_kinds() {
+    let shop = Workshop::new(2000);
+    shop.json(&format!("train {ROWS} --epochs 1 --out a --json"));
+    let text = std::fs::read_to_string(shop.path("log.csv")).unwrap();
+    let unclicked = text.lines().enumerate().filter(|(row, line)| *row == 0 || line.contains(",0,0."));
+    std::fs::write(shop.path("log.csv"), unclicked.map(|(_, line)| line.to_owned() + "\n").collect::<String>())
+        .unwrap();
+    let message = shop.failure(&format!("calibrate --bundle a {ROWS} --method isotonic --out b"));
+    assert!(message.contains("0 of ") && message.contains("rows of both kinds"), "{message}");
+    assert!(!shop.path("b").exists());
+}

@@ -175,6 +175,25 @@ fn inspect_and_verify_show_a_bundle_and_find_a_flipped_byte() {
     assert!(message.contains("model.adc") && message.contains("checksum"), "{message}");
 }
 
+/// Callers pass values under the input's name, which need not be the feature's.
+#[test]
+fn inspect_names_inputs_and_positions() {
+    let folder = tempfile::tempdir().unwrap();
+    packed_bundle(folder.path());
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (schema, weights, out) = (path("s.toml"), path("w.safetensors"), path("named"));
+    let features = "[[features]]\nname='price_log'\nkind='number'\ninput='price'\ntransform={log1p=true}\n\
+                    [[features]]\nname='place'\nkind='number'\nposition=1.0";
+    std::fs::write(&schema, features).unwrap();
+    let packed = run(&["pack", "--weights", &weights, "--schema", &schema, "--out", &out]);
+    assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+    let text = String::from_utf8(run(&["inspect", &out]).stdout).unwrap();
+    let line = |name: &str| text.lines().find(|line| line.trim_start().starts_with(name)).unwrap();
+    assert!(line("price_log").ends_with("number, log1p, default 0, of input price"), "{text}");
+    assert!(line("place").ends_with("number, default 0, a position: served with 1"), "{text}");
+    assert!(line("pCTR output").contains("1x5"), "{text}");
+}
+
 #[test]
 fn packing_twice_gives_the_same_bytes_and_never_overwrites_unasked() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -328,6 +328,11 @@ fn what_does_not_fit_together_is_refused_and_leaves_nothing() {
         (vec!["pack", "--from", &old, "--out", &out, "--table", "users"], 2, &["NAME=FILE"]),
         (vec!["pack", "--from", &old, "--out", &out, "--table", "users=a.csv,"], 2, &["after `=` and each comma"]),
         (vec!["pack", "--from", &old, "--out", &out, "--table", &users, "--as-of", "today"], 2, &["RFC 3339"]),
+        (
+            vec!["pack", "--from", &old, "--out", &out, "--table", &users, "--as-of", "1795406400000"],
+            2,
+            &["1970 to 2106", "in seconds"],
+        ),
         (vec!["pack", "--from", &old, "--out", &out, "--table", &users, "--memory", "0"], 2, &["--memory"]),
         (vec!["pack", "--tables-only", "--out", &out], 2, &["--schema"]),
         (
@@ -535,6 +540,30 @@ fn what_an_engine_would_refuse_is_not_written() {
     let message = refusal(&args, 1);
     assert!(message.contains("the columns of") && message.contains("interests (f16 vector of 4)"), "{message}");
     assert_eq!(place.names(), before, "something was left behind");
+}
+
+/// What a command that was killed left behind goes with the next one; what somebody works in stays.
+#[test]
+fn what_a_killed_command_left_is_removed() {
+    let place = Place::new();
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    let leave = |name: &str, file: &str, backdate: bool| {
+        std::fs::create_dir(place.at(name)).unwrap();
+        let lock = std::fs::File::create(Path::new(&place.at(name)).join(file)).unwrap();
+        if backdate {
+            lock.set_modified(old).unwrap();
+        }
+        lock
+    };
+    drop(leave(".killed.4711.parts", "lock", true));
+    drop(leave(".just-begun.4712.parts", "lock", false));
+    drop(leave(".no-lock.4713.parts", "rows", true));
+    drop(leave(".not-ours.parts", "lock", true));
+    let at_work = leave(".at-work.4714.parts", "lock", true);
+    at_work.lock().unwrap();
+    place.bundle("b", &[]);
+    let left: Vec<String> = place.names().into_iter().filter(|name| name.starts_with('.')).collect();
+    assert_eq!(left, [".at-work.4714.parts", ".just-begun.4712.parts", ".no-lock.4713.parts", ".not-ours.parts"]);
 }
 
 #[test]

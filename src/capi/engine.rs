@@ -345,14 +345,15 @@ pub unsafe extern "C" fn adclick_engine_metrics(
         length.put(written.unwrap_or_else(|needed| needed));
         match written {
             Ok(_) => Ok(()),
-            Err(needed) => Err(Failure::Room { what: "text", found: room, needed }),
+            Err(needed) => Err(Failure::Room { what: "text", unit: "bytes", found: room, needed }),
         }
     })
 }
 
 /// The handle of a feature's input name, for `adclick_value.feature`, into `*handle`. The same name has the same handle for
 /// the engine's life, whichever generation is live: get handles once, at start. A name that no model uses gets one too;
-/// its values are ignored, and counted in `n_missing`, until a model does. Handles are never 0.
+/// its values are ignored, and counted in `n_missing`, until a model does. Handles are never 0. Another engine has other
+/// handles.
 ///
 /// `name` has `name_len` bytes; it is not kept.
 /// Errors: ADCLICK_INVALID_ARGUMENT (NULL, not UTF-8, or not 1 to 255 bytes), ADCLICK_CAPACITY_EXCEEDED (65,536 names),

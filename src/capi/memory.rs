@@ -37,7 +37,10 @@ unsafe fn checked_room<T: SizedStruct>(at: *const T) -> Result<Option<usize>, Fa
     // SAFETY: the same contract.
     let Some(size) = (unsafe { sized_room(at) }) else { return Ok(None) };
     if !at.is_aligned() {
-        return Err(Failure::Refusal(Refusal::Field { what: T::NAME, index: 0, rule: "the struct is not aligned" }));
+        return Err(Failure::Refusal(Refusal::Argument {
+            what: T::NAME,
+            rule: "the struct is not aligned to its type",
+        }));
     }
     if size < T::FIRST || size > size_of::<T>() + MOST_UNKNOWN {
         return Err(bad_size::<T>(size));
@@ -147,7 +150,7 @@ fn check_array<T>(at: *const T, len: usize, what: &'static str) -> Result<(), Fa
     }
     if !at.is_aligned() || len.checked_mul(size_of::<T>()).is_none_or(|bytes| bytes > isize::MAX as usize) {
         let rule = "the array is not aligned to its entries, or larger than memory";
-        return Err(Failure::Refusal(Refusal::Field { what, index: 0, rule }));
+        return Err(Failure::Refusal(Refusal::Argument { what, rule }));
     }
     Ok(())
 }
@@ -181,7 +184,7 @@ impl<T> Place<T> {
 }
 
 pub(super) fn null(what: &'static str) -> Failure {
-    Failure::Refusal(Refusal::Field { what, index: 0, rule: "it is NULL" })
+    Failure::Refusal(Refusal::Argument { what, rule: "it is NULL, expected a pointer" })
 }
 
 /// A text of the caller: bytes with a length.
@@ -192,7 +195,7 @@ pub(super) unsafe fn text<'a>(from: *const c_char, len: usize, what: &'static st
     // SAFETY: the same contract.
     let bytes = unsafe { slice(from.cast(), len, what) }?;
     let rule = "it is not UTF-8";
-    std::str::from_utf8(bytes).map_err(|_| Failure::Refusal(Refusal::Field { what, index: 0, rule }))
+    std::str::from_utf8(bytes).map_err(|_| Failure::Refusal(Refusal::Argument { what, rule }))
 }
 
 /// A path of the caller: bytes with a length.

@@ -342,9 +342,9 @@ fn check_capacity(n: usize, most: usize) -> Result<(), Failure> {
 /// The same for calls with winners.
 pub(super) fn check_room(n: usize, most: usize, slots: usize, max_winners: u32) -> Result<(), Failure> {
     check_capacity(n, most)?;
-    if (max_winners as usize) < slots.min(n) {
-        let text = "max_winners is less than min(n_slots, n_candidates)";
-        return Err(Failure::Plain(Status::BufferTooSmall, text));
+    let (found, needed) = (max_winners as usize, slots.min(n));
+    if found < needed {
+        return Err(Failure::Room { what: "winners", unit: "entries (max_winners)", found, needed });
     }
     Ok(())
 }

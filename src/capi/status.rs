@@ -69,9 +69,10 @@ pub(super) enum Failure {
     Error(Error),
     Refusal(Refusal),
     Plain(Status, &'static str),
-    /// The caller's room for a text is too small.
+    /// The caller's room for an output is too small.
     Room {
         what: &'static str,
+        unit: &'static str,
         found: usize,
         needed: usize,
     },
@@ -106,7 +107,9 @@ impl fmt::Display for Failure {
             Self::Error(e) => e.fmt(f),
             Self::Refusal(r) => r.fmt(f),
             Self::Plain(_, text) => f.write_str(text),
-            Self::Room { what, found, needed } => write!(f, "{what} has room for {found} bytes, needed are {needed}"),
+            Self::Room { what, unit, found, needed } => {
+                write!(f, "{what} has room for {found} {unit}, needed are {needed}")
+            }
         }
     }
 }

@@ -149,17 +149,27 @@ impl<'a> Pass<'a> {
         wide: Option<&[f32]>,
         logits: &mut [f32],
     ) -> Result<()> {
-        let (heads, width, kernel) = (self.plan.heads(), self.plan.width(), self.plan.kernel());
+        let heads = self.plan.heads();
         if rows > self.prepared {
             return Err(Error::argument(format!("{rows} rows to run, {} were written", self.prepared)));
         }
         if logits.len() != rows * heads || wide.is_some_and(|wide| wide.len() != rows * heads) {
             return Err(Error::argument(format!("logits and wide parts of {rows} rows are {} values", rows * heads)));
         }
-        let mut sums = [Values::Arena(0); TILE_ROWS];
-        if let Some(program) = &self.program.kept {
-            self.sums(program, kept, &mut sums[..rows])?;
+        match &self.program.kept {
+            None => self.steps(rows, &[], wide, logits),
+            Some(program) => {
+                let mut sums = [Values::Arena(0); TILE_ROWS];
+                self.sums(program, kept, &mut sums[..rows])?;
+                self.steps(rows, &sums[..rows], wide, logits);
+            }
         }
+        Ok(())
+    }
+
+    /// `sums`: where each row's kept sums are, for a program that keeps some.
+    fn steps(&mut self, rows: usize, sums: &[Values<'_>], wide: Option<&[f32]>, logits: &mut [f32]) {
+        let (heads, width, kernel) = (self.plan.heads(), self.plan.width(), self.plan.kernel());
         let mut head = 0;
         for step in &self.program.steps {
             match *step {
@@ -167,7 +177,7 @@ impl<'a> Pass<'a> {
                 Step::Packed(ref layer) => prepare::packed_over(self.plan, self.weights, layer, rows, self.arena),
                 Step::AddKept { at, outputs, start, output, then } => {
                     let bias = prepare::bias(start, self.weights);
-                    let op = AddRows { at, outputs, bias, from: &sums[..rows], output, then };
+                    let op = AddRows { at, outputs, bias, from: sums, output, then };
                     kernel.add_rows(self.arena, &op);
                 }
                 Step::Pack { from, len, to } => kernel.pack_rows(self.arena, rows, from, len, to),
@@ -210,7 +220,6 @@ impl<'a> Pass<'a> {
                 }
             }
         }
-        Ok(())
     }
 
     /// Where each row's kept sums are: with the caller, or in the arena after they were computed.

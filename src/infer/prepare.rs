@@ -19,6 +19,7 @@ pub(super) fn run(plan: &Plan, list: &[Prepare], weights: Weights<'_>, x0: Rows,
                 arena[at..at + padded(len)].fill(0.0);
                 arena[at..at + len].copy_from_slice(&weights.params[start..start + len]);
             }
+            Prepare::Times { at, len, by } => arena[at..at + len].iter_mut().for_each(|value| *value *= by),
             Prepare::AddScaled { start, len, from, at } => {
                 for i in 0..len {
                     arena[at + i] = arena[from + i] + arena[x0.start + i] * weights.params[start + i];

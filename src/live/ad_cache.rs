@@ -36,7 +36,8 @@ pub enum AdCacheState {
     /// It would take more memory than the options allow.
     TooLarge = 2,
     /// No feature reads a table whose key is the ad alone, or the first layers have so few such columns that keeping their
-    /// sums would save nothing: a thousand ads' sums are near, a million's come from memory and must save more.
+    /// sums would save nothing. A cache of more than 1 MiB has its sums in memory and must save more; one of at most 1 MiB is
+    /// kept whenever it saves anything.
     Useless = 3,
     /// The precision served is bf16 or int8, whose first layers are cheap: only exact sums are kept.
     NotExact = 4,

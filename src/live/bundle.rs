@@ -2,13 +2,13 @@
 //! file that names the live one. docs/format.md is normative.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
 use crate::artifact::{Bytes, OpenMode};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::hash::checksum;
 
 /// The manifest's file name.
@@ -115,7 +115,10 @@ impl Manifest {
     /// # Errors
     /// `Corrupt` or `Unsupported`, naming the key, what was expected and what was found.
     pub fn parse(text: &str) -> Result<Self> {
-        let table: Table = text.parse().map_err(|e: toml::de::Error| Error::corrupt(e.message().to_owned()))?;
+        let table: Table = text.parse().map_err(|e: toml::de::Error| {
+            let line = e.span().map_or(1, |at| 1 + text.bytes().take(at.start).filter(|&b| b == b'\n').count());
+            Error::corrupt(format!("line {line}: {}", e.message()))
+        })?;
         only(&table, &["format", "generation", "file"])?;
         match table.get("format").and_then(Value::as_integer) {
             Some(1) => {}
@@ -156,9 +159,25 @@ impl Manifest {
     /// `Io` when it cannot be read, otherwise as [`Manifest::parse`]; the message names the file.
     pub fn read(bundle: &Path) -> Result<Self> {
         let path = bundle.join(MANIFEST);
-        let text = fs::read_to_string(&path).map_err(|e| Error::io("read", &path, &e))?;
+        let text = fs::read_to_string(&path).map_err(|e| match e.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => no_bundle(bundle, &e),
+            _ => Error::io("read", &path, &e),
+        })?;
         Self::parse(&text).map_err(|e| e.within(path.display()))
     }
+}
+
+fn no_bundle(path: &Path, error: &std::io::Error) -> Error {
+    let shown = path.display();
+    let message = if path.join(CURRENT).exists() {
+        format!("{shown} is a directory of bundles, expected one of them, such as the one that {CURRENT} names")
+    } else {
+        format!(
+            "{shown} is neither a bundle (a directory with {MANIFEST}) nor a directory of bundles (with {CURRENT}): \
+             {error}"
+        )
+    };
+    Error::new(Status::Io, message)
 }
 
 fn parse_entry(file: &Value) -> Result<Entry> {
@@ -308,16 +327,21 @@ pub fn publish(bundle: &Path) -> Result<()> {
     Manifest::read(bundle)?;
     let (root, name) = split(bundle)?;
     let beside = root.join(format!(".{CURRENT}.{}", std::process::id()));
-    write_synced(&beside, format!("{name}\n").as_bytes())?;
     let current = root.join(CURRENT);
-    fs::rename(&beside, &current).map_err(|e| Error::io("rename to", &current, &e))?;
+    let renamed = write_synced(&beside, format!("{name}\n").as_bytes())
+        .and_then(|()| fs::rename(&beside, &current).map_err(|e| Error::io("rename to", &current, &e)));
+    if renamed.is_err() {
+        // Nothing to remove if it could not be created.
+        let _ = fs::remove_file(&beside);
+    }
+    renamed?;
     sync_directory(&root)
 }
 
 /// The bundle that `CURRENT` in `root` names.
 ///
 /// # Errors
-/// `Io` when `CURRENT` cannot be read, `Corrupt` when it does not hold a plain name.
+/// `Io` when `CURRENT` cannot be read or names nothing that is there, `Corrupt` when it does not hold a plain name.
 pub fn current(root: &Path) -> Result<PathBuf> {
     let path = root.join(CURRENT);
     let text = fs::read_to_string(&path).map_err(|e| Error::io("read", &path, &e))?;
@@ -325,7 +349,13 @@ pub fn current(root: &Path) -> Result<PathBuf> {
     if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\\', '\0', '\n']) {
         return Err(Error::corrupt(format!("{}: {name:?} is not the name of a bundle beside it", path.display())));
     }
-    Ok(root.join(name))
+    let bundle = root.join(name);
+    if !bundle.exists() {
+        let message =
+            format!("{} names {name:?}, which is not there: copy that bundle, or name another", path.display());
+        return Err(Error::new(Status::Io, message));
+    }
+    Ok(bundle)
 }
 
 fn split(bundle: &Path) -> Result<(PathBuf, String)> {

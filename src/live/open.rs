@@ -131,7 +131,7 @@ pub(super) fn join(files: &[Opened<Table>], overlays: Option<&Overlays>) -> Resu
 /// The bytes of a file, of the manifest's length; with `whole`, of its checksum too.
 pub(super) fn open_file(bundle: &Path, entry: &Entry, mode: OpenMode, whole: bool) -> Result<Bytes> {
     let path = bundle.join(&entry.name);
-    let bytes = Bytes::open(&path, mode)?;
+    let bytes = Bytes::open(&path, mode).map_err(listed)?;
     check_length(&path, bytes.len() as u64, entry)?;
     if whole {
         bytes.expect_whole_reading();
@@ -149,8 +149,13 @@ pub(super) fn open_file(bundle: &Path, entry: &Entry, mode: OpenMode, whole: boo
 
 /// A bundle is whole even where its files are not read again.
 fn check_there(path: &Path, entry: &Entry) -> Result<()> {
-    let found = std::fs::metadata(path).map_err(|e| Error::io("open", path, &e))?.len();
+    let found = std::fs::metadata(path).map_err(|e| listed(Error::io("open", path, &e)))?.len();
     check_length(path, found, entry)
+}
+
+/// A file of the manifest that cannot be opened.
+fn listed(error: Error) -> Error {
+    Error::new(error.status, format!("{}; the manifest lists it: copy the bundle whole", error.message))
 }
 
 fn check_length(path: &Path, found: u64, entry: &Entry) -> Result<()> {

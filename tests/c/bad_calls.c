@@ -17,6 +17,8 @@ enum { MOST = 4096 };
 
 static int failures;
 static adclick_error error = {.struct_size = sizeof(adclick_error)};
+/* The message of the last call that EXPECT made. */
+static char said[ADCLICK_ERROR_MESSAGE];
 
 static void expect(int32_t got, int32_t wanted, const char *call, int line) {
   if (got != wanted) {
@@ -27,12 +29,22 @@ static void expect(int32_t got, int32_t wanted, const char *call, int line) {
     fprintf(stderr, "%d: %s left the error at %d \"%s\"\n", line, call, error.status, error.message);
     failures++;
   }
+  memcpy(said, error.message, sizeof said);
   error.status = 0;
   error.message[0] = 0;
 }
 
 /* A call that fills `error`. */
 #define EXPECT(status, call) expect((call), (status), #call, __LINE__)
+/* The same, and the whole message. */
+#define EXPECT_SAYS(status, text, call) \
+  do { \
+    EXPECT(status, call); \
+    if (strcmp(said, text) != 0) { \
+      fprintf(stderr, "%d: %s says \"%s\", expected \"%s\"\n", __LINE__, #call, said, text); \
+      failures++; \
+    } \
+  } while (0)
 #define CHECK(what) \
   do { \
     if (!(what)) { \
@@ -163,9 +175,10 @@ static void test_engine(const char *path) {
   /* A handle of another kind. */
   EXPECT(ADCLICK_CLOSED, adclick_staged_activate((adclick_staged *)e, NULL, &error));
 
-  EXPECT(ADCLICK_INVALID_ARGUMENT, adclick_engine_feature(e, NULL, 3, &handle, &error));
+  EXPECT_SAYS(ADCLICK_INVALID_ARGUMENT, "name: it is NULL, expected a pointer",
+              adclick_engine_feature(e, NULL, 3, &handle, &error));
   EXPECT(ADCLICK_INVALID_ARGUMENT, adclick_engine_feature(e, "age", 0, &handle, &error));
-  EXPECT(ADCLICK_INVALID_ARGUMENT, adclick_engine_feature(e, "\xff\xfe", 2, &handle, &error));
+  EXPECT_SAYS(ADCLICK_INVALID_ARGUMENT, "name: it is not UTF-8", adclick_engine_feature(e, "\xff\xfe", 2, &handle, &error));
   EXPECT(ADCLICK_INVALID_ARGUMENT, adclick_engine_feature(e, "age", 3, NULL, &error));
   char name[256];
   memset(name, 'n', sizeof name);
@@ -340,8 +353,9 @@ static void test_requests(void) {
                                                         out.pcvr, &out.outcome, &error));
   EXPECT(ADCLICK_INVALID_ARGUMENT, adclick_scorer_decide(scorer, &request, values, candidates, candidate_values, NULL, 2,
                                                          out.reasons, &out.outcome, &error));
-  EXPECT(ADCLICK_BUFFER_TOO_SMALL, adclick_scorer_decide(scorer, &request, values, candidates, candidate_values,
-                                                         out.winners, 1, out.reasons, &out.outcome, &error));
+  EXPECT_SAYS(ADCLICK_BUFFER_TOO_SMALL, "winners has room for 1 entries (max_winners), needed are 2",
+              adclick_scorer_decide(scorer, &request, values, candidates, candidate_values, out.winners, 1, out.reasons,
+                                    &out.outcome, &error));
   CHECK(untouched());
   EXPECT_PLAIN(ADCLICK_INVALID_ARGUMENT, adclick_scorer_score(scorer, &request, NULL, NULL, NULL, NULL, NULL, NULL, NULL));
   EXPECT_PLAIN(ADCLICK_INVALID_ARGUMENT, adclick_scorer_score(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL));
@@ -412,8 +426,10 @@ static void test_auction(void) {
            adclick_auction_run(m, &o, candidates, pctr, NULL, 2, out.winners, 2, out.reasons, NULL, &error));
     EXPECT(ADCLICK_BUFFER_TOO_SMALL,
            adclick_auction_run(m, &o, candidates, pctr, NULL, 2, out.winners, 0, out.reasons, &n, &error));
-    EXPECT(ADCLICK_CAPACITY_EXCEEDED,
-           adclick_auction_run(m, &o, candidates, pctr, NULL, UINT32_MAX, out.winners, 2, out.reasons, &n, &error));
+    EXPECT_SAYS(ADCLICK_CAPACITY_EXCEEDED,
+                m == NULL ? "candidates: 4294967295, a request has at most 1048576: split it"
+                          : "candidates: 4294967295, this scorer was sized for 4096: make one with a larger limit",
+                adclick_auction_run(m, &o, candidates, pctr, NULL, UINT32_MAX, out.winners, 2, out.reasons, &n, &error));
     const double squashes[] = {-1, 1.5, (double)NAN};
     for (size_t s = 0; s < 3; s++) {
       o.squash = squashes[s];

@@ -279,7 +279,7 @@ static void test_engines(const char *path, const char *without) {
 }
 
 /* What is kept of every ad: stated with and without, and no score differs. */
-static void test_ad_cache(const char *path, const char *without) {
+static void test_ad_cache(const char *path, const char *without, const char *many_ads) {
   adclick_ad_cache off = {.struct_size = sizeof off}, on = off, none = off;
   EXPECT(ADCLICK_OK, adclick_engine_ad_cache(engine, &off, &error));
   CHECK(off.state == ADCLICK_AD_CACHE_STATE_OFF && off.n_ads == 0 && off.bytes == 0 && off.bytes_needed > 0);
@@ -320,11 +320,32 @@ static void test_ad_cache(const char *path, const char *without) {
   CHECK(none.state == ADCLICK_AD_CACHE_STATE_USELESS && none.n_ads == 0 && none.bytes == 0 && none.bytes_needed == 0);
   adclick_engine_close(e);
   EXPECT(ADCLICK_CLOSED, adclick_engine_ad_cache(e, &none, &error));
+
+  /* More than the options allow: served without, and said; with enough it is there. */
+  adclick_engine_options little = options;
+  little.ad_cache_mib = 1;
+  adclick_ad_cache small = {.struct_size = sizeof small};
+  EXPECT(ADCLICK_OK, adclick_engine_open(many_ads, strlen(many_ads), &little, &engine, &error));
+  EXPECT(ADCLICK_OK, adclick_scorer_new(engine, NULL, &scorer, &error));
+  EXPECT(ADCLICK_OK, adclick_engine_ad_cache(engine, &small, &error));
+  CHECK(small.state == ADCLICK_AD_CACHE_STATE_TOO_LARGE && small.n_ads == 0 && small.bytes == 0);
+  CHECK(small.bytes_needed > UINT64_C(1) << 20 && small.bytes_needed <= UINT64_C(64) << 20);
+  const float expected = score(7);
+  adclick_scorer_free(scorer);
+  adclick_engine_close(engine);
+  EXPECT(ADCLICK_OK, adclick_engine_open(many_ads, strlen(many_ads), &options, &engine, &error));
+  EXPECT(ADCLICK_OK, adclick_scorer_new(engine, NULL, &scorer, &error));
+  EXPECT(ADCLICK_OK, adclick_engine_ad_cache(engine, &on, &error));
+  CHECK(on.state == ADCLICK_AD_CACHE_STATE_ON && on.bytes == small.bytes_needed && on.bytes_needed == on.bytes);
+  CHECK(fabsf(score(7) - expected) <= 1e-6f);
+  adclick_scorer_free(scorer);
+  adclick_engine_close(engine);
+  engine = plain_engine, scorer = plain;
 }
 
 int main(int argc, char **argv) {
-  if (argc != 3) {
-    fprintf(stderr, "usage: tables BUNDLE BUNDLE_WITHOUT_TABLES\n");
+  if (argc != 4) {
+    fprintf(stderr, "usage: tables BUNDLE BUNDLE_WITHOUT_TABLES BUNDLE_OF_MANY_ADS\n");
     return 2;
   }
   const adclick_engine_options options = {.struct_size = sizeof options, .overlay_rows = 50};
@@ -341,7 +362,7 @@ int main(int argc, char **argv) {
   }
   if (failures == 0) {
     test_handles();
-    test_ad_cache(argv[1], argv[2]);
+    test_ad_cache(argv[1], argv[2], argv[3]);
     test_writes();
     test_bad_upserts();
     test_engines(argv[1], argv[2]);

@@ -68,7 +68,8 @@ fn counting() -> EmbeddingSpec {
 }
 
 /// The head weighs all inputs alike. With `deep`, a layer of so many outputs stands before it, each the mean of the inputs.
-fn model(deep: usize) -> ModelSpec {
+/// With `more`, as many inputs come from a vector of the ad, last.
+fn model(deep: usize, more: usize) -> ModelSpec {
     let number = || Kind::Number { transform: Transform::default(), default: -1.0 };
     let feature = |name: &str, source, kind| Feature {
         name: name.to_owned(),
@@ -78,7 +79,8 @@ fn model(deep: usize) -> ModelSpec {
         position: None,
     };
     let category = Kind::Category { embedding: 0, boundaries: Vec::new(), default: Some(0) };
-    let features = vec![
+    let width = WIDTH + more;
+    let mut features = vec![
         feature("user_n", Source::User, number()),
         feature("user_clicks", Source::User, number()),
         feature("n", Source::Ad, number()),
@@ -89,7 +91,12 @@ fn model(deep: usize) -> ModelSpec {
     ];
     let of = |table, column: &str| Lookup::Column(ColumnUse { table, column: column.to_owned(), position: None });
     let lookups = [of(0, "n"), of(0, "clicks"), of(1, "n"), of(1, "v"), of(1, "id"), of(1, "ids"), of(1, "clicks")];
-    let bindings = (0..).zip(lookups).map(|(feature, lookup)| Binding { feature, lookup }).collect();
+    let more = (more > 0).then(|| {
+        features.push(feature("more", Source::Ad, Kind::Vector { dim: more as u32 }));
+        of(1, "more")
+    });
+    let bindings =
+        (0..).zip(lookups.into_iter().chain(more)).map(|(feature, lookup)| Binding { feature, lookup }).collect();
     let table = |name: &str, part| TableUse { name: name.to_owned(), key: vec![part] };
     let embedding = Embedding {
         name: "counting".to_owned(),
@@ -100,11 +107,11 @@ fn model(deep: usize) -> ModelSpec {
         wide: false,
     };
     let means = DenseSpec {
-        weight: Matrix::new(deep, WIDTH, vec![1.0 / deep as f64; deep * WIDTH]),
+        weight: Matrix::new(deep, width, vec![1.0 / deep as f64; deep * width]),
         bias: vec![0.0; deep],
         activation: Activation::Relu,
     };
-    let weight = vec![1e-4; if deep == 0 { WIDTH } else { deep }];
+    let weight = vec![1e-4; if deep == 0 { width } else { deep }];
     let head = HeadSpec { kind: HeadKind::Ctr, tower: Vec::new(), weight, bias: -1.0 };
     let deep = if deep == 0 { vec![] } else { vec![means] };
     ModelSpec {
@@ -158,11 +165,13 @@ pub(crate) struct World {
     pub(crate) ad_columns: Vec<Column>,
     /// Outputs of the model's deep layer; 0 = it has none.
     pub(crate) deep: usize,
+    /// Positions of one more vector of the ads, `more`, which no row holds; 0 = there is none.
+    pub(crate) more: usize,
 }
 
 impl Default for World {
     fn default() -> Self {
-        Self { ads: 100, n: 1, built_us: BUILT_S * 1_000_000, ad_columns: ad_columns(), deep: 0 }
+        Self { ads: 100, n: 1, built_us: BUILT_S * 1_000_000, ad_columns: ad_columns(), deep: 0, more: 0 }
     }
 }
 
@@ -204,14 +213,12 @@ impl Bundles {
                 builder.finish(&path, &mut |_| {}).unwrap();
                 path
             };
-        let layout = RowLayout::new(world.ad_columns.clone()).unwrap();
+        let mut ad_columns = world.ad_columns.clone();
+        ad_columns.extend((world.more > 0).then(|| column("more", ColumnKind::Vector { dim: world.more as u16 })));
+        let layout = RowLayout::new(ad_columns.clone()).unwrap();
         let default = ad_row(&layout, 0, 0);
-        let ads = build(
-            "ads",
-            &world.ad_columns,
-            default,
-            &mut (1..=world.ads).map(|key| (key, ad_row(&layout, key, world.n))),
-        );
+        let ads =
+            build("ads", &ad_columns, default, &mut (1..=world.ads).map(|key| (key, ad_row(&layout, key, world.n))));
         let columns = [column("n", ColumnKind::F32), column("clicks", ColumnKind::F32)];
         let layout = RowLayout::new(columns.to_vec()).unwrap();
         let user = |key: u64| {
@@ -220,7 +227,7 @@ impl Bundles {
             (key, row)
         };
         let users = build("users", &columns, layout.missing(), &mut (1..10).map(user));
-        let model = pack_model(&model(world.deep)).unwrap();
+        let model = pack_model(&model(world.deep, world.more)).unwrap();
         let contents = [
             (Role::Model, MODEL_FILE, Content::Bytes(&model[..])),
             (Role::Table, "ads.adc", Content::Copy(&ads)),

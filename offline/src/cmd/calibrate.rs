@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(long, value_enum)]
     method: Option<Method>,
     /// The keep rate of negative downsampling that the model's bias does not account for, in (0, 1].
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = super::kept_share)]
     downsampling: f64,
     /// The precision that the bundle is to be served in, instead of the one that it says: exact, bf16, int8 or
     /// auction-exact.
@@ -94,7 +94,6 @@ pub(super) fn run(args: Args) -> Result<()> {
     let precision = engine.precision()?.1;
     let rows = rows_of(&engine, &args.logs, &args.part, PartName::Validation, &[])?;
     // Calibrators are fitted on what they will be applied to: logits after the correction.
-    HeadCalibrator::new(args.downsampling, Calibrator::Identity)?;
     let logits: Vec<f64> = rows.logits.iter().map(|z| z + args.downsampling.ln()).collect();
     let ctr = choice(args.method, &Sample::new(&logits, &rows.clicks, rows.weights())?)?;
     let (logits, _, converted, weights) = rows.clicked();
@@ -207,6 +206,13 @@ fn find_ranges(args: &Args, bundle: &std::path::Path, parts: &mut Parts) -> Resu
 
 fn choice(method: Option<Method>, sample: &Sample) -> Result<Choice> {
     let Some(method) = method else { return fit::choose(sample) };
+    let positive = sample.positive();
+    ensure!(
+        method == Method::Identity || (1..sample.len()).contains(&positive),
+        "{positive} of {} rows are positive: {} cannot be fitted without rows of both kinds",
+        sample.len(),
+        method.name()
+    );
     let calibrator = fit::fit(method, sample)?;
     if !calibrator.is_strictly_increasing() {
         bail!("{} would turn the order of the scores around: the model ranks these rows backwards", method.name());

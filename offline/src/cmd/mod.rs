@@ -50,6 +50,12 @@ pub fn run(command: Command) -> Result<()> {
     }
 }
 
+/// The share of unclicked rows that downsampling keeps.
+fn kept_share(text: &str) -> std::result::Result<f64, String> {
+    let share = text.parse().ok().filter(|share| *share > 0.0 && *share <= 1.0);
+    share.ok_or_else(|| "expected a number above 0 and at most 1".to_owned())
+}
+
 /// The value of `--precision`.
 fn precision(name: &str) -> std::result::Result<Precision, String> {
     Precision::by_name(name).map_err(|e| e.message)

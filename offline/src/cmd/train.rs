@@ -53,28 +53,28 @@ pub struct Args {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Passes over the rows at most.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: Option<u32>,
     /// Rows per step.
-    #[arg(long)]
+    #[arg(long, value_parser = width)]
     batch: Option<usize>,
     /// Learning rate of the dense layers.
-    #[arg(long)]
+    #[arg(long, value_parser = rate)]
     lr: Option<f64>,
     /// Learning rate of the embeddings.
-    #[arg(long)]
+    #[arg(long, value_parser = rate)]
     lr_embedding: Option<f64>,
     /// Weight decay of the dense layers.
-    #[arg(long)]
+    #[arg(long, value_parser = decay)]
     decay: Option<f64>,
     /// Weight decay of the embeddings.
-    #[arg(long)]
+    #[arg(long, value_parser = decay)]
     decay_embedding: Option<f64>,
-    /// Share of deep activations dropped while training.
-    #[arg(long)]
+    /// Share of deep activations dropped while training, from 0 to below 1.
+    #[arg(long, value_parser = dropout)]
     dropout: Option<f64>,
-    /// Share of embeddings dropped while training.
-    #[arg(long)]
+    /// Share of embeddings dropped while training, from 0 to below 1.
+    #[arg(long, value_parser = dropout)]
     dropout_embedding: Option<f64>,
     /// The cross layers: full, lowrank:R, vector (DCN v1), or mix:EXPERTS:R.
     #[arg(long, value_parser = cross_shape)]
@@ -83,7 +83,7 @@ pub struct Args {
     #[arg(long)]
     cross_layers: Option<usize>,
     /// Widths of the deep layers, such as 64,32.
-    #[arg(long, value_delimiter = ',', value_name = "WIDTHS")]
+    #[arg(long, value_delimiter = ',', value_name = "WIDTHS", value_parser = width)]
     hidden: Option<Vec<usize>>,
     /// Columns of an embedding.
     #[arg(long)]
@@ -92,12 +92,12 @@ pub struct Args {
     #[arg(long)]
     min_count: Option<u32>,
     /// Hash ids into so many rows per table instead of keeping vocabularies.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     hash_buckets: Option<u32>,
     /// Keep this share of unclicked training rows, in (0, 1]; the model's bias is corrected for it.
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", value_parser = super::kept_share)]
     downsample: Option<f64>,
-    /// Go on from the model of this bundle.
+    /// Go on from the model of this bundle, or of the one that CURRENT in this directory names.
     #[arg(long, value_name = "BUNDLE")]
     warm_start: Option<PathBuf>,
     /// The auction policy to put into the bundle.
@@ -303,6 +303,27 @@ fn cross_shape(text: &str) -> Result<CrossShape, String> {
     shape.ok_or_else(|| "expected full, lowrank:R, vector or mix:EXPERTS:R, numbers of 1 or more".to_owned())
 }
 
+fn number(text: &str, holds: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|&x: &f64| x.is_finite() && holds(x)).ok_or_else(|| format!("expected {expected}"))
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    number(text, |x| x > 0.0, "a number above 0")
+}
+
+fn decay(text: &str) -> Result<f64, String> {
+    number(text, |x| x >= 0.0, "a number of 0 or more")
+}
+
+fn dropout(text: &str) -> Result<f64, String> {
+    number(text, |x| (0.0..1.0).contains(&x), "a number from 0 to below 1")
+}
+
+fn width(text: &str) -> Result<usize, String> {
+    let most = adclick::schema::MAX_WIDTH;
+    text.parse().ok().filter(|n| (1..=most).contains(n)).ok_or_else(|| format!("expected 1 to {most}"))
+}
+
 impl Args {
     fn split(&self) -> Result<Split> {
         if let Some(rule) = &self.split {
@@ -365,6 +386,7 @@ impl Args {
 
 /// A bundle's generation and its model, to go on from.
 fn read_model(bundle: &Path) -> Result<(String, adclick::artifact::model::spec::ModelSpec)> {
+    let bundle = &super::verify::resolve(bundle)?;
     let manifest = Manifest::read(bundle)?;
     let entry = manifest.file(Role::Model).context("the bundle has no model")?;
     let path = bundle.join(&entry.name);

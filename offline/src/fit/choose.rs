@@ -141,7 +141,7 @@ pub fn fit(method: Method, logits: &Sample) -> Result<Calibrator> {
 /// # Errors
 /// The chosen method cannot be fitted on all rows.
 pub fn choose(logits: &Sample) -> Result<Choice> {
-    let clicks = logits.labels.iter().filter(|&&y| y).count();
+    let clicks = logits.positive();
     if clicks.min(logits.len() - clicks) < LEAST_PER_CLASS {
         return Ok(Choice {
             method: Method::Identity,

@@ -39,6 +39,12 @@ impl<'a> Sample<'a> {
         Ok(Self { x, labels, weights })
     }
 
+    /// The number of rows that are positive.
+    #[must_use]
+    pub fn positive(&self) -> usize {
+        self.labels.iter().filter(|&&y| y).count()
+    }
+
     /// The number of rows.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "there is at least one row")]

@@ -149,17 +149,20 @@ fn check_width(file: &SchemaFile, width: usize) -> Result<()> {
 
 fn describe(network: &NetworkSpec, width: usize) -> String {
     let form = match network.cross.first() {
-        None => "no",
+        None => "",
         Some(CrossSpec::Full { .. }) => "full",
         Some(CrossSpec::LowRank { .. }) => "low-rank",
         Some(CrossSpec::Vector { .. }) => "vector (v1)",
         Some(CrossSpec::Mixture { .. }) => "mixture",
     };
+    let cross = match network.cross.len() {
+        0 => "no cross layers".to_owned(),
+        count => format!("{count} {form} cross layers"),
+    };
     let deep: Vec<String> = network.deep.iter().map(|l| l.weight.rows.to_string()).collect();
     let heads: Vec<&str> = network.heads.iter().map(|h| h.kind.name()).collect();
     format!(
-        "{width} columns, {} {form} cross layers, deep [{}], {}, heads {}",
-        network.cross.len(),
+        "{width} columns, {cross}, deep [{}], {}, heads {}",
         deep.join(", "),
         network.structure.name(),
         heads.join(" and ")

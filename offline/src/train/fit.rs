@@ -177,6 +177,11 @@ pub fn fit(
         bar.finish_and_clear();
         let loss = learner.score(&plan, &store.validation)?.loss;
         progress.note(&format!("pass {epoch}: validation log loss {loss:.5}"));
+        ensure!(
+            loss.is_finite() || store.validation.len() == 0,
+            "training diverged in pass {epoch}: the validation log loss is {loss}; choose smaller learning rates (--lr, \
+             --lr-embedding)"
+        );
         if best.as_ref().is_none_or(|b| loss < b.0) {
             best = Some((loss, epoch, learner.weights()));
         } else if best.as_ref().is_some_and(|b| epoch - b.1 >= hyper.patience) {
@@ -184,7 +189,7 @@ pub fn fit(
         }
     }
     let fit_seconds = fit_start.elapsed().as_secs_f64();
-    let (_, best_epoch, weights) = best.context("no pass over the rows was allowed: --epochs is 0")?;
+    let (_, best_epoch, weights) = best.context("no pass over the rows was allowed: epochs is 0")?;
     learner.restore(weights);
     let validation = learner.score(&plan, &store.validation)?;
     let test = (store.test.len() > 0).then(|| learner.score(&plan, &store.test)).transpose()?;

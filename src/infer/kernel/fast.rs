@@ -49,7 +49,7 @@ pub(crate) fn each(pack: Pack) -> usize {
     match pack {
         Pack::None => 1,
         Pack::Pairs => 2,
-        Pack::Quads { .. } => 4,
+        Pack::Quads => 4,
     }
 }
 

@@ -93,6 +93,10 @@ impl<V: Lanes, W: Element, const R: usize, const P: usize> Accumulate<V, W, R, P
             unsafe {
                 let mut weights = [V::splat(0.0); P];
                 for (p, weight) in weights.iter_mut().enumerate() {
+                    // The next panels may be far away. One row alone waits for its own, and asking for more takes longer.
+                    if R > 1 {
+                        prefetch_line(w.wrapping_add((P + p) * of.panel_stride));
+                    }
                     *weight = W::load(w.add(p * of.panel_stride));
                 }
                 for (r, row) in sums.iter_mut().enumerate() {

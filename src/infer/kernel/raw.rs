@@ -76,8 +76,8 @@ pub(crate) enum Pack {
     None,
     /// bf16, rounded to nearest even.
     Pairs,
-    /// `value * inverse` rounded to 0 to 255.
-    Quads { inverse: f32 },
+    /// u8, rounded: 0 to 255.
+    Quads,
 }
 
 /// Rows of `len` f32 to pairs: `to` is good for `rows` rows of `len` rounded up to 16 bf16. Zeros follow the last.

@@ -207,7 +207,7 @@ fn packed_layers_of_every_shape() {
                             input: packed_input,
                             then: Then::Relu,
                             output: (!silent).then_some(output),
-                            packed: Some((if quad { Pack::Quads { inverse: 0.5 } } else { Pack::Pairs }, packed)),
+                            packed: Some((if quad { Pack::Quads } else { Pack::Pairs }, packed)),
                         },
                     );
                     for (row, o) in (0..rows).flat_map(|row| (0..padded(outputs)).map(move |o| (row, o))) {
@@ -221,7 +221,7 @@ fn packed_layers_of_every_shape() {
                         let per = if quad { 4 } else { 2 };
                         let word = arena[packed.row(row, 0).start + o / per].to_bits();
                         let (got, expected) = match quad {
-                            true => (word >> (8 * (o % 4)) & 0xff, (kept * 0.5).round_ties_even().min(255.0) as u32),
+                            true => (word >> (8 * (o % 4)) & 0xff, kept.round_ties_even().min(255.0) as u32),
                             false => (word >> (16 * (o % 2)) & 0xffff, bits(kept)),
                         };
                         assert_eq!(got, expected, "{case}");
@@ -255,7 +255,7 @@ fn quads_end_at_0_and_255() {
                 input,
                 then: Then::Relu,
                 output: None,
-                packed: Some((Pack::Quads { inverse: 1.0 }, packed)),
+                packed: Some((Pack::Quads, packed)),
             };
             kernel.packed_dense(&mut arena, &op);
             for (row, o) in (0..rows).flat_map(|row| (0..outputs).map(move |o| (row, o))) {

@@ -5,6 +5,8 @@ mod build;
 mod kept;
 mod lower;
 mod own;
+mod packs;
+mod places;
 mod program;
 
 pub use program::Level;
@@ -14,8 +16,9 @@ pub(super) use program::{
 
 use std::ops::Range;
 
-use lower::{Lowering, Packs};
+use lower::Lowering;
 use own::Own;
+use packs::Packs;
 
 use super::kernel::{Kernel, Matrix, Words};
 use super::scratch::Arena;

@@ -167,6 +167,8 @@ pub(in crate::infer) enum Prepare {
     Dot { weight: Params, at: usize },
     /// Parameters from `start` on, and zeros up to the next multiple of 16.
     Copy { start: usize, len: usize, at: usize },
+    /// A vector times a number.
+    Times { at: usize, len: usize, by: f32 },
     /// `at = from + r ⊙ b`; `start` is where b is among the parameters.
     AddScaled { start: usize, len: usize, from: usize, at: usize },
     /// Each column of a matrix of the plan, times r: one row each. Rows of zeros up to `rows` follow.
@@ -316,7 +318,7 @@ impl Prepare {
             Self::PackPanels { inputs, outputs, .. } => inputs * outputs,
             Self::PackedInputs { words, outputs, .. } => words * outputs * TOUCH,
             Self::Dot { weight, .. } => weight.len,
-            Self::Copy { len, .. } | Self::AddScaled { len, .. } => len * TOUCH,
+            Self::Copy { len, .. } | Self::Times { len, .. } | Self::AddScaled { len, .. } => len * TOUCH,
             Self::Scale { columns, rows, .. } => rows * columns.len * TOUCH,
             Self::Panels { inputs, outputs, .. } => inputs * outputs * TOUCH,
             Self::Collapse(c) => (c.columns.count + c.basis.map_or(0, |b| b.count)) * c.columns.len * ALONE,

@@ -146,7 +146,9 @@ impl Overlays {
     ) -> Result<UpsertCounts> {
         let (set, overlay) = self.open(live, upsert.table)?;
         let Some((overlay, columns)) = overlay else {
-            return Err(Error::argument("the engine was opened without overlays: give it overlay_rows"));
+            return Err(Error::argument(
+                "the engine was opened without overlays (ADCLICK_NO_OVERLAYS; in Rust, overlay_rows of 0): open it with them",
+            ));
         };
         let time_us = if upsert.time_us == 0 { now_us() } else { upsert.time_us };
         let column = |handle: u32| columns.find(handle).ok_or_else(|| self.registry().no_column(upsert.table, handle));

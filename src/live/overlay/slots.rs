@@ -96,7 +96,9 @@ impl Slots {
         let stride = (HEADER + 2 * image).next_multiple_of(LINE);
         let words = sets.checked_mul(WAYS * (stride + 1)).filter(|words| *words < isize::MAX as usize / 16);
         let (Ok(sets), Some(_)) = (u32::try_from(sets * WAYS), words) else {
-            let message = format!("an overlay of {slots} slots: expected less than 2^32, and what memory can hold");
+            let message = format!(
+                "an overlay of {slots} slots: expected less than 2^32, and what memory can hold: ask for fewer overlay_rows"
+            );
             return Err(Error::new(Status::CapacityExceeded, message));
         };
         let sets = sets / WAYS as u32;

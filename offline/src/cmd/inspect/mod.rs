@@ -82,9 +82,10 @@ fn bundle(path: &Path, text: &mut String) -> Result<Value> {
     let manifest = Manifest::read(path)?;
     let generation = format!("{:016x}", manifest.generation());
     writeln!(text, "bundle {} · generation {generation}", path.display())?;
-    writeln!(text, "  {:<18} {:>14}  xxh3", MANIFEST, "bytes")?;
+    let room = room(18, manifest.files.iter().map(|f| f.name.as_str()));
+    writeln!(text, "  {MANIFEST:<room$} {:>14}  xxh3", "bytes")?;
     for f in &manifest.files {
-        writeln!(text, "  {:<18} {:>14}  {:016x}", f.name, f.bytes, f.xxh3)?;
+        writeln!(text, "  {:<room$} {:>14}  {:016x}", f.name, f.bytes, f.xxh3)?;
     }
     let mut report = json!({ "generation": generation, "bundle": path.display().to_string() });
     report["files"] = manifest
@@ -154,6 +155,11 @@ fn precision(path: &Path, text: &mut String) -> Result<Value> {
     Ok(json!({ "wanted": wanted.name(), "here": here.name(), "first_pass": first_pass, "reason": reason }))
 }
 
+/// How wide a column of names is.
+fn room<'a>(least: usize, names: impl Iterator<Item = &'a str>) -> usize {
+    names.map(|name| name.chars().count()).fold(least, usize::max)
+}
+
 /// One artifact file: its kind and what it holds.
 fn artifact(path: &Path, text: &mut String) -> Result<(&'static str, Value)> {
     let bytes = Bytes::open(path, OpenMode::Map)?;
@@ -202,7 +208,8 @@ fn describe(model: &Model, text: &mut String) -> Result<Value> {
     let dense: usize = layers.iter().map(|l| l.parameters).sum();
     let parameters = tables + wide + dense as u64;
     writeln!(text, "\nmodel · schema {:016x}", model.schema_hash())?;
-    writeln!(text, "  {:<28} {:>10} {:>6} {:>9}  kind", "feature", "source", "column", "width")?;
+    let room = room(28, model.schema().features.iter().map(|f| f.name.as_str()));
+    writeln!(text, "  {:<room$} {:>10} {:>6} {:>9}  kind", "feature", "source", "column", "width")?;
     let mut features = Vec::new();
     for (i, (f, column)) in model.schema().features.iter().zip(&model.layout().columns).enumerate() {
         let kind = kind(&f.kind, model.schema());
@@ -210,7 +217,11 @@ fn describe(model: &Model, text: &mut String) -> Result<Value> {
         let found = model.enrichment().bindings.iter().find(|b| b.feature as usize == i);
         let found = found.map(|b| lookup_text(model.enrichment(), &b.lookup));
         let from = found.as_ref().map_or(String::new(), |found| format!(", from {found}"));
-        writeln!(text, "  {:<28} {source:>10} {:>6} {:>9}  {kind}{from}", f.name, column.declared, column.width)?;
+        // Callers pass values under this name.
+        let input = if f.input == f.name { String::new() } else { format!(", of input {}", f.input) };
+        let position = f.position.map_or(String::new(), |value| format!(", a position: served with {value}"));
+        let what = format!("{kind}{input}{from}{position}");
+        writeln!(text, "  {:<room$} {source:>10} {:>6} {:>9}  {what}", f.name, column.declared, column.width)?;
         features.push(json!({
             "found_in": found,
             "name": f.name, "input": f.input, "source": source, "column": column.declared, "width": column.width,
@@ -339,7 +350,7 @@ fn layers(network: &Network) -> Vec<Layer> {
         }
         let inputs = head.tower.last().map_or(network.trunk_cross() + network.trunk_deep(), |d| d.weight.outputs);
         all.push(Layer {
-            name: format!("{:?} output", head.kind),
+            name: format!("{} output", head.kind.name()),
             shape: format!("1x{inputs}"),
             parameters: inputs + 1,
             macs: inputs,

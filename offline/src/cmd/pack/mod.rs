@@ -67,7 +67,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME", conflicts_with = "tables_only", value_parser = super::precision)]
     precision: Option<Precision>,
     /// The share of negatives that training kept, when it was not all: logits are corrected by ln of it.
-    #[arg(long, value_name = "RATE", requires = "weights")]
+    #[arg(long, value_name = "RATE", requires = "weights", value_parser = super::kept_share)]
     downsampling: Option<f64>,
     /// A TOML document that says where the model comes from; kept in the bundle.
     #[arg(long, value_name = "FILE", requires = "weights")]

@@ -72,7 +72,12 @@ fn given(text: &str) -> Result<Given, String> {
 }
 
 fn as_of(text: &str) -> Result<i64, String> {
-    crate::time::parse(text).map_err(|e| e.to_string())
+    let time = crate::time::parse(text).map_err(|e| e.to_string())?;
+    // What is written on top of tables ends there, too. Later is not meant: such a table would count as fresh for ever.
+    if !(0..=i64::from(u32::MAX) * 1_000_000).contains(&time) {
+        return Err(format!("`{text}` is {}, expected 1970 to 2106: a number is in seconds", crate::time::show(time)));
+    }
+    Ok(time)
 }
 
 /// What is to be done for a table.

@@ -131,6 +131,19 @@ unsafe fn tile<W: Word, A: Accumulate<Avx512, W, R, P>, const R: usize, const P:
         });
         match op.pack {
             Pack::None => {}
+            // Two panels at once cost half the conversions and stores. Beside stores of f32 that is no gain: there the packed rows
+            // are parts of longer ones, and such stores may go across two lines.
+            Pack::Pairs if op.out.is_null() && P.is_multiple_of(2) => {
+                let packed = op.packed.add(row * op.packed_stride + panel * 8);
+                for (r, sums) in sums.iter().enumerate() {
+                    for p in 0..P / 2 {
+                        let lanes = u32::from(lanes[2 * p]) | u32::from(lanes[2 * p + 1]) << 16;
+                        let pairs = _mm512_maskz_cvtne2ps_pbh(lanes, sums[2 * p + 1].0, sums[2 * p].0);
+                        let to = packed.add(r * op.packed_stride + p * 16);
+                        _mm512_storeu_si512(to.cast(), std::mem::transmute::<__m512bh, __m512i>(pairs));
+                    }
+                }
+            }
             Pack::Pairs => {
                 let packed = op.packed.add(row * op.packed_stride + panel * 8);
                 for (r, sums) in sums.iter().enumerate() {
@@ -140,13 +153,12 @@ unsafe fn tile<W: Word, A: Accumulate<Avx512, W, R, P>, const R: usize, const P:
                     }
                 }
             }
-            Pack::Quads { inverse } => {
+            Pack::Quads => {
                 let packed = op.packed.add(row * op.packed_stride + panel * 4);
-                let inverse = _mm512_set1_ps(inverse);
                 for (r, sums) in sums.iter().enumerate() {
                     for (p, sum) in sums.iter().enumerate() {
                         // i32::MIN stands for what does not fit, and saturation takes it as 255.
-                        let whole = _mm512_cvtps_epi32(_mm512_mul_ps(sum.0, inverse));
+                        let whole = _mm512_cvtps_epi32(sum.0);
                         let quads = _mm512_maskz_cvtusepi32_epi8(lanes[p], whole);
                         _mm_storeu_si128(packed.add(r * op.packed_stride + p * 4).cast(), quads);
                     }

@@ -3,6 +3,8 @@
 //! Each step multiplies R rows by P panels. Two panels of fourteen rows are 28 sums; with two registers of weights and two
 //! for the rows' values they fill the 32. Nothing but the multiplying instruction differs between the formats of numbers.
 //!
+//! Each step asks for one of the next panels' lines: for requests whose weights are in no cache. It costs nothing where they are.
+//!
 //! How a row's value comes into all sixteen lanes matters on Zen 4. Loaded by `vbroadcastss` for each multiplication of one
 //! panel, it leaves 73% of the limit, by `vpbroadcastd`, which moves the same bits, 93%; as an operand of the multiplication
 //! 100%. For two panels, which share what was loaded, the three reach 96, 100 and 100%.
@@ -59,6 +61,8 @@ macro_rules! written {
                         // A name that no row uses would be an error.
                         "2: /* {s} {ps} */",
                         $($load,)+
+                        "prefetcht1 [{next}]",
+                        "prefetcht1 [{next} + {ps}]",
                         $(of_row!($value_is, $product, $value, $address, $([$sum, $weight]),+),)+
                         "add {x0}, 4",
                         "add {x3}, 4",
@@ -66,6 +70,7 @@ macro_rules! written {
                         "add {x9}, 4",
                         "add {x12}, 4",
                         "add {w}, 64",
+                        "add {next}, 64",
                         "dec {n}",
                         "jnz 2b",
                         x0 = inout(reg) of.x => _,
@@ -74,6 +79,7 @@ macro_rules! written {
                         x9 = inout(reg) of.x.wrapping_byte_add(9 * stride) => _,
                         x12 = inout(reg) of.x.wrapping_byte_add(12 * stride) => _,
                         w = inout(reg) of.weight => _,
+                        next = inout(reg) of.weight.wrapping_add($panels * of.panel_stride) => _,
                         n = inout(reg) of.steps => _,
                         s = in(reg) stride,
                         ps = in(reg) of.panel_stride * 4,

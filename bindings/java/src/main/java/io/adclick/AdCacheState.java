@@ -10,7 +10,8 @@ public enum AdCacheState {
   TOO_LARGE(2),
   /**
    * No feature reads a table whose key is the ad alone, or the first layers have so few such columns that keeping their sums
-   * would save nothing.
+   * would save nothing. A cache of more than 1 MiB has its sums in memory and must save more; one of at most 1 MiB is kept
+   * whenever it saves anything.
    */
   USELESS(3),
   /** The precision served is BF16 or INT8, whose first layers are cheap: only exact sums are kept. */
