@@ -148,6 +148,7 @@ fn the_bundle_says_the_precision_and_the_configuration_overrides_it() {
     for (text, says) in [
         ("precision = \"fp4\"", "no precision is named \"fp4\""),
         ("precision = 4", "`precision` is not a text"),
+        ("# one line\nprecision = ", "line 2: "),
         ("speed = 1", "unknown key `speed`"),
     ] {
         let files = [(Role::Model, MODEL_FILE, packed.as_slice()), (Role::Serving, SERVING_FILE, text.as_bytes())];

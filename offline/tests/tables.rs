@@ -260,6 +260,9 @@ fn shards_are_built_published_and_renewed_one_by_one() {
         let file = format!("table.users.{k}-of-4.adc");
         assert_eq!(inode(&out, &file) == inode(&new, &file), k != 2, "{file}");
     }
+    let one = ["pack", "--from", &out, "--schema", &place.schema, "--table", &users, "--shard", "0", "--out", &new];
+    let message = refusal(&[&one[..], &["--replace"]].concat(), 1);
+    assert!(message.contains("--shard 0: none of the tables that are built has shards"), "{message}");
     // Whole again: none of the shards stays.
     let whole = place.at("d");
     good(&["pack", "--from", &out, "--schema", &place.schema, "--table", &users, "--out", &whole]);

@@ -115,10 +115,7 @@ impl Manifest {
     /// # Errors
     /// `Corrupt` or `Unsupported`, naming the key, what was expected and what was found.
     pub fn parse(text: &str) -> Result<Self> {
-        let table: Table = text.parse().map_err(|e: toml::de::Error| {
-            let line = e.span().map_or(1, |at| 1 + text.bytes().take(at.start).filter(|&b| b == b'\n').count());
-            Error::corrupt(format!("line {line}: {}", e.message()))
-        })?;
+        let table = toml_of(text)?;
         only(&table, &["format", "generation", "file"])?;
         match table.get("format").and_then(Value::as_integer) {
             Some(1) => {}
@@ -278,6 +275,14 @@ pub fn write_files(bundle: &Path, files: &[(Role, &str, Content<'_>)], replace: 
     sync_directory(&parent)?;
     remove(&aside)?;
     Ok(generation)
+}
+
+/// A text of TOML; the error names the line.
+pub(super) fn toml_of(text: &str) -> Result<Table> {
+    text.parse().map_err(|e: toml::de::Error| {
+        let line = e.span().map_or(1, |at| 1 + text.bytes().take(at.start).filter(|&b| b == b'\n').count());
+        Error::corrupt(format!("line {line}: {}", e.message()))
+    })
 }
 
 /// Writes the files and the manifest into an empty directory.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::generation::weights;
-use super::golden;
+use super::{bundle, golden};
 use crate::artifact::model::Model;
 use crate::error::{Error, Result};
 use crate::infer::{Arithmetic, Kernel, Plan};
@@ -117,6 +117,9 @@ impl Serving {
         let fast = match wanted {
             Precision::Exact => return Ok(Self::exact()),
             Precision::Bf16 => make(Arithmetic::Bf16, &[])?,
+            Precision::Int8 if model.network().deep.is_empty() => {
+                Err("int8 is for deep layers, and the model has none: bf16 would be as fast".to_owned())
+            }
             Precision::Int8 if ranges.is_empty() => {
                 Err("the model has no ranges for int8: pack it with rows to find them".to_owned())
             }
@@ -155,7 +158,7 @@ pub fn text(precision: Precision) -> String {
 /// # Errors
 /// `Corrupt`, naming the key, what was expected and what was found.
 pub fn parse(text: &str) -> Result<Precision> {
-    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| Error::corrupt(e.message().to_owned()))?;
+    let table = bundle::toml_of(text)?;
     if let Some(key) = table.keys().find(|key| *key != "precision") {
         return Err(Error::corrupt(format!("unknown key `{key}`, known is precision")));
     }

@@ -120,7 +120,15 @@ impl TableArgs {
                 None => all.push(table.clone()),
             }
         }
-        all.iter().map(|table| self.job(table, schema, base)).collect()
+        let jobs: Vec<Job> = all.iter().map(|table| self.job(table, schema, base)).collect::<Result<_>>()?;
+        let in_shards = |job: &Job| matches!(job, Job::Build(table, _) if table.shards > 1);
+        if let Some(shard) = self.shard {
+            ensure!(
+                jobs.iter().any(in_shards),
+                "--shard {shard}: none of the tables that are built has shards; leave it out, or give `shards` in the schema"
+            );
+        }
+        Ok(jobs)
     }
 
     fn job(&self, given: &Given, schema: Option<&SchemaFile>, base: &Base) -> Result<Job> {
