@@ -135,7 +135,7 @@ fn whole_requests_score_as_the_reference_on_every_kernel() {
             let (mut pctr, mut pcvr) = (vec![0.0; n], vec![0.0; n]);
             let dense = scorer.score_dense(&ready, n, width, &mut pctr, &mut pcvr);
             if generation.model().has_wide() {
-                assert!(matches!(dense, Err(Refusal::Field { what: "model", .. })), "{dense:?}");
+                assert!(matches!(dense, Err(Refusal::Argument { what: "model", .. })), "{dense:?}");
                 continue;
             }
             assert_eq!(dense.unwrap().n_scored, n as u32);
