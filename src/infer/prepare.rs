@@ -58,7 +58,9 @@ pub(super) fn run(plan: &Plan, list: &[Prepare], weights: Weights<'_>, x0: Rows,
                 kernel.pack_panels(arena, from, inputs, outputs, to.panels());
             }
             Prepare::PackedInputs { weight, words, outputs, to } => {
-                let Words::Pairs(panels) = plan.words(weight, words, outputs) else { continue };
+                let Words::Pairs(panels) = plan.words(weight, words, outputs) else {
+                    unreachable!("the algebra is in pairs alone")
+                };
                 for (panel, words) in panels.chunks(words * LANES).enumerate() {
                     let to = &mut arena[to.panels().row(panel, words.len())];
                     to.copy_from_slice(bytemuck::cast_slice(words));

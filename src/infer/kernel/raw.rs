@@ -163,23 +163,15 @@ pub(super) struct Table {
 }
 
 /// Splits the rows into equal groups of at most `$most`, and the panels of each group into the widest register tiles
-/// that its number of rows allows: `rows => [panels, fewer panels, ..., 1]`, each with how its inner loop is made.
+/// that its number of rows allows: `numbers of rows => [panels, fewer panels, ..., 1]`, each with how its inner loop is made.
 macro_rules! by_tiles {
-    ($op:ident, $tile:ident, $most:literal,
-        { $($rows:literal => [$($how:ident $panels:literal),+]),+ $(,)? }
-    ) => {{
+    ($op:ident, $tile:ident, $most:literal, { $($($rows:literal)+ => $panels:tt),+ $(,)? }) => {{
         let groups = $op.rows.div_ceil($most);
         let mut row = 0;
         for group in 0..groups {
             let rows = ($op.rows - row).div_ceil(groups - group);
             match rows {
-                $($rows => {
-                    let mut panel = 0;
-                    $(while $op.panels - panel >= $panels {
-                        $tile!($how, $rows, $panels, row, panel);
-                        panel += $panels;
-                    })+
-                })+
+                $($($rows => $crate::infer::kernel::raw::by_panels!($op, $tile, $rows, row, $panels),)+)+
                 _ => {}
             }
             row += rows;
@@ -187,6 +179,18 @@ macro_rules! by_tiles {
     }};
 }
 pub(super) use by_tiles;
+
+/// The panels of one group of rows.
+macro_rules! by_panels {
+    ($op:ident, $tile:ident, $rows:literal, $row:ident, [$($how:ident $panels:literal),+]) => {{
+        let mut panel = 0;
+        $(while $op.panels - panel >= $panels {
+            $tile!($how, $rows, $panels, $row, panel);
+            panel += $panels;
+        })+
+    }};
+}
+pub(super) use by_panels;
 
 /// A dense layer by tiles of [`lanes::tile`](super::lanes::tile).
 macro_rules! dense_by_tiles {

@@ -106,10 +106,7 @@ impl<'a> Lowering<'a> {
         let rows = self.tile_rows;
         let zone = zone.map(|(from, width)| Area::new(from, rows, width));
         let mut known = Known::new(zone);
-        let mut places = Places::default();
-        if let Some(zone) = &zone {
-            places.of(zone, len);
-        }
+        let mut places = Places::new(zone, len);
         let mut steps: Vec<Step> = Vec::new();
         for step in all {
             let Step::Layer(layer) = step else {

@@ -122,16 +122,24 @@ impl Known {
 }
 
 /// Where rows of a tile are packed, whenever they are.
-#[derive(Default)]
-pub(super) struct Places(Vec<Standing>);
+pub(super) struct Places {
+    /// See [`Known`]; its parts stand together, as they do in f32.
+    zone: Option<Standing>,
+    others: Vec<Standing>,
+}
 
 impl Places {
-    /// Among those of a wider area, or in a place of its own.
+    pub(super) fn new(zone: Option<Area>, len: &mut usize) -> Self {
+        let zone = zone.map(|from| Standing { from, to: more_rows(len, from.count, packed_row(from.width, 2)) });
+        Self { zone, others: Vec::new() }
+    }
+
     pub(super) fn of(&mut self, area: &Area, len: &mut usize) -> Rows {
-        let within = |place: &Standing| Some(place.to.at_column(place.from.column_of(area)? / 2));
-        self.0.iter().find_map(within).unwrap_or_else(|| {
+        let in_zone = self.zone.as_ref().and_then(|zone| Some(zone.to.at_column(zone.from.column_of(area)? / 2)));
+        let known = || self.others.iter().find(|place| place.from.is(area)).map(|place| place.to);
+        in_zone.or_else(known).unwrap_or_else(|| {
             let to = more_rows(len, area.count, packed_row(area.width, 2));
-            self.0.push(Standing { from: *area, to });
+            self.others.push(Standing { from: *area, to });
             to
         })
     }

@@ -184,19 +184,7 @@ macro_rules! all_tiles {
         }
         by_tiles!($op, one, 14, {
             1 => [Streamed 8, Streamed 4, Written 2, Written 1],
-            2 => [Written 2, Written 1],
-            3 => [Written 2, Written 1],
-            4 => [Written 2, Written 1],
-            5 => [Written 2, Written 1],
-            6 => [Written 2, Written 1],
-            7 => [Written 2, Written 1],
-            8 => [Written 2, Written 1],
-            9 => [Written 2, Written 1],
-            10 => [Written 2, Written 1],
-            11 => [Written 2, Written 1],
-            12 => [Written 2, Written 1],
-            13 => [Written 2, Written 1],
-            14 => [Written 2, Written 1],
+            2 3 4 5 6 7 8 9 10 11 12 13 14 => [Written 2, Written 1],
         })
     };
 }
