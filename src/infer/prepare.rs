@@ -110,6 +110,7 @@ fn dense(
     let op = Dense {
         rows,
         weight: plan.matrix(weights, &weight, rows),
+        grouped: plan.grouped(&weight, rows),
         inputs: weight.panels.inputs,
         columns: columns.clone(),
         outputs: weight.panels.outputs,

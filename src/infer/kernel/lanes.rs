@@ -20,6 +20,8 @@ pub(super) trait Lanes: Copy {
     /// Sixteen fp16, widened (exact).
     unsafe fn load_half(from: *const u16) -> Self;
     unsafe fn store(self, to: *mut f32);
+    /// A bit for each element that is not 0, the first one's lowest. NaN is not 0.
+    unsafe fn nonzeros(self) -> u16;
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
     unsafe fn div(self, other: Self) -> Self;

@@ -10,6 +10,7 @@ mod fast;
 mod lanes;
 mod portable;
 mod raw;
+mod skip;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
@@ -17,6 +18,7 @@ use std::fmt;
 use std::ops::Range;
 
 pub(crate) use fast::{Pack, PackedDense, Words, packed_row, words};
+pub(crate) use skip::LEAST_PANELS;
 
 use crate::artifact::model::network::{LANES, padded};
 use crate::error::{Error, Result};
@@ -186,6 +188,8 @@ pub(crate) struct Dense<'a> {
     /// How many; any number.
     pub(crate) rows: usize,
     pub(crate) weight: Matrix<'a>,
+    /// The same as [`group`] makes it, for inputs of which many may be 0.
+    pub(crate) grouped: Option<&'a [f32]>,
     /// Inputs of the matrix.
     pub(crate) inputs: usize,
     /// Those that are multiplied here.
@@ -258,6 +262,11 @@ impl Kernel {
     /// Rows of an operation from which on it wants panels as f32.
     pub(crate) fn expanded_from(&self) -> usize {
         self.expanded_from
+    }
+
+    /// A copy of a matrix of panels for [`Dense::grouped`].
+    pub(crate) fn group(&self, panels: &[f32], inputs: usize, to: &mut [f32]) {
+        skip::group(panels, inputs, self.table.group, to);
     }
 
     /// `Σ a[i] b[i]`.
@@ -368,6 +377,11 @@ impl Kernel {
         assert!(op.output_step == LANES || op.then != Then::Tanh, "tanh is applied to rows");
         let last = panels.saturating_sub(1).saturating_mul(op.output_step);
         within(size, op.output, op.rows, last.saturating_add(width.min(LANES)));
+        let grouped = op.grouped.filter(|grouped| {
+            let whole = op.columns == (0..op.inputs) && op.output_step == LANES;
+            let fits = op.inputs > 0 && op.rows <= TILE_ROWS && grouped.len() >= panels * panel_stride;
+            whole && fits && skip::is_worth(arena, op.input, op.rows, op.inputs)
+        });
         let base = arena.as_mut_ptr();
         let then = op.then.checked(base, size, op.rows, width);
         let (bias, bias_step, bias_stride) = op.bias.checked(base, size, op.rows, width);
@@ -400,6 +414,9 @@ impl Kernel {
                         then,
                     })
                 };
+            }
+            if let Some(grouped) = grouped {
+                return call!(dense_grouped, grouped.as_ptr());
             }
             match op.weight {
                 Matrix::Half(weight) => call!(dense_half, weight.as_ptr()),

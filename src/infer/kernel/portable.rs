@@ -16,6 +16,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     table: table!(Portable, ,
         half Portable, 1 { 1 => [Compiled 1] }
         single 2 { 1 => [Compiled 1], 2 => [Compiled 1] }
+        grouped 3 [1 2 3]
     ),
     fast: None,
 };
@@ -56,6 +57,11 @@ impl Lanes for Portable {
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: good for 16 elements, by the promise of `Lanes`.
         unsafe { to.cast::<[f32; 16]>().write(self.0.to_array()) }
+    }
+
+    #[inline(always)]
+    unsafe fn nonzeros(self) -> u16 {
+        self.0.simd_ne(f32x16::splat(0.0)).to_bitmask() as u16
     }
 
     #[inline(always)]

@@ -154,6 +154,10 @@ pub(super) struct CrossVector {
 pub(super) struct Table {
     pub(super) dense_half: unsafe fn(&Dense<u16>),
     pub(super) dense_single: unsafe fn(&Dense<f32>),
+    /// The most panels whose sums stay in registers for one row.
+    pub(super) group: usize,
+    /// As `dense_single`, with the weights in such groups: see [`super::skip`].
+    pub(super) dense_grouped: unsafe fn(&Dense<f32>),
     pub(super) add_rows: unsafe fn(&AddRows),
     pub(super) dot: unsafe fn(*const f32, *const f32, usize) -> f32,
     pub(super) dots: unsafe fn(&Dots),
@@ -208,8 +212,9 @@ pub(super) use dense_by_tiles;
 
 /// The functions of a [`Table`] for one kind of lanes. `$feature` enables its instructions.
 macro_rules! table {
-    ($lanes:ty, $(#[$feature:meta])?, half $half_lanes:ty, $half_rows:literal $half:tt single $single_rows:literal $single:tt) => {{
-        use $crate::infer::kernel::{lanes, raw};
+    ($lanes:ty, $(#[$feature:meta])?, half $half_lanes:ty, $half_rows:literal $half:tt single $single_rows:literal $single:tt
+        grouped $most:literal [$($panels:literal)+]) => {{
+        use $crate::infer::kernel::{lanes, raw, skip};
         // SAFETY (all): the promises of `Table` are those of the functions called: the CPU has the instructions
         // and the pointers are good.
         $(#[$feature])?
@@ -221,6 +226,18 @@ macro_rules! table {
         unsafe fn dense_single(op: &raw::Dense<f32>) {
             // SAFETY: see above.
             unsafe { raw::dense_by_tiles!(op, $lanes, f32, $single_rows, $single) }
+        }
+        $(#[$feature])?
+        unsafe fn dense_grouped(op: &raw::Dense<f32>) {
+            for group in skip::groups(op.panels, $most) {
+                match group.len() {
+                    // SAFETY: see above.
+                    $($panels => unsafe { skip::panels::<$lanes, $panels>(op, group.start) },)+
+                    _ => {}
+                }
+            }
+            // SAFETY: see above.
+            unsafe { lanes::finish::<$lanes, f32>(op) }
         }
         $(#[$feature])?
         unsafe fn add_rows(op: &raw::AddRows) {
@@ -252,7 +269,7 @@ macro_rules! table {
             // SAFETY: see above.
             unsafe { lanes::sigmoid_all::<$lanes>(values, n) }
         }
-        raw::Table { dense_half, dense_single, add_rows, dot, dots, cross_vector, mix, sigmoid }
+        raw::Table { group: $most, dense_half, dense_single, dense_grouped, add_rows, dot, dots, cross_vector, mix, sigmoid }
     }};
 }
 pub(super) use table;

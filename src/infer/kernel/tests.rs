@@ -52,6 +52,7 @@ fn activate(kernel: &Kernel, then: Then, x: &[f32]) -> Vec<f32> {
     let op = Dense {
         rows: x.len(),
         weight: Matrix::Single(&ONE),
+        grouped: None,
         inputs: 1,
         columns: 0..1,
         outputs: LANES,

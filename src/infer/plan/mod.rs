@@ -2,6 +2,7 @@
 
 mod algebra;
 mod build;
+mod grouped;
 mod kept;
 mod lower;
 mod own;
@@ -16,6 +17,7 @@ pub(super) use program::{
 
 use std::ops::Range;
 
+use grouped::Grouped;
 use lower::Lowering;
 use own::Own;
 use packs::Packs;
@@ -93,6 +95,8 @@ pub struct Plan {
     own: Own,
     /// The model's panels and the plan's own as f32, at the same places. Not for packed numbers.
     expanded: [Arena; 2],
+    /// Not for packed numbers.
+    grouped: Grouped,
     /// Packed weights.
     packs: Option<Packs>,
     arithmetic: Arithmetic,
@@ -145,6 +149,7 @@ impl Plan {
         });
         let expanded =
             [weights.panels, &own.panels].map(|panels| if exact { expand(panels) } else { Arena::default() });
+        let grouped = exact.then(|| Grouped::new(network, expanded[0].values(), kernel)).unwrap_or_default();
         Ok(Self {
             kernel,
             width: network.width,
@@ -154,6 +159,7 @@ impl Plan {
             scratch_len: programs.iter().map(|program| program.len).max().unwrap_or(0),
             own,
             expanded,
+            grouped,
             packs,
             arithmetic,
             programs,
@@ -211,6 +217,13 @@ impl Plan {
             )));
         }
         pass::keep(self, &keeping.program, weights, scratch, rows, sums)
+    }
+
+    /// The same, which multiplies every input: layers behind a ReLU leave out those that are 0 otherwise. The logits have the
+    /// same bits; it is for measuring.
+    #[must_use]
+    pub fn without_skipping(self) -> Self {
+        Self { grouped: Grouped::default(), ..self }
     }
 
     /// The numbers that it multiplies.
@@ -369,6 +382,12 @@ impl Plan {
             Source::Model => Matrix::Half(&weights.panels[range]),
             Source::Own => Matrix::Half(&self.own.panels[range]),
         }
+    }
+
+    /// Its copy for rows of which many inputs are 0, if there is one and so many rows are worth it.
+    pub(super) fn grouped(&self, weight: &Weight, rows: usize) -> Option<&[f32]> {
+        let wanted = weight.source == Source::Model && rows >= self.kernel.expanded_from();
+        wanted.then(|| self.grouped.of(&weight.panels)).flatten()
     }
 
     /// Some inputs of one panel of a matrix as f32: sixteen weights for each.

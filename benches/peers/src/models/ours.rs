@@ -19,6 +19,8 @@ struct Mode {
     kernel: Option<&'static str>,
     /// Whether the request's part is computed once, at the level that the plan picks.
     shares: bool,
+    /// Whether layers behind a ReLU leave out inputs that are 0.
+    skips: bool,
     /// Whether the candidates' sums of the first layers are there beforehand, as an ad cache has them.
     keeps: bool,
     arithmetic: Arithmetic,
@@ -31,6 +33,7 @@ const EXACT: Mode = Mode {
     name: "adclick exact",
     kernel: None,
     shares: true,
+    skips: true,
     keeps: false,
     arithmetic: Arithmetic::Exact,
     unit: Unit::F32,
@@ -47,7 +50,8 @@ const INT8: Mode =
 const MODES: &[Mode] = &[
     EXACT,
     Mode { name: "adclick exact, ad cache", keeps: true, ..EXACT },
-    Mode { name: "adclick exact, no sharing", shares: false, ..EXACT },
+    Mode { name: "adclick exact, no skipping", skips: false, ..EXACT },
+    Mode { name: "adclick exact, no sharing, no skipping", shares: false, skips: false, ..EXACT },
     BF16,
     Mode { name: "adclick bf16, no sharing", shares: false, ..BF16 },
     INT8,
@@ -130,6 +134,7 @@ impl Contender for Ours {
         let kernel = self.mode.kernel.map_or_else(|| Ok(Kernel::detect()), Kernel::by_name)?;
         let (network, weights) = (&case.model.built.network, case.model.built.weights());
         let plan = Plan::with(network, weights, kernel, self.mode.arithmetic, &case.model.ranges)?;
+        let plan = if self.mode.skips { plan } else { plan.without_skipping() };
         let own = plan.request_width()..plan.width();
         let keeping = if self.mode.keeps { plan.keeping(&[own])? } else { None };
         let mut scratch = Scratch::new(keeping.as_ref().map_or(plan.scratch_len(), Keeping::scratch_len));

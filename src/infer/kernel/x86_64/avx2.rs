@@ -18,6 +18,7 @@ pub(in crate::infer::kernel) static KERNEL: Kernel = Kernel {
             1 => [Compiled 4, Compiled 2, Compiled 1], 2 => [Compiled 2, Compiled 1], 3 => [Compiled 2, Compiled 1],
             4 => [Compiled 1], 5 => [Compiled 1], 6 => [Compiled 1],
         }
+        grouped 7 [1 2 3 4 5 6 7]
     ),
     fast: None,
 };
@@ -103,6 +104,15 @@ impl Lanes for Avx2 {
         unsafe {
             _mm256_storeu_ps(to, self.0);
             _mm256_storeu_ps(to.add(8), self.1);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn nonzeros(self) -> u16 {
+        // SAFETY: see above. NaN compares as not equal.
+        unsafe {
+            let bits = |v| _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(v, _mm256_setzero_ps())) as u16;
+            bits(self.0) | bits(self.1) << 8
         }
     }
 

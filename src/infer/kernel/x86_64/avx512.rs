@@ -29,6 +29,7 @@ pub(in crate::infer::kernel) static KERNEL: Kernel = Kernel {
             3 => [Compiled 4, Compiled 2, Compiled 1],
             4 5 6 7 8 9 10 11 12 13 14 => [Written 2, Written 1],
         }
+        grouped 9 [1 2 3 4 5 6 7 8 9]
     ),
     fast: Some((fast::TABLE, fast::lacks)),
 };
@@ -70,6 +71,12 @@ impl Lanes for Avx512 {
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: see above.
         unsafe { _mm512_storeu_ps(to, self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn nonzeros(self) -> u16 {
+        // SAFETY: see above. NaN compares as not equal.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(self.0, _mm512_setzero_ps()) }
     }
 
     #[inline(always)]
