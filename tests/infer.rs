@@ -141,6 +141,26 @@ fn a_row_has_the_same_bits_wherever_it_stands() {
     }
 }
 
+/// Behind a ReLU; `kernel/tests.rs` shows that they are left out.
+#[test]
+fn zeros_that_are_left_out_do_not_show() {
+    for (name, shape) in networks::models() {
+        let mut random = Random(11);
+        let built = build(&shape, &mut random);
+        let rows = networks::request_rows(&shape, &mut random, 60);
+        for kernel in Kernel::available() {
+            let plan = || Plan::new(&built.network, built.weights(), kernel).unwrap();
+            let [skipping, not] = [plan(), plan().without_skipping()].map(|plan| {
+                let mut logits = vec![0.0; 60];
+                let mut scratch = Scratch::new(plan.scratch_len());
+                networks::run(&plan, Level::First, &built, &mut scratch, &rows, &mut logits);
+                logits.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+            });
+            assert_eq!(skipping, not, "{name}, {kernel:?}");
+        }
+    }
+}
+
 #[test]
 fn a_bad_row_does_not_disturb_its_neighbours() {
     for (shape, mut random) in some_shapes(5, 4) {

@@ -47,7 +47,7 @@ static KERNELS: [&Kernel; 1] = [&portable::KERNEL];
 
 /// The most rows that go through a network at once. Three times what the registers hold: a pair of panels serves three groups of
 /// rows while it is in the first caches, and the steps between the layers are done a third as often.
-pub const TILE_ROWS: usize = 42;
+pub const TILE_ROWS: usize = 56;
 
 /// Rows of f32 in an arena: where the first one starts and how far apart they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,7 +188,7 @@ pub(crate) struct Dense<'a> {
     /// How many; any number.
     pub(crate) rows: usize,
     pub(crate) weight: Matrix<'a>,
-    /// The same as [`group`] makes it, for inputs of which many may be 0.
+    /// The same as [`Kernel::group`] makes it, for inputs of which many may be 0.
     pub(crate) grouped: Option<&'a [f32]>,
     /// Inputs of the matrix.
     pub(crate) inputs: usize,
@@ -378,9 +378,9 @@ impl Kernel {
         let last = panels.saturating_sub(1).saturating_mul(op.output_step);
         within(size, op.output, op.rows, last.saturating_add(width.min(LANES)));
         let grouped = op.grouped.filter(|grouped| {
-            let whole = op.columns == (0..op.inputs) && op.output_step == LANES;
-            let fits = op.inputs > 0 && op.rows <= TILE_ROWS && grouped.len() >= panels * panel_stride;
-            whole && fits && skip::is_worth(arena, op.input, op.rows, op.inputs)
+            within(grouped.len(), Rows { start: 0, stride: panel_stride }, panels, panel_stride);
+            let whole = op.columns == (0..op.inputs) && op.inputs > 0 && op.output_step == LANES;
+            whole && op.rows <= TILE_ROWS && skip::is_worth(arena, op.input, op.rows, op.inputs)
         });
         let base = arena.as_mut_ptr();
         let then = op.then.checked(base, size, op.rows, width);

@@ -16,7 +16,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     table: table!(Portable, ,
         half Portable, 1 { 1 => [Compiled 1] }
         single 2 { 1 => [Compiled 1], 2 => [Compiled 1] }
-        grouped 3 [1 2 3]
+        skipping 3 [1 2 3]
     ),
     fast: None,
 };

@@ -213,7 +213,7 @@ pub(super) use dense_by_tiles;
 /// The functions of a [`Table`] for one kind of lanes. `$feature` enables its instructions.
 macro_rules! table {
     ($lanes:ty, $(#[$feature:meta])?, half $half_lanes:ty, $half_rows:literal $half:tt single $single_rows:literal $single:tt
-        grouped $most:literal [$($panels:literal)+]) => {{
+        skipping $most:literal [$($panels:literal)+]) => {{
         use $crate::infer::kernel::{lanes, raw, skip};
         // SAFETY (all): the promises of `Table` are those of the functions called: the CPU has the instructions
         // and the pointers are good.

@@ -19,11 +19,12 @@ const BLOCK: usize = u64::BITS as usize;
 /// Fewer panels have too few sums at a time: each of them waits for itself.
 pub(crate) const LEAST_PANELS: usize = 4;
 
-/// Whether so few of the inputs of some rows are in use that leaving the others out is quicker. A guess by three rows.
+/// Whether so few of the inputs of some rows are in use that leaving the others out is quicker. A guess by a few rows.
 pub(super) fn is_worth(arena: &[f32], input: Rows, rows: usize, inputs: usize) -> bool {
     let in_use = |row| arena[input.row(row, inputs)].iter().filter(|&&x| x != 0.0).count();
-    let sample = [0, rows / 2, rows.saturating_sub(1)];
-    sample.into_iter().map(in_use).sum::<usize>() * 3 <= inputs * sample.len() * 2
+    let step = rows.div_ceil(3).max(1);
+    let sample = (0..rows).step_by(step);
+    sample.clone().map(in_use).sum::<usize>() * 3 <= inputs * sample.len() * 2
 }
 
 /// The panels of a matrix in equal groups of at most `most`.
@@ -69,8 +70,8 @@ unsafe fn in_use<V: Lanes>(x: *const f32, n: usize) -> u64 {
 /// The P panels of a layer that start at `panel`, for all rows. The weights are in groups, this is one of them.
 ///
 /// # Safety
-/// The operation's pointers are good (see [`Dense`]), it has at most [`TILE_ROWS`] rows and at least one input, and its panels
-/// are together.
+/// The operation's pointers are good (see [`Dense`]), it has at most [`TILE_ROWS`] rows and at least one input, and the panels
+/// of a row of outputs are together.
 #[inline(always)]
 pub(super) unsafe fn panels<V: Lanes, const P: usize>(op: &Dense<f32>, panel: usize) {
     for first in (0..op.inputs).step_by(BLOCK) {
@@ -79,18 +80,21 @@ pub(super) unsafe fn panels<V: Lanes, const P: usize>(op: &Dense<f32>, panel: us
         unsafe {
             let x = op.x.add(first);
             let weight = op.weight.add(panel * op.panel_stride + first * P * LANES);
-            let mut of_rows = [0; TILE_ROWS];
+            let mut of_rows = [0; TILE_ROWS + 1];
             for row in 0..op.rows {
                 *of_rows.get_unchecked_mut(row) = in_use::<V>(x.add(row * op.x_stride), inputs);
             }
+            // Read one row ahead: a load waits for those of weights before it, and the end of each loop is guessed wrong.
+            let mut next = of_rows[0];
             for row in 0..op.rows {
+                let mut bits = next;
+                next = *of_rows.get_unchecked(row + 1);
                 let out = op.out.add(row * op.out_stride + panel * LANES);
                 let mut sums: [[V; P]; 1] = if first == 0 {
                     from_bias(op.bias, op.bias_step, op.bias_stride, row, panel)
                 } else {
                     from_bias(out, LANES, 0, 0, 0)
                 };
-                let mut bits = *of_rows.get_unchecked(row);
                 while bits != 0 {
                     let input = bits.trailing_zeros() as usize;
                     bits &= bits - 1;

@@ -127,6 +127,7 @@ fn dense_of_every_shape() {
                     let op = Dense {
                         rows,
                         weight,
+                        grouped: None,
                         inputs,
                         columns: columns.clone(),
                         outputs,
@@ -148,6 +149,67 @@ fn dense_of_every_shape() {
                         );
                     }
                 }
+            }
+        }
+    }
+}
+
+/// A layer gives the same with zeros left out. That they are left out shows in weights that nobody may read: NaN.
+#[test]
+fn zeros_are_left_out_without_a_trace() {
+    let shapes = [(1, 16), (17, 130), (63, 160), (64, 64), (65, 250), (130, 400)];
+    for (kernel, (inputs, outputs)) in Kernel::available().flat_map(|kernel| shapes.map(|shape| (kernel, shape))) {
+        for (rows, of_three) in [1, 2, 5, 55, TILE_ROWS].into_iter().flat_map(|rows| (0..=3).map(move |n| (rows, n))) {
+            let case = format!("{kernel:?}, {rows} rows, [{outputs}, {inputs}], {of_three} of 3 in use");
+            let number = |i: usize| ((i * 7919 + 13) % 1009) as f32 / 504.0 - 1.0;
+            let matrix: Vec<f32> = (0..padded(outputs) * inputs).map(number).collect();
+            let bias: Vec<f32> = (0..padded(outputs)).map(|i| number(i + 5)).collect();
+            // The same inputs of all rows are 0, of either sign.
+            let in_use = |k: usize| k * 7 % 3 < of_three;
+            let input = Rows { start: 3, stride: inputs + 2 };
+            let output = Rows { start: input.row(rows, 0).start, stride: padded(outputs) };
+            let mut before = vec![f32::NAN; output.row(rows, 0).start];
+            for (row, k) in (0..rows).flat_map(|row| (0..inputs).map(move |k| (row, k))) {
+                let x = number(row * 31 + k);
+                before[input.row(row, inputs)][k] = if in_use(k) { x + x.signum() } else { 0.0f32.copysign(x) };
+            }
+            if rows > 2 && of_three > 0 {
+                before[input.row(rows - 1, inputs)][0] = f32::NAN;
+                before[input.row(1, inputs)][0] = f32::INFINITY;
+            }
+            let of = |weights: &dyn Fn(usize, f32) -> f32| {
+                let of_input = |(i, &w): (usize, &f32)| weights(i / LANES % inputs, w);
+                let weights: Vec<f32> = matrix.iter().enumerate().map(of_input).collect();
+                let mut grouped = vec![0.0; weights.len()];
+                kernel.group(&weights, inputs, &mut grouped);
+                grouped
+            };
+            let mostly_zeros = (0..inputs).filter(|&k| in_use(k)).count() * 3 <= inputs * 2;
+            let grouped = of(&|k, w| if mostly_zeros && in_use(k) { w } else { f32::NAN });
+            for then in [Then::None, Then::Relu, Then::Tanh] {
+                let [expected, got] = [None, Some(&grouped[..])].map(|grouped| {
+                    let mut arena = before.clone();
+                    let op = Dense {
+                        rows,
+                        weight: Matrix::Single(&matrix),
+                        grouped,
+                        inputs,
+                        columns: 0..inputs,
+                        outputs,
+                        bias: Bias::Params(&bias),
+                        input,
+                        output,
+                        output_step: LANES,
+                        then,
+                    };
+                    kernel.dense(&mut arena, &op);
+                    arena.split_off(output.start)
+                });
+                for (i, (expected, got)) in expected.iter().zip(&got).enumerate() {
+                    let same = expected.to_bits() == got.to_bits() || (expected.is_nan() && got.is_nan());
+                    assert!(same, "{case}, {then:?}: output {i} is {got}, with zeros {expected}");
+                }
+                assert!(expected.iter().filter(|x| x.is_nan()).count() <= 2 * padded(outputs), "{case}: NaN of two rows");
             }
         }
     }

@@ -384,7 +384,7 @@ impl Plan {
         }
     }
 
-    /// Its copy for rows of which many inputs are 0, if there is one and so many rows are worth it.
+    /// Its copy for inputs of which many are 0, if there is one. A few rows wait for the weights, not for the products.
     pub(super) fn grouped(&self, weight: &Weight, rows: usize) -> Option<&[f32]> {
         let wanted = weight.source == Source::Model && rows >= self.kernel.expanded_from();
         wanted.then(|| self.grouped.of(&weight.panels)).flatten()

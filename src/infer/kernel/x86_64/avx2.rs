@@ -18,7 +18,7 @@ pub(in crate::infer::kernel) static KERNEL: Kernel = Kernel {
             1 => [Compiled 4, Compiled 2, Compiled 1], 2 => [Compiled 2, Compiled 1], 3 => [Compiled 2, Compiled 1],
             4 => [Compiled 1], 5 => [Compiled 1], 6 => [Compiled 1],
         }
-        grouped 7 [1 2 3 4 5 6 7]
+        skipping 7 [1 2 3 4 5 6 7]
     ),
     fast: None,
 };

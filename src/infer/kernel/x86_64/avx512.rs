@@ -15,7 +15,7 @@ use crate::infer::kernel::raw::table;
 pub(in crate::infer::kernel) static KERNEL: Kernel = Kernel {
     name: "avx512",
     expanded_from: 4,
-    tile_rows: 42,
+    tile_rows: 56,
     lacks,
     table: table!(Avx512, #[target_feature(enable = "avx512f")],
         half Avx2, 3 {
@@ -29,7 +29,7 @@ pub(in crate::infer::kernel) static KERNEL: Kernel = Kernel {
             3 => [Compiled 4, Compiled 2, Compiled 1],
             4 5 6 7 8 9 10 11 12 13 14 => [Written 2, Written 1],
         }
-        grouped 9 [1 2 3 4 5 6 7 8 9]
+        skipping 9 [1 2 3 4 5 6 7 8 9]
     ),
     fast: Some((fast::TABLE, fast::lacks)),
 };
