@@ -59,9 +59,8 @@ unsafe fn in_use<V: Lanes>(x: *const f32, n: usize) -> u64 {
     let mut bits = 0;
     for at in (0..n).step_by(LANES) {
         // SAFETY: by the caller's promise.
-        let some = unsafe {
-            if n - at >= LANES { V::load(x.add(at)) } else { V::load_first(x.add(at), n - at) }.nonzeros()
-        };
+        let some =
+            unsafe { if n - at >= LANES { V::load(x.add(at)) } else { V::load_first(x.add(at), n - at) }.nonzeros() };
         bits |= u64::from(some) << at;
     }
     bits

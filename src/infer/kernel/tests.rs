@@ -209,7 +209,10 @@ fn zeros_are_left_out_without_a_trace() {
                     let same = expected.to_bits() == got.to_bits() || (expected.is_nan() && got.is_nan());
                     assert!(same, "{case}, {then:?}: output {i} is {got}, with zeros {expected}");
                 }
-                assert!(expected.iter().filter(|x| x.is_nan()).count() <= 2 * padded(outputs), "{case}: NaN of two rows");
+                assert!(
+                    expected.iter().filter(|x| x.is_nan()).count() <= 2 * padded(outputs),
+                    "{case}: NaN of two rows"
+                );
             }
         }
     }

@@ -149,7 +149,7 @@ impl Plan {
         });
         let expanded =
             [weights.panels, &own.panels].map(|panels| if exact { expand(panels) } else { Arena::default() });
-        let grouped = exact.then(|| Grouped::new(network, expanded[0].values(), kernel)).unwrap_or_default();
+        let grouped = if exact { Grouped::new(network, expanded[0].values(), kernel) } else { Grouped::default() };
         Ok(Self {
             kernel,
             width: network.width,
