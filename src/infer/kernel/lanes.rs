@@ -65,6 +65,21 @@ impl Element for f32 {
     }
 }
 
+/// A number that the compiler knows nothing of. Distances between rows come from here after the inner loop: else it works out
+/// the places of all rows before it goes over the panels, more than there are registers for, and fetches each from the stack.
+#[inline(always)]
+pub(super) fn opaque(distance: usize) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let mut distance = distance;
+        // SAFETY: it does nothing.
+        unsafe { core::arch::asm!("/* {0} */", inout(reg) distance, options(nomem, nostack, preserves_flags)) };
+        distance
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    distance
+}
+
 /// Where the values and the weights of one inner loop are: see [`Dense`].
 pub(super) struct Loop<W> {
     pub(super) x: *const f32,
@@ -136,6 +151,7 @@ pub(super) unsafe fn from_bias<V: Lanes, const R: usize, const P: usize>(
                 let bias = V::load(bias);
                 sums.iter_mut().for_each(|sums| sums[p] = bias);
             } else {
+                let stride = opaque(stride);
                 for (r, sums) in sums.iter_mut().enumerate() {
                     sums[p] = V::load(bias.add(r * stride));
                 }
@@ -171,6 +187,7 @@ pub(super) unsafe fn apply<V: Lanes, const R: usize, const P: usize>(
             }
             Then::Cross { x0, x0_stride, xl, xl_stride } => {
                 let (x0, xl) = (x0.add(row * x0_stride + panel * 16), xl.add(row * xl_stride + panel * 16));
+                let (x0_stride, xl_stride) = (opaque(x0_stride), opaque(xl_stride));
                 for (r, sums) in sums.iter_mut().enumerate() {
                     for (p, sum) in sums.iter_mut().enumerate() {
                         let xl = V::load(xl.add(r * xl_stride + p * 16));
@@ -193,6 +210,7 @@ pub(super) unsafe fn store<V: Lanes, const R: usize, const P: usize>(
     stride: usize,
     step: usize,
 ) {
+    let stride = opaque(stride);
     for (r, sums) in sums.iter().enumerate() {
         for (p, sum) in sums.iter().enumerate() {
             // SAFETY: the caller's promise.

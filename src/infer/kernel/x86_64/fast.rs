@@ -7,7 +7,7 @@ use core::arch::x86_64::*;
 
 use super::avx512::Avx512;
 use super::loops::Written;
-use crate::infer::kernel::lanes::{Accumulate, Lanes, Loop, apply, finish_tanh, from_bias, store};
+use crate::infer::kernel::lanes::{Accumulate, Lanes, Loop, apply, finish_tanh, from_bias, opaque, store};
 use crate::infer::kernel::raw::{FastTable, Pack, PackPanels, PackRows, Packed, Pair, Quad, Then, by_tiles};
 
 pub(in crate::infer::kernel) const TABLE: FastTable = FastTable { pairs, quads, pack_rows, pack_panels };
@@ -80,13 +80,6 @@ impl<W: Word, const P: usize> Accumulate<Avx512, W, 1, P> for Streamed {
     }
 }
 
-/// Where the bias of one row and panel is.
-#[inline(always)]
-unsafe fn bias_at<W>(op: &Packed<W>, row: usize, panel: usize) -> *const f32 {
-    // SAFETY: within the rows and panels of the operation, by the caller's promise.
-    unsafe { op.bias.add(row * op.bias_stride + panel * op.bias_step) }
-}
-
 /// R rows × P panels.
 ///
 /// # Safety
@@ -114,8 +107,10 @@ unsafe fn tile<W: Word, A: Accumulate<Avx512, W, R, P>, const R: usize, const P:
         if W::INTEGER {
             for p in 0..P {
                 let scale = Avx512::load(op.scale.add((panel + p) * 16));
+                let bias = op.bias.add(row * op.bias_stride + (panel + p) * op.bias_step);
+                let stride = opaque(op.bias_stride);
                 for (r, sums) in sums.iter_mut().enumerate() {
-                    let bias = Avx512::load(bias_at(op, row + r, panel + p));
+                    let bias = Avx512::load(bias.add(r * stride));
                     let whole = Avx512(_mm512_cvtepi32_ps(_mm512_castps_si512(sums[p].0)));
                     sums[p] = whole.mul_add(scale, bias);
                 }
@@ -125,10 +120,16 @@ unsafe fn tile<W: Word, A: Accumulate<Avx512, W, R, P>, const R: usize, const P:
         if !op.out.is_null() {
             store(&sums, op.out.add(row * op.out_stride + panel * 16), op.out_stride, 16);
         }
-        let lanes: [u16; P] = std::array::from_fn(|p| match op.outputs - (panel + p) * 16 {
-            left @ 0..16 => u16::MAX >> (16 - left),
-            _ => u16::MAX,
-        });
+        if op.pack != Pack::None {
+            for p in 0..P {
+                // Of the last panel what is padding.
+                if let left @ 0..16 = op.outputs - (panel + p) * 16 {
+                    let lanes = u16::MAX >> (16 - left);
+                    sums.iter_mut().for_each(|sums| sums[p].0 = _mm512_maskz_mov_ps(lanes, sums[p].0));
+                }
+            }
+        }
+        let packed_stride = opaque(op.packed_stride);
         match op.pack {
             Pack::None => {}
             // Two panels at once cost half the conversions and stores. Beside stores of f32 that is no gain: there the packed rows
@@ -137,9 +138,8 @@ unsafe fn tile<W: Word, A: Accumulate<Avx512, W, R, P>, const R: usize, const P:
                 let packed = op.packed.add(row * op.packed_stride + panel * 8);
                 for (r, sums) in sums.iter().enumerate() {
                     for p in 0..P / 2 {
-                        let lanes = u32::from(lanes[2 * p]) | u32::from(lanes[2 * p + 1]) << 16;
-                        let pairs = _mm512_maskz_cvtne2ps_pbh(lanes, sums[2 * p + 1].0, sums[2 * p].0);
-                        let to = packed.add(r * op.packed_stride + p * 16);
+                        let pairs = _mm512_cvtne2ps_pbh(sums[2 * p + 1].0, sums[2 * p].0);
+                        let to = packed.add(r * packed_stride + p * 16);
                         _mm512_storeu_si512(to.cast(), std::mem::transmute::<__m512bh, __m512i>(pairs));
                     }
                 }
@@ -148,8 +148,8 @@ unsafe fn tile<W: Word, A: Accumulate<Avx512, W, R, P>, const R: usize, const P:
                 let packed = op.packed.add(row * op.packed_stride + panel * 8);
                 for (r, sums) in sums.iter().enumerate() {
                     for (p, sum) in sums.iter().enumerate() {
-                        let pairs = _mm512_maskz_cvtneps_pbh(lanes[p], sum.0);
-                        _mm256_storeu_si256(packed.add(r * op.packed_stride + p * 8).cast(), of_bf16(pairs));
+                        let pairs = _mm512_cvtneps_pbh(sum.0);
+                        _mm256_storeu_si256(packed.add(r * packed_stride + p * 8).cast(), of_bf16(pairs));
                     }
                 }
             }
@@ -158,9 +158,8 @@ unsafe fn tile<W: Word, A: Accumulate<Avx512, W, R, P>, const R: usize, const P:
                 for (r, sums) in sums.iter().enumerate() {
                     for (p, sum) in sums.iter().enumerate() {
                         // i32::MIN stands for what does not fit, and saturation takes it as 255.
-                        let whole = _mm512_cvtps_epi32(sum.0);
-                        let quads = _mm512_maskz_cvtusepi32_epi8(lanes[p], whole);
-                        _mm_storeu_si128(packed.add(r * op.packed_stride + p * 4).cast(), quads);
+                        let quads = _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(sum.0));
+                        _mm_storeu_si128(packed.add(r * packed_stride + p * 4).cast(), quads);
                     }
                 }
             }
