@@ -77,6 +77,7 @@ impl Tile<'_> {
     ///
     /// # Panics
     /// When there is no such row.
+    #[inline]
     pub fn row(&mut self, row: usize) -> &mut [f32] {
         assert!(row < self.rows, "row {row} of {}", self.rows);
         &mut self.values[row * self.stride..][..self.width]
