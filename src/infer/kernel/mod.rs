@@ -379,8 +379,9 @@ impl Kernel {
         within(size, op.output, op.rows, last.saturating_add(width.min(LANES)));
         let grouped = op.grouped.filter(|grouped| {
             within(grouped.len(), Rows { start: 0, stride: panel_stride }, panels, panel_stride);
-            let whole = op.columns == (0..op.inputs) && op.inputs > 0 && op.output_step == LANES;
-            whole && op.rows <= TILE_ROWS && skip::is_worth(arena, op.input, op.rows, op.inputs)
+            let whole = op.columns == (0..op.inputs) && op.inputs > 0;
+            let together = op.output_step == LANES && !matches!(op.bias, Bias::None);
+            whole && together && op.rows <= TILE_ROWS && skip::is_worth(arena, op.input, op.rows, op.inputs)
         });
         let base = arena.as_mut_ptr();
         let then = op.then.checked(base, size, op.rows, width);

@@ -11,7 +11,7 @@ use super::raw::table;
 pub(super) static KERNEL: Kernel = Kernel {
     name: "portable",
     expanded_from: 0,
-    tile_rows: 24,
+    tile_rows: 48,
     lacks: Vec::new,
     table: table!(Portable, ,
         half Portable, 1 { 1 => [Compiled 1] }

@@ -229,15 +229,19 @@ macro_rules! table {
         }
         $(#[$feature])?
         unsafe fn dense_grouped(op: &raw::Dense<f32>) {
-            for group in skip::groups(op.panels, $most) {
-                match group.len() {
-                    // SAFETY: see above.
-                    $($panels => unsafe { skip::panels::<$lanes, $panels>(op, group.start) },)+
-                    _ => {}
-                }
-            }
             // SAFETY: see above.
-            unsafe { lanes::finish::<$lanes, f32>(op) }
+            unsafe {
+                for first in (0..op.inputs).step_by(skip::BLOCK) {
+                    let block = skip::block::<$lanes>(op, first);
+                    for group in skip::groups(op.panels, $most) {
+                        match group.len() {
+                            $($panels => skip::panels::<$lanes, $panels>(op, &block, group.start),)+
+                            _ => {}
+                        }
+                    }
+                }
+                lanes::finish::<$lanes, f32>(op);
+            }
         }
         $(#[$feature])?
         unsafe fn add_rows(op: &raw::AddRows) {

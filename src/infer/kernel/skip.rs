@@ -14,7 +14,7 @@ use super::raw::Dense;
 use super::{LANES, Rows, TILE_ROWS};
 
 /// Inputs whose weights a group of panels is multiplied with before the next ones.
-const BLOCK: usize = u64::BITS as usize;
+pub(super) const BLOCK: usize = u64::BITS as usize;
 
 /// Fewer panels have too few sums at a time: each of them waits for itself.
 pub(crate) const LEAST_PANELS: usize = 4;
@@ -66,47 +66,65 @@ unsafe fn in_use<V: Lanes>(x: *const f32, n: usize) -> u64 {
     bits
 }
 
-/// The P panels of a layer that start at `panel`, for all rows. The weights are in groups, this is one of them.
+/// Some inputs of a layer, and which of them are in use.
+pub(super) struct Block {
+    first: usize,
+    inputs: usize,
+    /// Of each row.
+    bits: [u64; TILE_ROWS + 1],
+}
+
+/// The block of a layer that starts at input `first`.
 ///
 /// # Safety
-/// The operation's pointers are good (see [`Dense`]), it has at most [`TILE_ROWS`] rows and at least one input, and the panels
-/// of a row of outputs are together.
+/// The operation's pointers are good (see [`Dense`]), it has at most [`TILE_ROWS`] rows, and an input `first`.
 #[inline(always)]
-pub(super) unsafe fn panels<V: Lanes, const P: usize>(op: &Dense<f32>, panel: usize) {
-    for first in (0..op.inputs).step_by(BLOCK) {
-        let inputs = (op.inputs - first).min(BLOCK);
-        // SAFETY: rows below op.rows, which the array holds, inputs below op.inputs; a bit that is set is below `inputs`.
+pub(super) unsafe fn block<V: Lanes>(op: &Dense<f32>, first: usize) -> Block {
+    let mut block = Block { first, inputs: (op.inputs - first).min(BLOCK), bits: [0; TILE_ROWS + 1] };
+    for row in 0..op.rows {
+        // SAFETY: rows below op.rows, which the array holds, inputs below op.inputs.
+        unsafe { *block.bits.get_unchecked_mut(row) = in_use::<V>(op.x.add(row * op.x_stride + first), block.inputs) };
+    }
+    block
+}
+
+/// What a block adds to the P panels that start at `panel`, for all rows. The weights are in groups, this is one of them.
+///
+/// # Safety
+/// As for [`block`]; the block is of this operation, and the panels of a bias and of a row of outputs are together.
+#[inline(always)]
+pub(super) unsafe fn panels<V: Lanes, const P: usize>(op: &Dense<f32>, block: &Block, panel: usize) {
+    let mut x = op.x.wrapping_add(block.first);
+    let weight = op.weight.wrapping_add(panel * op.panel_stride + block.first * P * LANES);
+    let mut out = op.out.wrapping_add(panel * LANES);
+    let (mut from, from_stride) = match block.first {
+        0 => (op.bias.wrapping_add(panel * LANES), op.bias_stride),
+        _ => (out.cast_const(), op.out_stride),
+    };
+    let last = block.first + block.inputs == op.inputs;
+    // Read one row ahead: a load waits for those of weights before it, and the end of each loop is guessed wrong.
+    let mut next = block.bits[0];
+    for row in 0..op.rows {
+        // SAFETY: rows below op.rows, of which the block has one more; a bit that is set is below its inputs.
         unsafe {
-            let x = op.x.add(first);
-            let weight = op.weight.add(panel * op.panel_stride + first * P * LANES);
-            let mut of_rows = [0; TILE_ROWS + 1];
-            for row in 0..op.rows {
-                *of_rows.get_unchecked_mut(row) = in_use::<V>(x.add(row * op.x_stride), inputs);
-            }
-            // Read one row ahead: a load waits for those of weights before it, and the end of each loop is guessed wrong.
-            let mut next = of_rows[0];
-            for row in 0..op.rows {
-                let mut bits = next;
-                next = *of_rows.get_unchecked(row + 1);
-                let out = op.out.add(row * op.out_stride + panel * LANES);
-                let mut sums: [[V; P]; 1] = if first == 0 {
-                    from_bias(op.bias, op.bias_step, op.bias_stride, row, panel)
-                } else {
-                    from_bias(out, LANES, 0, 0, 0)
-                };
-                while bits != 0 {
-                    let input = bits.trailing_zeros() as usize;
-                    bits &= bits - 1;
-                    let x = V::splat(*x.add(row * op.x_stride + input));
-                    for (p, sum) in sums[0].iter_mut().enumerate() {
-                        *sum = V::load(weight.add((input * P + p) * LANES)).mul_add(x, *sum);
-                    }
+            let mut bits = next;
+            next = *block.bits.get_unchecked(row + 1);
+            let mut sums: [[V; P]; 1] = from_bias(from, LANES, 0, 0, 0);
+            while bits != 0 {
+                let input = bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                let x = V::splat(*x.add(input));
+                for (p, sum) in sums[0].iter_mut().enumerate() {
+                    *sum = V::load(weight.add((input * P + p) * LANES)).mul_add(x, *sum);
                 }
-                if first + inputs == op.inputs {
-                    apply(op.then, &mut sums, row, panel);
-                }
-                store(&sums, out, 0, LANES);
             }
+            if last {
+                apply(op.then, &mut sums, row, panel);
+            }
+            store(&sums, out, 0, LANES);
         }
+        x = x.wrapping_add(op.x_stride);
+        out = out.wrapping_add(op.out_stride);
+        from = from.wrapping_add(from_stride);
     }
 }

@@ -10,7 +10,7 @@ use crate::infer::kernel::raw::table;
 pub(in crate::infer::kernel) static KERNEL: Kernel = Kernel {
     name: "avx2",
     expanded_from: 4,
-    tile_rows: 24,
+    tile_rows: 48,
     lacks,
     table: table!(Avx2, #[target_feature(enable = "avx2,fma,f16c")],
         half Avx2, 3 { 1 => [Compiled 4, Compiled 2, Compiled 1], 2 => [Compiled 2, Compiled 1], 3 => [Compiled 2, Compiled 1] }
