@@ -47,7 +47,7 @@ static KERNELS: [&Kernel; 1] = [&portable::KERNEL];
 
 /// The most rows that go through a network at once. Three times what the registers hold: a pair of panels serves three groups of
 /// rows while it is in the first caches, and the steps between the layers are done a third as often.
-pub const TILE_ROWS: usize = 56;
+pub const TILE_ROWS: usize = 84;
 
 /// Rows of f32 in an arena: where the first one starts and how far apart they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use crate::infer::kernel::raw::table;
 pub(in crate::infer::kernel) static KERNEL: Kernel = Kernel {
     name: "avx512",
     expanded_from: 4,
-    tile_rows: 56,
+    tile_rows: 84,
     lacks,
     table: table!(Avx512, #[target_feature(enable = "avx512f")],
         half Avx2, 3 {
