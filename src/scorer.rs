@@ -22,6 +22,9 @@ use crate::auction::Reason;
 /// The largest number of candidates a scorer can be made for.
 pub const MAX_CANDIDATES: usize = 1 << 20;
 
+/// Candidates that are scored between two looks at the clock, at most, when there is a deadline. Tiles may hold more.
+const ROWS_BEFORE_A_LOOK: usize = 42;
+
 /// What a scorer is sized for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScorerLimits {
@@ -415,7 +418,7 @@ impl Memory {
         let mut pass = begin(generation, plan, &mut self.scratch, Some((x, input.candidates.len())))?;
         let cache = generation.kept().filter(|_| pass.keeps());
         watch.lap(Stage::Score);
-        let tile_rows = plan.tile_for(input.candidates.len());
+        let tile_rows = plan.tile_within(input.candidates.len(), deadline.map_or(TILE_ROWS, |_| ROWS_BEFORE_A_LOOK));
         for first in (0..input.candidates.len()).step_by(tile_rows) {
             // The first tile is always scored: a decision among few is better than none.
             if first > 0 && deadline.is_some_and(|d| Instant::now() >= d) {

@@ -400,6 +400,7 @@ fn tiles_are_few_and_equal() {
         assert_eq!([0, 1, most, most + 1].map(|n| plan.tile_for(n)), [1, 1, most, most / 2 + 1]);
         for n in 1..200usize {
             assert!(plan.tile_for(n) <= most);
+            assert!(plan.tile_within(n, 7) <= 7 && n.div_ceil(plan.tile_within(n, 7)) == n.div_ceil(7));
             assert_eq!(n.div_ceil(plan.tile_for(n)), n.div_ceil(most));
         }
     }

@@ -272,7 +272,14 @@ impl Plan {
     /// least 1.
     #[must_use]
     pub fn tile_for(&self, rows: usize) -> usize {
-        rows.div_ceil(rows.div_ceil(self.tile_rows()).max(1)).max(1)
+        self.tile_within(rows, self.tile_rows())
+    }
+
+    /// The same with at most `most` rows in a tile.
+    #[must_use]
+    pub fn tile_within(&self, rows: usize, most: usize) -> usize {
+        let most = most.clamp(1, self.tile_rows());
+        rows.div_ceil(rows.div_ceil(most).max(1)).max(1)
     }
 
     /// The levels of sharing that the network allows, least first.
