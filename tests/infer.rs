@@ -5,7 +5,7 @@ mod networks;
 use adclick::artifact::model::network::{Cross, Network};
 use adclick::artifact::model::spec::{Activation, Structure};
 use adclick::infer::reference::reference_logits;
-use adclick::infer::{Kernel, Level, Plan, Scratch};
+use adclick::infer::{Arithmetic, Kernel, Level, Plan, Scratch};
 use networks::{Built, KINDS, Kind, Random, Shape, build};
 
 /// Logits of `rows` (of `width` columns each) with the request's columns shared, in tiles of `tile` rows.
@@ -148,15 +148,20 @@ fn zeros_that_are_left_out_do_not_show() {
         let mut random = Random(11);
         let built = build(&shape, &mut random);
         let rows = networks::request_rows(&shape, &mut random, 60);
-        for kernel in Kernel::available() {
-            let plan = || Plan::new(&built.network, built.weights(), kernel).unwrap();
-            let [skipping, not] = [plan(), plan().without_skipping()].map(|plan| {
+        let numbers = [Arithmetic::Exact, Arithmetic::Bf16, Arithmetic::Int8];
+        for (kernel, numbers) in Kernel::available().flat_map(|kernel| numbers.map(|numbers| (kernel, numbers))) {
+            let plan = || Plan::with(&built.network, built.weights(), kernel, numbers, &[4.0; 3]);
+            let (Ok(skipping), Ok(not)) = (plan(), plan()) else {
+                assert!(numbers != Arithmetic::Exact, "every kernel has {numbers:?}");
+                continue;
+            };
+            let [skipping, not] = [skipping, not.without_skipping()].map(|plan| {
                 let mut logits = vec![0.0; 60];
                 let mut scratch = Scratch::new(plan.scratch_len());
                 networks::run(&plan, Level::First, &built, &mut scratch, &rows, &mut logits);
                 logits.into_iter().map(f32::to_bits).collect::<Vec<_>>()
             });
-            assert_eq!(skipping, not, "{name}, {kernel:?}");
+            assert_eq!(skipping, not, "{name}, {kernel:?}, {numbers:?}");
         }
     }
 }

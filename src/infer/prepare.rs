@@ -84,9 +84,19 @@ pub(super) fn bias(start: Start, weights: Weights<'_>) -> Bias<'_> {
 
 /// A layer over packed rows of the arena.
 pub(super) fn packed_over(plan: &Plan, weights: Weights<'_>, layer: &PackedLayer, rows: usize, arena: &mut [f32]) {
-    let PackedLayer { weight, words, outputs, start, input, output, packed, then } = *layer;
-    let weight = plan.words(weight, words, outputs);
-    let op = PackedDense { rows, weight, words, outputs, bias: bias(start, weights), input, then, output, packed };
+    let PackedLayer { weight, words, outputs, start, input, output, packed, then, grouped } = *layer;
+    let op = PackedDense {
+        rows,
+        weight: plan.words(weight, words, outputs),
+        grouped: grouped.and_then(|(start, sums)| Some((plan.grouped_words(start, words, outputs)?, sums))),
+        words,
+        outputs,
+        bias: bias(start, weights),
+        input,
+        then,
+        output,
+        packed,
+    };
     plan.kernel().packed_dense(arena, &op);
 }
 

@@ -1,7 +1,7 @@
 //! Layers over packed numbers, for kernels that have instructions for them: words of two bf16 or four u8 stand in the arena
 //! in the places of f32.
 
-use super::{Bias, Kernel, Rows, Then, raw, within};
+use super::{Bias, Kernel, Rows, TILE_ROWS, Then, raw, skip, within};
 use crate::artifact::model::network::{LANES, padded};
 pub(crate) use raw::Pack;
 
@@ -30,6 +30,8 @@ pub(crate) enum Words<'a> {
 pub(crate) struct PackedDense<'a> {
     pub(crate) rows: usize,
     pub(crate) weight: Words<'a>,
+    /// The same as [`Kernel::group_words`] makes it, for words of which many may be 0, and where sums of f32 or i32 may wait.
+    pub(crate) grouped: Option<(&'a [u32], Rows)>,
     /// Words of a row.
     pub(crate) words: usize,
     /// Before padding.
@@ -62,6 +64,11 @@ impl Kernel {
         }
     }
 
+    /// A copy of a matrix of words for [`PackedDense::grouped`].
+    pub(crate) fn group_words(&self, panels: &[u32], words: usize, to: &mut [u32]) {
+        skip::group(panels, words, self.fast().group, to);
+    }
+
     /// Only plans that were made after a look at [`Kernel::lacks_fast`] come here.
     fn fast(&self) -> &raw::FastTable {
         &self.fast.as_ref().expect("a plan of packed numbers has a kernel for them").0
@@ -88,6 +95,12 @@ impl Kernel {
             within(size, packed, op.rows, packed_row(op.outputs, each(pack)));
         }
         assert!(op.output.is_some() || op.then != Then::Tanh, "tanh is applied to what was written");
+        let grouped = op.grouped.filter(|(words, sums)| {
+            within(words.len(), Rows { start: 0, stride: panel_stride }, panels, panel_stride);
+            within(size, *sums, op.rows, width);
+            let fits = op.words > 0 && op.rows <= TILE_ROWS && !matches!(op.bias, Bias::None);
+            fits && skip::is_worth(arena, op.input, op.rows, op.words)
+        });
         let fast = self.fast();
         let base = arena.as_mut_ptr();
         let (bias, bias_step, bias_stride) = op.bias.checked(base, size, op.rows, width);
@@ -121,13 +134,17 @@ impl Kernel {
                         pack,
                         packed: base.add(packed.start),
                         packed_stride: packed.stride,
+                        sums: grouped.map_or(std::ptr::null_mut(), |(_, sums)| base.add(sums.start)),
+                        sums_stride: grouped.map_or(0, |(_, sums)| sums.stride),
                     })
                 };
             }
-            match op.weight {
-                Words::Pairs(weight) => call!(pairs, weight.as_ptr()),
-                Words::Arena(start) => call!(pairs, base.add(start).cast_const()),
-                Words::Quads(weight, _) => call!(quads, weight.as_ptr()),
+            match (op.weight, grouped) {
+                (Words::Pairs(_), Some((words, _))) => call!(pairs_grouped, words.as_ptr()),
+                (Words::Quads(..), Some((words, _))) => call!(quads_grouped, words.as_ptr()),
+                (Words::Pairs(weight), None) => call!(pairs, weight.as_ptr()),
+                (Words::Quads(weight, _), None) => call!(quads, weight.as_ptr()),
+                (Words::Arena(start), _) => call!(pairs, base.add(start).cast_const()),
             }
         }
     }

@@ -67,6 +67,9 @@ pub(super) struct Packed<W> {
     pub(super) pack: Pack,
     pub(super) packed: *mut f32,
     pub(super) packed_stride: usize,
+    /// Where sums wait of a layer that leaves out zeros: good for `rows` rows of `panels * 16`.
+    pub(super) sums: *mut f32,
+    pub(super) sums_stride: usize,
 }
 
 /// How f32 become parts of words.
@@ -105,6 +108,11 @@ pub(super) struct PackPanels {
 pub(super) struct FastTable {
     pub(super) pairs: unsafe fn(&Packed<Pair>),
     pub(super) quads: unsafe fn(&Packed<Quad>),
+    /// The most panels whose sums stay in registers for one row.
+    pub(super) group: usize,
+    /// As `pairs` and `quads`, with the weights in such groups: see [`super::skip`].
+    pub(super) pairs_grouped: unsafe fn(&Packed<Pair>),
+    pub(super) quads_grouped: unsafe fn(&Packed<Quad>),
     pub(super) pack_rows: unsafe fn(&PackRows),
     pub(super) pack_panels: unsafe fn(&PackPanels),
 }
@@ -231,15 +239,7 @@ macro_rules! table {
         unsafe fn dense_grouped(op: &raw::Dense<f32>) {
             // SAFETY: see above.
             unsafe {
-                for first in (0..op.inputs).step_by(skip::BLOCK) {
-                    let block = skip::block::<$lanes>(op, first);
-                    for group in skip::groups(op.panels, $most) {
-                        match group.len() {
-                            $($panels => skip::panels::<$lanes, $panels>(op, &block, group.start),)+
-                            _ => {}
-                        }
-                    }
-                }
+                skip::dense_by_groups!(op, $lanes, $most, [$($panels)+]);
                 lanes::finish::<$lanes, f32>(op);
             }
         }

@@ -2,7 +2,8 @@
 //!
 //! A sum has the same bits without them: it never is -0 where that would show, and weights are finite. Which inputs are 0
 //! differs from row to row, so each row goes over its own, all panels of a group at once. The weights of [`BLOCK`] inputs
-//! of a group stay in the first cache for all rows of a tile; the sums of a row wait in its outputs meanwhile.
+//! of a group stay in the first cache for all rows of a tile; the sums of a row wait in memory meanwhile. Where numbers are
+//! packed, an input is a word of them.
 //!
 //! The weights come from that cache for each row, where a tile of rows keeps them in registers. So with every input in use
 //! it takes longer: see [`is_worth`].
@@ -21,10 +22,10 @@ pub(crate) const LEAST_PANELS: usize = 4;
 
 /// Whether so few of the inputs of some rows are in use that leaving the others out is quicker. A guess by a few rows.
 pub(super) fn is_worth(arena: &[f32], input: Rows, rows: usize, inputs: usize) -> bool {
-    let in_use = |row| arena[input.row(row, inputs)].iter().filter(|&&x| x != 0.0).count();
+    let in_use = |row| arena[input.row(row, inputs)].iter().filter(|x| x.to_bits() << 1 != 0).count();
     let step = rows.div_ceil(3).max(1);
     let sample = (0..rows).step_by(step);
-    sample.clone().map(in_use).sum::<usize>() * 3 <= inputs * sample.len() * 2
+    sample.clone().map(in_use).sum::<usize>() * 4 <= inputs * sample.len() * 3
 }
 
 /// The panels of a matrix in equal groups of at most `most`.
@@ -38,7 +39,7 @@ pub(super) fn groups(panels: usize, most: usize) -> impl Iterator<Item = Range<u
 }
 
 /// A matrix of panels `[outputs / 16][inputs][16]` in groups `[inputs][panels of the group][16]`, at the same places.
-pub(super) fn group(panels: &[f32], inputs: usize, most: usize, to: &mut [f32]) {
+pub(super) fn group<W: Copy>(panels: &[W], inputs: usize, most: usize, to: &mut [W]) {
     let panel_len = inputs * LANES;
     for group in groups(panels.len() / panel_len, most) {
         let places = group.start * panel_len..group.end * panel_len;
@@ -50,20 +51,92 @@ pub(super) fn group(panels: &[f32], inputs: usize, most: usize, to: &mut [f32]) 
     }
 }
 
-/// Which of `n` values are not 0 (NaN is not), from the lowest bit on.
-///
-/// # Safety
-/// The CPU has V's instructions; `x` is good for `n` elements, n ≤ [`BLOCK`].
-#[inline(always)]
-unsafe fn in_use<V: Lanes>(x: *const f32, n: usize) -> u64 {
-    let mut bits = 0;
-    for at in (0..n).step_by(LANES) {
-        // SAFETY: by the caller's promise.
-        let some =
-            unsafe { if n - at >= LANES { V::load(x.add(at)) } else { V::load_first(x.add(at), n - at) }.nonzeros() };
-        bits |= u64::from(some) << at;
+/// Where the numbers of such a layer are. Good means what [`Dense`] says; the panels of a row of sums are together, and the
+/// weights of a group, too.
+pub(super) struct Places<W> {
+    pub(super) rows: usize,
+    pub(super) inputs: usize,
+    pub(super) x: *const f32,
+    pub(super) x_stride: usize,
+    pub(super) weight: *const W,
+    pub(super) panel_stride: usize,
+    /// What the sums start from, good for [`MOST_PANELS`] panels when its step is 0.
+    pub(super) start: *const f32,
+    pub(super) start_step: usize,
+    pub(super) start_stride: usize,
+    /// Where they wait.
+    pub(super) sums: *mut f32,
+    pub(super) sums_stride: usize,
+}
+
+/// The most panels of a group, on any kernel.
+pub(super) const MOST_PANELS: usize = 9;
+
+/// A layer whose products can be left out, with the instructions of V.
+pub(super) trait Skips<V> {
+    type Weight: Copy;
+
+    fn places(&self) -> Places<Self::Weight>;
+
+    /// A bit for each of sixteen inputs that is not 0, the first one's lowest.
+    ///
+    /// # Safety
+    /// The CPU has V's instructions.
+    unsafe fn in_use(x: V) -> u16;
+
+    /// `sum + x · weight`.
+    ///
+    /// # Safety
+    /// The CPU has V's instructions, the weights of a panel are good.
+    unsafe fn add(sum: V, x: V, weight: *const Self::Weight) -> V;
+
+    /// What follows the sums of one row.
+    ///
+    /// # Safety
+    /// The CPU has V's instructions; row and panels are within the layer.
+    unsafe fn end<const P: usize>(&self, sums: &mut [[V; P]; 1], row: usize, panel: usize);
+}
+
+impl<V: Lanes> Skips<V> for Dense<f32> {
+    type Weight = f32;
+
+    #[inline(always)]
+    fn places(&self) -> Places<f32> {
+        Places {
+            rows: self.rows,
+            inputs: self.inputs,
+            x: self.x,
+            x_stride: self.x_stride,
+            weight: self.weight,
+            panel_stride: self.panel_stride,
+            start: self.bias,
+            start_step: self.bias_step,
+            start_stride: self.bias_stride,
+            sums: self.out,
+            sums_stride: self.out_stride,
+        }
     }
-    bits
+
+    #[inline(always)]
+    unsafe fn in_use(x: V) -> u16 {
+        // SAFETY: the caller's promise is this function's.
+        unsafe { x.nonzeros() }
+    }
+
+    #[inline(always)]
+    unsafe fn add(sum: V, x: V, weight: *const f32) -> V {
+        // SAFETY: the caller's promise is this function's.
+        unsafe { V::load(weight).mul_add(x, sum) }
+    }
+
+    #[inline(always)]
+    unsafe fn end<const P: usize>(&self, sums: &mut [[V; P]; 1], row: usize, panel: usize) {
+        // SAFETY: the caller's promise is this function's.
+        unsafe {
+            apply(self.then, sums, row, panel);
+            store(sums, self.out.add(row * self.out_stride + panel * LANES), 0, LANES);
+        }
+    }
 }
 
 /// Some inputs of a layer, and which of them are in use.
@@ -77,35 +150,58 @@ pub(super) struct Block {
 /// The block of a layer that starts at input `first`.
 ///
 /// # Safety
-/// The operation's pointers are good (see [`Dense`]), it has at most [`TILE_ROWS`] rows, and an input `first`.
+/// The CPU has V's instructions. The layer's places are good, it has at most [`TILE_ROWS`] rows, and an input `first`.
 #[inline(always)]
-pub(super) unsafe fn block<V: Lanes>(op: &Dense<f32>, first: usize) -> Block {
-    let mut block = Block { first, inputs: (op.inputs - first).min(BLOCK), bits: [0; TILE_ROWS + 1] };
-    for row in 0..op.rows {
-        // SAFETY: rows below op.rows, which the array holds, inputs below op.inputs.
-        unsafe { *block.bits.get_unchecked_mut(row) = in_use::<V>(op.x.add(row * op.x_stride + first), block.inputs) };
+pub(super) unsafe fn block<V: Lanes, L: Skips<V>>(layer: &L, first: usize) -> Block {
+    let at = layer.places();
+    let mut block = Block { first, inputs: (at.inputs - first).min(BLOCK), bits: [0; TILE_ROWS + 1] };
+    for row in 0..at.rows {
+        // SAFETY: rows below at.rows, which the array holds, inputs below at.inputs.
+        unsafe {
+            let x = at.x.add(row * at.x_stride + first);
+            *block.bits.get_unchecked_mut(row) = in_use::<V, L>(x, block.inputs);
+        }
     }
     block
+}
+
+/// Which of `n` inputs are in use, from the lowest bit on.
+///
+/// # Safety
+/// The CPU has V's instructions; `x` is good for `n` elements, n ≤ [`BLOCK`].
+#[inline(always)]
+unsafe fn in_use<V: Lanes, L: Skips<V>>(x: *const f32, n: usize) -> u64 {
+    let mut bits = 0;
+    for at in (0..n).step_by(LANES) {
+        // SAFETY: by the caller's promise.
+        let some = unsafe {
+            let some = if n - at >= LANES { V::load(x.add(at)) } else { V::load_first(x.add(at), n - at) };
+            L::in_use(some)
+        };
+        bits |= u64::from(some) << at;
+    }
+    bits
 }
 
 /// What a block adds to the P panels that start at `panel`, for all rows. The weights are in groups, this is one of them.
 ///
 /// # Safety
-/// As for [`block`]; the block is of this operation, and the panels of a bias and of a row of outputs are together.
+/// As for [`block`]; the block is of this layer.
 #[inline(always)]
-pub(super) unsafe fn panels<V: Lanes, const P: usize>(op: &Dense<f32>, block: &Block, panel: usize) {
-    let mut x = op.x.wrapping_add(block.first);
-    let weight = op.weight.wrapping_add(panel * op.panel_stride + block.first * P * LANES);
-    let mut out = op.out.wrapping_add(panel * LANES);
+pub(super) unsafe fn panels<V: Lanes, L: Skips<V>, const P: usize>(layer: &L, block: &Block, panel: usize) {
+    let at = layer.places();
+    let mut x = at.x.wrapping_add(block.first);
+    let weight = at.weight.wrapping_add(panel * at.panel_stride + block.first * P * LANES);
+    let mut sums_at = at.sums.wrapping_add(panel * LANES);
     let (mut from, from_stride) = match block.first {
-        0 => (op.bias.wrapping_add(panel * LANES), op.bias_stride),
-        _ => (out.cast_const(), op.out_stride),
+        0 => (at.start.wrapping_add(panel * at.start_step), at.start_stride),
+        _ => (sums_at.cast_const(), at.sums_stride),
     };
-    let last = block.first + block.inputs == op.inputs;
+    let last = block.first + block.inputs == at.inputs;
     // Read one row ahead: a load waits for those of weights before it, and the end of each loop is guessed wrong.
     let mut next = block.bits[0];
-    for row in 0..op.rows {
-        // SAFETY: rows below op.rows, of which the block has one more; a bit that is set is below its inputs.
+    for row in 0..at.rows {
+        // SAFETY: rows below at.rows, of which the block has one more; a bit that is set is below its inputs.
         unsafe {
             let mut bits = next;
             next = *block.bits.get_unchecked(row + 1);
@@ -115,16 +211,34 @@ pub(super) unsafe fn panels<V: Lanes, const P: usize>(op: &Dense<f32>, block: &B
                 bits &= bits - 1;
                 let x = V::splat(*x.add(input));
                 for (p, sum) in sums[0].iter_mut().enumerate() {
-                    *sum = V::load(weight.add((input * P + p) * LANES)).mul_add(x, *sum);
+                    *sum = L::add(*sum, x, weight.add((input * P + p) * LANES));
                 }
             }
             if last {
-                apply(op.then, &mut sums, row, panel);
+                layer.end(&mut sums, row, panel);
+            } else {
+                store(&sums, sums_at, 0, LANES);
             }
-            store(&sums, out, 0, LANES);
         }
-        x = x.wrapping_add(op.x_stride);
-        out = out.wrapping_add(op.out_stride);
+        x = x.wrapping_add(at.x_stride);
+        sums_at = sums_at.wrapping_add(at.sums_stride);
         from = from.wrapping_add(from_stride);
     }
 }
+
+/// A layer of such products: panels in groups of at most `$most`, of which there is code for those of `$panels`.
+macro_rules! dense_by_groups {
+    ($layer:ident, $lanes:ty, $most:literal, [$($panels:literal)+]) => {{
+        let inputs = $crate::infer::kernel::skip::Skips::<$lanes>::places($layer).inputs;
+        for first in (0..inputs).step_by($crate::infer::kernel::skip::BLOCK) {
+            let block = $crate::infer::kernel::skip::block::<$lanes, _>($layer, first);
+            for group in $crate::infer::kernel::skip::groups($layer.panels, $most) {
+                match group.len() {
+                    $($panels => $crate::infer::kernel::skip::panels::<$lanes, _, $panels>($layer, &block, group.start),)+
+                    _ => {}
+                }
+            }
+        }
+    }};
+}
+pub(super) use dense_by_groups;

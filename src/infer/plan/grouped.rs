@@ -38,7 +38,7 @@ impl Grouped {
 }
 
 /// Matrices of dense layers that read what a ReLU gave, wide enough to be worth it.
-fn behind_relu(network: &Network) -> impl Iterator<Item = Panels> {
+pub(super) fn behind_relu(network: &Network) -> impl Iterator<Item = Panels> {
     let chains = std::iter::once(&network.deep).chain(network.heads.iter().map(|head| &head.tower));
     let pairs = chains.flat_map(|chain| chain.windows(2));
     let behind = pairs.filter(|pair| pair[0].activation == Activation::Relu).map(|pair| pair[1].weight);

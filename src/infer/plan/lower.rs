@@ -5,14 +5,15 @@
 //! as it is, too: it waits for the weights and not for the arithmetic.
 
 use super::build::stride;
+use super::grouped;
 use super::own::Own;
 use super::packs::{Numbers, Packing, Packs, U8_MOST};
 use super::places::{Area, Known, Places, drop_unread, fusable, input, is_f32_in_units, more_rows, pack_at, writes};
 use super::program::{Layer, PackedLayer, PackedWeight, PanelsAt, Prepare, Program, Source, Start, Step};
-use crate::artifact::model::network::{Network, padded};
+use crate::artifact::model::network::{Network, Panels, padded};
 use crate::artifact::model::spec::Activation;
 use crate::infer::Weights;
-use crate::infer::kernel::{Pack, Rows, packed_row, words};
+use crate::infer::kernel::{Kernel, Pack, Rows, packed_row, words};
 
 /// Rows of a layer over the request from which on packing them pays.
 const WORTH_PACKING: usize = 4;
@@ -24,7 +25,9 @@ pub(super) struct Lowering<'a> {
     network: &'a Network,
     /// Of each deep layer's inputs, the largest value; none: no layer is in integers.
     ranges: Option<&'a [f32]>,
-    tile_rows: usize,
+    kernel: &'static Kernel,
+    /// Matrices that read what a ReLU gave.
+    behind_relu: Vec<Panels>,
     packs: Packing<'a>,
 }
 
@@ -34,9 +37,10 @@ impl<'a> Lowering<'a> {
         weights: Weights<'a>,
         own: &'a Own,
         ranges: Option<&'a [f32]>,
-        tile_rows: usize,
+        kernel: &'static Kernel,
     ) -> Self {
-        Self { network, ranges, tile_rows, packs: Packing::new(weights, own) }
+        let behind_relu = grouped::behind_relu(network).collect();
+        Self { network, ranges, kernel, behind_relu, packs: Packing::new(weights, own) }
     }
 
     pub(super) fn finish(self) -> Packs {
@@ -103,7 +107,7 @@ impl<'a> Lowering<'a> {
         prepare: &mut Vec<Prepare>,
         len: &mut usize,
     ) -> Vec<Step> {
-        let rows = self.tile_rows;
+        let rows = self.kernel.tile_rows();
         let zone = zone.map(|(from, width)| Area::new(from, rows, width));
         let mut known = Known::new(zone);
         let mut places = Places::new(zone, len);
@@ -133,7 +137,9 @@ impl<'a> Lowering<'a> {
                 }
             };
             let start = times(layer.start, layer.weight.panels.outputs, by, prepare, len);
-            let lowered = self.layer(&Layer { start, ..layer }, to, Numbers { range, by });
+            let layer = Layer { start, ..layer };
+            let mut lowered = self.layer(&layer, to, Numbers { range, by });
+            lowered.grouped = self.grouped(&layer, &lowered);
             if let Some(output) = lowered.output {
                 known.forget(&Area::new(output, rows, padded(lowered.outputs)));
             }
@@ -173,7 +179,19 @@ impl<'a> Lowering<'a> {
             output: Some(layer.output),
             packed: None,
             then: layer.then,
+            grouped: None,
         }
+    }
+
+    /// A copy of the weights of a layer of which many inputs may be 0. Its sums may wait where its f32 would stand.
+    fn grouped(&mut self, layer: &Layer, lowered: &PackedLayer) -> Option<(usize, Rows)> {
+        let whole = layer.weight.source == Source::Model && layer.columns == (0..layer.weight.panels.inputs);
+        let behind_relu = self.behind_relu.iter().any(|panels| panels.start == layer.weight.panels.start);
+        let start = match lowered.weight {
+            PackedWeight::Pairs(start) | PackedWeight::Quads { start, .. } if whole && behind_relu => start,
+            _ => return None,
+        };
+        Some((self.packs.grouped(start, lowered.words, lowered.outputs, self.kernel), layer.output))
     }
 }
 

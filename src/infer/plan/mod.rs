@@ -97,6 +97,8 @@ pub struct Plan {
     expanded: [Arena; 2],
     /// Not for packed numbers.
     grouped: Grouped,
+    /// Whether layers behind a ReLU leave out what is 0.
+    skips: bool,
     /// Packed weights.
     packs: Option<Packs>,
     arithmetic: Arithmetic,
@@ -143,7 +145,7 @@ impl Plan {
         programs.extend(algebra::algebra(network, weights, &mut own, tile_rows));
         let packs = (!exact).then(|| {
             let ranges = (arithmetic == Arithmetic::Int8).then_some(ranges);
-            let mut lowering = Lowering::new(network, weights, &own, ranges, tile_rows);
+            let mut lowering = Lowering::new(network, weights, &own, ranges, kernel);
             programs.iter_mut().for_each(|program| lowering.lower(program));
             lowering.finish()
         });
@@ -160,6 +162,7 @@ impl Plan {
             own,
             expanded,
             grouped,
+            skips: true,
             packs,
             arithmetic,
             programs,
@@ -223,7 +226,7 @@ impl Plan {
     /// same bits; it is for measuring.
     #[must_use]
     pub fn without_skipping(self) -> Self {
-        Self { grouped: Grouped::default(), ..self }
+        Self { skips: false, ..self }
     }
 
     /// The numbers that it multiplies.
@@ -393,7 +396,7 @@ impl Plan {
 
     /// Its copy for inputs of which many are 0, if there is one. A few rows wait for the weights, not for the products.
     pub(super) fn grouped(&self, weight: &Weight, rows: usize) -> Option<&[f32]> {
-        let wanted = weight.source == Source::Model && rows >= self.kernel.expanded_from();
+        let wanted = self.skips && weight.source == Source::Model && rows >= self.kernel.expanded_from();
         wanted.then(|| self.grouped.of(&weight.panels)).flatten()
     }
 
@@ -428,6 +431,12 @@ impl Plan {
                 Words::Quads(&packs.words()[range(start)], &packs.scales()[scale..scale + padded(outputs)])
             }
         }
+    }
+
+    /// The copy in groups that starts there, unless the plan multiplies every input.
+    pub(super) fn grouped_words(&self, start: usize, words: usize, outputs: usize) -> Option<&[u32]> {
+        let packs = self.packs.as_ref()?;
+        self.skips.then(|| &packs.words()[start..start + padded(outputs) * words])
     }
 
     /// Column `i` of some that the plan has copied.

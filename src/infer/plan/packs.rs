@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use super::own::Own;
 use super::program::{PackedWeight, Source, Weight};
-use crate::artifact::model::network::{LANES, Panels};
+use crate::artifact::model::network::{LANES, Panels, padded};
 use crate::infer::Weights;
-use crate::infer::kernel::words;
+use crate::infer::kernel::{Kernel, words};
 use crate::infer::scratch::Arena;
 
 /// Of what u8 can hold: a range is the largest value that is told apart.
@@ -53,11 +53,13 @@ pub(super) struct Packing<'a> {
     words: Vec<u32>,
     scales: Vec<f32>,
     made: HashMap<(bool, usize, Range<usize>, usize, bool), PackedWeight>,
+    /// Copies in groups, by where the words start that they are of.
+    grouped: HashMap<usize, usize>,
 }
 
 impl<'a> Packing<'a> {
     pub(super) fn new(weights: Weights<'a>, own: &'a Own) -> Self {
-        Self { weights, own, words: Vec::new(), scales: Vec::new(), made: HashMap::new() }
+        Self { weights, own, words: Vec::new(), scales: Vec::new(), made: HashMap::new(), grouped: HashMap::new() }
     }
 
     pub(super) fn finish(self) -> Packs {
@@ -80,6 +82,17 @@ impl<'a> Packing<'a> {
         };
         self.made.insert(key, made);
         made
+    }
+
+    /// A copy of packed weights in groups; where it starts.
+    pub(super) fn grouped(&mut self, start: usize, words: usize, outputs: usize, kernel: &Kernel) -> usize {
+        *self.grouped.entry(start).or_insert_with(|| {
+            let (end, len) = (self.words.len(), padded(outputs) * words);
+            self.words.resize(end + len, 0);
+            let (made, copy) = self.words.split_at_mut(end);
+            kernel.group_words(&made[start..start + len], words, copy);
+            end
+        })
     }
 
     /// The weights times `by`.

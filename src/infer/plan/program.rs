@@ -122,6 +122,8 @@ pub(in crate::infer) struct PackedLayer {
     pub(in crate::infer) output: Option<Rows>,
     pub(in crate::infer) packed: Option<(Pack, Rows)>,
     pub(in crate::infer) then: Then,
+    /// Where the copy of the weights begins for inputs of which many are 0, and where sums may wait.
+    pub(in crate::infer) grouped: Option<(usize, Rows)>,
 }
 
 /// Where packed weights begin: among the plan's words and scales, or in the arena.

@@ -9,8 +9,10 @@ use super::avx512::Avx512;
 use super::loops::Written;
 use crate::infer::kernel::lanes::{Accumulate, Lanes, Loop, apply, finish_tanh, from_bias, opaque, store};
 use crate::infer::kernel::raw::{FastTable, Pack, PackPanels, PackRows, Packed, Pair, Quad, Then, by_tiles};
+use crate::infer::kernel::skip::{MOST_PANELS, Places, Skips, dense_by_groups};
 
-pub(in crate::infer::kernel) const TABLE: FastTable = FastTable { pairs, quads, pack_rows, pack_panels };
+pub(in crate::infer::kernel) const TABLE: FastTable =
+    FastTable { pairs, quads, group: MOST_PANELS, pairs_grouped, quads_grouped, pack_rows, pack_panels };
 
 /// What of the instructions this CPU lacks.
 pub(in crate::infer::kernel) fn lacks() -> Vec<&'static str> {
@@ -104,6 +106,23 @@ unsafe fn tile<W: Word, A: Accumulate<Avx512, W, R, P>, const R: usize, const P:
             steps: op.words,
         };
         A::accumulate(&mut sums, &of);
+        end(op, &mut sums, row, panel);
+    }
+}
+
+/// What follows the sums of R rows × P panels.
+///
+/// # Safety
+/// As for [`tile`].
+#[inline(always)]
+unsafe fn end<W: Word, const R: usize, const P: usize>(
+    op: &Packed<W>,
+    sums: &mut [[Avx512; P]; R],
+    row: usize,
+    panel: usize,
+) {
+    // SAFETY: by the caller's promise, all offsets below stay within the ranges that `Packed` describes.
+    unsafe {
         if W::INTEGER {
             for p in 0..P {
                 let scale = Avx512::load(op.scale.add((panel + p) * 16));
@@ -116,9 +135,9 @@ unsafe fn tile<W: Word, A: Accumulate<Avx512, W, R, P>, const R: usize, const P:
                 }
             }
         }
-        apply(op.then, &mut sums, row, panel);
+        apply(op.then, sums, row, panel);
         if !op.out.is_null() {
-            store(&sums, op.out.add(row * op.out_stride + panel * 16), op.out_stride, 16);
+            store(sums, op.out.add(row * op.out_stride + panel * 16), op.out_stride, 16);
         }
         if op.pack != Pack::None {
             for p in 0..P {
@@ -167,6 +186,53 @@ unsafe fn tile<W: Word, A: Accumulate<Avx512, W, R, P>, const R: usize, const P:
     }
 }
 
+impl<W: Word> Skips<Avx512> for Packed<W> {
+    type Weight = W;
+
+    #[inline(always)]
+    fn places(&self) -> Places<W> {
+        static ZEROS: [f32; MOST_PANELS * 16] = [0.0; MOST_PANELS * 16];
+        let (start, start_step, start_stride) = match W::INTEGER {
+            true => (ZEROS.as_ptr(), 0, 0),
+            false => (self.bias, self.bias_step, self.bias_stride),
+        };
+        Places {
+            rows: self.rows,
+            inputs: self.words,
+            x: self.x,
+            x_stride: self.x_stride,
+            weight: self.weight,
+            panel_stride: self.panel_stride,
+            start,
+            start_step,
+            start_stride,
+            sums: self.sums,
+            sums_stride: self.sums_stride,
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn in_use(x: Avx512) -> u16 {
+        // SAFETY: the caller has AVX-512F. Not as numbers: MXCSR may say that a word of two small ones is 0.
+        unsafe {
+            let words = _mm512_castps_si512(x.0);
+            _mm512_test_epi32_mask(words, words)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add(sum: Avx512, x: Avx512, weight: *const W) -> Avx512 {
+        // SAFETY: the caller's promise is this function's.
+        unsafe { Avx512(W::multiply(sum.0, _mm512_castps_si512(x.0), _mm512_loadu_si512(weight.cast()))) }
+    }
+
+    #[inline(always)]
+    unsafe fn end<const P: usize>(&self, sums: &mut [[Avx512; P]; 1], row: usize, panel: usize) {
+        // SAFETY: the caller's promise is this function's.
+        unsafe { end(self, sums, row, panel) }
+    }
+}
+
 /// Sixteen bf16 as bits.
 #[inline(always)]
 fn of_bf16(pairs: __m256bh) -> __m256i {
@@ -208,6 +274,32 @@ unsafe fn quads(op: &Packed<Quad>) {
     // SAFETY: see above.
     unsafe {
         all_tiles!(op, Quad);
+        if let Then::Tanh = op.then {
+            finish_tanh::<Avx512>(op.out, op.out_stride, op.rows, op.panels);
+        }
+    }
+}
+
+/// # Safety
+/// The CPU lacks nothing of [`lacks`]; the pointers are good.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx512vnni")]
+unsafe fn pairs_grouped(op: &Packed<Pair>) {
+    // SAFETY: see above.
+    unsafe {
+        dense_by_groups!(op, Avx512, 9, [1 2 3 4 5 6 7 8 9]);
+        if let Then::Tanh = op.then {
+            finish_tanh::<Avx512>(op.out, op.out_stride, op.rows, op.panels);
+        }
+    }
+}
+
+/// # Safety
+/// The CPU lacks nothing of [`lacks`]; the pointers are good.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx512vnni")]
+unsafe fn quads_grouped(op: &Packed<Quad>) {
+    // SAFETY: see above.
+    unsafe {
+        dense_by_groups!(op, Avx512, 9, [1 2 3 4 5 6 7 8 9]);
         if let Then::Tanh = op.then {
             finish_tanh::<Avx512>(op.out, op.out_stride, op.rows, op.panels);
         }
