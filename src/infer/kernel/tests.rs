@@ -227,7 +227,7 @@ fn packed_layers_of_every_shape() {
         {
             let weight = |k: usize, o: usize| ((k * 31 + o * 17) % 13) as f32 - 6.0;
             // Of three words of four, two are 0 in all rows.
-            let in_use = |k: usize| k / 4 % 3 == 0;
+            let in_use = |k: usize| (k / 4).is_multiple_of(3);
             let x = |row: usize, k: usize| if in_use(k) { ((row * 7 + k * 5) % 8 + 1) as f32 } else { 0.0 };
             let bias = integers(padded(outputs), 3);
             let input = Rows { start: 3, stride: inputs + 2 };
