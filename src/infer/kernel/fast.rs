@@ -99,7 +99,7 @@ impl Kernel {
             within(words.len(), Rows { start: 0, stride: panel_stride }, panels, panel_stride);
             within(size, *sums, op.rows, width);
             let fits = op.words > 0 && op.rows <= TILE_ROWS && !matches!(op.bias, Bias::None);
-            fits && skip::is_worth(arena, op.input, op.rows, op.words)
+            fits && skip::are_few_in_use(arena, op.input, op.rows, op.words, skip::MOST_WORDS_IN_USE)
         });
         let fast = self.fast();
         let base = arena.as_mut_ptr();

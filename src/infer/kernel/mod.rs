@@ -381,7 +381,8 @@ impl Kernel {
             within(grouped.len(), Rows { start: 0, stride: panel_stride }, panels, panel_stride);
             let whole = op.columns == (0..op.inputs) && op.inputs > 0;
             let together = op.output_step == LANES && !matches!(op.bias, Bias::None);
-            whole && together && op.rows <= TILE_ROWS && skip::is_worth(arena, op.input, op.rows, op.inputs)
+            let fits = whole && together && op.rows <= TILE_ROWS;
+            fits && skip::are_few_in_use(arena, op.input, op.rows, op.inputs, skip::MOST_IN_USE)
         });
         let base = arena.as_mut_ptr();
         let then = op.then.checked(base, size, op.rows, width);

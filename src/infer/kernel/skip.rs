@@ -6,7 +6,7 @@
 //! packed, an input is a word of them.
 //!
 //! The weights come from that cache for each row, where a tile of rows keeps them in registers. So with every input in use
-//! it takes longer: see [`is_worth`].
+//! it takes longer: see [`are_few_in_use`].
 
 use std::ops::Range;
 
@@ -20,12 +20,17 @@ pub(super) const BLOCK: usize = u64::BITS as usize;
 /// Fewer panels have too few sums at a time: each of them waits for itself.
 pub(crate) const LEAST_PANELS: usize = 4;
 
-/// Whether so few of the inputs of some rows are in use that leaving the others out is quicker. A guess by a few rows.
-pub(super) fn is_worth(arena: &[f32], input: Rows, rows: usize, inputs: usize) -> bool {
+/// From what per cent of the inputs in use on multiplying all is quicker; docs/performance.md has what was measured.
+pub(super) const MOST_IN_USE: usize = 75;
+/// The same of words.
+pub(super) const MOST_WORDS_IN_USE: usize = 70;
+
+/// Whether no more than so many per cent of the inputs of some rows are in use. A guess by a few rows.
+pub(super) fn are_few_in_use(arena: &[f32], input: Rows, rows: usize, inputs: usize, most: usize) -> bool {
     let in_use = |row| arena[input.row(row, inputs)].iter().filter(|x| x.to_bits() << 1 != 0).count();
     let step = rows.div_ceil(3).max(1);
     let sample = (0..rows).step_by(step);
-    sample.clone().map(in_use).sum::<usize>() * 4 <= inputs * sample.len() * 3
+    sample.clone().map(in_use).sum::<usize>() * 100 <= inputs * sample.len() * most
 }
 
 /// The panels of a matrix in equal groups of at most `most`.
