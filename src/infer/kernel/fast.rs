@@ -99,7 +99,8 @@ impl Kernel {
             within(words.len(), Rows { start: 0, stride: panel_stride }, panels, panel_stride);
             within(size, *sums, op.rows, width);
             let fits = op.words > 0 && op.rows <= TILE_ROWS && !matches!(op.bias, Bias::None);
-            fits && skip::are_few_in_use(arena, op.input, op.rows, op.words, skip::MOST_WORDS_IN_USE)
+            let most = if let Words::Quads(..) = op.weight { skip::MOST_QUADS_IN_USE } else { skip::MOST_IN_USE };
+            fits && skip::are_few_in_use(arena, op.input, op.rows, op.words, most)
         });
         let fast = self.fast();
         let base = arena.as_mut_ptr();

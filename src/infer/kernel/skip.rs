@@ -20,10 +20,10 @@ pub(super) const BLOCK: usize = u64::BITS as usize;
 /// Fewer panels have too few sums at a time: each of them waits for itself.
 pub(crate) const LEAST_PANELS: usize = 4;
 
-/// From what per cent of the inputs in use on multiplying all is quicker; docs/performance.md has what was measured.
+/// The per cent of inputs in use up to which it is quicker not to multiply all; docs/performance.md has what was measured.
 pub(super) const MOST_IN_USE: usize = 75;
-/// The same of words.
-pub(super) const MOST_WORDS_IN_USE: usize = 70;
+/// The same of words of four.
+pub(super) const MOST_QUADS_IN_USE: usize = 66;
 
 /// Whether no more than so many per cent of the inputs of some rows are in use. A guess by a few rows.
 pub(super) fn are_few_in_use(arena: &[f32], input: Rows, rows: usize, inputs: usize, most: usize) -> bool {
