@@ -27,10 +27,10 @@ pub(super) const MOST_QUADS_IN_USE: usize = 66;
 
 /// Whether no more than so many per cent of the inputs of some rows are in use. A guess by a few rows.
 pub(super) fn are_few_in_use(arena: &[f32], input: Rows, rows: usize, inputs: usize, most: usize) -> bool {
-    let in_use = |row| arena[input.row(row, inputs)].iter().filter(|x| x.to_bits() << 1 != 0).count();
+    let in_use = |row| arena[input.row(row, inputs)].iter().map(|x| u32::from(x.to_bits() << 1 != 0)).sum::<u32>();
     let step = rows.div_ceil(3).max(1);
     let sample = (0..rows).step_by(step);
-    sample.clone().map(in_use).sum::<usize>() * 100 <= inputs * sample.len() * most
+    sample.clone().map(in_use).sum::<u32>() as usize * 100 <= inputs * sample.len() * most
 }
 
 /// The panels of a matrix in equal groups of at most `most`.
