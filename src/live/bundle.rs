@@ -266,15 +266,34 @@ pub fn write_files(bundle: &Path, files: &[(Role, &str, Content<'_>)], replace: 
         return outcome;
     };
     // Replacing moves the old bundle aside: engines that have it mapped keep its files.
-    let aside = parent.join(format!(".{name}.{}.old", std::process::id()));
-    if bundle.exists() {
-        remove(&aside)?;
-        fs::rename(bundle, &aside).map_err(|e| Error::io("move aside", bundle, &e))?;
+    let mut aside = parent.join(format!(".{name}.{}.old", std::process::id()));
+    if replace && exchange(&beside, bundle) {
+        aside = beside;
+    } else {
+        if bundle.exists() {
+            remove(&aside)?;
+            fs::rename(bundle, &aside).map_err(|e| Error::io("move aside", bundle, &e))?;
+        }
+        fs::rename(&beside, bundle).map_err(|e| Error::io("rename to", bundle, &e))?;
     }
-    fs::rename(&beside, bundle).map_err(|e| Error::io("rename to", bundle, &e))?;
     sync_directory(&parent)?;
     remove(&aside)?;
     Ok(generation)
+}
+
+/// Gives two directories each other's names in one step, so that there is a bundle at every moment. False when one is missing
+/// or the system or its file system cannot: then nothing has happened.
+fn exchange(one: &Path, other: &Path) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).is_ok()
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (one, other);
+        false
+    }
 }
 
 /// A text of TOML; the error names the line.

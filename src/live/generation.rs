@@ -53,18 +53,40 @@ pub struct Generation {
     numbers: Vec<usize>,
 }
 
+/// How often a bundle is opened again that was replaced meanwhile.
+const MOST_REPLACED: usize = 8;
+
 impl Generation {
     /// Opens a bundle: checks the manifest, every file's length and checksum and content, compiles what the model reads
     /// from tables, runs the golden requests on the kernel and brings the model's pages in. `handle` gives the handle of a
     /// feature's input name.
     ///
-    /// Tables that the model does not read are opened and checked like the others, and left alone.
+    /// Tables that the model does not read are opened and checked like the others, and left alone. A bundle that is
+    /// replaced meanwhile is opened again: what is returned is never of two.
     ///
     /// # Errors
     /// `Io`, `Corrupt`, `Unsupported` or `GoldenMismatch`; the message names the file, and when tables are not what the
     /// model reads them as the feature, too.
     pub fn open(bundle: &Path, how: Opening<'_>, mut handle: impl FnMut(&str) -> u32) -> Result<Self> {
-        let manifest = Manifest::read(bundle)?;
+        let mut manifest = Manifest::read(bundle)?;
+        for _ in 0..MOST_REPLACED {
+            let opened = Self::open_listed(&manifest, bundle, how, &mut handle);
+            let now = Manifest::read(bundle)?;
+            if now.generation() == manifest.generation() {
+                return opened;
+            }
+            manifest = now;
+        }
+        Self::open_listed(&manifest, bundle, how, &mut handle)
+    }
+
+    /// The files that a manifest lists.
+    fn open_listed(
+        manifest: &Manifest,
+        bundle: &Path,
+        how: Opening<'_>,
+        handle: &mut impl FnMut(&str) -> u32,
+    ) -> Result<Self> {
         let entry = manifest.file(Role::Model).ok_or_else(|| Error::corrupt("the bundle has no model"))?;
         let (model, plan) = open_model(bundle, entry, how)?;
         let file = |role: Role| manifest.file(role).map(|entry| open_file(bundle, entry, how.mode, true)).transpose();

@@ -1,0 +1,63 @@
+//! A bundle that is replaced under its name: there is one at every moment, and whoever opens it gets one of the two, whole.
+
+mod common;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use adclick::Engine;
+use adclick::infer::Kernel;
+use common::{Bundles, Random, Wants, model, options};
+
+/// Whether two directories can be exchanged in one step here.
+#[cfg(target_os = "linux")]
+fn exchanges(at: &std::path::Path) -> bool {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    let [one, other] = ["one", "other"].map(|name| at.join(name));
+    for path in [&one, &other] {
+        std::fs::create_dir(path).unwrap();
+    }
+    let done = renameat_with(CWD, &one, CWD, &other, RenameFlags::EXCHANGE).is_ok();
+    for path in [&one, &other] {
+        std::fs::remove_dir(path).unwrap();
+    }
+    done
+}
+
+#[cfg(not(target_os = "linux"))]
+fn exchanges(_: &std::path::Path) -> bool {
+    false
+}
+
+#[test]
+fn there_is_a_whole_bundle_at_every_moment() {
+    let bundles = Bundles::new();
+    let directory = bundles.path(".");
+    if !exchanges(&directory) {
+        eprintln!("skipped: {} cannot exchange directories in one step", directory.display());
+        return;
+    }
+    let mut random = Random(3);
+    let specs = [0, 1].map(|_| model(&mut random, Wants::default()));
+    let generations = [0, 1].map(|i| bundles.write("a", &specs[i]));
+    assert_ne!(generations[0], generations[1]);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let opener = scope.spawn(|| {
+            let mut seen = [0; 2];
+            while !stop.load(Ordering::Relaxed) || seen.contains(&0) {
+                let engine = Engine::open(&bundles.path("a"), &options(Kernel::detect().name()))
+                    .expect("there is a whole bundle");
+                let at = generations.iter().position(|&g| g == engine.generation().unwrap().id());
+                seen[at.expect("one of the two")] += 1;
+            }
+        });
+        let mut written = 0;
+        while written < 300 || (!opener.is_finished() && written < 100_000) {
+            bundles.write("a", &specs[written % 2]);
+            written += 1;
+            stop.store(written >= 300, Ordering::Relaxed);
+        }
+    });
+    let left: Vec<_> = std::fs::read_dir(&directory).unwrap().map(|f| f.unwrap().file_name()).collect();
+    assert_eq!(left, ["a"], "nothing is left beside it");
+}
