@@ -67,6 +67,13 @@ impl Built {
     pub(crate) fn weights(&self) -> Weights<'_> {
         Weights { panels: &self.panels, params: &self.params }
     }
+
+    /// So that fewer or more of what a deep layer gives are 0.
+    pub(crate) fn move_deep_biases(&mut self, by: f32) {
+        for Params { start, len } in self.network.deep.iter().map(|dense| dense.bias) {
+            self.params[start..start + len].iter_mut().for_each(|bias| *bias += by);
+        }
+    }
 }
 
 #[derive(Default)]

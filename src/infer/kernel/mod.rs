@@ -45,8 +45,9 @@ static KERNELS: [&Kernel; 3] = [&x86_64::avx512::KERNEL, &x86_64::avx2::KERNEL, 
 #[cfg(not(target_arch = "x86_64"))]
 static KERNELS: [&Kernel; 1] = [&portable::KERNEL];
 
-/// The most rows that go through a network at once. Three times what the registers hold: a pair of panels serves three groups of
-/// rows while it is in the first caches, and the steps between the layers are done a third as often.
+/// The most rows that go through a network at once. Six times what the registers hold: a pair of panels serves six groups of
+/// rows while it is in the first caches, weights by input come there for six times as many, and the steps between the layers are
+/// done a sixth as often.
 pub const TILE_ROWS: usize = 84;
 
 /// Rows of f32 in an arena: where the first one starts and how far apart they are.

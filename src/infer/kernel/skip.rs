@@ -1,9 +1,11 @@
 //! Dense layers that leave out the products with inputs that are 0, as half of them or more are behind a ReLU.
 //!
-//! A sum has the same bits without them: it never is -0 where that would show, and weights are finite. Which inputs are 0
-//! differs from row to row, so each row goes over its own, all panels of a group at once. The weights of [`BLOCK`] inputs
-//! of a group stay in the first cache for all rows of a tile; the sums of a row wait in memory meanwhile. Where numbers are
-//! packed, an input is a word of them.
+//! A sum has the same bits without them: it never is -0 where that would show, and weights are finite. (But for sums of bf16
+//! below the smallest normal number, which the instruction takes as 0 whenever it adds to them.)
+//!
+//! Which inputs are 0 differs from row to row, so each row goes over its own, all panels of a group at once. The weights of
+//! [`BLOCK`] inputs of a group stay in the first cache for all rows of a tile; the sums of a row wait in memory meanwhile. Where
+//! numbers are packed, an input is a word of them.
 //!
 //! The weights come from that cache for each row, where a tile of rows keeps them in registers. So with every input in use
 //! it takes longer: see [`are_few_in_use`].
@@ -234,6 +236,7 @@ pub(super) unsafe fn panels<V: Lanes, L: Skips<V>, const P: usize>(layer: &L, bl
 /// A layer of such products: panels in groups of at most `$most`, of which there is code for those of `$panels`.
 macro_rules! dense_by_groups {
     ($layer:ident, $lanes:ty, $most:literal, [$($panels:literal)+]) => {{
+        const { assert!($most <= $crate::infer::kernel::skip::MOST_PANELS) };
         let inputs = $crate::infer::kernel::skip::Skips::<$lanes>::places($layer).inputs;
         for first in (0..inputs).step_by($crate::infer::kernel::skip::BLOCK) {
             let block = $crate::infer::kernel::skip::block::<$lanes, _>($layer, first);
