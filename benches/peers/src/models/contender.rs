@@ -13,7 +13,7 @@ pub(crate) trait Contender {
     /// The most that a logit may differ from the f64 reference.
     fn tolerance(&self) -> f64;
 
-    /// The unit that its time can be set against: it does all multiplications of a network, none shared.
+    /// The unit that its time can be set against: it does all multiplications of a network, none shared or left out.
     fn limit(&self) -> Option<Unit> {
         None
     }

@@ -53,7 +53,7 @@ const MODES: &[Mode] = &[
     Mode { name: "adclick exact, no skipping", skips: false, ..EXACT },
     Mode { name: "adclick exact, no sharing, no skipping", shares: false, skips: false, ..EXACT },
     BF16,
-    Mode { name: "adclick bf16, no sharing", shares: false, ..BF16 },
+    Mode { name: "adclick bf16, no sharing, no skipping", shares: false, skips: false, ..BF16 },
     INT8,
     Mode { name: "adclick exact, avx2", kernel: Some("avx2"), ..EXACT },
     Mode { name: "adclick exact, portable", kernel: Some("portable"), ..EXACT },
