@@ -20,7 +20,7 @@ fn main() {
         let built = build(&shape, &mut random);
         let plan = Plan::new(&built.network, built.weights(), Kernel::detect()).unwrap();
         let mut scratch = Scratch::new(plan.scratch_len());
-        let levels: Vec<Level> = plan.levels().filter(|&level| level != Level::Rows).collect();
+        let levels: Vec<Level> = plan.levels().collect();
         println!(
             "{name:<6}{:>6}{}",
             "N",

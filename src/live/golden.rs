@@ -134,7 +134,7 @@ fn each_logit(model: &Model, plan: &Plan, mut each: impl FnMut(Logit<'_>) -> Res
     for (i, golden) in model.goldens().iter().enumerate() {
         inputs.assemble(model, &golden.request).map_err(|e| e.within(format_args!("golden request {i}")))?;
         let (request, candidate) = inputs.x.split_at(network.request_width);
-        for level in plan.levels().filter(|&level| level != Level::Rows) {
+        for level in plan.levels() {
             let mut pass = plan.begin_at(level, weights(model), &mut scratch, request)?;
             pass.tile(1)?.row(0)[network.request_width..].copy_from_slice(candidate);
             pass.run(1, Some(&inputs.wide), &mut logits)?;

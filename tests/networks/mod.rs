@@ -171,15 +171,12 @@ pub(crate) fn build(shape: &Shape, random: &mut Random) -> Built {
     sections.network(network)
 }
 
-/// Logits of whole rows, `[rows, heads]`, which share the request's columns (none at [`Level::Rows`]).
+/// Logits of whole rows, `[rows, heads]`, which share the request's columns.
 pub(crate) fn run(plan: &Plan, level: Level, built: &Built, scratch: &mut Scratch, rows: &[f32], logits: &mut [f32]) {
     let (width, heads) = (plan.width(), plan.heads());
-    let shared = if level == Level::Rows { 0 } else { plan.request_width() };
+    let shared = plan.request_width();
     let each = plan.tile_for(logits.len() / heads);
-    let mut pass = match level {
-        Level::Rows => plan.begin_dense(built.weights(), scratch).unwrap(),
-        _ => plan.begin_at(level, built.weights(), scratch, &rows[..shared]).unwrap(),
-    };
+    let mut pass = plan.begin_at(level, built.weights(), scratch, &rows[..shared]).unwrap();
     for (rows, logits) in rows.chunks(width * each).zip(logits.chunks_mut(each * heads)) {
         let mut tile = pass.tile(logits.len() / heads).unwrap();
         for (i, row) in rows.chunks(width).enumerate() {

@@ -296,8 +296,11 @@ impl Plan {
         self.program_for(candidates).level
     }
 
-    /// All but the first share what they can.
+    /// One candidate alone has nobody to share with. All programs but the first share what they can.
     fn program_for(&self, candidates: usize) -> &Program {
+        if candidates <= 1 {
+            return &self.programs[0];
+        }
         let cheapest = self.programs[1..].iter().min_by_key(|program| program.cost(candidates));
         cheapest.expect("every network has the level of the first layers")
     }
@@ -338,7 +341,7 @@ impl Plan {
         self.begin_program(program, weights, scratch, x_request)
     }
 
-    /// The same at a given level: one of [`Plan::levels`], not [`Level::Rows`].
+    /// The same at a given level: one of [`Plan::levels`].
     ///
     /// # Errors
     /// As [`Plan::begin`]; also when the network does not allow the level.
@@ -349,7 +352,7 @@ impl Plan {
         scratch: &'a mut Scratch,
         x_request: &[f32],
     ) -> Result<Pass<'a>> {
-        let program = self.programs[1..].iter().find(|program| program.level == level);
+        let program = self.programs.iter().find(|program| program.level == level);
         let program = program.ok_or_else(|| Error::argument(format!("this network has no level {level:?}")))?;
         self.begin_program(program, weights, scratch, x_request)
     }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use adclick::auction::{Bounds, Policy, Shortlist};
 use adclick::calibrate::HeadCalibrator;
-use adclick::infer::{Kernel, Level, Plan, Scratch};
+use adclick::infer::{Kernel, Plan, Scratch};
 use adclick::live::Fast;
 use adclick::types::{BidKind, Candidate};
 
@@ -54,7 +54,7 @@ fn farthest(model: &Model, plan: &Plan) -> f64 {
     let mut scratch = Scratch::new(plan.scratch_len());
     let mut worst = 0.0f64;
     for (row, expected) in &model.goldens {
-        for level in plan.levels().filter(|&level| level != Level::Rows) {
+        for level in plan.levels() {
             let mut logit = [f32::NAN];
             networks::run(plan, level, &model.built, &mut scratch, row, &mut logit);
             worst = worst.max((f64::from(logit[0]) - expected).abs() / expected.abs().max(1.0));
