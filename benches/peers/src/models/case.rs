@@ -99,6 +99,12 @@ impl Model {
         2.0 * (cross + deep + network.trunk_cross() + network.trunk_deep()) as f64
     }
 
+    /// Those of the deep layers behind a ReLU.
+    pub(crate) fn flops_of_integers(&self) -> f64 {
+        let behind = self.built.network.deep.iter().skip(1).map(|layer| layer.weight.inputs * layer.weight.outputs);
+        2.0 * behind.sum::<usize>() as f64
+    }
+
     /// The weights as f32, which holds each fp16 as it is, `[outputs, inputs]`: DIRECTORY/NAME.safetensors.
     pub(crate) fn write_tensors(&self, directory: &Path) -> Result<(), Error> {
         let (network, weights) = (&self.built.network, self.built.weights());

@@ -55,6 +55,7 @@ const MODES: &[Mode] = &[
     BF16,
     Mode { name: "adclick bf16, no sharing, no skipping", shares: false, skips: false, ..BF16 },
     INT8,
+    Mode { name: "adclick int8, no sharing, no skipping", shares: false, skips: false, ..INT8 },
     Mode { name: "adclick exact, avx2", kernel: Some("avx2"), ..EXACT },
     Mode { name: "adclick exact, portable", kernel: Some("portable"), ..EXACT },
 ];

@@ -11,6 +11,8 @@ struct Entry {
     case: String,
     count: usize,
     flops: f64,
+    /// Of these, in layers of integers when there are such.
+    of_integers: f64,
     figures: Figures,
 }
 
@@ -57,14 +59,26 @@ impl Entry {
         }
     }
 
+    /// What a unit does at most in each round, by the second. With integers the layers before the first ReLU are in bf16, so that
+    /// the limit is that of doing one after the other.
+    fn most(&self, unit: Unit) -> Option<Vec<f64>> {
+        let rates = |unit: Unit| self.figures.peaks.iter().find(|(of, _)| *of == unit).map(|(_, rates)| rates);
+        if unit != Unit::Int8 {
+            return rates(unit).cloned();
+        }
+        let (pairs, quads) = (self.flops - self.of_integers, self.of_integers);
+        let both = rates(Unit::Bf16)?.iter().zip(rates(Unit::Int8)?);
+        Some(both.map(|(bf16, int8)| self.flops / (pairs / bf16 + quads / int8)).collect())
+    }
+
     /// GFLOP/s of a contender that shares nothing, of the limit, and the share, each as the median of the rounds.
     fn efficiency(&self, contender: usize, unit: Unit) -> Option<[f64; 3]> {
         let rounds = self.timed(contender)?;
-        let (_, rates) = self.figures.peaks.iter().find(|(of, _)| *of == unit)?;
+        let rates = self.most(unit)?;
         let flops = self.flops * self.count as f64;
         let own: Vec<f64> = rounds.iter().map(|times| flops / median(times, |ns| ns as f64)).collect();
-        let shares: Vec<f64> = own.iter().zip(rates).map(|(own, rate)| own / rate * 1e9).collect();
-        Some([median(&own, |r| r), median(rates, |r| r / 1e9), median(&shares, |r| r)])
+        let shares: Vec<f64> = own.iter().zip(&rates).map(|(own, rate)| own / rate * 1e9).collect();
+        Some([median(&own, |r| r), median(&rates, |r| r / 1e9), median(&shares, |r| r)])
     }
 }
 
@@ -86,8 +100,9 @@ impl Report {
 
     /// Keeps the figures of a case and prints them.
     pub(crate) fn add(&mut self, case: &Case, figures: Figures) {
-        let (name, count, flops) = (case.name(), case.count, case.model.flops());
-        let entry = Entry { case: name, count, flops, figures };
+        let (name, count) = (case.name(), case.count);
+        let (flops, of_integers) = (case.model.flops(), case.model.flops_of_integers());
+        let entry = Entry { case: name, count, flops, of_integers, figures };
         println!("\n{:<34} {:>11} {:>11} {:>8} {:>10}", entry.case, "median µs", "p99 µs", "ratio", "difference");
         for (at, name) in self.names.iter().enumerate() {
             match &entry.figures.outcomes[at] {
@@ -158,7 +173,7 @@ impl Report {
                     let cells = [
                         format!("{own:.1}"),
                         format!("{limit:.1}"),
-                        unit.name().into(),
+                        if unit == Unit::Int8 { "int8 after bf16".into() } else { unit.name().into() },
                         format!("{:.1}%", share * 100.0),
                     ];
                     text += &row(name, [e.case.clone()].into_iter().chain(cells));
