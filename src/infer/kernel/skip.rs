@@ -235,8 +235,9 @@ pub(super) unsafe fn panels<V: Lanes, L: Skips<V>, const P: usize>(layer: &L, bl
 
 /// A layer of such products: panels in groups of at most `$most`, of which there is code for those of `$panels`.
 macro_rules! dense_by_groups {
-    ($layer:ident, $lanes:ty, $most:literal, [$($panels:literal)+]) => {{
-        const { assert!($most <= $crate::infer::kernel::skip::MOST_PANELS) };
+    ($layer:ident, $lanes:ty, $most:expr, [$($panels:literal)+]) => {{
+        // Zeros for them, and code for each number of panels that a group may have.
+        const { assert!($most <= $crate::infer::kernel::skip::MOST_PANELS && [$($panels),+].len() == $most) };
         let inputs = $crate::infer::kernel::skip::Skips::<$lanes>::places($layer).inputs;
         for first in (0..inputs).step_by($crate::infer::kernel::skip::BLOCK) {
             let block = $crate::infer::kernel::skip::block::<$lanes, _>($layer, first);

@@ -111,8 +111,10 @@ impl Lanes for Avx2 {
     unsafe fn nonzeros(self) -> u16 {
         // SAFETY: see above. NaN compares as not equal.
         unsafe {
-            let bits = |v| _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(v, _mm256_setzero_ps())) as u16;
-            bits(self.0) | bits(self.1) << 8
+            let zero = _mm256_setzero_ps();
+            let low = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(self.0, zero));
+            let high = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(self.1, zero));
+            (low | high << 8) as u16
         }
     }
 

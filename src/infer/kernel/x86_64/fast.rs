@@ -12,7 +12,7 @@ use crate::infer::kernel::raw::{FastTable, Pack, PackPanels, PackRows, Packed, P
 use crate::infer::kernel::skip::{MOST_PANELS, Places, Skips, dense_by_groups};
 
 pub(in crate::infer::kernel) const TABLE: FastTable =
-    FastTable { pairs, quads, group: MOST_PANELS, pairs_grouped, quads_grouped, pack_rows, pack_panels };
+    FastTable { pairs, quads, group: GROUP, pairs_grouped, quads_grouped, pack_rows, pack_panels };
 
 /// What of the instructions this CPU lacks.
 pub(in crate::infer::kernel) fn lacks() -> Vec<&'static str> {
@@ -144,7 +144,9 @@ unsafe fn end<W: Word, const R: usize, const P: usize>(
                 // Of the last panel what is padding.
                 if let left @ 0..16 = op.outputs - (panel + p) * 16 {
                     let lanes = u16::MAX >> (16 - left);
-                    sums.iter_mut().for_each(|sums| sums[p].0 = _mm512_maskz_mov_ps(lanes, sums[p].0));
+                    for sums in sums.iter_mut() {
+                        sums[p].0 = _mm512_maskz_mov_ps(lanes, sums[p].0);
+                    }
                 }
             }
         }
@@ -254,57 +256,37 @@ macro_rules! all_tiles {
     };
 }
 
-/// # Safety
-/// The CPU lacks nothing of [`lacks`]; the pointers are good.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx512vnni")]
-unsafe fn pairs(op: &Packed<Pair>) {
-    // SAFETY: see above.
-    unsafe {
-        all_tiles!(op, Pair);
-        if let Then::Tanh = op.then {
-            finish_tanh::<Avx512>(op.out, op.out_stride, op.rows, op.panels);
-        }
-    }
+/// The panels of a group: their sums, a row's word and what it is multiplied with stay in registers.
+const GROUP: usize = 9;
+
+macro_rules! all_groups {
+    ($op:ident, $word:ty) => {
+        dense_by_groups!($op, Avx512, GROUP, [1 2 3 4 5 6 7 8 9])
+    };
 }
 
-/// # Safety
-/// The CPU lacks nothing of [`lacks`]; the pointers are good.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx512vnni")]
-unsafe fn quads(op: &Packed<Quad>) {
-    // SAFETY: see above.
-    unsafe {
-        all_tiles!(op, Quad);
-        if let Then::Tanh = op.then {
-            finish_tanh::<Avx512>(op.out, op.out_stride, op.rows, op.panels);
+/// A whole layer, its sums made in one of these ways.
+macro_rules! layer {
+    ($name:ident, $word:ty, $sums:ident) => {
+        /// # Safety
+        /// The CPU lacks nothing of [`lacks`]; the pointers are good.
+        #[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx512vnni")]
+        unsafe fn $name(op: &Packed<$word>) {
+            // SAFETY: see above.
+            unsafe {
+                $sums!(op, $word);
+                if let Then::Tanh = op.then {
+                    finish_tanh::<Avx512>(op.out, op.out_stride, op.rows, op.panels);
+                }
+            }
         }
-    }
+    };
 }
 
-/// # Safety
-/// The CPU lacks nothing of [`lacks`]; the pointers are good.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx512vnni")]
-unsafe fn pairs_grouped(op: &Packed<Pair>) {
-    // SAFETY: see above.
-    unsafe {
-        dense_by_groups!(op, Avx512, 9, [1 2 3 4 5 6 7 8 9]);
-        if let Then::Tanh = op.then {
-            finish_tanh::<Avx512>(op.out, op.out_stride, op.rows, op.panels);
-        }
-    }
-}
-
-/// # Safety
-/// The CPU lacks nothing of [`lacks`]; the pointers are good.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx512vnni")]
-unsafe fn quads_grouped(op: &Packed<Quad>) {
-    // SAFETY: see above.
-    unsafe {
-        dense_by_groups!(op, Avx512, 9, [1 2 3 4 5 6 7 8 9]);
-        if let Then::Tanh = op.then {
-            finish_tanh::<Avx512>(op.out, op.out_stride, op.rows, op.panels);
-        }
-    }
-}
+layer!(pairs, Pair, all_tiles);
+layer!(quads, Quad, all_tiles);
+layer!(pairs_grouped, Pair, all_groups);
+layer!(quads_grouped, Quad, all_groups);
 
 /// # Safety
 /// The CPU lacks nothing of [`lacks`]; the pointers are good.
