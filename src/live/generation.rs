@@ -53,7 +53,7 @@ pub struct Generation {
     numbers: Vec<usize>,
 }
 
-/// How often a bundle is opened again that was replaced meanwhile.
+/// How often a bundle is opened that is replaced meanwhile.
 const MOST_REPLACED: usize = 8;
 
 impl Generation {
@@ -62,7 +62,7 @@ impl Generation {
     /// feature's input name.
     ///
     /// Tables that the model does not read are opened and checked like the others, and left alone. A bundle that is
-    /// replaced meanwhile is opened again: what is returned is never of two.
+    /// replaced meanwhile is opened again, and refused if that goes on: what is returned is never of two.
     ///
     /// # Errors
     /// `Io`, `Corrupt`, `Unsupported` or `GoldenMismatch`; the message names the file, and when tables are not what the
@@ -77,7 +77,8 @@ impl Generation {
             }
             manifest = now;
         }
-        Self::open_listed(&manifest, bundle, how, &mut handle)
+        let why = "was replaced again and again while it was opened: open it when it stays, or publish under new names";
+        Err(Error::corrupt(why).within(bundle.display()))
     }
 
     /// The files that a manifest lists.
