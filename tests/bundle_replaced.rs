@@ -5,7 +5,9 @@ mod common;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use adclick::Engine;
+use adclick::error::Status;
 use adclick::infer::Kernel;
+use adclick::live::{Generation, Opening};
 use common::{Bundles, Random, Wants, model, options};
 
 /// Whether two directories can be exchanged in one step here.
@@ -60,4 +62,33 @@ fn there_is_a_whole_bundle_at_every_moment() {
     });
     let left: Vec<_> = std::fs::read_dir(&directory).unwrap().map(|f| f.unwrap().file_name()).collect();
     assert_eq!(left, ["a"], "nothing is left beside it");
+}
+
+/// A bundle that is another one each time: the engine asks for a feature's handle while it opens it.
+#[test]
+fn a_bundle_that_never_stays_is_refused() {
+    let bundles = Bundles::new();
+    let mut random = Random(5);
+    let mut another = || bundles.write("a", &model(&mut random, Wants::default()));
+    another();
+    let opened = Generation::open(&bundles.path("a"), Opening::new(Kernel::detect()), |_| {
+        another();
+        0
+    });
+    let error = opened.err().expect("it never stayed");
+    assert_eq!(error.status, Status::Corrupt);
+    assert!(error.message.contains("replaced again and again"), "{}", error.message);
+
+    // Once is no reason.
+    let mut once = true;
+    let opened = Generation::open(&bundles.path("a"), Opening::new(Kernel::detect()), |_| {
+        if std::mem::take(&mut once) {
+            another();
+        }
+        0
+    });
+    assert_eq!(
+        opened.unwrap().id(),
+        Engine::open(&bundles.path("a"), &options("portable")).unwrap().generation().unwrap().id()
+    );
 }
