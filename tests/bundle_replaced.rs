@@ -75,7 +75,7 @@ fn a_bundle_that_never_stays_is_refused() {
         another();
         0
     });
-    let error = opened.err().expect("it never stayed");
+    let error = opened.expect_err("it never stayed");
     assert_eq!(error.status, Status::Corrupt);
     assert!(error.message.contains("replaced again and again"), "{}", error.message);
 
