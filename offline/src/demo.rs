@@ -122,7 +122,7 @@ impl Demo {
             .collect();
         let data = Data { source: self.source.clone(), split: Split::experiment(SPLIT)? };
         let roles = data.roles(Progress::Silent)?;
-        let mut rows: Vec<(i64, String, String)> = Vec::new();
+        let mut rows: Vec<((i64, i32), String, String)> = Vec::new();
         data.source.for_each(&indicatif::ProgressBar::hidden(), |batch| {
             for row in batch.rows().iter().filter(|row| roles.of(row) == Role::Test) {
                 let (mut request, mut candidate) = (String::new(), String::new());
@@ -135,15 +135,15 @@ impl Demo {
                     };
                     let _ = writeln!(to, "{letter} {} {} {}", input.name, weight(input.kind, value.number), value.id);
                 }
-                rows.push((row.time_us.unwrap_or(0), request, candidate));
+                rows.push(((row.time_us.unwrap_or(0), row.utc_offset_s), request, candidate));
             }
             Ok(())
         })?;
         ensure!(!rows.is_empty(), "no row is held out by {SPLIT}: the file is too small for a demo");
         let mut text = String::new();
         for id in 0..REQUESTS.min(rows.len()) {
-            let (time_us, request, _) = &rows[id];
-            let _ = writeln!(text, "R {} {time_us} 0 3", id + 1);
+            let ((time_us, offset), request, _) = &rows[id];
+            let _ = writeln!(text, "R {} {time_us} {offset} 3", id + 1);
             text += request;
             for c in 0..self.candidates {
                 let ad = (id * 37 + c) % rows.len();

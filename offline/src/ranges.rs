@@ -51,7 +51,7 @@ impl RawRows {
             its.map(move |v| GoldenValue { feature, number: v.number, id: v.id })
         };
         let values = (0u32..).zip(&self.inputs).flat_map(of).collect();
-        GoldenRequest { time_us: row.time_us.unwrap_or(0), utc_offset_s: 0, values }
+        GoldenRequest { time_us: row.time_us.unwrap_or(0), utc_offset_s: row.utc_offset_s, values }
     }
 }
 

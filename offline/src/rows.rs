@@ -108,6 +108,7 @@ impl RowScorer {
             // Reading checked that it fits.
             placement: row.keys.placement as u32,
             time_us: row.time_us.unwrap_or(0),
+            utc_offset_s: row.utc_offset_s,
             n_values: self.sides.request.len() as u32,
             n_candidates: 1,
             n_candidate_values: candidate.n_values,

@@ -1,6 +1,8 @@
 //! Moments as people write them: RFC 3339 or seconds since 1970.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use jiff::fmt::temporal::Pieces;
+use jiff::tz::Offset;
 
 /// Microseconds since 1970-01-01 UTC of `2026-11-23T04:00:00Z`, `2026-11-23T04:00:00.5+01:00` or `1795406400`.
 ///
@@ -12,60 +14,34 @@ pub fn parse(text: &str) -> Result<i64> {
     if let Ok(seconds) = text.parse::<i64>() {
         return seconds.checked_mul(1_000_000).with_context(what);
     }
-    rfc3339(text.as_bytes()).with_context(what)
+    match iso(text) {
+        Some((micros, Some(_))) => Ok(micros),
+        _ => Err(anyhow!("{}", what())),
+    }
 }
 
-fn rfc3339(text: &[u8]) -> Option<i64> {
-    let number = |range: std::ops::Range<usize>| -> Option<i64> {
-        let digits = text.get(range)?;
-        digits.iter().try_fold(0, |sum, b| b.is_ascii_digit().then(|| sum * 10 + i64::from(b - b'0')))
-    };
-    let mark = |at: usize, of: &[u8]| text.get(at).is_some_and(|b| of.contains(b)).then_some(());
-    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
-    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
-    for (at, of) in [(4, b"-" as &[u8]), (7, b"-"), (10, b"Tt "), (13, b":"), (16, b":")] {
-        mark(at, of)?;
-    }
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let lengths = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let length = *lengths.get(usize::try_from(month - 1).ok()?)?;
-    if !(1..=length).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+/// Microseconds since 1970-01-01 UTC of an ISO 8601 date with or without a time, and the offset in seconds if it has one;
+/// without one it is read as UTC. A space may stand for the `T`, ` UTC` for the `Z`; what is finer than a microsecond is
+/// dropped.
+pub(crate) fn iso(text: &str) -> Option<(i64, Option<i32>)> {
+    let (text, utc) = text.strip_suffix(" UTC").map_or((text, false), |text| (text, true));
+    let pieces = Pieces::parse(text).ok()?;
+    let offset = pieces.to_numeric_offset().map(Offset::seconds);
+    // A zone in brackets says an offset only by its rules, and `UTC` after an offset says two.
+    if (pieces.time_zone_annotation().is_some() && offset.is_none()) || (utc && offset.is_some()) {
         return None;
     }
-    let mut at = 19;
-    let mut micros = 0;
-    if mark(at, b".").is_some() {
-        let digits = text[at + 1..].iter().take_while(|b| b.is_ascii_digit()).count();
-        if digits == 0 {
-            return None;
-        }
-        // What is finer than a microsecond is dropped.
-        for i in 0..6 {
-            micros = micros * 10 + if i < digits { i64::from(text[at + 1 + i] - b'0') } else { 0 };
-        }
-        at += 1 + digits;
-    }
-    let offset = match text.get(at..)? {
-        b"Z" | b"z" => 0,
-        [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
-            let (h, m) = (number(at + 1..at + 3)?, number(at + 4..at + 6)?);
-            if h > 23 || m > 59 {
-                return None;
-            }
-            (h * 3600 + m * 60) * if *sign == b'-' { -1 } else { 1 }
-        }
-        _ => return None,
-    };
-    let seconds = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
-    Some(seconds * 1_000_000 + micros)
+    let shown = pieces.date().to_datetime(pieces.time().unwrap_or_default());
+    let nanos = Offset::UTC.to_timestamp(shown).ok()?.as_nanosecond();
+    let micros = i64::try_from(nanos.div_euclid(1000)).ok()?;
+    let offset = if utc { Some(0) } else { offset };
+    Some((micros.checked_sub(i64::from(offset.unwrap_or(0)) * 1_000_000)?, offset))
 }
 
-/// Days from 1970-01-01 to a day of the Gregorian calendar. Years begin in March, so that the leap day is the last.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+/// The day, so many days after 1970-01-01: `2026-11-23`.
+pub(crate) fn date(days: i64) -> String {
+    let shown = show(days.saturating_mul(86_400_000_000));
+    shown.split('T').next().unwrap_or_default().to_owned()
 }
 
 /// The moment in UTC, to the second: `2026-11-23T04:00:00Z`.

@@ -91,6 +91,7 @@ const TABLES: &str = "
 [labels]
 click = 'click'
 time = 'time'
+utc_offset = 'off'
 [keys]
 user = 'uid'
 ad = 'aid'
@@ -243,7 +244,8 @@ fn tables(shop: &Shop, draw: &mut Draw) {
 
 /// Rows of ids; with `logged` some carry values of features, which then count.
 fn rows(shop: &Shop, draw: &mut Draw, n: usize, logged: bool) {
-    let mut text = "click,time,uid,aid,slot,rank,labels".to_owned();
+    let mut text = "click,time,uid,aid,slot,rank,labels,off".to_owned();
+    let mut offsets = Draw(!draw.0);
     let carried = if logged { ",f0,f1\n" } else { "\n" };
     text += carried;
     for row in 0..n {
@@ -255,7 +257,9 @@ fn rows(shop: &Shop, draw: &mut Draw, n: usize, logged: bool) {
         let slot = cell(draw, |d| d.below(PLACES + 2).to_string());
         let rank = cell(draw, |d| d.number().to_string());
         let labels = some(draw, 3, |d| format!("l{}", d.below(8)));
-        let _ = write!(text, "{click},{time},{uid},{aid},{slot},{rank},{labels}");
+        // Whole quarters of an hour from -12:00 to +14:00, some of them not known.
+        let off = cell(&mut offsets, |d| (d.below(105) as i64 * 900 - 43_200).to_string());
+        let _ = write!(text, "{click},{time},{uid},{aid},{slot},{rank},{labels},{off}");
         if logged {
             let _ = write!(text, ",{},", cell(draw, |d| d.number().to_string()));
         }
@@ -308,6 +312,7 @@ fn served(engine: &Engine, header: &[&str], line: &str) -> Served {
         user_key: if user.is_empty() { 0 } else { category_id(user.as_bytes()) },
         placement: id(get("slot")) as u32,
         time_us: get("time").parse::<i64>().unwrap() * 1_000_000,
+        utc_offset_s: get("off").parse().unwrap_or(0),
         n_values: values[0].len() as u32,
         n_candidates: 1,
         n_candidate_values: values[1].len() as u32,
@@ -350,7 +355,9 @@ fn compare(seed: u64, logged: bool) -> usize {
         .schema()
         .features
         .iter()
-        .flat_map(|f| (0..f.width(&model.schema().embeddings)).map(|k| format!("{} ({:?}) [{k}]", f.name, f.kind)))
+        .flat_map(|f| {
+            (0..f.width(&model.schema().embeddings)).map(|k| format!("{} ({} {:?}) [{k}]", f.name, f.input, f.kind))
+        })
         .collect();
     let (mut varied, mut before, mut seen) = (0, vec![0.0f32; width], 0);
     source

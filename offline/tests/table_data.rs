@@ -284,7 +284,7 @@ fn bad_cells_are_named_with_file_line_column_and_what_was_found() {
         ("u9,0,,,,,,,,,", &["ad_id: expected an integer id other than 0", "\"0\""]),
         ("u9,x7,,,,,,,,,", &["ad_id: expected an integer", "\"x7\"", "raw = \"string\""]),
         ("u9,7,much,,,,,,,,", &["rate: expected a finite number", "\"much\""]),
-        ("u9,7,nan,,,,,,,,", &["rate: expected a finite number", "\"nan\""]),
+        ("u9,7,inf,,,,,,,,", &["rate: expected a finite number", "\"inf\""]),
         ("u9,7,1e39,,,,,,,,", &["rate: expected a finite number", "\"1e39\""]),
         ("u9,7,,65520,,,,,,,", &["Score, %: expected numbers that fit fp16", "65520"]),
         ("u9,7,,,,1|2|3|4,,,,,", &["slots: expected at most 3 ids", "4 ids"]),
@@ -340,7 +340,7 @@ fn files_that_are_not_what_they_should_be_are_named() {
     };
     let whole = std::fs::read(parquet(dir.path().join("whole.parquet"), &record)).unwrap();
     let ipc = std::fs::read(arrow(dir.path().join("whole.arrow"), &record, None)).unwrap();
-    let ints = replaced("user_id", Arc::new(Int64Array::from(vec![1, 2, 3, 4])));
+    let floats = replaced("user_id", Arc::new(Float64Array::from(vec![1.5, 2.0, 3.0, 4.0])));
     let null_key = replaced("ad_id", Arc::new(UInt32Array::from(vec![Some(7), None, Some(8), Some(9)])));
     let mut holes = ListBuilder::new(Float32Builder::new());
     (0..4).for_each(|_| holes.append_value([Some(1.0), None, Some(2.0)]));
@@ -367,9 +367,9 @@ fn files_that_are_not_what_they_should_be_are_named() {
             &["less.arrow", "expected a column \"brand\""],
         ),
         (
-            "integers",
-            vec![parquet(dir.path().join("ints.parquet"), &ints)],
-            &["ints.parquet, row 1", "user_id: expected a string (raw = \"integer\" takes integers)", "\"1\""],
+            "floats",
+            vec![parquet(dir.path().join("floats.parquet"), &floats)],
+            &["floats.parquet, row 1", "user_id: expected a string or an integer", "raw = \"integer\"", "\"1.5\""],
         ),
         (
             "null key",

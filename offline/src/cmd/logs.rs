@@ -15,7 +15,7 @@ pub(super) enum FormatName {
     Criteo,
     /// Avazu's: CSV with a header.
     Avazu,
-    /// CSV with a header, Parquet or Arrow IPC, described by --schema.
+    /// Text with a header (CSV, TSV), Parquet or Arrow IPC, described by --schema; `adclick schema infer` writes a first one.
     Examples,
 }
 
@@ -77,7 +77,7 @@ impl Logs {
 /// Which of the rows are looked at.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct Part {
-    /// Look only at a part of the rows by the rule of an experiment: hash:0 to hash:4, or day (see `train --split`).
+    /// Look only at a part of the rows by the rule of an experiment: hash:0 to hash:4, or day (of UTC; see `train --split`).
     #[arg(long, value_name = "RULE")]
     split: Option<String>,
     /// Which part of the split.

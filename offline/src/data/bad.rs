@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
@@ -84,5 +84,15 @@ impl BadRows {
             self.first.push(message);
         }
         Ok(())
+    }
+
+    /// Refuses files of so many rows when all of them were malformed: what follows would speak of no rows.
+    pub(crate) fn some_good(&self, rows: u64, paths: &[PathBuf]) -> Result<()> {
+        if self.count == 0 || self.count < rows {
+            return Ok(());
+        }
+        let paths: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+        let more = if self.count > self.first.len() as u64 { "; ..." } else { "" };
+        bail!("{}: all {rows} rows are malformed: {}{more}", paths.join(", "), self.first.join("; "))
     }
 }

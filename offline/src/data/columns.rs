@@ -3,7 +3,7 @@
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InputKind {
-    /// A finite number.
+    /// A finite number; NaN is missing.
     Number,
     /// A category given as a string: its id is [`adclick::hash::category_id`] of its bytes.
     Text,
@@ -72,17 +72,66 @@ impl KeyColumn {
     }
 }
 
-/// How a time is written.
+/// The unit of a time that is written as a number. ISO 8601 texts and columns of dates or timestamps need none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeFormat {
-    /// YYMMDDHH in UTC, years 2000 to 2099.
+    /// YYMMDDHH, years 2000 to 2099.
     Hour,
-    /// Seconds since 1970-01-01 UTC.
+    /// Seconds since 1970-01-01.
     Seconds,
-    /// Milliseconds since 1970-01-01 UTC.
+    /// Milliseconds since 1970-01-01.
     Milliseconds,
-    /// Microseconds since 1970-01-01 UTC.
+    /// Microseconds since 1970-01-01.
     Microseconds,
+    /// Nanoseconds since 1970-01-01.
+    Nanoseconds,
+}
+
+/// What says the offset from UTC at which a row's user lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ZoneRule {
+    /// Nothing: the offset is 0.
+    Utc,
+    /// One zone for all rows: an IANA name, or an offset.
+    Fixed(String),
+    /// A column of offsets: seconds, or as ISO 8601 writes them.
+    Offsets(String),
+    /// A column of IANA names.
+    Names(String),
+    /// The time itself, which carries it.
+    FromTime,
+}
+
+/// The column that says when an impression was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeColumn {
+    /// Its name.
+    pub column: String,
+    /// The unit of its numbers.
+    pub format: TimeFormat,
+    /// Whose clock it is.
+    pub zone: ZoneRule,
+    /// Whether a time without an offset is what the user's clock showed, and not UTC.
+    pub local: bool,
+}
+
+impl TimeColumn {
+    /// The column beside it that says the offset or the zone.
+    pub(super) fn zone_column(&self) -> Option<&String> {
+        match &self.zone {
+            ZoneRule::Offsets(column) | ZoneRule::Names(column) => Some(column),
+            ZoneRule::Utc | ZoneRule::Fixed(_) | ZoneRule::FromTime => None,
+        }
+    }
+
+    /// Which hour and weekday models see that are trained on it, and what a server must pass for the same.
+    #[must_use]
+    pub fn clock(&self) -> &'static str {
+        match (&self.zone, self.local) {
+            (ZoneRule::Utc, false) => "UTC: requests pass utc_offset_s = 0",
+            _ => "the user's own: requests pass the user's utc_offset_s",
+        }
+    }
 }
 
 /// The columns of a file that are read.
@@ -92,10 +141,10 @@ pub struct Columns {
     pub click: String,
     /// The conversion label, 0 or 1; empty while it is not known.
     pub conversion: Option<String>,
-    /// How much a row counts, a positive number.
+    /// How much a row counts: 0 or more.
     pub weight: Option<String>,
     /// When the impression was.
-    pub time: Option<(String, TimeFormat)>,
+    pub time: Option<TimeColumn>,
     /// The raw values.
     pub inputs: Vec<Input>,
     /// The ids by which tables are looked up: those that tables need.
@@ -150,7 +199,12 @@ impl Columns {
             click: "click".to_owned(),
             conversion: None,
             weight: None,
-            time: Some(("hour".to_owned(), TimeFormat::Hour)),
+            time: Some(TimeColumn {
+                column: "hour".to_owned(),
+                format: TimeFormat::Hour,
+                zone: ZoneRule::Utc,
+                local: false,
+            }),
             inputs: texts.chain(integers).collect(),
             keys: Vec::new(),
         }

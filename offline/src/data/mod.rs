@@ -6,11 +6,14 @@
 
 mod array;
 mod bad;
+mod clock;
 mod columns;
 mod delimited;
 mod field;
 mod lookups;
+mod make;
 mod open;
+mod record;
 mod record_rows;
 mod records;
 mod text;
@@ -24,16 +27,18 @@ use adclick::types::Value;
 use anyhow::Result;
 use indicatif::ProgressBar;
 
-pub(crate) use array::{cell, items};
+pub(crate) use array::cell;
 pub(crate) use bad::Fault;
 pub use bad::{BadLimit, BadRows};
+pub(crate) use clock::{check_zone, guess_unit, hour, unit_name};
 pub(crate) use columns::{AVAZU_INTEGERS, AVAZU_TEXTS, CRITEO_CATEGORIES, CRITEO_NUMBERS};
-pub use columns::{Columns, Input, InputKind, KeyColumn, KeyId, TimeFormat};
+pub use columns::{Columns, Input, InputKind, KeyColumn, KeyId, TimeColumn, TimeFormat, ZoneRule};
 pub(crate) use delimited::Delimited;
-pub(crate) use field::Cell;
+pub(crate) use field::{Cell, Field, STRING};
 pub use lookups::{Found, Lookups, Reads};
 pub(crate) use open::{Opened, open, size};
-pub(crate) use records::{Records, place};
+pub(crate) use record::{ArrayRecord, Record, TextRecord};
+pub(crate) use records::{Places, Records, chosen};
 
 /// How a file is laid out.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +47,7 @@ pub enum Format {
     Criteo,
     /// CSV with a header: id, click, hour (YYMMDDHH, UTC) and the 21 fields of the contest.
     Avazu,
-    /// CSV with a header, Parquet, or Arrow IPC, with these columns.
+    /// Text with a header, Parquet, or Arrow IPC, with these columns.
     Examples(Columns),
 }
 
@@ -76,10 +81,12 @@ pub struct Row {
     pub click: Option<bool>,
     /// Whether it converted; `None` when that is not known.
     pub conversion: Option<bool>,
-    /// How much the row counts.
+    /// How much the row counts: 0 or more.
     pub weight: f32,
     /// When the impression was: microseconds since 1970-01-01 UTC.
     pub time_us: Option<i64>,
+    /// The user's offset from UTC in seconds, as a request carries it; 0 when it is not known.
+    pub utc_offset_s: i32,
     /// The ids by which tables are looked up; those that are not known, or that no table needs, are 0.
     pub keys: Keys,
     values: Range<usize>,
@@ -150,7 +157,7 @@ impl Source {
     /// batch.
     ///
     /// # Errors
-    /// Files that cannot be read, too many malformed rows, no row at all, tables that do not fit, and whatever `visit`
+    /// Files that cannot be read, too many malformed rows, no row at all or none that is not malformed, tables that do not fit, and whatever `visit`
     /// returns.
     pub fn for_each(&self, bar: &ProgressBar, mut visit: impl FnMut(&Batch) -> Result<()>) -> Result<Pass> {
         let mut bad = BadRows::new(self.limit);
@@ -167,6 +174,7 @@ impl Source {
             }
             (next, bad) = reader.finish()?;
         }
+        bad.some_good(next, &self.paths)?;
         Ok(Pass { bad, found: lookups.map_or_else(Vec::new, |l| l.found()) })
     }
 

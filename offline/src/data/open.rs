@@ -1,7 +1,7 @@
 //! Opens files: what is packed is recognised by its first bytes.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -18,7 +18,7 @@ pub(crate) enum Opened {
 }
 
 /// No line may be longer: without this a file of another kind would be read into memory as one line.
-const MAX_LINE: usize = 16 << 20;
+pub(super) const MAX_LINE: usize = 16 << 20;
 
 /// The size of a file that exists and is not empty.
 pub(crate) fn size(path: &Path) -> Result<u64> {
@@ -52,13 +52,43 @@ pub(crate) fn open(path: &Path, bar: &ProgressBar) -> Result<Opened> {
         return Ok(Opened::Records(container, file));
     }
     let stream: BufReader<ProgressBarIter<File>> = BufReader::with_capacity(1 << 16, bar.wrap_read(file));
-    Ok(Opened::Text(match magic {
+    let text: Box<dyn Read> = match magic {
         [0x1f, 0x8b, ..] => Box::new(LineGuard::new(MultiGzDecoder::new(stream))),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => {
             Box::new(LineGuard::new(zstd::stream::read::Decoder::with_buffer(stream).with_context(what)?))
         }
         _ => Box::new(LineGuard::new(stream)),
-    }))
+    };
+    Ok(Opened::Text(unmarked(text, path)?))
+}
+
+/// Leaves out the mark that spreadsheets put in front of UTF-8.
+fn unmarked(mut text: Box<dyn Read>, path: &Path) -> Result<Box<dyn Read>> {
+    let mut begin = Vec::with_capacity(3);
+    // What cannot be read is told with the row, when rows are read.
+    let broken = text.by_ref().take(3).read_to_end(&mut begin).err();
+    ensure!(
+        !begin.starts_with(&[0xff, 0xfe]) && !begin.starts_with(&[0xfe, 0xff]),
+        "{} is text in UTF-16: save it as UTF-8",
+        path.display()
+    );
+    if begin == [0xef, 0xbb, 0xbf] {
+        begin.clear();
+    }
+    let begin = Cursor::new(begin);
+    Ok(match broken {
+        None => Box::new(begin.chain(text)),
+        Some(error) => Box::new(begin.chain(Broken(Some(error)))),
+    })
+}
+
+/// A stream that breaks off at once.
+struct Broken(Option<io::Error>);
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(self.0.take().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into()))
+    }
 }
 
 /// Fails when a line does not end.

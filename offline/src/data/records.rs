@@ -1,5 +1,6 @@
 //! Files of Arrow record batches: Parquet, and Arrow IPC in its file and its stream format.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Seek};
 use std::path::Path;
@@ -101,18 +102,46 @@ impl Records {
     }
 }
 
-/// The place of a column that must be there, once.
-///
-/// # Errors
-/// Names the column and those that there are.
-pub(crate) fn place(names: &[String], column: &str) -> Result<usize> {
-    let mut found = names.iter().enumerate().filter(|(_, name)| *name == column);
-    let (at, _) = found.next().with_context(|| {
-        let shown: Vec<&str> = names.iter().take(40).map(String::as_str).collect();
-        format!("expected a column \"{column}\", found: {}", shown.join(", "))
-    })?;
-    ensure!(found.next().is_none(), "two columns have the name \"{column}\"");
-    Ok(at)
+/// The columns of a file by their names.
+pub(crate) struct Places<'a> {
+    names: &'a [String],
+    /// Of each name its first place, and whether there is another one.
+    known: HashMap<&'a str, (usize, bool)>,
+}
+
+impl<'a> Places<'a> {
+    pub(crate) fn new(names: &'a [String]) -> Self {
+        let mut known: HashMap<&str, (usize, bool)> = HashMap::with_capacity(names.len());
+        for (i, name) in names.iter().enumerate() {
+            known.entry(name).and_modify(|place| place.1 = true).or_insert((i, false));
+        }
+        Self { names, known }
+    }
+
+    pub(crate) fn has(&self, column: &str) -> bool {
+        self.known.contains_key(column)
+    }
+
+    /// The place of a column that must be there, once.
+    ///
+    /// # Errors
+    /// Names the column and those that there are.
+    pub(crate) fn of(&self, column: &str) -> Result<usize> {
+        let (at, again) = self.known.get(column).copied().with_context(|| {
+            let shown: Vec<&str> = self.names.iter().take(40).map(String::as_str).collect();
+            format!("expected a column \"{column}\", found: {}", shown.join(", "))
+        })?;
+        ensure!(!again, "two columns have the name \"{column}\"");
+        Ok(at)
+    }
+}
+
+/// Chooses columns for reading: their places in file order, and where each of them then stands in a batch.
+pub(crate) fn chosen(places: &[usize]) -> (Vec<usize>, Vec<usize>) {
+    let mut sorted = places.to_vec();
+    sorted.sort_unstable();
+    let within = places.iter().map(|place| sorted.partition_point(|p| p < place)).collect();
+    (sorted, within)
 }
 
 fn names(schema: &SchemaRef) -> Vec<String> {

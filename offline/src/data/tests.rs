@@ -122,7 +122,7 @@ fn malformed_criteo_rows_name_line_field_and_fault() {
         (criteo_line("2"), ["label", "0 or 1"]),
         (criteo_line(""), ["label", "0 or 1"]),
         (good.replacen("\t-3\t", "\tthree\t", 1), ["I3", "\"three\""]),
-        (good.replacen("\t-3\t", "\tNaN\t", 1), ["I3", "\"NaN\""]),
+        (good.replacen("\t-3\t", "\t-inf\t", 1), ["I3", "\"-inf\""]),
         (good.replacen("\t-3\t", "\t1e99\t", 1), ["I3", "finite"]),
     ] {
         let path = write(&dir, "bad.tsv", format!("{good}\n{line}\n{good}\n").as_bytes());
@@ -203,7 +203,12 @@ fn example_columns() -> Columns {
         click: "clicked".to_owned(),
         conversion: Some("bought".to_owned()),
         weight: Some("weight".to_owned()),
-        time: Some(("at".to_owned(), TimeFormat::Seconds)),
+        time: Some(TimeColumn {
+            column: "at".to_owned(),
+            format: TimeFormat::Seconds,
+            zone: ZoneRule::Utc,
+            local: false,
+        }),
         inputs: vec![
             input("price", InputKind::Number),
             input("site", InputKind::Text),

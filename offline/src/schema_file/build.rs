@@ -12,7 +12,8 @@ use serde::de::DeserializeOwned;
 
 use super::options::{mappings, model};
 use super::tables::Tables;
-use super::{Keys, ModelOptions, RawColumn, SchemaFile, Table, binding, raw};
+use super::{Keys, Labels, ModelOptions, RawColumn, SchemaFile, Table, binding, raw};
+use crate::data::Cell;
 
 /// The largest number of columns of one feature or table.
 const MAX_DIM: u32 = 65_536;
@@ -54,7 +55,7 @@ pub(super) fn build(text: &str, directory: &Path) -> Result<SchemaFile> {
         Some(table) => Keys::parse(table, &enrichment, &feature_tables).context("[keys]")?,
         None => Keys::default(),
     };
-    let labels = file.remove("labels").map(typed).transpose().context("[labels]")?;
+    let labels = file.remove("labels").map(Labels::parse).transpose().context("[labels]")?;
     let model = match file.remove("model") {
         Some(table) => model(table).context("[model]")?,
         None => ModelOptions::default(),
@@ -198,7 +199,8 @@ impl Builder<'_> {
         let mut rows = vec![unknown];
         for (text, &value) in &values {
             let parsed = if integer {
-                text.parse().map_err(|_| anyhow!("key `values`: `{text}` is not an integer, but raw = \"integer\""))?
+                let id = Cell::from(text.as_bytes()).integer_id();
+                id.ok_or_else(|| anyhow!("key `values`: `{text}` is not an integer, but raw = \"integer\""))?
             } else {
                 category_id(text.as_bytes())
             };
@@ -308,9 +310,11 @@ impl Builder<'_> {
                 if !integer {
                     return Ok(category_id(line.as_bytes()));
                 }
-                line.parse().map_err(|_| anyhow!("{} line {}: `{line}` is not an integer id", path.display(), i + 1))
+                // As data files have them: a negative one in two's complement.
+                let id = Cell::from(line.as_bytes()).integer_id();
+                id.ok_or_else(|| anyhow!("{} line {}: `{line}` is not an integer id", path.display(), i + 1))
             };
-            return text.lines().enumerate().map(parse).collect();
+            return text.trim_start_matches('\u{feff}').lines().enumerate().map(parse).collect();
         }
         let Some(toml::Value::Array(values)) = &raw.vocabulary else {
             bail!("key `vocabulary` must be a list of strings or of integers");
@@ -369,7 +373,8 @@ fn number(raw: &raw::Feature) -> Result<Kind> {
 /// The id of a category value in the file: an integer is its own id, a string is hashed.
 pub(super) fn id(value: &toml::Value, integer: bool) -> Result<u64> {
     match (value, integer) {
-        (toml::Value::Integer(i), true) => u64::try_from(*i).map_err(|_| anyhow!("{i} is negative")),
+        // A negative one in two's complement, as in data files.
+        (toml::Value::Integer(i), true) => Ok(*i as u64),
         (toml::Value::String(s), false) => Ok(category_id(s.as_bytes())),
         (_, true) => bail!("found a {}, expected an integer", value.type_str()),
         (_, false) => bail!("found a {}, expected a string (or raw = \"integer\")", value.type_str()),

@@ -9,10 +9,12 @@ mod build;
 mod cells;
 mod duration;
 mod keys;
+mod labels;
 mod options;
 mod raw;
 mod tables;
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use adclick::artifact::model::spec::{Activation, HeadKind, Structure};
@@ -20,9 +22,10 @@ use adclick::schema::{Enrichment, Feature, KeyPart, Kind, Schema, Source};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-use crate::data::{Columns, Input, InputKind, KeyColumn, KeyId, TimeFormat};
+use crate::data::{Columns, Input, InputKind, KeyColumn, KeyId};
 
 pub use keys::Keys;
+pub use labels::{Labels, TimeUnit};
 pub use tables::{CellSource, IdColumn, TableFile, column_text, key_text};
 
 /// A schema file, read and checked.
@@ -78,38 +81,6 @@ pub enum Table {
         /// All rows, the unknown row first: one column.
         rows: Vec<f32>,
     },
-}
-
-/// The unit of a time column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-pub enum TimeUnit {
-    /// Seconds since 1970-01-01 UTC.
-    #[default]
-    #[serde(rename = "s")]
-    Seconds,
-    /// Milliseconds.
-    #[serde(rename = "ms")]
-    Milliseconds,
-    /// Microseconds.
-    #[serde(rename = "us")]
-    Microseconds,
-}
-
-/// The columns that hold labels.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Labels {
-    /// 0 or 1.
-    pub click: String,
-    /// 0 or 1; empty = not known yet.
-    pub conversion: Option<String>,
-    /// The weight of the row.
-    pub weight: Option<String>,
-    /// When the impression happened.
-    pub time: Option<String>,
-    /// The unit of `time`.
-    #[serde(default)]
-    pub time_unit: TimeUnit,
 }
 
 /// What a state dict alone does not say; everything is optional.
@@ -195,27 +166,25 @@ impl SchemaFile {
     /// No `[labels]`, no column in `[keys]` for an id of a table's key, a separator of several bytes, or features that read one input in different ways.
     pub fn data_columns(&self) -> Result<Columns> {
         let labels = self.labels.as_ref().context("a schema for training needs [labels] with at least `click`")?;
-        let unit = match labels.time_unit {
-            TimeUnit::Seconds => TimeFormat::Seconds,
-            TimeUnit::Milliseconds => TimeFormat::Milliseconds,
-            TimeUnit::Microseconds => TimeFormat::Microseconds,
-        };
         let mut columns = Columns {
             click: labels.click.clone(),
             conversion: labels.conversion.clone(),
             weight: labels.weight.clone(),
-            time: labels.time.clone().map(|time| (time, unit)),
+            time: labels.time_column(),
             inputs: Vec::new(),
             keys: self.key_columns()?,
         };
-        let bound = |i: usize| self.enrichment.bindings.iter().any(|b| b.feature as usize == i);
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        let bound: HashSet<u32> = self.enrichment.bindings.iter().map(|b| b.feature).collect();
+        let bound = |i: usize| bound.contains(&(i as u32));
         for (i, (feature, raw)) in self.schema.features.iter().zip(&self.columns).enumerate() {
             if feature.source == Source::Time {
                 continue;
             }
             let kind = input_kind(&feature.kind, raw).with_context(|| format!("feature `{}`", feature.name))?;
-            match columns.inputs.iter_mut().find(|i| i.name == feature.input) {
+            match places.get(feature.input.as_str()).and_then(|&at| columns.inputs.get_mut(at)) {
                 None => {
+                    places.insert(&feature.input, columns.inputs.len());
                     let (name, column) = (feature.input.clone(), feature.input.clone());
                     columns.inputs.push(Input { name, column, kind, optional: bound(i) });
                 }

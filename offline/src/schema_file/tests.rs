@@ -145,3 +145,20 @@ fn a_vocabulary_comes_from_the_file_or_beside_it() {
     assert_eq!(write("integer"), [Table::Given(vec![7, 9]), strings.clone()]);
     assert_eq!(write("string"), [Table::Given(vec![category_id(b"7"), category_id(b"9")]), strings]);
 }
+
+#[test]
+fn integer_ids_of_the_schema_are_those_of_data_files() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ids.txt"), "\u{feff}7\r\n-1\r\n2.0\r\n").unwrap();
+    let path = folder.path().join("s.toml");
+    let text = "[[features]]\nname='a'\nkind='category'\nraw='integer'\ndefault=-1\n\
+                embedding={dim=2,vocabulary_file='ids.txt'}\n\
+                [[features]]\nname='b'\nkind='category'\nraw='integer'\nvalues={-1=0.5,3=1.0}";
+    std::fs::write(&path, text).unwrap();
+    let file = SchemaFile::read(&path).unwrap();
+    assert_eq!(file.tables[0], Table::Given(vec![7, u64::MAX, 2]));
+    let Kind::Category { default, .. } = file.schema.features[0].kind else { panic!("no category") };
+    assert_eq!(default, Some(u64::MAX));
+    let Table::Fixed { ids, .. } = &file.tables[1] else { panic!("no fixed values") };
+    assert_eq!(*ids, [u64::MAX, 3]);
+}

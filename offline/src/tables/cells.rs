@@ -1,32 +1,12 @@
 //! Fields of data files to the key and the cells of a row.
 
-use std::borrow::Cow;
-
 use adclick::hash::composite_key;
 use adclick::table;
 use adclick::table::{ColumnKind, RowLayout};
 use arrow_array::{Array, ArrayRef};
 
-use crate::data::{Cell, Fault, cell};
+use crate::data::{Cell, Fault, Field, Record, STRING, cell};
 use crate::schema_file::{CellSource, TableFile};
-
-/// What stands in one column of a record.
-pub(super) enum Field<'a> {
-    /// Nothing: null, or an empty text.
-    Missing,
-    /// A text, which may hold several values.
-    Text(&'a [u8]),
-    /// One value that is no text.
-    One(Cell<'a>),
-    /// A list.
-    List(ArrayRef),
-}
-
-/// One record of a data file.
-pub(super) trait Record {
-    /// The field in the column with this number, of those that [`RowMaker::columns`] names.
-    fn field(&self, column: usize) -> Result<Field<'_>, Fault>;
-}
 
 /// Turns records into keys and rows.
 pub(super) struct RowMaker<'a> {
@@ -89,12 +69,12 @@ impl<'a> RowMaker<'a> {
         self.ids.clear();
         for (source, &column) in self.table.key.iter().zip(&self.key) {
             let expected = if source.integer { "an integer id other than 0" } else { "an id" };
-            let id = match record.field(column)? {
-                Field::Missing => return Err(Fault::new(&source.column, expected, b"")),
-                Field::Text(text) => id(&source.column, source.integer, Cell::Bytes(text))?,
-                Field::One(cell) => id(&source.column, source.integer, cell)?,
-                Field::List(_) => return Err(Fault::new(&source.column, expected, b"a list")),
+            let cell = record.field(column)?.one(&source.column)?;
+            let id = match cell {
+                Some(cell) => id(&source.column, source.integer, &cell)?,
+                None => None,
             };
+            let id = id.ok_or_else(|| Fault::new(&source.column, expected, b""))?;
             if id == 0 {
                 return Err(Fault::new(&source.column, expected, b"0"));
             }
@@ -115,12 +95,9 @@ impl<'a> RowMaker<'a> {
         let name = source.from[0].as_str();
         match kind {
             ColumnKind::F32 | ColumnKind::F16 => {
-                let number = match record.field(self.cells[i][0])? {
-                    Field::Missing => return Ok(false),
-                    Field::Text(text) => number(name, Cell::Bytes(text))?,
-                    Field::One(cell) => number(name, cell)?,
-                    Field::List(_) => return Err(Fault::new(name, "one number", b"a list")),
-                };
+                let cell = record.field(self.cells[i][0])?.one(name)?.filter(|cell| !cell.is_absent());
+                let Some(cell) = cell else { return Ok(false) };
+                let number = number(name, &cell)?;
                 put(layout, &mut self.row, i, name, table::Cell::Number(number))?;
             }
             ColumnKind::Vector { dim } => {
@@ -130,19 +107,16 @@ impl<'a> RowMaker<'a> {
                         Field::Missing => return Ok(false),
                         Field::Text(text) => {
                             for part in text.split(|&b| b == source.separator) {
-                                self.numbers.push(number(name, Cell::Bytes(part))?);
+                                self.numbers.push(number(name, &part.into())?);
                             }
                         }
-                        Field::One(cell) => self.numbers.push(number(name, cell)?),
+                        Field::One(cell) => self.numbers.push(number(name, &cell)?),
                         Field::List(items) => numbers(name, &items, &mut self.numbers)?,
                     }
                 } else {
                     for (column, &at) in source.from.iter().zip(&self.cells[i]) {
-                        match record.field(at)? {
-                            Field::Missing => {}
-                            Field::Text(text) => self.numbers.push(number(column, Cell::Bytes(text))?),
-                            Field::One(cell) => self.numbers.push(number(column, cell)?),
-                            Field::List(_) => return Err(Fault::new(column, "one number", b"a list")),
+                        if let Some(cell) = record.field(at)?.one(column)?.filter(|cell| !cell.is_absent()) {
+                            self.numbers.push(number(column, &cell)?);
                         }
                     }
                     if self.numbers.is_empty() {
@@ -161,14 +135,16 @@ impl<'a> RowMaker<'a> {
                     Field::Missing => return Ok(false),
                     Field::Text(text) if cap > 1 => {
                         for part in text.split(|&b| b == source.separator).filter(|part| !part.is_empty()) {
-                            self.ids.push(id_of(source, kind, Cell::Bytes(part))?);
+                            self.ids.extend(id_of(source, kind, &part.into())?);
                         }
                     }
-                    Field::Text(text) => self.ids.push(id_of(source, kind, Cell::Bytes(text))?),
-                    Field::One(cell) => self.ids.push(id_of(source, kind, cell)?),
+                    Field::Text(text) => self.ids.extend(id_of(source, kind, &text.into())?),
+                    Field::One(cell) => self.ids.extend(id_of(source, kind, &cell)?),
                     Field::List(items) => {
-                        for at in (0..items.len()).filter(|&at| items.is_valid(at)) {
-                            self.ids.push(id_of(source, kind, cell(name, &items, at)?)?);
+                        for at in 0..items.len() {
+                            if let Some(item) = cell(name, &items, at)? {
+                                self.ids.extend(id_of(source, kind, &item)?);
+                            }
                         }
                     }
                 }
@@ -196,33 +172,37 @@ fn put(layout: &RowLayout, row: &mut [u8], i: usize, name: &str, cell: table::Ce
     })
 }
 
-fn number(column: &str, cell: Cell<'_>) -> Result<f32, Fault> {
+fn number(column: &str, cell: &Cell<'_>) -> Result<f32, Fault> {
     cell.number().ok_or_else(|| Fault::new(column, "a finite number", &cell.show()))
 }
 
 fn numbers(column: &str, items: &ArrayRef, to: &mut Vec<f32>) -> Result<(), Fault> {
     for at in 0..items.len() {
-        if items.is_null(at) {
-            return Err(Fault::new(column, "a vector of finite numbers", b"null in it"));
-        }
-        to.push(number(column, cell(column, items, at)?)?);
+        let item = cell(column, items, at)?;
+        let item = item.ok_or_else(|| Fault::new(column, "a vector of finite numbers", b"null in it"))?;
+        to.push(number(column, &item)?);
     }
     Ok(())
 }
 
-fn id_of(source: &CellSource, kind: ColumnKind, cell: Cell<'_>) -> Result<u64, Fault> {
+fn id_of(source: &CellSource, kind: ColumnKind, cell: &Cell<'_>) -> Result<Option<u64>, Fault> {
     let id = id(&source.from[0], source.integer, cell)?;
-    if matches!(kind, ColumnKind::U32 { .. }) && id > u32::MAX.into() {
+    if matches!(kind, ColumnKind::U32 { .. }) && id > Some(u32::MAX.into()) {
         return Err(Fault::new(&source.from[0], "an integer from 0 to 4294967295 (u64 takes more)", &cell.show()));
     }
     Ok(id)
 }
 
-fn id(column: &str, integer: bool, cell: Cell<'_>) -> Result<u64, Fault> {
-    let (id, expected): (_, Cow<'static, str>) = if integer {
-        (cell.integer_id(), "an integer of 64 bits (raw = \"string\" takes others)".into())
+/// An id; `None` of a cell that says that there is none.
+fn id(column: &str, integer: bool, cell: &Cell<'_>) -> Result<Option<u64>, Fault> {
+    let (id, expected) = if integer {
+        (cell.integer_id(), format!("{} (raw = \"string\" takes others)", cell.expected_integer()))
     } else {
-        (cell.text_id(), "a string (raw = \"integer\" takes integers)".into())
+        (cell.text_id(), STRING.to_owned())
     };
-    id.ok_or_else(|| Fault::new(column, expected, &cell.show()))
+    match id {
+        None if cell.is_absent() => Ok(None),
+        None => Err(Fault::new(column, expected, &cell.show())),
+        found => Ok(found),
+    }
 }

@@ -3,17 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use arrow_array::{Array, ArrayRef};
+use arrow_array::ArrayRef;
 use indicatif::ProgressBar;
 
-use super::cells::{Field, Record, RowMaker};
-use crate::data::{BadLimit, BadRows, Cell, Delimited, Fault, Opened, Records, cell, items, open, place, size};
+use super::cells::RowMaker;
+use crate::data::{
+    ArrayRecord, BadLimit, BadRows, Delimited, Fault, Opened, Places, Records, TextRecord, chosen, open, size,
+};
 use crate::schema_file::TableFile;
 
 /// The data files of a table.
 #[derive(Debug, Clone)]
 pub struct DataFiles {
-    /// CSV (plain, .gz or .zst), Parquet or Arrow IPC, recognised by content; read one after the other.
+    /// Text with a header (plain, .gz or .zst), Parquet or Arrow IPC, recognised by content; read one after the other.
     pub paths: Vec<PathBuf>,
     /// How many malformed rows are bearable.
     pub limit: BadLimit,
@@ -52,22 +54,31 @@ impl DataFiles {
         let mut maker = RowMaker::new(table);
         let mut bad = BadRows::new(self.limit);
         let mut files = Vec::with_capacity(self.paths.len());
+        let mut records = 0;
         for path in &self.paths {
             let mut pass = Pass { path, maker: &mut maker, bad: &mut bad, records: 0, rows: 0, visit: &mut visit };
             match open(path, bar)? {
-                Opened::Text(stream) => pass.text(Delimited::headed(stream, path)?)?,
+                Opened::Text(stream) => {
+                    let file = Delimited::headed(stream, path, &pass.maker.columns())?;
+                    pass.text(file)?;
+                }
                 Opened::Records(container, file) => {
                     let columns = pass.maker.columns();
+                    let mut within = Vec::new();
                     let records = Records::open(file, path, container, bar, |names| {
-                        let mut places = columns.iter().map(|c| place(names, c)).collect::<Result<Vec<_>>>()?;
-                        places.sort_unstable();
-                        Ok(places)
+                        let places = Places::new(names);
+                        let places = columns.iter().map(|c| places.of(c)).collect::<Result<Vec<_>>>()?;
+                        let (sorted, places) = chosen(&places);
+                        within = places;
+                        Ok(sorted)
                     })?;
-                    pass.records(records)?;
+                    pass.records(records, &within)?;
                 }
             }
+            records += pass.records;
             files.push(FileRows { path: path.clone(), rows: pass.rows });
         }
+        bad.some_good(records, &self.paths)?;
         // A part of an export may be empty; all of it is more likely to be a failed one.
         ensure!(
             files.iter().any(|f| f.rows > 0),
@@ -109,7 +120,7 @@ impl<V: FnMut(TableRow<'_>) -> Result<()>> Pass<'_, '_, V> {
         Ok(())
     }
 
-    fn records(&mut self, mut records: Records) -> Result<()> {
+    fn records(&mut self, mut records: Records, places: &[usize]) -> Result<()> {
         let names = self.maker.columns();
         let path = self.path;
         loop {
@@ -117,8 +128,7 @@ impl<V: FnMut(TableRow<'_>) -> Result<()>> Pass<'_, '_, V> {
             let batch = batch.with_context(|| format!("cannot read {} past row {}", path.display(), self.records))?;
             let Some(batch) = batch else { return Ok(()) };
             let columns: Vec<(&str, &ArrayRef)> =
-                names.iter().filter_map(|name| Some((*name, batch.column_by_name(name)?))).collect();
-            ensure!(columns.len() == names.len(), "{}: a record batch lacks a column", self.path.display());
+                names.iter().zip(places).map(|(name, &at)| (*name, batch.column(at))).collect();
             for at in 0..batch.num_rows() {
                 let record = ArrayRecord { columns: &columns, at };
                 let made = self.maker.make(&record);
@@ -137,43 +147,5 @@ impl<V: FnMut(TableRow<'_>) -> Result<()>> Pass<'_, '_, V> {
             }
             Err(fault) => self.bad.add(self.path, place(self.records), &fault, self.records),
         }
-    }
-}
-
-/// A line of a text file.
-struct TextRecord<'a> {
-    file: &'a Delimited,
-    places: &'a [usize],
-}
-
-impl Record for TextRecord<'_> {
-    fn field(&self, column: usize) -> Result<Field<'_>, Fault> {
-        Ok(match self.file.field(self.places[column]) {
-            [] => Field::Missing,
-            text => Field::Text(text),
-        })
-    }
-}
-
-/// A row of a record batch.
-struct ArrayRecord<'a> {
-    columns: &'a [(&'a str, &'a ArrayRef)],
-    at: usize,
-}
-
-impl Record for ArrayRecord<'_> {
-    fn field(&self, column: usize) -> Result<Field<'_>, Fault> {
-        let (name, array) = self.columns[column];
-        if array.is_null(self.at) {
-            return Ok(Field::Missing);
-        }
-        if let Some(items) = items(array, self.at) {
-            return Ok(Field::List(items));
-        }
-        Ok(match cell(name, array, self.at)? {
-            Cell::Bytes([]) => Field::Missing,
-            Cell::Bytes(text) => Field::Text(text),
-            other => Field::One(other),
-        })
     }
 }

@@ -173,7 +173,7 @@ impl Encoder {
         for value in values {
             last[value.feature as usize] = Some(*value);
         }
-        let times = row.time_us.map(|t| self.times.at(t, 0));
+        let times = row.time_us.map(|t| self.times.at(t, row.utc_offset_s));
         for field in &self.fields {
             let value = match field.from {
                 From::Values(reads) => last[reads.passed].or_else(|| reads.found.and_then(|at| last[at])),

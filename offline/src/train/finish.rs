@@ -89,6 +89,9 @@ pub(super) fn provenance(config: &Config, hyper: &Hyper, census: &Census, metric
         put("window_start_us", toml::Value::Integer(first));
         put("window_end_us", toml::Value::Integer(last));
     }
+    if let Some(time) = logs.format.columns().time {
+        put("clock", time.clock().into());
+    }
     if let Some(parent) = &config.parent {
         put("parent", parent.as_str().into());
     }
