@@ -7,6 +7,7 @@ pub mod data;
 pub mod demo;
 pub mod files;
 pub mod fit;
+pub mod infer;
 pub mod measure;
 pub mod pack;
 pub mod progress;

@@ -7,6 +7,7 @@ mod evaluate;
 mod inspect;
 mod logs;
 mod pack;
+mod schema;
 mod score;
 mod train;
 mod verify;
@@ -19,6 +20,7 @@ use clap::Subcommand;
 #[derive(Subcommand)]
 #[allow(missing_docs, reason = "clap would show what stands here instead of what the verb's arguments say of it")]
 pub enum Command {
+    Schema(schema::Args),
     Train(Box<train::Args>),
     Calibrate(calibrate::Args),
     Evaluate(evaluate::Args),
@@ -38,6 +40,7 @@ pub enum Command {
 /// Whatever the verb cannot do, as a sentence for a person.
 pub fn run(command: Command) -> Result<()> {
     match command {
+        Command::Schema(args) => schema::run(args),
         Command::Train(args) => train::run(*args),
         Command::Calibrate(args) => calibrate::run(args),
         Command::Evaluate(args) => evaluate::run(args),
