@@ -6,234 +6,45 @@ What only the engine knows (probabilities, who ranks first) is taken from the an
 from __future__ import annotations
 
 import json
-import re
 import struct
 from fractions import Fraction
 from math import ceil, floor
 from typing import Any
 
-MOST = 1 << 53
-INT = (-(1 << 31), (1 << 31) - 1)
+import consent
+from reading import MOST, At, Invalid, Number, ints, lower, outcome, parse, upper
 
 
-class Number(str):
-    """A JSON number as it is written."""
-
-    def is_int(self) -> bool:
-        return re.fullmatch(r"-?[0-9]+", self) is not None
-
-    def exact(self) -> Fraction:
-        return Fraction(str(self))
-
-
-class Invalid(Exception):
-    def __init__(self, error: str, at: str):
-        super().__init__(error, at)
-        self.error, self.at = error, at
+def picture_fits(part: At, picture: dict[str, Any]) -> bool:
+    fits = True
+    for side in ("w", "h"):
+        exact, least = part.int(side, 0), part.int(side + "min", 0)
+        fits = fits and (picture[side] >= least if least > 0 else exact <= 0 or picture[side] == exact)
+    mimes = part.texts("mimes", 64)
+    return fits and (not mimes or picture.get("mime") in mimes)
 
 
-def parse(text: bytes) -> Any:
-    def refuse(name: str) -> None:
-        raise ValueError(name)
-
-    try:
-        decoded = text.decode("utf-8", "strict")
-        depth = within = 0
-        escaped = False
-        for c in decoded:  # brackets outside of texts
-            if within:
-                within, escaped = (1, False) if escaped else (c != '"', c == "\\")
-            elif c == '"':
-                within = 1
-            elif c in "[{":
-                depth += 1
-                if depth > 32:
-                    raise Invalid("depth", "")
-            elif c in "]}":
-                depth -= 1
-        return json.loads(decoded, parse_int=Number, parse_float=Number, parse_constant=refuse)
-    except (ValueError, RecursionError):
-        raise Invalid("json", "") from None
+def tracks(inner: At) -> str:
+    """How an impression is to be told: a member of the answer, or nothing when the request wants none that we have."""
+    if inner.get("eventtrackers", list) is None:
+        return "imptrackers"
+    wanted = ""
+    for held in inner.list("eventtrackers", 32):
+        tracker = At(held)
+        event, methods = tracker.int("event", 0), ints(tracker, "methods")
+        if event == 1 and 1 in methods:
+            wanted = "eventtrackers"
+    return wanted
 
 
-class At:
-    """A value of the request and the way to it."""
-
-    def __init__(self, value: Any, path: str = ""):
-        self.value, self.path = value, path
-        if not isinstance(value, dict):
-            raise Invalid("type", path)
-
-    def to(self, name: str) -> str:
-        return f"{self.path}.{name}" if self.path else name
-
-    def get(self, name: str, kind: type) -> Any:
-        found = self.value.get(name)
-        if found is not None and (not isinstance(found, kind) or (kind is str and isinstance(found, Number))):
-            raise Invalid("type", self.to(name))
-        return found
-
-    def child(self, name: str) -> At | None:
-        found = self.get(name, dict)
-        return None if found is None else At(found, self.to(name))
-
-    def text(self, name: str) -> str:
-        return self.get(name, str) or ""
-
-    def id(self, name: str) -> str:
-        found = self.get(name, str)
-        if found is None:
-            raise Invalid("missing", self.to(name))
-        if not found:
-            raise Invalid("empty", self.to(name))
-        if len(found.encode("utf-8", "surrogatepass")) > 256:
-            raise Invalid("range", self.to(name))
-        return found
-
-    def int(self, name: str, default: int, least: int = INT[0], most: int = INT[1]) -> int:
-        found = self.get(name, Number)
-        return default if found is None else whole(found, self.to(name), least, most)
-
-    def list(self, name: str, most: int) -> list[Any]:
-        found = self.get(name, list) or []
-        if len(found) > most:
-            raise Invalid("too_many", self.to(name))
-        return found
-
-    def texts(self, name: str, most: int, numbers: bool = False) -> list[str]:
-        found = self.list(name, most)
-        for i, one in enumerate(found):
-            if not isinstance(one, str) or (isinstance(one, Number) and not numbers):
-                raise Invalid("type", f"{self.to(name)}[{i}]")
-        return [one for one in found if not isinstance(one, Number)]
-
-
-def whole(number: Number, path: str, least: int = INT[0], most: int = INT[1]) -> int:
-    if not number.is_int():
-        raise Invalid("type", path)
-    if not least <= int(number) <= most:
-        raise Invalid("range", path)
-    return int(number)
-
-
-def upper(text: str) -> str:
-    return "".join(chr(ord(c) - 32) if "a" <= c <= "z" else c for c in text)
-
-
-def lower(text: str) -> str:
-    return "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in text)
-
-
-def read(body: bytes) -> dict[str, Any]:
-    """Section 3: the request, or Invalid."""
-    root = At(parse(body))
-    r: dict[str, Any] = {"id": root.id("id")}
-    test = root.int("test", 0, 0, 1)
-    r["at"] = root.int("at", 2)
-    r["tmax"] = root.int("tmax", 0, 0)
-    r["cur"] = root.texts("cur", 64)
-    r["bcat"] = root.texts("bcat", 4096, True)
-    r["badv"] = root.texts("badv", 4096)
-    r["inventory"] = ""
-    site = root.child("site")
-    if site:
-        ident, domain = site.text("id"), site.text("domain")
-        site.texts("cat", 256, True)
-        r["inventory"] = lower(domain) or ident
-    if site and root.value.get("app") is not None:
-        raise Invalid("conflict", "app")
-    app = root.child("app")
-    if app:
-        ident, bundle = app.text("id"), app.text("bundle")
-        app.texts("cat", 256, True)
-        r["inventory"] = bundle or ident
-    r.update(device_type=0, os="", country="")
-    device = root.child("device")
-    if device:
-        r["device_type"] = device.int("devicetype", 0)
-        r["os"] = lower(device.text("os"))
-        device.int("connectiontype", 0)
-        device.text("ifa")
-        device.int("lmt", 0)
-        device.int("dnt", 0)
-        geo = device.child("geo")
-        if geo:
-            r["country"] = upper(geo.text("country"))
-            geo.int("utcoffset", 0, -1440, 1440)
-    user = root.child("user")
-    if user:
-        user.text("id")
-        user.text("buyeruid")
-    regs = root.child("regs")
-    if regs:
-        regs.int("coppa", 0)
-    if test:
-        ext = root.child("ext")
-        own = ext.child("adclick") if ext else None
-        if own:
-            own.int("time_us", 0, 0, MOST - 1)
-    imps = root.get("imp", list)
-    if imps is None:
-        raise Invalid("missing", "imp")
-    if not imps:
-        raise Invalid("empty", "imp")
-    root.list("imp", 32)
-    r["imp"] = []
-    for i, held in enumerate(imps):
-        r["imp"].append(read_imp(At(held, f"imp[{i}]"), {one["id"] for one in r["imp"]}))
-    return r
-
-
-def read_imp(imp: At, earlier: set[str]) -> dict[str, Any]:
-    one: dict[str, Any] = {"id": imp.id("id"), "sizes": [], "video": None, "native": None}
-    if one["id"] in earlier:
-        raise Invalid("duplicate", imp.to("id"))
-    bidfloor = imp.get("bidfloor", Number) or Number("0")
-    if bidfloor.exact() < 0:
-        raise Invalid("range", imp.to("bidfloor"))
-    one["floor"] = bidfloor.exact()
-    found = imp.get("bidfloorcur", str)
-    one["floorcur"] = "USD" if found is None else upper(found)
-    one["secure"] = imp.int("secure", 0, 0, 1)
-    pmp = imp.child("pmp")
-    one["private"] = pmp.int("private_auction", 0) if pmp else 0
-    banner = imp.child("banner")
-    if banner:
-        for j, held in enumerate(banner.list("format", 64)):
-            entry = At(held, f"{banner.path}.format[{j}]")
-            one["sizes"].append((entry.int("w", 0, 0), entry.int("h", 0, 0)))
-        single = (banner.int("w", 0, 0), banner.int("h", 0, 0))
-        one["sizes"] = [s for s in one["sizes"] if min(s) > 0] or [s for s in [single] if min(s) > 0]
-    video = imp.child("video")
-    if video:
-        one["video"] = {"mimes": video.texts("mimes", 64), "min": video.int("minduration", 0, 0),
-                        "max": video.int("maxduration", 0, 0), "protocols": []}
-        for j, held in enumerate(video.list("protocols", 64)):
-            path = f"{video.path}.protocols[{j}]"
-            if not isinstance(held, Number):
-                raise Invalid("type", path)
-            one["video"]["protocols"].append(whole(held, path))
-    audio = imp.child("audio")
-    native = imp.child("native")
-    if native:
-        request = native.get("request", str)
-        if request is None:
-            raise Invalid("missing", native.to("request"))
-        if not request:
-            raise Invalid("empty", native.to("request"))
-        one["native"] = request
-    if not (banner or video or audio or native):
-        raise Invalid("missing", imp.path)
-    return one
-
-
-def answer_native(text: str, ad: dict[str, Any], name: str) -> Any:
+def answer_native(asked: Any, ad: dict[str, Any], name: str) -> Any:
     """The native answer of an ad, or None when the ad does not pass."""
     try:
-        root = At(parse(text.encode("utf-8", "surrogatepass")))
+        root = At(asked if isinstance(asked, dict) else parse(asked.encode("utf-8", "surrogatepass")))
         wrapped = isinstance(root.value.get("native"), dict)
         inner = At(root.value["native"]) if wrapped else root
         assets = inner.list("assets", 32)
+        tracked = tracks(inner)
         filled: list[Any] = []
         complete = True
         for held in assets:
@@ -250,10 +61,11 @@ def answer_native(text: str, ad: dict[str, Any], name: str) -> Any:
                     value = {"title": {"text": ad["title"]}}
             elif kind == "img":
                 which = {1: "icon", 3: "image"}.get(part.int("type", 3))
-                value = {"img": ad[which]} if which else None
+                fits = picture_fits(part, ad[which or "icon"])
+                value = {"img": {n: ad[which][n] for n in ("url", "w", "h")}} if which and fits else None
             elif kind == "data":
-                content = {1: name, 2: ad["description"]}.get(part.int("type", 0))
-                value = {"data": {"value": content}} if content else None
+                content, longest = {1: name, 2: ad["description"]}.get(part.int("type", 0)), part.int("len", 0)
+                value = {"data": {"value": content}} if content and (longest <= 0 or longest >= len(content)) else None
             if value is not None:
                 filled.append({"id": number, **value})
             elif required == 1:
@@ -262,7 +74,7 @@ def answer_native(text: str, ad: dict[str, Any], name: str) -> Any:
         return None
     if not complete or not filled:
         return None
-    return wrapped, filled
+    return wrapped, filled, tracked
 
 
 class Campaigns:
@@ -272,6 +84,7 @@ class Campaigns:
         self.rates = {self.file["currency"]: Fraction(1)} | {c: Fraction(r) for c, r in self.file["rates"].items()}
         self.advertisers = {a["id"]: a for a in self.file["advertisers"]}
         self.ads = {a["id"]: a for a in self.file["ads"]}
+        self.vendor, self.cattax = self.file.get("gdpr_vendor", 0), self.file.get("cattax", 1)
         self.min_cpm = int(Fraction(self.file["min_cpm"]) * 10**6)
 
     def bid_micros(self, ad: dict[str, Any]) -> int:
@@ -287,12 +100,19 @@ class Campaigns:
         elif "video" in ad:
             v, a = imp["video"], ad["video"]
             fits = v is not None and (not v["mimes"] or a["mime"] in v["mimes"]) and v["min"] <= a["seconds"] \
-                and (v["max"] == 0 or v["max"] >= a["seconds"]) and (not v["protocols"] or a["protocol"] in v["protocols"])
+                and (v["max"] == 0 or v["max"] >= a["seconds"]) and (not v["protocols"] or a["protocol"] in v["protocols"]) \
+                and v["linearity"] in (0, a.get("linearity", 1)) and (not v["durations"] or a["seconds"] in v["durations"]) \
+                and all(name not in a or v[name] in a[name] for name in ("placement", "plcmt"))
         else:
             fits = imp["native"] is not None and answer_native(imp["native"], ad["native"], advertiser["name"]) is not None
         domain = advertiser["domain"]
         blocked = any(b and (c == b or c.startswith(b + "-")) for b in r["bcat"] for c in ad["cat"]) \
             or any(b and ("." + domain).endswith("." + b) for b in map(lower, r["badv"]))
+        blocked = blocked or ad.get("bundle") in r["bapp"] or bool(set(ad.get("attr", [])) & set(imp["battr"].get(self.shape(ad), [])))
+        if r["acat"]:
+            blocked = blocked or not ad["cat"] or not all(any(c == a or c.startswith(a + "-") for a in r["acat"] ) for c in ad["cat"])
+        if r["languages"]:
+            blocked = blocked or ad.get("language") not in r["languages"]
         target = ad.get("target", {})
         return fits and not blocked and (imp["secure"] == 0 or ad["secure"]) \
             and ("country" not in target or r["country"] in target["country"]) \
@@ -301,11 +121,21 @@ class Campaigns:
             and ("include" not in target or r["inventory"] in target["include"]) \
             and ("exclude" not in target or r["inventory"] not in target["exclude"])
 
-    def floor_micros(self, imp: dict[str, Any]) -> int | None:
+    @staticmethod
+    def shape(ad: dict[str, Any]) -> str:
+        return next(name for name in ("banner", "video", "native") if name in ad)
+
+    def floor_exact(self, imp: dict[str, Any]) -> Fraction | None:
+        """The floor in micros of the own currency: in whole micros of the seller's, not rounded after that."""
+        if imp["floor"] == 0:
+            return Fraction(0)
         if imp["floorcur"] not in self.rates:
             return None
-        micros = ceil(min(imp["floor"], Fraction(10**9)) * 10**6)
-        return max(min(ceil(micros * self.rates[imp["floorcur"]]), MOST), self.min_cpm)
+        return ceil(min(imp["floor"], Fraction(10**9)) * 10**6) * self.rates[imp["floorcur"]]
+
+    def floor_micros(self, imp: dict[str, Any]) -> int | None:
+        exact = self.floor_exact(imp)
+        return None if exact is None else max(min(ceil(exact), MOST), self.min_cpm)
 
 
 def f32(number: Any) -> Fraction:
@@ -317,6 +147,20 @@ def decimal(micros: int) -> str:
     return str(units) + (f".{rest:06}".rstrip("0") if rest else "")
 
 
+def with_macros(text: str, impression: str, ad: str) -> str:
+    return text.replace("{{impression}}", impression).replace("{{ad}}", ad)
+
+
+def price_in(at: int, worth: int, needed: int, floor_exact: Fraction, min_cpm: int, rate: Fraction) -> int | None:
+    """Section 6: a price in micros of the currency of that rate; nothing when no price is both above the floor and not above
+    what the ad is worth."""
+    least = ceil(max(floor_exact, Fraction(min_cpm)) / rate)
+    most = min(floor(worth / rate), MOST)
+    if least > most:
+        return None
+    return most if at == 2 else min(max(floor(needed / rate), least), most)
+
+
 class Judge:
     """Says what is wrong with an answer: `faults` gives a list of sentences, empty when all is well."""
 
@@ -324,19 +168,21 @@ class Judge:
         self.all = campaigns
 
     def faults(self, body: bytes, status: int, nbr: str | None, answer: bytes) -> list[str]:
-        try:
-            r = read(body)
-        except Invalid as why:
-            expected = {"nbr": 2, "error": why.error, "at": why.at}
+        r = outcome(body)
+        if isinstance(r, Invalid):
+            expected = {"nbr": 2, "error": r.error, "at": r.at}
             if status != 400 or json.loads(answer) != expected:
                 return [f"expected 400 {expected}, found {status} {answer[:200]!r}"]
             return []
         accepted = [upper(c) for c in r["cur"]] or ["USD"]
         cur = next((c for c in accepted if c in self.all.rates), None)
-        if cur is None:
-            return [] if (status, nbr) == (204, "502") else [f"expected 204 with 502, found {status} {nbr}"]
+        seat = self.all.file["seat"]
+        whole = "505" if r["dooh"] else "503" if (r["wseat"] and seat not in r["wseat"]) or seat in r["bseat"] \
+            else "504" if (r["acat"] or any(r["bcat"])) and r["cattax"] != self.all.cattax else "502" if cur is None else None
+        if whole:
+            return [] if (status, nbr) == (204, whole) else [f"expected 204 with {whole}, found {status} {nbr}"]
         if status == 204:
-            return self.no_bid(r, nbr)
+            return self.no_bid(r, nbr, cur)
         if status != 200:
             return [f"expected 200 or 204, found {status} {answer[:200]!r}"]
         return self.bids(r, cur, json.loads(answer, parse_float=Number, parse_int=Number))
@@ -349,17 +195,19 @@ class Judge:
         names = [i for i, ad in self.all.ads.items() if i not in won and self.all.passes(ad, r, imp)]
         return (None if names else "500"), names, least
 
-    def must_bid(self, names: list[str], least: int) -> bool:
+    def must_bid(self, names: list[str], least: int, imp: dict[str, Any], cur: str) -> bool:
         """Whether one of the candidates reaches the floor whatever the model says."""
-        return any(self.all.ads[n]["bid"]["kind"] == "cpm" and self.all.bid_micros(self.all.ads[n]) >= least for n in names)
+        worths = [self.all.bid_micros(self.all.ads[n]) for n in names if self.all.ads[n]["bid"]["kind"] == "cpm"]
+        return any(worth >= least and price_in(2, worth, 0, self.all.floor_exact(imp), self.all.min_cpm, self.all.rates[cur]) is not None
+                   for worth in worths)
 
-    def no_bid(self, r: dict[str, Any], nbr: str | None) -> list[str]:
+    def no_bid(self, r: dict[str, Any], nbr: str | None, cur: str) -> list[str]:
         out = []
         for k, imp in enumerate(r["imp"]):
             reason, names, least = self.first_reason(r, imp, set())
             if k == 0 and nbr not in ({reason} if reason else {"501"} | ({"15"} if r["tmax"] else set())):
                 out.append(f"nbr: expected {reason or '501 (or 15)'}, found {nbr}")
-            if nbr != "15" and reason is None and self.must_bid(names, least):
+            if nbr != "15" and reason is None and self.must_bid(names, least, imp, cur):
                 out.append(f"imp {imp['id']}: no bid, but a bid by impressions reaches the floor {least}")
         return out
 
@@ -368,6 +216,13 @@ class Judge:
         if answer["id"] != r["id"] or answer["cur"] != cur or len(answer["seatbid"]) != 1 \
                 or answer["seatbid"][0]["seat"] != self.all.file["seat"]:
             out.append(f"id, cur or seatbid are not those of the request: {answer}")
+        if r["test"] != ("ext" in answer):
+            out.append(f"ext is for tests: {answer}")
+        elif r["test"]:
+            own = answer["ext"]["adclick"]
+            user = "refused" if r["limited"] or not consent.permits(*r["signals"], self.all.vendor) else "known" if r["someone"] else "none"
+            if own["user"] != user or own["left_out"] != str(len(r["left_out"])):
+                out.append(f"expected a user {user} and {len(r['left_out'])} imps left out, found {own}")
         bids = {b["impid"]: b for b in answer["seatbid"][0]["bid"]}
         if [i["id"] for i in r["imp"] if i["id"] in bids] != [b["impid"] for b in answer["seatbid"][0]["bid"]]:
             out.append("bids are not in the order of the imps, one for each")
@@ -376,7 +231,7 @@ class Judge:
             reason, names, least = self.first_reason(r, imp, won)
             bid = bids.get(imp["id"])
             if bid is None:
-                if reason is None and not r["tmax"] and self.must_bid(names, least):
+                if reason is None and not r["tmax"] and self.must_bid(names, least, imp, cur):
                     out.append(f"imp {imp['id']}: no bid, but a bid by impressions reaches the floor {least}")
                 continue
             if bid["adid"] not in names:
@@ -386,11 +241,10 @@ class Judge:
             out += [f"imp {imp['id']}: {fault}" for fault in self.bid(r, imp, least, cur, bid)]
         return out
 
-    def bid(self, r: dict[str, Any], imp: dict[str, Any], least: int, cur: str, bid: dict[str, Any]) -> list[str]:
-        ad = self.all.ads[bid["adid"]]
-        advertiser = self.all.advertisers[ad["advertiser"]]
+    def worth(self, r: dict[str, Any], ad: dict[str, Any], exact: Fraction, least: int, cur: str, bid: dict[str, Any]) -> list[str]:
+        """What a bid tells of itself in a test, and the price that follows from it."""
         own = bid["ext"]["adclick"]
-        kind, ecpm, price = own["kind"], int(own["ecpm_micros"]), int(own["price_micros"])
+        kind, ecpm, paid = own["kind"], int(own["ecpm_micros"]), int(own["price_micros"])
         pctr, pcvr = f32(own["pctr"]), f32(own.get("pcvr", "nan")) if "pcvr" in own else None
         events = {"cpm": 1, "cpc": 1000 * pctr, "cpa": 1000 * pctr * (pcvr or 0), "ocpm": 1000 * pctr * (pcvr or 0)}[kind]
         micros = self.all.bid_micros(ad)
@@ -399,26 +253,43 @@ class Judge:
             out.append(f"ecpm_micros {ecpm} is not what the bid of {micros} is worth")
         if ecpm < least:
             out.append(f"ecpm_micros {ecpm} is under the floor {least}")
-        if r["at"] == 2:
-            due = ecpm
-        else:
-            due = price if kind in ("cpm", "ocpm") else ceil(price * events)
-            due = min(max(due, least), ecpm)
-        due = min(floor(due / self.all.rates[cur]), MOST)
-        if str(bid["price"]) != decimal(due):
-            out.append(f"price {bid['price']}, expected {decimal(due)}")
+        rate = self.all.rates[cur]
+        if 10**6 * bid["price"].exact() * rate > ecpm:
+            out.append(f"price {bid['price']} {cur} is above the {ecpm} micros that the ad is worth")
+        due = price_in(r["at"], ecpm, min(paid if kind in ("cpm", "ocpm") else ceil(paid * events), MOST), exact, self.all.min_cpm, rate)
+        if due is None or str(bid["price"]) != decimal(due):
+            out.append(f"price {bid['price']}, expected {due}")
+        return out
+
+    def bid(self, r: dict[str, Any], imp: dict[str, Any], least: int, cur: str, bid: dict[str, Any]) -> list[str]:
+        ad = self.all.ads[bid["adid"]]
+        advertiser = self.all.advertisers[ad["advertiser"]]
+        out = []
+        price, exact = 10**6 * bid["price"].exact(), self.all.floor_exact(imp)
+        if price * self.all.rates[cur] < max(exact, self.all.min_cpm):
+            out.append(f"price {bid['price']} {cur} is under the floor of {exact} micros in the own currency")
+        if r["test"] != ("ext" in bid):
+            out.append(f"ext is for tests: {bid}")
+        elif r["test"]:
+            out += self.worth(r, ad, exact, least, cur, bid)
         fixed = {"adid": ad["id"], "crid": ad["creative"], "adomain": [advertiser["domain"]], "cat": ad["cat"] or None,
+                 "language": ad.get("language"), "bundle": ad.get("bundle"),
+                 "attr": [str(a) for a in ad.get("attr", [])] or None,
+                 "cattax": str(self.all.cattax) if self.all.cattax != 1 and ad["cat"] else None,
                  "mtype": "1" if "banner" in ad else "2" if "video" in ad else "4"}
         shape = ad.get("banner") or ad.get("video")
         fixed |= {"w": str(shape["w"]) if shape else None, "h": str(shape["h"]) if shape else None}
         for name in ("nurl", "burl", "adm"):
             if "native" not in ad or name != "adm":
                 text = ad.get(name)
-                fixed[name] = text and text.replace("{{impression}}", bid["id"]).replace("{{ad}}", ad["id"])
+                fixed[name] = text and with_macros(text, bid["id"], ad["id"])
         out += [f"{n} is {bid.get(n)!r}, expected {v!r}" for n, v in fixed.items() if bid.get(n) != v]
         if "native" in ad:
-            wrapped, assets = answer_native(imp["native"], ad["native"], advertiser["name"])
-            native = {"ver": "1.2", "assets": assets, "link": {"url": ad["click_url"]}}
+            wrapped, assets, tracked = answer_native(imp["native"], ad["native"], advertiser["name"])
+            native = {"ver": "1.2", "assets": assets, "link": {"url": with_macros(ad["click_url"], bid["id"], ad["id"])}}
+            if tracked and "impression_url" in ad:
+                url = with_macros(ad["impression_url"], bid["id"], ad["id"])
+                native[tracked] = [url] if tracked == "imptrackers" else [{"event": 1, "method": 1, "url": url}]
             if json.loads(bid["adm"]) != ({"native": native} if wrapped else native):
                 out.append(f"adm is {bid['adm']}")
         return out

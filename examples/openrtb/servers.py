@@ -7,7 +7,7 @@
 1. builds those that are there, and a bundle;
 2. starts each on loopback and sends all the same requests (fire.py): same decisions, same prices;
 3. publishes another bundle: each follows, and they agree again; one that is not there: each serves on and says so;
-4. closes each while a request is on its way, starts each with what it must refuse, sends tight deadlines;
+4. closes each while a request is on its way, starts each with what it must refuse, is slow, sends tight deadlines;
 5. loads each in turn over loopback with wrk, beside the same requests decided without HTTP.
 
 --short (part of make test) does 1 to 4 and a second of load. Standard library, wrk, and what the servers need.
@@ -18,7 +18,7 @@ import argparse
 import json
 import os
 import queue
-import shutil
+import random
 import signal
 import socket
 import statistics
@@ -26,79 +26,29 @@ import subprocess
 import sys
 import threading
 import time
+from fractions import Fraction
 from typing import Any
 
 import fire
 import reference
+import shots
+from packing import ADCLICK, BUILD, CAMPAIGNS, HERE, ROOT, SERVERS, load_requests, many_ads, need, pack
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
-BUILD = os.path.join(ROOT, "build", "openrtb")
-ADCLICK = os.path.join(ROOT, "target", "release", "adclick")
-CAMPAIGNS = os.path.join(HERE, "campaigns.json")
-AS_OF = "2026-11-01T00:00:00Z"
-
-
-def run(*command: str, **more: Any) -> None:
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
-    if done.returncode != 0:
-        sys.exit(f"servers: {' '.join(command)}\n{done.stdout}\nservers: the command above ended with {done.returncode}")
-
-
-def need(program: str, what: str) -> None:
-    if shutil.which(program) is None:
-        sys.exit(f"servers: {program} is missing: {what}")
-
-
-def build_cpp() -> list[str]:
-    need("cmake", "install cmake, g++ and libboost1.81-dev")
-    out = os.path.join(ROOT, "build", "adserver")
-    run("cmake", "-S", os.path.join(ROOT, "examples", "cpp", "adserver"), "-B", out)
-    run("cmake", "--build", out)
-    return [os.path.join(out, "adserver")]
-
-
-def build_go() -> list[str]:
-    need("go", "install Go 1.25 or later")
-    out = os.path.join(ROOT, "build", "adserver-go")
-    run("go", "build", "-o", out, ".", cwd=os.path.join(ROOT, "examples", "go", "adserver"))
-    return [out]
-
-
-def build_java() -> list[str]:
-    need("mvn", "install Maven and a JDK, 17 or later")
-    need("java", "install a JDK, 17 or later")
-    there = os.path.join(ROOT, "examples", "java", "adserver")
-    run("mvn", "-B", "-q", "-ntp", "-f", there, "package", "-DskipTests")
-    return ["java", "-jar", os.path.join(there, "target", "adserver.jar")]
-
-
-SERVERS = {"cpp": ("C++", build_cpp), "go": ("Go", build_go), "java": ("Java", build_java)}
-
-
-def pack(name: str, ads: str, publish: bool = True, weights: bool = True) -> None:
-    """A bundle of that name in build/openrtb/bundles."""
-    out = os.path.join(BUILD, "bundles", name)
-    if not weights:
-        run(ADCLICK, "pack", "--from", os.path.join(BUILD, "bundles"), "--table", f"ads={ads}", "--as-of", AS_OF, "--out", out,
-            "--replace", "--publish")
-        return
-    run(sys.executable, os.path.join(HERE, "weights.py"), os.path.join(BUILD, "weights.safetensors"))
-    tables = [f"--table={t}={os.path.join(HERE, t)}.csv" for t in ("users", "user_advertiser")] + [f"--table=ads={ads}"]
-    run(ADCLICK, "pack", "--weights", os.path.join(BUILD, "weights.safetensors"), "--schema", os.path.join(HERE, "schema.toml"),
-        *tables, "--as-of", AS_OF, "--out", out, "--replace", *(["--publish"] if publish else []))
+# A TCF string with consent to all purposes and to the vendors 0 to 65535. (0 is nobody's id.)
+ALL_VENDORS = "CQdWToAQdWToAAfACBENCWEgAP_AAAAAAAYn__wAYAAf_-AAAAA"
 
 
 class Process:
     """A server that was started here, and that nobody but this ends."""
 
-    def __init__(self, key: str, command: list[str], bundles: str, campaigns: str, threads: int, kernel: str | None):
+    def __init__(self, key: str, command: list[str], bundles: str, campaigns: str, threads: int, kernel: str | None, *more: str):
         self.key, self.name = key, SERVERS[key][0]
         environment = dict(os.environ)
         if kernel:
             environment["ADCLICK_KERNEL"] = kernel
         self.process = subprocess.Popen(
-            [*command, "--listen", "127.0.0.1:0", "--bundles", bundles, "--campaigns", campaigns, "--threads", str(threads)],
+            [*command, "--listen", "127.0.0.1:0", "--bundles", bundles, "--campaigns", campaigns, "--threads", str(threads),
+             *(more or ("--drain-ms", "0"))],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
         self.lines: queue.Queue[str] = queue.Queue()
         self.errors: list[str] = []
@@ -161,6 +111,26 @@ class Show:
             self.faults += 1
             print("FAULT", what)
 
+    def roundings(self, cpp: bool) -> None:
+        """The reference's prices, and those of the C++ code: at the floor or above, and never above the worth."""
+        draw, bids = random.Random(6), 0
+        rates = [Fraction(1)] + [Fraction(draw.randint(1, 1 << draw.randint(1, 42)), 10**9) for _ in range(19)]
+        for _ in range(100_000):
+            floor = draw.randint(1, 1 << draw.randint(1, 44)) * draw.choice(rates)
+            least, rate = draw.randint(1, 1 << 20), draw.choice(rates)
+            # About the floor, where rounding decides, in one case of two.
+            worth = draw.choice((draw.randint(1, 1 << draw.randint(1, 47)), max(1, int(floor) + draw.randint(-2, 2))))
+            price = reference.price_in(draw.choice((1, 2)), worth, draw.randint(1, worth), floor, least, rate)
+            bids += price is not None
+            self.check(price is None or max(floor, least) <= price * rate <= worth,
+                       f"a price of {price} at {rate}: floor {floor}, worth {worth}")
+        self.check(1000 < bids < 100_000, f"{bids} bids on random floors")
+        print(f"floors: 100000 in {len(rates)} currencies, {bids} bids")
+        if cpp:
+            done = subprocess.run([os.path.join(ROOT, "build", "adserver", "money_test")], capture_output=True, text=True)
+            self.check(done.returncode == 0, f"C++: {done.stdout}{done.stderr}")
+            print(f"C++ {done.stdout.strip()}")
+
     def follow(self, processes: list[Process]) -> None:
         """A new table goes live in all of them."""
         before = {p.generation() for p in processes}
@@ -177,9 +147,9 @@ class Show:
         after = {p.generation() for p in processes}
         self.check(len(after) == 1 and not after & before, f"not all servers went to the new bundle: {before}, {after}")
         shot = fire.Run([fire.Server(p.url) for p in processes], reference.Campaigns(CAMPAIGNS))
-        for _, file in fire.case_files():
+        for _, file in shots.case_files():
             for case in file["cases"]:
-                shot.fire(case["name"], fire.body_of(case))
+                shot.fire(case["name"], shots.body_of(case))
         self.faults += shot.faults
         print(f"another bundle: {', '.join(p.name for p in processes)} went from {before.pop()} to {after.pop()}; "
               f"{shot.sent} requests, {shot.faults} faults")
@@ -198,7 +168,7 @@ class Show:
             found = process.health()
             self.check("not-there" in found.get("follow_error", "") and found["generation"] == live, f"{process.name}: health {found}")
             server = fire.Server(process.url)
-            status, _, answer, _ = server.bid(json.dumps(fire.request()).encode())
+            status, _, answer, _ = server.bid(json.dumps(shots.request()).encode())
             self.check(status == 200, f"{process.name}: {status} {answer!r} while CURRENT names no bundle")
             server.close()
         replace(current, good)
@@ -216,13 +186,24 @@ class Show:
             return good | {"ads": [first | members, *others]}
 
         bid = first["bid"]
-        files = {"no JSON": None, "a list": [], "a misspelt member": good | {"curency": "USD"}, "no ads": good | {"ads": []},
+        files = {"no JSON": None, "a list": [], "a vendor of 0": good | {"gdpr_vendor": 0},
+            "a vendor out of range": good | {"gdpr_vendor": 65536},
+                 "a taxonomy as a text": good | {"cattax": "1"}, "a language in upper case": with_first(language="EN"),
+                 "an empty bundle": with_first(bundle=""), "attributes as a number": with_first(attr=6),
+                 "an attribute of 0": with_first(attr=[0]),
+                 "a video that is neither linear nor not": with_first(banner=None, video=others[-4]["video"] | {"linearity": 3}),
+                 "a placement as a number": with_first(banner=None, video=others[-4]["video"] | {"placement": 1}),
+                 "a banner with a native's url": with_first(impression_url="https://ads.example/i"),
+                 "a misspelt member": good | {"curency": "USD"}, "no ads": good | {"ads": []},
                  "a currency in lower case": good | {"currency": "usd"}, "a rate of 0": good | {"rates": good["rates"] | {"EUR": "0.0"}},
                  "the own currency with a rate": good | {"rates": good["rates"] | {"USD": "1"}},
                  "min_cpm of 0": good | {"min_cpm": "0"}, "an amount as a number": with_first(bid=bid | {"amount": 1.5}),
-                 "an amount with an exponent": with_first(bid=bid | {"amount": "1e3"}), "an amount of 0": with_first(bid=bid | {"amount": "0.00"}),
-                 "seven digits": with_first(bid=bid | {"amount": "1.0000001"}), "an unknown currency": with_first(bid=bid | {"currency": "XXX"}),
-                 "an unknown kind": with_first(bid=bid | {"kind": "cpx"}), "too large a bid": with_first(bid=bid | {"amount": "100000.000001"}),
+                 "an amount with an exponent": with_first(bid=bid | {"amount": "1e3"}),
+                 "an amount of 0": with_first(bid=bid | {"amount": "0.00"}),
+                 "seven digits": with_first(bid=bid | {"amount": "1.0000001"}),
+                 "an unknown currency": with_first(bid=bid | {"currency": "XXX"}),
+                 "an unknown kind": with_first(bid=bid | {"kind": "cpx"}),
+                 "too large a bid": with_first(bid=bid | {"amount": "100000.000001"}),
                  "an unknown advertiser": with_first(advertiser="nobody"), "an id twice": good | {"ads": [first, *others, first]},
                  "an id with a space": with_first(id="a b"), "two shapes": with_first(video=others[-4].get("video", {})),
                  "no shape": with_first(banner=None), "a size of 0": with_first(banner={"w": 0, "h": 250}),
@@ -243,7 +224,9 @@ class Show:
                       (1, "no campaigns", ["--bundles", bundles, "--campaigns", "nowhere.json"], "nowhere.json"),
                       (1, "a port that is taken", [*plain, "--listen", f"127.0.0.1:{port}"], ""),
                       (2, "no arguments", [], ""), (2, "an unknown flag", [*plain, "--threds", "2"], ""),
-                      (2, "threads of no number", [*plain, "--threads", "x"], ""), (2, "no campaigns said", ["--bundles", bundles], "")]
+                      (2, "threads of no number", [*plain, "--threads", "x"], ""), (2, "a drain below 0", [*plain, "--drain-ms", "-1"], ""),
+                      (2, "no time for a head", [*plain, "--head-ms", "0"], ""), (2, "no time for a body", [*plain, "--body-ms", "0"], ""),
+                      (2, "no connections", [*plain, "--connections", "0"], ""), (2, "no campaigns said", ["--bundles", bundles], "")]
             for code, what, arguments, named in cases:
                 try:
                     done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60)
@@ -259,10 +242,10 @@ class Show:
         server = fire.Server(process.url)
         cut = none = 0
         for _ in range(150):  # a virtual machine compiles meanwhile
-            status, _, answer, _ = server.bid(json.dumps(fire.request(tmax=0, imp=[{"id": "1", "banner": {"w": 728, "h": 90}}])).encode())
+            status, _, answer, _ = server.bid(json.dumps(shots.request(tmax=0, imp=[{"id": "1", "banner": {"w": 728, "h": 90}}])).encode())
             self.check(status == 200 and json.loads(answer)["ext"]["adclick"]["cut"] == 0, f"{process.name}: {status} without tmax")
         for tmax in [21, 22, 23, 25] * 10:
-            body = json.dumps(fire.request(tmax=tmax, imp=[{"id": "1", "banner": {"w": 728, "h": 90}}])).encode()
+            body = json.dumps(shots.request(tmax=tmax, imp=[{"id": "1", "banner": {"w": 728, "h": 90}}])).encode()
             status, nbr, answer, _ = server.bid(body)
             if status == 200:
                 own = json.loads(answer)["ext"]["adclick"]
@@ -274,9 +257,89 @@ class Show:
         server.close()
         print(f"deadlines: {process.name} cut {cut} of {40 * candidates} candidates in 40 requests, {none} had no time left")
 
+    def draining(self, process: Process) -> None:
+        """A server that is asked to end says so first, and serves on for its drain period."""
+        server, body = fire.Server(process.url), json.dumps(shots.request()).encode()
+        self.check(server.bid(body)[0] == 200, f"{process.name}: no bid before it is asked to end")
+        process.process.send_signal(signal.SIGTERM)
+        said, bids, refused = None, 0, False
+        limit = time.monotonic() + 20
+        while not refused and time.monotonic() < limit:
+            try:
+                one = fire.Server(process.url)  # a new connection each time
+                status, _, answer = one.send("GET", "/healthz")
+                said = said or (answer if status == 503 else None)
+                bids += said is not None and one.bid(body)[0] == 200
+                one.close()
+            except OSError:
+                refused = True
+            time.sleep(0.02)
+        server.close()
+        self.check(json.loads(said or b"{}").get("status") == "stopping", f"{process.name}: while it drains /healthz says {said!r}")
+        self.check(bids > 3 and refused, f"{process.name}: {bids} bids while it drained, refused after it: {refused}")
+        code = process.end()
+        self.check(code == 0, f"{process.name}: exit code {code} after it drained\n{''.join(process.errors)}")
+        print(f"drain: {process.name} said 503 and gave bids on new connections until it ended with {code}")
+
+    def no_vendor(self, process: Process) -> None:
+        """A bidder without an id in the Global Vendor List: where GDPR applies nobody can have consented to it."""
+        for gdpr, expected in ((1, "refused"), (0, "known")):
+            body = json.dumps(shots.request(regs={"gdpr": gdpr}, user={"id": "u1001", "consent": ALL_VENDORS})).encode()
+            server = fire.Server(process.url)
+            answer = json.loads(server.bid(body)[2])
+            server.close()
+            self.check(answer["ext"]["adclick"]["user"] == expected, f"{process.name} without a vendor: {answer}")
+
+    def slow_clients(self, process: Process) -> None:
+        """Who sends byte by byte is cut off, in the head and in the body; connections beyond the limit are closed."""
+        host, port = process.url.removeprefix("http://").split(":")
+        body = json.dumps(shots.request()).encode()
+        head = f"POST /openrtb2/auction HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+        for what, begin, drip in (("head", b"", head), ("body", head, body)):
+            with socket.create_connection((host, int(port)), timeout=20) as slow:
+                slow.sendall(begin)
+                cut = False
+                for k in range(len(drip)):
+                    try:
+                        slow.sendall(drip[k:k + 1])
+                        slow.settimeout(0.1)
+                        cut = not slow.recv(4096).startswith(b"HTTP/1.1 2")
+                    except TimeoutError:
+                        continue
+                    except OSError:
+                        cut = True
+                    break
+                self.check(cut and k < len(drip) - 1, f"{process.name}: a slow {what} is not cut off")
+        held = []
+        limit = time.monotonic() + 20
+        closed = False
+        while not closed and time.monotonic() < limit:
+            held.append(socket.create_connection((host, int(port)), timeout=5))
+            try:
+                held[-1].settimeout(0.2)
+                closed = held[-1].recv(1) == b""
+            except TimeoutError:
+                pass
+            except OSError:
+                closed = True
+        self.check(closed and len(held) == 5, f"{process.name}: {len(held)} connections, closed: {closed}; it may have 4")
+        for one in held:
+            one.close()
+        for _ in range(100):
+            try:
+                server = fire.Server(process.url)
+                good = server.bid(body)[0] == 200
+                server.close()
+                break
+            except OSError:
+                good = False
+                time.sleep(0.05)
+        self.check(good, f"{process.name}: no bid after the connections are gone")
+        print(f"slow clients: {process.name} cut off a slow head and a slow body, and a connection too many")
+
     def shutdown(self, process: Process) -> None:
         """A request that is on its way when the server is asked to end gets its answer."""
-        body = json.dumps(fire.request()).encode()
+        body = json.dumps(shots.request()).encode()
         host, port = process.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=20) as slow:
             slow.sendall(f"POST /openrtb2/auction HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body[:50])
@@ -298,47 +361,6 @@ class Show:
         self.check(refused, f"{process.name}: takes connections while it ends")
         self.check(code == 0, f"{process.name}: exit code {code}\n{''.join(process.errors)}")
         print(f"shutdown: {process.name} finished its request and ended with {code}")
-
-
-def many_ads(name: str, copies: int, only: tuple[int, int] | None = None) -> tuple[str, str]:
-    """Campaigns and a bundle with every ad (or the banners of one size) so many times. Their paths."""
-    with open(CAMPAIGNS, encoding="utf-8") as file:
-        all_ = json.load(file)
-    ads, rows = [], {}
-    with open(os.path.join(HERE, "ads.csv"), encoding="utf-8") as file:
-        head, *lines = file.read().splitlines()
-    for line in lines:
-        rows[line.split(",", 1)[0]] = line.split(",", 1)[1]
-    table = [head]
-    for ad in all_["ads"]:
-        if only and ad.get("banner") != {"w": only[0], "h": only[1]}:
-            continue
-        for k in range(copies):
-            amount = reference.decimal(int(reference.Fraction(ad["bid"]["amount"]) * 10**6 * (900 + k * 7 % 200) // 1000))
-            ads.append(ad | {"id": f"{ad['id']}-{k}", "bid": ad["bid"] | {"amount": amount}})
-            ads[-1].pop("target", None)
-            if ad["id"] in rows:
-                table.append(f"{ad['id']}-{k},{rows[ad['id']]}")
-    campaigns, csv = os.path.join(BUILD, f"campaigns-{name}.json"), os.path.join(BUILD, f"ads-{name}.csv")
-    with open(campaigns, "w", encoding="utf-8") as file:
-        json.dump(all_ | {"ads": ads}, file)
-    with open(csv, "w", encoding="utf-8") as file:
-        file.write("\n".join(table) + "\n")
-    pack(name, csv, publish=False)
-    return campaigns, os.path.join(BUILD, "bundles", name)
-
-
-def load_requests() -> str:
-    """200 requests of different users, sites and sizes, one a line."""
-    path = os.path.join(BUILD, "load.jsonl")
-    sizes, domains = [(300, 250), (320, 50), (728, 90)], ["news.example", "sport.example", "mail.example", "games.example"]
-    with open(path, "w", encoding="utf-8") as file:
-        for k in range(200):
-            w, h = sizes[k % 3]
-            one = fire.request(id=f"load-{k}", at=1 + k % 2, imp=[{"id": "1", "bidfloor": 0.1 * (k % 7), "banner": {"w": w, "h": h}}],
-                               site={"domain": domains[k % 4], "cat": ["IAB12", "IAB17-1"]}, user={"id": f"u{1001 + k % 40}"})
-            file.write(json.dumps(one, separators=(",", ":")) + "\n")
-    return path
 
 
 def load(show: Show, commands: dict[str, list[str]], bundles: str, campaigns: str, seconds: int, rounds: int) -> None:
@@ -409,6 +431,7 @@ def main() -> None:
     bundles = os.path.join(BUILD, "bundles")
 
     show = Show()
+    show.roundings("cpp" in commands)
     processes: list[Process] = []
     try:
         for key, command in commands.items():
@@ -424,6 +447,16 @@ def main() -> None:
             process.end()
 
     for key, command in commands.items():
+        show.draining(Process(key, command, bundles, CAMPAIGNS, 1, None, "--drain-ms", "1500"))
+        with open(CAMPAIGNS, encoding="utf-8") as file:
+            replace(os.path.join(BUILD, "campaigns-no-vendor.json"), file.read().replace('"gdpr_vendor": 1999,', ""))
+        process = Process(key, command, bundles, os.path.join(BUILD, "campaigns-no-vendor.json"), 1, None, "--drain-ms", "0",
+                          "--head-ms", "1000", "--body-ms", "1000", "--connections", "4")
+        try:
+            show.no_vendor(process)
+            show.slow_clients(process)
+        finally:
+            show.check(process.end() == 0, f"{process.name}: exit code is not 0\n{''.join(process.errors)}")
         show.refusals(key, command)
     campaigns, bundle = many_ads("wide", 2400, (728, 90))
     with open(campaigns, encoding="utf-8") as file:

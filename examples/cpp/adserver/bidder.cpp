@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <limits>
 
+#include "consent.hpp"
 #include "money.hpp"
 
 namespace adserver {
@@ -34,17 +35,32 @@ bool takes(std::span<const json::value> list, Same same) {
   return list.empty() || std::any_of(list.begin(), list.end(), same);
 }
 
+bool is_number(const json::value &held, std::int64_t number) {
+  std::int64_t read = 0;
+  return read_integer(held.text, read) == integer_fault::none && read == number;
+}
+
+bool has_text(std::span<const json::value> list, std::string_view text) {
+  return std::any_of(list.begin(), list.end(), [&](const json::value &one) { return one.type == json::kind::text && one.text == text; });
+}
+
+bool has_some_text(std::span<const json::value> list) {
+  return std::any_of(list.begin(), list.end(), [](const json::value &one) { return one.type == json::kind::text && !one.text.empty(); });
+}
+
 bool takes_video(const video &clip, const ad &one) {
-  const auto same_protocol = [&](const json::value &held) {
-    std::int64_t number = 0;
-    return read_integer(held.text, number) == integer_fault::none && number == one.protocol;
-  };
+  const auto same_protocol = [&](const json::value &held) { return is_number(held, one.protocol); };
+  if ((clip.linearity != 0 && clip.linearity != one.linearity) || !meets(one.placement, clip.placement) ||
+      !meets(one.plcmt, clip.plcmt) || !takes(clip.durations, [&](const json::value &held) { return is_number(held, one.seconds); })) {
+    return false;
+  }
   return takes(clip.mimes, [&](const json::value &held) { return held.text == one.mime; }) &&
          clip.min_seconds <= one.seconds && (clip.max_seconds == 0 || clip.max_seconds >= one.seconds) &&
          takes(clip.protocols, same_protocol);
 }
 
-bool category_blocked(std::string_view category, std::string_view by) {
+// Whether a category is another one, or under it.
+bool category_covers(std::string_view by, std::string_view category) {
   return !by.empty() && category.starts_with(by) && (category.size() == by.size() || category[by.size()] == '-');
 }
 
@@ -93,6 +109,9 @@ answer bidder::answer_request(std::string_view body, clock::time_point arrived) 
         break;
       }
     }
+    if (const auto why = not_ours(request)) {
+      return {204, *why, {}};
+    }
     if (currency.empty()) {
       return {204, no_bid::unknown_currency, {}};
     }
@@ -115,7 +134,7 @@ answer bidder::answer_request(std::string_view body, clock::time_point arrived) 
     if (!any) {
       return {204, first, {}};
     }
-    append_tail(body_, request.id, shared_->all.seat, currency, sums_);
+    append_tail(body_, request, shared_->all.seat, currency, sums_, user_);
     return {200, {}, body_};
   } catch (const invalid &why) {
     return refuse(why);
@@ -128,6 +147,21 @@ answer bidder::refuse(const invalid &why) {
   return {400, no_bid::invalid, body_};
 }
 
+// Why nothing that we have may be bid on the request.
+std::optional<no_bid> bidder::not_ours(const bid_request &request) const {
+  const campaigns &all = shared_->all;
+  if (request.dooh) {
+    return no_bid::out_of_home;
+  }
+  if ((!request.wseat.empty() && !has_text(request.wseat, all.seat)) || has_text(request.bseat, all.seat)) {
+    return no_bid::other_seat;
+  }
+  if (request.cattax != all.cattax && (has_some_text(request.bcat) || has_some_text(request.acat))) {
+    return no_bid::other_taxonomy;
+  }
+  return std::nullopt;
+}
+
 // What all imps of a request have in common.
 void bidder::know_request(const bid_request &request) {
   const campaigns &all = shared_->all;
@@ -135,8 +169,21 @@ void bidder::know_request(const bid_request &request) {
   std::fill(won_.begin(), won_.end(), false);
   for (std::size_t i = 0; i < all.categories.size(); ++i) {
     blocked_categories_[i] = std::any_of(request.bcat.begin(), request.bcat.end(), [&](const json::value &by) {
-      return by.type == json::kind::text && category_blocked(all.categories[i], by.text);
+      return by.type == json::kind::text && category_covers(by.text, all.categories[i]);
     });
+    if (has_some_text(request.acat)) {
+      blocked_categories_[i] = blocked_categories_[i] || std::none_of(request.acat.begin(), request.acat.end(), [&](const json::value &by) {
+        return by.type == json::kind::text && category_covers(by.text, all.categories[i]);
+      });
+    }
+  }
+  languages_.clear();
+  for (const auto list : {request.wlang, request.wlangb}) {
+    for (const json::value &one : list) {
+      if (!one.text.empty()) {
+        languages_.push_back(lower(one.text.substr(0, one.text.find('-')), memory_));
+      }
+    }
   }
   std::fill(blocked_advertisers_.begin(), blocked_advertisers_.end(), false);
   for (const json::value &by : request.badv) {
@@ -172,10 +219,15 @@ void bidder::know_request(const bid_request &request) {
   values_.push_back({to.floor, 0.0F, 0});
 
   call_ = {};
-  call_.user_key = request.user.empty() ? 0 : adclick::hash(request.user);
+  const bool refused = request.limited || !permits(request.regs, request.person, all.gdpr_vendor);
+  user_ = refused ? "refused" : request.user.empty() ? "none" : "known";
+  call_.user_key = refused || request.user.empty() ? 0 : adclick::hash(request.user);
+  delivery_ = 0;
   call_.time_us = request.time_us.value_or(0);
   if (!request.time_us) {
     call_.time_us = now_us();
+    const std::uint64_t ids[] = {shared_->process, shared_->deliveries.fetch_add(1, std::memory_order_relaxed)};
+    delivery_ = adclick::key(ids);
   }
   call_.utc_offset_s = static_cast<std::int32_t>(60 * request.utc_offset_min);
   call_.n_slots = 1;
@@ -183,6 +235,7 @@ void bidder::know_request(const bid_request &request) {
 }
 
 bool bidder::passes(const ad &one, const bid_request &request, const imp &place, const native_request *native) const {
+  std::span<const json::value> battr = place.banner_battr;
   switch (one.is) {
     case shape::banner:
       if (std::none_of(place.sizes.begin(), place.sizes.end(),
@@ -194,15 +247,24 @@ bool bidder::passes(const ad &one, const bid_request &request, const imp &place,
       if (!place.clip || !takes_video(*place.clip, one)) {
         return false;
       }
+      battr = place.video_battr;
       break;
     case shape::native:
-      if (native == nullptr || !fills(*native, one)) {
+      if (native == nullptr || !fills(*native, one, shared_->all.advertisers[one.advertiser])) {
         return false;
       }
+      battr = place.native_battr;
       break;
   }
   if (std::any_of(one.categories.begin(), one.categories.end(), [&](std::uint32_t c) { return blocked_categories_[c]; }) ||
-      blocked_advertisers_[one.advertiser] || (place.secure && !one.secure)) {
+      (one.categories.empty() && has_some_text(request.acat)) || blocked_advertisers_[one.advertiser] ||
+      (place.secure && !one.secure) || (!one.bundle.empty() && has_text(request.bapp, one.bundle)) ||
+      (!languages_.empty() && (one.language.empty() || !has(languages_, one.language)))) {
+    return false;
+  }
+  if (std::any_of(battr.begin(), battr.end(), [&](const json::value &held) {
+        return std::any_of(one.attr.begin(), one.attr.end(), [&](std::int64_t attribute) { return is_number(held, attribute); });
+      })) {
     return false;
   }
   return meets(one.country, request.country) && meets(one.device_type, request.device_type) && meets(one.os, request.os) &&
@@ -238,16 +300,19 @@ void bidder::find_candidates(const bid_request &request, const imp &place, const
 bidder::result bidder::decide(const bid_request &request, const imp &place, clock::time_point arrived, std::int64_t rate) {
   const campaigns &all = shared_->all;
   std::optional<native_request> native;
-  if (place.native) {
+  if (place.native != nullptr) {
     native = read_native(*place.native, memory_);
   }
   const native_request *asked = native ? &*native : nullptr;
-  const std::int64_t floor_rate = all.rate(place.floor_currency);
-  if (floor_rate == 0) {
+  money::least least{.floor = money::floor_micros(place.floor).value_or(0), .own = all.min_cpm};
+  // A floor of 0 is none, whatever its currency.
+  if (least.floor > 0) {
+    least.floor_rate = all.rate(place.floor_currency);
+  }
+  if (least.floor_rate == 0) {
     return {false, no_bid::unknown_currency};
   }
-  const std::int64_t floor = std::max(
-      money::to_own(money::floor_micros(place.floor).value_or(0), floor_rate, money::round::up), all.min_cpm);
+  const std::int64_t floor = std::max(money::to_own(least.floor, least.floor_rate, money::round::up), all.min_cpm);
   find_candidates(request, place, asked);
   if (candidates_.empty()) {
     return {false, no_bid::no_candidate};
@@ -259,8 +324,8 @@ bidder::result bidder::decide(const bid_request &request, const imp &place, cloc
   }
   values_.back().number = static_cast<float>(static_cast<double>(floor) / 1e6);
 
-  const std::uint64_t ids[] = {adclick::hash(request.id), adclick::hash(place.id)};
-  call_.request_id = adclick::key(ids);
+  const std::uint64_t ids[] = {adclick::hash(request.id), adclick::hash(place.id), delivery_};
+  call_.request_id = adclick::key(std::span(ids).first(delivery_ == 0 ? 2 : 3));
   call_.deadline_us = 0;
   if (request.tmax > 0) {
     const auto elapsed = std::chrono::duration_cast<std::chrono::microseconds>(clock::now() - arrived).count();
@@ -287,16 +352,16 @@ bidder::result bidder::decide(const bid_request &request, const imp &place, cloc
   }
   const std::uint32_t index = ads_[winner.candidate];
   const ad &one = all.ads[index];
-  std::int64_t price = winner.ecpm_micros;
-  if (request.at != 2) {
-    price = std::min(std::max(money::expected_cpm(one.bid_kind, winner), floor), winner.ecpm_micros);
-  }
-  price = money::from_own(price, rate);
-  if (price == 0) {
+  const std::int64_t needed = request.at == 2 ? winner.ecpm_micros : money::expected_cpm(one.bid_kind, winner);
+  const auto price = money::price(winner.ecpm_micros, needed, least, rate);
+  if (!price) {
     return {false, no_bid::under_floor};
   }
   won_[index] = true;
-  append_bid(body_, all, one, place, winner, price, asked != nullptr && one.is == shape::native ? asked : nullptr);
+  const std::uint64_t shown[] = {winner.impression_id, one.key};
+  append_bid(body_, all,
+             {one, place, winner, *price, adclick::key(shown), asked != nullptr && one.is == shape::native ? asked : nullptr},
+             request.test);
   return {true, {}};
 }
 

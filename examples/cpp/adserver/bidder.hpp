@@ -5,9 +5,11 @@
 
 #include <adclick.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory_resource>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,6 +43,9 @@ enum class no_bid : int {
   no_candidate = 500,
   under_floor = 501,
   unknown_currency = 502,
+  other_seat = 503,
+  other_taxonomy = 504,
+  out_of_home = 505,
 };
 
 struct answer {
@@ -55,6 +60,9 @@ struct desk {
   const campaigns &all;
   inputs handles;
   std::int64_t margin_us;
+  // No two processes and no two calls have the same number of a delivery.
+  std::uint64_t process = 0;
+  mutable std::atomic<std::uint64_t> deliveries{0};
 };
 
 class bidder {
@@ -74,6 +82,7 @@ class bidder {
     no_bid why;
   };
 
+  [[nodiscard]] std::optional<no_bid> not_ours(const bid_request &request) const;
   void know_request(const bid_request &request);
   void find_candidates(const bid_request &request, const imp &place, const native_request *native);
   [[nodiscard]] bool passes(const ad &one, const bid_request &request, const imp &place,
@@ -93,6 +102,9 @@ class bidder {
   std::vector<bool> won_;                         // ads that won an earlier imp
   std::vector<bool> blocked_categories_;
   std::vector<bool> blocked_advertisers_;
+  std::vector<std::string_view> languages_;       // of which an ad needs one; none: any
+  std::string_view user_;                         // what a test is told of its user
+  std::uint64_t delivery_ = 0;                    // 0 for a replay
   adclick::request call_{};
   totals sums_{};
   std::string body_;

@@ -67,6 +67,24 @@ class object {
   [[nodiscard]] std::int64_t number(std::string_view name) const {
     return integer(get(name, kind::number, "an integer"), at(name));
   }
+  [[nodiscard]] std::int64_t number(std::string_view name, std::int64_t otherwise) const {
+    return held_->find(name) == nullptr ? otherwise : number(name);
+  }
+  // Empty when there is none.
+  [[nodiscard]] std::string text_if_any(std::string_view name) const {
+    return held_->find(name) == nullptr ? std::string() : text(name);
+  }
+  [[nodiscard]] std::optional<std::vector<std::int64_t>> numbers(std::string_view name) const {
+    const value *list = find(name, kind::list, "a list");
+    if (list == nullptr) {
+      return std::nullopt;
+    }
+    std::vector<std::int64_t> all;
+    for (const value &item : list->items) {
+      all.push_back(integer(item, at(name)));
+    }
+    return all;
+  }
   [[nodiscard]] std::optional<std::vector<std::string>> texts(std::string_view name) const {
     const value *list = find(name, kind::list, "a list");
     if (list == nullptr) {
@@ -135,8 +153,8 @@ void read_bid(const value &held, const std::string &at, const campaigns &all, ad
 }
 
 picture read_picture(const value &held, const std::string &at) {
-  const object read(held, at, {"url", "w", "h"});
-  return {read.text("url"), read.number("w"), read.number("h")};
+  const object read(held, at, {"url", "w", "h", "mime"});
+  return {read.text_if_any("mime"), read.text("url"), read.number("w"), read.number("h")};
 }
 
 void read_shape(const object &from, ad &one) {
@@ -153,13 +171,19 @@ void read_shape(const object &from, ad &one) {
     one.h = read.number("h");
     format = std::to_string(one.w) + "x" + std::to_string(one.h);
   } else if (video != nullptr) {
-    const object read(*video, from.at("video"), {"w", "h", "mime", "protocol", "seconds"});
+    const object read(*video, from.at("video"), {"w", "h", "mime", "protocol", "seconds", "linearity", "placement", "plcmt"});
     one.is = shape::video;
     one.w = read.number("w");
     one.h = read.number("h");
     one.mime = read.text("mime");
     one.protocol = read.number("protocol");
     one.seconds = read.number("seconds");
+    one.linearity = read.number("linearity", 1);
+    if (one.linearity > 2) {
+      refuse(read.at("linearity"), "expected 1 or 2");
+    }
+    one.placement = read.numbers("placement");
+    one.plcmt = read.numbers("plcmt");
     format = "video";
   } else {
     const object read(*native, from.at("native"), {"title", "description", "image", "icon"});
@@ -167,9 +191,13 @@ void read_shape(const object &from, ad &one) {
     one.title = read.text("title");
     one.title_length = code_points(one.title);
     one.description = read.text("description");
+    one.description_length = code_points(one.description);
     one.image = read_picture(read.get("image", kind::object, "an object"), read.at("image"));
     one.icon = read_picture(read.get("icon", kind::object, "an object"), read.at("icon"));
-    one.click_url = from.text("click_url");
+    one.click_url = markup(from.text("click_url"), one.id);
+    if (const std::string url = from.text_if_any("impression_url"); !url.empty()) {
+      one.impression_url = markup(url, one.id);
+    }
     format = "native";
   }
   one.format = adclick::hash(format);
@@ -178,8 +206,10 @@ void read_shape(const object &from, ad &one) {
       refuse(from.at("adm"), "a native ad has none");
     }
   } else {
-    if (from.find("click_url", kind::text, "a text") != nullptr) {
-      refuse(from.at("click_url"), "belongs to native ads");
+    for (const std::string_view name : {"click_url", "impression_url"}) {
+      if (from.find(name, kind::text, "a text") != nullptr) {
+        refuse(from.at(name), "belongs to native ads");
+      }
     }
     one.adm = markup(from.text("adm"), one.id);
   }
@@ -191,17 +221,49 @@ void read_target(const value &held, const std::string &at, ad &one) {
   one.os = target.texts("os");
   one.include = target.texts("include");
   one.exclude = target.texts("exclude");
-  if (const value *types = target.find("device_type", kind::list, "a list")) {
-    one.device_type.emplace();
-    for (const value &item : types->items) {
-      one.device_type->push_back(object::integer(item, target.at("device_type")));
+  one.device_type = target.numbers("device_type");
+}
+
+// What the response says of the ad, whatever the request.
+std::string traits(const ad &one, const campaigns &all, const std::vector<std::string> &cat) {
+  std::string out = ",\"adid\":";
+  json::append_quoted(out, one.id);
+  out += ",\"adomain\":[";
+  json::append_quoted(out, all.advertisers[one.advertiser].domain);
+  out += "],\"crid\":";
+  json::append_quoted(out, one.creative);
+  const auto list = [&](std::string_view name, const auto &items, auto append) {
+    if (items.empty()) {
+      return;
     }
+    out += ",\"" + std::string(name) + "\":";
+    char before = '[';
+    for (const auto &item : items) {
+      out += before;
+      append(item);
+      before = ',';
+    }
+    out += ']';
+  };
+  const auto text = [&](std::string_view name, const std::string &held) {
+    if (!held.empty()) {
+      out += ",\"" + std::string(name) + "\":";
+      json::append_quoted(out, held);
+    }
+  };
+  text("bundle", one.bundle);
+  list("cat", cat, [&](const std::string &name) { json::append_quoted(out, name); });
+  if (!cat.empty() && all.cattax != 1) {
+    out += ",\"cattax\":" + std::to_string(all.cattax);
   }
+  list("attr", one.attr, [&](std::int64_t number) { out += std::to_string(number); });
+  text("language", one.language);
+  return out;
 }
 
 ad read_ad(const value &held, const std::string &at, campaigns &all) {
   const object from(held, at, {"id", "advertiser", "creative", "bid", "cat", "secure", "banner", "video", "native",
-                               "target", "nurl", "burl", "adm", "click_url"});
+                               "target", "nurl", "burl", "adm", "click_url", "impression_url", "language", "bundle", "attr"});
   ad one;
   one.id = from.text("id");
   if (!is_id(one.id)) {
@@ -229,13 +291,15 @@ ad read_ad(const value &held, const std::string &at, campaigns &all) {
       known = all.categories.insert(known, name);
     }
     one.categories.push_back(static_cast<std::uint32_t>(known - all.categories.begin()));
-    one.cat_json += one.cat_json.empty() ? "[" : ",";
-    json::append_quoted(one.cat_json, name);
   }
-  one.cat_json += one.cat_json.empty() ? "" : "]";
-  one.adomain_json = "[";
-  json::append_quoted(one.adomain_json, found->domain);
-  one.adomain_json += "]";
+  one.language = from.text_if_any("language");
+  if (!one.language.empty() &&
+      (one.language.size() != 2 || !std::all_of(one.language.begin(), one.language.end(), [](char c) { return c >= 'a' && c <= 'z'; }))) {
+    refuse(from.at("language"), "expected two letters a to z");
+  }
+  one.bundle = from.text_if_any("bundle");
+  one.attr = from.numbers("attr").value_or(std::vector<std::int64_t>{});
+  one.traits_json = traits(one, all, *cat);
 
   read_shape(from, one);
   if (const value *target = from.find("target", kind::object, "an object")) {
@@ -270,13 +334,18 @@ void read_money(const object &file, campaigns &all) {
 }
 
 campaigns read(const value &root) {
-  const object file(root, "", {"currency", "min_cpm", "rates", "seat", "advertisers", "ads"});
+  const object file(root, "", {"currency", "min_cpm", "rates", "seat", "gdpr_vendor", "cattax", "advertisers", "ads"});
   campaigns all;
   read_money(file, all);
   all.seat = file.text("seat");
+  all.gdpr_vendor = file.number("gdpr_vendor", 0);
+  if (all.gdpr_vendor > 65'535) {
+    refuse("gdpr_vendor", "expected an integer from 1 to 65535");
+  }
+  all.cattax = file.number("cattax", 1);
   for (const value &held : file.get("advertisers", kind::list, "a list").items) {
     const object one(held, "advertisers[" + std::to_string(all.advertisers.size()) + "]", {"id", "name", "domain"});
-    all.advertisers.push_back({one.text("id"), one.text("name"), one.text("domain")});
+    all.advertisers.push_back({one.text("id"), one.text("name"), one.text("domain"), code_points(one.text("name"))});
   }
   const value &ads = file.get("ads", kind::list, "a list");
   if (ads.items.empty() || ads.items.size() > max_ads) {

@@ -19,7 +19,7 @@ class markup {
   markup(std::string_view text, std::string_view ad);
 
   [[nodiscard]] bool empty() const noexcept { return parts_.empty(); }
-  // Appends the text as JSON, with quotes. Between the parts comes the impression.
+  // Appends the text as JSON, with quotes. Between the parts comes the impression, which needs no escape.
   void append(std::string &out, std::string_view impression) const;
 
  private:
@@ -27,6 +27,7 @@ class markup {
 };
 
 struct picture {
+  std::string mime = {};  // empty: not said
   std::string url;
   std::int64_t w = 0;
   std::int64_t h = 0;
@@ -44,6 +45,9 @@ struct ad {
   std::int64_t bid_micros = 0;
   std::vector<std::uint32_t> categories;  // indices in campaigns::categories
   bool secure = false;
+  std::string language;  // empty: not said
+  std::string bundle;    // of the app that it is for; empty: of none
+  std::vector<std::int64_t> attr;
 
   shape is = shape::banner;
   std::uint64_t format = 0;  // the hash that the feature `format` takes
@@ -53,13 +57,18 @@ struct ad {
   std::string mime;
   std::int64_t protocol = 0;
   std::int64_t seconds = 0;
+  std::int64_t linearity = 1;
+  std::optional<std::vector<std::int64_t>> placement;
+  std::optional<std::vector<std::int64_t>> plcmt;
   // A native ad.
   std::string title;
-  std::int64_t title_length = 0;  // in code points
+  std::int64_t title_length = 0;  // in code points, as all lengths
   std::string description;
+  std::int64_t description_length = 0;
   picture image;
   picture icon;
-  std::string click_url;
+  markup click_url;
+  markup impression_url;
 
   std::optional<std::vector<std::string>> country;
   std::optional<std::vector<std::int64_t>> device_type;
@@ -70,15 +79,15 @@ struct ad {
   markup nurl;
   markup burl;
   markup adm;
-  // Parts of the response that never change, as JSON.
-  std::string adomain_json;
-  std::string cat_json;
+  // Parts of the response that never change, as JSON: members with the comma before them.
+  std::string traits_json;
 };
 
 struct advertiser {
   std::string id;
   std::string name;
   std::string domain;
+  std::int64_t name_length = 0;
 };
 
 struct campaigns {
@@ -86,6 +95,8 @@ struct campaigns {
   std::int64_t min_cpm = 0;
   std::vector<std::pair<std::string, std::int64_t>> rates;  // the own currency included
   std::string seat;
+  std::int64_t gdpr_vendor = 0;  // 0: none
+  std::int64_t cattax = 1;
   std::vector<advertiser> advertisers;
   std::vector<std::string> categories;
   std::vector<ad> ads;

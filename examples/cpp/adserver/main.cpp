@@ -1,6 +1,6 @@
 // An ad server: OpenRTB bid requests in, bid responses out, decided in this process.
 //
-//   adserver --bundles DIR --campaigns FILE [--listen HOST:PORT] [--threads N] [--margin-ms N]
+//   adserver --bundles DIR --campaigns FILE, and the flags of ../../openrtb/MAPPING.md
 
 #include <adclick.hpp>
 
@@ -9,6 +9,7 @@
 #include <exception>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include <sys/stat.h>
 
@@ -18,7 +19,8 @@
 namespace {
 
 constexpr const char *usage =
-    "usage: adserver --bundles DIR --campaigns FILE [--listen HOST:PORT] [--threads N] [--margin-ms N]\n";
+    "usage: adserver --bundles DIR --campaigns FILE [--listen HOST:PORT] [--threads N] [--margin-ms N]\n"
+    "                [--drain-ms N] [--head-ms N] [--body-ms N] [--connections N]\n";
 
 template <class T>
 bool number(std::string_view text, T least, T most, T &out) {
@@ -30,6 +32,10 @@ bool parse(int argc, char **argv, adserver::settings &out) {
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::string_view flag = argv[i];
     const std::string_view held = argv[i + 1];
+    bool taken = true;
+    const auto is_number = [&](std::string_view name, auto least, auto most, auto &to) {
+      return flag == name && number<std::decay_t<decltype(to)>>(held, least, most, to);
+    };
     if (flag == "--bundles") {
       out.bundles = held;
     } else if (flag == "--campaigns") {
@@ -37,20 +43,17 @@ bool parse(int argc, char **argv, adserver::settings &out) {
     } else if (flag == "--listen") {
       const std::size_t colon = held.rfind(':');
       unsigned port = 0;
-      if (colon == std::string_view::npos || !number(held.substr(colon + 1), 0U, 65535U, port)) {
-        return false;
-      }
-      out.host = held.substr(0, colon);
-      out.port = held.substr(colon + 1);
-    } else if (flag == "--threads") {
-      if (!number(held, 1U, 1024U, out.threads)) {
-        return false;
-      }
-    } else if (flag == "--margin-ms") {
-      if (!number<std::int64_t>(held, 0, 60'000, out.margin_ms)) {
-        return false;
+      taken = colon != std::string_view::npos && number(held.substr(colon + 1), 0U, 65535U, port);
+      if (taken) {
+        out.host = held.substr(0, colon);
+        out.port = held.substr(colon + 1);
       }
     } else {
+      taken = is_number("--threads", 1, 1024, out.threads) || is_number("--margin-ms", 0, 60'000, out.margin_ms) ||
+              is_number("--drain-ms", 0, 600'000, out.drain_ms) || is_number("--head-ms", 1, 60'000, out.head_ms) ||
+              is_number("--body-ms", 1, 60'000, out.body_ms) || is_number("--connections", 1, 1'000'000, out.connections);
+    }
+    if (!taken) {
       return false;
     }
   }

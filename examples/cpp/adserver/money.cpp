@@ -78,7 +78,7 @@ std::optional<std::int64_t> floor_micros(std::string_view number) noexcept {
   }
   const std::string_view digits = number.substr(0, e);
   const std::size_t dot = std::min(digits.find('.'), digits.size());
-  // Of the digits, the dot left out, so many come before the decimal point of the amount in micros.
+  // So many of the digits, the dot left out, come before the decimal point of the amount in micros.
   std::int64_t whole = static_cast<std::int64_t>(dot) + exponent + 6;
   std::int64_t sum = 0;
   bool dropped = false;
@@ -110,8 +110,16 @@ std::int64_t to_own(std::int64_t micros, std::int64_t rate, round how) noexcept 
   return capped((product + (how == round::up ? one - 1 : 0)) / one);
 }
 
-std::int64_t from_own(std::int64_t micros, std::int64_t rate) noexcept {
-  return capped(static_cast<wide>(micros) * one / static_cast<wide>(rate));
+std::optional<std::int64_t> price(std::int64_t worth, std::int64_t needed, const least &floor, std::int64_t rate) noexcept {
+  const auto from_own = [&](std::int64_t micros) { return static_cast<wide>(micros) * one / static_cast<wide>(rate); };
+  const wide in_billionths =
+      std::max(static_cast<wide>(floor.floor) * static_cast<wide>(floor.floor_rate), static_cast<wide>(floor.own) * one);
+  const wide lowest = (in_billionths + static_cast<wide>(rate - 1)) / static_cast<wide>(rate);
+  const std::int64_t highest = capped(from_own(worth));
+  if (lowest > static_cast<wide>(highest)) {
+    return std::nullopt;
+  }
+  return std::clamp(capped(from_own(needed)), static_cast<std::int64_t>(lowest), highest);
 }
 
 std::int64_t expected_cpm(std::uint32_t bid_kind, const adclick::winner &winner) noexcept {

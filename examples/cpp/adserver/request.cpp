@@ -35,6 +35,7 @@ class object {
     }
     return found;
   }
+  [[nodiscard]] const value &held() const { return *held_; }
   [[nodiscard]] bool has(std::string_view name) const { return held_->find(name) != nullptr; }
   [[nodiscard]] std::optional<object> child(std::string_view name) const {
     const value *found = find(name, kind::object);
@@ -160,11 +161,14 @@ void read_where(const object &root, bid_request &into, std::pmr::memory_resource
     into.content = app->texts("cat", 256, true);
     into.inventory = bundle.empty() ? id : bundle;
   }
+  if ((site || root.has("app")) && root.has("dooh")) {
+    root.refuse("conflict", "dooh");
+  }
+  into.dooh = root.child("dooh").has_value();
 }
 
 void read_who(const object &root, bid_request &into, std::pmr::memory_resource &memory) {
   std::string_view ifa;
-  bool known = true;
   if (const auto device = root.child("device")) {
     into.device_type = device->integer("devicetype").value_or(0);
     into.os = lower(device->text("os"), memory);
@@ -172,22 +176,23 @@ void read_who(const object &root, bid_request &into, std::pmr::memory_resource &
     ifa = device->text("ifa");
     const bool limited = device->integer("lmt") == 1;
     const bool untracked = device->integer("dnt") == 1;
-    known = !limited && !untracked;
+    into.limited = limited || untracked;
     if (const auto geo = device->child("geo")) {
       into.country = upper(geo->text("country"), memory);
       into.utc_offset_min = geo->integer("utcoffset", -1440, 1440).value_or(0);
     }
   }
   if (const auto user = root.child("user")) {
+    into.person = &user->held();
     const std::string_view id = user->text("id");
     const std::string_view buyer = user->text("buyeruid");
     into.user = buyer.empty() ? id : buyer;
   }
   if (const auto regs = root.child("regs")) {
-    const bool child = regs->integer("coppa") == 1;
-    known = known && !child;
+    into.regs = &regs->held();
+    into.limited = regs->integer("coppa") == 1 || into.limited;
   }
-  into.user = !known ? std::string_view{} : into.user.empty() ? ifa : into.user;
+  into.user = into.user.empty() ? ifa : into.user;
 }
 
 template <class T>
@@ -240,6 +245,7 @@ imp read_imp(const object &from, std::span<const imp> earlier, std::pmr::memory_
   if (const auto banner = from.child("banner")) {
     offered = true;
     one.sizes = read_sizes(*banner, memory);
+    one.banner_battr = banner->integers("battr", 64);
   }
   if (const auto clip = from.child("video")) {
     offered = true;
@@ -248,20 +254,28 @@ imp read_imp(const object &from, std::span<const imp> earlier, std::pmr::memory_
     one.clip->min_seconds = clip->integer("minduration", 0).value_or(0);
     one.clip->max_seconds = clip->integer("maxduration", 0).value_or(0);
     one.clip->protocols = clip->integers("protocols", 64);
+    one.clip->linearity = clip->integer("linearity").value_or(0);
+    one.clip->placement = clip->integer("placement").value_or(0);
+    one.clip->plcmt = clip->integer("plcmt").value_or(0);
+    one.clip->durations = clip->integers("rqddurs", 64);
+    one.video_battr = clip->integers("battr", 64);
   }
   if (from.child("audio")) {
     offered = true;
   }
   if (const auto native = from.child("native")) {
     offered = true;
-    const value *request = native->find("request", kind::text);
-    if (request == nullptr) {
+    one.native = native->held().find("request");
+    if (one.native == nullptr) {
       native->refuse("missing", "request");
     }
-    if (request->text.empty()) {
+    if (one.native->type != kind::object && one.native->type != kind::text) {
+      native->refuse("type", "request");
+    }
+    if (one.native->type == kind::text && one.native->text.empty()) {
       native->refuse("empty", "request");
     }
-    one.native = request->text;
+    one.native_battr = native->integers("battr", 64);
   }
   if (!offered) {
     throw invalid{"missing", from.path()};
@@ -290,15 +304,22 @@ bid_request read_request(std::string_view body, std::pmr::memory_resource &memor
   const object root(tree);
   bid_request into;
   into.id = root.required_id("id");
-  const bool test = root.integer("test", 0, 1) == 1;
+  into.test = root.integer("test", 0, 1) == 1;
   into.at = root.integer("at").value_or(2);
   into.tmax = root.integer("tmax", 0).value_or(0);
   into.cur = root.texts("cur", 64);
   into.bcat = root.texts("bcat", 4096, true);
   into.badv = root.texts("badv", 4096);
+  into.bapp = root.texts("bapp", 4096);
+  into.acat = root.texts("acat", 4096, true);
+  into.cattax = root.integer("cattax").value_or(1);
+  into.wseat = root.texts("wseat", 4096);
+  into.bseat = root.texts("bseat", 4096);
+  into.wlang = root.texts("wlang", 4096);
+  into.wlangb = root.texts("wlangb", 4096);
   read_where(root, into, memory);
   read_who(root, into, memory);
-  if (test) {
+  if (into.test) {
     if (const auto ext = root.child("ext")) {
       if (const auto own = ext->child("adclick")) {
         into.time_us = own->integer("time_us", 0, 9'007'199'254'740'991);
@@ -314,10 +335,22 @@ bid_request read_request(std::string_view body, std::pmr::memory_resource &memor
   }
   const std::span<const value> items = root.list("imp", 32);
   const std::span<imp> imps = made<imp>(items.size(), memory);
+  // An imp that cannot be read is left out; when that is all of them, the first one says why.
+  std::size_t n = 0;
+  std::optional<invalid> why;
   for (std::size_t i = 0; i < items.size(); ++i) {
-    imps[i] = read_imp(root.entry("imp", items[i], i), imps.first(i), memory);
+    try {
+      imps[n] = read_imp(root.entry("imp", items[i], i), imps.first(n), memory);
+      ++n;
+    } catch (const invalid &one) {
+      why = why ? why : one;
+    }
   }
-  into.imps = imps;
+  if (n == 0) {
+    throw *why;
+  }
+  into.imps = imps.first(n);
+  into.left_out = items.size() - n;
   return into;
 }
 

@@ -27,6 +27,10 @@ struct size {
 };
 
 struct video {
+  std::int64_t linearity = 0;  // 0: any
+  std::int64_t placement = 0;
+  std::int64_t plcmt = 0;
+  std::span<const json::value> durations = {};
   std::span<const json::value> mimes = {};
   std::span<const json::value> protocols = {};
   std::int64_t min_seconds = 0;
@@ -41,17 +45,30 @@ struct imp {
   bool private_auction = false;
   std::span<const size> sizes = {};
   std::optional<video> clip = {};
-  std::optional<std::string_view> native = {};
+  const json::value *native = nullptr;  // the native request: a text, or an object
+  // Attributes that a creative must not have, by the ad's shape.
+  std::span<const json::value> banner_battr = {};
+  std::span<const json::value> video_battr = {};
+  std::span<const json::value> native_battr = {};
 };
 
 // Everything stands in the body or in the memory that the reader was given.
 struct bid_request {
   std::string_view id;
+  bool test = false;
   std::int64_t at = 2;
   std::int64_t tmax = 0;
   std::span<const json::value> cur = {};
   std::span<const json::value> bcat = {};
   std::span<const json::value> badv = {};
+  std::span<const json::value> bapp = {};
+  std::span<const json::value> acat = {};
+  std::int64_t cattax = 1;
+  std::span<const json::value> wseat = {};
+  std::span<const json::value> bseat = {};
+  std::span<const json::value> wlang = {};
+  std::span<const json::value> wlangb = {};
+  bool dooh = false;
   std::string_view inventory = {};
   std::span<const json::value> content = {};
   std::int64_t device_type = 0;
@@ -59,9 +76,13 @@ struct bid_request {
   std::string_view os = {};
   std::string_view country = {};
   std::int64_t utc_offset_min = 0;
-  std::string_view user = {};  // empty: unknown, or not to be used
+  std::string_view user = {};             // empty: none
+  bool limited = false;                   // the user may not be known, whatever the signals say
+  const json::value *regs = nullptr;      // objects, with the signals of consent
+  const json::value *person = nullptr;
   std::optional<std::int64_t> time_us = {};
   std::span<const imp> imps = {};
+  std::size_t left_out = 0;  // imps that cannot be read
 };
 
 // Throws `invalid`.

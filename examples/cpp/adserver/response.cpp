@@ -40,15 +40,15 @@ void append_head(std::string &out, std::string_view request_id) {
   out += R"(,"seatbid":[{"bid":[)";
 }
 
-void append_bid(std::string &out, const campaigns &all, const ad &one, const imp &place, const adclick::winner &winner,
-                std::int64_t price, const native_request *native) {
-  const std::string impression = hex(winner.impression_id);
+void append_bid(std::string &out, const campaigns &all, const sale &of, bool test) {
+  const ad &one = of.one;
+  const std::string impression = hex(of.impression);
   out += "{\"id\":\"";
   out += impression;
   out += "\",\"impid\":";
-  json::append_quoted(out, place.id);
+  json::append_quoted(out, of.place.id);
   out += ",\"price\":";
-  money::append(out, price);
+  money::append(out, of.price);
   if (!one.nurl.empty()) {
     out += ",\"nurl\":";
     one.nurl.append(out, impression);
@@ -58,23 +58,14 @@ void append_bid(std::string &out, const campaigns &all, const ad &one, const imp
     one.burl.append(out, impression);
   }
   out += ",\"adm\":";
-  if (native != nullptr) {
+  if (of.native != nullptr) {
     std::string answer;
-    append_native(answer, *native, one, all.advertisers[one.advertiser]);
+    append_native(answer, *of.native, one, all.advertisers[one.advertiser], impression);
     json::append_quoted(out, answer);
   } else {
     one.adm.append(out, impression);
   }
-  out += ",\"adid\":";
-  json::append_quoted(out, one.id);
-  out += ",\"adomain\":";
-  out += one.adomain_json;
-  out += ",\"crid\":";
-  json::append_quoted(out, one.creative);
-  if (!one.cat_json.empty()) {
-    out += ",\"cat\":";
-    out += one.cat_json;
-  }
+  out += one.traits_json;
   out += one.is == shape::banner ? ",\"mtype\":1" : one.is == shape::video ? ",\"mtype\":2" : ",\"mtype\":4";
   if (one.is != shape::native) {
     out += ",\"w\":";
@@ -82,33 +73,41 @@ void append_bid(std::string &out, const campaigns &all, const ad &one, const imp
     out += ",\"h\":";
     append_number(out, one.h);
   }
-  out += R"(,"ext":{"adclick":{"kind":")";
-  out += kind_names[one.bid_kind];
-  out += "\",\"ecpm_micros\":";
-  append_number(out, winner.ecpm_micros);
-  out += ",\"price_micros\":";
-  append_number(out, winner.price_micros);
-  out += ",\"pctr\":";
-  append_float(out, winner.pctr);
-  if (!std::isnan(winner.pcvr)) {
-    out += ",\"pcvr\":";
-    append_float(out, winner.pcvr);
+  if (test) {
+    out += R"(,"ext":{"adclick":{"kind":")";
+    out += kind_names[one.bid_kind];
+    out += "\",\"ecpm_micros\":";
+    append_number(out, of.winner.ecpm_micros);
+    out += ",\"price_micros\":";
+    append_number(out, of.winner.price_micros);
+    out += ",\"pctr\":";
+    append_float(out, of.winner.pctr);
+    if (!std::isnan(of.winner.pcvr)) {
+      out += ",\"pcvr\":";
+      append_float(out, of.winner.pcvr);
+    }
+    out += "}}";
   }
-  out += "}}}";
+  out += '}';
 }
 
-void append_tail(std::string &out, std::string_view request_id, std::string_view seat, std::string_view currency,
-                 const totals &sums) {
+void append_tail(std::string &out, const bid_request &request, std::string_view seat, std::string_view currency,
+                 const totals &sums, std::string_view user) {
   out += "],\"seat\":";
   json::append_quoted(out, seat);
   out += "}],\"bidid\":\"";
-  out += hex(adclick::hash(request_id));
+  out += hex(adclick::hash(request.id));
   out += "\",\"cur\":";
   json::append_quoted(out, currency);
-  out += R"(,"ext":{"adclick":{"generation":")";
-  out += hex(sums.generation);
-  out += "\",\"scored\":" + std::to_string(sums.scored) + ",\"cut\":" + std::to_string(sums.cut) +
-         ",\"missing\":" + std::to_string(sums.missing) + "}}}";
+  if (request.test) {
+    out += R"(,"ext":{"adclick":{"generation":")";
+    out += hex(sums.generation);
+    out += "\",\"scored\":" + std::to_string(sums.scored) + ",\"cut\":" + std::to_string(sums.cut) +
+           ",\"missing\":" + std::to_string(sums.missing) + ",\"left_out\":" + std::to_string(request.left_out) + ",\"user\":\"";
+    out += user;
+    out += "\"}}";
+  }
+  out += '}';
 }
 
 void append_invalid(std::string &out, const invalid &why) {

@@ -23,14 +23,23 @@ struct totals {
   std::uint64_t missing = 0;
 };
 
-// Appends one bid. `price` is in micros of the response's currency; `native` is there for native ads.
-void append_bid(std::string &out, const campaigns &all, const ad &one, const imp &place, const adclick::winner &winner,
-                std::int64_t price, const native_request *native);
+// A winner and what is asked for it, in micros of the response's currency.
+struct sale {
+  const ad &one;
+  const imp &place;
+  const adclick::winner &winner;
+  std::int64_t price;
+  std::uint64_t impression;
+  const native_request *native;  // for native ads
+};
+
+// Appends one bid. What the engine thought of it is for tests alone.
+void append_bid(std::string &out, const campaigns &all, const sale &of, bool test);
 
 // Appends what stands around the bids.
 void append_head(std::string &out, std::string_view request_id);
-void append_tail(std::string &out, std::string_view request_id, std::string_view seat, std::string_view currency,
-                 const totals &sums);
+void append_tail(std::string &out, const bid_request &request, std::string_view seat, std::string_view currency,
+                 const totals &sums, std::string_view user);
 
 // The body of a 400.
 void append_invalid(std::string &out, const invalid &why);

@@ -21,11 +21,13 @@
 #include <cstdio>
 #include <memory>
 #include <optional>
+#include <random>
 #include <set>
 #include <thread>
 #include <vector>
 
 #include "bidder.hpp"
+#include "gzip.hpp"
 #include "json.hpp"
 #include "response.hpp"
 
@@ -41,6 +43,7 @@ using std::chrono::seconds;
 
 constexpr std::size_t max_body = 262'144;
 constexpr std::uint64_t max_dropped = 16 * 1024 * 1024;
+constexpr std::uint32_t max_head = 16'384;
 constexpr seconds idle{60};
 constexpr seconds grace{5};
 
@@ -53,8 +56,11 @@ struct counters {
 // What the connections of all threads share.
 struct house {
   const adclick::engine &engine;
+  const settings &with;
   desk bidding;
   counters answered{};
+  std::atomic<unsigned> connections{0};
+  std::atomic<bool> draining{false};
   std::atomic<bool> stopping{false};
 };
 
@@ -88,6 +94,7 @@ class worker {
   asio::io_context &context() { return context_; }
 
   void take(tcp::socket socket) {
+    shared_->connections.fetch_add(1, std::memory_order_relaxed);  // on the thread that looks at the limit
     asio::co_spawn(context_, converse(beast::tcp_stream(std::move(socket))), asio::detached);
   }
 
@@ -134,6 +141,7 @@ class worker {
       std::fprintf(stderr, "adserver: a connection ended: %s\n", why.what());
     }
     connections_.erase(&here);
+    shared_->connections.fetch_sub(1, std::memory_order_relaxed);
   }
 
   // One request and its answer; whether the connection goes on.
@@ -154,8 +162,11 @@ class worker {
       buffer.commit(n);
     }
     const auto arrived = bidder::clock::now();
+    // For all that follows, however many reads it takes: who sends byte by byte is cut off, too.
+    here.stream.expires_after(std::chrono::milliseconds(shared_->with.head_ms));
 
     http::request_parser<http::buffer_body> parser;
+    parser.header_limit(max_head);
     parser.body_limit(max_dropped);
     co_await http::async_read_header(here.stream, buffer, parser, token());
     bool too_large = failed == http::error::body_limit;
@@ -172,6 +183,10 @@ class worker {
       http::response<http::empty_body> go_on{http::status::continue_, parser.get().version()};
       co_await http::async_write(here.stream, go_on, token());
     }
+    if (read_on && parser.get().version() >= 11 && parser.get().count(http::field::host) != 1) {
+      co_return co_await write(here, plain(11, http::status::bad_request), false);
+    }
+    here.stream.expires_after(std::chrono::milliseconds(shared_->with.body_ms));
     here.body.clear();
     while (read_on && !parser.is_done()) {
       std::array<char, 16384> chunk;
@@ -197,13 +212,20 @@ class worker {
     }
     const bool keep = parser.get().keep_alive() && !too_large && !shared_->stopping;
     response out = respond(parser.get(), here.body, too_large, arrived);
-    co_return co_await write(here, std::move(out), keep);
+    co_return co_await write(here, std::move(out), keep, parser.get().method() == http::verb::head);
   }
 
-  asio::awaitable<bool> write(connection &here, response out, bool keep) {
+  asio::awaitable<bool> write(connection &here, response out, bool keep, bool head_only = false) {
     error_code failed;
+    const auto token = [&failed] { return asio::redirect_error(asio::use_awaitable, failed); };
     out.keep_alive(keep);
-    co_await http::async_write(here.stream, out, asio::redirect_error(asio::use_awaitable, failed));
+    here.stream.expires_after(idle);
+    if (head_only) {
+      http::response_serializer<http::string_body> head(out);
+      co_await http::async_write_header(here.stream, head, token());
+    } else {
+      co_await http::async_write(here.stream, out, token());
+    }
     co_return keep && !failed;
   }
 
@@ -217,9 +239,10 @@ class worker {
     if (!auction && !health && !metrics) {
       return plain(version, http::status::not_found);
     }
-    if (request.method() != (auction ? http::verb::post : http::verb::get)) {
+    const bool looks = request.method() == http::verb::get || request.method() == http::verb::head;
+    if (auction ? request.method() != http::verb::post : !looks) {
       response out = plain(version, http::status::method_not_allowed);
-      out.set(http::field::allow, auction ? "POST" : "GET");
+      out.set(http::field::allow, auction ? "POST" : "GET, HEAD");
       return out;
     }
     return auction ? bid(request, body, too_large, arrived) : health ? tell_health(version) : tell_metrics(version);
@@ -228,10 +251,17 @@ class worker {
   response bid(const http::request<http::buffer_body> &request, std::string_view body, bool too_large,
                bidder::clock::time_point arrived) {
     const beast::string_view encoding = request[http::field::content_encoding];
-    if (!encoding.empty() && !beast::iequals(encoding, "identity")) {
-      return plain(request.version(), http::status::unsupported_media_type);
+    const bool packed = beast::iequals(encoding, "gzip") || beast::iequals(encoding, "x-gzip");
+    if (!packed && !encoding.empty() && !beast::iequals(encoding, "identity")) {
+      response out = plain(request.version(), http::status::unsupported_media_type);
+      out.set(http::field::accept_encoding, "gzip");
+      return out;
     }
-    const answer made = too_large ? bidder_.refuse({"too_large", ""}) : bidder_.answer_request(body, arrived);
+    const inflated read = packed && !too_large ? gunzip(body, max_body, unpacked_) : inflated::done;
+    too_large = too_large || read == inflated::too_large;
+    const answer made = too_large                   ? bidder_.refuse({"too_large", ""})
+                        : read == inflated::broken ? bidder_.refuse({"encoding", ""})
+                                                   : bidder_.answer_request(packed ? unpacked_ : body, arrived);
     if (made.status == 204) {
       shared_->answered.no_bid.fetch_add(1, std::memory_order_relaxed);
       response out{http::status::no_content, request.version()};
@@ -245,7 +275,7 @@ class worker {
   }
 
   response tell_health(unsigned version) {
-    if (shared_->stopping) {
+    if (shared_->draining) {
       return with_body(version, http::status::service_unavailable, "application/json", R"({"status":"stopping"})");
     }
     std::string body = R"({"status":"ok","generation":")" + hex(shared_->engine.try_generation().value()) +
@@ -271,12 +301,13 @@ class worker {
   asio::io_context context_;
   asio::executor_work_guard<asio::io_context::executor_type> guard_;
   bidder bidder_;
+  std::string unpacked_;
   std::set<connection *> connections_;
   std::thread thread_;
 };
 
 // Hands new connections to the workers in turn until the acceptor is closed.
-asio::awaitable<void> accept(tcp::acceptor &acceptor, std::vector<std::unique_ptr<worker>> &workers) {
+asio::awaitable<void> accept(tcp::acceptor &acceptor, std::vector<std::unique_ptr<worker>> &workers, const house &shared) {
   for (std::size_t next = 0;; next = (next + 1) % workers.size()) {
     error_code failed;
     tcp::socket socket(workers[next]->context());
@@ -290,7 +321,9 @@ asio::awaitable<void> accept(tcp::acceptor &acceptor, std::vector<std::unique_pt
       co_await pause.async_wait(asio::use_awaitable);
       continue;
     }
-    workers[next]->take(std::move(socket));
+    if (shared.connections < shared.with.connections) {
+      workers[next]->take(std::move(socket));
+    }  // else it is closed
   }
 }
 
@@ -311,7 +344,9 @@ void hold_signals() {
 }
 
 void serve(const settings &with, const adclick::engine &engine, const campaigns &all) {
-  house shared{engine, desk{engine, all, inputs(engine), 1000 * with.margin_ms}};
+  std::random_device random;
+  const std::uint64_t process = static_cast<std::uint64_t>(random()) << 32 | random();
+  house shared{engine, with, desk{engine, all, inputs(engine), 1000 * with.margin_ms, process}};
   const unsigned n = with.threads != 0 ? with.threads : std::max(1U, std::thread::hardware_concurrency());
   std::vector<std::unique_ptr<worker>> workers;
   for (unsigned i = 0; i < n; ++i) {
@@ -325,13 +360,15 @@ void serve(const settings &with, const adclick::engine &engine, const campaigns 
   for (const auto &one : workers) {
     one->start();
   }
-  asio::co_spawn(context, accept(acceptor, workers), asio::detached);
+  asio::co_spawn(context, accept(acceptor, workers, shared), asio::detached);
   std::printf("listening on http://%s:%u\n", with.host.c_str(), acceptor.local_endpoint().port());
   std::fflush(stdout);
   std::thread accepting([&] { context.run(); });
   const sigset_t asked = signals();
   int which = 0;
   sigwait(&asked, &which);
+  shared.draining = true;
+  std::this_thread::sleep_for(std::chrono::milliseconds(with.drain_ms));
   asio::post(context, [&] {
     shared.stopping = true;
     acceptor.close();

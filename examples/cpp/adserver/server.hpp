@@ -19,13 +19,19 @@ struct settings {
   std::string campaigns;
   unsigned threads = 0;  // 0 = the number of CPUs
   std::int64_t margin_ms = 20;
+  // From the signal to the end of the listener: /healthz says 503, and bid requests are answered.
+  std::int64_t drain_ms = 5000;
+  // How long the head of a request may take from its first byte, and its body from then on.
+  std::int64_t head_ms = 5000;
+  std::int64_t body_ms = 10'000;
+  unsigned connections = 4096;
 };
 
 // Keeps SIGTERM and SIGINT for `serve`. Call it before any thread starts, the library's among them: a thread without it would
 // take the signal, and the process end by it. Who asks a second time then gets the same answer, too.
 void hold_signals();
 
-// Serves until SIGTERM or SIGINT. Throws std::exception when it cannot start.
+// Serves until SIGTERM or SIGINT and the drain period after it. Throws std::exception when it cannot start.
 void serve(const settings &with, const adclick::engine &engine, const campaigns &all);
 
 }  // namespace adserver

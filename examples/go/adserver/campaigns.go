@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	adclick "libadclick/bindings/go"
 )
@@ -15,6 +16,8 @@ import (
 // Campaigns are what the campaigns file says, with all that does not change from request to request computed once.
 type campaigns struct {
 	seat       string
+	vendor     uint64 // in the Global Vendor List; 0 = none
+	catTax     int64
 	minCPM     int64
 	rates      map[string]int64 // billionths of the own currency; the own one included
 	ads        []*ad
@@ -24,6 +27,7 @@ type campaigns struct {
 type advertiser struct {
 	id, name, domain string
 	key              uint64
+	nameLength       int64
 }
 
 type ad struct {
@@ -35,6 +39,9 @@ type ad struct {
 	bidMicros    int64 // of the own currency
 	cat          []string
 	secure       bool
+	language     string // "" = not said
+	bundle       string // of the app that it is for
+	attr         []int64
 	banner       *size
 	video        *videoAd
 	native       *nativeAd
@@ -43,22 +50,26 @@ type ad struct {
 	nurl, burl   string
 	adm          string
 	clickURL     string
+	shownURL     string // of a native ad: asked for when it is seen
 }
 
 type videoAd struct {
 	size
 	mime              string
 	protocol, seconds int64
+	linearity         int64
+	placement, plcmt  []int64 // nil = any
 }
 
 type nativeAd struct {
 	title, description string
-	titleLength        int64 // in code points
+	titleLength        int64 // in code points, as all lengths
+	descriptionLength  int64
 	image, icon        picture
 }
 
 type picture struct {
-	url string
+	url, mime string
 	size
 }
 
@@ -73,6 +84,7 @@ var (
 	amountText   = regexp.MustCompile(`^[0-9]{1,6}(\.[0-9]{1,6})?$`)
 	rateText     = regexp.MustCompile(`^[0-9]{1,6}(\.[0-9]{1,9})?$`)
 	currencyText = regexp.MustCompile(`^[A-Z]{3}$`)
+	languageText = regexp.MustCompile(`^[a-z]{2}$`)
 	idText       = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 	kinds        = map[string]adclick.BidKind{"cpm": adclick.CPM, "cpc": adclick.CPC, "cpa": adclick.CPA, "ocpm": adclick.OCPM}
 )
@@ -80,6 +92,8 @@ var (
 const (
 	mostAds = 10_000
 	mostBid = 100_000_000_000
+	// Bounds sizes, seconds and the standard's numbers.
+	mostNumber = 100_000
 )
 
 func loadCampaigns(path string) (*campaigns, error) {
@@ -162,10 +176,34 @@ func (r *fileReader) objects(of object, name string, most int, each func(object)
 	})
 }
 
+// Integers from 1; nil when the list is not there.
+func (r *fileReader) numbers(of object, name string) []int64 {
+	numbers := []int64{}
+	if !r.list(of, name, mostAds, func(_ int, entry any) {
+		number, ok := entry.(json.Number)
+		if !ok {
+			r.refuse("type")
+			return
+		}
+		numbers = append(numbers, r.integer(number, 1, mostNumber))
+	}) {
+		return nil
+	}
+	return numbers
+}
+
+// A text that may be left out, but not empty.
+func (r *fileReader) textIfAny(of object, name string) string {
+	if of[name] == nil {
+		return ""
+	}
+	return r.someText(of, name)
+}
+
 func (r *fileReader) size(of object) size {
 	r.must(of, "w")
 	r.must(of, "h")
-	return size{r.int(of, "w", 1, 100_000, 0), r.int(of, "h", 1, 100_000, 0)}
+	return size{r.int(of, "w", 1, mostNumber, 0), r.int(of, "h", 1, mostNumber, 0)}
 }
 
 func readCampaigns(text []byte) (*campaigns, *refusal) {
@@ -178,7 +216,7 @@ func readCampaigns(text []byte) (*campaigns, *refusal) {
 	if !ok {
 		return nil, &refusal{"type", ""}
 	}
-	r.only(root, "currency", "min_cpm", "rates", "seat", "advertisers", "ads")
+	r.only(root, "currency", "min_cpm", "rates", "seat", "gdpr_vendor", "cattax", "advertisers", "ads")
 	own := r.formed(root, "currency", currencyText)
 	c := &campaigns{rates: map[string]int64{}, advertiser: map[string]*advertiser{}}
 	c.minCPM = r.decimal(root, "min_cpm", amountText, 6)
@@ -193,10 +231,12 @@ func readCampaigns(text []byte) (*campaigns, *refusal) {
 	})
 	c.rates[own] = rateOfOwn
 	c.seat = r.someText(root, "seat")
+	c.vendor = uint64(r.int(root, "gdpr_vendor", 1, 65_535, 0))
+	c.catTax = r.int(root, "cattax", 1, mostNumber, 1)
 	r.objects(root, "advertisers", mostAds, func(of object) {
 		r.only(of, "id", "name", "domain")
 		a := &advertiser{id: r.someText(of, "id"), name: r.someText(of, "name"), domain: r.someText(of, "domain")}
-		a.key = adclick.Hash(a.id)
+		a.key, a.nameLength = adclick.Hash(a.id), codePoints(a.name)
 		if a.domain != lower(a.domain) {
 			r.inside("domain", func() { r.refuse("expected lower case") })
 		}
@@ -222,7 +262,7 @@ func readCampaigns(text []byte) (*campaigns, *refusal) {
 
 func (r *fileReader) readAd(of object, c *campaigns) *ad {
 	r.only(of, "id", "advertiser", "creative", "bid", "cat", "secure", "banner", "video", "native", "target", "nurl", "burl",
-		"adm", "click_url")
+		"adm", "click_url", "impression_url", "language", "bundle", "attr")
 	a := &ad{id: r.formed(of, "id", idText)}
 	a.key = adclick.Hash(a.id)
 	name := r.someText(of, "advertiser")
@@ -235,6 +275,10 @@ func (r *fileReader) readAd(of object, c *campaigns) *ad {
 	a.cat = r.someTexts(of, "cat", nil)
 	r.must(of, "secure")
 	a.secure, _ = member[bool](&r.reader, of, "secure", nil)
+	if of["language"] != nil {
+		a.language = r.formed(of, "language", languageText)
+	}
+	a.bundle, a.attr = r.textIfAny(of, "bundle"), r.numbers(of, "attr")
 	r.readCreative(of, a)
 	r.readTarget(of, a)
 	a.nurl, a.burl = r.text(of, "nurl"), r.text(of, "burl")
@@ -295,59 +339,55 @@ func (r *fileReader) readCreative(of object, a *ad) {
 	if r.refused != nil {
 		return
 	}
-	unwanted, wanted := "click_url", "adm"
+	unwanted, wanted := []string{"click_url", "impression_url"}, "adm"
 	switch {
 	case of["banner"] != nil:
 		a.banner = &size{}
 		r.mustObject(of, "banner", []string{"w", "h"}, func(banner object) { *a.banner = r.size(banner) })
 		a.format = adclick.Hash(fmt.Sprintf("%dx%d", a.banner.w, a.banner.h))
 	case of["video"] != nil:
-		r.mustObject(of, "video", []string{"w", "h", "mime", "protocol", "seconds"}, func(video object) {
+		r.mustObject(of, "video", []string{"w", "h", "mime", "protocol", "seconds", "linearity", "placement", "plcmt"}, func(video object) {
 			a.video = &videoAd{size: r.size(video), mime: r.someText(video, "mime")}
 			r.must(video, "protocol")
 			r.must(video, "seconds")
-			a.video.protocol = r.int(video, "protocol", 1, 100_000, 0)
-			a.video.seconds = r.int(video, "seconds", 1, 100_000, 0)
+			a.video.protocol = r.int(video, "protocol", 1, mostNumber, 0)
+			a.video.seconds = r.int(video, "seconds", 1, mostNumber, 0)
+			a.video.linearity = r.int(video, "linearity", 1, 2, 1)
+			a.video.placement, a.video.plcmt = r.numbers(video, "placement"), r.numbers(video, "plcmt")
 		})
 		a.format = adclick.Hash("video")
 	default:
-		unwanted, wanted = wanted, unwanted
+		unwanted, wanted = []string{"adm"}, "click_url"
 		r.mustObject(of, "native", []string{"title", "description", "image", "icon"}, func(native object) {
 			a.native = &nativeAd{title: r.someText(native, "title"), description: r.someText(native, "description")}
-			a.native.titleLength = int64(len([]rune(a.native.title)))
+			a.native.titleLength, a.native.descriptionLength = codePoints(a.native.title), codePoints(a.native.description)
 			a.native.image, a.native.icon = r.picture(native, "image"), r.picture(native, "icon")
 		})
 		a.format = adclick.Hash("native")
 	}
-	a.adm, a.clickURL = r.text(of, "adm"), r.text(of, "click_url")
+	a.adm, a.clickURL, a.shownURL = r.text(of, "adm"), r.text(of, "click_url"), r.textIfAny(of, "impression_url")
 	r.must(of, wanted)
-	if of[unwanted] != nil {
-		r.inside(unwanted, func() { r.refuse("an ad of this format has none") })
+	for _, name := range unwanted {
+		if of[name] != nil {
+			r.inside(name, func() { r.refuse("an ad of this format has none") })
+		}
 	}
 }
 
 func (r *fileReader) picture(of object, name string) (p picture) {
-	r.mustObject(of, name, []string{"url", "w", "h"}, func(found object) {
-		p = picture{r.someText(found, "url"), r.size(found)}
+	r.mustObject(of, name, []string{"url", "w", "h", "mime"}, func(found object) {
+		p = picture{r.someText(found, "url"), r.textIfAny(found, "mime"), r.size(found)}
 	})
 	return p
 }
+
+func codePoints(text string) int64 { return int64(utf8.RuneCountInString(text)) }
 
 func (r *fileReader) readTarget(of object, a *ad) {
 	r.object(of, "target", func(found object) {
 		r.only(found, "country", "device_type", "os", "include", "exclude")
 		a.target.country, a.target.os = r.someTexts(found, "country", upper), r.someTexts(found, "os", lower)
 		a.target.include, a.target.exclude = r.someTexts(found, "include", nil), r.someTexts(found, "exclude", nil)
-		numbers := []int64{}
-		if r.list(found, "device_type", mostAds, func(_ int, entry any) {
-			number, ok := entry.(json.Number)
-			if !ok {
-				r.refuse("type")
-				return
-			}
-			numbers = append(numbers, r.integer(number, 1, anyInt))
-		}) {
-			a.target.deviceType = numbers
-		}
+		a.target.deviceType = r.numbers(found, "device_type")
 	})
 }

@@ -39,7 +39,16 @@ func TestCampaignsWithMistakes(t *testing.T) {
 		{`"banner": {"w": 300, "h": 250}, `, ``, "ads[0]"},
 		{`"target": {"country": ["USA", "CAN"]}`, `"target": {"country": ["usa"]}`, "ads[0].target.country[0]"},
 		{`"target": {"country": ["USA", "CAN"]}`, `"target": {"county": []}`, "ads[0].target.county"},
-		{`"click_url": "https://ads.example/go/vandelay",`, ``, "click_url"},
+		{`"click_url": "https://ads.example/go/vandelay?i={{impression}}",`, ``, "click_url"},
+		{`"gdpr_vendor": 1999`, `"gdpr_vendor": 0`, "gdpr_vendor"},
+		{`"gdpr_vendor": 1999`, `"gdpr_vendor": 65536`, "gdpr_vendor"},
+		{`"gdpr_vendor": 1999`, `"cattax": "1"`, "cattax"},
+		{`"language": "en"`, `"language": "EN"`, "ads[0].language"},
+		{`"attr": [1, 6]`, `"attr": [0]`, "ads[0].attr[0]"},
+		{`"linearity": 2`, `"linearity": 3`, "video.linearity"},
+		{`"plcmt": [1, 2]`, `"plcmt": 1`, "video.plcmt"},
+		{`"mime": "image/jpeg"`, `"mime": ""`, "native.image.mime"},
+		{`"banner": {"w": 300, "h": 250}`, `"impression_url": "https://ads.example/i", "banner": {"w": 300, "h": 250}`, "impression_url"},
 	} {
 		if !strings.Contains(good, one.from) {
 			t.Fatalf("the file has no %s", one.from)

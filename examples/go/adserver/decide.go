@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	adclick "libadclick/bindings/go"
@@ -22,6 +24,9 @@ const (
 	noAd         openrtb3.NoBidReason = 500
 	underFloor   openrtb3.NoBidReason = 501
 	unknownMoney openrtb3.NoBidReason = 502
+	otherSeat    openrtb3.NoBidReason = 503
+	otherTax     openrtb3.NoBidReason = 504
+	outOfHome    openrtb3.NoBidReason = 505
 )
 
 // A bidder turns requests into bids: it has the campaigns, the engine and what is asked of it once.
@@ -32,6 +37,9 @@ type bidder struct {
 	features  features
 	margin    time.Duration
 	work      sync.Pool
+	// No two processes and no two requests have the same number of a delivery.
+	process    uint64
+	deliveries atomic.Uint64
 }
 
 // The handles of the model's inputs.
@@ -46,11 +54,13 @@ type work struct {
 	formats    []adclick.Value
 	ads        []*ad // of the candidates
 	won        []*ad
+	userKey    uint64
+	delivery   uint64 // 0 for a replay
 	winner     [1]adclick.Winner
 }
 
 func newBidder(c *campaigns, engine *adclick.Engine, threads int, margin time.Duration) (*bidder, error) {
-	b := &bidder{campaigns: c, engine: engine, margin: margin}
+	b := &bidder{campaigns: c, engine: engine, margin: margin, process: rand.Uint64()}
 	b.work.New = func() any { return new(work) }
 	for name, handle := range map[string]*uint32{
 		"device_type": &b.features.deviceType, "connection": &b.features.connection, "os": &b.features.os,
@@ -75,6 +85,9 @@ type currency struct {
 
 // bid answers a request: a response, or why there is none. began is when the request came.
 func (b *bidder) bid(ctx context.Context, a *asked, began time.Time) (*bidResponse, openrtb3.NoBidReason) {
+	if why := b.notOurs(a); why != 0 {
+		return nil, why
+	}
 	cur, ok := b.currency(a)
 	if !ok {
 		return nil, unknownMoney
@@ -82,12 +95,15 @@ func (b *bidder) bid(ctx context.Context, a *asked, began time.Time) (*bidRespon
 	w := b.work.Get().(*work)
 	defer b.work.Put(w)
 	w.won = w.won[:0]
-	b.describe(a, w)
 	answer := &bidResponse{ID: a.id, BidID: hex(adclick.Hash(a.id)), Cur: cur.code}
 	answer.SeatBid[0].Seat = b.campaigns.seat
+	sums := &told{LeftOut: a.leftOut, User: b.describe(a, w)}
+	if a.test {
+		answer.Ext = &extOf[*told]{sums}
+	}
 	var why openrtb3.NoBidReason
 	for i := range a.imps {
-		one, reason := b.bidOn(ctx, a, &a.imps[i], cur, began, w, &answer.Ext.Adclick)
+		one, reason := b.bidOn(ctx, a, &a.imps[i], cur, began, w, sums)
 		if one != nil {
 			answer.SeatBid[0].Bid = append(answer.SeatBid[0].Bid, one)
 		} else if i == 0 {
@@ -100,6 +116,20 @@ func (b *bidder) bid(ctx context.Context, a *asked, began time.Time) (*bidRespon
 	return answer, 0
 }
 
+// Why nothing that we have may be bid on the request; 0 when something may.
+func (b *bidder) notOurs(a *asked) openrtb3.NoBidReason {
+	seat, some := b.campaigns.seat, func(text string) bool { return text != "" }
+	switch {
+	case a.outOfHome:
+		return outOfHome
+	case len(a.wseat) > 0 && !slices.Contains(a.wseat, seat), slices.Contains(a.bseat, seat):
+		return otherSeat
+	case a.catTax != b.campaigns.catTax && (len(a.allowedCat) > 0 || slices.ContainsFunc(a.blockedCat, some)):
+		return otherTax
+	}
+	return 0
+}
+
 func (b *bidder) currency(a *asked) (currency, bool) {
 	for _, code := range a.cur {
 		code = upper(code)
@@ -110,8 +140,8 @@ func (b *bidder) currency(a *asked) (currency, bool) {
 	return currency{}, false
 }
 
-// What is known of the request, the same for each imp but for the floor, which comes last.
-func (b *bidder) describe(a *asked, w *work) {
+// What is known of the request, the same for each imp but for the floor, which comes last. Says of the user what a test is told.
+func (b *bidder) describe(a *asked, w *work) (user string) {
 	w.context = w.context[:0]
 	category := func(feature uint32, text string) {
 		if text != "" {
@@ -133,18 +163,30 @@ func (b *bidder) describe(a *asked, w *work) {
 		w.context = append(w.context, adclick.Value{Feature: b.features.content, ID: adclick.Hash(cat)})
 	}
 	w.context = append(w.context, adclick.Value{Feature: b.features.floor})
+	w.userKey, w.delivery = 0, 0
 	if a.timeUS < 0 {
 		a.timeUS = time.Now().UnixMicro()
+		w.delivery = adclick.Key(b.process, b.deliveries.Add(1))
 	}
+	switch {
+	case a.limited || !permits(a.regs, a.person, b.campaigns.vendor):
+		return "refused"
+	case a.user == "":
+		return "none"
+	}
+	w.userKey = adclick.Hash(a.user)
+	return "known"
 }
 
 func (b *bidder) bidOn(ctx context.Context, a *asked, imp *imp, cur currency, began time.Time, w *work,
 	told *told) (*bid, openrtb3.NoBidReason) {
-	rate, known := b.campaigns.rates[imp.floorCur]
-	if !known {
-		return nil, unknownMoney
+	least := least{imp.floorMicros, rateOfOwn, b.campaigns.minCPM}
+	if least.floor > 0 { // a floor of 0 is none, whatever its currency
+		if least.rate = b.campaigns.rates[imp.floorCur]; least.rate == 0 {
+			return nil, unknownMoney
+		}
 	}
-	floor := max(toOwn(imp.floorMicros, rate), b.campaigns.minCPM)
+	floor := least.inOwn()
 	b.gather(a, imp, floor, w)
 	if len(w.candidates) == 0 {
 		return nil, noAd
@@ -152,15 +194,13 @@ func (b *bidder) bidOn(ctx context.Context, a *asked, imp *imp, cur currency, be
 	w.context[len(w.context)-1].Number = float32(float64(floor) / 1e6)
 	in := adclick.Input{
 		Request: adclick.Request{
-			RequestID:  adclick.Key(adclick.Hash(a.id), adclick.Hash(imp.id)),
+			RequestID:  requestID(a, imp, w),
+			UserKey:    w.userKey,
 			TimeUS:     a.timeUS,
 			UTCOffsetS: a.utcOffsetS,
 			Slots:      1,
 		},
 		Values: w.context, Candidates: w.candidates, CandidateValues: w.formats,
-	}
-	if a.user != "" {
-		in.Request.UserKey = adclick.Hash(a.user)
 	}
 	scorer, err := b.pool.Get(ctx)
 	if err != nil {
@@ -185,16 +225,24 @@ func (b *bidder) bidOn(ctx context.Context, a *asked, imp *imp, cur currency, be
 		return nil, underFloor
 	}
 	ad := w.ads[winner.Candidate]
-	price := fromOwn(priceOf(a, ad, winner, floor), cur.rate)
-	if price == 0 {
+	price, ok := least.price(winner.ECPMMicros, neededFor(a, ad, winner), cur.rate)
+	if !ok {
 		return nil, underFloor
 	}
 	w.won = append(w.won, ad)
-	one, err := newBid(ad, imp, winner, price)
+	one, err := b.newBid(ad, imp, winner, price, a.test)
 	if err != nil {
 		return nil, technical(err)
 	}
 	return one, 0
+}
+
+// The engine's id of an imp of a delivery; a replay has the same again.
+func requestID(a *asked, imp *imp, w *work) uint64 {
+	if w.delivery == 0 {
+		return adclick.Key(adclick.Hash(a.id), adclick.Hash(imp.id))
+	}
+	return adclick.Key(adclick.Hash(a.id), adclick.Hash(imp.id), w.delivery)
 }
 
 func technical(err error) openrtb3.NoBidReason {
@@ -222,9 +270,9 @@ func (b *bidder) gather(a *asked, imp *imp, floor int64, w *work) {
 	}
 }
 
-// The price of 1000 impressions, in the own currency. In a second-price auction it is what they are worth; where the bid is
-// paid, no more than is needed against what is known: the next candidate and the floor.
-func priceOf(a *asked, ad *ad, winner *adclick.Winner, floor int64) int64 {
+// What 1000 impressions need as a price, in the own currency. In a second-price auction it is what they are worth; where the bid
+// is paid, no more than is needed against what is known: the next candidate. The floor comes on top.
+func neededFor(a *asked, ad *ad, winner *adclick.Winner) int64 {
 	if a.at == 2 {
 		return winner.ECPMMicros
 	}
@@ -235,19 +283,21 @@ func priceOf(a *asked, ad *ad, winner *adclick.Winner, floor int64) int64 {
 	case adclick.CPA:
 		needed = perThousand(needed, winner.PCTR, winner.PCVR)
 	}
-	return min(max(needed, floor), winner.ECPMMicros)
+	return needed
 }
 
 // The members of a bid response in the mapping's order. The price is a text of digits: the float64 of openrtb2.Bid does not
 // hold all of them.
 type bidResponse struct {
-	ID      string     `json:"id"`
-	SeatBid [1]seatBid `json:"seatbid"`
-	BidID   string     `json:"bidid"`
-	Cur     string     `json:"cur"`
-	Ext     struct {
-		Adclick told `json:"adclick"`
-	} `json:"ext"`
+	ID      string        `json:"id"`
+	SeatBid [1]seatBid    `json:"seatbid"`
+	BidID   string        `json:"bidid"`
+	Cur     string        `json:"cur"`
+	Ext     *extOf[*told] `json:"ext,omitempty"` // of tests
+}
+
+type extOf[T any] struct {
+	Adclick T `json:"adclick"`
 }
 
 type seatBid struct {
@@ -255,12 +305,14 @@ type seatBid struct {
 	Seat string `json:"seat"`
 }
 
-// Of all calls of the request.
+// What all calls of the request come to, for tests.
 type told struct {
 	Generation string `json:"generation"`
 	Scored     uint64 `json:"scored"`
 	Cut        uint64 `json:"cut"`
 	Missing    uint64 `json:"missing"`
+	LeftOut    int    `json:"left_out"`
+	User       string `json:"user"`
 }
 
 func (t *told) add(outcome *adclick.Outcome) {
@@ -280,13 +332,15 @@ type bid struct {
 	AdID    string              `json:"adid"`
 	ADomain [1]string           `json:"adomain"`
 	CrID    string              `json:"crid"`
+	Bundle  string              `json:"bundle,omitempty"`
 	Cat     []string            `json:"cat,omitempty"`
+	CatTax  int64               `json:"cattax,omitempty"`
+	Attr    []int64             `json:"attr,omitempty"`
+	Lang    string              `json:"language,omitempty"`
 	MType   openrtb2.MarkupType `json:"mtype"`
 	W       int64               `json:"w,omitempty"`
 	H       int64               `json:"h,omitempty"`
-	Ext     struct {
-		Adclick decided `json:"adclick"`
-	} `json:"ext"`
+	Ext     *extOf[decided]     `json:"ext,omitempty"` // of tests
 }
 
 type decided struct {
@@ -297,16 +351,22 @@ type decided struct {
 	PCVR        *float32 `json:"pcvr,omitempty"`
 }
 
-func newBid(a *ad, imp *imp, winner *adclick.Winner, price int64) (*bid, error) {
-	impression := hex(winner.ImpressionID)
+func (b *bidder) newBid(a *ad, imp *imp, winner *adclick.Winner, price int64, test bool) (*bid, error) {
+	impression := hex(adclick.Key(winner.ImpressionID, a.key))
 	macros := strings.NewReplacer("{{impression}}", impression, "{{ad}}", a.id)
 	one := &bid{
 		ID: impression, ImpID: imp.id, Price: json.Number(units(price)), NURL: macros.Replace(a.nurl),
 		BURL: macros.Replace(a.burl), AdID: a.id, ADomain: [1]string{a.advertiser.domain}, CrID: a.creative, Cat: a.cat,
+		Bundle: a.bundle, Attr: a.attr, Lang: a.language,
 	}
-	one.Ext.Adclick = decided{a.kindName, winner.ECPMMicros, winner.PriceMicros, winner.PCTR, nil}
-	if pcvr := winner.PCVR; pcvr == pcvr { // not NaN
-		one.Ext.Adclick.PCVR = &pcvr
+	if len(a.cat) > 0 && b.campaigns.catTax != 1 {
+		one.CatTax = b.campaigns.catTax
+	}
+	if test {
+		one.Ext = &extOf[decided]{decided{a.kindName, winner.ECPMMicros, winner.PriceMicros, winner.PCTR, nil}}
+		if pcvr := winner.PCVR; pcvr == pcvr { // not NaN
+			one.Ext.Adclick.PCVR = &pcvr
+		}
 	}
 	switch {
 	case a.banner != nil:
@@ -314,7 +374,7 @@ func newBid(a *ad, imp *imp, winner *adclick.Winner, price int64) (*bid, error) 
 	case a.video != nil:
 		one.MType, one.W, one.H, one.AdM = openrtb2.MarkupVideo, a.video.w, a.video.h, macros.Replace(a.adm)
 	default:
-		markup, err := imp.native.markup(a)
+		markup, err := imp.native.markup(a, macros)
 		if err != nil {
 			return nil, err
 		}

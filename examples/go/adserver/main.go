@@ -23,6 +23,8 @@ type settings struct {
 	listen, bundles, campaigns string
 	threads                    int
 	margin                     time.Duration
+	drain, head, body          time.Duration
+	connections                int
 }
 
 func main() {
@@ -32,13 +34,21 @@ func main() {
 	flag.StringVar(&s.campaigns, "campaigns", "", "campaigns `file` (required)")
 	flag.IntVar(&s.threads, "threads", runtime.NumCPU(), "requests that are decided at once")
 	margin := flag.Int("margin-ms", 20, "what is taken off tmax")
+	drain := flag.Int("drain-ms", 5000, "from SIGTERM until it listens no more; /healthz says 503 meanwhile")
+	head := flag.Int("head-ms", 5000, "how long the head of a request may take")
+	body := flag.Int("body-ms", 10_000, "how long the body of a request may take after its head")
+	flag.IntVar(&s.connections, "connections", 4096, "how many connections at once; more are closed")
 	flag.Parse()
-	if flag.NArg() > 0 || s.bundles == "" || s.campaigns == "" || s.threads < 1 || *margin < 0 {
-		fmt.Fprintln(os.Stderr, "adserver: --bundles and --campaigns are required, --threads is 1 or more, --margin-ms 0 or more")
+	within := func(number, least, most int) bool { return least <= number && number <= most }
+	if flag.NArg() > 0 || s.bundles == "" || s.campaigns == "" || !within(s.threads, 1, 1024) || !within(*margin, 0, 60_000) ||
+		!within(*drain, 0, 600_000) || !within(*head, 1, 60_000) || !within(*body, 1, 60_000) || !within(s.connections, 1, 1_000_000) {
+		fmt.Fprintln(os.Stderr, "adserver: --bundles and --campaigns are required, and numbers within their ranges: openrtb/MAPPING.md")
 		flag.Usage()
 		os.Exit(2)
 	}
-	s.margin = time.Duration(*margin) * time.Millisecond
+	for to, ms := range map[*time.Duration]int{&s.margin: *margin, &s.drain: *drain, &s.head: *head, &s.body: *body} {
+		*to = time.Duration(ms) * time.Millisecond
+	}
 	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer cancel()
 	if err := serve(stop, s, func(address string) { fmt.Println("listening on http://" + address) }); err != nil {
@@ -47,7 +57,7 @@ func main() {
 	}
 }
 
-// Serves until stop is done; ready is told the address.
+// Serves until stop is done, and for the drain period after it; ready is told the address.
 func serve(stop context.Context, s settings, ready func(address string)) error {
 	campaigns, err := loadCampaigns(s.campaigns)
 	if err != nil {
@@ -72,12 +82,13 @@ func serve(stop context.Context, s settings, ready func(address string)) error {
 		return err
 	}
 	handler := newServer(bidder)
+	handler.patience = s.body
 	web := &http.Server{
-		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
-		WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: handler, ReadHeaderTimeout: s.head, WriteTimeout: s.body + time.Minute, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 16 << 10,
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- web.Serve(listener) }()
+	go func() { failed <- web.Serve(&limited{Listener: listener, most: int64(s.connections)}) }()
 	log.Printf("generation %s, %d ads, kernel %s", generationOf(engine), len(campaigns.ads), engine.Kernel())
 	ready(listener.Addr().String())
 	select {
@@ -85,7 +96,12 @@ func serve(stop context.Context, s settings, ready func(address string)) error {
 		return err
 	case <-stop.Done():
 	}
-	handler.stopping.Store(true)
+	handler.draining.Store(true)
+	select {
+	case err := <-failed:
+		return err
+	case <-time.After(s.drain):
+	}
 	patience, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := web.Shutdown(patience); errors.Is(err, context.DeadlineExceeded) {

@@ -84,7 +84,8 @@ func startProgram(t *testing.T, directory string) (url string, stop func() error
 	ctx, cancel := context.WithCancel(context.Background())
 	address, ended := make(chan string, 1), make(chan error, 1)
 	go func() {
-		s := settings{listen: "127.0.0.1:0", bundles: directory, campaigns: campaignsFile, threads: 2, margin: 20 * time.Millisecond}
+		s := settings{listen: "127.0.0.1:0", bundles: directory, campaigns: campaignsFile, threads: 2, margin: 20 * time.Millisecond,
+			head: 5 * time.Second, body: 10 * time.Second, connections: 100}
 		ended <- serve(ctx, s, func(at string) { address <- at })
 	}()
 	t.Cleanup(cancel)

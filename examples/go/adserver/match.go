@@ -7,30 +7,60 @@ import (
 
 // Whether an ad may be shown for an imp of a request, but for having won an earlier one.
 func (a *ad) passes(asked *asked, imp *imp) bool {
-	return !imp.private && a.fits(imp) && (!imp.secure || a.secure) && !a.blocked(asked) && a.target.takes(asked)
+	return !imp.private && a.fits(imp) && (!imp.secure || a.secure) && !a.blocked(asked) && a.allowed(asked) && a.target.takes(asked)
 }
 
 func (a *ad) fits(imp *imp) bool {
 	switch {
 	case a.banner != nil:
-		return slices.Contains(imp.banner, *a.banner)
+		return slices.Contains(imp.banner, *a.banner) && a.behaves(imp.bannerAttr)
 	case a.video != nil:
 		v := imp.video
 		return v != nil && (len(v.mimes) == 0 || slices.Contains(v.mimes, a.video.mime)) && v.least <= a.video.seconds &&
 			(v.most == 0 || v.most >= a.video.seconds) &&
-			(len(v.protocols) == 0 || slices.Contains(v.protocols, a.video.protocol))
+			(len(v.protocols) == 0 || slices.Contains(v.protocols, a.video.protocol)) &&
+			(v.linearity == 0 || v.linearity == a.video.linearity) && (len(v.durations) == 0 || slices.Contains(v.durations, a.video.seconds)) &&
+			(a.video.placement == nil || slices.Contains(a.video.placement, v.placement)) &&
+			(a.video.plcmt == nil || slices.Contains(a.video.plcmt, v.plcmt)) && a.behaves(imp.videoAttr)
 	default:
-		return imp.native != nil && imp.native.filledBy(a.native)
+		return imp.native != nil && imp.native.filledBy(a) && a.behaves(imp.nativeAttr)
 	}
+}
+
+// Whether it has none of the attributes that are blocked.
+func (a *ad) behaves(blocked []int64) bool {
+	return !slices.ContainsFunc(a.attr, func(attribute int64) bool { return slices.Contains(blocked, attribute) })
+}
+
+// Whether the lists of what may be shown, as far as they are there, have it.
+func (a *ad) allowed(asked *asked) bool {
+	if len(asked.languages) > 0 && (a.language == "" || !slices.Contains(asked.languages, a.language)) {
+		return false
+	}
+	if len(asked.allowedCat) == 0 {
+		return true
+	}
+	outside := func(cat string) bool {
+		return !slices.ContainsFunc(asked.allowedCat, func(allowed string) bool { return covers(allowed, cat) })
+	}
+	return len(a.cat) > 0 && !slices.ContainsFunc(a.cat, outside)
+}
+
+// Whether a category is another one, or under it.
+func covers(above, cat string) bool {
+	return above != "" && strings.HasPrefix(cat, above) && (len(cat) == len(above) || cat[len(above)] == '-')
 }
 
 func (a *ad) blocked(asked *asked) bool {
 	for _, blocked := range asked.blockedCat {
 		for _, cat := range a.cat {
-			if blocked != "" && strings.HasPrefix(cat, blocked) && (len(cat) == len(blocked) || cat[len(blocked)] == '-') {
+			if covers(blocked, cat) {
 				return true
 			}
 		}
+	}
+	if a.bundle != "" && slices.Contains(asked.blockedApps, a.bundle) {
+		return true
 	}
 	domain := a.advertiser.domain
 	for _, blocked := range asked.blockedDomains {

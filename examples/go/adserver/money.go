@@ -85,6 +85,40 @@ func fromOwn(micros, rate int64) int64 {
 	return other
 }
 
+// What a bid must reach: a floor in micros of the currency of that rate, and the least price in micros of the own one.
+type least struct {
+	floor, rate, own int64
+}
+
+// In the own currency, rounded up.
+func (l least) inOwn() int64 { return max(toOwn(l.floor, l.rate), l.own) }
+
+// The price in micros of the currency of that rate: what the ad is worth, rounded down, or less, what is needed, rounded down,
+// where that is enough; never under the floor, which is rounded up. False when the ad is not worth its floor. worth and needed
+// are in the own currency.
+func (l least) price(worth, needed, rate int64) (int64, bool) {
+	highest := fromOwn(worth, rate)
+	lowest := int64(0)
+	for _, one := range [][2]int64{{l.floor, l.rate}, {l.own, rateOfOwn}} {
+		high, low := bits.Mul64(uint64(one[0]), uint64(one[1]))
+		if high >= uint64(rate) {
+			return 0, false
+		}
+		quotient, rest := bits.Div64(high, low, uint64(rate))
+		if rest > 0 {
+			quotient++
+		}
+		if quotient > mostMicros {
+			return 0, false
+		}
+		lowest = max(lowest, int64(quotient))
+	}
+	if lowest > highest {
+		return 0, false
+	}
+	return min(max(fromOwn(needed, rate), lowest), highest), true
+}
+
 // The price of 1000 impressions that a price of one event comes to, rounded up, at most mostMicros. Exact: a float32 is an
 // integer times a power of two.
 func perThousand(price int64, probabilities ...float32) int64 {

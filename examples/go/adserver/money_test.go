@@ -61,6 +61,47 @@ func TestMoneyIsExact(t *testing.T) {
 	}
 }
 
+// Random floors in many currencies: no price is under its floor, none above what the ad is worth, and none is missing that could
+// be. Compared as products of big integers, without the divisions of the code.
+func TestPricesKeepFloors(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	some := func(bits int) int64 { return random.Int64N(1<<(1+random.IntN(bits))) + 1 }
+	rates := make([]int64, 20)
+	for i := range rates {
+		rates[i] = some(42)
+	}
+	rates[0] = rateOfOwn
+	product := func(a, b int64) *big.Int { return new(big.Int).Mul(big.NewInt(a), big.NewInt(b)) }
+	bids := 0
+	for range 100_000 {
+		floor := least{some(44), rates[random.IntN(len(rates))], some(20)}
+		worth := some(47)
+		if random.IntN(2) == 0 { // where rounding decides
+			worth = max(1, floor.inOwn()+random.Int64N(5)-2)
+		}
+		rate := rates[random.IntN(len(rates))]
+		lowest, highest := product(floor.floor, floor.rate), product(worth, rateOfOwn)
+		if own := product(floor.own, rateOfOwn); own.Cmp(lowest) > 0 {
+			lowest = own
+		}
+		price, ok := floor.price(worth, min(worth, some(40)), rate)
+		if !ok {
+			next := rounded(new(big.Rat).SetFrac(lowest, big.NewInt(rate)), true)
+			if paid := product(next, rate); paid.Cmp(lowest) >= 0 && paid.Cmp(highest) <= 0 {
+				t.Fatalf("%+v: no bid of a worth of %d, though %d at %d fits", floor, worth, next, rate)
+			}
+			continue
+		}
+		bids++
+		if paid := product(price, rate); paid.Cmp(lowest) < 0 || paid.Cmp(highest) > 0 {
+			t.Fatalf("%+v: a price of %d at %d, worth %d", floor, price, rate, worth)
+		}
+	}
+	if bids < 10_000 || bids == 100_000 {
+		t.Errorf("%d bids", bids)
+	}
+}
+
 func TestUnits(t *testing.T) {
 	for micros, expected := range map[int64]string{
 		1_250_000: "1.25", 3_000_000: "3", 1: "0.000001", 10: "0.00001", 999_999: "0.999999", mostMicros: "9007199254.740992",

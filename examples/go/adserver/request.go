@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -16,16 +18,25 @@ type asked struct {
 	cur            []string
 	blockedCat     []string
 	blockedDomains []string // in lower case
-	inventory      string   // "" = none
+	blockedApps    []string
+	allowedCat     []string
+	catTax         int64
+	wseat, bseat   []string
+	languages      []string // in lower case; none = any
+	outOfHome      bool
+	inventory      string // "" = none
 	content        []string
 	deviceType     int64
 	connectionType int64
 	os             string // in lower case
 	country        string // in upper case
-	user           string // "" = unknown, or not to be known
+	user           string // "" = none
+	limited        bool   // the user may not be known, whatever the signals say
+	regs, person   object // with the signals of consent; nil = not there
 	utcOffsetS     int32
 	timeUS         int64 // when it was made; -1 = now
 	imps           []imp
+	leftOut        int // imps that cannot be read
 }
 
 type imp struct {
@@ -37,6 +48,8 @@ type imp struct {
 	banner      []size
 	video       *video
 	native      *native
+	// Attributes that a creative must not have.
+	bannerAttr, videoAttr, nativeAttr []int64
 }
 
 type size struct{ w, h int64 }
@@ -46,6 +59,10 @@ type video struct {
 	protocols []int64
 	least     int64
 	most      int64 // 0 = no limit
+	durations []int64
+	linearity int64 // 0 = any
+	placement int64
+	plcmt     int64
 }
 
 const (
@@ -77,6 +94,18 @@ func readRequest(text []byte) (*asked, *refusal) {
 	for i, domain := range a.blockedDomains {
 		a.blockedDomains[i] = lower(domain)
 	}
+	a.blockedApps = r.texts(root, "bapp", 4096)
+	a.allowedCat = r.textsAmongNumbers(root, "acat", 4096)
+	a.allowedCat = slices.DeleteFunc(a.allowedCat, func(cat string) bool { return cat == "" })
+	a.catTax = r.int(root, "cattax", -anyInt-1, anyInt, 1)
+	a.wseat, a.bseat = r.texts(root, "wseat", 4096), r.texts(root, "bseat", 4096)
+	for _, list := range [][]string{r.texts(root, "wlang", 4096), r.texts(root, "wlangb", 4096)} {
+		for _, tag := range list {
+			if language, _, _ := strings.Cut(tag, "-"); tag != "" {
+				a.languages = append(a.languages, lower(language))
+			}
+		}
+	}
 	a.readInventory(r, root)
 	a.readUser(r, root)
 	a.timeUS = -1
@@ -104,13 +133,16 @@ func (a *asked) readInventory(r *reader, root object) {
 		a.inventory = first(bundle, id)
 		a.content = r.textsAmongNumbers(app, "cat", 256)
 	})
+	if (site || root["app"] != nil) && root["dooh"] != nil {
+		r.inside("dooh", func() { r.refuse("conflict") })
+	}
+	a.outOfHome = r.object(root, "dooh", nil)
 	a.content = a.content[:min(len(a.content), 8)]
 }
 
 func (a *asked) readUser(r *reader, root object) {
 	var ifa, id, buyer string
-	limited := false
-	one := func(of object, name string) { limited = r.int(of, name, -anyInt-1, anyInt, 0) == 1 || limited }
+	one := func(of object, name string) { a.limited = r.int(of, name, -anyInt-1, anyInt, 0) == 1 || a.limited }
 	r.object(root, "device", func(device object) {
 		a.deviceType = r.int(device, "devicetype", -anyInt-1, anyInt, 0)
 		a.os = lower(r.text(device, "os"))
@@ -123,11 +155,14 @@ func (a *asked) readUser(r *reader, root object) {
 			a.utcOffsetS = int32(60 * r.int(geo, "utcoffset", -1440, 1440, 0))
 		})
 	})
-	r.object(root, "user", func(user object) { id, buyer = r.text(user, "id"), r.text(user, "buyeruid") })
-	r.object(root, "regs", func(regs object) { one(regs, "coppa") })
-	if !limited {
-		a.user = first(buyer, id, ifa)
-	}
+	r.object(root, "user", func(user object) {
+		a.person, id, buyer = user, r.text(user, "id"), r.text(user, "buyeruid")
+	})
+	r.object(root, "regs", func(regs object) {
+		a.regs = regs
+		one(regs, "coppa")
+	})
+	a.user = first(buyer, id, ifa)
 }
 
 func (a *asked) readImps(r *reader, root object) {
@@ -140,20 +175,36 @@ func (a *asked) readImps(r *reader, root object) {
 		r.missing("imp")
 	}
 	ids := map[string]bool{}
+	var why *refusal
 	r.list(root, "imp", 32, func(_ int, entry any) {
-		of, ok := entry.(object)
-		if !ok {
-			r.refuse("type")
+		// An imp that cannot be read is left out.
+		own := &reader{path: slices.Clip(r.path)}
+		one := readImp(own, entry, ids)
+		if own.refused != nil {
+			a.leftOut++
+			why = cmp.Or(why, own.refused)
 			return
 		}
-		one := imp{id: r.required(of, "id", longest)}
-		if ids[one.id] {
-			r.inside("id", func() { r.refuse("duplicate") })
-		}
 		ids[one.id] = true
-		one.read(r, of)
 		a.imps = append(a.imps, one)
 	})
+	if len(a.imps) == 0 && r.refused == nil {
+		r.refused = why
+	}
+}
+
+func readImp(r *reader, entry any, ids map[string]bool) (one imp) {
+	of, ok := entry.(object)
+	if !ok {
+		r.refuse("type")
+		return one
+	}
+	one.id = r.required(of, "id", longest)
+	if ids[one.id] {
+		r.inside("id", func() { r.refuse("duplicate") })
+	}
+	one.read(r, of)
+	return one
 }
 
 func (one *imp) read(r *reader, of object) {
@@ -178,11 +229,23 @@ func (one *imp) read(r *reader, of object) {
 	r.object(of, "pmp", func(pmp object) {
 		one.private = r.int(pmp, "private_auction", -anyInt-1, anyInt, 0) == 1
 	})
-	r.object(of, "banner", func(banner object) { one.banner = readSizes(r, banner) })
-	r.object(of, "video", func(of object) { one.video = readVideo(r, of) })
+	r.object(of, "banner", func(banner object) {
+		one.banner = readSizes(r, banner)
+		one.bannerAttr = r.integers(banner, "battr", 64)
+	})
+	r.object(of, "video", func(of object) {
+		one.video = readVideo(r, of)
+		one.videoAttr = r.integers(of, "battr", 64)
+	})
 	r.object(of, "audio", nil)
 	r.object(of, "native", func(of object) {
-		if request := r.required(of, "request", math.MaxInt); r.refused == nil {
+		// A text as the standard says, or the object that the text would hold.
+		request := of["request"]
+		if _, ok := request.(object); !ok {
+			request = r.required(of, "request", math.MaxInt)
+		}
+		one.nativeAttr = r.integers(of, "battr", 64)
+		if r.refused == nil {
 			one.native = readNative(request)
 		}
 	})
@@ -195,13 +258,11 @@ func readVideo(r *reader, of object) *video {
 	v := &video{mimes: r.texts(of, "mimes", 64)}
 	v.least = r.int(of, "minduration", 0, anyInt, 0)
 	v.most = r.int(of, "maxduration", 0, anyInt, 0)
-	r.list(of, "protocols", 64, func(_ int, entry any) {
-		if number, ok := entry.(json.Number); ok {
-			v.protocols = append(v.protocols, r.integer(number, -anyInt-1, anyInt))
-		} else {
-			r.refuse("type")
-		}
-	})
+	v.protocols = r.integers(of, "protocols", 64)
+	v.linearity = r.int(of, "linearity", -anyInt-1, anyInt, 0)
+	v.placement = r.int(of, "placement", -anyInt-1, anyInt, 0)
+	v.plcmt = r.int(of, "plcmt", -anyInt-1, anyInt, 0)
+	v.durations = r.integers(of, "rqddurs", 64)
 	return v
 }
 
@@ -234,7 +295,7 @@ func first(texts ...string) string {
 	return ""
 }
 
-// Of ASCII letters only: what the three servers do must not depend on a library's idea of the others.
+// ASCII letters only: what the three servers do must not depend on a library's idea of the others.
 func lower(text string) string { return mapASCII(text, 'A', 'Z', 'a'-'A') }
 func upper(text string) string { return mapASCII(text, 'a', 'z', 'A'-'a') }
 

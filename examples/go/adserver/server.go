@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,7 +10,9 @@ import (
 	"log"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,7 +28,8 @@ const (
 // The ad server's HTTP side.
 type server struct {
 	bidder   *bidder
-	stopping atomic.Bool
+	patience time.Duration // with a body that is on its way
+	draining atomic.Bool
 	bids     atomic.Uint64
 	noBids   atomic.Uint64
 	invalid  atomic.Uint64
@@ -33,15 +37,15 @@ type server struct {
 }
 
 func newServer(b *bidder) *server {
-	return &server{bidder: b, buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }}}
+	return &server{bidder: b, patience: time.Minute, buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }}}
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	allowed, handle := http.MethodGet, s.healthz
+	allowed, handle := []string{http.MethodGet, http.MethodHead}, s.healthz
 	switch r.URL.Path {
 	case "/openrtb2/auction":
-		allowed, handle = http.MethodPost, func(w http.ResponseWriter, r *http.Request) { s.auction(w, r, began) }
+		allowed, handle = []string{http.MethodPost}, func(w http.ResponseWriter, r *http.Request) { s.auction(w, r, began) }
 	case "/healthz":
 	case "/metrics":
 		handle = s.metrics
@@ -49,8 +53,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
-	if r.Method != allowed {
-		w.Header().Set("Allow", allowed)
+	if !slices.Contains(allowed, r.Method) {
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
@@ -58,21 +62,35 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *server) auction(w http.ResponseWriter, r *http.Request, began time.Time) {
-	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && lower(encoding) != "identity" {
+	packed := false
+	switch lower(r.Header.Get("Content-Encoding")) {
+	case "", "identity":
+	case "gzip", "x-gzip":
+		packed = true
+	default:
+		w.Header().Set("Accept-Encoding", "gzip")
 		w.WriteHeader(http.StatusUnsupportedMediaType)
 		return
 	}
+	// For the whole body: who sends byte by byte is cut off, too. Handlers in tests have no connection.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.patience))
 	buffer := s.buffers.Get().(*bytes.Buffer)
 	defer s.buffers.Put(buffer)
 	buffer.Reset()
-	if n, err := io.Copy(buffer, io.LimitReader(r.Body, mostBody+1)); n > mostBody {
+	n, err := io.Copy(buffer, io.LimitReader(r.Body, mostBody+1))
+	switch {
+	case n > mostBody:
 		_, _ = io.CopyN(io.Discard, r.Body, mostRead-n)
 		w.Header().Set("Connection", "close")
 		s.refuse(w, &refusal{what: "too_large"})
 		return
-	} else if err != nil {
-		s.refuse(w, &refusal{what: "json"})
-		return
+	case err != nil:
+		panic(http.ErrAbortHandler) // no more comes: the connection is closed
+	case packed:
+		if refused := unpack(buffer); refused != nil {
+			s.refuse(w, refused)
+			return
+		}
 	}
 	asked, refused := readRequest(buffer.Bytes())
 	if refused != nil {
@@ -94,6 +112,24 @@ func (s *server) auction(w http.ResponseWriter, r *http.Request, began time.Time
 		panic(err) // nothing in a response can fail to be written as JSON
 	}
 	write(w, http.StatusOK, "application/json", bytes.TrimSuffix(buffer.Bytes(), []byte("\n")))
+}
+
+// Puts the content of a gzip file in its place.
+func unpack(buffer *bytes.Buffer) *refusal {
+	reader, err := gzip.NewReader(bytes.NewReader(buffer.Bytes()))
+	if err != nil {
+		return &refusal{what: "encoding"}
+	}
+	content, err := io.ReadAll(io.LimitReader(reader, mostBody+1))
+	switch {
+	case len(content) > mostBody:
+		return &refusal{what: "too_large"}
+	case err != nil:
+		return &refusal{what: "encoding"}
+	}
+	buffer.Reset()
+	_, _ = buffer.Write(content)
+	return nil
 }
 
 // A mistake of this server's own is a no-bid, not a failure of the exchange's request.
@@ -124,7 +160,7 @@ func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
 		FollowError string `json:"follow_error,omitempty"`
 	}{Status: "ok", Ads: len(s.bidder.campaigns.ads)}
 	generation, err := s.bidder.engine.Generation()
-	if s.stopping.Load() || err != nil {
+	if s.draining.Load() || err != nil {
 		health.Status, health.Ads = "stopping", 0
 		writeJSON(w, http.StatusServiceUnavailable, health)
 		return

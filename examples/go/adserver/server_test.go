@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -46,6 +48,7 @@ func TestCases(t *testing.T) {
 				Expect  struct {
 					Status, NBR    int
 					Error, At, Cur string
+					User           string
 					Bids           []struct {
 						ImpID, AdID, Price string
 						ECPM               int64 `json:"ecpm_micros"`
@@ -65,6 +68,7 @@ func TestCases(t *testing.T) {
 			answer, expect := post(handler, body), one.Expect
 			var found struct {
 				Error, At, Cur string
+				Ext            struct{ Adclick told }
 				SeatBid        []struct {
 					Bid []struct {
 						ImpID, AdID string
@@ -85,6 +89,12 @@ func TestCases(t *testing.T) {
 				continue
 			}
 			if expect.Status != http.StatusOK {
+				continue
+			}
+			if expect.User != "" && found.Ext.Adclick.User != expect.User {
+				t.Errorf("%s: a user %s, expected %s", one.Name, found.Ext.Adclick.User, expect.User)
+			}
+			if expect.Bids == nil {
 				continue
 			}
 			bids := found.SeatBid[0].Bid
@@ -188,6 +198,79 @@ func get(t *testing.T, url string) (int, string) {
 	return answer.StatusCode, string(text)
 }
 
+func packed(text string) string {
+	var out bytes.Buffer
+	writer := gzip.NewWriter(&out)
+	_, _ = io.WriteString(writer, text)
+	_ = writer.Close()
+	return out.String()
+}
+
+// Ids are those of one delivery: another one of the same request has others, and a replay the same.
+func TestImpressionsAreJoinedByID(t *testing.T) {
+	handler := start(t)
+	native := `{"id":"r","imp":[{"id":"1","native":{"request":{"eventtrackers":[{"event":1,"methods":[1]}],"assets":[{"id":1,"title":{}}]}}}]`
+	replay := native + `,"test":1,"ext":{"adclick":{"time_us":1790000000000000}}}`
+	seen := map[string]bool{}
+	for i, body := range []string{native + "}", native + "}", replay, replay} {
+		answer := post(handler, body)
+		var read bidResponse
+		strict(t, answer.Body.Bytes(), &read)
+		bid := read.SeatBid[0].Bid[0]
+		var markup response.Response
+		strict(t, []byte(bid.AdM), &markup)
+		if !strings.Contains(markup.Link.URL, bid.ID) || len(markup.EventTrackers) != 1 || !strings.Contains(markup.EventTrackers[0].URL, bid.ID) {
+			t.Errorf("%+v is not joined by %s", markup, bid.ID)
+		}
+		if seen[bid.ID] != (i == 3) {
+			t.Errorf("request %d has the id %s", i, bid.ID)
+		}
+		seen[bid.ID] = true
+		if test := i > 1; (bid.Ext != nil) != test || (read.Ext != nil) != test {
+			t.Errorf("request %d tells of itself: %+v %+v", i, bid.Ext, read.Ext)
+		}
+	}
+}
+
+// A listener closes what is more than it may have, and takes another once one has gone.
+func TestConnectionsAreLimited(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener := &limited{Listener: inner, most: 1}
+	defer listener.Close()
+	accepted := make(chan net.Conn)
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				close(accepted)
+				return
+			}
+			accepted <- conn
+		}
+	}()
+	dial := func() net.Conn {
+		conn, err := net.Dial("tcp", inner.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	defer dial().Close()
+	one := <-accepted
+	second := dial()
+	defer second.Close()
+	if _, err := second.Read(make([]byte, 1)); err == nil {
+		t.Error("a second connection lives")
+	}
+	one.Close()
+	one.Close()
+	defer dial().Close()
+	(<-accepted).Close()
+}
+
 func TestHTTP(t *testing.T) {
 	url, stop := startProgram(t, bundles)
 	huge := strings.Repeat(" ", 10<<20)
@@ -198,7 +281,11 @@ func TestHTTP(t *testing.T) {
 	}{
 		{http.MethodPost, "/openrtb2/auction", simple, "", 200, `"cur":"USD"`},
 		{http.MethodPost, "/openrtb2/auction", simple, "identity", 200, `"cur":"USD"`},
-		{http.MethodPost, "/openrtb2/auction", simple, "gzip", 415, ""},
+		{http.MethodPost, "/openrtb2/auction", simple, "gzip", 400, `"encoding"`},
+		{http.MethodPost, "/openrtb2/auction", packed(simple), "gzip", 200, `"cur":"USD"`},
+		{http.MethodPost, "/openrtb2/auction", packed(huge), "gzip", 400, `"too_large"`},
+		{http.MethodPost, "/openrtb2/auction", simple, "br", 415, ""},
+		{http.MethodHead, "/healthz", "", "", 200, ""},
 		{http.MethodPost, "/openrtb2/auction", simple + huge, "", 400, `"too_large"`},
 		{http.MethodPost, "/openrtb2/auction", huge + huge, "", 400, `"too_large"`},
 		{http.MethodPost, "/openrtb2/auction", strings.Repeat("[", 100_000), "", 400, `"depth"`},
@@ -208,7 +295,7 @@ func TestHTTP(t *testing.T) {
 		{http.MethodGet, "/", "", "", 404, ""},
 		{http.MethodPost, "/openrtb2/auction/", simple, "", 404, ""},
 		{http.MethodGet, "/healthz", "", "", 200, `"status":"ok"`},
-		{http.MethodGet, "/metrics", "", "", 200, `adserver_responses_total{result="bid"} 2`},
+		{http.MethodGet, "/metrics", "", "", 200, `adserver_responses_total{result="bid"} 3`},
 		{http.MethodGet, "/metrics", "", "", 200, "\nadclick_requests_total{"},
 	} {
 		request, err := http.NewRequest(one.method, url+one.path, strings.NewReader(one.body))
@@ -226,7 +313,7 @@ func TestHTTP(t *testing.T) {
 		text, _ := io.ReadAll(answer.Body)
 		answer.Body.Close()
 		if answer.StatusCode != one.status || !strings.Contains(string(text), one.contains) || one.contains == "" && len(text) > 0 ||
-			answer.ContentLength != int64(len(text)) || (one.status == 405) != (answer.Header.Get("Allow") != "") {
+			one.method != http.MethodHead && answer.ContentLength != int64(len(text)) || (one.status == 405) != (answer.Header.Get("Allow") != "") {
 			t.Errorf("%s %s: %d %v %s, expected %d %s", one.method, one.path, answer.StatusCode, answer.Header, text, one.status, one.contains)
 		}
 	}
@@ -326,9 +413,9 @@ func TestShutdownFinishesWhatIsInFlight(t *testing.T) {
 
 func TestCannotStart(t *testing.T) {
 	for name, s := range map[string]settings{
-		"no bundle":    {listen: "127.0.0.1:0", bundles: t.TempDir(), campaigns: campaignsFile, threads: 1},
-		"no campaigns": {listen: "127.0.0.1:0", bundles: bundles, campaigns: "missing.json", threads: 1},
-		"no port":      {listen: "127.0.0.1:99999", bundles: bundles, campaigns: campaignsFile, threads: 1},
+		"no bundle":    {listen: "127.0.0.1:0", bundles: t.TempDir(), campaigns: campaignsFile, threads: 1, connections: 1},
+		"no campaigns": {listen: "127.0.0.1:0", bundles: bundles, campaigns: "missing.json", threads: 1, connections: 1},
+		"no port":      {listen: "127.0.0.1:99999", bundles: bundles, campaigns: campaignsFile, threads: 1, connections: 1},
 	} {
 		if err := serve(t.Context(), s, func(string) { t.Errorf("%s: it listens", name) }); err == nil {
 			t.Errorf("%s: no error", name)

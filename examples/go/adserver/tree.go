@@ -196,6 +196,18 @@ func (r *reader) list(of object, name string, most int, each func(index int, ent
 	return found
 }
 
+// A list of ints.
+func (r *reader) integers(of object, name string, most int) (numbers []int64) {
+	r.list(of, name, most, func(_ int, entry any) {
+		if number, ok := entry.(json.Number); ok {
+			numbers = append(numbers, r.integer(number, -anyInt-1, anyInt))
+		} else {
+			r.refuse("type")
+		}
+	})
+	return numbers
+}
+
 func (r *reader) texts(of object, name string, most int) (texts []string) {
 	r.list(of, name, most, func(_ int, entry any) {
 		if text, ok := entry.(string); ok {

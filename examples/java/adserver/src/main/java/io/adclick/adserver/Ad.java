@@ -22,10 +22,12 @@ final class Ad {
 
   record Advertiser(String id, String name, String domain) {}
 
-  record Picture(String url, long w, long h) {}
+  /** {@code mime} is empty when the file does not say it. */
+  record Picture(String url, long w, long h, String mime) {}
 
   /** What a native ad shows. */
-  record Native(String title, int titleLength, String description, Picture image, Picture icon, String clickUrl) {}
+  record Native(
+      String title, String description, Picture image, Picture icon, Markup clickUrl, Markup impressionUrl) {}
 
   /** Whom it is for; a list that is null takes everybody. */
   record Target(Set<String> country, Set<Long> deviceType, Set<String> os, Set<String> include, Set<String> exclude) {
@@ -81,6 +83,13 @@ final class Ad {
   int[] categories;
 
   boolean secure;
+  /** Empty when the file does not say it. */
+  String language;
+
+  /** The id of the app that it is for; empty when it is for none. */
+  String bundle;
+
+  Set<Long> attributes;
   Shape shape;
   /** The id that the feature {@code format} takes. */
   long format;
@@ -90,6 +99,11 @@ final class Ad {
   String mime;
   long protocol;
   long seconds;
+  long linearity;
+  /** These two are null when any will do. */
+  Set<Long> placement;
+
+  Set<Long> plcmt;
   Native nativeAd;
   Target target = Target.ANYBODY;
   /** These three are null when the ad has none. */

@@ -13,6 +13,9 @@ record Answer(int status, int noBid, byte[] body) {
   static final int NO_CANDIDATE = 500;
   static final int UNDER_FLOOR = 501;
   static final int UNKNOWN_CURRENCY = 502;
+  static final int OTHER_SEAT = 503;
+  static final int OTHER_TAXONOMY = 504;
+  static final int OUT_OF_HOME = 505;
 
   private static final byte[] NONE = {};
 

@@ -19,21 +19,40 @@ final class BidRequest {
     long[] sizes = {};
 
     Video video;
-    /** The native request's JSON text; null when there is none. */
-    String nativeText;
+    /** The native request: a text, or an object; null when there is none. */
+    Json nativeRequest;
+    /** Attributes that a creative must not have. */
+    long[] bannerAttributes = {};
+
+    long[] videoAttributes = {};
+    long[] nativeAttributes = {};
   }
 
-  /** What a video may be. */
-  record Video(List<String> mimes, long minSeconds, long maxSeconds, long[] protocols) {}
+  /** What a video may be; 0 = any. */
+  record Video(
+      List<String> mimes, long minSeconds, long maxSeconds, long[] protocols, long linearity, long placement, long plcmt,
+      long[] durations) {}
 
   private static final long MAX_TIME = 9_007_199_254_740_991L;
 
   String id;
+  boolean test;
   long at;
   long tmax;
   List<String> cur;
   List<String> bcat;
   List<String> badv;
+  List<String> bapp;
+  /** Without empty texts. */
+  List<String> acat;
+
+  long cattax;
+  List<String> wseat;
+  List<String> bseat;
+  /** In lower case; none = any. */
+  final List<String> languages = new ArrayList<>();
+
+  boolean outOfHome;
   String inventory = "";
   List<String> content = List.of();
   long deviceType;
@@ -41,12 +60,20 @@ final class BidRequest {
   String os = "";
   String country = "";
   long utcOffsetMinutes;
-  /** Empty when nobody may be known. */
+  /** Empty when there is none. */
   String user = "";
+  /** The user may not be known, whatever the signals say. */
+  boolean limited;
+  /** Objects with the signals of consent; null when they are not there. */
+  Json regs;
+
+  Json person;
   /** Microseconds since 1970; -1 when the clock says it. */
   long timeMicros = -1;
 
   final List<Imp> imps = new ArrayList<>();
+  /** Imps that cannot be read. */
+  int leftOut;
 
   private BidRequest() {}
 
@@ -60,21 +87,39 @@ final class BidRequest {
     Member root = Member.root(tree);
     BidRequest into = new BidRequest();
     into.id = root.requiredId("id");
-    boolean test = root.integer("test", 0, 1, 0) == 1;
+    into.test = root.integer("test", 0, 1, 0) == 1;
     into.at = root.integer("at", 2);
     into.tmax = root.notNegative("tmax");
     into.cur = root.texts("cur", 64, false);
     into.bcat = root.texts("bcat", 4096, true);
     into.badv = root.texts("badv", 4096, false);
+    into.bapp = root.texts("bapp", 4096, false);
+    into.acat = root.texts("acat", 4096, true);
+    into.acat.removeIf(String::isEmpty);
+    into.cattax = root.integer("cattax", 1);
+    into.wseat = root.texts("wseat", 4096, false);
+    into.bseat = root.texts("bseat", 4096, false);
+    into.readLanguages(root.texts("wlang", 4096, false));
+    into.readLanguages(root.texts("wlangb", 4096, false));
     into.readWhere(root);
     into.readWho(root);
-    if (test) {
+    if (into.test) {
       Member ext = root.child("ext");
       Member own = ext == null ? null : ext.child("adclick");
       into.timeMicros = own == null ? -1 : own.integer("time_us", 0, MAX_TIME, -1);
     }
     into.readImps(root);
     return into;
+  }
+
+  /** The first part of a tag such as de-AT counts. */
+  private void readLanguages(List<String> tags) {
+    for (String tag : tags) {
+      if (!tag.isEmpty()) {
+        int end = tag.indexOf('-');
+        languages.add(Ascii.lower(end < 0 ? tag : tag.substring(0, end)));
+      }
+    }
   }
 
   private void readWhere(Member root) throws Invalid {
@@ -95,20 +140,22 @@ final class BidRequest {
       content = app.texts("cat", 256, true);
       inventory = bundle.isEmpty() ? id : bundle;
     }
+    if ((site != null || app != null) && root.has("dooh")) {
+      throw root.refuse("conflict", "dooh");
+    }
+    outOfHome = root.child("dooh") != null;
   }
 
   private void readWho(Member root) throws Invalid {
     String ifa = "";
-    boolean known = true;
     Member device = root.child("device");
     if (device != null) {
       deviceType = device.integer("devicetype", 0);
       os = Ascii.lower(device.text("os"));
       connection = device.integer("connectiontype", 0);
       ifa = device.text("ifa");
-      boolean limited = device.integer("lmt", 0) == 1;
-      boolean untracked = device.integer("dnt", 0) == 1;
-      known = !limited && !untracked;
+      limited = device.integer("lmt", 0) == 1;
+      limited |= device.integer("dnt", 0) == 1;
       Member geo = device.child("geo");
       if (geo != null) {
         country = Ascii.upper(geo.text("country"));
@@ -120,12 +167,14 @@ final class BidRequest {
       String id = person.text("id");
       String buyer = person.text("buyeruid");
       user = buyer.isEmpty() ? id : buyer;
+      this.person = person.held();
     }
-    Member regs = root.child("regs");
-    if (regs != null && regs.integer("coppa", 0) == 1) {
-      known = false;
+    Member rules = root.child("regs");
+    if (rules != null) {
+      limited |= rules.integer("coppa", 0) == 1;
+      regs = rules.held();
     }
-    user = !known ? "" : user.isEmpty() ? ifa : user;
+    user = user.isEmpty() ? ifa : user;
   }
 
   private void readImps(Member root) throws Invalid {
@@ -137,8 +186,17 @@ final class BidRequest {
       throw root.refuse("empty", "imp");
     }
     List<Json> items = root.list("imp", 32);
+    Invalid why = null;
     for (int i = 0; i < items.size(); i++) {
-      imps.add(readImp(root.entry("imp", items, i)));
+      try {
+        imps.add(readImp(root.entry("imp", items, i)));
+      } catch (Invalid e) {
+        why = why == null ? e : why;
+        leftOut++;
+      }
+    }
+    if (imps.isEmpty()) {
+      throw why;
     }
   }
 
@@ -167,18 +225,25 @@ final class BidRequest {
     Member banner = from.child("banner");
     if (banner != null) {
       imp.sizes = sizes(banner);
+      imp.bannerAttributes = banner.integers("battr", 64);
     }
     Member video = from.child("video");
     if (video != null) {
       List<String> mimes = video.texts("mimes", 64, false);
       long least = video.notNegative("minduration");
       long most = video.notNegative("maxduration");
-      imp.video = new Video(mimes, least, most, video.integers("protocols", 64));
+      long[] protocols = video.integers("protocols", 64);
+      long linearity = video.integer("linearity", 0);
+      long placement = video.integer("placement", 0);
+      long plcmt = video.integer("plcmt", 0);
+      imp.video = new Video(mimes, least, most, protocols, linearity, placement, plcmt, video.integers("rqddurs", 64));
+      imp.videoAttributes = video.integers("battr", 64);
     }
     Member audio = from.child("audio");
     Member nativeAd = from.child("native");
     if (nativeAd != null) {
-      imp.nativeText = nativeAd.requiredText("request");
+      imp.nativeRequest = nativeAd.textOrObject("request");
+      imp.nativeAttributes = nativeAd.integers("battr", 64);
     }
     if (banner == null && video == null && audio == null && nativeAd == null) {
       throw new Invalid("missing", from.path());

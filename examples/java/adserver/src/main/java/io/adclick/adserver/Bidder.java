@@ -11,11 +11,13 @@ import io.adclick.Scorer;
 import io.adclick.Winner;
 import io.adclick.Winners;
 import java.nio.ByteBuffer;
+import java.security.SecureRandom;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicLong;
 
 /** One thread's bidder: a bid request's text in, an answer out (../../../../../../../../openrtb/MAPPING.md, sections 4 to 7). */
 final class Bidder implements AutoCloseable {
@@ -25,6 +27,11 @@ final class Bidder implements AutoCloseable {
 
   private static final long MAX_DEADLINE = 0xFFFF_FFFFL;
   private static final List<String> USD = List.of("USD");
+
+  /** No two processes and no two requests have the same number of a delivery. */
+  private static final long PROCESS = new SecureRandom().nextLong();
+
+  private static final AtomicLong DELIVERIES = new AtomicLong();
 
   /** The handles of the model's inputs, asked for once. */
   record Inputs(int deviceType, int connection, int os, int country, int inventory, int content, int floor, int format) {
@@ -45,10 +52,13 @@ final class Bidder implements AutoCloseable {
   /** The ads that the candidates are. */
   private final int[] candidateAds;
 
-  // Of the request that is answered.
+  // What belongs to the request that is answered.
   private final BitSet won = new BitSet();
   private final BitSet blockedCategories = new BitSet();
   private final BitSet blockedAdvertisers = new BitSet();
+  private boolean userKnown;
+  /** 0 for a replay. */
+  private long delivery;
 
   Bidder(Engine engine, Campaigns all, Inputs inputs, long marginMicros) {
     this.all = all;
@@ -84,13 +94,22 @@ final class Bidder implements AutoCloseable {
   }
 
   private Answer answer(BidRequest request, long arrived) {
+    int notOurs = notOurs(request);
+    if (notOurs != 0) {
+      return Answer.noBid(notOurs);
+    }
     String currency = currency(request);
     if (currency == null) {
       return Answer.noBid(Answer.UNKNOWN_CURRENCY);
     }
     block(request);
     long timeMicros = request.timeMicros >= 0 ? request.timeMicros : ChronoUnit.MICROS.between(Instant.EPOCH, Instant.now());
+    // A test that says its time is a replay: with the same ids as before.
+    delivery = request.timeMicros >= 0 ? 0 : Adclick.key(PROCESS, DELIVERIES.incrementAndGet());
+    boolean refused = request.limited || !Consent.permits(request.regs, request.person, all.vendor);
+    userKnown = !refused && !request.user.isEmpty();
     Response response = new Response();
+    response.user = refused ? "refused" : userKnown ? "known" : "none";
     int first = 0;
     for (int i = 0; i < request.imps.size(); i++) {
       int why = decide(request, request.imps.get(i), timeMicros, arrived, all.rate(currency), response);
@@ -100,6 +119,28 @@ final class Bidder implements AutoCloseable {
       return Answer.noBid(first);
     }
     return new Answer(200, 0, response.write(request, all, currency, Adclick.hash(request.id)));
+  }
+
+  /** Why nothing that we have may be bid on the request; 0 when something may. */
+  private int notOurs(BidRequest request) {
+    if (request.outOfHome) {
+      return Answer.OUT_OF_HOME;
+    }
+    if ((!request.wseat.isEmpty() && !request.wseat.contains(all.seat)) || request.bseat.contains(all.seat)) {
+      return Answer.OTHER_SEAT;
+    }
+    boolean categories = !request.acat.isEmpty() || request.bcat.stream().anyMatch(one -> !one.isEmpty());
+    return categories && request.cattax != all.cattax ? Answer.OTHER_TAXONOMY : 0;
+  }
+
+  /** Whether a category is one of them, or under one. */
+  private static boolean isUnder(String category, List<String> above) {
+    for (String by : above) {
+      if (!by.isEmpty() && category.startsWith(by) && (category.length() == by.length() || category.charAt(by.length()) == '-')) {
+        return true;
+      }
+    }
+    return false;
   }
 
   /** The response's currency; null when none that is accepted is known. */
@@ -118,11 +159,8 @@ final class Bidder implements AutoCloseable {
     blockedCategories.clear();
     for (int i = 0; i < all.categories.size(); i++) {
       String category = all.categories.get(i);
-      for (String by : request.bcat) {
-        if (!by.isEmpty() && category.startsWith(by) && (category.length() == by.length() || category.charAt(by.length()) == '-')) {
-          blockedCategories.set(i);
-          break;
-        }
+      if (isUnder(category, request.bcat) || (!request.acat.isEmpty() && !isUnder(category, request.acat))) {
+        blockedCategories.set(i);
       }
     }
     blockedAdvertisers.clear();
@@ -141,12 +179,14 @@ final class Bidder implements AutoCloseable {
   /** Adds a bid to the response, or tells why there is none. */
   private int decide(
       BidRequest request, BidRequest.Imp imp, long timeMicros, long arrived, long rate, Response response) {
-    NativeRequest asked = imp.nativeText == null ? null : NativeRequest.read(imp.nativeText);
-    long floorRate = all.rate(imp.floorCurrency);
-    if (floorRate == 0) {
+    NativeRequest asked = imp.nativeRequest == null ? null : NativeRequest.read(imp.nativeRequest);
+    long floorMicros = Money.floorMicros(imp.floor);
+    // A floor of 0 is none, whatever its currency.
+    Money.Least least = new Money.Least(floorMicros, floorMicros == 0 ? Money.ONE : all.rate(imp.floorCurrency), all.minCpm);
+    if (least.rate() == 0) {
       return Answer.UNKNOWN_CURRENCY;
     }
-    long floor = Math.max(Money.toOwnUp(Money.floorMicros(imp.floor), floorRate), all.minCpm);
+    long floor = least.inOwn();
     find(request, imp, asked, floor);
     if (candidates.size() == 0) {
       return Answer.NO_CANDIDATE;
@@ -176,26 +216,25 @@ final class Bidder implements AutoCloseable {
     Winner winner = winners.get(0);
     int index = candidateAds[winner.candidate()];
     Ad ad = all.ads.get(index);
-    long price = winner.ecpmMicros();
-    if (request.at != 2) {
-      price = Math.min(Math.max(Money.expectedCpm(ad.kind, winner), floor), price);
-    }
-    price = Money.fromOwn(price, rate);
-    if (price == 0) {
+    long needed = request.at == 2 ? winner.ecpmMicros() : Money.expectedCpm(ad.kind, winner);
+    long price = least.price(winner.ecpmMicros(), needed, rate);
+    if (price < 0) {
       return Answer.UNDER_FLOOR;
     }
     won.set(index);
     response.bids.add(
         new Response.Bid(
-            imp, ad, asked, price, winner.impressionId(), winner.ecpmMicros(), winner.priceMicros(), winner.pctr(),
+            imp, ad, asked, price, Adclick.key(winner.impressionId(), ad.key), winner.ecpmMicros(), winner.priceMicros(), winner.pctr(),
             winner.pcvr()));
     return 0;
   }
 
   private void fill(BidRequest request, BidRequest.Imp imp, long timeMicros, long floor) {
+    long id = Adclick.hash(request.id);
+    long place = Adclick.hash(imp.id);
     call.clear()
-        .requestId(Adclick.key(Adclick.hash(request.id), Adclick.hash(imp.id)))
-        .userKey(request.user.isEmpty() ? 0 : Adclick.hash(request.user))
+        .requestId(delivery == 0 ? Adclick.key(id, place) : Adclick.key(id, place, delivery))
+        .userKey(userKnown ? Adclick.hash(request.user) : 0)
         .timeMicros(timeMicros)
         .utcOffsetSeconds((int) (60 * request.utcOffsetMinutes))
         .slots(1);
@@ -247,11 +286,16 @@ final class Bidder implements AutoCloseable {
   private boolean passes(Ad ad, BidRequest request, BidRequest.Imp imp, NativeRequest asked) {
     boolean fits =
         switch (ad.shape) {
-          case BANNER -> hasSize(imp.sizes, ad);
-          case VIDEO -> imp.video != null && takes(imp.video, ad);
-          case NATIVE -> asked != null && asked.filledBy(ad);
+          case BANNER -> hasSize(imp.sizes, ad) && behaves(ad, imp.bannerAttributes);
+          case VIDEO -> imp.video != null && takes(imp.video, ad) && behaves(ad, imp.videoAttributes);
+          case NATIVE -> asked != null && asked.filledBy(ad) && behaves(ad, imp.nativeAttributes);
         };
     if (!fits || blockedAdvertisers.get(ad.advertiserIndex) || (imp.secure && !ad.secure)) {
+      return false;
+    }
+    if ((!ad.bundle.isEmpty() && request.bapp.contains(ad.bundle))
+        || (ad.categories.length == 0 && !request.acat.isEmpty())
+        || (!request.languages.isEmpty() && !request.languages.contains(ad.language))) {
       return false;
     }
     for (int category : ad.categories) {
@@ -260,6 +304,10 @@ final class Bidder implements AutoCloseable {
       }
     }
     return ad.target.takes(request);
+  }
+
+  private static boolean behaves(Ad ad, long[] blocked) {
+    return Arrays.stream(blocked).noneMatch(ad.attributes::contains);
   }
 
   private static boolean hasSize(long[] sizes, Ad ad) {
@@ -275,6 +323,10 @@ final class Bidder implements AutoCloseable {
     return (video.mimes().isEmpty() || video.mimes().contains(ad.mime))
         && video.minSeconds() <= ad.seconds
         && (video.maxSeconds() == 0 || video.maxSeconds() >= ad.seconds)
-        && (video.protocols().length == 0 || Arrays.stream(video.protocols()).anyMatch(p -> p == ad.protocol));
+        && (video.protocols().length == 0 || Arrays.stream(video.protocols()).anyMatch(p -> p == ad.protocol))
+        && (video.linearity() == 0 || video.linearity() == ad.linearity)
+        && (video.durations().length == 0 || Arrays.stream(video.durations()).anyMatch(d -> d == ad.seconds))
+        && (ad.placement == null || ad.placement.contains(video.placement()))
+        && (ad.plcmt == null || ad.plcmt.contains(video.plcmt()));
   }
 }

@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -29,10 +30,16 @@ final class Campaigns {
   private static final int MAX_ADS = 10_000;
   private static final long MAX_BID = 100_000_000_000L;
   private static final Pattern CODE = Pattern.compile("[A-Z]{3}");
+  private static final long MAX_VENDOR = 65_535;
+  private static final Pattern LANGUAGE = Pattern.compile("[a-z]{2}");
   private static final Pattern ID = Pattern.compile("[A-Za-z0-9_-]+");
 
   long minCpm;
   String seat;
+  /** In the Global Vendor List; 0 = none. */
+  long vendor;
+
+  long cattax;
   final List<Ad.Advertiser> advertisers = new ArrayList<>();
   final List<String> categories = new ArrayList<>();
   final List<Ad> ads = new ArrayList<>();
@@ -126,6 +133,15 @@ final class Campaigns {
       return integer(get(name, Json.Kind.NUMBER), name);
     }
 
+    long number(String name, long otherwise) throws Refused {
+      return held.find(name) == null ? otherwise : number(name);
+    }
+
+    /** Empty when there is none. */
+    String textIfAny(String name) throws Refused {
+      return held.find(name) == null ? "" : text(name);
+    }
+
     private long integer(Json held, String name) throws Refused {
       if (held.kind == Json.Kind.NUMBER && Json.integral(held.text) == Json.Integral.YES) {
         long number = Long.parseLong(held.text);
@@ -158,7 +174,7 @@ final class Campaigns {
       if (list == null) {
         return null;
       }
-      Set<Long> all = new HashSet<>();
+      Set<Long> all = new LinkedHashSet<>();
       for (Json item : list.items) {
         all.add(integer(item, name));
       }
@@ -167,9 +183,14 @@ final class Campaigns {
   }
 
   private void read(Json root) throws Refused {
-    Part file = Part.of(root, "", "currency", "min_cpm", "rates", "seat", "advertisers", "ads");
+    Part file = Part.of(root, "", "currency", "min_cpm", "rates", "seat", "gdpr_vendor", "cattax", "advertisers", "ads");
     readMoney(file);
     seat = file.text("seat");
+    vendor = file.number("gdpr_vendor", 0);
+    if (vendor > MAX_VENDOR) {
+      throw file.refuse("gdpr_vendor", "expected an integer from 1 to " + MAX_VENDOR);
+    }
+    cattax = file.number("cattax", 1);
     for (Json held : file.get("advertisers", Json.Kind.LIST).items) {
       Part one = Part.of(held, "advertisers[" + advertisers.size() + "]", "id", "name", "domain");
       advertisers.add(new Ad.Advertiser(one.text("id"), one.text("name"), one.text("domain")));
@@ -183,7 +204,7 @@ final class Campaigns {
       Part one =
           Part.of(
               held, "ads[" + ads.size() + "]", "id", "advertiser", "creative", "bid", "cat", "secure", "banner", "video",
-              "native", "target", "nurl", "burl", "adm", "click_url");
+              "native", "target", "nurl", "burl", "adm", "click_url", "impression_url", "language", "bundle", "attr");
       Ad ad = readAd(one);
       if (!ids.add(ad.id)) {
         throw one.refuse("id", "`" + ad.id + "` is there twice");
@@ -235,6 +256,13 @@ final class Campaigns {
     ad.creative = from.text("creative");
     readBid(Part.of(from.get("bid", Json.Kind.OBJECT), from.at("bid"), "kind", "amount", "currency"), ad);
     ad.secure = from.get("secure", Json.Kind.BOOLEAN).truth;
+    ad.language = from.textIfAny("language");
+    if (!ad.language.isEmpty() && !LANGUAGE.matcher(ad.language).matches()) {
+      throw from.refuse("language", "expected two letters a to z");
+    }
+    ad.bundle = from.textIfAny("bundle");
+    Set<Long> attributes = from.integers("attr");
+    ad.attributes = attributes == null ? Set.of() : attributes;
     ad.cat = List.copyOf(from.listOfTexts("cat"));
     ad.categories = new int[ad.cat.size()];
     for (int i = 0; i < ad.categories.length; i++) {
@@ -292,37 +320,44 @@ final class Campaigns {
       ad.h = read.number("h");
       ad.format = Adclick.hash(ad.w + "x" + ad.h);
     } else if (video != null) {
-      Part read = Part.of(video, from.at("video"), "w", "h", "mime", "protocol", "seconds");
+      Part read = Part.of(video, from.at("video"), "w", "h", "mime", "protocol", "seconds", "linearity", "placement", "plcmt");
       ad.shape = Ad.Shape.VIDEO;
       ad.w = read.number("w");
       ad.h = read.number("h");
       ad.mime = read.text("mime");
       ad.protocol = read.number("protocol");
       ad.seconds = read.number("seconds");
+      ad.linearity = read.number("linearity", 1);
+      if (ad.linearity > 2) {
+        throw read.refuse("linearity", "expected 1 or 2");
+      }
+      ad.placement = read.integers("placement");
+      ad.plcmt = read.integers("plcmt");
       ad.format = Adclick.hash(ad.shape.name().toLowerCase(Locale.ROOT));
     } else {
       Part read = Part.of(nativeAd, from.at("native"), "title", "description", "image", "icon");
       ad.shape = Ad.Shape.NATIVE;
-      String title = read.text("title");
       ad.nativeAd =
           new Ad.Native(
-              title, title.codePointCount(0, title.length()), read.text("description"), picture(read, "image"),
-              picture(read, "icon"), from.text("click_url"));
+              read.text("title"), read.text("description"), picture(read, "image"), picture(read, "icon"),
+              Ad.Markup.of(from.text("click_url"), ad.id), from.markup("impression_url", ad.id));
       ad.format = Adclick.hash(ad.shape.name().toLowerCase(Locale.ROOT));
       if (from.find("adm", Json.Kind.TEXT) != null) {
         throw from.refuse("adm", "a native ad has none");
       }
       return;
     }
-    if (from.find("click_url", Json.Kind.TEXT) != null) {
-      throw from.refuse("click_url", "belongs to native ads");
+    for (String name : List.of("click_url", "impression_url")) {
+      if (from.find(name, Json.Kind.TEXT) != null) {
+        throw from.refuse(name, "belongs to native ads");
+      }
     }
     from.text("adm");
     ad.adm = from.markup("adm", ad.id);
   }
 
   private static Ad.Picture picture(Part from, String name) throws Refused {
-    Part read = Part.of(from.get(name, Json.Kind.OBJECT), from.at(name), "url", "w", "h");
-    return new Ad.Picture(read.text("url"), read.number("w"), read.number("h"));
+    Part read = Part.of(from.get(name, Json.Kind.OBJECT), from.at(name), "url", "w", "h", "mime");
+    return new Ad.Picture(read.text("url"), read.number("w"), read.number("h"), read.textIfAny("mime"));
   }
 }

@@ -1,6 +1,7 @@
 package io.adclick.adserver;
 
 import io.netty.buffer.ByteBuf;
+import io.netty.buffer.ByteBufInputStream;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelFutureListener;
@@ -21,8 +22,12 @@ import io.netty.handler.codec.http.LastHttpContent;
 import io.netty.handler.timeout.ReadTimeoutException;
 import io.netty.util.ReferenceCountUtil;
 import java.io.IOException;
+import java.io.InputStream;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.zip.GZIPInputStream;
 
 /** A connection and its requests, one after the other. All of it runs on the connection's thread. */
 final class Connection extends ChannelInboundHandlerAdapter {
@@ -43,6 +48,8 @@ final class Connection extends ChannelInboundHandlerAdapter {
   private boolean over;
 
   private long arrived;
+  /** {@link System#nanoTime} by which the head or the body of a request must be there; 0 while none is on its way. */
+  private volatile long due;
 
   Connection(Server server, Bidder bidder, Channel channel) {
     this.server = server;
@@ -58,10 +65,24 @@ final class Connection extends ChannelInboundHandlerAdapter {
         if (!busy) {
           busy = true;
           arrived = System.nanoTime();
+          expect(server.limits().headMillis());
         }
         context.fireChannelRead(bytes);
       }
     };
+  }
+
+  private void expect(long millis) {
+    long at = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(millis);
+    due = at == 0 ? 1 : at;
+  }
+
+  /** Closes it if a request takes too long, however often some bytes of it come. Called on another thread. */
+  void closeWhenSlow() {
+    long by = due;
+    if (by != 0 && System.nanoTime() - by > 0) {
+      channel.close();
+    }
   }
 
   /** Closes it if no request comes within so much time; one that is under way is answered before. */
@@ -124,10 +145,13 @@ final class Connection extends ChannelInboundHandlerAdapter {
     received = 0;
     tooLarge = false;
     busy = true;
-    if (head.decoderResult().isFailure()) {
+    boolean noHost =
+        head.protocolVersion().compareTo(HttpVersion.HTTP_1_1) >= 0 && head.headers().getAll(HttpHeaderNames.HOST).size() != 1;
+    if (head.decoderResult().isFailure() || noHost) {
       refuse(context);
       return;
     }
+    expect(server.limits().bodyMillis());
     if (HttpUtil.getContentLength(head, 0L) > MAX_DROPPED) {
       tooLarge = true;
       end(context);
@@ -174,6 +198,7 @@ final class Connection extends ChannelInboundHandlerAdapter {
     drop();
     request = null;
     busy = false;
+    due = 0;
     HttpUtil.setKeepAlive(response, keep);
     var written = context.write(response);
     if (!keep) {
@@ -194,18 +219,18 @@ final class Connection extends ChannelInboundHandlerAdapter {
     String target = request.uri();
     int query = target.indexOf('?');
     String path = query < 0 ? target : target.substring(0, query);
-    HttpMethod method =
+    List<HttpMethod> allowed =
         switch (path) {
-          case "/openrtb2/auction" -> HttpMethod.POST;
-          case "/healthz", "/metrics" -> HttpMethod.GET;
-          default -> null;
+          case "/openrtb2/auction" -> List.of(HttpMethod.POST);
+          case "/healthz", "/metrics" -> List.of(HttpMethod.GET, HttpMethod.HEAD);
+          default -> List.of();
         };
-    if (method == null) {
+    if (allowed.isEmpty()) {
       return empty(HttpResponseStatus.NOT_FOUND);
     }
-    if (!request.method().equals(method)) {
+    if (!allowed.contains(request.method())) {
       FullHttpResponse response = empty(HttpResponseStatus.METHOD_NOT_ALLOWED);
-      response.headers().set(HttpHeaderNames.ALLOW, method.name());
+      response.headers().set(HttpHeaderNames.ALLOW, String.join(", ", allowed.stream().map(HttpMethod::name).toList()));
       return response;
     }
     return switch (path) {
@@ -216,7 +241,7 @@ final class Connection extends ChannelInboundHandlerAdapter {
   }
 
   private FullHttpResponse health() {
-    if (server.stopping()) {
+    if (server.draining()) {
       return full(HttpResponseStatus.SERVICE_UNAVAILABLE, "application/json", "{\"status\":\"stopping\"}".getBytes(StandardCharsets.US_ASCII));
     }
     return full(HttpResponseStatus.OK, "application/json", server.health());
@@ -224,13 +249,14 @@ final class Connection extends ChannelInboundHandlerAdapter {
 
   private FullHttpResponse bid() {
     String encoding = request.headers().get(HttpHeaderNames.CONTENT_ENCODING);
-    if (encoding != null && !HttpHeaderValues.IDENTITY.contentEqualsIgnoreCase(encoding)) {
-      return empty(HttpResponseStatus.UNSUPPORTED_MEDIA_TYPE);
+    boolean packed =
+        HttpHeaderValues.GZIP.contentEqualsIgnoreCase(encoding) || HttpHeaderValues.X_GZIP.contentEqualsIgnoreCase(encoding);
+    if (!packed && encoding != null && !encoding.isEmpty() && !HttpHeaderValues.IDENTITY.contentEqualsIgnoreCase(encoding)) {
+      FullHttpResponse response = empty(HttpResponseStatus.UNSUPPORTED_MEDIA_TYPE);
+      response.headers().set(HttpHeaderNames.ACCEPT_ENCODING, HttpHeaderValues.GZIP);
+      return response;
     }
-    Answer answer =
-        tooLarge
-            ? Answer.invalid(new Invalid("too_large", ""))
-            : bidder.answer((body == null ? Unpooled.EMPTY_BUFFER : body).nioBuffer(), arrived);
+    Answer answer = answer(packed);
     switch (answer.status()) {
       case 204 -> {
         server.noBids.increment();
@@ -242,6 +268,24 @@ final class Connection extends ChannelInboundHandlerAdapter {
       default -> server.invalid.increment();
     }
     return full(HttpResponseStatus.valueOf(answer.status()), "application/json", answer.body());
+  }
+
+  private Answer answer(boolean packed) {
+    if (tooLarge) {
+      return Answer.invalid(new Invalid("too_large", ""));
+    }
+    ByteBuf sent = body == null ? Unpooled.EMPTY_BUFFER : body;
+    if (!packed) {
+      return bidder.answer(sent.nioBuffer(), arrived);
+    }
+    try (InputStream content = new GZIPInputStream(new ByteBufInputStream(sent))) {
+      byte[] unpacked = content.readNBytes(MAX_BODY + 1);
+      return unpacked.length > MAX_BODY
+          ? Answer.invalid(new Invalid("too_large", ""))
+          : bidder.answer(ByteBuffer.wrap(unpacked), arrived);
+    } catch (IOException e) {
+      return Answer.invalid(new Invalid("encoding", ""));
+    }
   }
 
   private static FullHttpResponse empty(HttpResponseStatus status) {

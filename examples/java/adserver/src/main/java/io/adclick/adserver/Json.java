@@ -51,11 +51,11 @@ final class Json {
   private static final List<Json> NONE = List.of();
 
   final Kind kind;
-  /** Of a text or a number. */
+  /** What a text or a number has. */
   final String text;
-  /** Of a boolean. */
+  /** What a boolean is. */
   final boolean truth;
-  /** Of a list; or of an object, beside {@link #names}. */
+  /** What a list has; or an object, beside {@link #names}. */
   final List<Json> items;
 
   final List<String> names;

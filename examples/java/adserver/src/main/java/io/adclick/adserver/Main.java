@@ -10,11 +10,14 @@ import java.nio.file.Path;
 /**
  * An ad server: OpenRTB bid requests in, bid responses out, decided in this process.
  *
- * <pre>java -jar adserver.jar --bundles DIR --campaigns FILE [--listen HOST:PORT] [--threads N] [--margin-ms N]</pre>
+ * <pre>java -jar adserver.jar --bundles DIR --campaigns FILE</pre>
+ *
+ * and the flags of MAPPING.md.
  */
 final class Main {
   private static final String USAGE =
-      "usage: adserver --bundles DIR --campaigns FILE [--listen HOST:PORT] [--threads N] [--margin-ms N]";
+      "usage: adserver --bundles DIR --campaigns FILE [--listen HOST:PORT] [--threads N] [--margin-ms N]\n"
+          + "                [--drain-ms N] [--head-ms N] [--body-ms N] [--connections N]";
   private static final int FOLLOW_MILLIS = 1000;
 
   private Main() {}
@@ -38,6 +41,7 @@ final class Main {
       int port = server.start();
       // On SIGTERM and SIGINT. A Java program that ends by a signal would exit with 128 and its number.
       Runtime.getRuntime().addShutdownHook(new Thread(() -> {
+        server.drain();
         server.stop();
         engine.close();
         Runtime.getRuntime().halt(0);

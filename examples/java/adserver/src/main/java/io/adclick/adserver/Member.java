@@ -44,6 +44,19 @@ final class Member {
     return new Invalid(error, path(member));
   }
 
+  Json held() {
+    return held;
+  }
+
+  /** A required text that is not empty, or an object in its place. */
+  Json textOrObject(String member) throws Invalid {
+    Json found = held.find(member);
+    if (found == null || found.kind != Json.Kind.OBJECT) {
+      requiredText(member);
+    }
+    return found;
+  }
+
   boolean has(String member) {
     return held.find(member) != null;
   }

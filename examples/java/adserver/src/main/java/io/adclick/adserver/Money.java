@@ -101,6 +101,31 @@ final class Money {
     return scaled(micros, ONE, rate, RoundingMode.FLOOR);
   }
 
+  /** What a bid must reach: a floor in micros of the currency of that rate, and the least price in micros of the own one. */
+  record Least(long floor, long rate, long own) {
+    /** In the own currency, rounded up. */
+    long inOwn() {
+      return Math.max(toOwnUp(floor, rate), own);
+    }
+
+    /**
+     * A price in micros of the currency of rate {@code to}: what the ad is worth, rounded down, or less, what is needed,
+     * rounded down, where that is enough; never under the floor, which is rounded up. Both are in the own currency.
+     *
+     * @return -1 when the ad is not worth its floor
+     */
+    long price(long worth, long needed, long to) {
+      long highest = fromOwn(worth, to);
+      BigInteger lowest =
+          BigInteger.valueOf(floor).multiply(BigInteger.valueOf(rate)).max(BigInteger.valueOf(own).multiply(BigInteger.valueOf(ONE)));
+      lowest = lowest.add(BigInteger.valueOf(to - 1)).divide(BigInteger.valueOf(to));
+      if (lowest.compareTo(BigInteger.valueOf(highest)) > 0) {
+        return -1;
+      }
+      return Math.min(Math.max(fromOwn(needed, to), lowest.longValueExact()), highest);
+    }
+  }
+
   private static long scaled(long micros, long by, long over, RoundingMode rounding) {
     if (by == over) {
       return Math.min(micros, MOST);

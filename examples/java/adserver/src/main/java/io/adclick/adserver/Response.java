@@ -22,6 +22,8 @@ final class Response {
   long scored;
   long cut;
   long missing;
+  /** What a test is told of the user. */
+  String user;
 
   static String hex(long number) {
     return HexFormat.of().toHexDigits(number);
@@ -36,7 +38,7 @@ final class Response {
       json.writeStartObject();
       json.writeArrayFieldStart("bid");
       for (Bid bid : bids) {
-        write(json, bid);
+        write(json, bid, all, request.test);
       }
       json.writeEndArray();
       json.writeStringField("seat", all.seat);
@@ -44,12 +46,16 @@ final class Response {
       json.writeEndArray();
       json.writeStringField("bidid", hex(bidId));
       json.writeStringField("cur", currency);
-      openOwn(json);
-      json.writeStringField("generation", hex(generation));
-      json.writeNumberField("scored", scored);
-      json.writeNumberField("cut", cut);
-      json.writeNumberField("missing", missing);
-      closeOwn(json);
+      if (request.test) {
+        openOwn(json);
+        json.writeStringField("generation", hex(generation));
+        json.writeNumberField("scored", scored);
+        json.writeNumberField("cut", cut);
+        json.writeNumberField("missing", missing);
+        json.writeNumberField("left_out", request.leftOut);
+        json.writeStringField("user", user);
+        closeOwn(json);
+      }
       json.writeEndObject();
     } catch (IOException e) {
       throw new UncheckedIOException("writing to memory", e);
@@ -67,7 +73,7 @@ final class Response {
     json.writeEndObject();
   }
 
-  private static void write(JsonGenerator json, Bid bid) throws IOException {
+  private static void write(JsonGenerator json, Bid bid, Campaigns all, boolean test) throws IOException {
     Ad ad = bid.ad;
     String impression = hex(bid.impressionId);
     json.writeStartObject();
@@ -81,37 +87,55 @@ final class Response {
     if (ad.burl != null) {
       json.writeStringField("burl", ad.burl.with(impression));
     }
-    json.writeStringField("adm", ad.shape == Ad.Shape.NATIVE ? nativeAd(bid.asked, ad) : ad.adm.with(impression));
+    json.writeStringField("adm", ad.shape == Ad.Shape.NATIVE ? nativeAd(bid.asked, ad, impression) : ad.adm.with(impression));
     json.writeStringField("adid", ad.id);
     json.writeArrayFieldStart("adomain");
     json.writeString(ad.advertiser.domain());
     json.writeEndArray();
     json.writeStringField("crid", ad.creative);
+    if (!ad.bundle.isEmpty()) {
+      json.writeStringField("bundle", ad.bundle);
+    }
     if (!ad.cat.isEmpty()) {
       json.writeArrayFieldStart("cat");
       for (String category : ad.cat) {
         json.writeString(category);
       }
       json.writeEndArray();
+      if (all.cattax != 1) {
+        json.writeNumberField("cattax", all.cattax);
+      }
+    }
+    if (!ad.attributes.isEmpty()) {
+      json.writeArrayFieldStart("attr");
+      for (long attribute : ad.attributes) {
+        json.writeNumber(attribute);
+      }
+      json.writeEndArray();
+    }
+    if (!ad.language.isEmpty()) {
+      json.writeStringField("language", ad.language);
     }
     json.writeNumberField("mtype", ad.shape.markupType);
     if (ad.shape != Ad.Shape.NATIVE) {
       json.writeNumberField("w", ad.w);
       json.writeNumberField("h", ad.h);
     }
-    openOwn(json);
-    json.writeStringField("kind", ad.kind.name().toLowerCase(Locale.ROOT));
-    json.writeNumberField("ecpm_micros", bid.ecpmMicros);
-    json.writeNumberField("price_micros", bid.enginePriceMicros);
-    json.writeNumberField("pctr", bid.pctr);
-    if (!Float.isNaN(bid.pcvr)) {
-      json.writeNumberField("pcvr", bid.pcvr);
+    if (test) {
+      openOwn(json);
+      json.writeStringField("kind", ad.kind.name().toLowerCase(Locale.ROOT));
+      json.writeNumberField("ecpm_micros", bid.ecpmMicros);
+      json.writeNumberField("price_micros", bid.enginePriceMicros);
+      json.writeNumberField("pctr", bid.pctr);
+      if (!Float.isNaN(bid.pcvr)) {
+        json.writeNumberField("pcvr", bid.pcvr);
+      }
+      closeOwn(json);
     }
-    closeOwn(json);
     json.writeEndObject();
   }
 
-  private static String nativeAd(NativeRequest asked, Ad ad) throws IOException {
+  private static String nativeAd(NativeRequest asked, Ad ad, String impression) throws IOException {
     StringWriter out = new StringWriter();
     try (JsonGenerator json = Json.FACTORY.createGenerator(out)) {
       json.writeStartObject();
@@ -127,8 +151,28 @@ final class Response {
       }
       json.writeEndArray();
       json.writeObjectFieldStart("link");
-      json.writeStringField("url", ad.nativeAd.clickUrl());
+      json.writeStringField("url", ad.nativeAd.clickUrl().with(impression));
       json.writeEndObject();
+      if (ad.nativeAd.impressionUrl() != null) {
+        String url = ad.nativeAd.impressionUrl().with(impression);
+        switch (asked.tracked()) {
+          case IMP_TRACKERS -> {
+            json.writeArrayFieldStart("imptrackers");
+            json.writeString(url);
+            json.writeEndArray();
+          }
+          case EVENT_TRACKERS -> {
+            json.writeArrayFieldStart("eventtrackers");
+            json.writeStartObject();
+            json.writeNumberField("event", 1);
+            json.writeNumberField("method", 1);
+            json.writeStringField("url", url);
+            json.writeEndObject();
+            json.writeEndArray();
+          }
+          case NONE -> {}
+        }
+      }
       if (asked.wrapped()) {
         json.writeEndObject();
       }

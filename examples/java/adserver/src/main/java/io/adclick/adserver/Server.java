@@ -25,6 +25,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.LongAdder;
 
 /** Threads, connections, and what the server tells of itself. */
@@ -36,6 +37,8 @@ final class Server {
 
   private static final int MAX_LINE = 8192;
   private static final int MAX_HEADERS = 16_384;
+  /** How often slow connections are looked for. */
+  private static final long LOOK_MILLIS = 100;
   private static final int CHUNK = 16_384;
 
   final LongAdder bids = new LongAdder();
@@ -50,8 +53,12 @@ final class Server {
   /** One for each thread of the workers. */
   private final Map<EventExecutor, Bidder> bidders = new IdentityHashMap<>();
 
+  /** Connections, those that are about to be closed among them. */
+  private final AtomicInteger open = new AtomicInteger();
+
   private final Set<Connection> connections = ConcurrentHashMap.newKeySet();
   private Channel listening;
+  private volatile boolean draining;
   private volatile boolean stopping;
 
   Server(Settings with, Engine engine, Campaigns all) {
@@ -77,6 +84,11 @@ final class Server {
                 new ChannelInitializer<SocketChannel>() {
                   @Override
                   protected void initChannel(SocketChannel channel) {
+                    channel.closeFuture().addListener(closed -> open.decrementAndGet());
+                    if (open.incrementAndGet() > with.limits().connections()) {
+                      channel.close();
+                      return;
+                    }
                     Connection connection = new Connection(Server.this, bidders.get(channel.eventLoop()), channel);
                     HttpDecoderConfig limits =
                         new HttpDecoderConfig()
@@ -96,6 +108,8 @@ final class Server {
       throw new IOException("cannot listen on " + with.host() + ":" + with.port() + ": " + bound.cause().getMessage());
     }
     listening = bound.channel();
+    acceptors.scheduleAtFixedRate(
+        () -> connections.forEach(Connection::closeWhenSlow), LOOK_MILLIS, LOOK_MILLIS, TimeUnit.MILLISECONDS);
     return ((InetSocketAddress) listening.localAddress()).getPort();
   }
 
@@ -118,6 +132,24 @@ final class Server {
     // Closes what is left.
     workers.shutdownGracefully(0, 1, TimeUnit.SECONDS).awaitUninterruptibly();
     bidders.values().forEach(Bidder::close);
+  }
+
+  /** Says that it is about to end, and serves on for so long that whoever sends requests sees it. */
+  void drain() {
+    draining = true;
+    try {
+      Thread.sleep(with.limits().drainMillis());
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  Settings.Limits limits() {
+    return with.limits();
+  }
+
+  boolean draining() {
+    return draining;
   }
 
   boolean stopping() {

@@ -1,7 +1,11 @@
 package io.adclick.adserver;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.math.BigInteger;
+import java.util.Arrays;
+import java.util.Random;
 import org.junit.jupiter.api.Test;
 
 class MoneyTest {
@@ -49,6 +53,44 @@ class MoneyTest {
     assertEquals(Money.MOST, Money.fromOwn(Money.MOST, Money.rate("0.000000001")));
     assertEquals(Money.MOST, Money.toOwnUp(Long.MAX_VALUE, Money.ONE));
     assertEquals(7, Money.toOwnUp(7, Money.ONE));
+  }
+
+  /**
+   * Random floors in many currencies: no price is under its floor, none above what the ad is worth, and none is missing that could
+   * be. Compared as products, without the divisions of the code.
+   */
+  @Test
+  void pricesKeepFloors() {
+    Random random = new Random(20261130);
+    long[] rates = new long[20];
+    Arrays.setAll(rates, i -> some(random, 42));
+    rates[0] = Money.ONE;
+    int bids = 0;
+    for (int i = 0; i < 100_000; i++) {
+      Money.Least floor = new Money.Least(some(random, 44), rates[random.nextInt(20)], some(random, 20));
+      // About the floor, where rounding decides, in one case of two.
+      long worth = random.nextBoolean() ? some(random, 47) : Math.max(1, floor.inOwn() + random.nextInt(5) - 2);
+      long rate = rates[random.nextInt(20)];
+      BigInteger least = product(floor.floor(), floor.rate()).max(product(floor.own(), Money.ONE));
+      BigInteger most = product(worth, Money.ONE);
+      long price = floor.price(worth, Math.min(worth, some(random, 40)), rate);
+      if (price < 0) {
+        BigInteger next = least.add(BigInteger.valueOf(rate - 1)).divide(BigInteger.valueOf(rate));
+        assertTrue(next.multiply(BigInteger.valueOf(rate)).compareTo(most) > 0 || next.compareTo(BigInteger.valueOf(Money.MOST)) > 0);
+        continue;
+      }
+      bids++;
+      assertTrue(product(price, rate).compareTo(least) >= 0 && product(price, rate).compareTo(most) <= 0, floor + " " + price);
+    }
+    assertTrue(bids > 10_000 && bids < 100_000, "bids: " + bids);
+  }
+
+  private static long some(Random random, int bits) {
+    return (random.nextLong() >>> (63 - random.nextInt(bits))) + 1;
+  }
+
+  private static BigInteger product(long a, long b) {
+    return BigInteger.valueOf(a).multiply(BigInteger.valueOf(b));
   }
 
   @Test

@@ -12,6 +12,7 @@ import java.io.InputStreamReader;
 import java.net.ConnectException;
 import java.net.InetAddress;
 import java.net.Socket;
+import java.net.SocketTimeoutException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -51,7 +52,7 @@ class ServerTest {
   }
 
   private void start(Path bundles, String... more) throws IOException {
-    List<String> args = new ArrayList<>(List.of("--listen", "127.0.0.1:0", "--bundles", bundles.toString()));
+    List<String> args = new ArrayList<>(List.of("--listen", "127.0.0.1:0", "--bundles", bundles.toString(), "--drain-ms", "0"));
     args.addAll(List.of("--campaigns", OPENRTB.resolve("campaigns.json").toString()));
     args.addAll(List.of(more));
     process = command(args.toArray(String[]::new)).redirectError(ProcessBuilder.Redirect.INHERIT).start();
@@ -154,6 +155,52 @@ class ServerTest {
     }
     assertTrue(process.waitFor(20, TimeUnit.SECONDS));
     assertEquals(0, process.exitValue());
+  }
+
+  /** While it drains, new connections are served, and the health check says that they should go elsewhere. */
+  @Test
+  void itDrainsBeforeItEnds() throws Exception {
+    start(BUNDLES, "--drain-ms", "3000");
+    process.destroy();
+    String health = "";
+    while (!health.startsWith("HTTP/1.1 503 ")) {
+      try (Socket socket = connect()) {
+        send(socket, "GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        health = readAll(socket);
+      }
+    }
+    try (Socket socket = connect()) {
+      send(socket, post(BODY));
+      assertTrue(readHead(socket).startsWith("HTTP/1.1 200 OK\r\n"));
+    }
+    assertTrue(process.waitFor(20, TimeUnit.SECONDS));
+    assertEquals(0, process.exitValue());
+  }
+
+  @Test
+  void whoIsSlowIsCutOff() throws Exception {
+    start(BUNDLES, "--head-ms", "500", "--body-ms", "500");
+    String whole = post(BODY);
+    int body = whole.indexOf("\r\n\r\n") + 4;
+    for (int begin : new int[] {0, body}) {
+      try (Socket socket = connect()) {
+        send(socket, whole.substring(0, begin));
+        socket.setSoTimeout(100);
+        int k = begin;
+        for (boolean open = true; open && k < whole.length(); k++) {
+          try {
+            send(socket, whole.substring(k, k + 1));
+            open = socket.getInputStream().read() >= 0;
+          } catch (SocketTimeoutException e) {
+            continue;
+          } catch (IOException e) {
+            open = false;
+          }
+        }
+        assertTrue(k < whole.length(), "it was not cut off");
+      }
+    }
+    stop();
   }
 
   @Test
