@@ -9,8 +9,6 @@ JAVA_NATIVE := $(JAVA)/target/native
 JNI_LIBRARY := $(JAVA_NATIVE)/io/adclick/native/$(JAVA_PLATFORM)/libadclick_jni.so
 JNI_MODULE := $(JAVA_NATIVE)/module-info.class
 JNI_CFLAGS := -std=c11 $(CFLAGS) $(WARNINGS) -Wconversion -fPIC -fvisibility=hidden -Iinclude -I'$(JAVA_HOME)/include' -I'$(JAVA_HOME)/include/linux'
-# What a static library of Rust needs beside it.
-RUST_SYSTEM_LIBRARIES := -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
 # Of the long-run test; 10000000 takes some minutes.
 JAVA_CALLS ?= 200000
 # Of the test that hashes in a small heap; 60 is the long form.
@@ -28,10 +26,12 @@ java-tools: tools
 
 # The library is linked in, and only the JNI functions go out.
 $(JNI_LIBRARY): $(JAVA)/src/main/c/adclick_jni.c $(JAVA)/src/main/c/layout.h $(JAVA)/src/main/c/exports.map include/adclick.h \
-  target/release/libadclick.a | java-tools
+  target/release/libadclick.a packaging/shared.sh packaging/glibc_compat.c | java-tools
 	@mkdir -p $(@D)
-	$(CC) $(JNI_CFLAGS) -shared $< -o $@ target/release/libadclick.a -Wl,--version-script=$(JAVA)/src/main/c/exports.map \
-	  -Wl,--gc-sections -Wl,--no-undefined -Wl,-z,relro,-z,now -s $(RUST_SYSTEM_LIBRARIES)
+	$(CC) $(JNI_CFLAGS) -c $< -o $(JAVA)/target/adclick_jni.o
+	ld -r $(JAVA)/target/adclick_jni.o target/release/libadclick.a -o $(JAVA)/target/adclick_whole.o
+	packaging/shared.sh $(JAVA)/target/adclick_whole.o $@ -Wl,--version-script=$(JAVA)/src/main/c/exports.map \
+	  -Wl,--gc-sections -Wl,--no-undefined -Wl,-z,relro,-z,now -Wl,-z,noexecstack -s -lgcc_s -lm -lrt -lc
 
 # The jar's module, with the platform's names put in (linux-x86_64: io.adclick.natives.linux.x86_64).
 JNI_MODULE_NAME := $(subst -,.,$(JAVA_PLATFORM))
@@ -82,6 +82,7 @@ test-java: java-tools core cli parity-rust
 	  $(addprefix $(BUILD)/parity/,bundle requests.bin java.bin)
 	cmp $(BUILD)/parity/rust.bin $(BUILD)/parity/java.bin
 	'$(JAVA_HOME)/bin/java' -cp '$(JAVA)/target/*' examples/java/First.java $(BUILD)/java/bundles
+	packaging/glibc.sh $(LEAST_GLIBC) $(JNI_LIBRARY)
 	@! grep -n -A20 -e 'in native method' -e 'JNI local refs' $(BUILD)/java/test.log
 
 # Nanoseconds and bytes of one call; fails when one allocates.
