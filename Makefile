@@ -47,11 +47,11 @@ tools:
 
 core: tools
 	$(CARGO) build --release -p adclick
-	@packaging/go-lib.sh target/release/libadclick.a $(GO_PLATFORM)
+	@packaging/go-lib.sh $(GO_PLATFORM) target/release/libadclick.a
 
 cli: tools
 	$(CARGO) build --release -p adclick -p adclick-offline
-	@packaging/go-lib.sh target/release/libadclick.a $(GO_PLATFORM)
+	@packaging/go-lib.sh $(GO_PLATFORM) target/release/libadclick.a
 
 LINK := -Ltarget/release -ladclick -pthread -Wl,-rpath,'$(CURDIR)/target/release'
 

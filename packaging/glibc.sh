@@ -1,9 +1,9 @@
 #!/bin/sh
-# glibc.sh LIMIT FILE...: prints the least glibc that each program or library runs with, and fails when it is above LIMIT. A name
+# glibc.sh LIMIT FILE…: prints the least glibc that each program or library runs with, and fails when it is above LIMIT. A name
 # that is needed weakly counts too: older loaders refuse the version all the same.
 set -eu
 
-[ $# -ge 2 ] || { echo 'usage: glibc.sh LIMIT FILE...' >&2; exit 2; }
+[ $# -ge 2 ] || { echo 'usage: glibc.sh LIMIT FILE…' >&2; exit 2; }
 limit=$1
 shift
 status=0

@@ -1,5 +1,5 @@
-/* What the shared libraries take from no glibc, so that they run with those older than the one here: functions that came after
- * 2.28. glibc kept them in a part that is linked statically before, or had none. */
+/* Functions that glibc exports since a version after 2.28: the shared libraries have their own, and so run with older ones. (Before,
+ * programs got the first three from a part of glibc that is linked statically.) */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sys/stat.h>

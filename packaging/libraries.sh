@@ -20,7 +20,7 @@ mkdir -p "$out"
 work=$(mktemp -d "$out/.libraries.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-"$here/object.sh" "$archive" "$work/adclick.o"
+"$here/object.sh" "$work/adclick.o" "$archive"
 "${AR:-ar}" rcsD "$work/libadclick.a" "$work/adclick.o"
 "$here/shared.sh" "$work/adclick.o" "$work/$real" -Wl,-soname,libadclick.so.1 -Wl,--version-script="$map" \
   -Wl,--no-undefined-version -Wl,--no-undefined -Wl,--gc-sections -Wl,--as-needed -Wl,-O1 -Wl,--build-id \

@@ -1,5 +1,5 @@
 #!/bin/sh
-# shared.sh OBJECT OUT FLAG...: links a relocatable object into a shared library that runs with glibc 2.28 and later (Debian 10,
+# shared.sh OBJECT OUT FLAG…: links a relocatable object into a shared library that runs with glibc 2.28 and later (Debian 10,
 # RHEL 8, Ubuntu 18.10), however new the one here is. The FLAGs go to the compiler.
 #
 # A linker binds each name to the newest version that it finds. Here names that have an older version are bound to the newest
@@ -9,7 +9,7 @@
 # CC and OBJCOPY name other tools than the system's.
 set -eu
 
-[ $# -ge 2 ] || { echo 'usage: shared.sh OBJECT OUT FLAG...' >&2; exit 2; }
+[ $# -ge 2 ] || { echo 'usage: shared.sh OBJECT OUT FLAG…' >&2; exit 2; }
 object=$1
 out=$2
 shift 2
@@ -26,7 +26,7 @@ trap 'rm -rf "$work"' EXIT
 # .llvm*: as in object.sh.
 "${OBJCOPY:-objcopy}" -R .llvmbc -R .llvmcmd "$object" "$work/object.o"
 nm --undefined-only --format=posix "$work/object.o" >"$work/undefined"
-# Of what a library exports: name, version, and whether that is the one that linkers take.
+# From what a library exports: the version of each name that linkers take, and the newest of those up to 2.28.
 for library in "$libc" "$("$cc" -print-file-name=libm.so.6)"; do
   objdump -T "$library"
 done | awk '

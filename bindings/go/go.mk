@@ -6,11 +6,13 @@ MUSL := $(shell uname -m)-unknown-linux-musl
 
 .PHONY: go-musl go-module test-go-module
 
-# The archive for musl (Alpine), which Go programs link with the tag musl.
+# The archive for musl (Alpine), which Go programs link with the tag musl. What unwinds is Rust's and goes in, so that the compiler
+# which links need not have it.
 go-musl: tools
 	rustup target add $(MUSL)
 	$(CARGO) rustc --release -p adclick --lib --crate-type staticlib --target $(MUSL)
-	packaging/go-lib.sh target/$(MUSL)/release/libadclick.a $(GO_PLATFORM)_musl
+	packaging/go-lib.sh $(GO_PLATFORM)_musl target/$(MUSL)/release/libadclick.a \
+	  "$$(rustc --print target-libdir --target $(MUSL))/self-contained/libunwind.a"
 
 # The Go module as it is published, in the directory DIR: with the archives that are in bindings/go/lib (docs/go.md).
 go-module: core

@@ -11,7 +11,7 @@ JNI_MODULE := $(JAVA_NATIVE)/module-info.class
 JNI_CFLAGS := -std=c11 $(CFLAGS) $(WARNINGS) -Wconversion -fPIC -fvisibility=hidden -Iinclude -I'$(JAVA_HOME)/include' -I'$(JAVA_HOME)/include/linux'
 # Of the long-run test; 10000000 takes some minutes.
 JAVA_CALLS ?= 200000
-# Of the test that hashes in a small heap; 60 is the long form.
+# How long the test hashes in a small heap; 60 is the long form.
 JAVA_HASH_SECONDS ?= 5
 
 .PHONY: java-tools adserver-java test-adserver-java

@@ -221,7 +221,7 @@ final class Hash {
     return h ^ (h >>> 32);
   }
 
-  /** That of XXH64. */
+  /** The one of XXH64. */
   private static long avalanche64(long h) {
     h = (h ^ (h >>> 33)) * PRIME64_2;
     h = (h ^ (h >>> 29)) * PRIME64_3;

@@ -31,10 +31,10 @@ final class Native {
 
   static native long address(java.nio.ByteBuffer buffer);
 
-  /** Of a direct buffer. */
+  /** Hashes bytes of a direct buffer. */
   static native long hash(java.nio.ByteBuffer bytes, int from, int n);
 
-  /** Of 64-bit ids in a direct buffer; for the test that compares. */
+  /** The key of 64-bit ids in a direct buffer; for the test that compares. */
   static native long key(java.nio.ByteBuffer ids, int n);
 
   static native int engineOpen(

@@ -76,7 +76,8 @@ final class NativeLibrary {
       tried.add("the jar's " + resource + ", extracted (to another directory: -D" + EXTRACT + "=DIR): " + e);
     }
     throw new UnsatisfiedLinkError(
-        "adclick: no " + FILE + " could be loaded. Tried: -D" + PATH + " (not set); " + String.join("; ", tried));
+        "adclick: no " + FILE + " could be loaded. Tried: -D" + PATH + " (not set); " + String.join("; ", tried)
+            + ". It needs glibc 2.28 or later, and does not load with musl.");
   }
 
   /**
