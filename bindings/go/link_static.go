@@ -7,4 +7,4 @@ package adclick
 // #cgo CFLAGS: -I${SRCDIR}/lib
 import "C"
 
-import _ "libadclick/bindings/go/lib"
+import _ "adclick.io/adclick/lib"

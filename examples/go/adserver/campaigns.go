@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	adclick "libadclick/bindings/go"
+	"adclick.io/adclick"
 )
 
 // Campaigns are what the campaigns file says, with all that does not change from request to request computed once.
