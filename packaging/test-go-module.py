@@ -51,7 +51,7 @@ os.makedirs(shop)
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("PKG_CONFIG")} | {
     "GOPROXY": "file://" + os.path.join(WORK, "proxy"),
     "GOSUMDB": "off",
-    "GOFLAGS": "-modcacherw",
+    "GOFLAGS": "-modcacherw -buildvcs=false",
     "GOWORK": "off",
     "GOTOOLCHAIN": "local",
     "GOMODCACHE": os.path.join(WORK, "modules"),
@@ -97,7 +97,7 @@ else:
 
 # With everything in the program's own tree, and no other source.
 run("go", "mod", "vendor", cwd=shop)
-alone = {"GOPROXY": "off", "GOMODCACHE": os.path.join(WORK, "no-modules"), "GOFLAGS": "-mod=vendor"}
+alone = {"GOPROXY": "off", "GOMODCACHE": os.path.join(WORK, "no-modules"), "GOFLAGS": "-mod=vendor -buildvcs=false"}
 decides("vendored", **alone)
 decides("vendored-static", *STATIC, **alone)
 
