@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	adclick "libadclick/bindings/go"
+	"adclick.io/adclick"
 )
 
 // A bundle whose ad cache takes more than a mebibyte and is worth it: a layer of 64 outputs over a vector of 64 of 6000 ads.

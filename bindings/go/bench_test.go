@@ -4,7 +4,7 @@ import (
 	"context"
 	"testing"
 
-	adclick "libadclick/bindings/go"
+	"adclick.io/adclick"
 )
 
 // One call's cost. What a decision of no candidates takes is overhead: of Go, of cgo and of the library; of cgo alone,

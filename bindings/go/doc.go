@@ -34,7 +34,7 @@
 //
 // # Linking
 //
-// By default the static library of the repository is linked (target/release/libadclick.a, which `make` builds). The build
-// tag adclick_shared links the installed shared library instead, found by pkg-config. The go command does not notice when
-// a library that was linked statically is built anew: run tests with -count=1 then. Linux on amd64 and arm64.
+// A static archive in the directory lib is linked, for Linux on amd64 and arm64; a program needs nothing at run time but the C
+// library. It may be linked fully statically (-extldflags -static). The build tag musl takes the archive for musl (Alpine). The
+// build tag adclick_shared links the installed shared library instead, found by pkg-config. Cgo is needed (CGO_ENABLED=1).
 package adclick

@@ -7,7 +7,7 @@ import (
 	"log"
 	"time"
 
-	adclick "libadclick/bindings/go"
+	"adclick.io/adclick"
 )
 
 // Once, at start, then a request: who wins at what price. `bundle` is a bundle of examples/tables, or a directory of bundles.

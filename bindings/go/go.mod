@@ -1,3 +1,3 @@
-module libadclick/bindings/go
+module adclick.io/adclick
 
 go 1.25

@@ -4,7 +4,7 @@ import (
 	"reflect"
 	"testing"
 
-	adclick "libadclick/bindings/go"
+	"adclick.io/adclick"
 )
 
 // That sizes and offsets are those of C is checked when the package is compiled (layout.go). Here: that every byte

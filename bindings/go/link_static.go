@@ -2,9 +2,9 @@
 
 package adclick
 
-// The static library and the header of the repository that this package is part of. Rust's standard library in it needs
-// the system libraries that follow.
+// The static archive of this platform, and the header that it was built from.
 
-// #cgo CFLAGS: -I${SRCDIR}/../../include
-// #cgo LDFLAGS: ${SRCDIR}/../../target/release/libadclick.a -lgcc_s -lutil -lrt -lpthread -lm -ldl
+// #cgo CFLAGS: -I${SRCDIR}/lib
 import "C"
+
+import _ "adclick.io/adclick/lib"

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	adclick "libadclick/bindings/go"
+	"adclick.io/adclick"
 )
 
 var long = flag.Bool("long", false, "make ten million calls in the test of memory growth")

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	adclick "libadclick/bindings/go"
-	"libadclick/bindings/go/internal/heap"
+	"adclick.io/adclick"
+	"adclick.io/adclick/internal/heap"
 )
 
 // The resident memory of the process in bytes.

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	adclick "libadclick/bindings/go"
+	"adclick.io/adclick"
 )
 
 func TestPoolServesAll(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	adclick "libadclick/bindings/go"
+	"adclick.io/adclick"
 )
 
 func TestDecideIsScoreAndAuction(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	adclick "libadclick/bindings/go"
+	"adclick.io/adclick"
 )
 
 // Campaigns are what the campaigns file says, with all that does not change from request to request computed once.

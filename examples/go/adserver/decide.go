@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	adclick "libadclick/bindings/go"
+	"adclick.io/adclick"
 
 	"github.com/prebid/openrtb/v20/openrtb2"
 	"github.com/prebid/openrtb/v20/openrtb3"

@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	adclick "libadclick/bindings/go"
+	"adclick.io/adclick"
 )
 
 type settings struct {

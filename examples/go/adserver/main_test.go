@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	adclick "libadclick/bindings/go"
+	"adclick.io/adclick"
 )
 
 const (

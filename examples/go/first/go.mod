@@ -2,6 +2,6 @@ module first
 
 go 1.25
 
-require libadclick/bindings/go v0.0.0
+require adclick.io/adclick v0.0.0
 
-replace libadclick/bindings/go => ../../../bindings/go
+replace adclick.io/adclick => ../../../bindings/go

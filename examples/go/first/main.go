@@ -11,7 +11,7 @@ import (
 	"os"
 	"time"
 
-	adclick "libadclick/bindings/go"
+	"adclick.io/adclick"
 )
 
 type ad struct {

@@ -11,7 +11,7 @@ import (
 	"os"
 	"unsafe"
 
-	adclick "libadclick/bindings/go"
+	"adclick.io/adclick"
 )
 
 const maxCandidates = 200

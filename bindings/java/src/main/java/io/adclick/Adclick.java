@@ -1,6 +1,6 @@
 package io.adclick;
 
-import java.nio.charset.StandardCharsets;
+import java.nio.ByteBuffer;
 import java.util.Objects;
 
 /**
@@ -12,14 +12,18 @@ public final class Adclick {
 
   /**
    * The id of a category string: XXH3-64 with seed 0 of its UTF-8 bytes, the same as in training, packing and the other
-   * languages. An integer category is its own id. Ids of fixed strings are best computed once.
+   * languages. An integer category is its own id.
+   *
+   * <p>Computed in Java, as all hashes of arrays and strings: no native call, and nothing that the garbage collector waits for. A
+   * surrogate without its other half counts as {@code '?'}, as {@link String#getBytes(java.nio.charset.Charset)} has it. The bytes
+   * go through a buffer that the thread keeps: it grows with the longest string, to 64 KiB, and from then on nothing is allocated.
+   * Strings of more than 21,845 chars get memory of their own.
    *
    * @param text the string
    * @return its id, 64 unsigned bits
    */
   public static long hash(String text) {
-    byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
-    return Native.hash(bytes, 0, bytes.length);
+    return Hash.of(text);
   }
 
   /**
@@ -33,7 +37,23 @@ public final class Adclick {
    */
   public static long hash(byte[] bytes, int from, int length) {
     Objects.checkFromIndexSize(from, length, bytes.length);
-    return Native.hash(bytes, from, length);
+    return Hash.of(bytes, from, length);
+  }
+
+  /**
+   * The id of a category string that is there as UTF-8 bytes, as {@link #hash(String)}. Allocates nothing, but for more than
+   * 64 KiB of a heap buffer that is read-only. A direct buffer is hashed by the native library. The buffer's position does not
+   * matter and stays.
+   *
+   * @param bytes a buffer that holds it
+   * @param from the index at which it begins
+   * @param length its bytes
+   * @return its id, 64 unsigned bits
+   * @throws IndexOutOfBoundsException when that is not within the buffer's limit
+   */
+  public static long hash(ByteBuffer bytes, int from, int length) {
+    Objects.checkFromIndexSize(from, length, bytes.limit());
+    return Hash.of(bytes, from, length);
   }
 
   /**
@@ -45,7 +65,7 @@ public final class Adclick {
    * @return the key; 0, which is no key, when an id is 0 (unknown)
    */
   public static long key(long first, long second) {
-    return Native.keyOfTwo(first, second);
+    return Hash.key(first, second);
   }
 
   /**
@@ -55,7 +75,7 @@ public final class Adclick {
    * @return the key; 0, which is no key, when an id is 0 (unknown) or there is none
    */
   public static long key(long... ids) {
-    return Native.key(Objects.requireNonNull(ids, "ids"));
+    return Hash.key(ids);
   }
 
   /**
@@ -104,8 +124,9 @@ public final class Adclick {
 
   /**
    * Where the native library was found: the first of the file or directory that the system property
-   * {@code adclick.library.path} names, {@code java.library.path}, and the class path, from where it is extracted to the
-   * directory that {@code adclick.library.extract.dir} names, or else to one that exists only while it is loaded.
+   * {@code adclick.library.path} names, {@code java.library.path}, and the jar with this platform's classifier, from where it is
+   * extracted to the directory that {@code adclick.library.extract.dir} names, or else to one that exists only while it is loaded.
+   * A file that another class loader of this process has loaded is copied, and the copy loaded.
    *
    * @return a path, or words for the log
    */

@@ -3,7 +3,7 @@ package io.adclick;
 /** The functions of {@code adclick_jni.c}. Addresses and counts are checked before they come here. */
 final class Native {
   /** Raised with every change of these functions; the library has its own. */
-  static final int SHIM_VERSION = 3;
+  static final int SHIM_VERSION = 4;
 
   static {
     NativeLibrary.load();
@@ -31,11 +31,11 @@ final class Native {
 
   static native long address(java.nio.ByteBuffer buffer);
 
-  static native long hash(byte[] bytes, int from, int n);
+  /** Hashes bytes of a direct buffer. */
+  static native long hash(java.nio.ByteBuffer bytes, int from, int n);
 
-  static native long key(long[] ids);
-
-  static native long keyOfTwo(long first, long second);
+  /** The key of 64-bit ids in a direct buffer; for the test that compares. */
+  static native long key(java.nio.ByteBuffer ids, int n);
 
   static native int engineOpen(
       long path, int pathLength, int flags, float headroom, int followMillis, long kernel, int kernelLength,

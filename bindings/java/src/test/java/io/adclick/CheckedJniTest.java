@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.nio.ByteBuffer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
@@ -17,6 +18,7 @@ class CheckedJniTest {
     public static void main(String[] args) throws Exception {
       System.out.println(Adclick.version() + Adclick.abiVersion() + Adclick.kernel() + Reason.CUT.label());
       System.out.println(Adclick.hash("a") + Adclick.key(1, 2) + Adclick.key(1, 2, 3));
+      System.out.println(Adclick.hash(ByteBuffer.allocateDirect(100), 50, 50));
       try (Engine engine = Engine.open(Ids.BUNDLES, new EngineOptions().followMillis(5))) {
         Ids ids = new Ids(engine).fill(200, 3);
         engine.column(engine.table("users"), "clicks_7d");

@@ -43,12 +43,21 @@ final class Child {
   }
 
   static Child run(String classPath, Class<?> main, String... options) throws Exception {
-    List<String> command = new ArrayList<>();
-    command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-    command.add("-Xmx128m");
-    command.add("-Dadclick.test.dir=" + Ids.DIR);
+    return run(classPath, main, new String[0], options);
+  }
+
+  static Child run(String classPath, Class<?> main, String[] arguments, String... options) throws Exception {
+    List<String> command = new ArrayList<>(List.of("-Xmx128m", "-Dadclick.test.dir=" + Ids.DIR));
     command.addAll(List.of(options));
     command.addAll(List.of("-cp", classPath, main.getName()));
+    command.addAll(List.of(arguments));
+    return java(Path.of(System.getProperty("java.home")), command);
+  }
+
+  /** Runs `java` of the JDK at `home`. */
+  static Child java(Path home, List<String> arguments) throws Exception {
+    List<String> command = new ArrayList<>(List.of(home.resolve("bin/java").toString()));
+    command.addAll(arguments);
     Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
     String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
     if (!process.waitFor(60, TimeUnit.SECONDS)) {

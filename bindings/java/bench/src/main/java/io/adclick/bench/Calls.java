@@ -55,7 +55,8 @@ public class Calls {
   private long user;
   private final long[] ads = new long[ADS];
   private final long[] advertisers = new long[ADVERTISERS.length];
-  private final byte[] text = "a user's id of 24 bytes!".getBytes(java.nio.charset.StandardCharsets.UTF_8);
+  private final String string = "a user's id of 24 bytes!";
+  private final byte[] text = string.getBytes(java.nio.charset.StandardCharsets.UTF_8);
 
   /** Opens the engine and fills the request. */
   @Setup
@@ -155,5 +156,15 @@ public class Calls {
   @Benchmark
   public long hash() {
     return Adclick.hash(text, 0, text.length);
+  }
+
+  /**
+   * Hashing a string of 24 characters.
+   *
+   * @return its id
+   */
+  @Benchmark
+  public long hashString() {
+    return Adclick.hash(string);
   }
 }
