@@ -4,10 +4,12 @@ mod support;
 
 use adclick::artifact::model::spec::{Activation, CrossSpec, DenseSpec, HeadKind, Matrix, ModelSpec, Structure};
 use adclick::schema::{Kind, Pooling};
+use adclick_offline::pack::compare::{Comparison, TOLERANCE, compare};
+use adclick_offline::pack::expect::Expected;
 use adclick_offline::pack::inputs::{Column, Inputs};
 use adclick_offline::pack::{self, Options};
 use adclick_offline::schema_file::SchemaFile;
-use support::{Variant, farthest, tensor, variants};
+use support::{FP16, Variant, farthest, tensor, variants};
 
 fn apply(m: &Matrix, x: &[f64]) -> Vec<f64> {
     m.data.chunks(m.cols).map(|row| row.iter().zip(x).map(|(w, x)| w * x).sum()).collect()
@@ -144,6 +146,38 @@ fn check(variant: &Variant, file: &str, rounding: &str) {
     if let Some((shape, concat)) = tensor(&io, "concat_f32") {
         let mine: Vec<f64> = (0..shape[0]).flat_map(|row| row_of(spec, &inputs, row).0).collect();
         assert!(farthest(&mine, &concat) < 1e-6, "{}", variant.name);
+    }
+}
+
+/// `--expect` on the golden outputs: logits and probabilities of both heads, ready and raw inputs, the wide part.
+#[test]
+fn golden_outputs_prove_their_models_and_no_other() {
+    for variant in variants() {
+        if ["seed_208", "dcnv2_lowrank_624"].contains(&variant.name.as_str()) {
+            // The same classes as smaller ones; 1024 rows of them take seconds.
+            continue;
+        }
+        let schema = variant.schema().map(|text| SchemaFile::parse(&text).unwrap());
+        let (weights, io) = (variant.read("model.safetensors"), variant.read("io.safetensors"));
+        let options = Options { proven: true, ..Options::default() };
+        let packed = pack::model(&weights, schema.as_ref(), &options).unwrap();
+        let inputs = Inputs::parse(&io, &packed.spec.schema).unwrap();
+        let heads: Vec<HeadKind> = packed.spec.network.heads.iter().map(|h| h.kind).collect();
+        let mut expected = Expected::parse(&io, &heads, inputs.rows(), None).unwrap();
+        assert!(expected.outputs.len() >= 2 * heads.len(), "logits and probabilities");
+        let prove = |expected: &Expected| {
+            let (schema, inputs, weights, options) = (schema.as_ref(), &inputs, &weights, &options);
+            compare(&packed, &Comparison { weights, schema, options, inputs, expected, tolerance: TOLERANCE })
+        };
+        let proof = prove(&expected).unwrap_or_else(|e| panic!("{}: {e:#}", variant.name));
+        for (exact, served) in proof.exact.iter().zip(&proof.served) {
+            println!("{} {}: {:e}, served {:e}", variant.name, exact.tensor, exact.largest, served.largest);
+            assert!(exact.largest < 1e-6 && served.largest < FP16.0, "{}: {proof:?}", variant.name);
+        }
+        // One logit of one row is enough to refuse it.
+        expected.outputs[0].values[100] += 0.001;
+        let refused = format!("{:#}", prove(&expected).unwrap_err());
+        assert!(refused.contains("row 100") && refused.contains("1 of 1024 rows"), "{refused}");
     }
 }
 

@@ -132,6 +132,134 @@ fn other_names_are_mapped_and_transposed() {
     assert!(message.contains("nowhere"), "{message}");
 }
 
+#[test]
+fn patterns_take_names_too() {
+    let features = "[[features]]\nname='user'\nkind='category'\nraw='integer'\nembedding={dim=1,count=2}\n\
+                    [[features]]\nname='ad'\nkind='category'\nraw='integer'\nembedding={dim=1,count=3}\n";
+    let tensors: Tensors<'_> = vec![
+        ("tables.user.emb", &[2, 1], &[0.5, 0.25]),
+        ("tables.ad.emb", &[3, 1], &[1.0, 2.0, 3.0]),
+        ("output_layer.weight", &[1, 2], &[1.0, -1.0]),
+    ];
+    let schema = format!("{features}[tensors]\n'single.{{name}}.weight' = 'tables.{{name}}.emb'");
+    let spec = try_pack(&tensors, &schema).unwrap().spec;
+    assert_eq!((&spec.embeddings[0].rows[..], &spec.embeddings[1].rows[..]), (&[0.5, 0.25][..], &[1.0, 2.0, 3.0][..]));
+    let wrong = SchemaFile::parse(&schema.replace("tables.{name}", "tables.{i}")).unwrap_err();
+    assert!(format!("{wrong:#}").contains("{i} must stand once in both"), "{wrong:#}");
+}
+
+/// The same tensors with and without a factorisation machine's term.
+#[test]
+fn interactions_without_tensors_are_asked_for() {
+    let feature = |name: &str, dim: u32| {
+        format!(
+            "[[features]]\nname='{name}'\nkind='category'\nraw='integer'\nembedding={{dim={dim},count=2,wide=true}}\n"
+        )
+    };
+    let tensors = |dim: usize| -> Vec<(&'static str, Vec<usize>, Vec<f32>)> {
+        vec![
+            ("embeddings.a.weight", vec![2, 2], vec![0.1; 4]),
+            ("embeddings.b.weight", vec![2, dim], vec![0.1; 2 * dim]),
+            ("wide.a.weight", vec![2, 1], vec![0.1; 2]),
+            ("wide.b.weight", vec![2, 1], vec![0.1; 2]),
+            ("dnn.0.weight", vec![3, 2 + dim], vec![0.1; 3 * (2 + dim)]),
+            ("dnn.2.weight", vec![1, 3], vec![0.1; 3]),
+        ]
+    };
+    let pack = |dim: u32, model: &str| {
+        let owned = tensors(dim as usize);
+        let tensors: Tensors<'_> = owned.iter().map(|(name, shape, values)| (*name, &shape[..], &values[..])).collect();
+        try_pack(&tensors, &format!("{}{}{model}", feature("a", 2), feature("b", dim)))
+    };
+    let asked = format!("{:#}", pack(2, "").unwrap_err());
+    assert!(asked.contains("`a` and `b`") && asked.contains("interactions = \"none\""), "{asked}");
+    assert!(pack(2, "[model]\ninteractions='none'").is_ok());
+    // Embeddings of different dimensions have no dot product.
+    assert!(pack(3, "").is_ok());
+}
+
+#[test]
+fn what_is_left_out_is_named_and_parts_of_networks_are_not_left_out_unproven() {
+    let mut tensors = small();
+    tensors.push(("loss.weights", &[2], &[0.0; 2]));
+    let options = Options { allow_unused: true, ..Options::default() };
+    let packed = pack::model(&file_of(&tensors), None, &options).unwrap();
+    assert_eq!(packed.left_out, ["loss.weights"]);
+    tensors.push(("experts.0.weight", &[2, 2], &[0.0; 4]));
+    let message = format!("{:#}", pack::model(&file_of(&tensors), None, &options).unwrap_err());
+    assert!(message.contains("experts.0.weight") && message.contains("MMoE"), "{message}");
+    let proven = Options { proven: true, ..options };
+    let packed = pack::model(&file_of(&tensors), None, &proven).unwrap();
+    assert_eq!(packed.left_out, ["experts.0.weight", "loss.weights"]);
+}
+
+#[test]
+fn a_linear_term_that_cannot_be_carried_is_refused() {
+    let mut tensors = small();
+    tensors.push(("module.linear.weight", &[2, 1], &[0.5, -0.25]));
+    let features = "[[features]]\nname='x'\nkind='vector'\ndim=2\n";
+    let packed = try_pack(&tensors, features).unwrap();
+    assert_eq!(packed.spec.network.deep[0].weight.rows, 5, "two units more");
+    let message = refusal(&tensors, &format!("{features}[model]\nactivation='tanh'"));
+    assert!(message.contains("module.linear.weight") && message.contains("tanh"), "{message}");
+    tensors.retain(|t| !t.0.contains("output_layer.weight"));
+    tensors.push(("output_layer.weight", &[1, 3], &[1.0; 3]));
+    let message = refusal(&tensors, features);
+    assert!(message.contains("stacked"), "{message}");
+}
+
+/// A BatchNorm of the inputs, and one before a tower, whose means lie far from 0: the packed file is as near to the model as
+/// one whose means are 0.
+#[test]
+fn far_means_cost_no_precision_before_the_first_layer_and_before_towers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let first: Vec<f32> = (0..12).map(|i| 0.9 * (f64::from(i) * 1.7).sin() as f32).collect();
+    let tower: Vec<f32> = (0..8).map(|i| 0.7 * (f64::from(i) * 2.3).cos() as f32).collect();
+    for (inputs, inputs_var, hidden, hidden_var) in
+        [(0.0f32, 1.0f32, 0.0f32, 1.0f32), (8.0, 1.0, 9.0, 1.0), (1000.0, 1.0, 300.0, 1.0)]
+    {
+        let (means, variances) = ([inputs; 3], [inputs_var; 3]);
+        let (hidden_means, hidden_variances) = ([hidden; 4], [hidden_var; 4]);
+        let tensors: Tensors<'_> = vec![
+            ("bottom.0.running_mean", &[3], &means),
+            ("bottom.0.running_var", &[3], &variances),
+            ("bottom.1.weight", &[4, 3], &first),
+            // Far above 0, where ReLU does nothing.
+            ("bottom.1.bias", &[4], &hidden_means),
+            ("bottom.3.running_mean", &[4], &hidden_means),
+            ("bottom.3.running_var", &[4], &hidden_variances),
+            ("ctr_tower.0.weight", &[2, 4], &tower),
+            ("ctr_tower.2.weight", &[1, 2], &[0.8, -0.6]),
+        ];
+        std::fs::write(path("w"), file_of(&tensors)).unwrap();
+        let z: Vec<f32> = (0..60).map(|i| (f64::from(i) * 0.77).sin() as f32).collect();
+        let x: Vec<f32> = z.iter().map(|z| inputs + z).collect();
+        // By hand, in f64.
+        let relu = |z: f64| z.max(0.0);
+        let norm = (1.0f64 + 1e-5).sqrt();
+        let logit = |x: &[f32]| -> f64 {
+            let x: Vec<f64> = x.iter().map(|x| (f64::from(*x) - f64::from(inputs)) / norm).collect();
+            let dot = |w: &[f32], x: &[f64]| w.iter().zip(x).map(|(w, x)| f64::from(*w) * x).sum::<f64>();
+            let h: Vec<f64> =
+                first.chunks(3).map(|w| (relu(dot(w, &x) + f64::from(hidden)) - f64::from(hidden)) / norm).collect();
+            let t: Vec<f64> = tower.chunks(4).map(|w| relu(dot(w, &h))).collect();
+            dot(&[0.8, -0.6], &t)
+        };
+        let expected: Vec<f64> = x.chunks(3).map(logit).collect();
+        let expected: Vec<f32> = expected.iter().map(|l| *l as f32).collect();
+        std::fs::write(path("io"), file_of(&[("x", &[20, 3], &x), ("logit", &[20], &expected)])).unwrap();
+        let (w, io, out) = (path("w"), path("io"), path("b"));
+        let args = ["pack", "--weights", &w, "--goldens", &io, "--expect", &io, "--out", &out, "--replace", "--json"];
+        let packed = run(&args);
+        assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+        let summary: serde_json::Value = serde_json::from_slice(&packed.stdout).unwrap();
+        let largest = summary["compared"]["served"][0]["largest"].as_f64().unwrap();
+        println!("inputs at {inputs}, units at {hidden}: {largest:e}");
+        assert!(largest < 1e-3, "inputs at {inputs}, units at {hidden}: {largest:e}");
+    }
+}
+
 fn run(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_adclick")).args(args).output().unwrap()
 }

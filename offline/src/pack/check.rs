@@ -1,10 +1,12 @@
 //! Whether weights survive as fp16.
 
-use adclick::artifact::model::spec::{CrossSpec, Matrix, NetworkSpec};
+use adclick::artifact::model::spec::{CrossSpec, Matrix};
 use anyhow::{Result, ensure};
 use half::f16;
 
-use super::heads::Heads;
+use super::affine::Layer;
+use super::cross::Crosses;
+use super::heads::Head;
 use super::tensors::place;
 
 /// The largest finite fp16.
@@ -35,22 +37,15 @@ pub(super) fn vanishing(name: &str, values: &[f64]) -> Option<String> {
     })
 }
 
-/// The origins of the layers, for messages.
-pub(super) struct Origins<'a> {
-    pub(super) cross: &'a [String],
-    pub(super) deep: &'a [String],
-    pub(super) heads: &'a Heads,
-}
-
 /// Checks every matrix of a network as it will be stored, after folding. Returns warnings.
-pub(super) fn network(network: &NetworkSpec, origins: &Origins<'_>) -> Result<Vec<String>> {
+pub(super) fn network(cross: &Crosses, deep: &[Layer], heads: &[Head]) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     let mut check = |name: &str, m: &Matrix| -> Result<()> {
         storable(name, &[m.rows, m.cols], &m.data)?;
         warnings.extend(vanishing(name, &m.data));
         Ok(())
     };
-    for (layer, name) in network.cross.iter().zip(origins.cross) {
+    for (layer, name) in cross.0.iter().zip(&cross.1) {
         match layer {
             CrossSpec::Full { weight, .. } => check(name, weight)?,
             CrossSpec::LowRank { v, u, .. } => {
@@ -68,35 +63,16 @@ pub(super) fn network(network: &NetworkSpec, origins: &Origins<'_>) -> Result<Ve
             }
         }
     }
-    for (layer, name) in network.deep.iter().zip(origins.deep) {
-        check(name, &layer.weight)?;
+    for layer in deep.iter().chain(heads.iter().flat_map(|head| &head.layers)) {
+        check(&layer.origin, &layer.spec.weight)?;
+        // Biases stay f32; folding a tiny variance could carry one past that.
+        let bad = layer.spec.bias.iter().find(|b| !(**b as f32).is_finite());
+        ensure!(
+            bad.is_none(),
+            "the bias beside `{}` is {} after folding: outside of f32",
+            layer.origin,
+            bad.unwrap_or(&0.0)
+        );
     }
-    for (head, names) in network.heads.iter().zip(&origins.heads.origins) {
-        for (layer, name) in head.tower.iter().zip(names) {
-            check(name, &layer.weight)?;
-        }
-        let name = names.last().map_or("output_layer", String::as_str);
-        check(name, &Matrix::new(1, head.weight.len(), head.weight.clone()))?;
-    }
-    biases(network, origins)?;
     Ok(warnings)
-}
-
-/// Biases stay f32; folding a tiny variance could carry one past that.
-fn biases(network: &NetworkSpec, origins: &Origins<'_>) -> Result<()> {
-    let stored = |name: &str, bias: &[f64]| {
-        let bad = bias.iter().find(|b| !(**b as f32).is_finite());
-        ensure!(bad.is_none(), "the bias beside `{name}` is {} after folding: outside of f32", bad.unwrap_or(&0.0));
-        Ok(())
-    };
-    for (layer, name) in network.deep.iter().zip(origins.deep) {
-        stored(name, &layer.bias)?;
-    }
-    for (head, names) in network.heads.iter().zip(&origins.heads.origins) {
-        for (layer, name) in head.tower.iter().zip(names) {
-            stored(name, &layer.bias)?;
-        }
-        stored(names.last().map_or("output_layer", String::as_str), &[head.bias])?;
-    }
-    Ok(())
 }

@@ -3,32 +3,74 @@
 use adclick::artifact::model::spec::{CrossSpec, ExpertSpec, Matrix};
 use anyhow::{Result, bail, ensure};
 
+use super::taken::{Fact, From, Layer as Taken};
 use super::tensors::{Weights, transposed};
 use crate::schema_file::{CrossForm, ModelOptions};
+
+/// deepctr-torch's tensor with the kernels of all layers.
+const KERNELS: &str = "cross.kernels";
 
 /// The cross layers and the tensors that each is made of, for messages.
 pub(super) type Crosses = (Vec<CrossSpec>, Vec<String>);
 
-/// Reads the cross layers, whichever form they have.
-pub(super) fn read(weights: &Weights<'_>, options: &ModelOptions) -> Result<Crosses> {
+/// Reads the cross layers, whichever form they have, and says what they were taken to be.
+pub(super) fn read(weights: &Weights<'_>, options: &ModelOptions) -> Result<(Crosses, Vec<Taken>)> {
+    let crosses = layers(weights, options)?;
+    let form_from = if options.cross.is_some() { From::Schema } else { From::Names };
+    let diag_from = if options.diag_scale == 0.0 { From::Assumed } else { From::Schema };
+    let taken = crosses.0.iter().zip(&crosses.1).enumerate().map(|(l, (layer, tensors))| {
+        let mut facts = vec![Fact::new("form", form(layer), form_from, "")];
+        if let CrossSpec::Full { .. } = layer {
+            facts.push(Fact::new("diag_scale", options.diag_scale.to_string(), diag_from, ""));
+        }
+        let shape = match layer {
+            CrossSpec::Full { weight, .. } => vec![weight.rows, weight.cols],
+            CrossSpec::LowRank { v, .. } => vec![v.cols, v.rows],
+            CrossSpec::Vector { weight, .. } => vec![weight.len()],
+            CrossSpec::Mixture { experts, bias, .. } => {
+                vec![experts.len(), bias.len(), experts.first().map_or(0, |e| e.v.rows)]
+            }
+        };
+        Taken { part: format!("cross {l}"), tensors: tensors.clone(), shape, facts }
+    });
+    let taken = taken.collect();
+    Ok((crosses, taken))
+}
+
+/// What a layer's form is called.
+pub(super) fn form(layer: &CrossSpec) -> &'static str {
+    match layer {
+        CrossSpec::Full { .. } => "full",
+        CrossSpec::LowRank { .. } => "low-rank",
+        CrossSpec::Vector { .. } => "vector (v1)",
+        CrossSpec::Mixture { .. } => "mixture",
+    }
+}
+
+fn layers(weights: &Weights<'_>, options: &ModelOptions) -> Result<Crosses> {
+    // deepctr-torch has the kernels of all layers in one tensor: vectors are [layers, d, 1].
+    let kernels = weights.shape(KERNELS).unwrap_or_default();
+    let vectors = matches!(kernels, [_, _, 1]) && weights.shape("cross.bias").is_none_or(|bias| bias == kernels);
     let forms = [
         (CrossForm::Full, "cross_layers."),
+        (CrossForm::Full, if vectors { "-" } else { KERNELS }),
         (CrossForm::LowRank, "cross_v."),
         (CrossForm::Vector, "cross_w."),
-        (CrossForm::Mixture, "cross.U_list."),
+        (CrossForm::Vector, if vectors { KERNELS } else { "-" }),
+        (CrossForm::Mixture, "cross.U_list"),
     ];
     let found: Vec<(CrossForm, &str)> = forms.into_iter().filter(|(_, p)| weights.has_any(p)).collect();
     let form = match (options.cross, found.as_slice()) {
         (None | Some(CrossForm::None), []) => return Ok((Vec::new(), Vec::new())),
         (Some(CrossForm::None), [(_, prefix), ..]) => {
-            bail!("[model] cross = \"none\", but the weights hold `{prefix}0`")
+            bail!("[model] cross = \"none\", but the weights hold `{prefix}`")
         }
         (None, [(form, _)]) => *form,
-        (None, [(_, a), (_, b), ..]) => bail!("the weights hold cross layers of two forms: `{a}0` and `{b}0`"),
+        (None, [(_, a), (_, b), ..]) => bail!("the weights hold cross layers of two forms: `{a}` and `{b}`"),
         (Some(wanted), _) => {
             let Some((form, _)) = found.iter().find(|(f, _)| *f == wanted) else {
                 let prefix = forms.iter().find(|(f, _)| *f == wanted).map_or("", |(_, p)| p);
-                bail!("[model] asks for {wanted:?} cross layers, but the weights hold no `{prefix}0`");
+                bail!("[model] asks for {wanted:?} cross layers, but the weights hold no `{prefix}`");
             };
             *form
         }
@@ -38,6 +80,18 @@ pub(super) fn read(weights: &Weights<'_>, options: &ModelOptions) -> Result<Cros
         "[model] diag_scale is for full cross matrices; these are {form:?}"
     );
     match form {
+        CrossForm::Full | CrossForm::Vector if weights.has(KERNELS) => kernels_of(weights, form, options.diag_scale),
+        CrossForm::Mixture if weights.has("cross.U_list") => {
+            let count = weights.shape("cross.U_list").map_or(0, |s| s[0]);
+            let mut all = (Vec::new(), Vec::new());
+            for l in 0..count {
+                let width = all.0.first().map(super::cross_width);
+                let (layer, origin) = mixture(weights, l, width)?;
+                all.0.push(layer);
+                all.1.push(origin);
+            }
+            Ok(all)
+        }
         CrossForm::Full => each(weights, "cross_layers.", |l, d| full(weights, l, d, options.diag_scale)),
         CrossForm::LowRank => each(weights, "cross_v.", |l, d| low_rank(weights, l, d)),
         CrossForm::Vector => each(weights, "cross_w.", |l, d| vector(weights, l, d)),
@@ -105,33 +159,71 @@ fn vector(weights: &Weights<'_>, l: usize, d: Option<usize>) -> Result<(CrossSpe
     Ok((CrossSpec::Vector { weight, bias }, weights.name(&role).to_owned()))
 }
 
-/// FuxiCTR's CrossNetMix: `U_e tanh(C_e tanh(V_eᵀ x))` with U, V `[E, d, r]`, C `[E, r, r]`; the gates `[1, d]` are
-/// shared by all layers. The gates' softmax sums to 1, so adding the bias inside each expert adds it once.
-fn mixture(weights: &Weights<'_>, l: usize, d: Option<usize>) -> Result<(CrossSpec, String)> {
-    let roles = ["U", "V", "C"].map(|n| format!("cross.{n}_list.{l}"));
-    let (shape, u) = weights.values(&roles[0])?;
-    let [experts, width, rank] = shape[..] else {
-        bail!("tensor `{}`: expected shape [experts, d, rank], found {shape:?}", weights.name(&roles[0]));
+/// deepctr-torch's CrossNet: the kernels of all layers in one tensor, [layers, d, 1] or [layers, d, d], and the biases in
+/// another.
+fn kernels_of(weights: &Weights<'_>, form: CrossForm, diag_scale: f64) -> Result<Crosses> {
+    let (shape, kernels) = weights.values(KERNELS)?;
+    let name = weights.name(KERNELS);
+    let columns = if form == CrossForm::Vector { Some(1) } else { shape.get(1).copied() };
+    let [count, d, _] = shape[..] else {
+        bail!("tensor `{name}`: expected shape [layers, d, 1] or [layers, d, d], found {shape:?}");
     };
     ensure!(
-        d.is_none_or(|d| d == width),
-        "tensor `{}`: expected d = {}, found {width}",
-        weights.name(&roles[0]),
-        d.unwrap_or(0)
+        columns == shape.get(2).copied(),
+        "tensor `{name}`: expected shape [layers, d, 1] or [layers, d, d], found {shape:?}"
     );
-    let cube = |role: &str, expected: [usize; 3]| {
-        let (found, values) = weights.values(role)?;
-        ensure!(found == expected, "tensor `{}`: expected shape {expected:?}, found {found:?}", weights.name(role));
-        Ok(values)
+    let (bias_shape, biases) = weights.values("cross.bias")?;
+    ensure!(
+        bias_shape == [count, d, 1],
+        "tensor `{}`: expected shape [{count}, {d}, 1], found {bias_shape:?}",
+        weights.name("cross.bias")
+    );
+    let layer = |l: usize| {
+        let bias = biases[l * d..][..d].to_vec();
+        if form == CrossForm::Vector {
+            return CrossSpec::Vector { weight: kernels[l * d..][..d].to_vec(), bias };
+        }
+        let mut weight = Matrix::new(d, d, kernels[l * d * d..][..d * d].to_vec());
+        (0..d).for_each(|i| weight.data[i * d + i] += diag_scale);
+        CrossSpec::Full { weight, bias }
     };
-    let v = cube(&roles[1], [experts, width, rank])?;
-    let c = cube(&roles[2], [experts, rank, rank])?;
+    Ok((0..count).map(|l| (layer(l), format!("{name}[{l}]"))).unzip())
+}
+
+/// The values of layer `l`: `name.l`, or part l of a tensor `name` with all layers.
+fn part(weights: &Weights<'_>, name: &str, l: usize) -> Result<(Vec<usize>, Vec<f64>, String)> {
+    if !weights.has(name) {
+        let role = format!("{name}.{l}");
+        let (shape, values) = weights.values(&role)?;
+        return Ok((shape, values, weights.name(&role).to_owned()));
+    }
+    let (shape, values) = weights.values(name)?;
+    let count = shape.first().copied().unwrap_or(0);
+    ensure!(l < count, "tensor `{}`: {count} layers, others have more", weights.name(name));
+    let size = values.len() / count;
+    Ok((shape[1..].to_vec(), values[l * size..][..size].to_vec(), format!("{}[{l}]", weights.name(name))))
+}
+
+/// CrossNetMix of FuxiCTR and deepctr-torch: `U_e tanh(C_e tanh(V_eᵀ x))` with U, V `[E, d, r]`, C `[E, r, r]`; the gates `[1, d]` are
+/// shared by all layers. The gates' softmax sums to 1, so adding the bias inside each expert adds it once.
+fn mixture(weights: &Weights<'_>, l: usize, d: Option<usize>) -> Result<(CrossSpec, String)> {
+    let (shape, u, u_name) = part(weights, "cross.U_list", l)?;
+    let [experts, width, rank] = shape[..] else {
+        bail!("tensor `{u_name}`: expected shape [experts, d, rank], found {shape:?}");
+    };
+    ensure!(d.is_none_or(|d| d == width), "tensor `{u_name}`: expected d = {}, found {width}", d.unwrap_or(0));
+    let cube = |name: &str, expected: [usize; 3]| {
+        let (found, values, name) = part(weights, name, l)?;
+        ensure!(found == expected, "tensor `{name}`: expected shape {expected:?}, found {found:?}");
+        Ok((values, name))
+    };
+    let (v, v_name) = cube("cross.V_list", [experts, width, rank])?;
+    let (c, c_name) = cube("cross.C_list", [experts, rank, rank])?;
     let gates = weights.numbers("cross.gating.");
     ensure!(
         gates.len() == experts,
-        "{} gates `cross.gating.N.weight` for {experts} experts in `{}`",
-        gates.len(),
-        weights.name(&roles[0])
+        "{} gates `cross.gating.N.weight` for {experts} experts in `{u_name}`",
+        gates.len()
     );
     let mut gate = Vec::with_capacity(experts * width);
     for e in gates {
@@ -144,8 +236,8 @@ fn mixture(weights: &Weights<'_>, l: usize, d: Option<usize>) -> Result<(CrossSp
             u: Matrix::new(width, rank, u[e * width * rank..][..width * rank].to_vec()),
         })
         .collect();
-    let bias = weights.vector(&format!("cross.bias.{l}"), width)?;
-    let origin = roles.each_ref().map(|r| weights.name(r)).join(", ");
+    let (found, bias, bias_name) = part(weights, "cross.bias", l)?;
+    ensure!(bias.len() == width, "tensor `{bias_name}`: expected shape [{width}, 1], found {found:?}");
     let gate = Matrix::new(experts, width, gate);
-    Ok((CrossSpec::Mixture { experts: experts_spec, gate, bias }, origin))
+    Ok((CrossSpec::Mixture { experts: experts_spec, gate, bias }, [u_name, v_name, c_name].join(", ")))
 }

@@ -4,7 +4,7 @@ use adclick::artifact::model::spec::{EmbeddingSpec, GoldenRequest, GoldenValue};
 use adclick::hash::mix;
 use adclick::schema::{Index, Kind, Schema, Transform};
 
-use super::inputs::is_passed;
+use super::inputs::{is_passed, share};
 
 /// `n` requests, the same for the same schema.
 #[must_use]
@@ -18,6 +18,7 @@ pub fn made_up(n: usize, schema: &Schema, embeddings: &[EmbeddingSpec]) -> Vec<G
                     raw_values(i as u32, &feature.kind, schema, embeddings, &mut draw, &mut values);
                 }
             }
+            share(schema, &mut values);
             // 2024-01-01 and some hours on: every hour and weekday comes up.
             let time_us = (1_704_067_200 + request as i64 * 37 * 3600) * 1_000_000;
             GoldenRequest { time_us, utc_offset_s: 0, values }

@@ -267,6 +267,7 @@ impl Inputs {
             .map(|row| {
                 let mut values = Vec::new();
                 inputs.values(row, &mut values);
+                share(schema, &mut values);
                 GoldenRequest { time_us: inputs.time_us(row), utc_offset_s: 0, values }
             })
             .collect();
@@ -281,6 +282,21 @@ pub(super) fn is_passed(schema: &Schema, i: usize) -> bool {
     feature.source != Source::Time
         && feature.position.is_none()
         && !schema.features[..i].iter().any(|f| f.position.is_none() && f.input == feature.input)
+}
+
+/// Gives the values of an input, which stand by its first feature, to its other features too: for where values go by the
+/// numbers of features, not by inputs.
+pub(super) fn share(schema: &Schema, values: &mut Vec<GoldenValue>) {
+    for (i, feature) in schema.features.iter().enumerate() {
+        if feature.source == Source::Time || feature.position.is_some() || is_passed(schema, i) {
+            continue;
+        }
+        let first = schema.features.iter().position(|f| f.position.is_none() && f.input == feature.input);
+        let its = |v: &&GoldenValue| first == Some(v.feature as usize);
+        let copies: Vec<GoldenValue> =
+            values.iter().filter(its).map(|v| GoldenValue { feature: i as u32, ..*v }).collect();
+        values.extend(copies);
+    }
 }
 
 /// Ready columns of a schema without transforms are raw values.

@@ -9,10 +9,8 @@ use half::{bf16, f16};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
+use super::{kinds, names};
 use crate::schema_file::Mapping;
-
-/// Wrappers that put their name before every tensor's.
-const PREFIXES: [&str; 4] = ["module.", "model.", "backbone.", "_orig_mod."];
 
 /// The tensors of one weights file, by role: the name that pack knows.
 pub struct Weights<'a> {
@@ -25,6 +23,8 @@ struct Tensor<'a> {
     name: String,
     view: TensorView<'a>,
     transpose: bool,
+    /// What the tensor belongs to when that is something which the format cannot say, unless the schema maps it.
+    foreign: Option<&'static str>,
 }
 
 impl<'a> Weights<'a> {
@@ -43,22 +43,26 @@ impl<'a> Weights<'a> {
             if name.ends_with("num_batches_tracked") {
                 continue;
             }
-            let stripped = strip(&name);
+            let stripped = names::strip(&name);
             let found = mapping.iter().enumerate().find_map(|(i, m)| {
-                let role = [name.as_str(), stripped].into_iter().find_map(|n| rename(&m.name, &m.role, n))?;
+                let role = [name.as_str(), stripped].into_iter().find_map(|n| names::rename(&m.name, &m.role, n))?;
                 Some((i, role))
             });
-            let (role, transpose) = match found {
+            let (role, transpose, foreign) = match found {
                 Some((i, role)) => {
                     mapped[i] = true;
-                    (role, mapping[i].transpose)
+                    (role, mapping[i].transpose, None)
                 }
-                None => (stripped.to_owned(), false),
+                None => {
+                    let role = names::of_library(stripped).unwrap_or_else(|| stripped.to_owned());
+                    let foreign = kinds::of(&role, view.shape());
+                    (role, false, foreign)
+                }
             };
             if let Some(other) = tensors.get(&role) {
                 bail!("tensors `{}` and `{name}` both stand for `{role}`: map one of them in [tensors]", other.name);
             }
-            tensors.insert(role, Tensor { name, view, transpose });
+            tensors.insert(role, Tensor { name, view, transpose, foreign });
         }
         if let Some(i) = mapped.iter().position(|m| !m) {
             bail!("[tensors] maps `{}` to `{}`, which the weights do not hold", mapping[i].role, mapping[i].name);
@@ -165,6 +169,17 @@ impl<'a> Weights<'a> {
         self.tensors.iter().filter(|(role, _)| !used.contains(*role)).map(|(_, t)| t.name.as_str()).collect()
     }
 
+    /// The tensors of what the format cannot say, with what that is.
+    pub fn foreign(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        self.tensors.values().filter_map(|t| Some((t.name.as_str(), t.foreign?)))
+    }
+
+    /// Whether the file has a name that begins so, whatever stands for it here.
+    #[must_use]
+    pub fn is_named(&self, prefix: &str) -> bool {
+        self.tensors.values().any(|t| names::strip(&t.name).starts_with(prefix))
+    }
+
     /// The error for a tensor that is not there.
     #[must_use]
     pub fn missing(&self, role: &str) -> anyhow::Error {
@@ -203,21 +218,4 @@ pub(super) fn floats(view: &TensorView<'_>) -> Result<Vec<f64>> {
         Dtype::BF16 => data.as_chunks::<2>().0.iter().map(|b| f64::from(bf16::from_le_bytes(*b))).collect(),
         other => bail!("has type {other:?}; allowed: F16, BF16, F32, F64"),
     })
-}
-
-fn strip(name: &str) -> &str {
-    let mut rest = name;
-    while let Some(shorter) = PREFIXES.iter().find_map(|p| rest.strip_prefix(p)) {
-        rest = shorter;
-    }
-    rest
-}
-
-/// The role of `name` when it matches `pattern`, where `{i}` stands for digits.
-fn rename(pattern: &str, role: &str, name: &str) -> Option<String> {
-    let Some((before, after)) = pattern.split_once("{i}") else {
-        return (pattern == name).then(|| role.to_owned());
-    };
-    let number = name.strip_prefix(before)?.strip_suffix(after)?;
-    (!number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())).then(|| role.replace("{i}", number))
 }

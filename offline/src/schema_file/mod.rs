@@ -90,7 +90,7 @@ pub struct ModelOptions {
     pub structure: Option<Structure>,
     /// The form of the cross layers. Without it the tensor names tell.
     pub cross: Option<CrossForm>,
-    /// The activation of the deep layers and towers: one for all, or one for each deep layer. Empty = ReLU.
+    /// The activation of the deep layers and towers: one for all, or one for each deep layer. Empty: not said.
     pub activation: Vec<Activation>,
     /// Where BatchNorm stands. Without it the module numbers tell.
     pub batchnorm: Option<NormOrder>,
@@ -98,6 +98,10 @@ pub struct ModelOptions {
     pub batchnorm_eps: Option<f64>,
     /// Added to the diagonal of full cross matrices (`diag_scale`).
     pub diag_scale: f64,
+    /// The order of the columns that the output layer reads. Without it cross before deep.
+    pub output_order: Option<OutputOrder>,
+    /// There are no interactions without weights, such as a factorisation machine's.
+    pub no_interactions: bool,
     /// What the rows of an output layer with several outputs predict. Empty = one pCTR.
     pub heads: Vec<HeadKind>,
 }
@@ -128,7 +132,18 @@ pub enum NormOrder {
     AfterActivation,
 }
 
-/// One line of `[tensors]`: the name that pack knows, and the file's. `{i}` in both stands for a number.
+/// The columns of the output layer of a parallel model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputOrder {
+    /// `[cross; deep]`.
+    CrossDeep,
+    /// `[deep; cross]`.
+    DeepCross,
+}
+
+/// One line of `[tensors]`: the name that pack knows, and the file's. In both `{i}` stands for a number, `{name}` for a name
+/// without dots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mapping {
     /// The name that pack knows.

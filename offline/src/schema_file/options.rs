@@ -5,7 +5,18 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use super::build::typed;
-use super::{CrossForm, Mapping, ModelOptions, NormOrder};
+use super::{CrossForm, Mapping, ModelOptions, NormOrder, OutputOrder};
+use crate::pack::PLACEHOLDERS;
+
+/// Interactions that a schema may be asked for and that the format cannot express.
+const INTERACTIONS: [(&str, &str); 6] = [
+    ("fm", "a factorisation machine's term"),
+    ("dot", "dot products between embeddings"),
+    ("inner_product", "inner products between fields"),
+    ("bilinear", "bilinear interactions"),
+    ("cin", "a compressed interaction network"),
+    ("attention", "attention"),
+];
 
 /// Reads `[model]`.
 pub(super) fn model(table: toml::Value) -> Result<ModelOptions> {
@@ -14,13 +25,6 @@ pub(super) fn model(table: toml::Value) -> Result<ModelOptions> {
     enum StructureName {
         Parallel,
         Stacked,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "snake_case")]
-    enum ActivationName {
-        None,
-        Relu,
-        Tanh,
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "snake_case")]
@@ -38,15 +42,20 @@ pub(super) fn model(table: toml::Value) -> Result<ModelOptions> {
         batchnorm_eps: Option<f64>,
         #[serde(default)]
         diag_scale: f64,
+        output_order: Option<OutputOrder>,
+        interactions: Option<String>,
         #[serde(default)]
         heads: Vec<HeadName>,
     }
     let model: Model = typed(table)?;
-    let activation: Vec<ActivationName> = match model.activation {
+    let names: Vec<String> = match model.activation {
         None => Vec::new(),
         Some(toml::Value::Array(each)) => typed(toml::Value::Array(each)).context("key `activation`")?,
         Some(one) => vec![typed(one).context("key `activation`")?],
     };
+    let activation = names.iter().map(|name| activation(name)).collect::<Result<_>>().context("key `activation`")?;
+    let no_interactions =
+        model.interactions.map(|name| interactions(&name)).transpose().context("key `interactions`")?;
     if let Some(eps) = model.batchnorm_eps {
         ensure!(eps.is_finite() && eps > 0.0, "key `batchnorm_eps` = {eps}; allowed: above 0");
     }
@@ -61,19 +70,33 @@ pub(super) fn model(table: toml::Value) -> Result<ModelOptions> {
             StructureName::Stacked => Structure::Stacked,
         }),
         cross: model.cross,
-        activation: activation
-            .into_iter()
-            .map(|a| match a {
-                ActivationName::None => Activation::None,
-                ActivationName::Relu => Activation::Relu,
-                ActivationName::Tanh => Activation::Tanh,
-            })
-            .collect(),
+        activation,
         batchnorm: model.batchnorm,
         batchnorm_eps: model.batchnorm_eps,
         diag_scale: model.diag_scale,
+        output_order: model.output_order,
+        no_interactions: no_interactions.is_some(),
         heads,
     })
+}
+
+/// What the format has; other activations are refused by their names.
+fn activation(name: &str) -> Result<Activation> {
+    match name {
+        "none" => Ok(Activation::None),
+        "relu" => Ok(Activation::Relu),
+        "tanh" => Ok(Activation::Tanh),
+        other => bail!("the format has relu, tanh and none; {other} cannot be expressed"),
+    }
+}
+
+/// `none` is all that there can be.
+fn interactions(name: &str) -> Result<()> {
+    if name == "none" {
+        return Ok(());
+    }
+    let what = INTERACTIONS.iter().find(|(known, _)| *known == name).map_or(name, |(_, what)| what);
+    bail!("the format has cross layers and no other interactions; {what} cannot be expressed (allowed: \"none\")")
 }
 
 /// Reads `[tensors]`.
@@ -92,11 +115,14 @@ pub(super) fn mappings(table: toml::Value) -> Result<Vec<Mapping>> {
             toml::Value::String(name) => Long { name, transpose: false },
             other => typed(other).with_context(|| format!("key `{role}`"))?,
         };
-        ensure!(
-            role.matches("{i}").count() == long.name.matches("{i}").count() && role.matches("{i}").count() <= 1,
-            "key `{role}` = `{}`: {{i}} must stand once in both names, or in neither",
-            long.name
-        );
+        for placeholder in PLACEHOLDERS {
+            let counts = [&role, &long.name].map(|name| name.matches(placeholder).count());
+            ensure!(
+                counts == [0, 0] || counts == [1, 1],
+                "key `{role}` = `{}`: {placeholder} must stand once in both names, or in neither",
+                long.name
+            );
+        }
         all.push(Mapping { role, name: long.name, transpose: long.transpose });
     }
     Ok(all)

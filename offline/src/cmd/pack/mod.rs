@@ -12,6 +12,8 @@ use adclick::types::Precision;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::bundle::Beside;
+use crate::pack::compare::TOLERANCE;
+use crate::pack::expect::Quantity;
 use crate::progress::Progress;
 use crate::schema_file::SchemaFile;
 use base::Base;
@@ -27,6 +29,10 @@ pub(super) use tables::{BuildArgs, for_training};
 /// Tables are built as the schema's [[tables]] say (docs/tables.md). Memory while one is built: twice --memory, a 256th
 /// of its rows, half a byte for each row, and one record batch of the file that is read (of Parquet 4096 rows, of Arrow
 /// IPC what its writer made). More rows wait in temporary files beside --out.
+///
+/// With --goldens INPUTS --expect OUTPUTS the packed model must say what the model that it came from says: this is the way to
+/// bring one in, since activations and much else leave no trace in a state dict. Without --expect the summary says "not
+/// compared", and what was assumed.
 ///
 /// With --from everything that is not given is carried over from that bundle: a table can be renewed alone. The bundle is
 /// opened as an engine opens it before it gets its name.
@@ -58,6 +64,18 @@ pub struct Args {
     /// Inputs as for `adclick score`: the first 16 rows become the bundle's golden requests instead of made-up ones.
     #[arg(long, value_name = "FILE", requires = "weights")]
     goldens: Option<PathBuf>,
+    /// What the model that the weights are from says of the rows of --goldens: a safetensors file with `logit` or `pctr` (and
+    /// `logit_cvr`, `pcvr` or `pctcvr`) as `adclick score` writes them, or one float tensor of another name. All rows are
+    /// compared, up to 100,000; where they differ the model is refused, with where.
+    #[arg(long, value_name = "FILE", requires_all = ["weights", "goldens"])]
+    expect: Option<PathBuf>,
+    /// What the tensor of --expect holds, when its name does not tell: logits or probabilities.
+    #[arg(long, value_name = "WHAT", requires = "expect", value_parser = quantity)]
+    expect_as: Option<Quantity>,
+    /// How far a logit may be from that of --expect, as a share of its size, or of 1 when it is smaller; before weights are
+    /// rounded to fp16 a twentieth of it.
+    #[arg(long, value_name = "SHARE", requires = "expect", default_value_t = TOLERANCE, value_parser = tolerance)]
+    tolerance: f64,
     /// Rows to find the ranges from that int8 needs: inputs as for `adclick score`, up to 20,000 real ones. Without it
     /// those of --goldens are taken.
     #[arg(long, value_name = "FILE", requires = "weights")]
@@ -72,7 +90,8 @@ pub struct Args {
     /// A TOML document that says where the model comes from; kept in the bundle.
     #[arg(long, value_name = "FILE", requires = "weights")]
     provenance: Option<PathBuf>,
-    /// Leave out tensors that belong to nothing instead of refusing them.
+    /// Leave out tensors that belong to nothing instead of refusing them. Parts of a network that the format cannot express
+    /// (experts, gates, attention, …) may be left out only where --expect proves that they change nothing.
     #[arg(long, requires = "weights")]
     allow_unused: bool,
     /// Replace the bundle if there is one.
@@ -124,6 +143,21 @@ fn tables_only(args: &Args, schema: Option<&SchemaFile>, progress: Progress) -> 
         std::fs::rename(from, &out).with_context(|| format!("cannot write {}", out.display()))?;
     }
     report::tables(args, &summaries)
+}
+
+/// The value of `--expect-as`.
+fn quantity(text: &str) -> std::result::Result<Quantity, String> {
+    match text {
+        "logits" => Ok(Quantity::Logit),
+        "probabilities" => Ok(Quantity::Probability),
+        _ => Err("expected logits or probabilities".into()),
+    }
+}
+
+/// The value of `--tolerance`.
+fn tolerance(text: &str) -> std::result::Result<f64, String> {
+    let share = text.parse().ok().filter(|share: &f64| *share > 0.0 && *share < 1.0);
+    share.ok_or_else(|| "expected a number above 0 and below 1".to_owned())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

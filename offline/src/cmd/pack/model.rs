@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use adclick::artifact::container::{ArtifactKind, Container};
-use adclick::artifact::model::spec::ModelSpec;
+use adclick::artifact::model::spec::{HeadKind, ModelSpec};
 use adclick::auction::Policy;
 use adclick::calibrate::Calibrators;
 use adclick::hash::checksum;
@@ -11,8 +11,10 @@ use adclick::live::pack_model;
 use anyhow::{Context, Result, ensure};
 
 use super::Args;
+use crate::pack::compare::{Comparison, Proof, compare};
+use crate::pack::expect::Expected;
 use crate::pack::inputs::Inputs;
-use crate::pack::{self, goldens};
+use crate::pack::{self, goldens, taken};
 use crate::ranges;
 use crate::schema_file::SchemaFile;
 
@@ -23,6 +25,10 @@ const GOLDENS: usize = 16;
 pub(super) struct Packed {
     pub(super) bytes: Vec<u8>,
     pub(super) spec: ModelSpec,
+    pub(super) taken: Vec<taken::Layer>,
+    pub(super) left_out: Vec<String>,
+    /// `None`: not compared.
+    pub(super) proof: Option<Proof>,
     pub(super) notes: Vec<String>,
     pub(super) warnings: Vec<String>,
 }
@@ -30,19 +36,51 @@ pub(super) struct Packed {
 /// Packs the weights.
 pub(super) fn pack(args: &Args, weights_path: &Path, schema: Option<&SchemaFile>) -> Result<Packed> {
     let weights = super::read(weights_path)?;
+    let mut given = provenance(args, weights_path, &weights)?;
     let options = pack::Options {
         downsampling: args.downsampling,
         allow_unused: args.allow_unused,
-        provenance: provenance(args, weights_path, &weights)?,
+        proven: args.expect.is_some(),
+        provenance: String::new(),
     };
     let place = || format!("weights {}", weights_path.display());
     let mut packed = pack::model(&weights, schema, &options).with_context(place)?;
-    let spec = &mut packed.spec;
-    spec.goldens = match &args.goldens {
+    let inputs = match &args.goldens {
         Some(path) => {
             let place = || format!("golden requests {}", path.display());
-            let inputs = Inputs::parse(&super::read(path)?, &spec.schema).with_context(place)?;
-            inputs.goldens(GOLDENS, &spec.schema).with_context(place)?
+            Some((Inputs::parse(&super::read(path)?, &packed.spec.schema).with_context(place)?, path))
+        }
+        None => None,
+    };
+    let proof = match (&args.expect, &inputs) {
+        (Some(path), Some((inputs, _))) => {
+            let bytes = super::read(path)?;
+            let heads: Vec<HeadKind> = packed.spec.network.heads.iter().map(|h| h.kind).collect();
+            let order = schema.map(|s| s.model.heads.clone()).filter(|h| h.len() == heads.len()).unwrap_or(heads);
+            let place = || format!("--expect {}", path.display());
+            let expected = Expected::parse(&bytes, &order, inputs.rows(), args.expect_as).with_context(place)?;
+            let what = Comparison {
+                weights: &weights,
+                schema,
+                options: &options,
+                inputs,
+                expected: &expected,
+                tolerance: args.tolerance,
+            };
+            given.insert("outputs".into(), name(path).into());
+            given.insert("outputs_xxh3".into(), format!("{:016x}", checksum(&bytes)).into());
+            Some(compare(&packed, &what).with_context(place)?)
+        }
+        _ => None,
+    };
+    record(&mut given, &packed, proof.as_ref());
+    let mut document = document(args)?;
+    document.insert("pack".into(), given.into());
+    let spec = &mut packed.spec;
+    spec.provenance = document.to_string();
+    spec.goldens = match &inputs {
+        Some((inputs, path)) => {
+            inputs.goldens(GOLDENS, &spec.schema).with_context(|| format!("golden requests {}", path.display()))?
         }
         None => goldens::made_up(GOLDENS, &spec.schema, &spec.embeddings),
     };
@@ -50,7 +88,21 @@ pub(super) fn pack(args: &Args, weights_path: &Path, schema: Option<&SchemaFile>
     spec.ranges = ranges;
     packed.notes.push(note);
     let bytes = pack_model(spec).with_context(place)?;
-    Ok(Packed { bytes, spec: packed.spec, notes: packed.notes, warnings: packed.warnings })
+    let pack::Packed { spec, taken, left_out, notes, warnings, .. } = packed;
+    Ok(Packed { bytes, spec, taken, left_out, proof, notes, warnings })
+}
+
+/// What was assumed, left out and compared, for the provenance.
+fn record(given: &mut toml::Table, packed: &pack::Packed, proof: Option<&Proof>) {
+    let list = |texts: Vec<String>| toml::Value::Array(texts.into_iter().map(toml::Value::from).collect());
+    let assumed = taken::assumed(&packed.taken);
+    if !assumed.is_empty() {
+        given.insert("assumed".into(), list(assumed));
+    }
+    if !packed.left_out.is_empty() {
+        given.insert("left_out".into(), list(packed.left_out.clone()));
+    }
+    given.insert("compared".into(), proof.map_or_else(|| "no".to_owned(), Proof::text).into());
 }
 
 /// The ranges that int8 needs, and what they are from.
@@ -74,17 +126,17 @@ fn ranges(args: &Args, spec: &ModelSpec) -> Result<(Vec<f32>, String)> {
     Ok((found, format!("ranges for int8 from {run} rows of {what} {}", path.display())))
 }
 
-/// What the caller says of the model's origin, and what was packed from what.
-fn provenance(args: &Args, weights_path: &Path, weights: &[u8]) -> Result<String> {
-    let mut document = match &args.provenance {
-        Some(path) => {
-            let text =
-                String::from_utf8(super::read(path)?).with_context(|| format!("{}: not UTF-8", path.display()))?;
-            text.parse::<toml::Table>().with_context(|| format!("provenance {}", path.display()))?
-        }
-        None => toml::Table::new(),
-    };
-    let name = |path: &Path| path.file_name().map_or(String::new(), |n| n.to_string_lossy().into_owned());
+/// What the caller says of the model's origin.
+fn document(args: &Args) -> Result<toml::Table> {
+    let Some(path) = &args.provenance else { return Ok(toml::Table::new()) };
+    let text = String::from_utf8(super::read(path)?).with_context(|| format!("{}: not UTF-8", path.display()))?;
+    let document = text.parse::<toml::Table>().with_context(|| format!("provenance {}", path.display()))?;
+    ensure!(!document.contains_key("pack"), "the provenance document has a table [pack], which this command writes");
+    Ok(document)
+}
+
+/// What was packed from what.
+fn provenance(args: &Args, weights_path: &Path, weights: &[u8]) -> Result<toml::Table> {
     let mut pack = toml::Table::new();
     pack.insert("weights".into(), name(weights_path).into());
     pack.insert("weights_xxh3".into(), format!("{:016x}", checksum(weights)).into());
@@ -95,9 +147,11 @@ fn provenance(args: &Args, weights_path: &Path, weights: &[u8]) -> Result<String
     if let Some(rate) = args.downsampling {
         pack.insert("downsampling".into(), rate.into());
     }
-    ensure!(!document.contains_key("pack"), "the provenance document has a table [pack], which this command writes");
-    document.insert("pack".into(), pack.into());
-    Ok(document.to_string())
+    Ok(pack)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().map_or(String::new(), |n| n.to_string_lossy().into_owned())
 }
 
 /// The bytes of a calibrators file, after a look whether they are any.

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use super::Args;
 use super::base::Base;
+use super::model::Packed;
+use crate::pack::compare::Proof;
+use crate::pack::taken;
 use crate::tables::Summary;
 use crate::time;
 
@@ -16,12 +19,17 @@ pub(super) fn bundle(args: &Args, base: &Base, generation: u64, tables: &[Summar
     let manifest = Manifest::read(&args.out)?;
     let bytes: u64 = manifest.files.iter().map(|f| f.bytes).sum();
     let generation = format!("{generation:016x}");
-    let (notes, warnings, goldens) = match base {
-        Base::Model(packed) => (&packed.notes[..], &packed.warnings[..], Some(packed.spec.goldens.len())),
-        _ => (&[][..], &[][..], None),
+    let model = match base {
+        Base::Model(packed) => Some(&**packed),
+        _ => None,
     };
+    let (notes, warnings) = model.map_or((&[][..], &[][..]), |packed| (&packed.notes[..], &packed.warnings[..]));
+    let goldens = model.map(|packed| packed.spec.goldens.len());
     for warning in warnings {
         eprintln!("warning: {warning}");
+    }
+    if let Some(text) = model.and_then(unproven) {
+        eprintln!("warning: {text}");
     }
     let generation_here = crate::bundle::open_untouched(&args.out)?;
     let (wanted, precision, reason) = generation_here.precision();
@@ -41,14 +49,24 @@ pub(super) fn bundle(args: &Args, base: &Base, generation: u64, tables: &[Summar
             "warnings": warnings,
             "tables": tables.iter().map(value).collect::<Result<Vec<_>>>()?,
         });
-        if let Some(goldens) = goldens {
-            summary["goldens"] = goldens.into();
+        if let Some(packed) = model {
+            summary["goldens"] = packed.spec.goldens.len().into();
+            summary["layers"] = packed.taken.iter().map(taken::Layer::json).collect();
+            summary["assumed"] = taken::assumed(&packed.taken).into();
+            summary["left_out"] = packed.left_out.clone().into();
+            summary["compared"] = packed.proof.as_ref().map_or(Value::Null, Proof::json);
         }
         writeln!(out, "{summary}")?;
         return Ok(());
     }
     for note in notes {
         writeln!(out, "{note}")?;
+    }
+    if let Some(packed) = model {
+        for layer in &packed.taken {
+            writeln!(out, "  {}", layer.text())?;
+        }
+        compared(&mut out, packed)?;
     }
     for table in tables {
         text(&mut out, table)?;
@@ -60,6 +78,38 @@ pub(super) fn bundle(args: &Args, base: &Base, generation: u64, tables: &[Summar
         goldens.map_or(String::new(), |n| format!(", {n} golden requests")),
         wanted.name(),
         if args.publish { ", published" } else { "" }
+    )?;
+    Ok(())
+}
+
+/// What may be otherwise than it was taken, for all that is known.
+fn unproven(packed: &Packed) -> Option<String> {
+    if let Some(proof) = &packed.proof {
+        let untold = proof.untold.join("; ");
+        return (!untold.is_empty()).then(|| {
+            format!("the outputs fit as well {untold}: these rows do not tell; give more, and different ones")
+        });
+    }
+    let activations = taken::assumed(&packed.taken).into_iter().find(|text| text.starts_with("activation"))?;
+    Some(format!(
+        "nothing proves the {activations}: compare with --goldens INPUTS --expect OUTPUTS, or say it in the schema"
+    ))
+}
+
+/// Whether the model was compared with the one that it came from.
+fn compared(out: &mut impl Write, packed: &Packed) -> Result<()> {
+    if let Some(proof) = &packed.proof {
+        if let Some(note) = &proof.note {
+            writeln!(out, "{note}")?;
+        }
+        writeln!(out, "{}", proof.text())?;
+        return Ok(());
+    }
+    let assumed = taken::assumed(&packed.taken);
+    let assumed = if assumed.is_empty() { String::new() } else { format!("; assumed: {}", assumed.join(", ")) };
+    writeln!(
+        out,
+        "not compared with the model that it came from{assumed}. --goldens INPUTS --expect OUTPUTS compares it (docs/pack.md)"
     )?;
     Ok(())
 }

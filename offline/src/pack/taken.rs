@@ -1,0 +1,106 @@
+//! What each layer was taken to be, and from where that is known.
+
+use serde_json::{Value, json};
+
+/// From where something is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// The schema says it.
+    Schema,
+    /// The names or numbers of tensors say it.
+    Names,
+    /// The shapes of tensors say it.
+    Shapes,
+    /// Nothing says it.
+    Assumed,
+}
+
+impl From {
+    /// As summaries write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Schema => "schema",
+            Self::Names => "names",
+            Self::Shapes => "shapes",
+            Self::Assumed => "assumed",
+        }
+    }
+}
+
+/// One thing that a layer was taken to be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fact {
+    /// Of what: `activation`, `BatchNorm`, `eps`, …
+    pub what: &'static str,
+    /// What it is.
+    pub is: String,
+    /// From where that is known.
+    pub from: From,
+    /// Why, when there is something to say.
+    pub why: &'static str,
+}
+
+impl Fact {
+    pub(super) fn new(what: &'static str, is: impl Into<String>, from: From, why: &'static str) -> Self {
+        Self { what, is: is.into(), from, why }
+    }
+}
+
+/// What one layer was taken to be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Layer {
+    /// `cross 0`, `deep 1`, `pCTR output`, …
+    pub part: String,
+    /// The tensors that it is made of.
+    pub tensors: String,
+    /// `[outputs, inputs]`; `[]` where there is no single matrix.
+    pub shape: Vec<usize>,
+    /// All of it.
+    pub facts: Vec<Fact>,
+}
+
+impl Layer {
+    /// One line.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let facts: Vec<String> = self
+            .facts
+            .iter()
+            .map(|fact| {
+                let why = if fact.why.is_empty() { String::new() } else { format!(": {}", fact.why) };
+                format!("{} {} ({}{why})", fact.what, fact.is, fact.from.name())
+            })
+            .collect();
+        let shape = if self.shape.is_empty() { String::new() } else { format!(" {:?}", self.shape) };
+        let facts = if facts.is_empty() { String::new() } else { format!(": {}", facts.join(", ")) };
+        format!("{}: {}{shape}{facts}", self.part, self.tensors)
+    }
+
+    /// The same for `--json`.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let fact = |f: &Fact| json!({ "what": f.what, "is": f.is, "from": f.from.name(), "why": f.why });
+        json!({
+            "part": self.part,
+            "tensors": self.tensors,
+            "shape": self.shape,
+            "taken": self.facts.iter().map(fact).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// What was assumed, each thing once: `activation relu (4 layers)`.
+#[must_use]
+pub fn assumed(layers: &[Layer]) -> Vec<String> {
+    let mut found: Vec<(String, usize)> = Vec::new();
+    for fact in layers.iter().flat_map(|l| &l.facts).filter(|f| f.from == From::Assumed) {
+        let text = format!("{} {}", fact.what, fact.is);
+        match found.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, count)) => *count += 1,
+            None => found.push((text, 1)),
+        }
+    }
+    let counted = |(text, count)| if count == 1 { text } else { format!("{text} ({count} layers)") };
+    found.into_iter().map(counted).collect()
+}
