@@ -9,6 +9,7 @@ pub mod files;
 pub mod fit;
 pub mod measure;
 pub mod pack;
+pub mod positions;
 pub mod progress;
 pub mod ranges;
 pub mod rows;
