@@ -111,6 +111,12 @@ test-install: cli
 test-offline:
 	$(CARGO) test --release -p adclick-offline
 
+# Coverage of the intervals, and false alarms and power of the choice of calibrators, over many simulated runs: the figures of
+# docs/calibrate.md. Some minutes.
+.PHONY: coverage
+coverage:
+	$(CARGO) test --release -p adclick-offline --lib over_many_runs -- --ignored --nocapture --test-threads 1
+
 # The demo in short: generated rows, two seconds of serving with swaps.
 test-demo: $(BUILD)/serve
 	target/release/adclick demo --server $(BUILD)/serve --dir $(BUILD)/demo-test --rows 12000 --seconds 2

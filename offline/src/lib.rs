@@ -10,6 +10,7 @@ pub mod fit;
 pub mod infer;
 pub mod measure;
 pub mod pack;
+pub mod positions;
 pub mod progress;
 pub mod ranges;
 pub mod rows;

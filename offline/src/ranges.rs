@@ -109,13 +109,19 @@ impl Sample {
 /// # Errors
 /// A model that cannot be written, or what is wrong with a row.
 pub fn find(spec: &ModelSpec, rows: &[GoldenRequest]) -> Result<(Vec<f32>, usize)> {
-    let bare = ModelSpec { goldens: Vec::new(), ranges: Vec::new(), ..spec.clone() };
-    let model = Model::open(Bytes::copy_of(&write(&bare, &[])?)?)?;
+    let mut bare = ModelSpec { goldens: Vec::new(), ranges: Vec::new(), ..spec.clone() };
     let mut ranges = vec![0.0f32; spec.network.deep.len()];
-    let run = deep_inputs(&model, rows, MULTIPLICATIONS, |layer, inputs| {
-        let finite = inputs.iter().map(|&x| x as f32).filter(|x| x.is_finite());
-        ranges[layer] = finite.fold(ranges[layer], f32::max);
-    })?;
+    let mut see = |bare: &ModelSpec| -> Result<usize> {
+        let model = Model::open(Bytes::copy_of(&write(bare, &[])?)?)?;
+        Ok(deep_inputs(&model, rows, MULTIPLICATIONS, |layer, inputs| {
+            let finite = inputs.iter().map(|&x| x as f32).filter(|x| x.is_finite());
+            ranges[layer] = finite.fold(ranges[layer], f32::max);
+        })?)
+    };
+    let run = see(&bare)?;
+    if crate::positions::clear(&mut bare.schema) {
+        see(&bare)?;
+    }
     Ok((ranges, run))
 }
 

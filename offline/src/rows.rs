@@ -10,6 +10,8 @@ use adclick::{Engine, Input, Options, Scorer, ScorerLimits};
 use anyhow::{Result, anyhow, bail, ensure};
 
 use crate::data::{Batch, Columns, Found, InputKind, KeyId, Lookups, Reads, Row, Source as Logs};
+use crate::measure::{Unknown, weights};
+use crate::positions::AtServed;
 use crate::progress::Progress;
 
 /// Values of one side under the engine's handles.
@@ -225,12 +227,16 @@ pub struct ScoredRows {
     pub clicks: Vec<bool>,
     /// Whether each row converted, where that is known.
     pub conversions: Vec<Option<bool>>,
-    /// How much each row counts.
+    /// How much each row counts beside the others: 1 on average.
     pub weights: Vec<f64>,
+    /// When each row was, in microseconds since 1970, where that is known.
+    pub times: Vec<Option<i64>>,
     /// Of each input asked for, the value of every row as text; empty where it is missing.
     pub fields: Vec<Vec<String>>,
     /// Malformed rows that were skipped.
     pub bad_rows: u64,
+    /// Rows that were left out because they were logged at another position than is served.
+    pub elsewhere: u64,
     /// Of each table that the model reads: how many rows of the files found their key.
     pub tables: Vec<Found>,
 }
@@ -240,6 +246,15 @@ impl ScoredRows {
     #[must_use]
     pub fn weights(&self) -> Option<&[f64]> {
         self.weights.iter().any(|&w| w != 1.0).then_some(&self.weights)
+    }
+
+    /// What is to say of clicked rows whose conversion is not known; nothing without a pCVR head.
+    #[must_use]
+    pub fn unknown_conversions(&self) -> Option<Unknown> {
+        let clicked = (0..self.cvr_logits.len()).filter(|&row| self.clicks[row]);
+        let known = clicked.map(|row| (self.times[row], self.conversions[row].is_some()));
+        // Rows without the column have no conversions to measure.
+        Unknown::count(known).filter(|unknown| unknown.unknown < unknown.clicked)
     }
 
     /// The rows whose conversion is known and that were clicked, as (logit, pCVR, converted, weight).
@@ -258,7 +273,8 @@ impl ScoredRows {
     }
 }
 
-/// Scores the rows of a source that `keep` says, in file order. `fields` are inputs whose values are wanted as text.
+/// Scores the rows of a source that `keep` says, in file order; with `only`, of them those logged where the model is served.
+/// `fields` are inputs whose values are wanted as text.
 ///
 /// # Errors
 /// Files that cannot be read, inputs that do not exist, no rows at all.
@@ -266,6 +282,7 @@ pub fn score_source(
     engine: &Engine,
     source: &Logs,
     mut keep: impl FnMut(&Row) -> bool,
+    only: Option<&AtServed>,
     fields: &[String],
     progress: Progress,
 ) -> Result<ScoredRows> {
@@ -300,6 +317,10 @@ pub fn score_source(
     let bar = progress.bytes("Scoring rows", source.bytes()?);
     let read = source.for_each(&bar, |batch| {
         for row in batch.rows().iter().filter(|row| keep(row)) {
+            if only.is_some_and(|only| !only.has(batch, row)) {
+                out.elsewhere += 1;
+                continue;
+            }
             let score = scorer.score(batch, row)?;
             out.numbers.push(row.number);
             out.logits.push(score.logit.into());
@@ -311,6 +332,7 @@ pub fn score_source(
             out.clicks.push(row.click.unwrap_or(false));
             out.conversions.push(row.conversion);
             out.weights.push(row.weight.into());
+            out.times.push(row.time_us);
             for (texts, &(reads, kind)) in out.fields.iter_mut().zip(&inputs) {
                 texts.push(text_of(batch.values(row), reads, kind));
             }
@@ -318,10 +340,16 @@ pub fn score_source(
         Ok(())
     })?;
     bar.finish_and_clear();
+    ensure!(
+        !out.logits.is_empty() || out.elsewhere == 0,
+        "none of {} rows was logged at the position that is served: measure at the logged ones (--position logged)",
+        out.elsewhere
+    );
     if out.logits.is_empty() {
         bail!("no row was scored: the split leaves none of them, or the files hold none");
     }
     out.bad_rows = read.bad.count;
+    weights::by_their_mean(&mut out.weights);
     read.found.iter().for_each(|found| progress.note(&found.to_string()));
     out.tables = read.found;
     Ok(out)

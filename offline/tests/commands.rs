@@ -1,53 +1,13 @@
 //! The commands as a user runs them, on generated impressions: logs to a bundle, and what happens when things are wrong.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod workshop;
+
+use std::path::Path;
 
 use serde_json::Value;
-
-struct Workshop {
-    dir: tempfile::TempDir,
-}
-
-impl Workshop {
-    fn new(rows: u64) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        adclick_offline::simulate::generate(&dir.path().join("log.csv"), rows, 5).unwrap();
-        Self { dir }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn run(&self, arguments: &str) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_adclick"))
-            .args(arguments.split_whitespace())
-            .current_dir(self.dir.path())
-            .output()
-            .unwrap()
-    }
-
-    /// Runs a command that must succeed and print one JSON object.
-    fn json(&self, arguments: &str) -> Value {
-        let output = self.run(arguments);
-        assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{arguments}: not one JSON object: {e}"))
-    }
-
-    /// Runs a command that must fail with exit code 1, and returns its message.
-    fn failure(&self, arguments: &str) -> String {
-        let output = self.run(arguments);
-        assert_eq!(output.status.code(), Some(1), "{arguments}: {}", String::from_utf8_lossy(&output.stdout));
-        String::from_utf8(output.stderr).unwrap()
-    }
-}
+use workshop::{Workshop, number};
 
 const ROWS: &str = "--data log.csv --format examples --schema schema.toml";
-
-fn number(json: &Value, key: &str) -> f64 {
-    json[key].as_f64().unwrap_or_else(|| panic!("no number `{key}` in {json}"))
-}
 
 #[test]
 fn logs_become_a_calibrated_bundle_near_the_truth() {

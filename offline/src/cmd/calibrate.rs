@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use adclick::artifact::Bytes;
 use adclick::artifact::model::Model;
-use adclick::calibrate::{Calibrator, Calibrators, HeadCalibrator};
+use adclick::calibrate::{Calibrators, HeadCalibrator};
 use adclick::live::pack_model;
 use adclick::types::Precision;
 use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 
-use super::evaluate::rows_of;
+use super::evaluate::Look;
 use super::logs::{Logs, Part, PartName};
 use crate::bundle::{Beside, Parts, open};
 use crate::data::{Found, Lookups};
 use crate::fit::{self, Choice, Method, Sample};
+use crate::measure::Unknown;
+use crate::positions::{Position, Positions, as_logged};
 use crate::progress::Progress;
 use crate::ranges;
 use crate::rows::{fallback, open_engine};
@@ -29,7 +31,9 @@ use crate::unpack::unpack;
 /// evidence makes probabilities worse on other days.
 ///
 /// They are fitted on the logits that this CPU serves: in the precision of the bundle, or that of --precision. A model
-/// without the ranges that int8 needs gets them from these rows.
+/// without the ranges that int8 needs gets them from these rows. A model with position features is calibrated at the
+/// positions that the rows were logged at (--position). What the bundle says of downsampling is carried over, and of a pCVR
+/// head without conversions in the rows the calibrator (docs/calibrate.md).
 #[derive(clap::Args)]
 pub struct Args {
     /// The bundle whose model is calibrated.
@@ -45,15 +49,20 @@ pub struct Args {
     /// Fit this method instead of choosing.
     #[arg(long, value_enum)]
     method: Option<Method>,
-    /// The keep rate of negative downsampling that the model's bias does not account for, in (0, 1].
-    #[arg(long, default_value_t = 1.0, value_parser = super::kept_share)]
-    downsampling: f64,
+    /// The keep rate of negative downsampling that neither the model's bias nor the bundle accounts for, in (0, 1]
+    /// [default: that of the bundle].
+    #[arg(long, value_name = "RATE", value_parser = super::kept_share)]
+    downsampling: Option<f64>,
+    /// A model with position features: fit at the positions that the rows were logged at, or only on rows that were logged at
+    /// the position that is served [default: logged].
+    #[arg(long, value_enum)]
+    position: Option<Position>,
     /// The precision that the bundle is to be served in, instead of the one that it says: exact, bf16, int8 or
     /// auction-exact.
     #[arg(long, value_name = "NAME", value_parser = super::precision)]
     precision: Option<Precision>,
     /// Replace the bundle at --out if there is one.
-    #[arg(long)]
+    #[arg(long, requires = "out")]
     replace: bool,
     /// Name the bundle in CURRENT beside it.
     #[arg(long, requires = "out")]
@@ -70,6 +79,11 @@ struct Fitted {
     ctr: Choice,
     #[serde(skip_serializing_if = "Option::is_none")]
     cvr: Option<Choice>,
+    /// The calibrator of pCVR that was carried over, as the rows say nothing of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cvr_kept: Option<String>,
+    /// The share of negatives that pCTR is corrected for, before its calibrator.
+    keep_rate: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -79,6 +93,14 @@ struct Fitted {
     /// The rows that ranges were found from, when the model had none.
     #[serde(skip_serializing_if = "Option::is_none")]
     range_rows: Option<usize>,
+    /// Clicked rows whose conversion is not known, if there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown_conversions: Option<Unknown>,
+    /// At which positions rows were scored; absent by a model without position features.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    positions: Option<Positions>,
+    /// Rows left out, as they were logged at another position than is served.
+    elsewhere: u64,
 }
 
 pub(super) fn run(args: Args) -> Result<()> {
@@ -92,20 +114,35 @@ pub(super) fn run(args: Args) -> Result<()> {
         eprintln!("warning: {warning}: the calibrators are fitted on exact logits");
     }
     let precision = engine.precision()?.1;
-    let rows = rows_of(&engine, &args.logs, &args.part, PartName::Validation, &[])?;
+    let positions = served.positions.as_ref();
+    let look = Look { logs: &args.logs, part: &args.part, default: PartName::Validation, positions };
+    let rows = look.rows(&engine, &[])?;
+    let unknown_conversions = rows.unknown_conversions();
+    if let Some(warning) = unknown_conversions.as_ref().and_then(Unknown::warning) {
+        eprintln!("warning: {warning}");
+    }
     // Calibrators are fitted on what they will be applied to: logits after the correction.
-    let logits: Vec<f64> = rows.logits.iter().map(|z| z + args.downsampling.ln()).collect();
+    let corrected = |logits: &[f64], rate: f64| logits.iter().map(|z| z + rate.ln()).collect::<Vec<_>>();
+    let before = &served.parts.calibrators;
+    let keep_rate = keep_rate(args.downsampling, &served)?;
+    let logits = corrected(&rows.logits, keep_rate);
     let ctr = choice(args.method, &Sample::new(&logits, &rows.clicks, rows.weights())?)?;
     let (logits, _, converted, weights) = rows.clicked();
-    let cvr = if converted.is_empty() {
+    let cvr = if converted.is_empty() || weights.iter().all(|&w| w == 0.0) {
         None
     } else {
+        let logits = corrected(&logits, before.cvr.keep_rate());
         Some(choice(args.method, &Sample::new(&logits, &converted, rows.weights().map(|_| weights.as_slice()))?)?)
     };
     let calibrators = Calibrators {
-        ctr: HeadCalibrator::new(args.downsampling, ctr.calibrator.clone())?,
-        cvr: HeadCalibrator::new(1.0, cvr.as_ref().map_or(Calibrator::Identity, |c| c.calibrator.clone()))?,
+        ctr: HeadCalibrator::new(keep_rate, ctr.calibrator.clone())?,
+        // Rows without conversions say nothing of it.
+        cvr: match &cvr {
+            Some(choice) => HeadCalibrator::new(before.cvr.keep_rate(), choice.calibrator.clone())?,
+            None => before.cvr.clone(),
+        },
     };
+    let kept = (cvr.is_none() && before.cvr != HeadCalibrator::default()).then(|| before.cvr.calibrator().to_string());
     let mut generation = None;
     if let Some(out) = &args.out {
         let parts = Parts { calibrators, ..served.parts };
@@ -115,16 +152,30 @@ pub(super) fn run(args: Args) -> Result<()> {
         rows: rows.clicks.len(),
         ctr,
         cvr,
+        cvr_kept: kept,
+        keep_rate,
         generation,
         tables: rows.tables,
         precision: precision.name(),
         range_rows: served.range_rows,
+        unknown_conversions,
+        positions: served.positions,
+        elsewhere: rows.elsewhere,
     };
     if args.json {
         println!("{}", serde_json::to_string(&fitted)?);
         return Ok(());
     }
     println!("fitted on {} rows, {}", fitted.rows, fitted.precision);
+    if let Some(positions) = &fitted.positions {
+        println!("scored: {positions}");
+    }
+    if fitted.elsewhere > 0 {
+        println!("{} rows were logged elsewhere and are left out", fitted.elsewhere);
+    }
+    if fitted.keep_rate < 1.0 {
+        println!("corrected for a keep rate of {}", fitted.keep_rate);
+    }
     if let Some(rows) = fitted.range_rows {
         println!("ranges for int8 from {rows} of them");
     }
@@ -134,6 +185,9 @@ pub(super) fn run(args: Args) -> Result<()> {
     print!("pCTR {}", fitted.ctr.table());
     if let Some(cvr) = &fitted.cvr {
         print!("pCVR {}", cvr.table());
+    }
+    if let Some(kept) = &fitted.cvr_kept {
+        println!("pCVR as before: {kept}");
     }
     match (&args.out, &fitted.generation) {
         (Some(out), Some(generation)) => println!("wrote {} (generation {generation})", out.display()),
@@ -148,6 +202,9 @@ struct Served {
     /// Where it is, when it is another one than that of --bundle.
     at: Option<Beside>,
     range_rows: Option<usize>,
+    positions: Option<Positions>,
+    /// The keep rate that training has folded into the model's bias, where the model says so.
+    folded: Option<f64>,
 }
 
 impl Served {
@@ -159,17 +216,52 @@ impl Served {
         let mut parts = Parts::read(&path)?;
         parts.precision = args.precision.or(parts.precision);
         let (mut range_rows, mut at) = (None, None);
+        let model = Model::open(Bytes::copy_of(&parts.model)?)?;
+        let positions = Positions::new(model.schema(), &args.logs.source()?.format.columns(), args.position)?;
+        if let Some(warning) = positions.as_ref().and_then(Positions::warning) {
+            eprintln!("warning: {warning}");
+        }
         if parts.precision == Some(Precision::Int8) {
             range_rows = find_ranges(args, &path, &mut parts)?;
         }
-        if args.precision.is_some() || range_rows.is_some() {
+        let logged = match &positions {
+            Some(Positions { scored: Some(Position::Logged), .. }) => as_logged(&parts.model)?,
+            _ => None,
+        };
+        if args.precision.is_some() || range_rows.is_some() || logged.is_some() {
             let out = args.out.as_deref().unwrap_or(&path);
             let beside = Beside::of(out, args.replace || args.out.is_none())?;
-            parts.write(&beside.path().join(Self::NAME), true, false)?;
+            let scored = logged.map(|model| Parts { model, ..parts.clone() });
+            scored.as_ref().unwrap_or(&parts).write(&beside.path().join(Self::NAME), true, false)?;
             at = Some(beside);
         }
-        Ok(Self { parts, at, range_rows })
+        Ok(Self { parts, at, range_rows, positions, folded: folded(model.provenance()) })
     }
+}
+
+/// The keep rate that is to be corrected for: the bundle's, or one for a bundle that has none.
+fn keep_rate(given: Option<f64>, served: &Served) -> Result<f64> {
+    let before = served.parts.calibrators.ctr.keep_rate();
+    let Some(given) = given else { return Ok(before) };
+    ensure!(
+        before == 1.0 || given == before,
+        "--downsampling {given}: the bundle corrects for a keep rate of {before} already: leave the option out, and it is \
+         carried over"
+    );
+    if let Some(folded) = served.folded.filter(|_| given < 1.0) {
+        bail!(
+            "--downsampling {given}: the model's bias accounts for the keep rate of {folded} that it was trained with: leave \
+             the option out"
+        );
+    }
+    Ok(given)
+}
+
+/// The keep rate below 1 that a model's provenance says to be in its bias: of `adclick train`, or of `adclick pack`.
+fn folded(provenance: &str) -> Option<f64> {
+    let document: toml::Table = provenance.parse().ok()?;
+    let number = |value: Option<&toml::Value>| value?.as_float().filter(|&rate| rate < 1.0);
+    number(document.get("downsample")).or_else(|| number(document.get("pack")?.get("downsampling")))
 }
 
 /// Gives a model without ranges those of the rows. Returns how many rows they are from.

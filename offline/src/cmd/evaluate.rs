@@ -12,7 +12,8 @@ use crate::data::Found;
 use crate::measure::cost::{self, Cost, Scores};
 use crate::measure::fields::Field;
 use crate::measure::report::Options;
-use crate::measure::{Labelled, Report};
+use crate::measure::{Labelled, Report, Unknown};
+use crate::positions::{Opened, Position, Positions};
 use crate::progress::Progress;
 use crate::rows::{ScoredRows, fallback, open_engine, score_source};
 use crate::train::Data;
@@ -20,8 +21,9 @@ use crate::train::Data;
 /// Measure a model on labelled rows, as it would serve them.
 ///
 /// Prints AUC (ties count one half), log loss, normalised entropy, calibration errors (10 bins of equal width, and 20 of
-/// equal mass with a bootstrap interval) and the calibration ratio, of the calibrated pCTR, and of pCVR over clicked rows
-/// when the model and the rows have conversions. Without --precision all of it is as the bundle is served on this CPU.
+/// equal mass beside what chance does) and the calibration ratio, of the calibrated pCTR, and of pCVR over clicked rows
+/// when the model and the rows have conversions (docs/calibrate.md). Without --precision all of it is as the bundle is
+/// served on this CPU.
 #[derive(clap::Args)]
 pub struct Args {
     /// A bundle directory, or the directory whose CURRENT names one.
@@ -31,16 +33,20 @@ pub struct Args {
     logs: Logs,
     #[command(flatten)]
     part: Part,
-    /// Break the metrics down by the values of this input; may be given several times.
+    /// A model with position features: score each row at the position that it was logged at, or look only at the rows that
+    /// were logged at the position that is served [default: logged].
+    #[arg(long, value_enum)]
+    position: Option<Position>,
+    /// Break the metrics of pCTR down by the values of this input; may be given several times.
     #[arg(long, value_name = "INPUT")]
     field: Vec<String>,
-    /// The values listed of each field, the most frequent ones.
-    #[arg(long, default_value_t = 10)]
-    top: usize,
-    /// Also the impression-weighted AUC per value of this input (the user).
+    /// The values listed of each field, the most frequent ones [default: 10].
+    #[arg(long, requires = "field")]
+    top: Option<usize>,
+    /// Also the impression-weighted AUC of pCTR per value of this input (the user).
     #[arg(long, value_name = "INPUT")]
     group: Option<String>,
-    /// Measure the model's own probabilities, without calibrators.
+    /// Measure the model's own probabilities, without calibrators (but corrected for downsampling).
     #[arg(long)]
     raw: bool,
     /// The kernel to use instead of the best one: portable, avx2 or avx512.
@@ -50,7 +56,7 @@ pub struct Args {
     /// cannot be had.
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = measurable)]
     precision: Vec<Precision>,
-    /// The seed of the bootstrap.
+    /// The seed of the simulated clicks, by which chance is measured.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Print one JSON object.
@@ -69,6 +75,14 @@ struct Evaluation {
     tables: Vec<Found>,
     #[serde(skip_serializing_if = "Option::is_none")]
     conversion: Option<Report>,
+    /// Clicked rows whose conversion is not known, if there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown_conversions: Option<Unknown>,
+    /// At which positions rows were scored; absent by a model without position features.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    positions: Option<Positions>,
+    /// Rows left out, as they were logged at another position than is served.
+    elsewhere: u64,
     /// What the figures above were computed in.
     precision: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -91,7 +105,9 @@ fn measurable(name: &str) -> std::result::Result<Precision, String> {
 pub(super) fn run(args: Args) -> Result<()> {
     let mut fields = args.field.clone();
     fields.extend(args.group.clone());
-    let open = |precision| open_engine(&args.bundle, args.kernel.as_deref(), precision);
+    let columns = args.logs.source()?.format.columns();
+    let bundle = Opened::new(&super::verify::resolve(&args.bundle)?, &columns, args.position)?;
+    let open = |precision| open_engine(&bundle.path, args.kernel.as_deref(), precision);
     // All engines before the first row: what cannot be had is said at once.
     let fast = args.precision.iter().filter(|p| **p != Precision::Exact).map(|p| Ok((*p, open(Some(*p))?)));
     let fast = fast.collect::<Result<Vec<_>>>()?;
@@ -99,8 +115,11 @@ pub(super) fn run(args: Args) -> Result<()> {
     if let Some(warning) = fallback(&engine)? {
         eprintln!("warning: {warning}");
     }
-    let (generation, served) = (engine.generation()?.id(), engine.precision()?.1);
-    let score = |engine: &Engine, fields| rows_of(engine, &args.logs, &args.part, PartName::Test, fields);
+    let served = engine.precision()?.1;
+    let keep_rates = keep_rates(&engine)?;
+    let look =
+        Look { logs: &args.logs, part: &args.part, default: PartName::Test, positions: bundle.positions.as_ref() };
+    let score = |engine: &Engine, fields| look.rows(engine, fields);
     let rows = score(&engine, &fields)?;
     let columns: Vec<Field> = args
         .field
@@ -111,31 +130,38 @@ pub(super) fn run(args: Args) -> Result<()> {
     let groups: Option<Vec<u64>> = args.group.as_ref().map(|_| {
         rows.fields[args.field.len()].iter().map(|text| adclick::hash::category_id(text.as_bytes())).collect()
     });
-    let options = Options { groups: groups.as_deref(), fields: &columns, top: args.top, seed: args.seed };
-    let probabilities = if args.raw { raw(&rows.logits) } else { rows.pctr.clone() };
+    let options = Options { groups: groups.as_deref(), fields: &columns, top: args.top.unwrap_or(10), seed: args.seed };
+    let probabilities = if args.raw { raw(&rows.logits, keep_rates[0]) } else { rows.pctr.clone() };
     check(&probabilities)?;
     let ctr = Report::compute(&Labelled::new(&probabilities, &rows.clicks, rows.weights())?, &options)?;
     let (logits, pcvr, converted, weights) = rows.clicked();
+    let unknown_conversions = rows.unknown_conversions();
+    if let Some(warning) = unknown_conversions.as_ref().and_then(Unknown::warning) {
+        eprintln!("warning: {warning}");
+    }
     let conversion = if converted.is_empty() {
         None
     } else {
-        let probabilities = if args.raw { raw(&logits) } else { pcvr };
+        let probabilities = if args.raw { raw(&logits, keep_rates[1]) } else { pcvr };
         let data = Labelled::new(&probabilities, &converted, rows.weights().map(|_| weights.as_slice()))?;
         Some(Report::compute(&data, &Options { seed: args.seed, ..Options::default() })?)
     };
     let (mut costs, mut conversion_costs) = (Vec::new(), Vec::new());
     for (precision, engine) in fast {
         let name = precision.name();
-        let [click, conversion] = cost(name, args.raw, &rows, &score(&engine, &[])?)?;
+        let [click, conversion] = cost(name, args.raw.then_some(keep_rates), &rows, &score(&engine, &[])?)?;
         costs.extend(click);
         conversion_costs.extend(conversion);
     }
     let evaluation = Evaluation {
         ctr,
-        generation: format!("{generation:016x}"),
+        generation: format!("{:016x}", bundle.generation),
         bad_rows: rows.bad_rows,
         tables: rows.tables,
         conversion,
+        unknown_conversions,
+        positions: bundle.positions.clone(),
+        elsewhere: rows.elsewhere,
         precision: if served == Precision::AuctionExact { Precision::Exact } else { served }.name(),
         costs,
         conversion_costs,
@@ -154,6 +180,15 @@ pub(super) fn run(args: Args) -> Result<()> {
     if !evaluation.conversion_costs.is_empty() {
         print!("\nof conversions of clicked rows\n{}", cost::table(&evaluation.conversion_costs));
     }
+    if let Some(positions) = &evaluation.positions {
+        println!("scored: {positions}");
+    }
+    if evaluation.elsewhere > 0 {
+        println!("{} rows were logged elsewhere and are left out", evaluation.elsewhere);
+    }
+    if let Some(Unknown { clicked, unknown, .. }) = &evaluation.unknown_conversions {
+        println!("{unknown} of {clicked} clicked rows have no conversion label and are left out of pCVR");
+    }
     for found in &evaluation.tables {
         println!("{found}");
     }
@@ -163,28 +198,47 @@ pub(super) fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// The rows that a verb looks at, scored by an engine.
-pub(super) fn rows_of(
-    engine: &Engine,
-    logs: &Logs,
-    part: &Part,
-    default: PartName,
-    fields: &[String],
-) -> Result<ScoredRows> {
-    let (source, progress) = (logs.source()?, Progress::detect());
-    match part.choose(default)? {
-        None => score_source(engine, &source, |_| true, fields, progress),
-        Some((split, role)) => {
-            let data = Data { source, split };
-            let roles = data.roles(progress)?;
-            score_source(engine, &data.source, |row| roles.of(row) == role, fields, progress)
+/// What a verb looks at.
+pub(super) struct Look<'a> {
+    pub(super) logs: &'a Logs,
+    pub(super) part: &'a Part,
+    /// The part of a split that is meant unless told.
+    pub(super) default: PartName,
+    pub(super) positions: Option<&'a Positions>,
+}
+
+impl Look<'_> {
+    /// Its rows, scored by an engine.
+    pub(super) fn rows(&self, engine: &Engine, fields: &[String]) -> Result<ScoredRows> {
+        let (source, progress) = (self.logs.source()?, Progress::detect());
+        let generation = engine.generation()?;
+        let only = self.positions.and_then(|p| p.filter(generation.model().schema(), &source));
+        match self.part.choose(self.default)? {
+            None => score_source(engine, &source, |_| true, only.as_ref(), fields, progress),
+            Some((split, role)) => {
+                let data = Data { source, split };
+                let roles = data.roles(progress)?;
+                score_source(engine, &data.source, |row| roles.of(row) == role, only.as_ref(), fields, progress)
+            }
         }
     }
 }
 
+/// The shares of negatives that the heads' logits are corrected for.
+fn keep_rates(engine: &Engine) -> Result<[f64; 2]> {
+    let generation = engine.generation()?;
+    let calibrators = generation.calibrators();
+    Ok([calibrators.ctr.keep_rate(), calibrators.cvr.keep_rate()])
+}
+
 /// What scores cost beside exact ones: of clicks, and of conversions if there are any.
-fn cost(name: &'static str, as_raw: bool, exact: &ScoredRows, fast: &ScoredRows) -> Result<[Option<Cost>; 2]> {
-    let of = |rows: &ScoredRows| if as_raw { raw(&rows.logits) } else { rows.pctr.clone() };
+fn cost(
+    name: &'static str,
+    as_raw: Option<[f64; 2]>,
+    exact: &ScoredRows,
+    fast: &ScoredRows,
+) -> Result<[Option<Cost>; 2]> {
+    let of = |rows: &ScoredRows| as_raw.map_or_else(|| rows.pctr.clone(), |rates| raw(&rows.logits, rates[0]));
     let probabilities = [of(exact), of(fast)];
     check(&probabilities[1])?;
     let data = |i: usize| Labelled::new(&probabilities[i], &exact.clicks, exact.weights());
@@ -194,7 +248,10 @@ fn cost(name: &'static str, as_raw: bool, exact: &ScoredRows, fast: &ScoredRows)
     if converted.is_empty() {
         return Ok([Some(click), None]);
     }
-    let probabilities = if as_raw { [raw(&logits), raw(&fast_logits)] } else { [pcvr, fast_pcvr] };
+    let probabilities = match as_raw {
+        Some([_, rate]) => [raw(&logits, rate), raw(&fast_logits, rate)],
+        None => [pcvr, fast_pcvr],
+    };
     let weights = exact.weights().map(|_| weights.as_slice());
     let data = |i: usize| Labelled::new(&probabilities[i], &converted, weights);
     let exact_scores = Scores { logits: &logits, data: data(0)? };
@@ -202,8 +259,9 @@ fn cost(name: &'static str, as_raw: bool, exact: &ScoredRows, fast: &ScoredRows)
     Ok([Some(click), Some(conversion)])
 }
 
-fn raw(logits: &[f64]) -> Vec<f64> {
-    logits.iter().map(|&z| adclick::calibrate::sigmoid(z)).collect()
+/// The probabilities without a calibrator, of all rows where training kept a share of the negatives.
+fn raw(logits: &[f64], keep_rate: f64) -> Vec<f64> {
+    logits.iter().map(|&z| adclick::calibrate::sigmoid(z + keep_rate.ln())).collect()
 }
 
 fn check(probabilities: &[f64]) -> Result<()> {

@@ -130,7 +130,7 @@ fn score_logs(runner: &Runner, logs: &Logs) -> Result<(Scores, Option<Logged>)> 
     let mut source = logs.source()?;
     source.labels = Labels::Optional;
     let begin = Instant::now();
-    let rows = score_source(runner.engine(), &source, |_| true, &[], Progress::detect())?;
+    let rows = score_source(runner.engine(), &source, |_| true, None, &[], Progress::detect())?;
     let narrow = |values: &[f64]| values.iter().map(|&v| v as f32).collect::<Vec<_>>();
     let scores = Scores {
         pctr: narrow(&rows.pctr),

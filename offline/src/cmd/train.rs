@@ -17,6 +17,8 @@ use super::pack::{BuildArgs, for_training};
 use crate::bundle::{Beside, Holds, Part, Parts, open_table};
 use crate::data::{Lookups, Source};
 use crate::fit::{self, Choice, Sample};
+use crate::measure::weights;
+use crate::positions::as_logged;
 use crate::progress::Progress;
 use crate::rows::{fallback, open_engine, score_source};
 use crate::schema_file::SchemaFile;
@@ -233,7 +235,9 @@ fn open_tables(parts: &[Part]) -> Result<Vec<TableSource>> {
 /// The validation rows in the arithmetic that serves; `None` when this CPU serves exact.
 fn as_served(parts: &Parts, data: &Data, beside: &Beside) -> Result<Option<Scored>> {
     let bundle = beside.path().join("uncalibrated");
-    parts.write(&bundle, true, false)?;
+    // At the positions that were logged, as the clicks are.
+    let logged = as_logged(&parts.model)?.map(|model| Parts { model, ..parts.clone() });
+    logged.as_ref().unwrap_or(parts).write(&bundle, true, false)?;
     let engine = open_engine(&bundle, None, None)?;
     if let Some(warning) = fallback(&engine)? {
         eprintln!("warning: {warning}: the calibrator is fitted on exact logits");
@@ -243,11 +247,11 @@ fn as_served(parts: &Parts, data: &Data, beside: &Beside) -> Result<Option<Score
     let rows = match &data.split {
         Split::Files(paths) => {
             let source = Source { paths: paths.clone(), ..data.source.clone() };
-            score_source(&engine, &source, |_| true, &[], progress)?
+            score_source(&engine, &source, |_| true, None, &[], progress)?
         }
         _ => {
             let roles = data.roles(progress)?;
-            score_source(&engine, &data.source, |row| roles.of(row) == train::Role::Validation, &[], progress)?
+            score_source(&engine, &data.source, |row| roles.of(row) == train::Role::Validation, None, &[], progress)?
         }
     };
     Ok(Some(Scored {
@@ -267,7 +271,8 @@ fn calibrate(trained: &Trained, wanted: bool) -> Result<(Calibrators, Option<Cho
     if !wanted || rows.clicks.is_empty() {
         return Ok((calibrators, None));
     }
-    let weights: Vec<f64> = rows.weights.iter().map(|&w| w.into()).collect();
+    let mut weights: Vec<f64> = rows.weights.iter().map(|&w| w.into()).collect();
+    weights::by_their_mean(&mut weights);
     let ctr = fit::choose(&Sample::new(&rows.click_logits, &rows.clicks, Some(&weights))?)?;
     calibrators.ctr = HeadCalibrator::new(1.0, ctr.calibrator.clone())?;
     let clicked: Vec<usize> =

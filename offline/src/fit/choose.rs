@@ -1,46 +1,13 @@
 //! Which calibrator the held-out rows speak for, if any.
 
-use adclick::calibrate::{Calibrator, sigmoid};
-use adclick::hash::mix;
-use anyhow::{Result, ensure};
+use adclick::calibrate::Calibrator;
+use anyhow::Result;
 use serde::Serialize;
 
-use super::{Sample, Targets, beta, isotonic_for_serving, platt, temperature};
+use super::evidence::{Evidence, FALSE_ALARMS, Objection};
+use super::{Method, Sample, fit};
 use crate::measure::Sum;
 use crate::measure::loss::row_log_loss;
-
-/// The calibrators that can be fitted, the simplest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Method {
-    /// The model's own probabilities.
-    Identity,
-    /// One parameter: all logits divided by T.
-    Temperature,
-    /// Two parameters: slope and intercept of the logit.
-    Platt,
-    /// Three parameters: slopes at both ends, intercept.
-    Beta,
-    /// A free non-decreasing curve, smoothed and tilted for serving.
-    Isotonic,
-}
-
-impl Method {
-    /// All of them, the simplest first.
-    pub const ALL: [Self; 5] = [Self::Identity, Self::Temperature, Self::Platt, Self::Beta, Self::Isotonic];
-
-    /// The method's name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Identity => "identity",
-            Self::Temperature => "temperature",
-            Self::Platt => "platt",
-            Self::Beta => "beta",
-            Self::Isotonic => "isotonic",
-        }
-    }
-}
 
 /// How one method did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -51,8 +18,11 @@ pub struct Candidate {
     pub logloss: f64,
     /// By how much that is less than the model's own.
     pub gain: f64,
-    /// The standard error of the gain.
-    pub gain_error: f64,
+    /// The smallest tail probability of the tests of it, adjusted for their number: at 0.05 or less the rows reject it.
+    /// Null where nothing was tested.
+    pub p: Option<f64>,
+    /// What that test looks for: shift, slope, bend or steps.
+    pub off: Option<&'static str>,
     /// Why it is out of the question, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
@@ -80,15 +50,18 @@ impl Choice {
     /// The choice as a table for a person.
     #[must_use]
     pub fn table(&self) -> String {
-        let mut out = format!("chosen: {}\n{}\n", self.calibrator, self.reason);
+        let mut out = format!("chosen: {} by {}\n{}\n", self.calibrator, self.method.name(), self.reason);
         if !self.candidates.is_empty() {
-            out += &format!("{:<12} {:>10} {:>10} {:>10}\n", "method", "log loss", "gain", "std. error");
+            out += &format!("{:<12} {:>10} {:>10} {:>10}  {}\n", "method", "log loss", "gain", "p", "most off in");
         }
         for c in &self.candidates {
-            out += &match &c.refused {
-                Some(why) => format!("{:<12} {why}\n", c.method.name()),
-                None => {
-                    format!("{:<12} {:>10.6} {:>10.6} {:>10.6}\n", c.method.name(), c.logloss, c.gain, c.gain_error)
+            let name = c.method.name();
+            out += &match (&c.refused, c.p) {
+                (Some(why), _) => format!("{name:<12} {why}\n"),
+                (None, None) => format!("{name:<12} {:>10.6} {:>10.6} {:>10}\n", c.logloss, c.gain, "-"),
+                (None, Some(p)) => {
+                    let off = c.off.unwrap_or_default();
+                    format!("{name:<12} {:>10.6} {:>10.6} {p:>10.2e}  {off}\n", c.logloss, c.gain)
                 }
             };
         }
@@ -96,161 +69,122 @@ impl Choice {
     }
 }
 
-/// Cross-fitting folds.
-const FOLDS: u64 = 10;
+/// Fewer rows of a class than this (by Kish's effective number) say nothing about calibration.
+const LEAST_PER_CLASS: f64 = 20.0;
 
-/// Stretches of consecutive rows whose losses are taken to be independent of each other.
-const STRETCHES: usize = 20;
-
-/// Fewer rows of a class than this say nothing about calibration.
-const LEAST_PER_CLASS: usize = 20;
-
-/// Standard errors by which a calibrator must beat the model's own probabilities.
-const EVIDENCE: f64 = 2.0;
-
-/// Fits one method on logits, as serving will apply it: Platt with smoothed targets, isotonic smoothed and tilted.
+/// Chooses the simplest calibrator that the rows do not reject.
 ///
-/// # Errors
-/// The method cannot be fitted on these rows.
-pub fn fit(method: Method, logits: &Sample) -> Result<Calibrator> {
-    let probabilities: Vec<f64>;
-    let sample = match method {
-        Method::Beta | Method::Isotonic => {
-            probabilities = logits.x.iter().map(|&z| sigmoid(z)).collect();
-            Sample { x: &probabilities, ..*logits }
-        }
-        Method::Identity | Method::Temperature | Method::Platt => *logits,
-    };
-    Ok(match method {
-        Method::Identity => Calibrator::Identity,
-        Method::Temperature => Calibrator::Temperature(temperature(&sample)?),
-        Method::Platt => Calibrator::Platt(platt(&sample, Targets::Smoothed)?),
-        Method::Beta => Calibrator::Beta(beta(&sample)?),
-        Method::Isotonic => Calibrator::Isotonic(isotonic_for_serving(&sample)?),
-    })
-}
-
-/// Chooses among all methods by their log loss on rows that the fit had not seen (10 folds, drawn by row number).
-///
-/// A calibrator has to beat the model's own probabilities by two standard errors of the paired difference; among those
-/// that do, the simplest within one standard error of the best is taken. The standard error is the larger one of two:
-/// over single rows, and over 20 stretches of consecutive rows. The second grows when the click rate drifts within
-/// the rows (give them in time order), for what one hour gains the next may lose. Methods that turn the
-/// order of scores around are refused. Without evidence the answer is the identity, which cannot hurt.
+/// Each calibrator, from the model's own probabilities on, is fitted and then tested by score tests in four directions:
+/// shift, slope, bend, and the isotonic curve of rows that the fit had not seen. All tests of one calibrator together
+/// reject it in 5 % of cases at most when it is right (3 % for the shift, 1 % for the slope, 0.5 % for each of the others).
+/// A score counts only as far as both estimates of its variance let it: over single rows, and over 20 stretches of
+/// consecutive rows. The second grows when the click rate drifts within the rows, for what one hour gains the next may
+/// lose; so the rows have to be in the order of time. The isotonic curve, which nothing is tested against, is what is left
+/// when all others are rejected. Methods that turn the order of scores around are refused, and one whose log loss on rows
+/// that it has not seen is above the model's own is passed over.
 ///
 /// # Errors
 /// The chosen method cannot be fitted on all rows.
 pub fn choose(logits: &Sample) -> Result<Choice> {
-    let clicks = logits.positive();
-    if clicks.min(logits.len() - clicks) < LEAST_PER_CLASS {
+    let [clicks, others] = [true, false].map(|label| logits.effective(label));
+    if clicks.min(others) < LEAST_PER_CLASS {
         return Ok(Choice {
             method: Method::Identity,
             calibrator: Calibrator::Identity,
             candidates: Vec::new(),
             reason: format!(
-                "{clicks} positive rows of {} are too few to calibrate on: at least {LEAST_PER_CLASS} of each class \
-                 are needed",
-                logits.len()
+                "{clicks:.0} positive and {others:.0} other rows (effective numbers) are too few to calibrate on: at least \
+                 {LEAST_PER_CLASS} of each class are needed"
             ),
         });
     }
-    let own = cross_fitted_losses(Method::Identity, logits)?;
-    let mut trials = vec![(Candidate::new(Method::Identity, logits, &own, &own), own.clone())];
-    for &method in &Method::ALL[1..] {
-        trials.push(match cross_fitted_losses(method, logits) {
-            Ok(losses) => (Candidate::new(method, logits, &own, &losses), losses),
-            Err(error) => (Candidate::refused(method, format!("{error:#}")), Vec::new()),
+    let evidence = Evidence::new(logits);
+    let own = held_out_loss(&evidence, Method::Identity, logits)?;
+    let mut trials = Vec::new();
+    for method in Method::ALL {
+        let fitted = held_out_loss(&evidence, method, logits)
+            .and_then(|loss| Ok((loss, fit(method, logits)?)))
+            .and_then(|(loss, calibrator)| check_order(&calibrator).map(|()| (loss, calibrator)));
+        let candidate = Candidate { method, logloss: f64::NAN, gain: f64::NAN, p: None, off: None, refused: None };
+        trials.push(match fitted {
+            Err(error) => (Candidate { refused: Some(format!("{error:#}")), ..candidate }, None),
+            Ok((logloss, calibrator)) => {
+                let objection = (method != Method::Isotonic).then(|| evidence.against(method, &calibrator));
+                let (p, off) = (objection.map(|o| o.p), objection.map(|o| o.direction.name()));
+                (Candidate { logloss, gain: own - logloss, p, off, ..candidate }, Some((calibrator, objection)))
+            }
         });
     }
-    let proven: Vec<&(Candidate, Vec<f64>)> =
-        trials.iter().filter(|(c, _)| c.refused.is_none() && c.gain > EVIDENCE * c.gain_error).collect();
-    let best = proven.iter().min_by(|a, b| a.0.logloss.total_cmp(&b.0.logloss));
-    let (method, reason) = match best {
-        None => (
-            Method::Identity,
-            format!("no calibrator beats the model's own probabilities by {EVIDENCE} standard errors of log loss"),
-        ),
-        Some((best, best_losses)) => {
-            let within_noise = |(candidate, losses): &&&(Candidate, Vec<f64>)| {
-                let (behind, error) = difference(logits, losses, best_losses);
-                candidate.method == best.method || behind <= error
-            };
-            let chosen = proven.iter().find(within_noise).map_or(best, |(candidate, _)| candidate);
-            let reason = format!(
-                "it lowers log loss on unseen rows by {:.6} (standard error {:.6}) and is the simplest within one \
-                 standard error of the best, {}",
-                chosen.gain,
-                chosen.gain_error,
-                best.method.name()
-            );
-            (chosen.method, reason)
-        }
+    let stands = |objection: &Option<Objection>| objection.is_some_and(|o| !o.rejects());
+    let best = || {
+        let fitted = trials.iter().filter(|(_, fitted)| fitted.is_some());
+        fitted.min_by(|a, b| a.0.logloss.total_cmp(&b.0.logloss))
     };
-    let calibrator = fit(method, logits)?;
-    Ok(Choice { method, calibrator, candidates: trials.into_iter().map(|(c, _)| c).collect(), reason })
+    let simplest = trials.iter().find(|(candidate, fitted)| {
+        (candidate.gain > 0.0 || candidate.method == Method::Identity)
+            && fitted.as_ref().is_some_and(|(_, objection)| stands(objection))
+    });
+    let (candidate, calibrator) = match simplest.or_else(best) {
+        Some((candidate, Some((calibrator, _)))) => (candidate.clone(), calibrator.clone()),
+        _ => (Candidate::own(own), Calibrator::Identity),
+    };
+    let reason = reason(&trials[0].0, &candidate, simplest.is_some());
+    let candidates = trials.into_iter().map(|(candidate, _)| candidate).collect();
+    Ok(Choice { method: candidate.method, calibrator, candidates, reason })
 }
 
 impl Candidate {
-    fn new(method: Method, logits: &Sample, own: &[f64], losses: &[f64]) -> Self {
-        let mut sums = (Sum::default(), Sum::default());
-        for (row, &loss) in losses.iter().enumerate() {
-            sums.0.add(logits.weight(row) * loss);
-            sums.1.add(logits.weight(row));
-        }
-        let (gain, gain_error) = difference(logits, own, losses);
-        Self { method, logloss: sums.0.value() / sums.1.value(), gain, gain_error, refused: None }
-    }
-
-    fn refused(method: Method, why: String) -> Self {
-        Self { method, logloss: f64::NAN, gain: f64::NAN, gain_error: f64::NAN, refused: Some(why) }
+    /// The model's own probabilities.
+    fn own(logloss: f64) -> Self {
+        Self { method: Method::Identity, logloss, gain: 0.0, p: None, off: None, refused: None }
     }
 }
 
-/// The loss of each row under the calibrator fitted on the other folds.
-fn cross_fitted_losses(method: Method, logits: &Sample) -> Result<Vec<f64>> {
-    let fold = |row: usize| mix(row as u64) % FOLDS;
-    let mut losses = vec![0.0; logits.len()];
-    for left_out in 0..FOLDS {
-        let rows: Vec<usize> = (0..logits.len()).filter(|&row| fold(row) != left_out).collect();
-        let x: Vec<f64> = rows.iter().map(|&row| logits.x[row]).collect();
-        let labels: Vec<bool> = rows.iter().map(|&row| logits.labels[row]).collect();
-        let weights: Vec<f64> = rows.iter().map(|&row| logits.weight(row)).collect();
-        let calibrator = fit(method, &Sample::new(&x, &labels, Some(&weights))?)?;
-        ensure!(calibrator.is_strictly_increasing(), "it would turn the order of the scores around: {calibrator:?}");
-        for row in (0..logits.len()).filter(|&row| fold(row) == left_out) {
-            losses[row] = row_log_loss(calibrator.apply_logit(logits.x[row]), logits.labels[row]);
-        }
+fn reason(own: &Candidate, chosen: &Candidate, stands: bool) -> String {
+    let most = 100.0 * FALSE_ALARMS;
+    let p = own.p.unwrap_or(f64::NAN);
+    if chosen.method == Method::Identity {
+        return format!("the rows do not reject the model's own probabilities (p = {p:.2}, {most} % false alarms)");
     }
-    Ok(losses)
+    let why = if stands {
+        format!("the simplest calibrator that they do not reject ({most} % false alarms)")
+    } else {
+        "the one of least log loss on unseen rows, as they reject all simpler ones".to_owned()
+    };
+    format!(
+        "the rows reject the model's own probabilities (p = {p:.1e}, {} off); {} is {why}, and lowers log loss on unseen \
+         rows by {:.6}",
+        own.off.unwrap_or_default(),
+        chosen.method.name(),
+        chosen.gain
+    )
 }
 
-/// The weighted mean of `a − b` over rows, and its standard error.
-fn difference(logits: &Sample, a: &[f64], b: &[f64]) -> (f64, f64) {
+/// The mean log loss of rows under the calibrator that was fitted on the others.
+fn held_out_loss(evidence: &Evidence, method: Method, logits: &Sample) -> Result<f64> {
+    let losses = evidence.cross_fitted(method, |calibrator, row| {
+        row_log_loss(calibrator.apply_logit(logits.x[row]), logits.labels[row])
+    })?;
     let (mut sum, mut total) = (Sum::default(), Sum::default());
-    for row in 0..a.len() {
-        sum.add(logits.weight(row) * (a[row] - b[row]));
+    for (row, loss) in losses.iter().enumerate() {
+        sum.add(logits.weight(row) * loss);
         total.add(logits.weight(row));
     }
-    let total = total.value();
-    let mean = sum.value() / total;
-    let off = |row: usize| logits.weight(row) * (a[row] - b[row] - mean);
-    let (mut by_row, mut by_stretch) = (Sum::default(), Sum::default());
-    let length = a.len().div_ceil(STRETCHES);
-    for start in (0..a.len()).step_by(length) {
-        let mut stretch = Sum::default();
-        for row in start..a.len().min(start + length) {
-            by_row.add(off(row).powi(2));
-            stretch.add(off(row));
-        }
-        by_stretch.add(stretch.value().powi(2));
-    }
-    let stretches = a.len().div_ceil(length) as f64;
-    let by_stretch = by_stretch.value() * stretches / (stretches - 1.0).max(1.0);
-    (mean, by_row.value().max(by_stretch).sqrt() / total)
+    Ok(sum.value() / total.value())
+}
+
+/// Fails for a calibrator that changes which of two candidates is ahead.
+pub(super) fn check_order(calibrator: &Calibrator) -> Result<()> {
+    anyhow::ensure!(
+        calibrator.is_strictly_increasing(),
+        "it would turn the order of the scores around, or make all alike: {calibrator}"
+    );
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use adclick::calibrate::sigmoid;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
@@ -281,7 +215,8 @@ mod tests {
     fn clear_errors_get_the_simplest_cure() {
         for seed in 0..3 {
             assert_eq!(chosen(5000, seed, |z| sigmoid(0.5 * z)).method, Method::Temperature, "overconfident");
-            assert_eq!(chosen(5000, seed, |z| sigmoid(z - 0.7)).method, Method::Platt, "shifted");
+            assert_eq!(chosen(5000, seed, |z| sigmoid(z - 0.7)).method, Method::Shift, "shifted");
+            assert_eq!(chosen(5000, seed, |z| sigmoid(0.5 * z - 1.0)).method, Method::Platt, "both");
         }
         let step = |z: f64| {
             if z < -2.0 {
@@ -346,5 +281,107 @@ mod tests {
     #[test]
     fn the_same_rows_give_the_same_choice() {
         assert_eq!(chosen(3000, 4, |z| sigmoid(z - 0.4)), chosen(3000, 4, |z| sigmoid(z - 0.4)));
+    }
+
+    /// Rows of a low click rate whose labels are drawn from the scores divided by `over`, and of how many of `runs` sets the
+    /// model's own probabilities are rejected. Printed with the share of each test.
+    fn rejected(what: &str, rows: usize, middle: f64, over: f64, runs: u64) -> usize {
+        let (mut found, mut clicks) = (std::collections::BTreeMap::<&str, usize>::new(), 0);
+        for run in 0..runs {
+            let mut random = ChaCha8Rng::seed_from_u64(run);
+            let normal = |r: &mut ChaCha8Rng| (0..12).map(|_| r.random::<f64>()).sum::<f64>() - 6.0;
+            let logits: Vec<f64> = (0..rows).map(|_| middle + 0.9 * normal(&mut random)).collect();
+            let labels: Vec<bool> = logits.iter().map(|&z| random.random_bool(sigmoid(z) / over)).collect();
+            clicks += labels.iter().filter(|&&y| y).count();
+            let sample = Sample::new(&logits, &labels, None).unwrap();
+            let objection = Evidence::new(&sample).against(Method::Identity, &Calibrator::Identity);
+            if objection.rejects() {
+                *found.entry(objection.direction.name()).or_default() += 1;
+            }
+        }
+        let rejected = found.values().sum();
+        let (clicks, share) = (clicks as f64 / runs as f64, 100.0 * rejected as f64 / runs as f64);
+        println!("{what}: {rows} rows, {clicks:.0} clicks, rejected in {share:.1} % of {runs} sets {found:?}");
+        rejected
+    }
+
+    #[test]
+    fn false_alarms_are_few_and_what_costs_money_is_found() {
+        // 5 % of 200 and three standard errors; 84 % of 60 less two.
+        assert!(rejected("calibrated", 2_500, -4.1, 1.0, 200) <= 19);
+        assert!(rejected("35 % over", 8_600, -4.1, 1.35, 60) >= 45);
+        assert!(rejected("22 % over", 10_500, -2.3, 1.22, 30) >= 28);
+    }
+
+    #[test]
+    #[ignore = "long: some minutes; `make coverage`"]
+    fn false_alarms_and_power_over_many_runs() {
+        for (rows, middle) in [(1_200, -4.1), (5_000, -4.1), (20_000, -4.1), (3_000, -1.0)] {
+            let false_alarms = rejected("calibrated", rows, middle, 1.0, 1000);
+            assert!(false_alarms <= 65, "{false_alarms} of 1000");
+        }
+        assert!(rejected("35 % over", 8_600, -4.1, 1.35, 500) >= 420);
+        assert!(rejected("22 % over", 10_500, -2.3, 1.22, 200) >= 190);
+        assert!(rejected("26 % under", 8_600, -4.1, 1.0 / 1.35, 500) >= 420);
+    }
+
+    #[test]
+    fn the_scale_of_weights_has_no_effect() {
+        let (logits, labels) = rows(3000, 12, |z| sigmoid(z - 0.5));
+        let weights: Vec<f64> = (0..3000).map(|i| f64::from(1 + i % 7)).collect();
+        let scaled = |c: f64| weights.iter().map(|w| w * c).collect::<Vec<_>>();
+        let near = |a: &Calibrator, b: &Calibrator| {
+            let zs = (-80..=80).map(|i| f64::from(i) * 0.1);
+            zs.map(|z| (a.apply_logit(z) / b.apply_logit(z) - 1.0).abs()).fold(0.0, f64::max) < 1e-9
+        };
+        for c in [1.0 / 3000.0, 7e5] {
+            let (plain, other) = (scaled(1.0), scaled(c));
+            let [a, b] = [&plain, &other].map(|w| Sample::new(&logits, &labels, Some(w)).unwrap());
+            for method in Method::ALL {
+                assert!(near(&fit(method, &a).unwrap(), &fit(method, &b).unwrap()), "{c} {method:?}");
+            }
+            let (a, b) = (choose(&a).unwrap(), choose(&b).unwrap());
+            assert!(a.method == b.method && near(&a.calibrator, &b.calibrator), "{a:?} {b:?}");
+        }
+        // Equal weights are no weights, whatever they are: a click rate of 1.4 % stays one.
+        let labels: Vec<bool> = (0..2000).map(|i| i % 71 == 0).collect();
+        let small = vec![1.0 / 2000.0; 2000];
+        let fitted = fit(Method::Platt, &Sample::new(&logits[..2000], &labels, Some(&small)).unwrap()).unwrap();
+        let mean = logits[..2000].iter().map(|&z| fitted.apply_logit(z)).sum::<f64>() / 2000.0;
+        assert!((mean - 0.0145).abs() < 0.001, "{mean}");
+    }
+
+    #[test]
+    fn integer_weights_are_repeated_rows_where_no_number_of_rows_is_asked_for() {
+        let (logits, labels) = rows(900, 8, |z| sigmoid(0.7 * z - 0.2));
+        let weights: Vec<f64> = (0..900).map(|i| f64::from(i % 4)).collect();
+        let repeated: Vec<usize> = (0..900).flat_map(|i| std::iter::repeat_n(i, i % 4)).collect();
+        let (x, y): (Vec<f64>, Vec<bool>) = repeated.iter().map(|&i| (logits[i], labels[i])).unzip();
+        let weighted = Sample::new(&logits, &labels, Some(&weights)).unwrap();
+        let plain = Sample::new(&x, &y, None).unwrap();
+        for method in Method::ALL {
+            let (a, b) = (fit(method, &weighted).unwrap(), fit(method, &plain).unwrap());
+            // Platt's targets and the ends of isotonic ask how many rows there are.
+            let slack = if matches!(method, Method::Platt | Method::Isotonic) { 0.05 } else { 1e-9 };
+            for z in (-40..=0).map(|i| f64::from(i) * 0.1) {
+                let (p, q) = (a.apply_logit(z), b.apply_logit(z));
+                assert!((p - q).abs() < slack * q + 1e-12, "{method:?} at {z}: {p} {q}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_of_rows_has_no_effect_but_by_the_stretches() {
+        let (mut logits, labels) = rows(1500, 21, |z| sigmoid(z - 0.4));
+        // Ties between different labels, too.
+        logits.iter_mut().for_each(|z| *z = (*z * 8.0).round() / 8.0);
+        let mut order: Vec<usize> = (0..1500).collect();
+        order.sort_by_key(|&i| adclick::hash::mix(i as u64));
+        let (x, y): (Vec<f64>, Vec<bool>) = order.iter().map(|&i| (logits[i], labels[i])).unzip();
+        let [a, b] = [(&logits, &labels), (&x, &y)].map(|(x, y)| choose(&Sample::new(x, y, None).unwrap()).unwrap());
+        assert_eq!(a.method, b.method);
+        for (a, b) in a.candidates.iter().zip(&b.candidates) {
+            assert!((a.logloss - b.logloss).abs() < 1e-12, "{a:?} {b:?}");
+        }
     }
 }

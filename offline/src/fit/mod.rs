@@ -1,17 +1,23 @@
 //! Fitting calibrators on held-out rows, and choosing between them.
 
 mod choose;
+mod evidence;
 mod histogram;
 mod isotonic;
 pub mod logistic;
+mod method;
 mod parametric;
+mod tails;
 
-pub use choose::{Candidate, Choice, Method, choose, fit};
+pub use choose::{Candidate, Choice, choose};
 pub use histogram::{histogram_quantile, histogram_uniform};
 pub use isotonic::{Block, isotonic, isotonic_for_serving, pool};
-pub use parametric::{Targets, beta, platt, temperature};
+pub use method::{Method, fit};
+pub use parametric::{Targets, beta, platt, shift, temperature};
 
 use anyhow::{Result, bail, ensure};
+
+use crate::measure::{Sum, weights};
 
 /// Held-out rows to fit on: one number for each row (a logit or a probability: each fit says which), the labels, and
 /// how much each row counts.
@@ -34,7 +40,7 @@ impl<'a> Sample<'a> {
             bail!("row {row}: expected a finite score, found {}", x[row]);
         }
         if let Some(weights) = weights {
-            crate::measure::check_weights(weights, x.len())?;
+            crate::measure::weights::check(weights, x.len())?;
         }
         Ok(Self { x, labels, weights })
     }
@@ -58,9 +64,24 @@ impl<'a> Sample<'a> {
 
     /// The weight of the positive and of the negative rows.
     fn class_weights(&self) -> (f64, f64) {
-        let mut sums = [crate::measure::Sum::default(); 2];
+        let mut sums = [Sum::default(); 2];
         (0..self.len()).for_each(|row| sums[usize::from(self.labels[row])].add(self.weight(row)));
         (sums[1].value(), sums[0].value())
+    }
+
+    /// The weights as numbers of rows: in proportion, and in all Kish's effective number. Without weights each row is one.
+    fn counts(&self) -> Option<Vec<f64>> {
+        let weights = self.weights?;
+        let mut sum = Sum::default();
+        weights.iter().for_each(|&w| sum.add(w));
+        let each = weights::effective(weights.iter().copied()) / sum.value();
+        Some(weights.iter().map(|w| w * each).collect())
+    }
+
+    /// The effective number of rows of a class.
+    fn effective(&self, label: bool) -> f64 {
+        let rows = (0..self.len()).filter(|&row| self.labels[row] == label);
+        weights::effective(rows.map(|row| self.weight(row)))
     }
 
     fn need_both_classes(&self) -> Result<()> {
@@ -84,6 +105,17 @@ impl<'a> Sample<'a> {
     fn range(&self, label: bool) -> (f64, f64) {
         let rows = (0..self.len()).filter(|&row| self.labels[row] == label && self.weight(row) > 0.0);
         rows.fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), row| (lo.min(self.x[row]), hi.max(self.x[row])))
+    }
+
+    /// The mean of the numbers of rows that count, and their largest distance from it (1 if there is none).
+    fn middle_and_spread(&self) -> (f64, f64) {
+        let counting = || (0..self.len()).filter(|&row| self.weight(row) > 0.0).map(|row| self.x[row]);
+        let rows = counting().count() as f64;
+        let mut sum = Sum::default();
+        counting().for_each(|x| sum.add(x / rows));
+        let middle = sum.value();
+        let spread = counting().map(|x| (x - middle).abs()).fold(0.0, f64::max);
+        (middle, if spread > 0.0 && spread.is_finite() { spread } else { 1.0 })
     }
 
     /// Fails where a threshold parts the classes, so that a maximum of the likelihood does not exist.

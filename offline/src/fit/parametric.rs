@@ -1,10 +1,11 @@
 //! Calibrators with one, two or three parameters.
 
-use adclick::calibrate::{Beta, Platt, Temperature};
+use adclick::calibrate::{Beta, Platt, Temperature, sigmoid};
 use anyhow::{Context, Result, ensure};
 
 use super::Sample;
 use super::logistic::{Row, minimise};
+use crate::measure::Sum;
 
 /// What Platt scaling fits the probabilities to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,14 +33,44 @@ pub fn platt(logits: &Sample, targets: Targets) -> Result<Platt> {
             (1.0, 0.0)
         }
     };
+    // About their middle and by their spread: where all logits are far from 0 and near to each other, slope and intercept
+    // are hardly told apart, and Newton's steps are lost in rounding.
+    let (middle, spread) = logits.middle_and_spread();
     let row = |i: usize| Row {
-        x: [1.0, logits.x[i]],
+        x: [1.0, (logits.x[i] - middle) / spread],
         target: if logits.labels[i] { if_clicked } else { if_not },
         weight: logits.weight(i),
     };
     let start = [((positive + 1.0) / (negative + 1.0)).ln(), 0.0];
-    let [b, a] = minimise(logits.len(), row, [0.0; 2], start).context("cannot fit Platt scaling")?;
-    Ok(Platt::new(a, b)?)
+    let [height, rise] = minimise(logits.len(), row, [0.0; 2], start).context("cannot fit Platt scaling")?;
+    let a = rise / spread;
+    Ok(Platt::new(a, height - a * middle)?)
+}
+
+/// A shift `σ(z + b)` of all logits, by maximum likelihood: the mean probability becomes the mean label.
+///
+/// # Errors
+/// One class only.
+pub fn shift(logits: &Sample) -> Result<Platt> {
+    logits.need_both_classes()?;
+    let (positive, negative) = logits.class_weights();
+    let predicted = |b: f64| {
+        let mut sum = Sum::default();
+        (0..logits.len()).for_each(|row| sum.add(logits.weight(row) * sigmoid(logits.x[row] + b)));
+        sum.value()
+    };
+    // The sum rises with b. Logits are finite: from far enough below to far enough above all of them.
+    let (least, most) = (logits.range(true), logits.range(false));
+    let odds = (positive / negative).ln();
+    let (mut low, mut high) = (odds - least.1.max(most.1), odds - least.0.min(most.0));
+    for _ in 0..200 {
+        let middle = 0.5 * (low + high);
+        if middle <= low || middle >= high {
+            break;
+        }
+        *(if predicted(middle) < positive { &mut low } else { &mut high }) = middle;
+    }
+    Ok(Platt::new(1.0, 0.5 * (low + high))?)
 }
 
 /// Temperature scaling `σ(z / T)`, on logits.
@@ -74,6 +105,10 @@ pub fn temperature(logits: &Sample) -> Result<Temperature> {
 /// Where a is negative it is set to 0 and the rest fitted again (else the same with b); what is left is not
 /// constrained again, so that scores in reversed order give a falling function.
 ///
+/// Where there are two different scores only (0 and 1, say), a, b and c are not determined: of all that fit, those of the
+/// least a² + b² + c² are taken, which is where the reference (betacal, which begins at 0) goes. One score alone gives
+/// a = b = 0.
+///
 /// # Errors
 /// One class only, or separable scores.
 pub fn beta(probabilities: &Sample) -> Result<Beta> {
@@ -92,7 +127,10 @@ pub fn beta(probabilities: &Sample) -> Result<Beta> {
     let low = |i: usize| Row { x: [1.0, features(i).0], target: target(i), weight: weight(i) };
     let high = |i: usize| Row { x: [1.0, features(i).1], target: target(i), weight: weight(i) };
     let what = "cannot fit beta calibration";
-    let [c, a, b] = minimise(n, both, [0.0; 3], [start, 0.0, 0.0]).context(what)?;
+    let [c, a, b] = match two_scores(probabilities) {
+        Some(scores) => shortest(scores.map(|(p, logit)| ([1.0, p.ln(), -(-p).ln_1p()], logit))),
+        None => minimise(n, both, [0.0; 3], [start, 0.0, 0.0]).context(what)?,
+    };
     let (a, b, c) = if a < 0.0 {
         let [c, b] = minimise(n, high, [0.0; 2], [start, 0.0]).context(what)?;
         (0.0, b, c)
@@ -105,8 +143,43 @@ pub fn beta(probabilities: &Sample) -> Result<Beta> {
     Ok(Beta::new(a, b, c)?)
 }
 
+/// The two scores, clipped, and the log odds of a click at each, if there are exactly two. The classes overlap.
+fn two_scores(probabilities: &Sample) -> Option<[(f64, f64); 2]> {
+    let mut scores: Vec<(f64, [Sum; 2])> = Vec::with_capacity(3);
+    for row in (0..probabilities.len()).filter(|&row| probabilities.weight(row) > 0.0) {
+        let p = probabilities.x[row].clamp(f64::EPSILON, 1.0 - f64::EPSILON);
+        let at = scores.iter().position(|&(score, _)| score == p).unwrap_or_else(|| {
+            scores.push((p, [Sum::default(); 2]));
+            scores.len() - 1
+        });
+        if at == 2 {
+            return None;
+        }
+        scores[at].1[usize::from(probabilities.labels[row])].add(probabilities.weight(row));
+    }
+    scores.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let odds = |sums: &[Sum; 2]| (sums[1].value() / sums[0].value()).ln();
+    match scores.as_slice() {
+        [(low, a), (high, b)] => Some([(*low, odds(a)), (*high, odds(b))]),
+        _ => None,
+    }
+}
+
+/// The least coefficients with which both features give their values: a sum of the two features.
+fn shortest([(x, f), (y, g)]: [([f64; 3], f64); 2]) -> [f64; 3] {
+    let dot = |a: [f64; 3], b: [f64; 3]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let (xx, xy, yy) = (dot(x, x), dot(x, y), dot(y, y));
+    let determinant = xx * yy - xy * xy;
+    let (s, t) = ((f * yy - g * xy) / determinant, (g * xx - f * xy) / determinant);
+    std::array::from_fn(|k| s * x[k] + t * y[k])
+}
+
 #[cfg(test)]
 mod tests {
+    use adclick::calibrate::Calibrator;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
 
     fn message<T: std::fmt::Debug>(result: Result<T>) -> String {
@@ -139,5 +212,67 @@ mod tests {
         let plain = Sample::new(&x[..4], &y[..4], None).unwrap();
         let (a, b) = (platt(&weighted, Targets::Smoothed).unwrap(), platt(&plain, Targets::Smoothed).unwrap());
         assert!((a.a() - b.a()).abs() < 1e-12 && (a.b() - b.b()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn two_scores_take_the_coefficients_of_least_length() {
+        let x: Vec<f64> = (0..100).map(|i| f64::from(u8::from(i >= 40))).collect();
+        let labels: Vec<bool> = (0..100).map(|i| if i < 40 { i < 10 } else { i < 90 }).collect();
+        let fitted = beta(&Sample::new(&x, &labels, None).unwrap()).unwrap();
+        let at = |p: f64| Calibrator::Beta(fitted).apply_probability(p);
+        assert!((at(0.0) - 0.25).abs() < 1e-12 && (at(1.0) - 5.0 / 6.0).abs() < 1e-12, "{fitted:?}");
+        // c = (b - a) / 36.04..: least length, with the intercept.
+        assert!(fitted.a() > 0.0 && fitted.b() > 0.0);
+        assert!((fitted.c() - (fitted.b() - fitted.a()) / -f64::EPSILON.ln()).abs() < 1e-12, "{fitted:?}");
+        // One score: nothing but the rate.
+        let constant = beta(&Sample::new(&[0.3; 100], &labels, None).unwrap()).unwrap();
+        assert_eq!((constant.a(), constant.b()), (0.0, 0.0));
+        assert!((constant.c() - 1.5_f64.ln()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_shift_makes_the_mean_right_wherever_the_scores_are() {
+        for far in [0.0, -30.0, 700.0, 1e6] {
+            let logits: Vec<f64> = (0..50).map(|i| far + 0.1 * f64::from(i)).collect();
+            let labels: Vec<bool> = (0..50).map(|i| i % 5 == 3).collect();
+            let sample = Sample::new(&logits, &labels, None).unwrap();
+            let fitted = shift(&sample).unwrap();
+            let sum: f64 = logits.iter().map(|z| sigmoid(z + fitted.b())).sum();
+            assert!(fitted.a() == 1.0 && (sum - 10.0).abs() < 1e-8, "{far}: {sum}");
+        }
+        let clicks = Sample::new(&[0.1, 0.2], &[true, true], None).unwrap();
+        assert!(message(shift(&clicks)).contains("one class"));
+    }
+
+    #[test]
+    fn smoothed_platt_never_refuses_separable_scores() {
+        let mut random = ChaCha8Rng::seed_from_u64(3);
+        for trial in 0..600 {
+            let n = random.random_range(2..400);
+            let scale = 10.0_f64.powi(random.random_range(-9..7));
+            let middle = 10.0_f64.powi(random.random_range(-3..5)) * f64::from(trial % 3 - 1);
+            let gap = 10.0_f64.powi(random.random_range(-6..3));
+            let labels: Vec<bool> = (0..n).map(|i| i == 0 || random.random_bool(0.3)).collect();
+            let logits: Vec<f64> = labels
+                .iter()
+                .map(|&y| middle + scale * if y { gap + random.random::<f64>() } else { -random.random::<f64>() })
+                .collect();
+            let sample = Sample::new(&logits, &labels, None).unwrap();
+            let fitted = platt(&sample, Targets::Smoothed).unwrap_or_else(|e| panic!("{trial}: {e:#} {logits:?}"));
+            // The optimum: the mean of the probabilities is that of the targets, and so is the mean of z times both.
+            let (positive, negative) = sample.class_weights();
+            let target = |y: bool| if y { (positive + 1.0) / (positive + 2.0) } else { 1.0 / (negative + 2.0) };
+            let centre = logits.iter().sum::<f64>() / f64::from(n);
+            let width = logits.iter().map(|z| (z - centre).abs()).fold(0.0, f64::max);
+            let off = |g: &dyn Fn(f64) -> f64| -> f64 {
+                let each = logits.iter().zip(&labels);
+                each.map(|(&z, &y)| (sigmoid(fitted.a() * z + fitted.b()) - target(y)) * g(z)).sum::<f64>()
+                    / f64::from(n)
+            };
+            // a·z + b itself is rounded: to 1e-16 of its terms.
+            let slack = 1e-9 + 1e-15 * (fitted.a() * middle).abs();
+            assert!(off(&|_| 1.0).abs() < slack, "{trial}: {}", off(&|_| 1.0));
+            assert!(off(&|z| (z - centre) / width).abs() < slack, "{trial}: {}", off(&|z| (z - centre) / width));
+        }
     }
 }

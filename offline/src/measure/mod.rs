@@ -4,17 +4,22 @@
 //! clicks) is NaN or infinite, and null in JSON.
 
 pub mod bins;
-mod bootstrap;
+mod chance;
 pub mod cost;
 pub mod fields;
 pub mod loss;
 pub mod rank;
 pub mod report;
+mod spread;
 mod sum;
+mod unknown;
+pub mod weights;
 
-pub use bootstrap::{Interval, ece_interval, ece_noise};
+pub use chance::{Chance, Interval};
 pub use report::Report;
+pub use spread::Spread;
 pub use sum::Sum;
+pub use unknown::Unknown;
 
 use anyhow::{Result, bail, ensure};
 
@@ -50,7 +55,7 @@ impl<'a> Labelled<'a> {
             bail!("row {row}: expected a score, found NaN");
         }
         if let Some(weights) = weights {
-            check_weights(weights, scores.len())?;
+            weights::check(weights, scores.len())?;
         }
         Ok(Self { scores, labels, weights })
     }
@@ -119,16 +124,6 @@ impl<'a> Labelled<'a> {
         order.sort_by(|&a, &b| self.scores[a].total_cmp(&self.scores[b]));
         order
     }
-}
-
-/// Checks that `rows` weights are finite, not negative and not all 0.
-pub(crate) fn check_weights(weights: &[f64], rows: usize) -> Result<()> {
-    ensure!(weights.len() == rows, "{rows} rows came with {} weights", weights.len());
-    if let Some(row) = weights.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {
-        bail!("row {row}: expected a finite weight of at least 0, found {}", weights[row]);
-    }
-    ensure!(weights.iter().any(|&w| w > 0.0), "all {rows} rows have weight 0");
-    Ok(())
 }
 
 #[cfg(test)]

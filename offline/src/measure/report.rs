@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::bins::{self, Bin};
 use super::fields::{Field, FieldReport, by_field};
-use super::{Interval, Labelled, bootstrap, loss, rank};
+use super::{Chance, Interval, Labelled, Spread, loss, rank};
 
 /// Bins of the calibration errors in a report.
 pub const BINS: usize = 10;
@@ -37,13 +37,16 @@ pub struct Report {
     pub ne: f64,
     /// ECE of 10 bins of equal width, the last closed.
     pub ece: f64,
-    /// ECE of 20 equal-mass bins by rank.
+    /// ECE of 20 equal-mass bins; the rows of one score are spread over the bins that it lies in.
     pub ece_equal_mass: f64,
-    /// The bootstrap interval of 95 % for what is left of it without the noise of finite rows; it may lie below
-    /// `ece_equal_mass` and begins at 0 when the error may be noise alone.
-    pub ece_equal_mass_interval: Interval,
-    /// What a perfectly calibrated model would have there by chance.
+    /// The mean of what a perfectly calibrated model would have there by chance.
     pub ece_equal_mass_noise: f64,
+    /// What a perfectly calibrated model exceeds there in 5 % of cases.
+    pub ece_equal_mass_noise_95: f64,
+    /// The root mean square of the gaps of these bins, without what chance adds; 0 when nothing is left.
+    pub rms_error: f64,
+    /// The interval of 95 % for the true one. It begins at 0 when the gaps may be chance alone.
+    pub rms_error_interval: Interval,
     /// The largest gap of the bins of `ece`.
     pub mce: f64,
     /// Mean squared error.
@@ -68,7 +71,7 @@ pub struct Options<'a> {
     pub fields: &'a [Field],
     /// How many values of a field are listed.
     pub top: usize,
-    /// Seed of the bootstrap.
+    /// Seed of the simulated clicks.
     pub seed: u64,
 }
 
@@ -83,7 +86,9 @@ impl Report {
         }
         let order = rank::ranking(data);
         let uniform = bins::uniform(data, BINS);
-        let mass = bins::equal_mass_by_rank(data, MASS_BINS);
+        let spread = Spread::new(data, MASS_BINS);
+        let chance = Chance::new(&spread, options.seed);
+        let [noise, noise_95] = chance.of_perfect();
         Ok(Self {
             rows: data.len(),
             clicks: data.clicks(),
@@ -94,14 +99,16 @@ impl Report {
             logloss: loss::log_loss(data),
             ne: loss::normalised_entropy(data),
             ece: bins::ece(&uniform),
-            ece_equal_mass: bins::ece(&mass),
-            ece_equal_mass_interval: bootstrap::ece_interval(data, MASS_BINS, options.seed),
-            ece_equal_mass_noise: bootstrap::ece_noise(data, MASS_BINS),
+            ece_equal_mass: bins::ece(spread.bins()),
+            ece_equal_mass_noise: noise,
+            ece_equal_mass_noise_95: noise_95,
+            rms_error: chance.root_mean_square(),
+            rms_error_interval: chance.interval(),
             mce: bins::mce(&uniform),
             brier: loss::brier(data),
             average_precision: order.average_precision,
             calibration_ratio: loss::calibration_ratio(data),
-            bins: mass,
+            bins: spread.bins().to_vec(),
             fields: options.fields.iter().map(|f| by_field(data, f, options.top)).collect::<Result<_>>()?,
         })
     }
@@ -126,11 +133,15 @@ impl Report {
         line(
             "ECE, 20 equal masses",
             format!(
-                "{:.5}  (noise alone gives {:.5}; without it the error is {:.5} to {:.5}, bootstrap, 95 %)",
-                self.ece_equal_mass,
-                self.ece_equal_mass_noise,
-                self.ece_equal_mass_interval.low,
-                self.ece_equal_mass_interval.high
+                "{:.5}  (a perfect model shows {:.5} by chance, and more than {:.5} in one case of 20)",
+                self.ece_equal_mass, self.ece_equal_mass_noise, self.ece_equal_mass_noise_95
+            ),
+        );
+        line(
+            "RMS error of these bins",
+            format!(
+                "{:.5}  (without chance; 95 %: {:.5} to {:.5})",
+                self.rms_error, self.rms_error_interval.low, self.rms_error_interval.high
             ),
         );
         line("Brier score", format!("{:.5}", self.brier));
@@ -206,7 +217,9 @@ mod tests {
         let report = Report::compute(&data, &options).unwrap();
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["rows"], 4);
-        for name in ["ctr", "auc", "logloss", "ne", "ece", "calibration_ratio", "ece_equal_mass", "gauc", "brier"] {
+        for name in
+            ["ctr", "auc", "logloss", "ne", "ece", "calibration_ratio", "ece_equal_mass", "rms_error", "gauc", "brier"]
+        {
             assert!(json[name].is_number(), "{name}: {json}");
         }
         let table = report.table();

@@ -77,7 +77,7 @@ impl Base {
         let old = |role| if let Self::Bundle(old) = self { old.carried(role) } else { None };
         match &args.calibrators {
             Some(path) => {
-                let holds = Holds::Bytes(model::calibrators(path)?);
+                let holds = Holds::Bytes(model::calibrators(path, args.downsampling)?);
                 parts.push(Part::new(Role::Calibrators, CALIBRATORS_FILE, holds));
             }
             None => parts.extend(old(Role::Calibrators)),

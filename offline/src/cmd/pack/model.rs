@@ -8,7 +8,7 @@ use adclick::auction::Policy;
 use adclick::calibrate::Calibrators;
 use adclick::hash::checksum;
 use adclick::live::pack_model;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::Args;
 use crate::pack::compare::{Comparison, Proof, compare};
@@ -154,13 +154,21 @@ fn name(path: &Path) -> String {
     path.file_name().map_or(String::new(), |n| n.to_string_lossy().into_owned())
 }
 
-/// The bytes of a calibrators file, after a look whether they are any.
-pub(super) fn calibrators(path: &Path) -> Result<Vec<u8>> {
+/// The bytes of a calibrators file, after a look whether they are any, and whether they correct for downsampling a second time.
+pub(super) fn calibrators(path: &Path, downsampling: Option<f64>) -> Result<Vec<u8>> {
     let bytes = super::read(path)?;
     let place = || format!("calibrators {}", path.display());
     let container = Container::open(&bytes, ArtifactKind::Calibrators, &["calibrators"]).with_context(place)?;
     let section = container.require("calibrators").with_context(place)?;
-    Calibrators::decode(&bytes[section.offset..section.offset + section.len]).with_context(place)?;
+    let read = Calibrators::decode(&bytes[section.offset..section.offset + section.len]).with_context(place)?;
+    let keep_rate = read.ctr.keep_rate();
+    if let Some(rate) = downsampling.filter(|&rate| rate < 1.0 && keep_rate < 1.0) {
+        bail!(
+            "--downsampling {rate}: {} correct for a keep rate of {keep_rate} already, and both together would correct twice: \
+             give one of the two",
+            place()
+        );
+    }
     Ok(bytes)
 }
 

@@ -1,0 +1,63 @@
+//! The calibrators that can be fitted, and fitting one as serving will apply it.
+
+use adclick::calibrate::{Calibrator, sigmoid};
+use anyhow::Result;
+use serde::Serialize;
+
+use super::{Sample, Targets, beta, isotonic_for_serving, platt, shift, temperature};
+
+/// The calibrators that can be fitted, the simplest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// The model's own probabilities.
+    Identity,
+    /// One parameter: a constant added to all logits. For a model that predicts too much or too little by a factor.
+    Shift,
+    /// One parameter: all logits divided by T, which leaves 0.5 where it is. For a model that is too sure of itself.
+    Temperature,
+    /// Two parameters: slope and intercept of the logit.
+    Platt,
+    /// Three parameters: slopes at both ends, intercept.
+    Beta,
+    /// A free non-decreasing curve, bounded and tilted for serving.
+    Isotonic,
+}
+
+impl Method {
+    /// All of them, the simplest first.
+    pub const ALL: [Self; 6] =
+        [Self::Identity, Self::Shift, Self::Temperature, Self::Platt, Self::Beta, Self::Isotonic];
+
+    /// The method's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Shift => "shift",
+            Self::Temperature => "temperature",
+            Self::Platt => "platt",
+            Self::Beta => "beta",
+            Self::Isotonic => "isotonic",
+        }
+    }
+}
+
+/// Fits one method on logits, as serving will apply it: Platt with smoothed targets, isotonic bounded and tilted. Only the
+/// proportions of the weights have an effect: where a method asks how many rows there are, it is Kish's effective number.
+///
+/// # Errors
+/// The method cannot be fitted on these rows.
+pub fn fit(method: Method, logits: &Sample) -> Result<Calibrator> {
+    let probabilities = || logits.x.iter().map(|&z| sigmoid(z)).collect::<Vec<_>>();
+    let counts = logits.counts();
+    let counted = Sample { weights: counts.as_deref(), ..*logits };
+    Ok(match method {
+        Method::Identity => Calibrator::Identity,
+        Method::Shift => Calibrator::Platt(shift(logits)?),
+        Method::Temperature => Calibrator::Temperature(temperature(logits)?),
+        Method::Platt => Calibrator::Platt(platt(&counted, Targets::Smoothed)?),
+        Method::Beta => Calibrator::Beta(beta(&Sample { x: &probabilities(), ..*logits })?),
+        Method::Isotonic => Calibrator::Isotonic(isotonic_for_serving(&Sample { x: &probabilities(), ..counted })?),
+    })
+}
