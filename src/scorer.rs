@@ -347,7 +347,7 @@ impl Scorer {
 
 impl<'a> Input<'a> {
     /// Checks what the caller says of its arrays. Returns the number of candidates.
-    fn check(&self, max_candidates: usize) -> Result<usize, Refusal> {
+    pub(crate) fn check(&self, max_candidates: usize) -> Result<usize, Refusal> {
         let r = self.request;
         let expected = size_of::<Request>() as u32;
         if r.struct_size != expected {
@@ -457,6 +457,7 @@ impl Memory {
             watch.lap(Stage::Score);
             scored.n = first + rows;
         }
+        assembler.count_wrong_side(&self.state);
         Ok(scored)
     }
 
@@ -693,5 +694,7 @@ fn outcome(generation: &Generation, scored: &Scored, n: usize, n_winners: usize)
         n_missing: scored.counts.iter().fold(0, |sum, c| c.missing.saturating_add(c.ignored).saturating_add(sum)),
         precision: scored.precision as u32,
         generation: generation.id(),
+        n_wrong_side: scored.counts.iter().fold(0, |sum, c| c.wrong_side.saturating_add(sum)),
+        reserved: 0,
     }
 }

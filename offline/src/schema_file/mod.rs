@@ -23,7 +23,7 @@ use serde::Deserialize;
 use crate::data::{Columns, Input, InputKind, KeyColumn, KeyId, TimeFormat};
 
 pub use keys::Keys;
-pub use tables::{CellSource, IdColumn, TableFile, column_text, key_text};
+pub use tables::{CellSource, IdColumn, TableFile, key_text};
 
 /// A schema file, read and checked.
 #[derive(Debug, Clone, PartialEq)]
