@@ -6,6 +6,7 @@ use std::mem::offset_of;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::memory::sized_room;
+use super::thread::Uncancelled;
 use crate::error::{Error, Status};
 use crate::refusal::Refusal;
 
@@ -112,6 +113,13 @@ impl fmt::Display for Failure {
             }
         }
     }
+}
+
+/// As [`guard`], for calls that read files, wait, or take locks: a thread that is cancelled meanwhile goes on to the end of
+/// the call. Cancellation unwinds the stack, which would end the process here.
+pub(super) fn guard_whole(error: *mut adclick_error, body: impl FnOnce() -> Result<(), Failure>) -> adclick_status {
+    let _whole = Uncancelled::new();
+    guard(error, body)
 }
 
 /// Runs the body of a call: its failure or panic becomes a status and fills the caller's error. Allocates nothing
