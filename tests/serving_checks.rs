@@ -20,7 +20,7 @@ fn values_on_the_wrong_side_are_told_by_name() {
     let mut moved = 0;
     for seed in 0..60 {
         let mut random = Random(seed);
-        let spec = model(&mut random, Wants { wide: seed % 2 == 0, ..Wants::default() });
+        let spec = model(&mut random, Wants { wide: seed.is_multiple_of(2), ..Wants::default() });
         let generation = bundles.write("b", &spec);
         let engine = Engine::open(&bundles.path("b"), &options("portable")).unwrap();
         let (id, listed) = engine.inputs().unwrap();

@@ -100,8 +100,8 @@ fn a_decision_in_two_passes_is_the_exact_one() {
 
 /// Any calibrators, of every kind in turn, that rise and fall where they can, and keep rates.
 fn calibrators(random: &mut Random, seed: u64) -> Calibrators {
-    let mut share = |random: &mut Random| (random.number() + 1.0) / 2.0;
-    let mut head = |random: &mut Random, kind: u64| {
+    let share = |random: &mut Random| (random.number() + 1.0) / 2.0;
+    let head = |random: &mut Random, kind: u64| {
         let calibrator = match kind % 6 {
             0 => Calibrator::Identity,
             1 => Calibrator::Platt(Platt::new(random.number() * 2.0, random.number()).unwrap()),
@@ -119,7 +119,7 @@ fn calibrators(random: &mut Random, seed: u64) -> Calibrators {
                 Calibrator::Histogram(Histogram::new(edges, values).unwrap())
             }
         };
-        let rate = if kind % 2 == 0 { 1.0 } else { 0.01 + 0.99 * share(random) };
+        let rate = if kind.is_multiple_of(2) { 1.0 } else { 0.01 + 0.99 * share(random) };
         HeadCalibrator::new(rate, calibrator).unwrap()
     };
     Calibrators { ctr: head(random, seed), cvr: head(random, seed / 6 + 3) }
@@ -157,7 +157,7 @@ fn decide_with_outliers(seeds: Range<u64>, requests: usize) -> usize {
         for request in 0..requests {
             let n = random.between(20, 60);
             let mut case = case(&mut random, &spec.schema, n, &exact);
-            with_outliers(&mut random, &mut case, if request % 2 == 0 { 50 } else { 500 });
+            with_outliers(&mut random, &mut case, if request.is_multiple_of(2) { 50 } else { 500 });
             let n_slots = random.between(1, 4) as u32;
             let (right, fast) = (decided(&exact, &case, n_slots), decided(&auction, &case, n_slots));
             assert_eq!(bits(&fast.1), bits(&right.1), "seed {seed}, request {request}, {n} candidates");

@@ -200,7 +200,7 @@ mod tests {
         };
         let mut wider_than_ends = 0;
         for case in 0..6000 {
-            let rate = if case % 2 == 0 { 1.0 } else { 0.001 + 0.999 * number() };
+            let rate = if case.is_multiple_of(2) { 1.0 } else { 0.001 + 0.999 * number() };
             let head = HeadCalibrator::new(rate, any(case, &mut number)).unwrap();
             let (logit, off) = ((number() * 16.0 - 8.0) as f32, (number().powi(2) * 6.0) as f32);
             let mut told = [0.0; 2];

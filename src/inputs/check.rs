@@ -110,7 +110,7 @@ pub(crate) fn check(generation: &Generation, input: Input<'_>, name: impl Fn(u32
     }
     let mut problems = found.problems();
     keys(generation, input, &mut problems);
-    problems.sort_by(|a, b| a.kind.cmp(&b.kind));
+    problems.sort_by_key(|problem| problem.kind);
     Check { generation: generation.id(), problems }
 }
 

@@ -49,7 +49,7 @@ impl Fast {
     #[inline]
     pub fn is_beyond(&self, inputs: &[f32]) -> bool {
         // Without an early end this is vector code. A NaN is not within.
-        inputs.iter().fold(false, |beyond, x| beyond | !(x.abs() <= self.limit))
+        !inputs.iter().fold(true, |within, x| within & (x.abs() <= self.limit))
     }
 
     /// The same plan, whose tolerance was measured on inputs up to `largest`.
