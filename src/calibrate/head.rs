@@ -199,7 +199,7 @@ mod tests {
             (crate::hash::mix(state) >> 11) as f64 / (1u64 << 53) as f64
         };
         let mut wider_than_ends = 0;
-        for case in 0..6000 {
+        for case in 0..6000_usize {
             let rate = if case.is_multiple_of(2) { 1.0 } else { 0.001 + 0.999 * number() };
             let head = HeadCalibrator::new(rate, any(case, &mut number)).unwrap();
             let (logit, off) = ((number() * 16.0 - 8.0) as f32, (number().powi(2) * 6.0) as f32);
