@@ -56,7 +56,7 @@ pub const ADCLICK_INPUT_NAME: usize = 256;
 pub const ADCLICK_INPUT_FROM: usize = 1056;
 
 /// An input of the live model. 1368 bytes.
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy)]
 #[repr(C)]
 pub struct adclick_model_input {
     /// `sizeof(adclick_model_input)`, set by the caller.
@@ -89,6 +89,18 @@ pub struct adclick_model_input {
     /// The generation's id. When it is not that of `adclick_model`, another one went live meanwhile: begin again.
     pub generation: u64,
 }
+
+/// So many bytes as its fields have: there is no padding. (bytemuck derives this only for arrays of some lengths.)
+const _: () = assert!(
+    size_of::<adclick_model_input>() == 8 * 4 + 8 + 4 + 4 + ADCLICK_INPUT_NAME + ADCLICK_INPUT_FROM + 8,
+    "adclick_model_input has padding"
+);
+
+// SAFETY: all fields are numbers and arrays of numbers, of which 0 is one.
+unsafe impl Zeroable for adclick_model_input {}
+
+// SAFETY: `repr(C)`, `Copy` and 'static; all fields are `Pod`, and between and after them is no padding, as is asserted above.
+unsafe impl Pod for adclick_model_input {}
 
 impl SizedStruct for adclick_model_input {
     const NAME: &'static str = "adclick_model_input";
