@@ -162,6 +162,8 @@ pub fn inputs(generation: &Generation) -> Vec<ModelInput> {
             (None, _, None) => InputReading::Passed,
         };
         let default = match (feature.position, &feature.kind) {
+            // The request always has a time.
+            _ if reading == InputReading::Time => Default::None,
             (Some(position), _) if kind == ValueKind::Number => Default::Number(position),
             (Some(position), _) => Default::Id(position as u64),
             (None, Kind::Number { default, .. }) => Default::Number(*default),
