@@ -25,7 +25,17 @@
  *    busy), and open engines of its own. The following thread exists only in the parent: in the child of a process whose
  *    engine follows (follow_ms), or that forked while another thread was in a call other than score and decide, make no
  *    other call on inherited handles. They go with the process.
- *  - dlclose(): close all engines and free all scorers first; no thread of the library is left then.
+ *  - dlclose(): close all engines and free all scorers first; no thread of the library is left then. After an engine has
+ *    followed (follow_ms) the library stays mapped all the same: a thread of its own has used thread-local storage, and
+ *    glibc keeps what such threads came from. A program that loads and unloads it again and again loses about 100 bytes each
+ *    time, which the loader keeps.
+ *  - pthread_cancel(): calls other than score, score_dense, decide and auction_run run to their end; a cancellation that came
+ *    meanwhile acts at the caller's next cancellation point, after outputs were written. Those four have no cancellation point:
+ *    do not make them with asynchronous cancellation.
+ *  - Signals: threads of the library block all that are sent from outside. Stack: 64 KB are enough for every call, and
+ *    128 KB for opening and staging.
+ *  - Floating point: the library computes with the default environment. Calls may set exception flags, FE_INVALID among them;
+ *    unmasked exceptions (feenableexcept) are not supported.
  *
  * Generated from the sources by cbindgen; `make header` renews it. docs/c-api.md begins with a tour. */
 
@@ -55,6 +65,21 @@
 // row then gives wrong values and nothing worse.
 #define ADCLICK_LAZY_TABLES 4
 
+// A flag of `adclick_model`: the model has a wide part, whose ids ready inputs (`adclick_scorer_score_dense`) cannot carry.
+#define ADCLICK_MODEL_WIDE 1
+
+// A flag of `adclick_model_input`: `default_number` stands in for a missing value, or is what the input is fixed to.
+#define ADCLICK_INPUT_NUMBER 1
+
+// A flag of `adclick_model_input`: `default_id` stands in for a missing value, or is what the input is fixed to.
+#define ADCLICK_INPUT_ID 2
+
+// The bytes of `adclick_model_input.name`.
+#define ADCLICK_INPUT_NAME 256
+
+// The bytes of `adclick_model_input.from`.
+#define ADCLICK_INPUT_FROM 1056
+
 // A flag of `adclick_upsert`: the numbers are added to what the columns hold.
 #define ADCLICK_UPSERT_INCREMENT 1
 
@@ -81,7 +106,7 @@ enum adclick_status
   // More candidates than the scorer was sized for (or more than 1,048,576), more than 65,536 names, or more rows on top
   // of tables than memory has room for.
   ADCLICK_CAPACITY_EXCEEDED = -3,
-  // An input value is NaN or infinite.
+  // An input value is NaN or infinite; or, of `adclick_engine_input_error`, values came with the wrong side.
   ADCLICK_INVALID_VALUE = -4,
   // The engine was closed, or the handle is not one: closed or used up before, or never given out.
   ADCLICK_CLOSED = -5,
@@ -95,7 +120,7 @@ enum adclick_status
   ADCLICK_GOLDEN_MISMATCH = -9,
   // There is no earlier generation to roll back to.
   ADCLICK_NO_PREVIOUS = -10,
-  // The scorer is in use by another call.
+  // The scorer is in use by another call; or something goes on after the time in which an engine was to be closed.
   ADCLICK_BUSY = -11,
   // The array for the winners, or the room for a text, is too small.
   ADCLICK_BUFFER_TOO_SMALL = -12,
@@ -250,6 +275,100 @@ typedef uint32_t adclick_ad_cache_state;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// Where in a request a feature's value comes from: the same for all candidates, or one for each.
+enum adclick_side
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // One value for the whole request.
+  ADCLICK_SIDE_REQUEST = 0,
+  // One value for each candidate.
+  ADCLICK_SIDE_CANDIDATE = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum adclick_side adclick_side;
+#else
+typedef uint8_t adclick_side;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What a value of an input is.
+enum adclick_value_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // One number: `number`.
+  ADCLICK_VALUE_KIND_NUMBER = 0,
+  // One category: `id`.
+  ADCLICK_VALUE_KIND_CATEGORY = 1,
+  // Any number of categories: `id`, and its weight in `number`.
+  ADCLICK_VALUE_KIND_CATEGORIES = 2,
+  // The positions of a vector: `id` is the position, `number` its number.
+  ADCLICK_VALUE_KIND_VECTOR = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum adclick_value_kind adclick_value_kind;
+#else
+typedef uint32_t adclick_value_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// How a model comes by an input.
+enum adclick_reading
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // Passed, or its default.
+  ADCLICK_READING_PASSED = 0,
+  // Passed, or read from tables.
+  ADCLICK_READING_TABLE = 1,
+  // Derived from the request's time; what is passed is ignored.
+  ADCLICK_READING_TIME = 2,
+  // Fixed by the schema, as positions are; what is passed is ignored.
+  ADCLICK_READING_FIXED = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum adclick_reading adclick_reading;
+#else
+typedef uint32_t adclick_reading;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// The place a feature's raw value is taken from.
+enum adclick_source
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // Passed with the request.
+  ADCLICK_SOURCE_CONTEXT = 0,
+  // A table keyed by user.
+  ADCLICK_SOURCE_USER = 1,
+  // Derived from the request's time.
+  ADCLICK_SOURCE_TIME = 2,
+  // A table keyed by ad.
+  ADCLICK_SOURCE_AD = 3,
+  // A table keyed by a pair, such as user and advertiser.
+  ADCLICK_SOURCE_CROSS = 4,
+  // Passed with the candidate.
+  ADCLICK_SOURCE_CANDIDATE = 5,
+  // The dot product of two vectors.
+  ADCLICK_SOURCE_DOT = 6,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum adclick_source adclick_source;
+#else
+typedef uint8_t adclick_source;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 // An engine: owns the live generation. Shared by all threads: every call on it may be made at any time from any thread.
 // The handle is a number and never followed, so a call on a closed engine gives ADCLICK_CLOSED.
 typedef struct adclick_engine adclick_engine;
@@ -263,7 +382,7 @@ typedef struct adclick_scorer adclick_scorer;
 // `adclick_staged_activate` or `adclick_staged_discard`; using it again gives ADCLICK_CLOSED.
 typedef struct adclick_staged adclick_staged;
 
-// How an engine is opened. Zero everything but `struct_size` for the defaults. 48 bytes; 32 in the first version.
+// How an engine is opened. Zero everything but `struct_size` for the defaults. 56 bytes; 32 in the first version.
 typedef struct adclick_engine_options {
   // `sizeof(adclick_engine_options)`.
   uint32_t struct_size;
@@ -290,6 +409,11 @@ typedef struct adclick_engine_options {
   // `adclick_engine_ad_cache` tells what it takes. The live generation, the one before and one that is staged have each
   // its own, but for those that have the same model and ads.
   uint32_t ad_cache_mib;
+  // How many seconds the time of an upsert may be ahead of this machine's clock; 0 = 300, 4294967295 = any time. A time far
+  // in the future, such as one in another unit, would keep all writes before it from counting.
+  uint32_t overlay_max_skew_s;
+  // 0.
+  uint32_t reserved;
 } adclick_engine_options;
 
 // Filled by a call that fails, if the caller passes one; a call that succeeds leaves it alone. It belongs to the caller
@@ -318,17 +442,87 @@ typedef struct adclick_ad_cache {
   uint64_t bytes_needed;
 } adclick_ad_cache;
 
-// What a scorer is sized for. Zero everything but `struct_size` for the defaults. 16 bytes.
-typedef struct adclick_scorer_options {
-  // `sizeof(adclick_scorer_options)`.
+// What became of an engine's generations. Counters never go back, so that a change tells of what happened since they were
+// read. 72 bytes.
+typedef struct adclick_follow_state {
+  // `sizeof(adclick_follow_state)`, set by the caller.
   uint32_t struct_size;
-  // No flag is defined yet: 0.
-  uint32_t flags;
-  // Candidates of one request, 1 to 1,048,576; 0 = 1024.
-  uint32_t max_candidates;
+  // The status of the last look at CURRENT; `adclick_engine_follow_error` has the message.
+  int32_t status;
+  // 1 when a thread of the library's own looks at CURRENT (`follow_ms`), else 0.
+  uint32_t follows;
   // 0.
   uint32_t reserved;
-} adclick_scorer_options;
+  // The id of the live generation.
+  uint64_t generation;
+  // When it became live here: microseconds since 1970-01-01 00:00 UTC.
+  int64_t activated_us;
+  // When CURRENT was last looked at; 0 = never.
+  int64_t looked_us;
+  // Looks at CURRENT, by `adclick_engine_poll` too.
+  uint64_t looks;
+  // Of them, those that failed.
+  uint64_t failed_looks;
+  // Generations that became live after the first.
+  uint64_t activations;
+  // Returns to the generation before.
+  uint64_t rollbacks;
+} adclick_follow_state;
+
+// The live model in figures. 40 bytes.
+typedef struct adclick_model {
+  // `sizeof(adclick_model)`, set by the caller.
+  uint32_t struct_size;
+  // `ADCLICK_MODEL_WIDE`, or 0.
+  uint32_t flags;
+  // Columns of a ready input: the `width` of `adclick_scorer_score_dense`.
+  uint32_t width;
+  // Of them, those of the request.
+  uint32_t request_width;
+  // 1: pCTR; 2: pCTR and pCVR.
+  uint32_t n_heads;
+  // Inputs that `adclick_engine_model_input` tells of.
+  uint32_t n_inputs;
+  // Features; several may read one input.
+  uint32_t n_features;
+  // Tables that the model reads.
+  uint32_t n_tables;
+  // The generation's id.
+  uint64_t generation;
+} adclick_model;
+
+// An input of the live model. 1368 bytes.
+typedef struct adclick_model_input {
+  // `sizeof(adclick_model_input)`, set by the caller.
+  uint32_t struct_size;
+  // The handle of its name, for `adclick_value.feature`.
+  uint32_t feature;
+  // An `adclick_side`: where its values come with.
+  uint32_t side;
+  // An `adclick_value_kind`: what its values are.
+  uint32_t kind;
+  // Positions of a vector; else 1.
+  uint32_t dim;
+  // An `adclick_reading`: whether it is passed, read from tables when it is not, or neither.
+  uint32_t reading;
+  // An `adclick_source`: where the schema takes it from.
+  uint32_t source;
+  // `ADCLICK_INPUT_NUMBER`, `ADCLICK_INPUT_ID`, or 0: the embedding's row for missing values, or zeros, stand in.
+  uint32_t flags;
+  // See `ADCLICK_INPUT_ID`.
+  uint64_t default_id;
+  // See `ADCLICK_INPUT_NUMBER`.
+  float default_number;
+  // 0.
+  uint32_t reserved;
+  // Its name, closed with 0.
+  char name[ADCLICK_INPUT_NAME];
+  // Of one that is read from tables, from which column, such as "users.age", or "dot(…)" or "cosine(…)" of two. Closed
+  // with 0.
+  char from[ADCLICK_INPUT_FROM];
+  // The generation's id. When it is not that of `adclick_model`, another one went live meanwhile: begin again.
+  uint64_t generation;
+} adclick_model_input;
 
 // One ad request. 64 bytes.
 typedef struct adclick_request {
@@ -394,7 +588,54 @@ typedef struct adclick_candidate {
   uint32_t reserved;
 } adclick_candidate;
 
-// What a call did. 32 bytes.
+// What `adclick_engine_check` found: how many values, or for the last two requests and candidates, have each fault. 64 bytes.
+typedef struct adclick_check {
+  // `sizeof(adclick_check)`, set by the caller.
+  uint32_t struct_size;
+  // Lines of the text: one for each fault of each input.
+  uint32_t n_problems;
+  // Of them, errors: faults of the first five kinds below. Serve no traffic before there are none. The others are notes, which
+  // may be as they should.
+  uint32_t n_errors;
+  // Values with a handle that no name has, or whose name the model does not read.
+  uint32_t n_unknown;
+  // Values that the model reads from the other side.
+  uint32_t n_wrong_side;
+  // Ids where a number is read, or numbers where an id is: values of inputs none of whose values is what is read.
+  uint32_t n_wrong_kind;
+  // Positions that a vector does not have.
+  uint32_t n_out_of_range;
+  // Values that are NaN or infinite.
+  uint32_t n_not_finite;
+  // Values of inputs that are never read from what is passed: times, fixed positions.
+  uint32_t n_never_read;
+  // Ids that the model's vocabularies do not have.
+  uint32_t n_unknown_ids;
+  // Values more than one of an input that reads one: the last one counts.
+  uint32_t n_repeated;
+  // Inputs that are neither passed (a vector: not all of it) nor in a table, summed over the request and its candidates.
+  uint32_t n_missing;
+  // Ids of 0 in the keys of tables that the model reads.
+  uint32_t n_no_key;
+  // 0.
+  uint32_t reserved;
+  // The id of the generation that it was checked against.
+  uint64_t generation;
+} adclick_check;
+
+// What a scorer is sized for. Zero everything but `struct_size` for the defaults. 16 bytes.
+typedef struct adclick_scorer_options {
+  // `sizeof(adclick_scorer_options)`.
+  uint32_t struct_size;
+  // No flag is defined yet: 0.
+  uint32_t flags;
+  // Candidates of one request, 1 to 1,048,576; 0 = 1024.
+  uint32_t max_candidates;
+  // 0.
+  uint32_t reserved;
+} adclick_scorer_options;
+
+// What a call did. 40 bytes; 32 in the first version.
 typedef struct adclick_outcome {
   // `sizeof(adclick_outcome)`, set by the caller.
   uint32_t struct_size;
@@ -410,6 +651,11 @@ typedef struct adclick_outcome {
   uint32_t precision;
   // The generation that the whole call saw.
   uint64_t generation;
+  // Of `n_missing`, values passed with the request that the model reads with candidates, or the other way round:
+  // `adclick_engine_input_error` names their inputs.
+  uint32_t n_wrong_side;
+  // 0.
+  uint32_t reserved;
 } adclick_outcome;
 
 // One winner. 64 bytes.
@@ -453,7 +699,8 @@ typedef struct adclick_upsert {
   uint32_t n_values;
   // 0.
   uint32_t reserved;
-  // When the values were right: microseconds since 1970-01-01 00:00 UTC, up to 2106; 0 = now by the system's clock.
+  // When the values were right: microseconds since 1970-01-01 00:00 UTC, no further ahead of this machine's clock than
+  // `overlay_max_skew_s` and not past 2106; 0 = now by that clock.
   int64_t time_us;
 } adclick_upsert;
 
@@ -522,6 +769,9 @@ typedef struct adclick_auction_options {
 extern "C" {
 #endif // __cplusplus
 
+// POSIX; the libc crate has it not.
+extern int pthread_setcancelstate(int state, int *before);
+
 // The version of the ABI that the linked library has. A program runs with every library for which this is at least the
 // `ADCLICK_ABI_VERSION` that it was compiled with. Any thread.
 uint32_t adclick_abi_version(void);
@@ -553,8 +803,20 @@ adclick_status adclick_engine_open(const char *path,
 // free and discard.
 //
 // NULL does nothing. Errors: ADCLICK_CLOSED when it was closed before.
-// Any thread; waits for the following thread, and up to a second for calls under way.
+// Any thread; waits for the following thread, and up to a second for calls under way. `adclick_engine_close_within` bounds
+// both.
 adclick_status adclick_engine_close(struct adclick_engine *engine);
+
+// The same in at most `timeout_ms` milliseconds.
+//
+// Errors: ADCLICK_BUSY when something goes on after that time, and `error` says what: the following thread in the middle of a
+// bundle, or calls under way. The engine is closed and its handle gone all the same; what goes on ends by itself, and memory
+// and maps go with it. Before `dlclose` or `exit` wait for it, or close without a bound. ADCLICK_CLOSED when it was closed
+// before.
+// Any thread.
+adclick_status adclick_engine_close_within(struct adclick_engine *engine,
+                                           uint32_t timeout_ms,
+                                           struct adclick_error *error);
 
 // Opens and checks a bundle, as `adclick_engine_open` does, without making it live. What is live stays as it is, also on
 // failure.
@@ -586,6 +848,13 @@ adclick_status adclick_staged_activate(struct adclick_staged *staged,
 // Errors: ADCLICK_CLOSED when it was used up before.
 // Any thread; takes the time to unmap its files.
 adclick_status adclick_staged_discard(struct adclick_staged *staged);
+
+// The id that a staged generation will have, into `*generation`: `adclick_engine_generation`.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED (`staged` was used up).
+// Any thread.
+adclick_status adclick_staged_generation(const struct adclick_staged *staged,
+                                         uint64_t *generation,
+                                         struct adclick_error *error);
 
 // Goes back to the generation before the last activation. One earlier generation is kept, and a rollback uses it up.
 //
@@ -673,6 +942,63 @@ const char *adclick_kernel(const struct adclick_engine *engine);
 // id. NULL or a length of 0 gives the id of the empty string. Any thread; allocates nothing.
 uint64_t adclick_hash(const void *bytes,
                       size_t len);
+
+// What following came to so far, into `*state`: for programs that want to know of new generations and of failures. Look now
+// and then; there are no callbacks, so that no code of the caller's runs on a thread of the library's.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
+// Any thread; takes locks.
+adclick_status adclick_engine_follow_state(const struct adclick_engine *engine,
+                                           struct adclick_follow_state *state,
+                                           struct adclick_error *error);
+
+// The live model in figures, into `*model`.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
+// Any thread; takes a lock and allocates.
+adclick_status adclick_engine_model(const struct adclick_engine *engine,
+                                    struct adclick_model *model,
+                                    struct adclick_error *error);
+
+// The `index`-th input of the live model, from 0 and below `adclick_model.n_inputs`, into `*input`: under which name its values
+// are passed, with the request or with candidates, what they are, and where they come from when they are not passed. Values
+// that are passed win over tables.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL, or there is no such input), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
+// Any thread; takes a lock and allocates.
+adclick_status adclick_engine_model_input(const struct adclick_engine *engine,
+                                          uint32_t index,
+                                          struct adclick_model_input *input,
+                                          struct adclick_error *error);
+
+// Checks a request against the live model: whether every value has a name that the model reads, comes with the side that it is
+// read with, and is what is read; and which inputs nobody gives. A server asks once, at start, with a request as it makes them.
+// Scoring only counts what it has no use for (`adclick_outcome.n_missing`, `n_wrong_side`): a request must outlive a swap to a
+// model that reads other inputs.
+//
+// Inputs as in `adclick_scorer_score`. `check` takes the counts; it may be NULL. `text` takes a line for each fault, by name,
+// errors first; it has room for `room` bytes, and may be NULL when `room` is 0. On success `*length` of them are written, no 0
+// after them. When there is too little room nothing is written to `text`, and `check` and `*length`, which is what is needed,
+// are written all the same. `length` may be NULL when `room` is 0: then the counts are all that is wanted, and too little room is
+// no error.
+// Errors: those of `adclick_scorer_score` for counts, sizes and flags; ADCLICK_BUFFER_TOO_SMALL, ADCLICK_CLOSED. A fault of the
+// request is none.
+// Any thread; takes locks and allocates, so not on a request's path.
+adclick_status adclick_engine_check(const struct adclick_engine *engine,
+                                    const struct adclick_request *request,
+                                    const struct adclick_value *values,
+                                    const struct adclick_candidate *candidates,
+                                    const struct adclick_value *candidate_values,
+                                    struct adclick_check *check,
+                                    char *text,
+                                    size_t room,
+                                    size_t *length,
+                                    struct adclick_error *error);
+
+// Whether requests passed values of the live model's inputs with the wrong side since it was opened (to the request what is read
+// with candidates, or the other way round), which are ignored: returns ADCLICK_INVALID_VALUE and fills `error` with the names.
+// ADCLICK_OK when none did. For the health check of a server; `adclick_input_wrong_side_values` of the metrics has the counts.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
+// Any thread; takes a lock and allocates.
+adclick_status adclick_engine_input_error(const struct adclick_engine *engine,
+                                          struct adclick_error *error);
 
 // Makes a scorer for an engine. All memory that its requests need is allocated here, none later.
 //
@@ -790,7 +1116,7 @@ adclick_status adclick_engine_column(struct adclick_engine *engine,
 // When there is no room, the row that was written longest ago goes.
 //
 // `out` may be NULL. Errors, each with the row's and the value's index: ADCLICK_INVALID_ARGUMENT (NULL, unknown flags, key
-// 0, a table or column that the live generation does not have, values that do not fit their column, an engine without
+// 0, a time too far ahead of the clock (`overlay_max_skew_s`), a table or column that the live generation does not have, values that do not fit their column, an engine without
 // overlays), ADCLICK_INVALID_VALUE (NaN or infinite), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED. Then nothing was written.
 // Any thread; takes locks and allocates, so not on a request's path.
 adclick_status adclick_engine_upsert(struct adclick_engine *engine,
@@ -799,6 +1125,31 @@ adclick_status adclick_engine_upsert(struct adclick_engine *engine,
                                      const struct adclick_value *values,
                                      struct adclick_upsert_result *out,
                                      struct adclick_error *error);
+
+// Takes the rows of `n` keys off a table of the live generation that were written on top of it: what the table itself holds
+// counts again for requests that begin afterwards. Keys without such a row do no harm. `table` is the table's handle.
+//
+// On success `*n_removed` is how many rows there were; it may be NULL.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL, a table that the live generation does not have, an engine without overlays),
+// ADCLICK_CLOSED.
+// Any thread; takes locks.
+adclick_status adclick_engine_remove_rows(struct adclick_engine *engine,
+                                          uint32_t table,
+                                          const uint64_t *keys,
+                                          size_t n,
+                                          uint64_t *n_removed,
+                                          struct adclick_error *error);
+
+// Takes all rows off a table that were written on top of it, as `adclick_engine_remove_rows` does. Rows that are written
+// meanwhile may stay.
+//
+// On success `*n_removed` is how many rows there were; it may be NULL.
+// Errors: as `adclick_engine_remove_rows`.
+// Any thread; takes locks. Takes a few nanoseconds for each row that there is room for.
+adclick_status adclick_engine_clear_rows(struct adclick_engine *engine,
+                                         uint32_t table,
+                                         uint64_t *n_removed,
+                                         struct adclick_error *error);
 
 // A table of the live generation and what was written on top of it, into `*info`.
 // Errors: ADCLICK_INVALID_ARGUMENT (NULL, or the live generation has no such table), ADCLICK_BAD_STRUCT_SIZE,
@@ -901,7 +1252,7 @@ ADCLICK_ASSERT_AT(adclick_winner, runner_up, 36);
 ADCLICK_ASSERT_AT(adclick_winner, propensity, 40);
 ADCLICK_ASSERT_AT(adclick_winner, impression_id, 48);
 ADCLICK_ASSERT_AT(adclick_winner, reserved, 56);
-ADCLICK_ASSERT_SIZE(adclick_outcome, 32);
+ADCLICK_ASSERT_SIZE(adclick_outcome, 40);
 ADCLICK_ASSERT_AT(adclick_outcome, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_outcome, n_winners, 4);
 ADCLICK_ASSERT_AT(adclick_outcome, n_scored, 8);
@@ -909,11 +1260,13 @@ ADCLICK_ASSERT_AT(adclick_outcome, n_cut, 12);
 ADCLICK_ASSERT_AT(adclick_outcome, n_missing, 16);
 ADCLICK_ASSERT_AT(adclick_outcome, precision, 20);
 ADCLICK_ASSERT_AT(adclick_outcome, generation, 24);
+ADCLICK_ASSERT_AT(adclick_outcome, n_wrong_side, 32);
+ADCLICK_ASSERT_AT(adclick_outcome, reserved, 36);
 ADCLICK_ASSERT_SIZE(adclick_error, 512);
 ADCLICK_ASSERT_AT(adclick_error, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_error, status, 4);
 ADCLICK_ASSERT_AT(adclick_error, message, 8);
-ADCLICK_ASSERT_SIZE(adclick_engine_options, 48);
+ADCLICK_ASSERT_SIZE(adclick_engine_options, 56);
 ADCLICK_ASSERT_AT(adclick_engine_options, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_engine_options, flags, 4);
 ADCLICK_ASSERT_AT(adclick_engine_options, headroom, 8);
@@ -923,12 +1276,67 @@ ADCLICK_ASSERT_AT(adclick_engine_options, overlay_rows, 32);
 ADCLICK_ASSERT_AT(adclick_engine_options, overlay_max_age_s, 36);
 ADCLICK_ASSERT_AT(adclick_engine_options, precision, 40);
 ADCLICK_ASSERT_AT(adclick_engine_options, ad_cache_mib, 44);
+ADCLICK_ASSERT_AT(adclick_engine_options, overlay_max_skew_s, 48);
+ADCLICK_ASSERT_AT(adclick_engine_options, reserved, 52);
 ADCLICK_ASSERT_SIZE(adclick_ad_cache, 32);
 ADCLICK_ASSERT_AT(adclick_ad_cache, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_ad_cache, state, 4);
 ADCLICK_ASSERT_AT(adclick_ad_cache, n_ads, 8);
 ADCLICK_ASSERT_AT(adclick_ad_cache, bytes, 16);
 ADCLICK_ASSERT_AT(adclick_ad_cache, bytes_needed, 24);
+ADCLICK_ASSERT_SIZE(adclick_model, 40);
+ADCLICK_ASSERT_AT(adclick_model, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_model, flags, 4);
+ADCLICK_ASSERT_AT(adclick_model, width, 8);
+ADCLICK_ASSERT_AT(adclick_model, request_width, 12);
+ADCLICK_ASSERT_AT(adclick_model, n_heads, 16);
+ADCLICK_ASSERT_AT(adclick_model, n_inputs, 20);
+ADCLICK_ASSERT_AT(adclick_model, n_features, 24);
+ADCLICK_ASSERT_AT(adclick_model, n_tables, 28);
+ADCLICK_ASSERT_AT(adclick_model, generation, 32);
+ADCLICK_ASSERT_SIZE(adclick_model_input, 1368);
+ADCLICK_ASSERT_AT(adclick_model_input, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_model_input, feature, 4);
+ADCLICK_ASSERT_AT(adclick_model_input, side, 8);
+ADCLICK_ASSERT_AT(adclick_model_input, kind, 12);
+ADCLICK_ASSERT_AT(adclick_model_input, dim, 16);
+ADCLICK_ASSERT_AT(adclick_model_input, reading, 20);
+ADCLICK_ASSERT_AT(adclick_model_input, source, 24);
+ADCLICK_ASSERT_AT(adclick_model_input, flags, 28);
+ADCLICK_ASSERT_AT(adclick_model_input, default_id, 32);
+ADCLICK_ASSERT_AT(adclick_model_input, default_number, 40);
+ADCLICK_ASSERT_AT(adclick_model_input, reserved, 44);
+ADCLICK_ASSERT_AT(adclick_model_input, name, 48);
+ADCLICK_ASSERT_AT(adclick_model_input, from, 304);
+ADCLICK_ASSERT_AT(adclick_model_input, generation, 1360);
+ADCLICK_ASSERT_SIZE(adclick_check, 64);
+ADCLICK_ASSERT_AT(adclick_check, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_check, n_problems, 4);
+ADCLICK_ASSERT_AT(adclick_check, n_errors, 8);
+ADCLICK_ASSERT_AT(adclick_check, n_unknown, 12);
+ADCLICK_ASSERT_AT(adclick_check, n_wrong_side, 16);
+ADCLICK_ASSERT_AT(adclick_check, n_wrong_kind, 20);
+ADCLICK_ASSERT_AT(adclick_check, n_out_of_range, 24);
+ADCLICK_ASSERT_AT(adclick_check, n_not_finite, 28);
+ADCLICK_ASSERT_AT(adclick_check, n_never_read, 32);
+ADCLICK_ASSERT_AT(adclick_check, n_unknown_ids, 36);
+ADCLICK_ASSERT_AT(adclick_check, n_repeated, 40);
+ADCLICK_ASSERT_AT(adclick_check, n_missing, 44);
+ADCLICK_ASSERT_AT(adclick_check, n_no_key, 48);
+ADCLICK_ASSERT_AT(adclick_check, reserved, 52);
+ADCLICK_ASSERT_AT(adclick_check, generation, 56);
+ADCLICK_ASSERT_SIZE(adclick_follow_state, 72);
+ADCLICK_ASSERT_AT(adclick_follow_state, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_follow_state, status, 4);
+ADCLICK_ASSERT_AT(adclick_follow_state, follows, 8);
+ADCLICK_ASSERT_AT(adclick_follow_state, reserved, 12);
+ADCLICK_ASSERT_AT(adclick_follow_state, generation, 16);
+ADCLICK_ASSERT_AT(adclick_follow_state, activated_us, 24);
+ADCLICK_ASSERT_AT(adclick_follow_state, looked_us, 32);
+ADCLICK_ASSERT_AT(adclick_follow_state, looks, 40);
+ADCLICK_ASSERT_AT(adclick_follow_state, failed_looks, 48);
+ADCLICK_ASSERT_AT(adclick_follow_state, activations, 56);
+ADCLICK_ASSERT_AT(adclick_follow_state, rollbacks, 64);
 ADCLICK_ASSERT_SIZE(adclick_upsert, 32);
 ADCLICK_ASSERT_AT(adclick_upsert, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_upsert, flags, 4);

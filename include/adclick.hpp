@@ -24,6 +24,7 @@
 #include <type_traits>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #if defined(__has_include) && __cplusplus >= 202002L
 #if __has_include(<span>)
@@ -42,6 +43,9 @@ using outcome = adclick_outcome;
 using upsert_result = adclick_upsert_result;
 using table_info = adclick_table_info;
 using ad_cache = adclick_ad_cache;
+using model = adclick_model;
+using model_input = adclick_model_input;
+using follow_state = adclick_follow_state;
 using status = adclick_status;
 
 // Some objects in a row that belong to somebody else: std::span for C++17.
@@ -179,12 +183,41 @@ class [[nodiscard]] result {
 // Nothing but success.
 struct done {};
 
-// A request's arrays. The counts and the size inside `request` are set from the spans; what stands there is not read.
+// A request and its arrays. The counts and the size inside `request` are set from the spans; what stands there is not read.
+// The request is copied, the arrays are not: they stay the caller's, and must outlive this.
 struct input {
-  const adclick_request &request;
+  adclick_request request;
   span<const value> values;
   span<const candidate> candidates;
   span<const value> candidate_values;
+};
+
+namespace detail {
+
+// The request with its counts; false when an array is too long for them.
+inline bool counted(const input &in, adclick_request &request) noexcept {
+  request = in.request;
+  request.struct_size = sizeof request;
+  request.n_values = static_cast<std::uint32_t>(in.values.size());
+  request.n_candidates = static_cast<std::uint32_t>(in.candidates.size());
+  request.n_candidate_values = static_cast<std::uint32_t>(in.candidate_values.size());
+  return fits(in.values.size()) && fits(in.candidates.size()) && fits(in.candidate_values.size());
+}
+
+inline failure too_long() noexcept {
+  return failure(ADCLICK_INVALID_ARGUMENT, "an array has more than 4,294,967,295 entries");
+}
+
+}  // namespace detail
+
+// What is wrong with a request for the live model: engine::check.
+struct check {
+  // How many values have each fault.
+  adclick_check counts{};
+  // A line for each fault, errors first; empty when there is none.
+  std::string text;
+  // Whether every value is one that the model reads as it is passed. There may be notes.
+  [[nodiscard]] bool ok() const noexcept { return counts.n_errors == 0; }
 };
 
 // One caller's memory, sized once. Belongs to one thread at a time; may move between threads.
@@ -209,16 +242,16 @@ class scorer {
 
   // adclick_scorer_score. `pctr` has an entry for each candidate; `pcvr` too, or is empty when it is not wanted.
   [[nodiscard]] result<outcome> try_score(const input &in, span<float> pctr, span<float> pcvr = {}) noexcept {
-    adclick_request request;
-    if (!counted(in, request)) {
-      return too_long();
+    adclick_request sized;
+    if (!detail::counted(in, sized)) {
+      return detail::too_long();
     }
     if (pctr.size() != in.candidates.size() || !(pcvr.empty() || pcvr.size() == pctr.size())) {
       return failure(ADCLICK_INVALID_ARGUMENT, "pctr and pcvr: expected one entry for each candidate");
     }
     outcome done = empty_outcome();
     failure why;
-    if (adclick_scorer_score(handle_, &request, detail::or_null(in.values), detail::or_null(in.candidates),
+    if (adclick_scorer_score(handle_, &sized, detail::or_null(in.values), detail::or_null(in.candidates),
                              detail::or_null(in.candidate_values), detail::or_null(pctr), detail::or_null(pcvr), &done,
                              why.raw()) != ADCLICK_OK) {
       return why;
@@ -231,7 +264,7 @@ class scorer {
   [[nodiscard]] result<outcome> try_score_dense(span<const float> x, std::size_t width, span<float> pctr,
                                                 span<float> pcvr = {}) noexcept {
     if (!detail::fits(width) || !detail::fits(pctr.size())) {
-      return too_long();
+      return detail::too_long();
     }
     if (width != 0 ? x.size() % width != 0 || x.size() / width != pctr.size() : !x.empty()) {
       return failure(ADCLICK_INVALID_ARGUMENT, "x: expected `width` floats for each entry of pctr");
@@ -256,16 +289,16 @@ class scorer {
   // candidate, or is empty when they are not wanted. The outcome says how many winners there are.
   [[nodiscard]] result<outcome> try_decide(const input &in, span<winner> winners,
                                            span<std::uint32_t> reasons = {}) noexcept {
-    adclick_request request;
-    if (!counted(in, request) || !detail::fits(winners.size())) {
-      return too_long();
+    adclick_request sized;
+    if (!detail::counted(in, sized) || !detail::fits(winners.size())) {
+      return detail::too_long();
     }
     if (!(reasons.empty() || reasons.size() == in.candidates.size())) {
       return failure(ADCLICK_INVALID_ARGUMENT, "reasons: expected one entry for each candidate");
     }
     outcome done = empty_outcome();
     failure why;
-    if (adclick_scorer_decide(handle_, &request, detail::or_null(in.values), detail::or_null(in.candidates),
+    if (adclick_scorer_decide(handle_, &sized, detail::or_null(in.values), detail::or_null(in.candidates),
                               detail::or_null(in.candidate_values), detail::or_null(winners),
                               static_cast<std::uint32_t>(winners.size()), detail::or_null(reasons), &done,
                               why.raw()) != ADCLICK_OK) {
@@ -278,18 +311,6 @@ class scorer {
   }
 
  private:
-  static bool counted(const input &in, adclick_request &request) noexcept {
-    request = in.request;
-    request.struct_size = sizeof request;
-    request.n_values = static_cast<std::uint32_t>(in.values.size());
-    request.n_candidates = static_cast<std::uint32_t>(in.candidates.size());
-    request.n_candidate_values = static_cast<std::uint32_t>(in.candidate_values.size());
-    return detail::fits(in.values.size()) && detail::fits(in.candidates.size()) &&
-           detail::fits(in.candidate_values.size());
-  }
-  static failure too_long() noexcept {
-    return failure(ADCLICK_INVALID_ARGUMENT, "an array has more than 4,294,967,295 entries");
-  }
   static outcome empty_outcome() noexcept {
     outcome empty{};
     empty.struct_size = sizeof empty;
@@ -317,6 +338,17 @@ class staged {
 
   explicit operator bool() const noexcept { return handle_ != nullptr; }
   [[nodiscard]] adclick_staged *handle() noexcept { return handle_; }
+
+  // The id that it will have.
+  [[nodiscard]] result<std::uint64_t> try_generation() const noexcept {
+    std::uint64_t generation = 0;
+    failure why;
+    if (adclick_staged_generation(handle_, &generation, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return generation;
+  }
+  [[nodiscard]] std::uint64_t generation() const { return try_generation().value(); }
 
   // Discards it now. A second time does nothing.
   void discard() noexcept { adclick_staged_discard(std::exchange(handle_, nullptr)); }
@@ -360,6 +392,8 @@ struct engine_options {
   std::uint32_t overlay_rows = 0;
   // For how many seconds they count; 0 = until a newer table comes.
   std::uint32_t overlay_max_age_s = 0;
+  // How many seconds the time of an upsert may be ahead of the clock; 0 = 300, UINT32_MAX = any time.
+  std::uint32_t overlay_max_skew_s = 0;
   // What to compute in.
   adclick::precision precision = adclick::precision::of_bundle;
   // MiB that each generation may take to keep what every ad adds to the first layers; 0 = none. engine::ad_cache tells.
@@ -407,6 +441,7 @@ class engine {
     raw.follow_ms = options.follow_ms;
     raw.overlay_rows = options.overlay_rows;
     raw.overlay_max_age_s = options.overlay_max_age_s;
+    raw.overlay_max_skew_s = options.overlay_max_skew_s;
     raw.precision = static_cast<std::uint32_t>(options.precision);
     raw.ad_cache_mib = options.ad_cache_mib;
     if (options.kernel.size() > sizeof raw.kernel) {
@@ -432,6 +467,15 @@ class engine {
   // Closes it now: scorers answer ADCLICK_CLOSED from here on. A second time does nothing.
   void close() noexcept { adclick_engine_close(std::exchange(handle_, nullptr)); }
 
+  // The same in at most so many milliseconds; ADCLICK_BUSY says what goes on after them. It is closed all the same.
+  [[nodiscard]] result<done> close_within(std::uint32_t timeout_ms) noexcept {
+    failure why;
+    if (adclick_engine_close_within(std::exchange(handle_, nullptr), timeout_ms, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return done{};
+  }
+
   // Opens and checks a bundle without making it live.
   [[nodiscard]] result<staged> try_stage(std::string_view path) const noexcept {
     adclick_staged *handle = nullptr;
@@ -455,6 +499,91 @@ class engine {
   [[nodiscard]] result<done> follow_error() const noexcept {
     failure why;
     if (adclick_engine_follow_error(handle_, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return done{};
+  }
+
+  // What following came to so far: counters that never go back.
+  [[nodiscard]] result<adclick::follow_state> try_follow_state() const noexcept {
+    adclick::follow_state state{};
+    state.struct_size = sizeof state;
+    failure why;
+    if (adclick_engine_follow_state(handle_, &state, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return state;
+  }
+  [[nodiscard]] adclick::follow_state follow_state() const { return try_follow_state().value(); }
+
+  // The live model in figures.
+  [[nodiscard]] result<adclick::model> try_model() const noexcept {
+    adclick::model model{};
+    model.struct_size = sizeof model;
+    failure why;
+    if (adclick_engine_model(handle_, &model, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return model;
+  }
+  [[nodiscard]] adclick::model model() const { return try_model().value(); }
+
+  // The inputs of the live model: names, sides, kinds, and where their values come from.
+  [[nodiscard]] result<std::vector<model_input>> try_inputs() const {
+    for (;;) {
+      const result<adclick::model> of = try_model();
+      if (!of) {
+        return failure(of.code(), of.message());
+      }
+      std::vector<model_input> all(of->n_inputs);
+      bool same = true;
+      for (std::uint32_t i = 0; i < of->n_inputs && same; ++i) {
+        all[i].struct_size = sizeof all[i];
+        failure why;
+        const adclick_status told = adclick_engine_model_input(handle_, i, &all[i], why.raw());
+        if (told != ADCLICK_OK && told != ADCLICK_INVALID_ARGUMENT) {
+          return why;
+        }
+        // Another generation may have gone live, with other inputs: then once more.
+        same = told == ADCLICK_OK && all[i].generation == of->generation;
+      }
+      if (same) {
+        return all;
+      }
+    }
+  }
+  [[nodiscard]] std::vector<model_input> inputs() const { return try_inputs().value(); }
+
+  // adclick_engine_check: what is wrong with a request for the live model. Ask once, at start.
+  [[nodiscard]] result<adclick::check> try_check(const input &in) const {
+    adclick_request sized;
+    if (!detail::counted(in, sized)) {
+      return detail::too_long();
+    }
+    adclick::check found;
+    found.counts.struct_size = sizeof found.counts;
+    found.text.resize(std::size_t{1} << 12U);
+    for (;;) {
+      std::size_t length = 0;
+      failure why;
+      const adclick_status told = adclick_engine_check(
+          handle_, &sized, detail::or_null(in.values), detail::or_null(in.candidates),
+          detail::or_null(in.candidate_values), &found.counts, &found.text[0], found.text.size(), &length, why.raw());
+      found.text.resize(length);
+      if (told == ADCLICK_OK) {
+        return found;
+      }
+      if (told != ADCLICK_BUFFER_TOO_SMALL) {
+        return why;
+      }
+    }
+  }
+  [[nodiscard]] adclick::check check(const input &in) const { return try_check(in).value(); }
+
+  // Whether requests passed values with the wrong side since the live generation was opened, and of which inputs.
+  [[nodiscard]] result<done> input_error() const noexcept {
+    failure why;
+    if (adclick_engine_input_error(handle_, why.raw()) != ADCLICK_OK) {
       return why;
     }
     return done{};
@@ -563,7 +692,7 @@ class engine {
                                                  operation what = operation::columns,
                                                  std::int64_t time_us = 0) const noexcept {
     if (!detail::fits(rows.size()) || !detail::fits(values.size())) {
-      return failure(ADCLICK_INVALID_ARGUMENT, "an array has more than 4,294,967,295 entries");
+      return detail::too_long();
     }
     adclick_upsert upsert{};
     upsert.struct_size = sizeof upsert;
@@ -585,6 +714,29 @@ class engine {
                        operation what = operation::columns, std::int64_t time_us = 0) const {
     return try_upsert(table, rows, values, what, time_us).value();
   }
+
+  // Takes rows off a table that were written on top of it, or all of them. Returns how many there were.
+  [[nodiscard]] result<std::uint64_t> try_remove_rows(std::uint32_t table, span<const std::uint64_t> keys) const noexcept {
+    std::uint64_t removed = 0;
+    failure why;
+    if (adclick_engine_remove_rows(handle_, table, detail::or_null(keys), keys.size(), &removed, why.raw()) !=
+        ADCLICK_OK) {
+      return why;
+    }
+    return removed;
+  }
+  std::uint64_t remove_rows(std::uint32_t table, span<const std::uint64_t> keys) const {
+    return try_remove_rows(table, keys).value();
+  }
+  [[nodiscard]] result<std::uint64_t> try_clear_rows(std::uint32_t table) const noexcept {
+    std::uint64_t removed = 0;
+    failure why;
+    if (adclick_engine_clear_rows(handle_, table, &removed, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return removed;
+  }
+  std::uint64_t clear_rows(std::uint32_t table) const { return try_clear_rows(table).value(); }
 
   // A table of the live generation and what was written on top of it.
   [[nodiscard]] result<adclick::table_info> try_table_info(std::uint32_t table) const noexcept {
@@ -619,12 +771,12 @@ class engine {
 
  private:
   result<std::uint64_t> number(adclick_status (*call)(adclick_engine *, std::uint64_t *, adclick_error *)) const noexcept {
-    std::uint64_t value = 0;
+    std::uint64_t id = 0;
     failure why;
-    if (call(handle_, &value, why.raw()) != ADCLICK_OK) {
+    if (call(handle_, &id, why.raw()) != ADCLICK_OK) {
       return why;
     }
-    return value;
+    return id;
   }
 
   adclick_engine *handle_ = nullptr;
@@ -638,7 +790,7 @@ class engine {
                                                            span<std::uint32_t> reasons = {}) noexcept {
   const std::size_t n = candidates.size();
   if (!detail::fits(n) || !detail::fits(winners.size())) {
-    return failure(ADCLICK_INVALID_ARGUMENT, "an array has more than 4,294,967,295 entries");
+    return detail::too_long();
   }
   if (pctr.size() != n || !(pcvr.empty() || pcvr.size() == n) || !(reasons.empty() || reasons.size() == n)) {
     return failure(ADCLICK_INVALID_ARGUMENT, "pctr, pcvr and reasons: expected one entry for each candidate");
@@ -674,7 +826,7 @@ inline std::uint32_t run_auction(adclick::scorer *memory, const adclick_auction_
 [[nodiscard]] inline const char *best_kernel() noexcept { return adclick_kernel(nullptr); }
 
 // The name of a status ("ADCLICK_CLOSED") and of a reason ("below_reserve"), for logs.
-[[nodiscard]] inline const char *status_name(std::int32_t status) noexcept { return adclick_status_name(status); }
+[[nodiscard]] inline const char *status_name(std::int32_t code) noexcept { return adclick_status_name(code); }
 [[nodiscard]] inline const char *reason_name(std::uint32_t reason) noexcept { return adclick_reason_name(reason); }
 
 // The version of the linked library, such as "0.1.0".

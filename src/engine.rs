@@ -18,8 +18,13 @@ use crate::scorer::{Scorer, ScorerLimits};
 use crate::table::MAX_ROW;
 use crate::types::Precision;
 
+mod inputs;
 mod metrics;
+mod state;
 mod tables;
+
+pub use inputs::{ModelInfo, WrongSide};
+pub use state::FollowState;
 
 /// Names the kernel to use instead of the best one; for tests.
 pub const KERNEL_VARIABLE: &str = "ADCLICK_KERNEL";
@@ -46,6 +51,9 @@ pub struct Options {
     /// Rows written on top of a table count, column by column, for this long, by the time of the request. `None`: until
     /// a newer table comes.
     pub overlay_max_age: Option<Duration>,
+    /// How far the time of an upsert may be ahead of this machine's clock; `None`: any time. A time far in the future, such as
+    /// one in another unit, would keep all writes before it from counting.
+    pub overlay_max_skew: Option<Duration>,
     /// The precision to serve in; `None`: what each bundle says, or exact. A CPU or a model that cannot do it serves exact:
     /// [`Engine::precision`] says so and why.
     pub precision: Option<Precision>,
@@ -67,6 +75,7 @@ impl Default for Options {
             tables: TableChecks::Full,
             overlay_rows: 65_536,
             overlay_max_age: None,
+            overlay_max_skew: Some(Duration::from_secs(300)),
             precision: None,
             ad_cache_bytes: 0,
         }
@@ -109,6 +118,8 @@ struct Published {
     /// look.
     followed: Option<u64>,
     follow_error: Option<Error>,
+    /// When `CURRENT` was last looked at; 0 = never.
+    looked_us: i64,
     /// When `current` became so: microseconds since 1970-01-01 UTC.
     activated_us: i64,
     closed: bool,
@@ -132,6 +143,13 @@ impl Engine {
     /// As [`Engine::stage`]; `Unsupported` for a kernel that is unknown or that this CPU lacks, `InvalidArgument` for an option
     /// out of range.
     pub fn open(path: &Path, options: &Options) -> Result<Self> {
+        let engine = Self::open_unfollowed(path, options)?;
+        engine.start_following(options)?;
+        Ok(engine)
+    }
+
+    /// The same without the following thread, which inherits what is set for the thread that starts it.
+    pub(crate) fn open_unfollowed(path: &Path, options: &Options) -> Result<Self> {
         if !(options.headroom >= 1.0 && options.headroom <= 1000.0) {
             return Err(Error::argument(format!("headroom {}: expected 1 to 1000", options.headroom)));
         }
@@ -152,7 +170,7 @@ impl Engine {
             )));
         }
         let mut names = HashMap::new();
-        let overlays = Overlays::new(options.overlay_rows, options.overlay_max_age);
+        let overlays = Overlays::new(options.overlay_rows, options.overlay_max_age).with_skew(options.overlay_max_skew);
         let how = Opening {
             mode: options.mode,
             kernel,
@@ -194,8 +212,14 @@ impl Engine {
             root,
             looking: Mutex::new(()),
         });
-        let follower = options.follow.map(|interval| follow(&shared, interval)).transpose()?;
-        Ok(Self { shared, follower: Mutex::new(follower) })
+        Ok(Self { shared, follower: Mutex::new(None) })
+    }
+
+    /// Starts the following thread if there is to be one. To be called once.
+    pub(crate) fn start_following(&self, options: &Options) -> Result<()> {
+        let follower = options.follow.map(|interval| follow(&self.shared, interval)).transpose()?;
+        *self.follower.lock().unwrap_or_else(PoisonError::into_inner) = follower;
+        Ok(())
     }
 
     /// Opens and checks a bundle without making it live: manifest, checksums, every shape and count, golden requests,
@@ -305,30 +329,58 @@ impl Engine {
 
     /// Stops following and withdraws the generation: from now on scorers answer `Closed`. Requests under way end well:
     /// this waits for them, then memory and maps go. (What a request holds for more than a second goes with its
-    /// scorer.) Closing twice does nothing.
+    /// scorer.) It waits for the following thread, too. Closing twice does nothing.
     pub fn close(&self) {
-        if let Some(follower) = self.follower.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            let (stop, wake) = &*follower.stop;
-            *stop.lock().unwrap_or_else(PoisonError::into_inner) = true;
-            wake.notify_all();
-            // A panic on that thread would already have been reported by the panic hook.
-            let _ = follower.thread.join();
-        }
+        // Without a bound nothing is left to wait for, but requests that take longer than any should.
+        let _ = self.close_by(None);
+    }
+
+    /// The same in `most` at most. From the first moment on scorers answer `Closed`.
+    ///
+    /// # Errors
+    /// `Busy` when something goes on after that time, and what: the following thread in the middle of a bundle, or requests
+    /// under way. It is closed all the same; what goes on ends by itself, and memory and maps go with it.
+    pub fn close_within(&self, most: Duration) -> Result<()> {
+        self.close_by(Instant::now().checked_add(most))
+    }
+
+    fn close_by(&self, end: Option<Instant>) -> Result<()> {
         {
             let mut published = self.shared.published();
             *published = Published { closed: true, ..Published::default() };
             self.shared.cell.publish(None);
         }
-        let end = Instant::now() + LAST_REQUESTS;
-        while self.shared.cell.reclaim() > 0 && Instant::now() < end {
+        if let Some(follower) = self.follower.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let (stop, wake) = &*follower.stop;
+            *stop.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            wake.notify_all();
+            while end.is_some_and(|end| Instant::now() < end) && !follower.thread.is_finished() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            if end.is_some() && !follower.thread.is_finished() {
+                return Err(Error::new(Status::Busy, "closed, but the following thread is still opening a bundle"));
+            }
+            // A panic on that thread would already have been reported by the panic hook.
+            let _ = follower.thread.join();
+        }
+        let last = Instant::now() + LAST_REQUESTS;
+        let last = end.map_or(last, |end| end.min(last));
+        while self.shared.cell.reclaim() > 0 {
+            if Instant::now() >= last {
+                return Err(Error::new(Status::Busy, "closed, but requests under way still hold a generation"));
+            }
             std::thread::sleep(Duration::from_millis(1));
         }
+        Ok(())
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.close();
+        let is_closed = self.shared.published().closed;
+        if !is_closed {
+            self.close();
+        }
     }
 }
 
@@ -452,7 +504,11 @@ fn poll(shared: &Arc<Shared>) -> Result<Option<u64>> {
     };
     let outcome = look(shared, root);
     shared.events.looked(&outcome);
-    shared.published().follow_error = outcome.as_ref().err().cloned();
+    {
+        let mut published = shared.published();
+        published.follow_error = outcome.as_ref().err().cloned();
+        published.looked_us = now_us();
+    }
     shared.cell.reclaim();
     outcome
 }

@@ -16,6 +16,7 @@ pub mod enrich;
 pub mod error;
 pub mod hash;
 pub mod infer;
+pub mod inputs;
 pub mod live;
 mod memory;
 mod metrics;
@@ -29,7 +30,7 @@ pub mod types;
 mod wire;
 
 pub use artifact::OpenMode;
-pub use engine::{Engine, KERNEL_VARIABLE, Options, Staged};
+pub use engine::{Engine, FollowState, KERNEL_VARIABLE, ModelInfo, Options, Staged, WrongSide};
 pub use error::{Error, Result, Status};
 pub use live::overlay::{TableInfo, Upsert, UpsertCounts};
 pub use live::{AdCacheInfo, AdCacheState, TableChecks};

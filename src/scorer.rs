@@ -82,6 +82,8 @@ struct Scored {
     counts: [Counts; 2],
     has_cvr: bool,
     precision: Precision,
+    /// Whether the logits come from the first of two passes.
+    to_settle: bool,
     /// The request's part of the wide logits.
     wide: [f32; 2],
     /// Candidates whose sums came from the ad cache.
@@ -174,7 +176,7 @@ impl Scorer {
         check_outputs(n, pctr, pcvr)?;
         let generation = self.reader.load().ok_or(Refusal::Closed)?;
         let (plan, precision) = generation.serving.of_scores(&generation.plan);
-        let scored = self.memory.score(&generation, plan, precision, input, None, watch)?;
+        let scored = self.memory.score(&generation, (plan, None), precision, input, None, watch)?;
         self.memory.probabilities(&generation, &scored, watch);
         pctr.copy_from_slice(&self.memory.pctr[..n]);
         if !pcvr.is_empty() {
@@ -278,13 +280,12 @@ impl Scorer {
         let serving = &generation.serving;
         // Of so few candidates all may decide.
         let first_pass = serving.first_pass().filter(|_| n > slots.saturating_add(1));
-        let (plan, precision) = match (serving.precision, first_pass) {
-            (Precision::AuctionExact, Some(fast)) => (&*fast.plan, Precision::AuctionExact),
-            (Precision::AuctionExact, None) => (&*generation.plan, Precision::AuctionExact),
+        let (plan, precision) = match serving.precision {
+            Precision::AuctionExact => (&*generation.plan, Precision::AuctionExact),
             _ => serving.of_scores(&generation.plan),
         };
-        let scored = self.memory.score(&generation, plan, precision, input, deadline, watch)?;
-        if let Some(fast) = first_pass {
+        let scored = self.memory.score(&generation, (plan, first_pass), precision, input, deadline, watch)?;
+        if let Some(fast) = first_pass.filter(|_| scored.to_settle) {
             self.memory.settle(&generation, &scored, input, slots, fast, watch)?;
         }
         self.memory.probabilities(&generation, &scored, watch);
@@ -346,7 +347,7 @@ impl Scorer {
 
 impl<'a> Input<'a> {
     /// Checks what the caller says of its arrays. Returns the number of candidates.
-    fn check(&self, max_candidates: usize) -> Result<usize, Refusal> {
+    pub(crate) fn check(&self, max_candidates: usize) -> Result<usize, Refusal> {
         let r = self.request;
         let expected = size_of::<Request>() as u32;
         if r.struct_size != expected {
@@ -393,11 +394,12 @@ impl<'a> Input<'a> {
 }
 
 impl Memory {
-    /// Logits of the candidates, until the deadline.
+    /// Logits of the candidates, until the deadline: those of `plan`, or of the first of two passes. In a first pass the logits
+    /// of a candidate for which its tolerance does not hold are NaN; a request for which it does not hold has no first pass.
     fn score(
         &mut self,
         generation: &Generation,
-        plan: &Plan,
+        (plan, first_pass): (&Plan, Option<&Fast>),
         precision: Precision,
         input: Input<'_>,
         deadline: Option<Instant>,
@@ -414,6 +416,9 @@ impl Memory {
         let mut scored = Scored::new(generation, precision);
         scored.counts[0] = counts;
         scored.wide = request_wide;
+        let first_pass = first_pass.filter(|fast| !fast.is_beyond(x));
+        let plan = first_pass.map_or(plan, |fast| &fast.plan);
+        scored.to_settle = first_pass.is_some();
         watch.lap(Stage::Enrich);
         let mut pass = begin(generation, plan, &mut self.scratch, Some((x, input.candidates.len())))?;
         let cache = generation.kept().filter(|_| pass.keeps());
@@ -427,6 +432,7 @@ impl Memory {
             let rows = tile_rows.min(input.candidates.len() - first);
             let mut wide = [0.0; 2 * TILE_ROWS];
             let mut kept = [None; TILE_ROWS];
+            let mut unknown = [false; TILE_ROWS];
             let mut tile = tile_of(&mut pass, rows)?;
             for row in 0..rows {
                 let wide = &mut wide[row * heads..][..heads];
@@ -435,15 +441,23 @@ impl Memory {
                 let passed = input.passed(first + row);
                 let counts = assembler.candidate(model, &mut self.state, passed, x, wide)?;
                 scored.counts[1].add(counts);
+                unknown[row] = first_pass.is_some_and(|fast| fast.is_beyond(x));
                 kept[row] = cache.and_then(|cache| cache.of(assembler, &self.state, passed));
             }
             watch.lap(Stage::Enrich);
             scored.kept += kept[..rows].iter().flatten().count() as u32;
             let wide = model.has_wide().then_some(&wide[..rows * heads]);
             run_tile(&mut pass, rows, |row| first + row, &kept[..rows], wide, &mut self.logits, heads)?;
+            if first_pass.is_some() {
+                pass.cut_off(rows, |row| unknown[row] = true);
+                for row in (0..rows).filter(|&row| unknown[row]) {
+                    self.logits.iter_mut().for_each(|logits| logits[first + row] = f32::NAN);
+                }
+            }
             watch.lap(Stage::Score);
             scored.n = first + rows;
         }
+        assembler.count_wrong_side(&self.state);
         Ok(scored)
     }
 
@@ -612,7 +626,7 @@ impl Memory {
 impl Scored {
     fn new(generation: &Generation, precision: Precision) -> Self {
         let has_cvr = generation.model().network().heads.len() > 1;
-        Self { n: 0, counts: Default::default(), has_cvr, precision, wide: [0.0; 2], kept: 0 }
+        Self { n: 0, counts: Default::default(), has_cvr, precision, to_settle: false, wide: [0.0; 2], kept: 0 }
     }
 }
 
@@ -680,5 +694,7 @@ fn outcome(generation: &Generation, scored: &Scored, n: usize, n_winners: usize)
         n_missing: scored.counts.iter().fold(0, |sum, c| c.missing.saturating_add(c.ignored).saturating_add(sum)),
         precision: scored.precision as u32,
         generation: generation.id(),
+        n_wrong_side: scored.counts.iter().fold(0, |sum, c| c.wrong_side.saturating_add(sum)),
+        reserved: 0,
     }
 }

@@ -192,7 +192,7 @@ impl Precision {
     }
 }
 
-/// What a call did. 32 bytes.
+/// What a call did. 40 bytes; 32 in the first version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct Outcome {
@@ -210,4 +210,9 @@ pub struct Outcome {
     pub precision: u32,
     /// The generation that the whole call saw.
     pub generation: u64,
+    /// Of `n_missing`, values passed with the request that the model reads with candidates, or the other way round:
+    /// `adclick_engine_input_error` names their inputs.
+    pub n_wrong_side: u32,
+    /// 0.
+    pub reserved: u32,
 }

@@ -181,13 +181,17 @@ fn slow(bids: &[Small], slots: usize) -> Vec<(u32, i64)> {
         let Some(winner) = best(&left) else { break };
         left.retain(|&i| i != winner);
         let bid = &bids[winner];
-        let next_score = best(&left).map_or(0, |next| bids[next].score().unwrap());
+        let next = best(&left);
+        let next_score = next.map_or(0, |next| bids[next].score().unwrap());
+        // At equal scores the keys decide.
+        let loses_tie = next.is_some_and(|next| (bids[next].key, next) < (bid.key, winner));
         let (weight, events) = (bid.weight().unwrap(), bid.events().unwrap());
-        let (needed, most) = if bid.kind == BidKind::Ocpm {
-            ((next_score * events).div_ceil(weight * 4096), u128::from(bid.amount) * events / 4096)
+        let (whole, part, most) = if bid.kind == BidKind::Ocpm {
+            (next_score * events, weight * 4096, u128::from(bid.amount) * events / 4096)
         } else {
-            (next_score.div_ceil(weight), u128::from(bid.amount))
+            (next_score, weight, u128::from(bid.amount))
         };
+        let needed = if loses_tie { whole / part + 1 } else { whole.div_ceil(part) };
         let price = needed.max(u128::from(bid.reserve)).min(most);
         winners.push((winner as u32, i64::try_from(price).unwrap()));
     }
@@ -255,6 +259,30 @@ proptest! {
                 PriceBound::Reserve => {}
             }
             prop_assert!((place.price as f64 - place.unrounded_price) < 1.0 + 1e-14 * place.unrounded_price);
+        }
+    }
+
+    #[test]
+    fn bidding_the_price_keeps_the_place_and_one_micro_less_loses_it(
+        bids in tied(small(), 24),
+        slots in 1usize..5,
+    ) {
+        let bids: Vec<_> = bids.into_iter().map(|(bid, key)| Small { key, ..bid }.bid()).collect();
+        let (places, _) = outcome(&Policy::default(), &bids, slots);
+        // An oCPM bid is per conversion and its price per 1000 impressions: the price is no bid.
+        let paid = |place: &&Placement| {
+            place.bound == PriceBound::NextScore && bids[place.candidate as usize].kind != BidKind::Ocpm
+        };
+        for place in places.iter().filter(paid) {
+            let slot = places.iter().position(|p| p.candidate == place.candidate).unwrap();
+            let bidding = |amount: i64| {
+                let mut bids = bids.clone();
+                bids[place.candidate as usize].amount = amount;
+                let (again, _) = outcome(&Policy::default(), &bids, slots);
+                again.get(slot).map(|again| again.candidate)
+            };
+            prop_assert_eq!(bidding(place.price), Some(place.candidate), "{:?}", place);
+            prop_assert_ne!(bidding(place.price - 1), Some(place.candidate), "{:?}", place);
         }
     }
 

@@ -28,7 +28,7 @@ fn the_headers_are_clean_in_every_standard_and_twice() {
         let text: String = headers.iter().map(|header| format!("#include <{header}>\n")).collect();
         std::fs::write(&source, text + "int main(void) { return ADCLICK_OK; }\n").unwrap();
         let mut command = Command::new(language.compiler());
-        command.arg(standard).args(WARNINGS).args(["-Wsign-conversion", "-fsyntax-only", "-I"]);
+        command.arg(standard).args(WARNINGS).args(["-Wsign-conversion", "-Wshadow", "-fsyntax-only", "-I"]);
         let output = command.arg(root().join("include")).arg(&source).output().unwrap();
         assert!(output.status.success(), "{standard} {headers:?}: {}", String::from_utf8_lossy(&output.stderr));
     };
@@ -142,6 +142,30 @@ fn rows_are_written_on_top_of_tables_from_c_and_cpp() {
         let built = build("tests/c/tables.cpp", Language::Cpp, Link::Shared, &flags);
         succeed(built.command().arg(bundles.path("a")));
     }
+}
+
+#[test]
+fn inputs_are_listed_and_requests_checked_by_name() {
+    if !compilers() {
+        return;
+    }
+    let bundles = Bundles::new();
+    for (link, flags) in [(Link::Shared, sanitizers()), (Link::Static, &[])] {
+        let built = build("tests/c/inputs.c", Language::C, link, flags);
+        succeed(built.command().arg(bundles.bundle()));
+    }
+}
+
+#[test]
+fn cancelled_threads_signals_and_small_stacks_do_no_harm() {
+    if !compilers() || !cfg!(target_os = "linux") {
+        return;
+    }
+    let bundles = Bundles::new();
+    let built = build("tests/c/threads.c", Language::C, Link::Shared, &["-D_GNU_SOURCE"]);
+    // The header says 64 KB, of a library that was optimised; this one was a little.
+    let stack = if cfg!(debug_assertions) { "262144" } else { "65536" };
+    succeed(built.command().arg(bundles.root()).arg(bundles.bundle()).arg(stack));
 }
 
 #[test]

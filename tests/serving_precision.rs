@@ -2,13 +2,16 @@
 
 mod common;
 
+use std::ops::Range;
+
 use adclick::Engine;
 use adclick::artifact::Bytes;
 use adclick::artifact::model::Model;
 use adclick::artifact::model::spec::{Activation, ModelSpec};
 use adclick::auction::Reason;
-use adclick::live::bundle::{self, MODEL_FILE, Role, SERVING_FILE};
-use adclick::live::{deep_inputs, pack_model};
+use adclick::calibrate::{Beta, Calibrator, Calibrators, HeadCalibrator, Histogram, Isotonic, Platt, Temperature};
+use adclick::live::bundle::{self, CALIBRATORS_FILE, MODEL_FILE, Role, SERVING_FILE};
+use adclick::live::{deep_inputs, encode_calibrators, pack_model};
 use adclick::types::{Outcome, Precision, Winner};
 use common::{Bundles, Case, Random, Wants, case, model, scorer};
 
@@ -93,6 +96,91 @@ fn a_decision_in_two_passes_is_the_exact_one() {
     assert!(filled > 200, "{filled}");
     println!("decisions in two passes: {int8} with int8 first, {bf16} with bf16");
     assert!((int8 > 40 && bf16 > 80) || (int8, bf16) == (0, 0), "{int8} {bf16}");
+}
+
+/// Any calibrators, of every kind in turn, that rise and fall where they can, and keep rates.
+fn calibrators(random: &mut Random, seed: u64) -> Calibrators {
+    let share = |random: &mut Random| (random.number() + 1.0) / 2.0;
+    let head = |random: &mut Random, kind: u64| {
+        let calibrator = match kind % 6 {
+            0 => Calibrator::Identity,
+            1 => Calibrator::Platt(Platt::new(random.number() * 2.0, random.number()).unwrap()),
+            2 => Calibrator::Temperature(Temperature::new(0.2 + 2.0 * share(random)).unwrap()),
+            3 => {
+                let [a, b, c] = [(); 3].map(|()| random.number() * 2.0);
+                Calibrator::Beta(Beta::new(a, b, c).unwrap())
+            }
+            4 => Calibrator::Isotonic(
+                Isotonic::new(vec![0.0, 0.1, 0.11, 0.5, 1.0], vec![0.001, 0.002, 0.3, 0.3, 0.9]).unwrap(),
+            ),
+            _ => {
+                let edges = vec![0.0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0];
+                let values = edges[1..].iter().map(|_| share(random)).collect();
+                Calibrator::Histogram(Histogram::new(edges, values).unwrap())
+            }
+        };
+        let rate = if kind.is_multiple_of(2) { 1.0 } else { 0.01 + 0.99 * share(random) };
+        HeadCalibrator::new(rate, calibrator).unwrap()
+    };
+    Calibrators { ctr: head(random, seed), cvr: head(random, seed / 6 + 3) }
+}
+
+/// Makes one number in `rare` of those passed 10, 1,000 or 10^6 times as large, or as large as f32 is.
+fn with_outliers(random: &mut Random, case: &mut Case, rare: usize) {
+    for value in case.values.iter_mut().chain(&mut case.candidate_values) {
+        if random.between(1, rare) == 1 {
+            let by = [10.0, 1e3, 1e6, 1e30][random.between(0, 3)];
+            value.number = (value.number * by).clamp(-3e38, 3e38);
+        }
+    }
+}
+
+/// Decides `n` requests in two passes, and compares. Returns how many of them had two.
+fn decide_with_outliers(seeds: Range<u64>, requests: usize) -> usize {
+    let mut two_passes = 0;
+    for seed in seeds {
+        let mut random = Random(90_000 + seed);
+        let bundles = Bundles::new();
+        let spec = match seed % 3 {
+            0 | 1 => ranged(&mut random, 1 + seed as usize % 2),
+            _ => model(&mut random, Wants { heads: 1 + seed as usize / 3 % 2, goldens: 16, ..Wants::default() }),
+        };
+        let packed = pack_model(&spec).unwrap();
+        let calibrators = encode_calibrators(&calibrators(&mut random, seed));
+        let files = [
+            (Role::Model, MODEL_FILE, packed.as_slice()),
+            (Role::Calibrators, CALIBRATORS_FILE, calibrators.as_slice()),
+        ];
+        bundle::write(&bundles.path("a"), &files, true).unwrap();
+        let exact = open(&bundles, "a", None, Some(Precision::Exact));
+        let auction = open(&bundles, "a", None, Some(Precision::AuctionExact));
+        for request in 0..requests {
+            let n = random.between(20, 60);
+            let mut case = case(&mut random, &spec.schema, n, &exact);
+            with_outliers(&mut random, &mut case, if request.is_multiple_of(2) { 50 } else { 500 });
+            let n_slots = random.between(1, 4) as u32;
+            let (right, fast) = (decided(&exact, &case, n_slots), decided(&auction, &case, n_slots));
+            assert_eq!(bits(&fast.1), bits(&right.1), "seed {seed}, request {request}, {n} candidates");
+            assert_eq!(fast.2, right.2, "seed {seed}, request {request}, {n} candidates");
+            two_passes += usize::from(fast.0.precision == Precision::AuctionExact as u32);
+        }
+    }
+    two_passes
+}
+
+#[test]
+fn outliers_and_calibrators_that_rise_and_fall_change_no_decision() {
+    let two_passes = decide_with_outliers(0..36, 60);
+    println!("{two_passes} decisions in two passes");
+    assert!(two_passes > 1500 || two_passes == 0, "{two_passes}");
+}
+
+#[test]
+#[ignore = "10^5 requests take minutes: cargo test --release --test serving_precision -- --ignored"]
+fn outliers_change_no_decision_in_100_000_requests() {
+    let two_passes = decide_with_outliers(1000..1500, 220);
+    println!("{two_passes} decisions in two passes");
+    assert!(two_passes >= 100_000 || two_passes == 0, "{two_passes}");
 }
 
 #[test]

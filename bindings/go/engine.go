@@ -31,9 +31,12 @@ type Options struct {
 	OverlayRows uint32
 	// How long they count, by the time of the request; 0 = until a newer table comes. Rounded up to seconds.
 	OverlayMaxAge time.Duration
-	// The precision to serve in: 1 + a Precision; 0 = what each bundle says, or exact. A CPU or a model that cannot do it
-	// serves exact: PrecisionError says why.
-	Precision uint32
+	// How far the time of an upsert may be ahead of this machine's clock; 0 = 5 minutes, negative = any time. Rounded up to
+	// seconds.
+	OverlayMaxSkew time.Duration
+	// The precision to serve in; 0 = what each bundle says, or exact. A CPU or a model that cannot do it serves exact:
+	// PrecisionError says why.
+	Precision Precision
 	// MiB of memory that each generation may take to keep what every ad adds to the first layers of the network; 0 = none.
 	// AdCache tells what it takes. The live generation, the one before and one that is staged have each its own, but for
 	// those that have the same model and ads.
@@ -80,8 +83,12 @@ func (o *Options) raw() (C.adclick_engine_options, error) {
 	}
 	follow, ok := units(o.Follow, time.Millisecond)
 	age, ok2 := units(o.OverlayMaxAge, time.Second)
-	if !ok || !ok2 {
-		return raw, invalid("Follow and OverlayMaxAge: expected 0 to 4,294,967,295 milliseconds or seconds")
+	skew, ok3 := C.uint32_t(math.MaxUint32), true
+	if o.OverlayMaxSkew >= 0 {
+		skew, ok3 = units(o.OverlayMaxSkew, time.Second)
+	}
+	if !ok || !ok2 || !ok3 {
+		return raw, invalid("Follow, OverlayMaxAge and OverlayMaxSkew: expected 0 to 4,294,967,295 milliseconds or seconds")
 	}
 	if len(o.Kernel) > len(raw.kernel) {
 		return raw, &Error{ErrUnsupported, "no kernel has a name that long"}
@@ -93,6 +100,7 @@ func (o *Options) raw() (C.adclick_engine_options, error) {
 	raw.follow_ms = follow
 	raw.overlay_rows = C.uint32_t(o.OverlayRows)
 	raw.overlay_max_age_s = age
+	raw.overlay_max_skew_s = skew
 	raw.precision = C.uint32_t(o.Precision)
 	raw.ad_cache_mib = C.uint32_t(o.AdCacheMiB)
 	return raw, nil
@@ -122,6 +130,22 @@ func (e *Engine) Close() error {
 	return &Error{Status(status), "closing the engine failed"}
 }
 
+// CloseWithin is Close in at most so long, rounded up to milliseconds. [ErrBusy] says that something goes on after that time,
+// and what: the following thread in the middle of a bundle, or calls under way. The engine is closed all the same.
+func (e *Engine) CloseWithin(timeout time.Duration) error {
+	most, ok := units(timeout, time.Millisecond)
+	if !ok {
+		return invalid("timeout: expected 0 to 4,294,967,295 milliseconds")
+	}
+	e.cleanup.Stop()
+	why := newFailure()
+	status := C.adclick_engine_close_within(e.handle, most, &why)
+	if status == C.ADCLICK_CLOSED {
+		return nil
+	}
+	return toError(status, &why)
+}
+
 // Stage opens and checks a bundle, as Open does, without making it live. What is live stays as it is, also on failure. It
 // reads files, so it is not for a request's path.
 func (e *Engine) Stage(path string) (*Staged, error) {
@@ -141,6 +165,14 @@ type Staged struct {
 	handle  *C.adclick_staged // a number too
 	engine  *Engine
 	cleanup runtime.Cleanup
+}
+
+// Generation is the id that it will have.
+func (s *Staged) Generation() (generation uint64, err error) {
+	defer runtime.KeepAlive(s)
+	why := newFailure()
+	status := C.adclick_staged_generation(s.handle, (*C.uint64_t)(&generation), &why)
+	return generation, toError(status, &why)
 }
 
 // Activate makes it live by one pointer swap and returns its id: calls that begin from now on see it, calls under way end
@@ -189,6 +221,48 @@ func (e *Engine) FollowError() error {
 	defer runtime.KeepAlive(e)
 	why := newFailure()
 	return toError(C.adclick_engine_follow_error(e.handle, &why), &why)
+}
+
+// FollowState is what became of an engine's generations. Counters never go back, so that a change tells of what happened since
+// they were read.
+type FollowState struct {
+	// Whether a thread of the library's own looks at CURRENT.
+	Follows bool
+	// The live generation, and when it became live here.
+	Generation uint64
+	Activated  time.Time
+	// When CURRENT was last looked at; the zero time when never.
+	Looked time.Time
+	// Looks at CURRENT, by Poll too, and of them those that failed.
+	Looks, FailedLooks uint64
+	// Generations that became live after the first, and returns to the one before.
+	Activations, Rollbacks uint64
+	// The status of the last look that failed, 0 when it did not; [Engine.FollowError] has the message.
+	Status Status
+}
+
+// FollowState tells what following came to so far. Look now and then; nothing calls back.
+func (e *Engine) FollowState() (FollowState, error) {
+	defer runtime.KeepAlive(e)
+	raw := C.adclick_follow_state{struct_size: C.sizeof_adclick_follow_state}
+	why := newFailure()
+	if err := toError(C.adclick_engine_follow_state(e.handle, &raw, &why), &why); err != nil {
+		return FollowState{}, err
+	}
+	state := FollowState{
+		Follows:     raw.follows != 0,
+		Generation:  uint64(raw.generation),
+		Activated:   time.UnixMicro(int64(raw.activated_us)),
+		Looks:       uint64(raw.looks),
+		FailedLooks: uint64(raw.failed_looks),
+		Activations: uint64(raw.activations),
+		Rollbacks:   uint64(raw.rollbacks),
+		Status:      Status(raw.status),
+	}
+	if raw.looked_us != 0 {
+		state.Looked = time.UnixMicro(int64(raw.looked_us))
+	}
+	return state, nil
 }
 
 // PrecisionError says why the live generation is served in exact precision although another was asked for; nil when it is

@@ -87,12 +87,12 @@ func TestOptionsReachTheLibrary(t *testing.T) {
 // A precision that the machine or the model cannot do is told, and exact stands for it.
 func TestPrecision(t *testing.T) {
 	for _, precision := range []adclick.Precision{adclick.Exact, adclick.BF16, adclick.INT8, adclick.AuctionExact} {
-		engine := open(t, bundle, adclick.Options{Precision: 1 + uint32(precision)})
+		engine := open(t, bundle, adclick.Options{Precision: precision})
 		in, winners := inputOf(t, engine, 10), make([]adclick.Winner, 2)
 		outcome := must[adclick.Outcome](t)(newScorer(t, engine, 10).Decide(in, winners, nil))
 		if err := engine.PrecisionError(); err == nil && outcome.Precision != precision ||
 			err != nil && (outcome.Precision != adclick.Exact || precision == adclick.Exact) {
-			t.Errorf("asked for %d, served in %d: %v", precision, outcome.Precision, err)
+			t.Errorf("asked for %v, served in %v: %v", precision, outcome.Precision, err)
 		}
 	}
 	_, err := adclick.Open(bundle, adclick.Options{Precision: 99})
@@ -109,14 +109,14 @@ func TestAdCache(t *testing.T) {
 		text := string(must[[]byte](t)(engine.AppendMetrics(nil)))
 		return must[adclick.AdCache](t)(engine.AdCache()), outcome.Precision, winners[:outcome.Winners], text
 	}
-	off, _, plain, text := decide(adclick.Options{Precision: 1 + uint32(adclick.Exact)})
+	off, _, plain, text := decide(adclick.Options{Precision: adclick.Exact})
 	if off.State != adclick.AdCacheOff || off.Ads != 0 || off.Bytes != 0 || off.BytesNeeded == 0 {
 		t.Errorf("without memory for it: %+v", off)
 	}
 	if !strings.Contains(text, "\nadclick_candidates_kept_total 0\n") {
 		t.Error("candidates used a cache that is not there")
 	}
-	on, _, kept, text := decide(adclick.Options{Precision: 1 + uint32(adclick.Exact), AdCacheMiB: 64})
+	on, _, kept, text := decide(adclick.Options{Precision: adclick.Exact, AdCacheMiB: 64})
 	if on.State != adclick.AdCacheOn || on.Ads != 4 || on.Bytes != off.BytesNeeded || on.BytesNeeded != off.BytesNeeded {
 		t.Errorf("with memory for it: %+v, without %+v", on, off)
 	}
@@ -133,9 +133,9 @@ func TestAdCache(t *testing.T) {
 		}
 	}
 	// Only exact sums are kept. Where the CPU has no products of bf16, exact is served.
-	fast, precision, _, _ := decide(adclick.Options{Precision: 1 + uint32(adclick.BF16), AdCacheMiB: 64})
+	fast, precision, _, _ := decide(adclick.Options{Precision: adclick.BF16, AdCacheMiB: 64})
 	if (fast.State == adclick.AdCacheNotExact) != (precision == adclick.BF16) || fast.BytesNeeded != off.BytesNeeded {
-		t.Errorf("served in %d: %+v", precision, fast)
+		t.Errorf("served in %v: %+v", precision, fast)
 	}
 }
 
@@ -345,6 +345,13 @@ func TestUseAfterClose(t *testing.T) {
 		"Poll":           func() error { _, err := engine.Poll(); return err },
 		"PrecisionError": engine.PrecisionError,
 		"AdCache":        func() error { _, err := engine.AdCache(); return err },
+		"Model":          func() error { _, err := engine.Model(); return err },
+		"Inputs":         func() error { _, err := engine.Inputs(); return err },
+		"Check":          func() error { _, err := engine.Check(in); return err },
+		"InputError":     engine.InputError,
+		"FollowState":    func() error { _, err := engine.FollowState(); return err },
+		"RemoveRows":     func() error { _, err := engine.RemoveRows(1, 2); return err },
+		"ClearRows":      func() error { _, err := engine.ClearRows(1); return err },
 		"FollowError":    engine.FollowError,
 		"AppendMetrics":  func() error { _, err := engine.AppendMetrics(nil); return err },
 		"Generation":     func() error { _, err := engine.Generation(); return err },

@@ -19,7 +19,7 @@ const (
 	// ErrCapacityExceeded: more candidates than the scorer was sized for, too many names, or no memory for overlay rows or
 	// the ad cache.
 	ErrCapacityExceeded Status = C.ADCLICK_CAPACITY_EXCEEDED
-	// ErrInvalidValue: an input value is NaN or infinite.
+	// ErrInvalidValue: an input value is NaN or infinite; or, of [Engine.InputError], values came with the wrong side.
 	ErrInvalidValue Status = C.ADCLICK_INVALID_VALUE
 	// ErrClosed: the engine, scorer, pool or staged generation was closed or used up.
 	ErrClosed Status = C.ADCLICK_CLOSED
@@ -33,7 +33,7 @@ const (
 	ErrGoldenMismatch Status = C.ADCLICK_GOLDEN_MISMATCH
 	// ErrNoPrevious: there is no earlier generation to roll back to.
 	ErrNoPrevious Status = C.ADCLICK_NO_PREVIOUS
-	// ErrBusy: the scorer is in use by another call.
+	// ErrBusy: the scorer is in use by another call; or something goes on after the time given to [Engine.CloseWithin].
 	ErrBusy Status = C.ADCLICK_BUSY
 	// ErrBufferTooSmall: the slice for the winners is too small.
 	ErrBufferTooSmall Status = C.ADCLICK_BUFFER_TOO_SMALL

@@ -78,6 +78,8 @@ var (
 	_ = equal[unsafe.Offsetof(Outcome{}.Missing)-unsafe.Offsetof(C.adclick_outcome{}.n_missing)]
 	_ = equal[unsafe.Offsetof(Outcome{}.Precision)-unsafe.Offsetof(C.adclick_outcome{}.precision)]
 	_ = equal[unsafe.Offsetof(Outcome{}.Generation)-unsafe.Offsetof(C.adclick_outcome{}.generation)]
+	_ = equal[unsafe.Offsetof(Outcome{}.WrongSide)-unsafe.Offsetof(C.adclick_outcome{}.n_wrong_side)]
+	_ = equal[unsafe.Offsetof(Outcome{}.reserved)-unsafe.Offsetof(C.adclick_outcome{}.reserved)]
 )
 
 var (

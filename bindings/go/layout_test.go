@@ -1,6 +1,7 @@
 package adclick_test
 
 import (
+	"fmt"
 	"reflect"
 	"testing"
 
@@ -16,7 +17,7 @@ func TestStructsHaveNoHolesAndNoPointers(t *testing.T) {
 		reflect.TypeFor[adclick.Request]():        64,
 		reflect.TypeFor[adclick.Candidate]():      56,
 		reflect.TypeFor[adclick.Winner]():         64,
-		reflect.TypeFor[adclick.Outcome]():        32,
+		reflect.TypeFor[adclick.Outcome]():        40,
 		reflect.TypeFor[adclick.UpsertResult]():   16,
 		reflect.TypeFor[adclick.TableInfo]():      64,
 		reflect.TypeFor[adclick.AdCache]():        32,
@@ -67,6 +68,17 @@ func TestNamesComeFromTheLibrary(t *testing.T) {
 	} {
 		if reason.String() != name {
 			t.Errorf("reason %d is %q, expected %q", uint32(reason), reason, name)
+		}
+	}
+	for number, name := range map[fmt.Stringer]string{
+		adclick.OfBundle: "of bundle", adclick.Exact: "exact", adclick.AuctionExact: "auction-exact",
+		adclick.Precision(9): "Precision(9)", adclick.CPM: "CPM", adclick.OCPM: "oCPM", adclick.BidKind(4): "BidKind(4)",
+		adclick.BoundBid: "bid", adclick.AdCacheNotExact: "not exact", adclick.SideCandidate: "candidate",
+		adclick.KindVector: "vector", adclick.ReadFixed: "fixed", adclick.SourceDot: "dot", adclick.WholeRow: "whole row",
+		adclick.Operation(3): "Operation(3)",
+	} {
+		if number.String() != name {
+			t.Errorf("%q, expected %q", number, name)
 		}
 	}
 	if adclick.ErrClosed.Error() != "ADCLICK_CLOSED" || adclick.ABIVersion() == 0 || adclick.Version() == "" {

@@ -104,14 +104,19 @@ func (s *Scorer) end() {
 
 // The request as C takes it: counts and size are set from the slices.
 func (s *Scorer) take(in *Input) error {
+	return in.sized(&s.request)
+}
+
+// The request with its size and the counts of the slices.
+func (in *Input) sized(request *Request) error {
 	if !fits(len(in.Values)) || !fits(len(in.Candidates)) || !fits(len(in.CandidateValues)) {
 		return errTooLong
 	}
-	s.request = in.Request
-	s.request.structSize = C.sizeof_adclick_request
-	s.request.nValues = uint32(len(in.Values))
-	s.request.nCandidates = uint32(len(in.Candidates))
-	s.request.nCandidateValues = uint32(len(in.CandidateValues))
+	*request = in.Request
+	request.structSize = C.sizeof_adclick_request
+	request.nValues = uint32(len(in.Values))
+	request.nCandidates = uint32(len(in.Candidates))
+	request.nCandidateValues = uint32(len(in.CandidateValues))
 	return nil
 }
 
@@ -127,7 +132,9 @@ func (s *Scorer) done(status C.adclick_status) (Outcome, error) {
 	if status != C.ADCLICK_OK {
 		return Outcome{}, toError(status, &s.why)
 	}
-	return s.outcome, nil
+	outcome := s.outcome
+	outcome.Precision += Exact // the library counts from 0
+	return outcome, nil
 }
 
 func valuesOf(values []Value) *C.adclick_value {

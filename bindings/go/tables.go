@@ -30,12 +30,18 @@ const (
 	WholeRow Operation = C.ADCLICK_UPSERT_WHOLE_ROW
 )
 
+// String is the operation's name.
+func (o Operation) String() string {
+	return nameOf(o, "Operation", "columns", "increment", "whole row")
+}
+
 // Upsert is what [Engine.Upsert] writes and where.
 type Upsert struct {
 	// The table's handle ([Engine.Table]).
 	Table     uint32
 	Operation Operation
-	// When the values were right: microseconds since 1970-01-01 00:00 UTC; 0 = now.
+	// When the values were right: microseconds since 1970-01-01 00:00 UTC, no further ahead of the clock than
+	// [Options].OverlayMaxSkew; 0 = now.
 	TimeUS int64
 	Rows   []Row
 	// The values of all rows; Feature is a column's handle ([Engine.Column]), and the values of one column stand together.
@@ -116,6 +122,24 @@ func (e *Engine) Upsert(u Upsert) (UpsertResult, error) {
 		return UpsertResult{}, err
 	}
 	return done, nil
+}
+
+// RemoveRows takes the rows of these keys off a table of the live generation that were written on top of it, and returns how
+// many there were. What the table itself holds counts again for requests that begin afterwards.
+func (e *Engine) RemoveRows(table uint32, keys ...uint64) (removed uint64, err error) {
+	defer runtime.KeepAlive(e)
+	why := newFailure()
+	status := C.adclick_engine_remove_rows(e.handle, C.uint32_t(table),
+		(*C.uint64_t)(unsafe.Pointer(unsafe.SliceData(keys))), C.size_t(len(keys)), (*C.uint64_t)(&removed), &why)
+	return removed, toError(status, &why)
+}
+
+// ClearRows takes all rows off a table, as [Engine.RemoveRows]. Rows that are written meanwhile may stay.
+func (e *Engine) ClearRows(table uint32) (removed uint64, err error) {
+	defer runtime.KeepAlive(e)
+	why := newFailure()
+	status := C.adclick_engine_clear_rows(e.handle, C.uint32_t(table), (*C.uint64_t)(&removed), &why)
+	return removed, toError(status, &why)
 }
 
 // TableInfo describes a table of the live generation.

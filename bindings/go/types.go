@@ -108,10 +108,15 @@ type Outcome struct {
 	// Candidates that the deadline cut off.
 	Cut uint32
 	// Feature values that were missing or unknown and took their default, and values that the model has no use for.
-	Missing   uint32
+	Missing uint32
+	// What it was computed in.
 	Precision Precision
 	// The generation that the whole call saw.
 	Generation uint64
+	// Of Missing, values passed with the request that the model reads with candidates, or the other way round:
+	// [Engine.InputError] names their inputs.
+	WrongSide uint32
+	reserved  uint32
 }
 
 // BidKind says what a bid pays for.
@@ -140,20 +145,42 @@ const (
 	BoundBid PriceBound = C.ADCLICK_PRICE_BOUND_BID
 )
 
-// Precision is the arithmetic that produced the outputs.
+// Precision is the arithmetic that an engine is to serve in, and that outputs were produced in.
 type Precision uint32
 
 const (
+	// OfBundle, of [Options]: what each bundle says, or Exact.
+	OfBundle Precision = 0
 	// Exact is fp16 weights with f32 sums.
-	Exact Precision = C.ADCLICK_PRECISION_EXACT
+	Exact Precision = 1 + C.ADCLICK_PRECISION_EXACT
 	// BF16 is bf16 weights and activations with f32 sums.
-	BF16 Precision = C.ADCLICK_PRECISION_BF16
+	BF16 Precision = 1 + C.ADCLICK_PRECISION_BF16
 	// INT8 is as BF16, with 8-bit integers in the deep layers behind a ReLU.
-	INT8 Precision = C.ADCLICK_PRECISION_INT8
+	INT8 Precision = 1 + C.ADCLICK_PRECISION_INT8
 	// AuctionExact, of a decision: INT8 or BF16 for all candidates, and Exact for those that the winners and their prices
 	// depend on.
-	AuctionExact Precision = C.ADCLICK_PRECISION_AUCTION_EXACT
+	AuctionExact Precision = 1 + C.ADCLICK_PRECISION_AUCTION_EXACT
 )
+
+// String is the precision's name in bundles and metrics.
+func (p Precision) String() string {
+	return nameOf(p, "Precision", "of bundle", "exact", "bf16", "int8", "auction-exact")
+}
+
+// String is the kind's name.
+func (k BidKind) String() string {
+	return nameOf(k, "BidKind", "CPM", "CPC", "CPA", "oCPM")
+}
+
+// String is the bound's name.
+func (b PriceBound) String() string {
+	return nameOf(b, "PriceBound", "next score", "reserve", "bid")
+}
+
+// String is the state's name.
+func (s AdCacheState) String() string {
+	return nameOf(s, "AdCacheState", "off", "on", "too large", "useless", "not exact")
+}
 
 // AdCache is the ad cache of a generation, or what it would take ([Options].AdCacheMiB).
 type AdCache struct {

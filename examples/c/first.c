@@ -78,6 +78,18 @@ int main(int argc, char **argv) {
     }
   }
 
+  /* Once, at start: does the live model read what this program passes? Scoring itself only counts what it has no use for. */
+  adclick_check found = {.struct_size = sizeof found};
+  char faults[4096];
+  size_t length = 0;
+  const int32_t told = adclick_engine_check(engine, &request, NULL, candidates, values, &found, faults, sizeof faults,
+                                            &length, &error);
+  check(told, "check a request");
+  fprintf(stderr, "%.*s", (int)length, faults);
+  if (found.n_errors > 0) {
+    return 1;
+  }
+
   /* Probabilities alone, for those who run an auction of their own ... */
   float pctr[CANDIDATES];
   check(adclick_scorer_score(scorer, &request, NULL, candidates, values, pctr, NULL, NULL, &error), "score");

@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::uint32_t n_candidates = 5;
 
-void run(const char *bundle, const std::vector<const char *> &names) {
+bool run(const char *bundle, const std::vector<const char *> &names) {
   // Once, at start: the engine, shared by all threads. It closes itself; whatever fails throws adclick::error.
   const adclick::engine engine = adclick::engine::open(bundle);
 
@@ -54,6 +54,13 @@ void run(const char *bundle, const std::vector<const char *> &names) {
   request.n_slots = 2;
   const adclick::input input{request, {}, candidates, values};
 
+  // Once, at start: does the live model read what this program passes? Scoring itself only counts what it has no use for.
+  const adclick::check found = engine.check(input);
+  std::fputs(found.text.c_str(), stderr);
+  if (!found.ok()) {
+    return false;
+  }
+
   // Probabilities alone, for those who run an auction of their own ...
   std::vector<float> pctr(n_candidates);
   scorer.score(input, pctr);
@@ -66,7 +73,7 @@ void run(const char *bundle, const std::vector<const char *> &names) {
   const adclick::result<adclick::outcome> decided = scorer.try_decide(input, winners);
   if (!decided) {
     std::printf("no decision: %s\n", decided.message());
-    return;
+    return false;
   }
   for (const adclick::winner &w : adclick::span<const adclick::winner>(winners, decided->n_winners)) {
     std::printf("slot %u: candidate %u pays %.6f for a click, eCPM %.6f\n", w.slot, w.candidate,
@@ -74,6 +81,7 @@ void run(const char *bundle, const std::vector<const char *> &names) {
   }
   std::printf("generation %016" PRIx64 " on kernel %s, %u values missing or unknown\n", decided->generation,
               engine.kernel(), decided->n_missing);
+  return true;
 }
 
 }  // namespace
@@ -84,10 +92,9 @@ int main(int argc, char **argv) {
     return 2;
   }
   try {
-    run(argv[1], std::vector<const char *>(argv + 2, argv + argc));
+    return run(argv[1], std::vector<const char *>(argv + 2, argv + argc)) ? 0 : 1;
   } catch (const adclick::error &error) {
     std::fprintf(stderr, "first: %s\n", error.what());
     return 1;
   }
-  return 0;
 }

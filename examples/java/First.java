@@ -6,6 +6,7 @@
 import io.adclick.Adclick;
 import io.adclick.BidKind;
 import io.adclick.Candidates;
+import io.adclick.Check;
 import io.adclick.Engine;
 import io.adclick.Outcome;
 import io.adclick.Reasons;
@@ -48,6 +49,13 @@ final class First {
               .bid(BidKind.CPC, ad.bidMicros)
               .reserveMicros(50_000);
         }
+        // Once, at start: does the live model read what this program passes? Scoring itself only counts what it has no use for.
+        Check found = engine.check(request, candidates);
+        System.err.print(found.text());
+        if (found.errors() > 0) {
+          System.exit(1);
+        }
+
         Outcome outcome = scorer.decide(request, candidates, winners, reasons);
 
         System.out.printf("generation %016x, kernel %s%n", outcome.generation(), engine.kernel());

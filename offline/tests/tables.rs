@@ -148,6 +148,60 @@ fn model_and_tables_become_one_bundle() {
 }
 
 #[test]
+fn inspect_lists_inputs_and_checks_requests_by_name() {
+    let place = Place::new();
+    place.bundle("b", &[]);
+    let bundle = place.at("b");
+    let text = good(&["inspect", &bundle, "--inputs"]);
+    let line = |name: &str| text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap_or_default();
+    let words = |name: &str| line(name).split_whitespace().take(4).collect::<Vec<_>>().join(" ");
+    assert_eq!(words("device_type"), "device_type request category passed", "{text}");
+    assert_eq!(words("hour"), "hour - number time", "{text}");
+    assert!(words("user_ctr_7d").ends_with("table") && line("user_ctr_7d").contains("users.ctr_7d"), "{text}");
+    let listed: Value = serde_json::from_str(&good(&["inspect", &bundle, "--inputs", "--json"])).unwrap();
+    assert_eq!(listed["inputs"].as_array().unwrap().len() + 1, text.lines().count());
+    assert!(listed["inputs"].as_array().unwrap().iter().any(|i| i["name"] == "device_type" && i["side"] == "request"));
+
+    let file = place.at("request.json");
+    let write = |request: Value| std::fs::write(&file, request.to_string()).unwrap();
+    let candidate = serde_json::json!({ "ad_key": "a1", "advertiser_key": "v1" });
+    write(serde_json::json!({
+        "user_key": "u1001", "placement": 1,
+        "values": { "device_type": "mobile", "session_depth": 4 }, "candidates": [candidate],
+    }));
+    let told = good(&["inspect", &bundle, "--check", &file]);
+    assert!(!told.contains("error: "), "{told}");
+    // The sides swapped, a text where a number is read, a name that nobody reads.
+    write(serde_json::json!({
+        "user_key": "u1001", "placement": 1, "values": { "session_depth": "deep", "weather": 1 },
+        "candidates": [{ "ad_key": "a1", "advertiser_key": "v1", "values": { "device_type": "mobile" } }],
+    }));
+    let out = run(&["inspect", &bundle, "--check", &file]);
+    let told = String::from_utf8(out.stdout).unwrap();
+    assert_eq!(out.status.code(), Some(1), "{told}");
+    for needle in [
+        "error: `device_type` is passed with the candidate, the model reads it with the request",
+        "error: `session_depth`: it has id 0x",
+        "error: `weather`: the model has no such input (values[1])",
+        "note: `device_type` is not passed with the request",
+    ] {
+        assert!(told.contains(needle), "`{needle}` is not in: {told}");
+    }
+    let report: Value = serde_json::from_slice(&run(&["inspect", &bundle, "--check", &file, "--json"]).stdout).unwrap();
+    assert_eq!(report["errors"], 3, "{report}");
+    for (request, says) in [
+        (serde_json::json!({ "value": {} }), "unknown field `value`"),
+        (serde_json::json!({ "candidates": [{ "ad": 1 }] }), "candidates[0]"),
+        (serde_json::json!({ "values": [1] }), "expected an object of values by name"),
+        (serde_json::json!({ "placement": 1.5 }), "placement: expected an integer or a text"),
+    ] {
+        write(request);
+        let told = refusal(&["inspect", &bundle, "--check", &file], 1);
+        assert!(told.contains(says) && told.contains("request.json"), "{told}");
+    }
+}
+
+#[test]
 fn a_row_is_shown_by_its_ids() {
     let place = Place::new();
     place.bundle("b", &[]);

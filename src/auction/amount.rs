@@ -30,6 +30,8 @@ pub(super) mod sealed {
         fn at_most(worth: f64) -> Self;
         /// The least amount that is not under `needed`, but for arithmetic noise.
         fn at_least(needed: f64) -> Self;
+        /// The least amount above `needed`, also but for noise; of amounts without a least step `needed` itself.
+        fn above(needed: f64) -> Self;
     }
 }
 
@@ -57,6 +59,10 @@ impl sealed::Sealed for i64 {
     fn at_least(needed: f64) -> Self {
         (needed * (1.0 - NOISE)).ceil() as i64
     }
+
+    fn above(needed: f64) -> Self {
+        (needed * (1.0 + NOISE)).floor() as i64 + 1
+    }
 }
 
 impl sealed::Sealed for f64 {
@@ -77,6 +83,10 @@ impl sealed::Sealed for f64 {
     }
 
     fn at_least(needed: f64) -> Self {
+        needed
+    }
+
+    fn above(needed: f64) -> Self {
         needed
     }
 }
@@ -106,6 +116,11 @@ mod tests {
         assert_eq!(i64::at_least(395_999.5), 396_000);
         assert_eq!(i64::at_least(0.0), 0);
         assert_eq!(i64::at_least(1e-9), 1);
+        assert_eq!(i64::above(396_000.000_000_000_06), 396_001);
+        assert_eq!(i64::above(395_999.999_999_999_94), 396_001);
+        assert_eq!(i64::above(396_000.000_001), 396_001);
+        assert_eq!(i64::above(395_999.5), 396_000);
+        assert_eq!(f64::above(396_000.25), 396_000.25);
         assert_eq!(i64::at_most(4_999_999.999_999_999), 5_000_000);
         assert_eq!(i64::at_most(4_999_999.999_9), 4_999_999);
         // The largest oCPM bid in billed units.

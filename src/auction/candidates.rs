@@ -113,8 +113,9 @@ mod tests {
             told,
             [
                 (2, 0, 3_906_250, 4_000_000, next, 3),
-                (3, 1, 3_906_250, 3_125_000, next, 1),
-                (1, 2, 3_125_000, 64_000, next, 0),
+                // At the score of the next one these two would lose by key: a micro more.
+                (3, 1, 3_906_250, 3_125_001, next, 1),
+                (1, 2, 3_125_000, 64_001, next, 0),
                 (0, 3, 2_000_000, 0, PriceBound::Reserve as u32, NO_CANDIDATE),
             ]
         );

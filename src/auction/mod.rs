@@ -24,10 +24,11 @@
 //! eligible candidate, placed or not: `min(bid, max(reserve, s_next / (m·q^α·quality)))` (for oCPM times `1000·q`).
 //! Without a next one `s_next` is the policy's score floor.
 //!
-//! Prices are whole micros: the smallest whole amount that keeps the place, that is `s_next / …` rounded up, where an
-//! excess over a whole amount of less than 16 units of f64 rounding (3.6e-15 of the price) counts as arithmetic noise;
-//! then never under the reserve and never over the bid. An oCPM bid in billed units is its eCPM rounded down. The
-//! unrounded price is given beside it. [`Bid<f64>`] runs the same auction on amounts with fractions of a micro.
+//! Prices are whole micros: the smallest whole amount that keeps the place. That is `s_next / …` rounded up, or the next
+//! whole amount above it where the winner's key would lose the tie. A difference from a whole amount of less than 16 units
+//! of f64 rounding (3.6e-15 of the price) counts as arithmetic noise. Then never under the reserve and never over the bid. An oCPM bid in billed units is its eCPM rounded down. The
+//! unrounded price is given beside it. [`Bid<f64>`] runs the same auction on amounts with fractions of a micro, which have no
+//! least step: there a price is `s_next / …` whatever the keys are.
 //!
 //! Nothing here allocates, given a [`Scratch`], and the work is bounded by O(n + k log k) for k places.
 

@@ -175,13 +175,16 @@ impl<'a, A: Amount, G: Fn(usize) -> std::result::Result<Bid<A>, Reason>> Ranking
         let floor = self.policy.score_floor();
         let next_score = next.map_or(0.0, |next| next.score);
         let needed = next_score.max(floor) / terms.weight * terms.billed_per_bid;
-        let needed_amount = A::at_least(needed);
+        // At the score of the next one the keys decide: who loses by key must be ahead.
+        let is_next_score = next.is_some() && next_score >= floor;
+        let loses_tie = next.is_some_and(|next| (next.key, next.index) < (entry.key, entry.index));
+        let needed_amount = if is_next_score && loses_tie { A::above(needed) } else { A::at_least(needed) };
 
         let (price, bound) = if needed_amount > terms.most {
             (terms.most, PriceBound::Bid)
         } else if bid.reserve > needed_amount {
             (bid.reserve, PriceBound::Reserve)
-        } else if next.is_some() && next_score >= floor {
+        } else if is_next_score {
             (needed_amount, PriceBound::NextScore)
         } else {
             (needed_amount, PriceBound::Reserve)

@@ -68,6 +68,7 @@ impl Isotonic {
 pub struct Histogram {
     edges: Vec<f64>,
     values: Vec<f64>,
+    is_monotone: bool,
 }
 
 impl Histogram {
@@ -94,7 +95,8 @@ impl Histogram {
                 edges.last()
             )));
         }
-        Ok(Self { edges, values })
+        let is_monotone = values.is_sorted() || values.is_sorted_by(|a, b| a >= b);
+        Ok(Self { edges, values, is_monotone })
     }
 
     /// The bins' borders.
@@ -113,8 +115,22 @@ impl Histogram {
         if p.is_nan() {
             return p;
         }
-        let bin = self.edges.partition_point(|&e| e <= p).saturating_sub(1).min(self.values.len().saturating_sub(1));
-        self.values.get(bin).copied().unwrap_or(f64::NAN)
+        self.values.get(self.bin(p)).copied().unwrap_or(f64::NAN)
+    }
+
+    fn bin(&self, p: f64) -> usize {
+        self.edges.partition_point(|&e| e <= p).saturating_sub(1).min(self.values.len().saturating_sub(1))
+    }
+
+    /// Whether the values only rise or only fall, so that those at two ends bound what is between them.
+    pub(super) fn is_monotone(&self) -> bool {
+        self.is_monotone
+    }
+
+    /// The least and the greatest value of the bins from `p`'s to `q`'s.
+    pub(super) fn between(&self, p: f64, q: f64) -> [f64; 2] {
+        let bins = self.values.get(self.bin(p)..=self.bin(q)).unwrap_or_default();
+        bins.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], &v| [low.min(v), high.max(v)])
     }
 }
 

@@ -77,21 +77,28 @@ impl HeadCalibrator {
 }
 
 impl HeadCalibrator {
-    /// Tells for every logit the least and the greatest probability of one that is within `off` of it. Of NaN, or where
-    /// both are infinite, that is any probability.
+    /// Tells for every logit the least and the greatest probability of one that is within `off` of it, also of a calibrator
+    /// that rises and falls. Of NaN, or where both are infinite, that is any probability.
     pub fn bounds(&self, logits: &[f32], off: impl Fn(f32) -> f32, mut tell: impl FnMut(usize, [f32; 2])) {
+        let reach = |logit: f32| {
+            let off = f64::from(off(logit));
+            [-off, off].map(|off| f64::from(logit) + off + self.ln_keep_rate)
+        };
+        let is_monotone = self.calibrator.is_monotone();
         for (chunk, logits) in logits.chunks(TOGETHER).enumerate() {
             let [mut a, mut b] = [[0.0; TOGETHER]; 2];
             let (a, b) = (&mut a[..logits.len()], &mut b[..logits.len()]);
             for ((&logit, a), b) in logits.iter().zip(&mut *a).zip(&mut *b) {
-                let off = f64::from(off(logit));
-                *a = f64::from(logit) - off + self.ln_keep_rate;
-                *b = f64::from(logit) + off + self.ln_keep_rate;
+                [*a, *b] = reach(logit);
             }
             self.calibrator.apply_logits(a);
             self.calibrator.apply_logits(b);
             for (i, (&a, &b)) in a.iter().zip(&*b).enumerate() {
-                let (low, high) = if a <= b { (a, b) } else { (b, a) };
+                let (mut low, mut high) = if a <= b { (a, b) } else { (b, a) };
+                if !is_monotone {
+                    let [least, most] = self.calibrator.between(reach(logits[i]));
+                    (low, high) = (low.min(least), high.max(most));
+                }
                 // One unit in the last place more, for the rounding to f32.
                 let ends = [(low as f32).next_down().max(0.0), (high as f32).next_up()];
                 tell(chunk * TOGETHER + i, if a.is_nan() || b.is_nan() { [0.0, 1.0] } else { ends });
@@ -111,7 +118,7 @@ pub struct Calibrators {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Platt;
+    use super::super::{Beta, Histogram, Isotonic, Platt, Temperature};
     use super::*;
 
     #[test]
@@ -148,6 +155,74 @@ mod tests {
         let nothing = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
         head.bounds(&nothing, |_| f32::INFINITY, |_, ends| told.push(ends));
         assert_eq!(told, [[0.0, 1.0]; 3]);
+    }
+
+    /// A random calibrator of each kind in turn, whatever `pack --calibrators` takes.
+    fn any(case: usize, number: &mut impl FnMut() -> f64) -> Calibrator {
+        let coefficient = |n: f64| n * 6.0 - 3.0;
+        let mut shares = |n: usize, ends: bool| {
+            let mut all: Vec<f64> = (0..n).map(|_| number().powi(3)).collect();
+            if ends {
+                all.extend([0.0, 1.0]);
+            }
+            all.sort_by(f64::total_cmp);
+            all.dedup();
+            all
+        };
+        match case % 6 {
+            0 => Calibrator::Identity,
+            1 => Calibrator::Platt(Platt::new(coefficient(number()), coefficient(number())).unwrap()),
+            2 => Calibrator::Temperature(Temperature::new(0.1 + 4.0 * number()).unwrap()),
+            3 => {
+                let [a, b, c] = [(); 3].map(|()| coefficient(number()));
+                Calibrator::Beta(Beta::new(a, b, c).unwrap())
+            }
+            4 => {
+                let x = shares(1 + case / 6 % 9, false);
+                let mut y = shares(40, false);
+                y.truncate(x.len());
+                Calibrator::Isotonic(Isotonic::new(x, y).unwrap())
+            }
+            _ => {
+                let edges = shares(case / 6 % 9, true);
+                let values = edges[1..].iter().map(|_| number()).collect();
+                Calibrator::Histogram(Histogram::new(edges, values).unwrap())
+            }
+        }
+    }
+
+    #[test]
+    fn bounds_hold_between_their_ends_for_every_calibrator() {
+        let mut state = 17;
+        let mut number = || {
+            state += 1;
+            (crate::hash::mix(state) >> 11) as f64 / (1u64 << 53) as f64
+        };
+        let mut wider_than_ends = 0;
+        for case in 0..6000_usize {
+            let rate = if case.is_multiple_of(2) { 1.0 } else { 0.001 + 0.999 * number() };
+            let head = HeadCalibrator::new(rate, any(case, &mut number)).unwrap();
+            let (logit, off) = ((number() * 16.0 - 8.0) as f32, (number().powi(2) * 6.0) as f32);
+            let mut told = [0.0; 2];
+            head.bounds(&[logit], |_| off, |_, ends| told = ends);
+            let (mut least, mut most) = (f32::INFINITY, f32::NEG_INFINITY);
+            for step in 0..=400 {
+                let z = f64::from(logit) + f64::from(off) * (f64::from(step) / 200.0 - 1.0);
+                let p = head.apply_logit(z) as f32;
+                (least, most) = (least.min(p), most.max(p));
+            }
+            assert!(told[0] <= least && most <= told[1], "case {case}, {head:?}: {told:?} has not {least} to {most}");
+            // And no further than a sample of the curve finds, but for what stands between two of its points.
+            let room = 0.02 * (most - least) + 1e-5;
+            let smooth = !matches!(head.calibrator(), Calibrator::Histogram(_) | Calibrator::Isotonic(_));
+            assert!(!smooth || (told[0] >= least - room && told[1] <= most + room), "case {case}, {head:?}: {told:?}");
+            let ends = [-off, off].map(|off| head.apply_logit(f64::from(logit) + f64::from(off)) as f32);
+            wider_than_ends += usize::from(told[1] > ends[0].max(ends[1]).next_up().next_up());
+            // An infinite reach is every probability that the calibrator gives.
+            head.bounds(&[logit], |_| f32::INFINITY, |_, ends| told = ends);
+            assert!(told[0] <= least && most <= told[1], "case {case}, {head:?}: {told:?}, infinite");
+        }
+        assert!(wider_than_ends > 100, "{wider_than_ends}: the ends alone would have done");
     }
 
     #[test]

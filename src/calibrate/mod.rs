@@ -135,6 +135,12 @@ impl Beta {
         self.b * softplus(z) - self.a * softplus(-z) + self.c
     }
 
+    /// The logit at which it turns from rising to falling or back: with slope `b·p + a·(1−p)`, where p/(1−p) = −a/b.
+    fn turn(&self) -> Option<f64> {
+        let turns = (self.a > 0.0 && self.b < 0.0) || (self.a < 0.0 && self.b > 0.0);
+        turns.then(|| libm::log(-self.a / self.b).clamp(-BETA_LOGIT_LIMIT, BETA_LOGIT_LIMIT))
+    }
+
     fn apply_probability(&self, p: f64) -> f64 {
         let p = p.clamp(BETA_CLIP, 1.0 - BETA_CLIP);
         sigmoid(self.a * libm::log(p) - self.b * libm::log1p(-p) + self.c)
@@ -229,6 +235,31 @@ impl Calibrator {
             Self::Beta(c) => c.a >= 0.0 && c.b >= 0.0 && c.a + c.b > 0.0,
             Self::Isotonic(c) => c.is_strictly_increasing(),
             Self::Histogram(_) => false,
+        }
+    }
+}
+
+impl Calibrator {
+    /// Whether the probability only rises or only falls with the logit.
+    pub(crate) fn is_monotone(&self) -> bool {
+        match self {
+            Self::Identity | Self::Platt(_) | Self::Temperature(_) | Self::Isotonic(_) => true,
+            Self::Beta(c) => c.turn().is_none(),
+            Self::Histogram(c) => c.is_monotone(),
+        }
+    }
+
+    /// The least and the greatest probability of logits between these two, the ends themselves aside where the calibrator
+    /// says nothing else of what is between them: then infinity and its negative.
+    fn between(&self, [from, to]: [f64; 2]) -> [f64; 2] {
+        let nothing = [f64::INFINITY, f64::NEG_INFINITY];
+        match self {
+            Self::Identity | Self::Platt(_) | Self::Temperature(_) | Self::Isotonic(_) => nothing,
+            Self::Beta(c) => match c.turn() {
+                Some(turn) if from < turn && turn < to => [sigmoid(c.logit(turn)); 2],
+                _ => nothing,
+            },
+            Self::Histogram(c) => c.between(sigmoid(from), sigmoid(to)),
         }
     }
 }

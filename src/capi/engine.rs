@@ -8,7 +8,8 @@ use bytemuck::{Pod, Zeroable};
 
 use super::handles::Handles;
 use super::memory::{self, Output, SizedStruct, optional_place, place, read_optional, slice, slice_mut, text};
-use super::status::{Failure, adclick_error, adclick_status, guard};
+use super::status::{Failure, adclick_error, adclick_status, guard_whole};
+use super::thread::WithoutSignals;
 use crate::artifact::OpenMode;
 use crate::engine::{Engine, Options, Staged};
 use crate::error::{Error, Status};
@@ -38,7 +39,7 @@ pub const ADCLICK_NO_OVERLAYS: u32 = 2;
 /// row then gives wrong values and nothing worse.
 pub const ADCLICK_LAZY_TABLES: u32 = 4;
 
-/// How an engine is opened. Zero everything but `struct_size` for the defaults. 48 bytes; 32 in the first version.
+/// How an engine is opened. Zero everything but `struct_size` for the defaults. 56 bytes; 32 in the first version.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub struct adclick_engine_options {
@@ -67,6 +68,11 @@ pub struct adclick_engine_options {
     /// `adclick_engine_ad_cache` tells what it takes. The live generation, the one before and one that is staged have each
     /// its own, but for those that have the same model and ads.
     pub ad_cache_mib: u32,
+    /// How many seconds the time of an upsert may be ahead of this machine's clock; 0 = 300, 4294967295 = any time. A time far
+    /// in the future, such as one in another unit, would keep all writes before it from counting.
+    pub overlay_max_skew_s: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 /// The ad cache of a generation, or what it would take. 32 bytes.
@@ -120,7 +126,7 @@ pub unsafe extern "C" fn adclick_engine_open(
     out: *mut *mut adclick_engine,
     error: *mut adclick_error,
 ) -> adclick_status {
-    guard(error, || {
+    guard_whole(error, || {
         // SAFETY: the caller's contract.
         let out = unsafe { place(out, "out") }?;
         // SAFETY: the caller's contract.
@@ -130,7 +136,13 @@ pub unsafe extern "C" fn adclick_engine_open(
             Some(options) => to_options(&options)?,
             None => Options::default(),
         };
-        out.put(ENGINES.insert(Engine::open(path, &options)?));
+        let engine = Engine::open_unfollowed(path, &options)?;
+        {
+            // The host's signals are for the host's threads.
+            let _without = WithoutSignals::new();
+            engine.start_following(&options)?;
+        }
+        out.put(ENGINES.insert(engine));
         Ok(())
     })
 }
@@ -140,12 +152,34 @@ pub unsafe extern "C" fn adclick_engine_open(
 /// free and discard.
 ///
 /// NULL does nothing. Errors: ADCLICK_CLOSED when it was closed before.
-/// Any thread; waits for the following thread, and up to a second for calls under way.
+/// Any thread; waits for the following thread, and up to a second for calls under way. `adclick_engine_close_within` bounds
+/// both.
 #[unsafe(no_mangle)]
 pub extern "C" fn adclick_engine_close(engine: *mut adclick_engine) -> adclick_status {
-    guard(std::ptr::null_mut(), || {
+    guard_whole(std::ptr::null_mut(), || {
         if !engine.is_null() {
             ENGINES.remove(engine, "engine")?.close();
+        }
+        Ok(())
+    })
+}
+
+/// The same in at most `timeout_ms` milliseconds.
+///
+/// Errors: ADCLICK_BUSY when something goes on after that time, and `error` says what: the following thread in the middle of a
+/// bundle, or calls under way. The engine is closed and its handle gone all the same; what goes on ends by itself, and memory
+/// and maps go with it. Before `dlclose` or `exit` wait for it, or close without a bound. ADCLICK_CLOSED when it was closed
+/// before.
+/// Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn adclick_engine_close_within(
+    engine: *mut adclick_engine,
+    timeout_ms: u32,
+    error: *mut adclick_error,
+) -> adclick_status {
+    guard_whole(error, || {
+        if !engine.is_null() {
+            ENGINES.remove(engine, "engine")?.close_within(Duration::from_millis(timeout_ms.into()))?;
         }
         Ok(())
     })
@@ -168,7 +202,7 @@ pub unsafe extern "C" fn adclick_engine_stage(
     out: *mut *mut adclick_staged,
     error: *mut adclick_error,
 ) -> adclick_status {
-    guard(error, || {
+    guard_whole(error, || {
         // SAFETY: the caller's contract.
         let out = unsafe { place(out, "out") }?;
         // SAFETY: the caller's contract.
@@ -191,7 +225,7 @@ pub unsafe extern "C" fn adclick_staged_activate(
     generation: *mut u64,
     error: *mut adclick_error,
 ) -> adclick_status {
-    guard(error, || {
+    guard_whole(error, || {
         // SAFETY: the caller's contract.
         let generation = unsafe { optional_place(generation) };
         let slot = STAGED.remove(staged, "staged")?;
@@ -206,10 +240,29 @@ pub unsafe extern "C" fn adclick_staged_activate(
 /// Any thread; takes the time to unmap its files.
 #[unsafe(no_mangle)]
 pub extern "C" fn adclick_staged_discard(staged: *mut adclick_staged) -> adclick_status {
-    guard(std::ptr::null_mut(), || {
+    guard_whole(std::ptr::null_mut(), || {
         if !staged.is_null() {
             STAGED.remove(staged, "staged")?;
         }
+        Ok(())
+    })
+}
+
+/// The id that a staged generation will have, into `*generation`: `adclick_engine_generation`.
+/// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED (`staged` was used up).
+/// Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn adclick_staged_generation(
+    staged: *const adclick_staged,
+    generation: *mut u64,
+    error: *mut adclick_error,
+) -> adclick_status {
+    guard_whole(error, || {
+        // SAFETY: the caller's contract.
+        let generation = unsafe { place(generation, "generation") }?;
+        let slot = STAGED.get(staged, "staged")?;
+        let id = slot.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Staged::generation);
+        generation.put(id.ok_or(Failure::Plain(Status::Closed, "the staged generation was used up"))?);
         Ok(())
     })
 }
@@ -225,7 +278,7 @@ pub unsafe extern "C" fn adclick_engine_rollback(
     generation: *mut u64,
     error: *mut adclick_error,
 ) -> adclick_status {
-    guard(error, || {
+    guard_whole(error, || {
         // SAFETY: the caller's contract.
         let generation = unsafe { optional_place(generation) };
         generation.put(live_engine(engine)?.rollback()?);
@@ -245,7 +298,7 @@ pub unsafe extern "C" fn adclick_engine_poll(
     generation: *mut u64,
     error: *mut adclick_error,
 ) -> adclick_status {
-    guard(error, || {
+    guard_whole(error, || {
         // SAFETY: the caller's contract.
         let generation = unsafe { optional_place(generation) };
         generation.put(live_engine(engine)?.poll()?.unwrap_or(0));
@@ -262,7 +315,7 @@ pub unsafe extern "C" fn adclick_engine_follow_error(
     engine: *const adclick_engine,
     error: *mut adclick_error,
 ) -> adclick_status {
-    guard(error, || match live_engine(engine)?.follow_error() {
+    guard_whole(error, || match live_engine(engine)?.follow_error() {
         Some(error) => Err(error.into()),
         None => Ok(()),
     })
@@ -277,7 +330,7 @@ pub unsafe extern "C" fn adclick_engine_precision_error(
     engine: *const adclick_engine,
     error: *mut adclick_error,
 ) -> adclick_status {
-    guard(error, || match live_engine(engine)?.precision()? {
+    guard_whole(error, || match live_engine(engine)?.precision()? {
         (_, _, Some(reason)) => Err(Error::unsupported(reason).into()),
         _ => Ok(()),
     })
@@ -292,7 +345,7 @@ pub unsafe extern "C" fn adclick_engine_ad_cache(
     cache: *mut adclick_ad_cache,
     error: *mut adclick_error,
 ) -> adclick_status {
-    guard(error, || {
+    guard_whole(error, || {
         // SAFETY: the caller's contract.
         let out = unsafe { place(cache, "cache").and_then(|_| Output::new(cache)) }?;
         let AdCacheInfo { state, ads, bytes, bytes_needed } = live_engine(engine)?.ad_cache()?;
@@ -310,7 +363,7 @@ pub unsafe extern "C" fn adclick_engine_generation(
     generation: *mut u64,
     error: *mut adclick_error,
 ) -> adclick_status {
-    guard(error, || {
+    guard_whole(error, || {
         // SAFETY: the caller's contract.
         let generation = unsafe { place(generation, "generation") }?;
         generation.put(live_engine(engine)?.generation()?.id());
@@ -336,7 +389,7 @@ pub unsafe extern "C" fn adclick_engine_metrics(
     length: *mut usize,
     error: *mut adclick_error,
 ) -> adclick_status {
-    guard(error, || {
+    guard_whole(error, || {
         // SAFETY: the caller's contract.
         let length = unsafe { place(length, "length") }?;
         // SAFETY: the caller's contract.
@@ -367,7 +420,7 @@ pub unsafe extern "C" fn adclick_engine_feature(
     handle: *mut u32,
     error: *mut adclick_error,
 ) -> adclick_status {
-    guard(error, || {
+    guard_whole(error, || {
         // SAFETY: the caller's contract.
         let handle = unsafe { place(handle, "handle") }?;
         // SAFETY: the caller's contract.
@@ -408,6 +461,9 @@ fn to_options(c: &adclick_engine_options) -> Result<Options, Failure> {
     if c.flags & !known != 0 {
         return Err(Error::argument(format!("options.flags is {:#x}, known are {known:#x}", c.flags)).into());
     }
+    if c.reserved != 0 {
+        return Err(Error::argument("options.reserved is not 0").into());
+    }
     let name: Vec<u8> = c.kernel.iter().map(|&b| b as u8).take_while(|&b| b != 0).collect();
     let name =
         String::from_utf8(name).map_err(|_| Failure::Plain(Status::InvalidArgument, "options.kernel is not UTF-8"))?;
@@ -428,6 +484,11 @@ fn to_options(c: &adclick_engine_options) -> Result<Options, Failure> {
             _ if is(ADCLICK_NO_OVERLAYS) => 0,
             0 => usual.overlay_rows,
             rows => rows as usize,
+        },
+        overlay_max_skew: match c.overlay_max_skew_s {
+            0 => usual.overlay_max_skew,
+            u32::MAX => None,
+            seconds => Some(Duration::from_secs(seconds.into())),
         },
         overlay_max_age: (c.overlay_max_age_s > 0).then(|| Duration::from_secs(c.overlay_max_age_s.into())),
         precision,

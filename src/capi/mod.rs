@@ -11,11 +11,16 @@
 
 mod handles;
 mod memory;
+mod thread;
 
 // In the order in which the header tells of them.
 mod status;
 
 mod engine;
+
+mod follow;
+
+mod inputs;
 
 mod scorer;
 
@@ -25,6 +30,8 @@ mod auction;
 
 pub use auction::*;
 pub use engine::*;
+pub use follow::*;
+pub use inputs::*;
 pub use scorer::*;
 pub use status::*;
 pub use tables::*;

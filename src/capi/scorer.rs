@@ -8,7 +8,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::engine::{adclick_engine, live_engine};
 use super::memory::{Output, SizedStruct, null, place, read_optional, read_sized, slice, slice_mut};
-use super::status::{Failure, adclick_error, adclick_status, guard};
+use super::status::{Failure, adclick_error, adclick_status, guard, guard_whole};
 use crate::auction::Reason;
 use crate::error::Status;
 use crate::metrics::{Block, Call};
@@ -158,7 +158,7 @@ pub unsafe extern "C" fn adclick_scorer_new(
     out: *mut *mut adclick_scorer,
     error: *mut adclick_error,
 ) -> adclick_status {
-    guard(error, || {
+    guard_whole(error, || {
         // SAFETY: the caller's contract.
         let out = unsafe { place(out, "out") }?;
         let mut limits = ScorerLimits::default();
@@ -187,7 +187,7 @@ pub unsafe extern "C" fn adclick_scorer_new(
 /// Any thread; takes a lock.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_scorer_free(scorer: *mut adclick_scorer) -> adclick_status {
-    guard(std::ptr::null_mut(), || {
+    guard_whole(std::ptr::null_mut(), || {
         if scorer.is_null() {
             return Ok(());
         }
@@ -354,7 +354,7 @@ pub(super) fn check_room(n: usize, most: usize, slots: usize, max_winners: u32) 
 ///
 /// # Safety
 /// `request` is NULL or begins with its size.
-unsafe fn read_request(request: *const Request) -> Result<Request, Failure> {
+pub(super) unsafe fn read_request(request: *const Request) -> Result<Request, Failure> {
     // SAFETY: the caller's contract.
     let request = unsafe { read_sized(request) }?;
     Ok(Request { struct_size: size_of::<Request>() as u32, ..request })
@@ -362,7 +362,7 @@ unsafe fn read_request(request: *const Request) -> Result<Request, Failure> {
 
 /// # Safety
 /// The arrays have the entries that the request says.
-unsafe fn arrays<'a>(
+pub(super) unsafe fn arrays<'a>(
     request: &'a Request,
     values: *const Value,
     candidates: *const Candidate,

@@ -6,6 +6,7 @@ use std::mem::offset_of;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::memory::sized_room;
+use super::thread::Uncancelled;
 use crate::error::{Error, Status};
 use crate::refusal::Refusal;
 
@@ -25,7 +26,7 @@ pub enum adclick_status {
     /// More candidates than the scorer was sized for (or more than 1,048,576), more than 65,536 names, or more rows on top
     /// of tables than memory has room for.
     ADCLICK_CAPACITY_EXCEEDED = -3,
-    /// An input value is NaN or infinite.
+    /// An input value is NaN or infinite; or, of `adclick_engine_input_error`, values came with the wrong side.
     ADCLICK_INVALID_VALUE = -4,
     /// The engine was closed, or the handle is not one: closed or used up before, or never given out.
     ADCLICK_CLOSED = -5,
@@ -39,7 +40,7 @@ pub enum adclick_status {
     ADCLICK_GOLDEN_MISMATCH = -9,
     /// There is no earlier generation to roll back to.
     ADCLICK_NO_PREVIOUS = -10,
-    /// The scorer is in use by another call.
+    /// The scorer is in use by another call; or something goes on after the time in which an engine was to be closed.
     ADCLICK_BUSY = -11,
     /// The array for the winners, or the room for a text, is too small.
     ADCLICK_BUFFER_TOO_SMALL = -12,
@@ -112,6 +113,13 @@ impl fmt::Display for Failure {
             }
         }
     }
+}
+
+/// As [`guard`], for calls that read files, wait, or take locks: a thread that is cancelled meanwhile goes on to the end of
+/// the call. Cancellation unwinds the stack, which would end the process here.
+pub(super) fn guard_whole(error: *mut adclick_error, body: impl FnOnce() -> Result<(), Failure>) -> adclick_status {
+    let _whole = Uncancelled::new();
+    guard(error, body)
 }
 
 /// Runs the body of a call: its failure or panic becomes a status and fills the caller's error. Allocates nothing

@@ -5,8 +5,8 @@ use std::ffi::c_char;
 use bytemuck::{Pod, Zeroable};
 
 use super::engine::{adclick_engine, live_engine};
-use super::memory::{Output, SizedStruct, place, read_sized, slice, text};
-use super::status::{Failure, adclick_error, adclick_status, guard};
+use super::memory::{Output, SizedStruct, optional_place, place, read_sized, slice, text};
+use super::status::{Failure, adclick_error, adclick_status, guard_whole};
 use crate::error::Error;
 use crate::live::overlay::{Operation, Upsert};
 use crate::types::{Row, Value};
@@ -33,7 +33,8 @@ pub struct adclick_upsert {
     pub n_values: u32,
     /// 0.
     pub reserved: u32,
-    /// When the values were right: microseconds since 1970-01-01 00:00 UTC, up to 2106; 0 = now by the system's clock.
+    /// When the values were right: microseconds since 1970-01-01 00:00 UTC, no further ahead of this machine's clock than
+    /// `overlay_max_skew_s` and not past 2106; 0 = now by that clock.
     pub time_us: i64,
 }
 
@@ -105,7 +106,7 @@ pub unsafe extern "C" fn adclick_engine_table(
     handle: *mut u32,
     error: *mut adclick_error,
 ) -> adclick_status {
-    guard(error, || {
+    guard_whole(error, || {
         // SAFETY: the caller's contract.
         let handle = unsafe { place(handle, "handle") }?;
         // SAFETY: the caller's contract.
@@ -130,7 +131,7 @@ pub unsafe extern "C" fn adclick_engine_column(
     handle: *mut u32,
     error: *mut adclick_error,
 ) -> adclick_status {
-    guard(error, || {
+    guard_whole(error, || {
         // SAFETY: the caller's contract.
         let handle = unsafe { place(handle, "handle") }?;
         // SAFETY: the caller's contract.
@@ -155,7 +156,7 @@ pub unsafe extern "C" fn adclick_engine_column(
 /// When there is no room, the row that was written longest ago goes.
 ///
 /// `out` may be NULL. Errors, each with the row's and the value's index: ADCLICK_INVALID_ARGUMENT (NULL, unknown flags, key
-/// 0, a table or column that the live generation does not have, values that do not fit their column, an engine without
+/// 0, a time too far ahead of the clock (`overlay_max_skew_s`), a table or column that the live generation does not have, values that do not fit their column, an engine without
 /// overlays), ADCLICK_INVALID_VALUE (NaN or infinite), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED. Then nothing was written.
 /// Any thread; takes locks and allocates, so not on a request's path.
 #[unsafe(no_mangle)]
@@ -167,7 +168,7 @@ pub unsafe extern "C" fn adclick_engine_upsert(
     out: *mut adclick_upsert_result,
     error: *mut adclick_error,
 ) -> adclick_status {
-    guard(error, || {
+    guard_whole(error, || {
         // SAFETY: the caller's contract.
         let upsert = unsafe { read_sized(upsert) }?;
         // SAFETY: the caller's contract.
@@ -184,6 +185,53 @@ pub unsafe extern "C" fn adclick_engine_upsert(
     })
 }
 
+/// Takes the rows of `n` keys off a table of the live generation that were written on top of it: what the table itself holds
+/// counts again for requests that begin afterwards. Keys without such a row do no harm. `table` is the table's handle.
+///
+/// On success `*n_removed` is how many rows there were; it may be NULL.
+/// Errors: ADCLICK_INVALID_ARGUMENT (NULL, a table that the live generation does not have, an engine without overlays),
+/// ADCLICK_CLOSED.
+/// Any thread; takes locks.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn adclick_engine_remove_rows(
+    engine: *mut adclick_engine,
+    table: u32,
+    keys: *const u64,
+    n: usize,
+    n_removed: *mut u64,
+    error: *mut adclick_error,
+) -> adclick_status {
+    guard_whole(error, || {
+        // SAFETY: the caller's contract.
+        let n_removed = unsafe { optional_place(n_removed) };
+        // SAFETY: the caller's contract.
+        let keys = unsafe { slice(keys, n, "keys") }?;
+        n_removed.put(live_engine(engine)?.remove_rows(table, keys)?);
+        Ok(())
+    })
+}
+
+/// Takes all rows off a table that were written on top of it, as `adclick_engine_remove_rows` does. Rows that are written
+/// meanwhile may stay.
+///
+/// On success `*n_removed` is how many rows there were; it may be NULL.
+/// Errors: as `adclick_engine_remove_rows`.
+/// Any thread; takes locks. Takes a few nanoseconds for each row that there is room for.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn adclick_engine_clear_rows(
+    engine: *mut adclick_engine,
+    table: u32,
+    n_removed: *mut u64,
+    error: *mut adclick_error,
+) -> adclick_status {
+    guard_whole(error, || {
+        // SAFETY: the caller's contract.
+        let n_removed = unsafe { optional_place(n_removed) };
+        n_removed.put(live_engine(engine)?.clear_rows(table)?);
+        Ok(())
+    })
+}
+
 /// A table of the live generation and what was written on top of it, into `*info`.
 /// Errors: ADCLICK_INVALID_ARGUMENT (NULL, or the live generation has no such table), ADCLICK_BAD_STRUCT_SIZE,
 /// ADCLICK_CLOSED.
@@ -195,7 +243,7 @@ pub unsafe extern "C" fn adclick_engine_table_info(
     info: *mut adclick_table_info,
     error: *mut adclick_error,
 ) -> adclick_status {
-    guard(error, || {
+    guard_whole(error, || {
         // SAFETY: the caller's contract.
         let out = unsafe { place(info, "info").and_then(|_| Output::new(info)) }?;
         let info = live_engine(engine)?.table_info(table)?;

@@ -39,6 +39,6 @@ impl Engine {
             let info = if is_live { overlays.info(&generation, handle).ok() } else { None };
             Some(TableState { name, info })
         });
-        Ok(Metrics::new(&shared.meters, &shared.events, live, tables))
+        Ok(Metrics::new(&shared.meters, &shared.events, live, tables, generation))
     }
 }

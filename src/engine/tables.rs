@@ -45,6 +45,25 @@ impl Engine {
         Ok(counts)
     }
 
+    /// Takes rows off a table of the live generation that were written on top of it: what the table itself holds counts again
+    /// for requests that begin afterwards. Keys without such a row do no harm. Returns how many rows there were.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a table that the live generation does not have and an engine without overlays, `Closed`.
+    pub fn remove_rows(&self, table: u32, keys: &[u64]) -> Result<u64> {
+        let _steady = self.shared.overlays.steady();
+        self.shared.overlays.remove(&*self.generation()?, table, Some(keys))
+    }
+
+    /// Takes all rows off a table of the live generation, as [`Engine::remove_rows`]. Rows that are written meanwhile may stay.
+    ///
+    /// # Errors
+    /// As [`Engine::remove_rows`].
+    pub fn clear_rows(&self, table: u32) -> Result<u64> {
+        let _steady = self.shared.overlays.steady();
+        self.shared.overlays.remove(&*self.generation()?, table, None)
+    }
+
     /// A table of the live generation and what was written on top of it.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! The plan that turns the values of a request and of its candidates into rows of the model's input.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::direct::Direct;
 use super::raw::{Counts, Raw, add_wide, take, widen};
 use super::rows::{Lookups, Rows};
@@ -27,6 +29,11 @@ pub struct Assembler {
     time_input: Vec<u8>,
     time: TimeInputs,
     tables: Tables,
+    /// For each feature the handle of its input.
+    handles: Vec<u32>,
+    /// For each feature how many values of its input were passed with the other side, counted at the first of the
+    /// features that read the input.
+    wrong_side: Vec<AtomicU64>,
 }
 
 /// The features of one side.
@@ -62,6 +69,9 @@ pub struct Passed<'a> {
 pub struct State {
     raw: Box<[Raw]>,
     row: Box<[f32]>,
+    /// Of this request; see [`Assembler::wrong_side`].
+    wrong_side: Box<[u32]>,
+    any_wrong_side: bool,
     pub(super) rows: Rows,
 }
 
@@ -70,12 +80,26 @@ impl State {
     /// tables.
     #[must_use]
     pub fn new(features: usize, width: usize, rows: Rows) -> Self {
-        Self { raw: vec![Raw::default(); features].into(), row: vec![0.0; width].into(), rows }
+        Self {
+            raw: vec![Raw::default(); features].into(),
+            row: vec![0.0; width].into(),
+            wrong_side: vec![0; features].into(),
+            any_wrong_side: false,
+            rows,
+        }
     }
 
     /// Bytes that it holds.
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&*self.raw) + size_of_val(&*self.row) + self.rows.bytes()
+        size_of_val(&*self.raw) + size_of_val(&*self.row) + size_of_val(&*self.wrong_side) + self.rows.bytes()
+    }
+
+    /// Notes a value that the model reads from the other side.
+    #[cold]
+    fn note_wrong_side(&mut self, feature: u32) {
+        self.any_wrong_side = true;
+        let count = &mut self.wrong_side[feature as usize];
+        *count = count.saturating_add(1);
     }
 
     /// What came of the keys of the last request, table by table of its model.
@@ -90,13 +114,10 @@ impl Assembler {
     #[must_use]
     pub fn new(model: &Model, tables: Tables, handle: impl Fn(usize, &Feature) -> u32) -> Self {
         let schema = model.schema();
-        let mut pairs: Vec<(u32, u32)> = schema
-            .features
-            .iter()
-            .enumerate()
-            .filter(|(_, f)| f.source != Source::Time && f.position.is_none())
-            .map(|(i, f)| (handle(i, f), i as u32))
-            .collect();
+        let handles: Vec<u32> = schema.features.iter().enumerate().map(|(i, f)| handle(i, f)).collect();
+        let features = schema.features.iter().enumerate();
+        let mut pairs: Vec<(u32, u32)> =
+            features.filter(|(_, f)| f.is_passed()).map(|(i, _)| (handles[i], i as u32)).collect();
         pairs.sort_unstable();
         let mut by_handle = vec![NONE; pairs.last().map_or(0, |p| p.0 as usize + 1)];
         for (at, (handle, _)) in pairs.iter().enumerate() {
@@ -129,6 +150,30 @@ impl Assembler {
             time_input: schema.features.iter().map(time_input).collect(),
             time: TimeInputs::default(),
             tables,
+            wrong_side: handles.iter().map(|_| AtomicU64::new(0)).collect(),
+            handles,
+        }
+    }
+
+    /// The handle of a feature's input.
+    #[must_use]
+    pub fn handle(&self, feature: usize) -> u32 {
+        self.handles[feature]
+    }
+
+    /// How many values of a feature's input requests passed with the other side so far. Of several features that read one
+    /// input the first has the count.
+    #[must_use]
+    pub fn wrong_side(&self, feature: usize) -> u64 {
+        self.wrong_side[feature].load(Ordering::Relaxed)
+    }
+
+    /// Adds what a request passed with the wrong side to the counts.
+    pub(crate) fn count_wrong_side(&self, state: &State) {
+        if state.any_wrong_side {
+            for (count, &n) in self.wrong_side.iter().zip(&state.wrong_side).filter(|(_, n)| **n > 0) {
+                count.fetch_add(n.into(), Ordering::Relaxed);
+            }
         }
     }
 
@@ -171,6 +216,9 @@ impl Assembler {
         x: &mut [f32],
         wide: &mut [f32],
     ) -> Result<Counts, Refusal> {
+        if std::mem::take(&mut state.any_wrong_side) {
+            state.wrong_side.fill(0);
+        }
         let mut counts = self.collect(model, state, Side::Request, values, 0, x)?;
         let time = self.time.at(time_us, utc_offset_s);
         for item in &self.request.all {
@@ -243,7 +291,13 @@ impl Assembler {
                 let (raw, row) = (&mut state.raw[i as usize], &mut state.row);
                 take(model, &feature.kind, (value.number, value.id), raw, row, (x, column), &mut counts);
             }
-            counts.ignored += u32::from(!used);
+            if !used {
+                counts.ignored += 1;
+                if let Some(&feature) = self.fed_by(value.feature).first() {
+                    counts.wrong_side += 1;
+                    state.note_wrong_side(feature);
+                }
+            }
         }
         Ok(counts)
     }

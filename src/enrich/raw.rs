@@ -12,6 +12,8 @@ pub struct Counts {
     pub missing: u32,
     /// Values whose handle the model has no use for on that side.
     pub ignored: u32,
+    /// Of them, those that the model reads from the other side.
+    pub wrong_side: u32,
 }
 
 impl Counts {
@@ -20,6 +22,7 @@ impl Counts {
     pub(crate) fn add(&mut self, more: Self) {
         self.missing = self.missing.saturating_add(more.missing);
         self.ignored = self.ignored.saturating_add(more.ignored);
+        self.wrong_side = self.wrong_side.saturating_add(more.wrong_side);
     }
 }
 

@@ -1,7 +1,7 @@
 //! One request's way through a plan.
 
-use super::kernel::{AddRows, Dot, Rows, TILE_ROWS, Values};
-use super::plan::{Kept, Layer, Level, Program, Start, Step, Vector};
+use super::kernel::{AddRows, Dot, Pack, Rows, TILE_ROWS, Values, packed_row};
+use super::plan::{Kept, Layer, Level, PackedLayer, Program, Start, Step, Vector};
 use super::shapes::with_padding;
 use super::{Plan, Scratch, Weights, prepare};
 use crate::error::{Error, Result};
@@ -166,6 +166,21 @@ impl<'a> Pass<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Tells which of the first `rows` rows of the last run had a value at or past the end of the 8-bit integers that it became.
+    /// Past the end it was cut off, so that the row's logits may be off by any amount. A row may be told more than once.
+    pub fn cut_off(&self, rows: usize, mut tell: impl FnMut(usize)) {
+        // Packed rows of integers share their place with nothing else.
+        for step in &self.program.steps {
+            let Step::Packed(PackedLayer { packed: Some((Pack::Quads, to)), outputs, .. }) = step else { continue };
+            for row in 0..rows {
+                let values: &[u8] = bytemuck::cast_slice(&self.arena[to.row(row, packed_row(*outputs, 4))]);
+                if values.iter().fold(0, |most, &value| most.max(value)) == u8::MAX {
+                    tell(row);
+                }
+            }
+        }
     }
 
     /// `sums`: where each row's kept sums are, for a program that keeps some.

@@ -164,6 +164,12 @@ impl Generation {
         &self.numbers
     }
 
+    /// The features of whose inputs requests passed values with the wrong side, and how many values.
+    pub(crate) fn wrong_sides(&self) -> impl Iterator<Item = (u32, u64)> {
+        let counts = (0..self.model().schema().features.len()).map(|i| (i as u32, self.assembler.wrong_side(i)));
+        counts.filter(|(_, count)| *count > 0)
+    }
+
     /// Bytes of the model and table files, without those that `other` has open too.
     pub(crate) fn file_bytes_beside(&self, other: Option<&Self>) -> u64 {
         let model = match other {

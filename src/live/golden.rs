@@ -92,7 +92,7 @@ pub(crate) fn check(model: &Model, plan: &Plan, kernel: &Kernel) -> Result<()> {
 
 /// The same, with what a difference means.
 fn reproduces(model: &Model, plan: &Plan, kernel: &Kernel, otherwise: &str) -> Result<()> {
-    each_logit(model, plan, |Logit { request, head, level, got, expected }| {
+    each_logit(model, plan, |Logit { request, head, level, got, expected, .. }| {
         let off = (f64::from(got) - expected).abs();
         // A NaN is not within it.
         if off <= TOLERANCE * expected.abs().max(1.0) {
@@ -109,18 +109,29 @@ fn reproduces(model: &Model, plan: &Plan, kernel: &Kernel, otherwise: &str) -> R
     })
 }
 
-/// How far the logits of the golden requests are from what was expected, at any level of sharing: as a share of their size,
-/// or of 1 when it is smaller. None without golden requests.
+/// What the golden requests say of a plan.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Farthest {
+    /// How far a logit is from what was expected, at any level of sharing: as a share of its size, or of 1 when it is smaller.
+    pub(crate) off: f64,
+    /// The largest input of any of them.
+    pub(crate) largest_input: f32,
+}
+
+/// How far a plan is off on the golden requests at most. None without golden requests.
 ///
 /// # Errors
 /// What is wrong with the model's requests.
-pub(crate) fn farthest(model: &Model, plan: &Plan) -> Result<Option<f64>> {
+pub(crate) fn farthest(model: &Model, plan: &Plan) -> Result<Option<Farthest>> {
     let mut worst = None;
     each_logit(model, plan, |logit| {
         let off = (f64::from(logit.got) - logit.expected).abs() / logit.expected.abs().max(1.0);
-        // A NaN stays.
-        let so_far = worst.unwrap_or(0.0);
-        worst = Some(if off <= so_far { so_far } else { off });
+        let so_far = worst.unwrap_or(Farthest { off: 0.0, largest_input: 0.0 });
+        worst = Some(Farthest {
+            // A NaN stays.
+            off: if off <= so_far.off { so_far.off } else { off },
+            largest_input: logit.inputs.iter().fold(so_far.largest_input, |most, x| most.max(x.abs())),
+        });
         Ok(())
     })?;
     Ok(worst)
@@ -129,6 +140,7 @@ pub(crate) fn farthest(model: &Model, plan: &Plan) -> Result<Option<f64>> {
 /// A logit of a golden request.
 struct Logit<'a> {
     request: usize,
+    inputs: &'a [f32],
     head: &'a Head,
     level: Level,
     got: f32,
@@ -149,7 +161,7 @@ fn each_logit(model: &Model, plan: &Plan, mut each: impl FnMut(Logit<'_>) -> Res
             pass.tile(1)?.row(0)[network.request_width..].copy_from_slice(candidate);
             pass.run(1, Some(&inputs.wide), &mut logits)?;
             for (head, (&got, &expected)) in network.heads.iter().zip(logits.iter().zip(&golden.expected)) {
-                each(Logit { request: i, head, level, got, expected })?;
+                each(Logit { request: i, inputs: &inputs.x, head, level, got, expected })?;
             }
         }
     }

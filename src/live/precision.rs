@@ -16,10 +16,15 @@ const FARTHEST: f64 = 0.25;
 /// checks it on the candidates that it computes exactly; for the others it must hold. Measured on 63 models, 16 golden
 /// requests and 20,000 candidates each: docs/performance.md.
 const MARGIN: f64 = 8.0;
+/// A row whose inputs are so many times as large as any of the golden requests' is computed exactly: how far the others are
+/// off says nothing of it.
+const BEYOND: f32 = 2.0;
+/// The largest input that is relied upon without golden requests: inputs are standardised.
+const UNMEASURED: f32 = 4.0;
 /// The least that a logit of any size is taken to be off.
 const LEAST_MARGIN: f32 = 1.0 / 16.0;
-/// The first pass of an auction leaves so many times the largest value seen of a deep layer's inputs before 8 bits end:
-/// what is cut off is off by any amount, and only the candidates that are computed exactly would show it.
+/// The first pass of an auction leaves so many times the largest value seen of a deep layer's inputs before 8 bits end. What is
+/// cut off is off by any amount, so rows that reach the end are computed exactly; with more room there are fewer.
 const ROOM: f32 = 2.0;
 /// The first pass of an auction is in int8 up to this tolerance. Some 7 in 100 candidates are then computed exactly; what
 /// int8 saves pays for twice as many in the smallest of the models measured.
@@ -34,9 +39,25 @@ pub struct Fast {
     pub arithmetic: Arithmetic,
     /// How far a logit may be off: this share of its size, or of 1 when it is smaller. See [`Fast::off`].
     pub tolerance: f32,
+    /// The largest input of a row for which the tolerance holds.
+    limit: f32,
 }
 
 impl Fast {
+    /// Whether one of these inputs is larger than the tolerance holds for, or no number.
+    #[must_use]
+    #[inline]
+    pub fn is_beyond(&self, inputs: &[f32]) -> bool {
+        // Without an early end this is vector code. A NaN is not within.
+        !inputs.iter().fold(true, |within, x| within & (x.abs() <= self.limit))
+    }
+
+    /// The same plan, whose tolerance was measured on inputs up to `largest`.
+    #[must_use]
+    pub fn measured_to(self, largest: f32) -> Self {
+        Self { limit: largest * BEYOND, ..self }
+    }
+
     /// How far an exact logit is taken to be from this one at most. One that overflowed says nothing.
     #[must_use]
     #[inline]
@@ -55,7 +76,7 @@ impl Fast {
             ));
         }
         let tolerance = (worst.unwrap_or(FARTHEST / MARGIN) * MARGIN) as f32;
-        Ok(Self { plan: Arc::new(plan), arithmetic, tolerance })
+        Ok(Self { plan: Arc::new(plan), arithmetic, tolerance, limit: UNMEASURED })
     }
 
     /// The first pass of auctions that are to be exact: in int8 for a model with `ranges`, where that is near enough;
@@ -110,8 +131,12 @@ impl Serving {
                 Err(error) if error.status == crate::Status::Unsupported => return Ok(Err(error.message)),
                 Err(error) => return Err(error),
             };
-            let worst = golden::farthest(model, &plan)?;
-            Ok(Fast::new(plan, arithmetic, worst))
+            let farthest = golden::farthest(model, &plan)?;
+            let fast = Fast::new(plan, arithmetic, farthest.map(|f| f.off));
+            Ok(fast.map(|fast| match farthest {
+                Some(farthest) => fast.measured_to(farthest.largest_input),
+                None => fast,
+            }))
         };
         let ranges = model.ranges();
         let fast = match wanted {

@@ -22,7 +22,7 @@ const CUT: usize = SCORED + Precision::ALL.len();
 const KEPT: usize = CUT + 1;
 const REASONS: usize = KEPT + 1;
 const VALUES: usize = REASONS + Reason::ALL.len();
-const KEYS: usize = VALUES + 2 * 2;
+const KEYS: usize = VALUES + 3 * 2;
 const TIMES: usize = KEYS + TABLES * KEY_RESULTS.len();
 const CELLS: usize = TIMES + (Call::NAMES.len() + Stage::NAMES.len()) * (BUCKETS + 1);
 
@@ -55,6 +55,10 @@ impl Cell {
 
     pub(super) fn ignored(side: Side) -> Self {
         Self(VALUES + 2 + (side == Side::Candidate) as usize)
+    }
+
+    pub(super) fn wrong_side(side: Side) -> Self {
+        Self(VALUES + 4 + (side == Side::Candidate) as usize)
     }
 
     /// Keys looked up in a table; `result` is a place in [`KEY_RESULTS`].

@@ -27,6 +27,15 @@ pub(super) struct EventCounts {
     pub(super) upserted: [u64; 3],
 }
 
+/// Looks at `CURRENT` and what they led to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FollowCounts {
+    pub(crate) looks: u64,
+    pub(crate) failed_looks: u64,
+    pub(crate) activations: u64,
+    pub(crate) rollbacks: u64,
+}
+
 impl EventCounts {
     pub(super) const UPSERTED: [&str; 3] = ["applied", "stale", "evicted"];
 }
@@ -52,6 +61,13 @@ impl Events {
         for (sum, n) in self.upserted.iter().zip([counts.applied, counts.stale, counts.evicted]) {
             sum.fetch_add(n, Ordering::Relaxed);
         }
+    }
+
+    /// What following came to.
+    pub(crate) fn follow_counts(&self) -> FollowCounts {
+        let EventCounts { looks, activations, rollbacks, .. } = self.read();
+        let all = looks.iter().sum();
+        FollowCounts { looks: all, failed_looks: all - looks[OK], activations, rollbacks }
     }
 
     pub(super) fn read(&self) -> EventCounts {

@@ -164,6 +164,7 @@ impl Meter {
     pub(crate) fn values(&mut self, side: Side, counts: Counts) {
         self.add_some(Cell::missing(side), counts.missing.into());
         self.add_some(Cell::ignored(side), counts.ignored.into());
+        self.add_some(Cell::wrong_side(side), counts.wrong_side.into());
     }
 
     /// Counts the keys of a request, for each table by its number in the engine.

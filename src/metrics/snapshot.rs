@@ -7,6 +7,7 @@ use super::block::{Sums, TABLES};
 use super::events::{EventCounts, Events};
 use super::meter::Meters;
 use super::text;
+use crate::live::Generation;
 use crate::live::overlay::TableInfo;
 
 /// An engine's metrics at one moment. Its text, by [`fmt::Display`] or [`Metrics::write`], is in Prometheus' text
@@ -21,6 +22,33 @@ pub struct Metrics {
     pub(super) events: EventCounts,
     pub(super) live: Live,
     pub(super) tables: Tables,
+    pub(super) generation: Arc<Generation>,
+    pub(super) wrong_sides: WrongSides,
+}
+
+/// Inputs of the live generation that are told of by name.
+const MOST_WRONG_SIDES: usize = 64;
+
+/// Numbers of features of whose inputs values were passed with the wrong side, and how many. Only the first so many; the
+/// counters by side have all.
+pub(super) struct WrongSides {
+    all: [(u32, u64); MOST_WRONG_SIDES],
+    len: usize,
+}
+
+impl WrongSides {
+    fn new(generation: &Generation) -> Self {
+        let mut this = Self { all: [(0, 0); MOST_WRONG_SIDES], len: 0 };
+        for (place, wrong) in this.all.iter_mut().zip(generation.wrong_sides()) {
+            *place = wrong;
+            this.len += 1;
+        }
+        this
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.all[..self.len].iter().map(|&(feature, count)| (feature as usize, count))
+    }
 }
 
 /// What is live.
@@ -53,7 +81,13 @@ pub(crate) struct TableState {
 pub(crate) type Tables = [Option<TableState>; TABLES - 1];
 
 impl Metrics {
-    pub(crate) fn new(meters: &Meters, events: &Events, live: Live, tables: Tables) -> Self {
+    pub(crate) fn new(
+        meters: &Meters,
+        events: &Events,
+        live: Live,
+        tables: Tables,
+        generation: Arc<Generation>,
+    ) -> Self {
         let reading = meters.read();
         Self {
             sums: reading.sums,
@@ -62,6 +96,8 @@ impl Metrics {
             events: events.read(),
             live,
             tables,
+            wrong_sides: WrongSides::new(&generation),
+            generation,
         }
     }
 

@@ -116,6 +116,18 @@ fn candidates(metrics: &Metrics, text: &mut Text<'_, impl Write>) -> fmt::Result
     for (side, label) in SIDES {
         text.sample(name, &[("side", label)], sums.get(Cell::ignored(side)))?;
     }
+    let name = "adclick_values_wrong_side_total";
+    text.family(name, "counter", "Values that the model reads from the other side, by the side that they came with.")?;
+    for (side, label) in SIDES {
+        text.sample(name, &[("side", label)], sums.get(Cell::wrong_side(side)))?;
+    }
+    let name = "adclick_input_wrong_side_values";
+    text.family(name, "gauge", "The same by input, since the live generation was opened, and where it is read.")?;
+    for (feature, count) in metrics.wrong_sides.iter() {
+        let feature = &metrics.generation.model().schema().features[feature];
+        let side = SIDES[feature.side() as usize].1;
+        text.sample(name, &[("input", feature.input.as_str()), ("read_with", side)], count)?;
+    }
     Ok(())
 }
 

@@ -46,6 +46,20 @@ pub enum Source {
 }
 
 impl Source {
+    /// Its name in schemas.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Context => "context",
+            Self::User => "user",
+            Self::Time => "time",
+            Self::Ad => "ad",
+            Self::Cross => "cross",
+            Self::Candidate => "candidate",
+            Self::Dot => "dot",
+        }
+    }
+
     /// The side that a source belongs to.
     #[must_use]
     pub fn side(self) -> Side {
@@ -221,5 +235,11 @@ impl Feature {
     #[must_use]
     pub fn side(&self) -> Side {
         self.source.side()
+    }
+
+    /// Whether it takes values that callers pass: a time is derived, and a position is fixed.
+    #[must_use]
+    pub fn is_passed(&self) -> bool {
+        self.source != Source::Time && self.position.is_none()
     }
 }

@@ -61,6 +61,8 @@ template <class T>
 constexpr bool owns = std::is_nothrow_move_constructible_v<T> && std::is_nothrow_move_assignable_v<T> &&
                       !std::is_copy_constructible_v<T> && !std::is_copy_assignable_v<T>;
 static_assert(owns<adclick::engine> && owns<adclick::staged> && owns<adclick::scorer>);
+// An input keeps no reference to a request that may be a temporary.
+static_assert(!std::is_reference_v<decltype(adclick::input::request)>);
 // A temporary is no place for outputs; const objects neither.
 static_assert(!std::is_convertible_v<std::vector<float>, adclick::span<float>>);
 static_assert(!std::is_convertible_v<const std::vector<float> &, adclick::span<float>>);
@@ -116,6 +118,33 @@ void test(const char *bundle) {
   CHECK(engine.feature("age") == engine.feature("age") && throws(ADCLICK_INVALID_ARGUMENT, [&] {
           (void)engine.feature("");
         }));
+
+  staged = engine.stage(bundle);
+  CHECK(staged.generation() == generation);
+  CHECK(throws(ADCLICK_INVALID_ARGUMENT, [] { (void)adclick::staged().generation(); }));
+  const adclick::model model = engine.model();
+  CHECK(model.width == 8 && model.n_heads == 2 && model.generation == generation);
+  const std::vector<adclick::model_input> inputs = engine.inputs();
+  CHECK(inputs.size() == model.n_inputs && std::strcmp(inputs[3].name, "price") == 0);
+  {
+    const adclick::value own[] = {{engine.feature("age"), 1, 0}};
+    adclick::candidate candidate{};
+    candidate.n_values = 1;
+    const adclick::check found = engine.check({adclick::request{}, {}, {&candidate, 1}, own});
+    CHECK(!found.ok() && found.counts.n_wrong_side == 1 && found.counts.n_missing == 4);
+    CHECK(found.text.find("error: `age` is passed with the candidate") == 0);
+    adclick::request bad{};
+    bad.utc_offset_s = 90000;
+    CHECK(throws(ADCLICK_INVALID_ARGUMENT, [&] { (void)engine.check({bad, {}, {}, {}}); }));
+  }
+  CHECK(engine.input_error().ok());
+  CHECK(engine.follow_state().activations >= 1 && engine.follow_state().follows == 0);
+  CHECK(throws(ADCLICK_INVALID_ARGUMENT, [&] { engine.clear_rows(7); }));
+  CHECK(throws(ADCLICK_INVALID_ARGUMENT, [&] { engine.remove_rows(7, {}); }));
+  {
+    adclick::engine other = adclick::engine::open(bundle, options);
+    CHECK(other.close_within(1000).ok() && !other);
+  }
 
   adclick::scorer scorer = engine.make_scorer(8);
   CHECK(throws(ADCLICK_INVALID_ARGUMENT, [&] { (void)engine.make_scorer(1U << 31); }));

@@ -70,6 +70,11 @@ void test(const char *bundle) {
   CHECK(std::string(room.data(), length).find("# TYPE adclick_requests_total counter\n") != std::string::npos);
   CHECK(adclick::engine().try_metrics().code() == ADCLICK_INVALID_ARGUMENT);
 
+  // Rows go again, by key or all of them.
+  const std::uint64_t gone[]{1U << 30U};
+  CHECK(engine.remove_rows(ads, gone) == 0 && engine.table_info(ads).overlay_rows == 2);
+  CHECK(engine.clear_rows(ads) == 2 && engine.table_info(ads).overlay_rows == 0);
+
   options.no_overlays = options.lazy_tables = true;
   const adclick::engine without = adclick::engine::open(bundle, options);
   CHECK(without.table_info(without.table("ads")).overlay_capacity == 0);

@@ -80,6 +80,16 @@ func run(bundle string) error {
 		})
 	}
 
+	// Once, at start: does the live model read what this program passes? Scoring itself only counts what it has no use for.
+	found, err := engine.Check(&in)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(os.Stderr, found.Text)
+	if found.Errors > 0 {
+		return fmt.Errorf("the model does not read what is passed: %d errors", found.Errors)
+	}
+
 	winners := make([]adclick.Winner, in.Request.Slots)
 	reasons := make([]adclick.Reason, len(in.Candidates))
 	outcome, err := pool.Decide(context.Background(), &in, winners, reasons)

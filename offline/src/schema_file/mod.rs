@@ -26,7 +26,7 @@ use crate::data::{Columns, Input, InputKind, KeyColumn, KeyId};
 
 pub use keys::Keys;
 pub use labels::{Labels, TimeUnit};
-pub use tables::{CellSource, IdColumn, TableFile, column_text, key_text};
+pub use tables::{CellSource, IdColumn, TableFile, key_text};
 
 /// A schema file, read and checked.
 #[derive(Debug, Clone, PartialEq)]

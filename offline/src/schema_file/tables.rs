@@ -300,14 +300,7 @@ pub fn key_text(enrichment: &Enrichment, table: usize) -> String {
         KeyPart::Ad => "ad".to_owned(),
         KeyPart::Advertiser => "advertiser".to_owned(),
         KeyPart::Placement => "placement".to_owned(),
-        KeyPart::Column(at) => column_text(enrichment, at),
+        KeyPart::Column(at) => enrichment.column_text(at),
     };
     enrichment.tables[table].key.iter().map(part).collect::<Vec<_>>().join(", ")
-}
-
-/// A column as schema files write it: `users.ctr_7d` or `users.interests[3]`.
-#[must_use]
-pub fn column_text(enrichment: &Enrichment, at: &ColumnUse) -> String {
-    let position = at.position.map_or(String::new(), |p| format!("[{p}]"));
-    format!("{}.{}{position}", enrichment.tables[at.table as usize].name, at.column)
 }

@@ -49,6 +49,8 @@ pub struct Overlays {
     registry: Mutex<Registry>,
     /// In seconds; `None` = no limit.
     max_age: Option<u32>,
+    /// How far times may be ahead of the system's clock; `None` = no limit.
+    max_skew_us: Option<i64>,
     /// Upserts hold it shared, who swaps generations alone: nothing is written to an overlay that is being left.
     steady: RwLock<()>,
 }
@@ -83,14 +85,38 @@ impl Overrides for OnTable {
     }
 }
 
+const NO_OVERLAYS: &str =
+    "the engine was opened without overlays (ADCLICK_NO_OVERLAYS; in Rust, overlay_rows of 0): open it with them";
+
 impl Overlays {
+    /// The same that refuse times further ahead of the system's clock than this; `None` = whatever their time is.
+    #[must_use]
+    pub fn with_skew(self, max_skew: Option<Duration>) -> Self {
+        let max_skew_us = max_skew.map(|skew| i64::try_from(skew.as_micros()).unwrap_or(i64::MAX));
+        Self { max_skew_us, ..self }
+    }
+
+    /// A time in the future would keep every write until then from counting.
+    fn check_skew(&self, time_us: i64, now_us: i64) -> Result<()> {
+        let ahead = time_us.saturating_sub(now_us);
+        match self.max_skew_us {
+            Some(most) if ahead > most => Err(Error::argument(format!(
+                "time_us {time_us} is {:.1} s ahead of this machine's clock, and {:.1} s are allowed \
+                 (overlay_max_skew_s): no write before that time would count any more. Is it in microseconds?",
+                ahead as f64 / 1e6,
+                most as f64 / 1e6
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Overlays of `rows` rows for each table (0 = none), whose columns count for `max_age` (rounded up to seconds) by
     /// the time of the request.
     #[must_use]
     pub fn new(rows: usize, max_age: Option<Duration>) -> Self {
         let seconds = |age: Duration| u32::try_from(age.as_secs() + u64::from(age.subsec_nanos() > 0)).ok();
         let registry = Mutex::new(Registry::new(rows));
-        Self { registry, max_age: max_age.and_then(seconds), steady: RwLock::new(()) }
+        Self { registry, max_age: max_age.and_then(seconds), max_skew_us: None, steady: RwLock::new(()) }
     }
 
     /// What lies on top of a table: the overlay of another generation whose table has this name and layout, or a new
@@ -146,16 +172,29 @@ impl Overlays {
     ) -> Result<UpsertCounts> {
         let (set, overlay) = self.open(live, upsert.table)?;
         let Some((overlay, columns)) = overlay else {
-            return Err(Error::argument(
-                "the engine was opened without overlays (ADCLICK_NO_OVERLAYS; in Rust, overlay_rows of 0): open it with them",
-            ));
+            return Err(Error::argument(NO_OVERLAYS));
         };
-        let time_us = if upsert.time_us == 0 { now_us() } else { upsert.time_us };
+        let now_us = now_us();
+        let time_us = if upsert.time_us == 0 { now_us } else { upsert.time_us };
+        self.check_skew(time_us, now_us)?;
         let column = |handle: u32| columns.find(handle).ok_or_else(|| self.registry().no_column(upsert.table, handle));
         let fresh = Freshness { built_s: seconds(set.built_us()), oldest_s: oldest(seconds(time_us), self.max_age) };
         let row = |key: u64| set.get(key);
         let below = Below { fresh, row: &row, default: set.default_row() };
         overlay.upsert(&Batch { rows, values, operation: upsert.operation, time_us }, &column, below)
+    }
+
+    /// Takes rows off a table, also off what other generations hold of it, so that a rollback does not bring them back.
+    /// Returns how many there were on the live generation's.
+    pub(crate) fn remove(&self, live: &Generation, table: u32, keys: Option<&[u64]>) -> Result<u64> {
+        let (_, overlay) = self.open(live, table)?;
+        let Some((overlay, _)) = overlay else { return Err(Error::argument(NO_OVERLAYS)) };
+        let removed = overlay.remove(keys);
+        let all = self.registry().of_table(table);
+        for other in all.iter().filter(|other| !Arc::ptr_eq(other, &overlay)) {
+            other.remove(keys);
+        }
+        Ok(removed)
     }
 
     /// A table of the live generation and its overlay.

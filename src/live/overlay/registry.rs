@@ -128,6 +128,12 @@ impl Registry {
         })
     }
 
+    /// All overlays of a table that generations hold: one for each layout.
+    pub(crate) fn of_table(&self, table: u32) -> Vec<Arc<Overlay>> {
+        let own = self.open.iter().filter(|open| open.table == table);
+        own.filter_map(|open| open.overlay.upgrade()).collect()
+    }
+
     /// The overlay of a table of this name and layout: the one that another generation has, or a new one. None when the
     /// engine has no overlays.
     pub(crate) fn overlay(&mut self, name: &str, layout: &Arc<RowLayout>) -> Result<Option<Arc<Overlay>>> {

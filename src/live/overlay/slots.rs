@@ -216,6 +216,14 @@ impl Slots {
         }
     }
 
+    /// Gives the slot up. Who found it before finds the image still, until another key takes the place. The set's writers
+    /// are locked out.
+    pub(super) fn free(&self, slot: u32) {
+        if let Some(tag) = self.tags.slice(slot as usize, 1) {
+            tag[0].store(0, Ordering::Release);
+        }
+    }
+
     /// Replaces the slot's image; its first word is the key and becomes the tag. The set's writers are locked out.
     pub(super) fn publish(&self, slot: u32, image: &[u64], stamp: u64) {
         let (Some(cell), Some(tag)) = (self.cell(slot), self.tags.slice(slot as usize, 1)) else { return };
@@ -312,6 +320,23 @@ mod loom_tests {
             write(&slots, 1, 0x101, 3);
             reader.join().unwrap();
             assert_eq!((look(&slots, 1), look(&slots, 2), look(&slots, 3)), (Some(0x101), None, Some(0x300)));
+        });
+    }
+
+    #[test]
+    fn loom_a_slot_that_is_given_up_and_taken_again_is_noticed() {
+        loom::model(|| {
+            let slots = Arc::new(Slots::new(1, 3).unwrap());
+            write(&slots, 1, 0x100, 0);
+            let reader = {
+                let slots = Arc::clone(&slots);
+                thread::spawn(move || look(&slots, 1))
+            };
+            slots.free(slots.find(1).unwrap());
+            write(&slots, 2, 0x200, 1);
+            let seen = reader.join().unwrap();
+            assert!(seen.is_none_or(|number| number == 0x100));
+            assert_eq!((look(&slots, 1), look(&slots, 2)), (None, Some(0x200)));
         });
     }
 

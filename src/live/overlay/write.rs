@@ -123,6 +123,26 @@ impl Overlay {
         counts
     }
 
+    /// Takes away the rows of these keys, or all rows. The table's own rows count again for requests that begin afterwards.
+    /// Returns how many rows there were.
+    pub fn remove(&self, keys: Option<&[u64]>) -> u64 {
+        let mut removed = 0;
+        let mut free = |slot: u32, key: u64| {
+            let _one = self.lock(slot / WAYS as u32);
+            // Somebody else may have taken the place since it was found.
+            if key != 0 && self.slots.tag(slot) == key {
+                self.slots.free(slot);
+                self.rows.fetch_sub(1, Ordering::Release);
+                removed += 1;
+            }
+        };
+        match keys {
+            Some(keys) => keys.iter().for_each(|&key| self.find(key).into_iter().for_each(|slot| free(slot, key))),
+            None => (0..self.slots.slots()).for_each(|slot| free(slot, self.slots.tag(slot))),
+        }
+        removed
+    }
+
     /// Changes the row of a key and publishes it, if `change` did something to it. `words` is room for an image.
     fn write(
         &self,

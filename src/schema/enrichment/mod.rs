@@ -107,6 +107,28 @@ impl Enrichment {
         });
         if of_request { Side::Request } else { Side::Candidate }
     }
+
+    /// A column as schema files write it: `users.ctr_7d` or `users.interests[3]`.
+    #[must_use]
+    pub fn column_text(&self, at: &ColumnUse) -> String {
+        let position = at.position.map_or(String::new(), |p| format!("[{p}]"));
+        format!("{}.{}{position}", self.tables[at.table as usize].name, at.column)
+    }
+
+    /// From where a value comes: a column, or `dot` or `cosine` of two.
+    #[must_use]
+    pub fn lookup_text(&self, lookup: &Lookup) -> String {
+        match lookup {
+            Lookup::Column(at) => self.column_text(at),
+            Lookup::Similarity { left, right, measure } => {
+                let measure = match measure {
+                    Measure::Dot => "dot",
+                    Measure::Cosine => "cosine",
+                };
+                format!("{measure}({}, {})", self.column_text(left), self.column_text(right))
+            }
+        }
+    }
 }
 
 impl Lookup {

@@ -30,6 +30,16 @@ static void print(const char *what, const void *bytes, size_t size) {
   printf("\n");
 }
 
+/* The first version's fields but the size, and whether the library wrote past the struct that it was told of. */
+static void tell(const char *what, const adclick_outcome *outcome, const unsigned char *after, size_t n) {
+  print(what, &outcome->n_winners, 32 - offsetof(adclick_outcome, n_winners));
+  size_t written = 0;
+  for (size_t i = 0; i < n; i++) {
+    written += after[i] != 0xff;
+  }
+  printf("%zu bytes past it\n", written);
+}
+
 int main(int argc, char **argv) {
   if (argc != 2 || adclick_abi_version() < ADCLICK_ABI_VERSION) {
     return 2;
@@ -84,14 +94,14 @@ int main(int argc, char **argv) {
         "score");
   print("pctr", pctr, sizeof pctr);
   print("pcvr", pcvr, sizeof pcvr);
-  print("scored", &done, sizeof done);
+  tell("scored", &done.outcome, done.after, sizeof done.after);
   adclick_winner winners[2];
   uint32_t reasons[N];
   check(adclick_scorer_decide(scorer, &request, values, candidates, candidate_values, winners, 2, reasons, &done.outcome,
                               &error),
         "decide");
   print("winners", winners, sizeof winners);
-  print("decided", &done, sizeof done);
+  tell("decided", &done.outcome, done.after, sizeof done.after);
   for (uint32_t c = 0; c < N; c++) {
     printf("%s\n", adclick_reason_name(reasons[c]));
   }

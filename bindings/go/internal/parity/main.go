@@ -144,6 +144,7 @@ func answer(scorer *adclick.Scorer, in *source, out *bufio.Writer, handles []uin
 	if _, err := scorer.Score(&request, pctr, pcvr); err != nil {
 		return err
 	}
+	outcome.Precision -= adclick.Exact // the library's number
 	out.Write(bytesOf([]adclick.Outcome{outcome}))
 	out.Write(bytesOf(winners[:outcome.Winners]))
 	out.Write(bytesOf(reasons))

@@ -1,5 +1,6 @@
 //! `adclick inspect`.
 
+mod inputs;
 mod table;
 
 use std::fmt::Write as _;
@@ -13,13 +14,13 @@ use adclick::artifact::{Bytes, OpenMode};
 use adclick::auction::Policy;
 use adclick::calibrate::Calibrators;
 use adclick::live::bundle::{MANIFEST, Manifest, Role};
-use adclick::schema::{Enrichment, Index, Kind, Lookup, Measure, Schema};
+use adclick::schema::{Index, Kind, Schema};
 use adclick::table::Checks;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::bundle::{open_table, open_untouched};
-use crate::schema_file::{column_text, key_text};
+use crate::schema_file::key_text;
 
 /// Show what a bundle or artifact holds.
 ///
@@ -35,6 +36,15 @@ pub struct Args {
     /// The table of --key; not needed when there is only one.
     #[arg(long, value_name = "NAME", requires = "key")]
     table: Option<String>,
+    /// Print what callers of a bundle's model pass: each input's name, whether it comes with the request or with each candidate,
+    /// what its values are, and where they come from when they are not passed.
+    #[arg(long, conflicts_with_all = ["key", "check"])]
+    inputs: bool,
+    /// Check a request against a bundle's model, by name: values on the wrong side, unknown names, numbers where ids are read and
+    /// the like. The file is a JSON object with `values` and `candidates`; docs/schema.md says how it looks. Ends with 1 when
+    /// there are errors.
+    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    check: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -42,8 +52,15 @@ pub struct Args {
 
 pub(super) fn run(args: Args) -> Result<()> {
     let mut text = String::new();
+    let mut failed = None;
     let report = if !args.key.is_empty() {
         row(&args, &mut text)?
+    } else if args.inputs {
+        inputs::list(&args.path, &mut text)?
+    } else if let Some(request) = &args.check {
+        let (report, errors) = inputs::check(&args.path, request, &mut text)?;
+        failed = (errors > 0).then(|| format!("{}: {errors} errors", request.display()));
+        report
     } else if args.path.is_dir() {
         bundle(&super::verify::resolve(&args.path)?, &mut text)?
     } else {
@@ -52,6 +69,9 @@ pub(super) fn run(args: Args) -> Result<()> {
     };
     let mut out = std::io::stdout().lock();
     if args.json { writeln!(out, "{report}") } else { write!(out, "{text}") }?;
+    if let Some(failed) = failed {
+        bail!(failed);
+    }
     Ok(())
 }
 
@@ -215,7 +235,7 @@ fn describe(model: &Model, text: &mut String) -> Result<Value> {
         let kind = kind(&f.kind, model.schema());
         let source = format!("{:?}", f.source).to_lowercase();
         let found = model.enrichment().bindings.iter().find(|b| b.feature as usize == i);
-        let found = found.map(|b| lookup_text(model.enrichment(), &b.lookup));
+        let found = found.map(|b| model.enrichment().lookup_text(&b.lookup));
         let from = found.as_ref().map_or(String::new(), |found| format!(", from {found}"));
         // Callers pass values under this name.
         let input = if f.input == f.name { String::new() } else { format!(", of input {}", f.input) };
@@ -279,20 +299,6 @@ fn describe(model: &Model, text: &mut String) -> Result<Value> {
         "sections": model.sections().iter().map(|s| json!({ "name": s.name, "bytes": s.len })).collect::<Vec<_>>(),
         "provenance": model.provenance(),
     }))
-}
-
-/// From where a feature's value comes.
-fn lookup_text(enrichment: &Enrichment, lookup: &Lookup) -> String {
-    match lookup {
-        Lookup::Column(at) => column_text(enrichment, at),
-        Lookup::Similarity { left, right, measure } => {
-            let measure = match measure {
-                Measure::Dot => "dot",
-                Measure::Cosine => "cosine",
-            };
-            format!("{measure}({}, {})", column_text(enrichment, left), column_text(enrichment, right))
-        }
-    }
 }
 
 struct Layer {

@@ -97,7 +97,7 @@ NATIVE(jlong, key)(JNIEnv *env, jclass class, jobject ids, jint n) {
 /* `kernel` has up to 15 bytes. */
 NATIVE(jint, engineOpen)(JNIEnv *env, jclass class, jlong path, jint path_len, jint flags, jfloat headroom, jint follow_ms,
                          jlong kernel, jint kernel_len, jint overlay_rows, jint overlay_max_age_s, jint precision,
-                         jint ad_cache_mib, jlong address) {
+                         jint ad_cache_mib, jint overlay_max_skew_s, jlong address) {
   (void)env, (void)class;
   adclick_frame *f = frame_at(address);
   adclick_engine_options options = {.struct_size = sizeof options,
@@ -107,7 +107,8 @@ NATIVE(jint, engineOpen)(JNIEnv *env, jclass class, jlong path, jint path_len, j
                                     .overlay_rows = (uint32_t)overlay_rows,
                                     .overlay_max_age_s = (uint32_t)overlay_max_age_s,
                                     .precision = (uint32_t)precision,
-                                    .ad_cache_mib = (uint32_t)ad_cache_mib};
+                                    .ad_cache_mib = (uint32_t)ad_cache_mib,
+                                    .overlay_max_skew_s = (uint32_t)overlay_max_skew_s};
   if (kernel_len < 0 || (size_t)kernel_len >= sizeof options.kernel) {
     return ADCLICK_INVALID_ARGUMENT; /* Java refuses it before */
   }
@@ -123,6 +124,11 @@ NATIVE(jint, engineClose)(JNIEnv *env, jclass class, jlong engine) {
   return adclick_engine_close(at(engine));
 }
 
+NATIVE(jint, engineCloseWithin)(JNIEnv *env, jclass class, jlong engine, jint timeout_ms, jlong address) {
+  (void)env, (void)class;
+  return adclick_engine_close_within(at(engine), (uint32_t)timeout_ms, &frame_at(address)->error);
+}
+
 NATIVE(jint, engineStage)(JNIEnv *env, jclass class, jlong engine, jlong path, jint path_len, jlong address) {
   (void)env, (void)class;
   adclick_frame *f = frame_at(address);
@@ -136,6 +142,12 @@ NATIVE(jint, stagedActivate)(JNIEnv *env, jclass class, jlong staged, jlong addr
   (void)env, (void)class;
   adclick_frame *f = frame_at(address);
   return adclick_staged_activate(at(staged), &f->result.number, &f->error);
+}
+
+NATIVE(jint, stagedGeneration)(JNIEnv *env, jclass class, jlong staged, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  return adclick_staged_generation(at(staged), &f->result.number, &f->error);
 }
 
 NATIVE(jint, stagedDiscard)(JNIEnv *env, jclass class, jlong staged) {
@@ -158,6 +170,32 @@ NATIVE(jint, enginePoll)(JNIEnv *env, jclass class, jlong engine, jlong address)
 NATIVE(jint, engineFollowError)(JNIEnv *env, jclass class, jlong engine, jlong address) {
   (void)env, (void)class;
   return adclick_engine_follow_error(at(engine), &frame_at(address)->error);
+}
+
+NATIVE(jint, engineFollowState)(JNIEnv *env, jclass class, jlong engine, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  f->result.follow.struct_size = sizeof f->result.follow;
+  return adclick_engine_follow_state(at(engine), &f->result.follow, &f->error);
+}
+
+NATIVE(jint, engineModel)(JNIEnv *env, jclass class, jlong engine, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  f->result.model.struct_size = sizeof f->result.model;
+  return adclick_engine_model(at(engine), &f->result.model, &f->error);
+}
+
+NATIVE(jint, engineModelInput)(JNIEnv *env, jclass class, jlong engine, jint index, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  f->result.input.struct_size = sizeof f->result.input;
+  return adclick_engine_model_input(at(engine), (uint32_t)index, &f->result.input, &f->error);
+}
+
+NATIVE(jint, engineInputError)(JNIEnv *env, jclass class, jlong engine, jlong address) {
+  (void)env, (void)class;
+  return adclick_engine_input_error(at(engine), &frame_at(address)->error);
 }
 
 NATIVE(jint, enginePrecisionError)(JNIEnv *env, jclass class, jlong engine, jlong address) {
@@ -223,6 +261,18 @@ NATIVE(jint, engineMetrics)(JNIEnv *env, jclass class, jlong engine, jlong text,
   return status;
 }
 
+NATIVE(jint, engineRemoveRows)(JNIEnv *env, jclass class, jlong engine, jint table, jlong keys, jint n, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  return adclick_engine_remove_rows(at(engine), (uint32_t)table, at(keys), (size_t)n, &f->result.number, &f->error);
+}
+
+NATIVE(jint, engineClearRows)(JNIEnv *env, jclass class, jlong engine, jint table, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  return adclick_engine_clear_rows(at(engine), (uint32_t)table, &f->result.number, &f->error);
+}
+
 NATIVE(jint, engineUpsert)(JNIEnv *env, jclass class, jlong engine, jint flags, jint table, jlong time_us, jlong rows,
                            jint n_rows, jlong values, jint n_values, jlong address) {
   (void)env, (void)class;
@@ -260,6 +310,23 @@ static adclick_request request_of(jlong request, jint n_values, jint n_candidate
   copy.n_candidates = (uint32_t)n_candidates;
   copy.n_candidate_values = (uint32_t)n_candidate_values;
   return copy;
+}
+
+/* The text's length, which is also that of a text that has too little room, is at `length`. */
+NATIVE(jint, engineCheck)(JNIEnv *env, jclass class, jlong engine, jlong request, jlong values, jint n_values,
+                          jlong candidates, jint n_candidates, jlong candidate_values, jint n_candidate_values, jlong text,
+                          jint room, jlong length, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  const adclick_request copy = request_of(request, n_values, n_candidates, n_candidate_values);
+  f->result.check.struct_size = sizeof f->result.check;
+  size_t needed = 0;
+  const adclick_status status =
+      adclick_engine_check(at(engine), &copy, at(values), at(candidates), at(candidate_values), &f->result.check, at(text),
+                           (size_t)room, &needed, &f->error);
+  const uint64_t told = needed;
+  memcpy(at(length), &told, sizeof told);
+  return status;
 }
 
 NATIVE(jint, score)(JNIEnv *env, jclass class, jlong scorer, jlong request, jlong values, jint n_values, jlong candidates,

@@ -5,6 +5,8 @@ import java.lang.ref.Reference;
 import java.nio.charset.Charset;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Function;
@@ -62,7 +64,7 @@ public final class Engine implements AutoCloseable {
         Native.engineOpen(
             frame.textAddress(), name.length, options.flags, options.headroom, options.followMillis,
             frame.textAddress() + name.length, options.kernel.length, options.overlayRows, options.overlayMaxAgeSeconds,
-            options.precision, options.adCacheMib, frame.address());
+            options.precision, options.adCacheMib, options.overlayMaxSkewSeconds, frame.address());
     if (status != 0) {
       throw frame.failure(status);
     }
@@ -189,6 +191,113 @@ public final class Engine implements AutoCloseable {
     return told((engine, frame, length) -> Native.enginePrecisionError(engine, frame.address()));
   }
 
+  /**
+   * The inputs of which requests passed values with the wrong side since the live generation was opened. Such values are ignored.
+   * For the health check of a server.
+   *
+   * @return their names, with {@link Status#INVALID_VALUE}; or nothing when there are none
+   * @throws IllegalStateException when the engine was closed
+   */
+  public Optional<AdclickException> inputError() {
+    return told((engine, frame, length) -> Native.engineInputError(engine, frame.address()));
+  }
+
+  /**
+   * The live model in figures.
+   *
+   * @return the numbers of now
+   */
+  public Model model() {
+    return call(NO_TEXT, (engine, frame, length) -> Native.engineModel(engine, frame.address()), Model::new);
+  }
+
+  /**
+   * What the live model reads: under which names values are passed, with the request or with candidates, what they are, and where they
+   * come from when they are not passed. Values that are passed win over tables.
+   *
+   * @return the inputs, in the schema's order
+   */
+  public List<ModelInput> inputs() {
+    while (true) {
+      Model model = model();
+      List<ModelInput> all = new ArrayList<>(model.inputs());
+      try {
+        for (int i = 0; i < model.inputs(); i++) {
+          int index = i;
+          ModelInput input =
+              call(
+                  NO_TEXT,
+                  (engine, frame, length) -> Native.engineModelInput(engine, index, frame.address()),
+                  frame ->
+                      frame.resultLong(Layout.MODEL_INPUT_GENERATION) == model.generation() ? new ModelInput(frame) : null);
+          if (input == null) {
+            break;
+          }
+          all.add(input);
+        }
+      } catch (AdclickException e) {
+        if (e.status() != Status.INVALID_ARGUMENT) {
+          throw e;
+        }
+      }
+      // Otherwise another generation went live, with other inputs.
+      if (all.size() == model.inputs()) {
+        return all;
+      }
+    }
+  }
+
+  /**
+   * Tells what is wrong with a request for the live model. A server asks once, at start, with a request as it makes them: scoring only
+   * counts what it has no use for ({@link Outcome#missing}, {@link Outcome#wrongSide}), because requests must outlive a swap to a
+   * model that reads other inputs. Faults of the request are no failure of the call.
+   *
+   * @param request the request
+   * @param candidates its candidates
+   * @return what was found
+   * @throws AdclickException when scoring would refuse the request
+   */
+  public Check check(Request request, Candidates candidates) {
+    Frame frame = take(NO_TEXT);
+    try {
+      int room = TEXT;
+      while (true) {
+        Memory text = new Memory((long) room + Long.BYTES);
+        int status =
+            Native.engineCheck(
+                handle.get(), request.address(), request.valuesAddress(), request.valueCount(), candidates.address(),
+                candidates.size(), candidates.valuesAddress(), candidates.valueCount(), text.address + Long.BYTES, room,
+                text.address, frame.address());
+        int length = Math.toIntExact(text.bytes.getLong(0));
+        if (status == Status.BUFFER_TOO_SMALL.code()) {
+          room = length;
+          continue;
+        }
+        if (status != 0) {
+          throw frame.failure(status);
+        }
+        byte[] bytes = new byte[length];
+        text.bytes.get(Long.BYTES, bytes);
+        Reference.reachabilityFence(text);
+        return new Check(frame, new String(bytes, StandardCharsets.UTF_8));
+      }
+    } finally {
+      giveBack(frame);
+      Reference.reachabilityFence(request);
+      Reference.reachabilityFence(candidates);
+      Reference.reachabilityFence(this);
+    }
+  }
+
+  /**
+   * What following came to so far. Look now and then; nothing calls back.
+   *
+   * @return the numbers of now
+   */
+  public FollowState followState() {
+    return call(NO_TEXT, (engine, frame, length) -> Native.engineFollowState(engine, frame.address()), FollowState::new);
+  }
+
   /** The failure that a call is there to tell. */
   private Optional<AdclickException> told(Call call) {
     Frame frame = take(NO_TEXT);
@@ -233,6 +342,39 @@ public final class Engine implements AutoCloseable {
       Reference.reachabilityFence(upsert);
       Reference.reachabilityFence(this);
     }
+  }
+
+  /**
+   * Takes rows off a table of the live generation that were written on top of it. What the table itself holds counts again for
+   * requests that begin afterwards.
+   *
+   * @param table the table's handle
+   * @param keys the rows' keys; those without such a row do no harm
+   * @return how many rows there were
+   */
+  public long removeRows(int table, long... keys) {
+    Memory memory = new Memory(Math.max(1L, keys.length) * Long.BYTES);
+    for (int i = 0; i < keys.length; i++) {
+      memory.bytes.putLong(i * Long.BYTES, keys[i]);
+    }
+    try {
+      return call(
+          NO_TEXT,
+          (engine, frame, length) ->
+              Native.engineRemoveRows(engine, table, memory.address, keys.length, frame.address()));
+    } finally {
+      Reference.reachabilityFence(memory);
+    }
+  }
+
+  /**
+   * Takes all rows off a table, as {@link #removeRows}. Rows that are written meanwhile may stay.
+   *
+   * @param table the table's handle
+   * @return how many rows there were
+   */
+  public long clearRows(int table) {
+    return call(NO_TEXT, (engine, frame, length) -> Native.engineClearRows(engine, table, frame.address()));
   }
 
   /**
@@ -314,6 +456,35 @@ public final class Engine implements AutoCloseable {
   @Override
   public void close() {
     cleanable.clean();
+  }
+
+  /**
+   * Closes the engine in at most so long. It is closed in any case; what goes on after that time ends by itself. Closing again
+   * does nothing.
+   *
+   * @param millis the most to wait
+   * @throws AdclickException with {@link Status#BUSY} when something goes on after that time, and what: the following thread in the
+   *     middle of a bundle, or calls under way
+   */
+  public void closeWithin(int millis) {
+    if (millis < 0) {
+      throw new IllegalArgumentException(millis + " milliseconds");
+    }
+    if (handle.isClosed()) {
+      return;
+    }
+    long engine = handle.take();
+    Frame frame = new Frame(0);
+    try {
+      int status = Native.engineCloseWithin(engine, millis, frame.address());
+      if (status != 0) {
+        throw frame.failure(status);
+      }
+    } finally {
+      cleanable.clean();
+      Reference.reachabilityFence(frame);
+      Reference.reachabilityFence(this);
+    }
   }
 
   private interface Call {

@@ -18,6 +18,7 @@ public final class EngineOptions {
   /** 1 + its code; 0 = what each bundle says. */
   int precision;
   int adCacheMib;
+  int overlayMaxSkewSeconds;
 
   /** The defaults. */
   public EngineOptions() {}
@@ -111,6 +112,18 @@ public final class EngineOptions {
    */
   public EngineOptions overlayMaxAgeSeconds(int seconds) {
     overlayMaxAgeSeconds = notNegative(seconds, "seconds");
+    return this;
+  }
+
+  /**
+   * How far the time of an {@link Upsert} may be ahead of this machine's clock. A time far in the future, such as one in another
+   * unit, would keep all writes before it from counting.
+   *
+   * @param seconds the time; 0 for the default, 300; -1 for any time
+   * @return this
+   */
+  public EngineOptions overlayMaxSkewSeconds(int seconds) {
+    overlayMaxSkewSeconds = seconds == -1 ? seconds : notNegative(seconds, "seconds");
     return this;
   }
 

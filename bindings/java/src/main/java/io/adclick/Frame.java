@@ -45,6 +45,15 @@ final class Frame {
     return memory.bytes.getLong(RESULT + offset);
   }
 
+  float resultFloat(int offset) {
+    return memory.bytes.getFloat(RESULT + offset);
+  }
+
+  /** A text of the result, closed with 0. */
+  String resultText(int offset, int most) {
+    return text(RESULT + offset, RESULT + offset + most);
+  }
+
   /** What a failed call told. */
   RuntimeException failure(int status) {
     if (status == Status.CLOSED.code()) {
@@ -54,13 +63,17 @@ final class Frame {
   }
 
   String message() {
+    return text(MESSAGE, MESSAGE_END);
+  }
+
+  private String text(int from, int most) {
     ByteBuffer bytes = memory.bytes;
-    int end = MESSAGE;
-    while (end < MESSAGE_END && bytes.get(end) != 0) {
+    int end = from;
+    while (end < most && bytes.get(end) != 0) {
       end++;
     }
-    byte[] text = new byte[end - MESSAGE];
-    bytes.get(MESSAGE, text);
+    byte[] text = new byte[end - from];
+    bytes.get(from, text);
     return new String(text, StandardCharsets.UTF_8);
   }
 }

@@ -47,13 +47,14 @@ final class Layout {
   static final int WINNER_PROPENSITY = 40;
   static final int WINNER_IMPRESSION_ID = 48;
 
-  static final int OUTCOME = 32;
+  static final int OUTCOME = 40;
   static final int OUTCOME_N_WINNERS = 4;
   static final int OUTCOME_N_SCORED = 8;
   static final int OUTCOME_N_CUT = 12;
   static final int OUTCOME_N_MISSING = 16;
   static final int OUTCOME_PRECISION = 20;
   static final int OUTCOME_GENERATION = 24;
+  static final int OUTCOME_N_WRONG_SIDE = 32;
 
   static final int ERROR_MESSAGE = 8;
 
@@ -75,16 +76,62 @@ final class Layout {
   static final int AD_CACHE_BYTES = 16;
   static final int AD_CACHE_BYTES_NEEDED = 24;
 
+  static final int MODEL_FLAGS = 4;
+  static final int MODEL_WIDTH = 8;
+  static final int MODEL_REQUEST_WIDTH = 12;
+  static final int MODEL_N_HEADS = 16;
+  static final int MODEL_N_INPUTS = 20;
+  static final int MODEL_N_FEATURES = 24;
+  static final int MODEL_N_TABLES = 28;
+  static final int MODEL_GENERATION = 32;
+
+  static final int MODEL_INPUT_FEATURE = 4;
+  static final int MODEL_INPUT_SIDE = 8;
+  static final int MODEL_INPUT_KIND = 12;
+  static final int MODEL_INPUT_DIM = 16;
+  static final int MODEL_INPUT_READING = 20;
+  static final int MODEL_INPUT_SOURCE = 24;
+  static final int MODEL_INPUT_FLAGS = 28;
+  static final int MODEL_INPUT_DEFAULT_ID = 32;
+  static final int MODEL_INPUT_DEFAULT_NUMBER = 40;
+  static final int MODEL_INPUT_NAME = 48;
+  static final int MODEL_INPUT_FROM = 304;
+  static final int MODEL_INPUT_GENERATION = 1360;
+
+  static final int CHECK_N_PROBLEMS = 4;
+  static final int CHECK_N_ERRORS = 8;
+  static final int CHECK_N_UNKNOWN = 12;
+  static final int CHECK_N_WRONG_SIDE = 16;
+  static final int CHECK_N_WRONG_KIND = 20;
+  static final int CHECK_N_OUT_OF_RANGE = 24;
+  static final int CHECK_N_NOT_FINITE = 28;
+  static final int CHECK_N_NEVER_READ = 32;
+  static final int CHECK_N_UNKNOWN_IDS = 36;
+  static final int CHECK_N_REPEATED = 40;
+  static final int CHECK_N_MISSING = 44;
+  static final int CHECK_N_NO_KEY = 48;
+  static final int CHECK_GENERATION = 56;
+
+  static final int FOLLOW_STATE_STATUS = 4;
+  static final int FOLLOW_STATE_FOLLOWS = 8;
+  static final int FOLLOW_STATE_GENERATION = 16;
+  static final int FOLLOW_STATE_ACTIVATED_US = 24;
+  static final int FOLLOW_STATE_LOOKED_US = 32;
+  static final int FOLLOW_STATE_LOOKS = 40;
+  static final int FOLLOW_STATE_FAILED_LOOKS = 48;
+  static final int FOLLOW_STATE_ACTIVATIONS = 56;
+  static final int FOLLOW_STATE_ROLLBACKS = 64;
+
   static final int AUCTION_OPTIONS = 56;
   static final int AUCTION_OPTIONS_N_SLOTS = 4;
   static final int AUCTION_OPTIONS_SQUASH = 8;
   static final int AUCTION_OPTIONS_SCORE_FLOOR_MICROS = 16;
   static final int AUCTION_OPTIONS_RESERVE_MICROS = 24;
 
-  static final int FRAME = 608;
+  static final int FRAME = 1920;
   static final int FRAME_ERROR = 0;
   static final int FRAME_OUTCOME = 512;
-  static final int FRAME_RESULT = 544;
+  static final int FRAME_RESULT = 552;
 
   private Layout() {}
 }

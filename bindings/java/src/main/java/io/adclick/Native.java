@@ -39,9 +39,29 @@ final class Native {
 
   static native int engineOpen(
       long path, int pathLength, int flags, float headroom, int followMillis, long kernel, int kernelLength,
-      int overlayRows, int overlayMaxAgeSeconds, int precision, int adCacheMib, long frame);
+      int overlayRows, int overlayMaxAgeSeconds, int precision, int adCacheMib, int overlayMaxSkewSeconds, long frame);
 
   static native int engineClose(long engine);
+
+  static native int engineCloseWithin(long engine, int timeoutMillis, long frame);
+
+  static native int engineFollowState(long engine, long frame);
+
+  static native int engineModel(long engine, long frame);
+
+  static native int engineModelInput(long engine, int index, long frame);
+
+  static native int engineInputError(long engine, long frame);
+
+  static native int engineCheck(
+      long engine, long request, long values, int nValues, long candidates, int nCandidates, long candidateValues,
+      int nCandidateValues, long text, int room, long length, long frame);
+
+  static native int engineRemoveRows(long engine, int table, long keys, int n, long frame);
+
+  static native int engineClearRows(long engine, int table, long frame);
+
+  static native int stagedGeneration(long staged, long frame);
 
   static native int engineStage(long engine, long path, int pathLength, long frame);
 

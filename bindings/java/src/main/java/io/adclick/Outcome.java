@@ -47,6 +47,16 @@ public final class Outcome {
   }
 
   /**
+   * Of {@link #missing}, values passed with the request that the model reads with candidates, or the other way round:
+   * {@link Engine#inputError} names their inputs.
+   *
+   * @return the number
+   */
+  public int wrongSide() {
+    return bytes.getInt(Layout.FRAME_OUTCOME + Layout.OUTCOME_N_WRONG_SIDE);
+  }
+
+  /**
    * How exactly the request was computed.
    *
    * @return the precision

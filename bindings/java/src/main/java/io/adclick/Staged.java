@@ -38,6 +38,26 @@ public final class Staged implements AutoCloseable {
     }
   }
 
+  /**
+   * The id that the generation will have.
+   *
+   * @return the id
+   * @throws IllegalStateException when this was used up
+   */
+  public long generation() {
+    Frame frame = new Frame(0);
+    try {
+      int status = Native.stagedGeneration(handle.get(), frame.address());
+      if (status != 0) {
+        throw frame.failure(status);
+      }
+      return frame.number();
+    } finally {
+      Reference.reachabilityFence(frame);
+      Reference.reachabilityFence(this);
+    }
+  }
+
   /** Drops it without making it live. Does nothing when it was activated or closed before. */
   @Override
   public void close() {

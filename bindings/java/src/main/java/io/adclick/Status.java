@@ -16,7 +16,7 @@ public enum Status {
    * on top of tables than memory has room for.
    */
   CAPACITY_EXCEEDED(-3),
-  /** An input value is NaN or infinite. */
+  /** An input value is NaN or infinite; or, of {@link Engine#inputError}, values came with the wrong side. */
   INVALID_VALUE(-4),
   /** The engine was closed, or the handle is not one: closed or used up before, or never given out. */
   CLOSED(-5),
@@ -30,7 +30,7 @@ public enum Status {
   GOLDEN_MISMATCH(-9),
   /** There is no earlier generation to roll back to. */
   NO_PREVIOUS(-10),
-  /** The scorer is in use by another call. */
+  /** The scorer is in use by another call; or something goes on after the time given to {@link Engine#closeWithin}. */
   BUSY(-11),
   /** The array for the winners is too small. */
   BUFFER_TOO_SMALL(-12),

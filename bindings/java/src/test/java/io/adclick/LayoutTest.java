@@ -43,7 +43,16 @@ class LayoutTest {
     put(found, "PRICE_BOUND_", PriceBound.values(), b -> b.code());
     put(found, "PRECISION_", Precision.values(), p -> p.code());
     put(found, "AD_CACHE_STATE_", AdCacheState.values(), s -> s.code());
+    put(found, "SIDE_", ModelInput.Side.values(), s -> s.ordinal());
+    put(found, "VALUE_KIND_", ModelInput.Kind.values(), k -> k.ordinal());
+    put(found, "READING_", ModelInput.Reading.values(), r -> r.ordinal());
+    put(found, "SOURCE_", ModelInput.Source.values(), s -> s.ordinal());
     put(found, "", Status.values(), s -> s.code());
+    found.put("ADCLICK_MODEL_WIDE", (long) Model.WIDE);
+    found.put("ADCLICK_INPUT_NUMBER", (long) ModelInput.NUMBER);
+    found.put("ADCLICK_INPUT_ID", (long) ModelInput.ID);
+    found.put("ADCLICK_INPUT_NAME", (long) ModelInput.NAME);
+    found.put("ADCLICK_INPUT_FROM", (long) ModelInput.FROM);
     found.put("ADCLICK_COPY", (long) new EngineOptions().copy().flags);
     found.put("ADCLICK_NO_OVERLAYS", (long) new EngineOptions().noOverlays().flags);
     found.put("ADCLICK_LAZY_TABLES", (long) new EngineOptions().lazyTables().flags);

@@ -87,8 +87,9 @@ final class Parity {
     }
     room(40 + winners.size() * 64 + n * 12);
     out.putInt(0).putInt(0);
-    out.putInt(32).putInt(outcome.winners()).putInt(outcome.scored()).putInt(outcome.cut());
+    out.putInt(40).putInt(outcome.winners()).putInt(outcome.scored()).putInt(outcome.cut());
     out.putInt(outcome.missing()).putInt(outcome.precision().code()).putLong(outcome.generation());
+    out.putInt(outcome.wrongSide()).putInt(0);
     for (int i = 0; i < winners.size(); i++) {
       Winner winner = winners.get(i);
       out.putInt(winner.candidate()).putInt(winner.slot()).putFloat(winner.pctr()).putFloat(winner.pcvr());

@@ -1,0 +1,121 @@
+package adclick_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"adclick.io/adclick"
+)
+
+func TestModelAndInputs(t *testing.T) {
+	engine := open(t, bundle, adclick.Options{})
+	model := must[adclick.Model](t)(engine.Model())
+	if model.Generation != must[uint64](t)(engine.Generation()) || model.Width != 29 || model.Inputs == 0 || model.Tables == 0 {
+		t.Errorf("%+v", model)
+	}
+	inputs := must[[]adclick.ModelInput](t)(engine.Inputs())
+	if len(inputs) != model.Inputs {
+		t.Errorf("%d inputs, expected %d", len(inputs), model.Inputs)
+	}
+	byName := map[string]adclick.ModelInput{}
+	for _, input := range inputs {
+		byName[input.Name] = input
+	}
+	device := byName["device_type"]
+	if device.Feature != must[uint32](t)(engine.Feature("device_type")) || device.Side != adclick.SideRequest ||
+		device.Kind != adclick.KindCategory || device.Reading != adclick.ReadPassed || device.Source != adclick.SourceContext {
+		t.Errorf("%+v", device)
+	}
+	if depth := byName["session_depth"]; depth.Kind != adclick.KindNumber || depth.DefaultNumber == nil || depth.DefaultID != nil {
+		t.Errorf("%+v", depth)
+	}
+	read := 0
+	for _, input := range inputs {
+		if input.Reading == adclick.ReadTable {
+			read++
+			if !strings.Contains(input.From, ".") {
+				t.Errorf("%+v", input)
+			}
+		}
+	}
+	if read == 0 {
+		t.Error("no input is read from a table")
+	}
+}
+
+func TestCheck(t *testing.T) {
+	engine := open(t, bundle, adclick.Options{})
+	in := inputOf(t, engine, 3)
+	if found := must[adclick.Check](t)(engine.Check(in)); found.Errors != 0 {
+		t.Errorf("%+v", found)
+	}
+	// Passed with a candidate, and read with the request.
+	device := must[uint32](t)(engine.Feature("device_type"))
+	first := uint32(len(in.CandidateValues))
+	in.CandidateValues = append(in.CandidateValues, adclick.Value{Feature: device, ID: 7})
+	in.Candidates[0].FirstValue, in.Candidates[0].NumValues = first, 1
+	found := must[adclick.Check](t)(engine.Check(in))
+	if found.WrongSide != 1 || found.Errors != 1 || !strings.Contains(found.Text, "error: `device_type` is passed with the candidate") {
+		t.Errorf("%+v", found)
+	}
+	if err := engine.InputError(); err != nil {
+		t.Error(err)
+	}
+	outcome := must[adclick.Outcome](t)(newScorer(t, engine, 3).Decide(in, make([]adclick.Winner, 2), nil))
+	if outcome.WrongSide != 1 {
+		t.Errorf("%+v", outcome)
+	}
+	expect(t, "after a request with a value on the wrong side", engine.InputError(), adclick.ErrInvalidValue)
+	in.Request.UTCOffsetS = 90_000
+	_, err := engine.Check(in)
+	expect(t, "a request that scoring refuses", err, adclick.ErrInvalidArgument)
+}
+
+func TestRowsGo(t *testing.T) {
+	engine := open(t, bundle, adclick.Options{})
+	table := must[uint32](t)(engine.Table("users"))
+	column := must[uint32](t)(engine.Column(table, "ctr_7d"))
+	rows := func() uint64 { return must[adclick.TableInfo](t)(engine.TableInfo(table)).OverlayRows }
+	write := func(options adclick.Upsert) error {
+		options.Table = table
+		options.Rows = []adclick.Row{{Key: 5, NumValues: 1}, {Key: 6, NumValues: 1}, {Key: 7, NumValues: 1}}
+		options.Values = []adclick.Value{{Feature: column, Number: 0.5}}
+		_, err := engine.Upsert(options)
+		return err
+	}
+	if err := write(adclick.Upsert{}); err != nil || rows() != 3 {
+		t.Fatal(err, rows())
+	}
+	if removed := must[uint64](t)(engine.RemoveRows(table, 6, 99)); removed != 1 || rows() != 2 {
+		t.Errorf("%d removed, %d left", removed, rows())
+	}
+	if removed := must[uint64](t)(engine.ClearRows(table)); removed != 2 || rows() != 0 {
+		t.Errorf("%d removed, %d left", removed, rows())
+	}
+	ahead := time.Now().Add(time.Hour).UnixMicro()
+	expect(t, "a time an hour ahead", write(adclick.Upsert{TimeUS: ahead}), adclick.ErrInvalidArgument)
+	engine = open(t, bundle, adclick.Options{OverlayMaxSkew: -1})
+	table = must[uint32](t)(engine.Table("users"))
+	column = must[uint32](t)(engine.Column(table, "ctr_7d"))
+	if err := write(adclick.Upsert{TimeUS: ahead}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFollowStateAndCloseWithin(t *testing.T) {
+	engine := must[*adclick.Engine](t)(adclick.Open(bundle, adclick.Options{}))
+	staged := must[*adclick.Staged](t)(engine.Stage(renewed))
+	if id := must[uint64](t)(staged.Generation()); id != must[uint64](t)(staged.Activate()) {
+		t.Errorf("the staged generation was to be %016x", id)
+	}
+	state := must[adclick.FollowState](t)(engine.FollowState())
+	if state.Follows || state.Activations != 1 || state.Generation != must[uint64](t)(engine.Generation()) || !state.Looked.IsZero() {
+		t.Errorf("%+v", state)
+	}
+	for range 2 {
+		if err := engine.CloseWithin(time.Second); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,109 @@
+//! What the live model reads, and whether requests have it.
+
+use super::Engine;
+use crate::artifact::model::spec::HeadKind;
+use crate::error::Result;
+use crate::inputs::{Check, ModelInput, inputs, side_name};
+use crate::schema::Side;
+use crate::scorer::{Input, MAX_CANDIDATES};
+
+/// The live model in figures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// The generation's id.
+    pub generation: u64,
+    /// Columns of a ready input (`score_dense`).
+    pub width: usize,
+    /// Of them, those of the request.
+    pub request_width: usize,
+    /// The heads.
+    pub heads: Vec<HeadKind>,
+    /// Whether it has a wide part, which ready inputs cannot carry.
+    pub has_wide: bool,
+    /// Its inputs: see [`Engine::inputs`].
+    pub inputs: usize,
+    /// Tables that it reads.
+    pub tables: usize,
+    /// Features, of which several may read one input.
+    pub features: usize,
+}
+
+/// Values of an input of the live model that requests passed with the wrong side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrongSide {
+    /// The input's name.
+    pub input: String,
+    /// The side that the model reads it with.
+    pub read_with: Side,
+    /// How many values, since the generation was opened.
+    pub values: u64,
+}
+
+impl std::fmt::Display for WrongSide {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { input, read_with, values } = self;
+        let (own, other) = match read_with {
+            Side::Request => (Side::Request, Side::Candidate),
+            Side::Candidate => (Side::Candidate, Side::Request),
+        };
+        let (own, other) = (side_name(own), side_name(other));
+        write!(f, "`{input}` is read with the {own} and was passed with the {other} ({values} values, ignored)")
+    }
+}
+
+impl Engine {
+    /// The live model in figures.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub fn model(&self) -> Result<ModelInfo> {
+        let generation = self.generation()?;
+        let model = generation.model();
+        Ok(ModelInfo {
+            generation: generation.id(),
+            width: model.layout().width,
+            request_width: model.layout().request_width,
+            heads: model.network().heads.iter().map(|head| head.kind).collect(),
+            has_wide: model.has_wide(),
+            inputs: inputs(&generation).len(),
+            tables: model.enrichment().tables.len(),
+            features: model.schema().features.len(),
+        })
+    }
+
+    /// The generation's id, and what its model reads: names, sides, kinds, and where values come from.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub fn inputs(&self) -> Result<(u64, Vec<ModelInput>)> {
+        let generation = self.generation()?;
+        Ok((generation.id(), inputs(&generation)))
+    }
+
+    /// What is wrong with a request for the live model: values that it has no use for, or reads from the other side, or as
+    /// something else; inputs that nobody gives it. For servers that are starting, and tests: it allocates and takes a lock.
+    ///
+    /// # Errors
+    /// A request that scoring would refuse for its counts, sizes or flags; `Closed`.
+    pub fn check(&self, input: Input<'_>) -> Result<Check> {
+        input.check(MAX_CANDIDATES)?;
+        let generation = self.generation()?;
+        let names = self.shared.names();
+        let name = |handle: u32| names.iter().find(|(_, own)| **own == handle).map(|(name, _)| name.clone());
+        Ok(crate::inputs::check(&generation, input, name))
+    }
+
+    /// What requests passed with the wrong side since the live generation was opened, by input. Such values are ignored.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub fn wrong_sides(&self) -> Result<Vec<WrongSide>> {
+        let generation = self.generation()?;
+        let features = &generation.model().schema().features;
+        let told = |(feature, values): (u32, u64)| {
+            let feature = &features[feature as usize];
+            WrongSide { input: feature.input.clone(), read_with: feature.side(), values }
+        };
+        Ok(generation.wrong_sides().map(told).collect())
+    }
+}
