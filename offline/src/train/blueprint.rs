@@ -112,6 +112,9 @@ pub struct Blueprint {
     pub features: Vec<FeaturePlan>,
     /// The tables that the features name by number.
     pub tables: Vec<TablePlan>,
+    /// Whether the wide part is also fitted alone, and weighed against the network on the validation rows. Not for the
+    /// built-in features, which were chosen for the network: on Criteo's and Avazu's rows nothing is gained by it.
+    pub weighs: bool,
 }
 
 impl Blueprint {

@@ -173,8 +173,8 @@ pub fn fit(
     learner.restore(weights);
     // The wide part of an earlier model knows more than these rows.
     let network_shares = match parent {
-        None => weigh(&mut learner, &plan, &store, progress)?,
-        Some(_) => vec![1.0; learner.shape.heads.len()],
+        None if blueprint.weighs => weigh(&mut learner, &plan, &store, progress)?,
+        _ => vec![1.0; learner.shape.heads.len()],
     };
     let validation = learner.score(&plan, &store.validation)?;
     let test = (store.test.len() > 0).then(|| learner.score(&plan, &store.test)).transpose()?;

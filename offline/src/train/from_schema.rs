@@ -17,7 +17,7 @@ impl Blueprint {
             plan: feature_plan(feature),
             position: feature.position,
         });
-        Self { features: features.collect(), tables: tables(file) }
+        Self { features: features.collect(), tables: tables(file), weighs: true }
     }
 }
 

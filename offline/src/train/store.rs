@@ -191,16 +191,14 @@ impl<'a> Store<'a> {
                             note(&mut largest, encoder, held, row);
                         }
                     }
-                    Some(Role::Validation) => {
-                        if validation.add(encoder, batch, row) {
-                            note(&mut largest, encoder, &validation.examples, row);
-                            visit(Role::Validation, batch, row);
-                        }
+                    Some(Role::Validation) if validation.add(encoder, batch, row) => {
+                        note(&mut largest, encoder, &validation.examples, row);
+                        visit(Role::Validation, batch, row);
                     }
                     Some(Role::Test) => {
                         test.add(encoder, batch, row);
                     }
-                    None => {}
+                    Some(Role::Validation) | None => {}
                 }
             }
             Ok(())

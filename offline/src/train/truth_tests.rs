@@ -82,7 +82,7 @@ fn conversions(rows: u64, timed: bool, known: impl Fn(f64) -> f64) -> Case {
     let mut text = "time,ad,click,sale\n".to_owned();
     for row in 0..rows {
         let ad = mix(row) % 10;
-        let click = uniform(row, 2) < if ad % 2 == 0 { 0.4 } else { 0.2 };
+        let click = uniform(row, 2) < if ad.is_multiple_of(2) { 0.4 } else { 0.2 };
         let sale = click && uniform(row, 3) < if ad < 5 { 0.5 } else { 0.25 };
         let told = uniform(row, 4) < known(row as f64 / rows as f64);
         let sale = if click && !told { String::new() } else { u8::from(sale).to_string() };
@@ -306,7 +306,7 @@ fn one_wild_number_is_cut_off_or_named() {
 fn users(rare: bool) -> Case {
     let mut text = "user,click\n".to_owned();
     for row in 0..10_000u64 {
-        let user = if rare && row % 5 == 0 { 100_000 + row } else { row % 500 };
+        let user = if rare && row.is_multiple_of(5) { 100_000 + row } else { row % 500 };
         let click = uniform(row, 1) < if user >= 100_000 { 0.05 } else { 0.1 + 0.4 * uniform(user, 7) };
         writeln!(text, "{user},{}", u8::from(click)).unwrap();
     }
