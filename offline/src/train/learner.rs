@@ -56,6 +56,11 @@ pub(super) struct Learner {
     pub(super) rng: ChaCha8Rng,
 }
 
+/// A weight as the model file holds it: what is measured from here on is what will be served.
+fn stored(weight: f32) -> f32 {
+    half::f16::from_f32(weight).to_f32()
+}
+
 impl Learner {
     pub(super) fn new(
         built: &Built,
@@ -259,13 +264,13 @@ impl Learner {
             let Some(weights) = fitted.of_table(places, number) else { continue };
             let mut wide = table.wide.clone();
             for (own, weight) in wide.iter_mut().skip(head).step_by(table.wide_dim).zip(weights) {
-                *own = share * *own + (1.0 - fitted.share) as f32 * *weight as f32;
+                *own = stored(share * *own + (1.0 - fitted.share) as f32 * *weight as f32);
             }
             table.set(table.rows.clone(), wide);
         }
         // The head's output weights stand before its bias.
         let bias = self.shape.head_biases()[head];
-        self.params[bias - 1].data.iter_mut().for_each(|w| *w *= share);
+        self.params[bias - 1].data.iter_mut().for_each(|w| *w = stored(*w * share));
         let own = &mut self.params[bias].data[0];
         *own = (fitted.share * f64::from(*own) + (1.0 - fitted.share) * fitted.bias()) as f32;
         self.average.clone_from(&self.params);
