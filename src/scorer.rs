@@ -154,7 +154,8 @@ impl Scorer {
     }
 
     /// Calibrated probabilities of all candidates. `pctr` has `n_candidates` entries; `pcvr` as many, or none when it is
-    /// not wanted. Without a pCVR head `pcvr` is filled with NaN, without a pCTR head `pctr`. A candidate whose logit overflows gets NaN.
+    /// not wanted. Without a pCVR head `pcvr` is filled with NaN, without a pCTR head `pctr`. A candidate whose logit
+    /// overflows gets NaN.
     ///
     /// # Errors
     /// A [`Refusal`]; then nothing was written.
