@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::artifact::model::spec::HeadKind;
 use crate::auction::{self, Bounds, Shortlist};
 use crate::enrich::{Counts, Passed, Rows, State};
 use crate::error::Error;
@@ -80,6 +81,7 @@ struct Scored {
     n: usize,
     /// Of the request and of its candidates.
     counts: [Counts; 2],
+    has_ctr: bool,
     has_cvr: bool,
     precision: Precision,
     /// Whether the logits come from the first of two passes.
@@ -154,7 +156,8 @@ impl Scorer {
     }
 
     /// Calibrated probabilities of all candidates. `pctr` has `n_candidates` entries; `pcvr` as many, or none when it is
-    /// not wanted. Without a pCVR head `pcvr` is filled with NaN. A candidate whose logit overflows gets NaN.
+    /// not wanted. Without a pCVR head `pcvr` is filled with NaN, without a pCTR head `pctr`. A candidate whose logit
+    /// overflows gets NaN.
     ///
     /// # Errors
     /// A [`Refusal`]; then nothing was written.
@@ -497,7 +500,7 @@ impl Memory {
         }
         watch.lap(Stage::Calibrate);
         self.exact(generation, scored, input, listed, watch)?;
-        let heads = if scored.has_cvr { 2 } else { 1 };
+        let heads = usize::from(scored.has_ctr) + usize::from(scored.has_cvr);
         let as_told = |memory: &Self, i: usize| {
             (0..heads).all(|head| {
                 let (fast, exact) = (memory.fast[head][i], memory.logits[head][i]);
@@ -597,6 +600,11 @@ impl Memory {
     /// Logits to calibrated probabilities.
     fn probabilities(&mut self, generation: &Generation, scored: &Scored, watch: &mut Watch) {
         let calibrators = generation.calibrators();
+        if !scored.has_ctr {
+            // The one head predicts conversions. Nothing is known of clicks, so that no bid that needs them wins.
+            self.logits.swap(0, 1);
+            self.logits[0][..scored.n].fill(f32::NAN);
+        }
         calibrators.ctr.apply_slice(&self.logits[0][..scored.n], &mut self.pctr[..scored.n]);
         if scored.has_cvr {
             calibrators.cvr.apply_slice(&self.logits[1][..scored.n], &mut self.pcvr[..scored.n]);
@@ -625,8 +633,10 @@ impl Memory {
 
 impl Scored {
     fn new(generation: &Generation, precision: Precision) -> Self {
-        let has_cvr = generation.model().network().heads.len() > 1;
-        Self { n: 0, counts: Default::default(), has_cvr, precision, to_settle: false, wide: [0.0; 2], kept: 0 }
+        let heads = &generation.model().network().heads;
+        let has = |kind| heads.iter().any(|head| head.kind == kind);
+        let (has_ctr, has_cvr) = (has(HeadKind::Ctr), has(HeadKind::Cvr));
+        Self { n: 0, counts: Default::default(), has_ctr, has_cvr, precision, to_settle: false, wide: [0.0; 2], kept: 0 }
     }
 }
 

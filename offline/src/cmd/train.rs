@@ -1,5 +1,7 @@
 //! `adclick train`.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,8 +45,9 @@ pub struct Args {
     /// The bundle to write.
     #[arg(long)]
     out: PathBuf,
-    /// Which rows validate: `hash` (a tenth), `day` (the last calendar day), or files of their own.
-    #[arg(long, num_args = 1.., value_name = "hash|day|FILE", conflicts_with = "split")]
+    /// Which rows validate: `hash` (a tenth), `day` (the last calendar day), `group:COLUMN` (a tenth of the users,
+    /// queries or whatever the column tells apart, with all of their rows), or files of their own.
+    #[arg(long, num_args = 1.., value_name = "hash|day|group:COLUMN|FILE", conflicts_with = "split")]
     validation: Vec<String>,
     /// An experiment with test rows that training does not look at: hash:0 to hash:4 (fold = crc32 of "0:ROW" modulo
     /// 10; of rotation r, folds 2r and 2r+1 test, the next two validate), or day (the last day tests, the one before
@@ -78,23 +81,25 @@ pub struct Args {
     /// Share of embeddings dropped while training, from 0 to below 1.
     #[arg(long, value_parser = dropout)]
     dropout_embedding: Option<f64>,
-    /// The cross layers: full, lowrank:R, vector (DCN v1), or mix:EXPERTS:R.
-    #[arg(long, value_parser = cross_shape)]
+    /// The cross layers: full, lowrank:R, vector (DCN v1), or mix:EXPERTS:R. A warm start keeps the layers that there are.
+    #[arg(long, value_parser = cross_shape, conflicts_with = "warm_start")]
     cross: Option<CrossShape>,
     /// How many cross layers.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "warm_start")]
     cross_layers: Option<usize>,
     /// Widths of the deep layers, such as 64,32.
-    #[arg(long, value_delimiter = ',', value_name = "WIDTHS", value_parser = width)]
+    #[arg(long, value_delimiter = ',', value_name = "WIDTHS", value_parser = width, conflicts_with = "warm_start")]
     hidden: Option<Vec<usize>>,
-    /// Columns of an embedding.
-    #[arg(long)]
+    /// Columns of every embedding that is trained. Wins over a schema file.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=adclick::schema::MAX_WIDTH as i64), conflicts_with = "warm_start")]
     dim: Option<u32>,
-    /// An id needs so many training rows for a row of its own.
-    #[arg(long)]
-    min_count: Option<u32>,
-    /// Hash ids into so many rows per table instead of keeping vocabularies.
+    /// An id needs so many training rows for a row of its own [default: 2 with --format examples, else 5, and 2 more for each tenfold of 10,000 rows up to 8 more]. Wins over
+    /// a schema file.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    min_count: Option<u32>,
+    /// Hash ids into so many rows per table instead of collecting vocabularies. Wins over a schema file's `min_count` and
+    /// `max_size`; tables that it gives ids, `count` or `buckets` stay what they are.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..), conflicts_with_all = ["min_count", "warm_start"])]
     hash_buckets: Option<u32>,
     /// Keep this share of unclicked training rows, in (0, 1]; the model's bias is corrected for it.
     #[arg(long, value_name = "RATE", value_parser = super::kept_share)]
@@ -149,9 +154,13 @@ pub(super) fn run(args: Args) -> Result<()> {
         None => Blueprint::of(&source.format).context("--format examples needs --schema")?,
     };
     let (config, parent) = args.config()?;
+    let split = args.split()?;
+    if let Split::Files(paths) = &split {
+        apart(&args.logs.data, paths)?;
+    }
     let built = args.tables(schema.as_ref())?;
     source.tables = built.lookups;
-    let data = Data { source, split: args.split()? };
+    let data = Data { source, split };
     let mut trained = crate::train::fit(&config, &data, &blueprint, parent.as_ref(), Progress::detect())?;
     let model = adclick::live::pack_model(&trained.spec)?;
     let (precision, calibrators) = (args.precision, Calibrators::default());
@@ -188,7 +197,20 @@ pub(super) fn run(args: Args) -> Result<()> {
         "trained on {} rows in {:.1} s ({:.0} rows/s, {} passes, the best was {})",
         m.rows, m.seconds, m.rows_per_second, m.epochs, m.best_epoch
     );
+    println!("click rate: {:.4}%", 100.0 * m.click_rate);
     println!("validation: {} rows, log loss {:.5}", m.validation_rows, m.validation_loss);
+    for (head, share) in m.heads.iter().zip(&m.network_shares) {
+        println!("{head}: {:.0}% network, {:.0}% wide part alone", 100.0 * share, 100.0 * (1.0 - share));
+    }
+    for (rows, what) in [
+        (m.weightless_rows, "rows of weight 0 count nothing"),
+        (m.unknown_conversions, "clicked training rows have conversions that are not known yet"),
+        (m.unclicked_conversions, "rows have a conversion but no click: they count as unclicked"),
+    ] {
+        if rows > 0 {
+            println!("{rows} {what}");
+        }
+    }
     if let (Some(loss), Some(rows)) = (summary.test_logloss, summary.test_rows) {
         println!("test:       {rows} rows, log loss {loss:.5} before calibration");
     }
@@ -273,8 +295,12 @@ fn calibrate(trained: &Trained, wanted: bool) -> Result<(Calibrators, Option<Cho
     }
     let mut weights: Vec<f64> = rows.weights.iter().map(|&w| w.into()).collect();
     weights::by_their_mean(&mut weights);
-    let ctr = fit::choose(&Sample::new(&rows.click_logits, &rows.clicks, Some(&weights))?)?;
-    calibrators.ctr = HeadCalibrator::new(1.0, ctr.calibrator.clone())?;
+    let mut ctr = None;
+    if !rows.click_logits.is_empty() {
+        let choice = fit::choose(&Sample::new(&rows.click_logits, &rows.clicks, Some(&weights))?)?;
+        calibrators.ctr = HeadCalibrator::new(1.0, choice.calibrator.clone())?;
+        ctr = Some(choice);
+    }
     let clicked: Vec<usize> =
         (0..rows.conversion_logits.len()).filter(|&i| rows.clicks[i] && rows.conversions[i].is_some()).collect();
     if !clicked.is_empty() {
@@ -282,9 +308,51 @@ fn calibrate(trained: &Trained, wanted: bool) -> Result<(Calibrators, Option<Cho
         let converted: Vec<bool> = clicked.iter().map(|&i| rows.conversions[i] == Some(true)).collect();
         let weights: Vec<f64> = clicked.iter().map(|&i| weights[i]).collect();
         let cvr = fit::choose(&Sample::new(&logits, &converted, Some(&weights))?)?;
-        calibrators.cvr = HeadCalibrator::new(1.0, cvr.calibrator)?;
+        calibrators.cvr = HeadCalibrator::new(1.0, cvr.calibrator.clone())?;
+        ctr = ctr.or(Some(cvr));
     }
-    Ok((calibrators, Some(ctr)))
+    Ok((calibrators, ctr))
+}
+
+/// Refuses a file that is to train and to validate: under another name, by a link, or as a copy.
+fn apart(training: &[PathBuf], validation: &[PathBuf]) -> Result<()> {
+    let missing = |path: &Path| format!("cannot read {}", path.display());
+    for held_out in validation {
+        let size = held_out.metadata().with_context(|| missing(held_out))?.len();
+        for path in training {
+            let same = path.metadata().with_context(|| missing(path))?.len() == size
+                && (path.canonicalize().ok() == held_out.canonicalize().ok() || same_bytes(path, held_out)?);
+            ensure!(
+                !same,
+                "--validation {} holds the same rows as --data {}: a model validates on rows that it was not trained on. Give \
+                 others, or leave --validation out to hold out a tenth",
+                held_out.display(),
+                path.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Whether two files of one size hold the same bytes.
+fn same_bytes(a: &Path, b: &Path) -> Result<bool> {
+    let open = |path: &Path| {
+        let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+        anyhow::Ok(BufReader::with_capacity(1 << 20, file))
+    };
+    let (mut a, mut b) = (open(a)?, open(b)?);
+    loop {
+        let (left, right) = (a.fill_buf()?, b.fill_buf()?);
+        let n = left.len().min(right.len());
+        if n == 0 {
+            return Ok(left.len() == right.len());
+        }
+        if left[..n] != right[..n] {
+            return Ok(false);
+        }
+        a.consume(n);
+        b.consume(n);
+    }
 }
 
 fn read_policy(path: &Path) -> Result<String> {
@@ -337,6 +405,7 @@ impl Args {
         Ok(match self.validation.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
             [] | ["hash"] => Split::Hash,
             ["day"] => Split::Day,
+            [group] if group.starts_with("group:") => Split::Group(group["group:".len()..].to_owned()),
             files => Split::Files(files.iter().map(PathBuf::from).collect()),
         })
     }
@@ -398,4 +467,28 @@ fn read_model(bundle: &Path) -> Result<(String, adclick::artifact::model::spec::
     let model = adclick::artifact::model::Model::open(Bytes::open(&path, OpenMode::Map)?)
         .with_context(|| path.display().to_string())?;
     Ok((format!("{:016x}", manifest.generation()), unpack(&model)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_does_not_train_and_validate() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for (name, text) in
+            [("a.csv", "x,click\n1,0\n"), ("copy.csv", "x,click\n1,0\n"), ("other.csv", "x,click\n1,1\n")]
+        {
+            std::fs::write(path(name), text).unwrap();
+        }
+        std::fs::hard_link(path("a.csv"), path("link.csv")).unwrap();
+        for same in ["a.csv", "copy.csv", "link.csv"] {
+            let error = apart(&[path("other.csv"), path("a.csv")], &[path(same)]).unwrap_err().to_string();
+            assert!(error.contains(same) && error.contains("same rows"), "{error}");
+        }
+        apart(&[path("a.csv")], &[path("other.csv")]).unwrap();
+        let error = format!("{:#}", apart(&[path("a.csv")], &[path("none.csv")]).unwrap_err());
+        assert!(error.contains("none.csv"), "{error}");
+    }
 }

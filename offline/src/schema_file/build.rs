@@ -24,7 +24,8 @@ pub(super) fn build(text: &str, directory: &Path) -> Result<SchemaFile> {
         bail!("unknown key `{key}`; allowed: {}", list(&raw::TOP));
     }
     let feature_tables = Tables::parse(tables(&mut file, "tables")?)?;
-    let mut builder = Builder { directory, embeddings: Vec::new(), tables: Vec::new(), feature_tables };
+    let mut builder =
+        Builder { directory, embeddings: Vec::new(), tables: Vec::new(), wide: Vec::new(), feature_tables };
     for (i, table) in tables(&mut file, "embeddings")?.into_iter().enumerate() {
         let name = name_of(&table);
         let place = || name.map_or(format!("embeddings[{i}]"), |n| format!("embedding `{n}`"));
@@ -73,13 +74,15 @@ pub(super) fn build(text: &str, directory: &Path) -> Result<SchemaFile> {
     }
     whole.validate()?;
     enrichment.validate(&whole)?;
-    Ok(SchemaFile { schema, columns, tables: builder.tables, enrichment, feature_tables, keys, labels, model, tensors })
+    let Builder { tables, wide, .. } = builder;
+    Ok(SchemaFile { schema, columns, tables, wide, enrichment, feature_tables, keys, labels, model, tensors })
 }
 
 struct Builder<'a> {
     directory: &'a Path,
     embeddings: Vec<Embedding>,
     tables: Vec<Table>,
+    wide: Vec<Option<bool>>,
     feature_tables: Tables,
 }
 
@@ -227,6 +230,7 @@ impl Builder<'_> {
             wide: false,
         });
         self.tables.push(Table::Fixed { ids, rows });
+        self.wide.push(Some(false));
         Ok(Kind::Category { embedding: self.embeddings.len() as u32 - 1, boundaries: Vec::new(), default })
     }
 
@@ -261,7 +265,7 @@ impl Builder<'_> {
     fn table(&mut self, name: String, raw: raw::Embedding, integer: bool) -> Result<()> {
         self.unique(&name)?;
         ensure!(raw.dim <= MAX_DIM, "key `dim` = {}; allowed: up to {MAX_DIM}", raw.dim);
-        ensure!(raw.dim > 0 || raw.wide, "key `dim` = 0 is for tables with wide = true only");
+        ensure!(raw.dim > 0 || raw.wide == Some(true), "key `dim` = 0 is for tables with wide = true only");
         let given = raw.vocabulary.is_some() || raw.vocabulary_file.is_some();
         let ways = usize::from(raw.count.is_some()) + usize::from(raw.buckets.is_some()) + usize::from(given);
         ensure!(ways <= 1, "more than one of the keys `count`, `buckets`, `vocabulary`, `vocabulary_file`");
@@ -282,9 +286,8 @@ impl Builder<'_> {
             ensure!(ids.iter().collect::<BTreeSet<_>>().len() == ids.len(), "the vocabulary names a value twice");
             (Index::Vocabulary { count: u32::try_from(ids.len())? }, Table::Given(ids))
         } else {
-            let min_count = raw.min_count.unwrap_or(1);
-            ensure!(min_count > 0, "key `min_count` = 0; allowed: 1 and more");
-            (Index::Vocabulary { count: 0 }, Table::Built { min_count, max_size: raw.max_size })
+            ensure!(raw.min_count != Some(0), "key `min_count` = 0; allowed: 1 and more");
+            (Index::Vocabulary { count: 0 }, Table::Built { min_count: raw.min_count, max_size: raw.max_size })
         };
         // Weights that come from elsewhere rarely have rows for unknown or missing values; a trainer wants both.
         let built = matches!(table, Table::Built { .. });
@@ -295,9 +298,10 @@ impl Builder<'_> {
             dim: raw.dim,
             unknown_row: raw.unknown_row.unwrap_or(built && !hashed),
             missing_row: raw.missing_row.unwrap_or(built),
-            wide: raw.wide,
+            wide: raw.wide.unwrap_or(false),
         });
         self.tables.push(table);
+        self.wide.push(raw.wide);
         Ok(())
     }
 

@@ -37,6 +37,9 @@ pub struct SchemaFile {
     pub columns: Vec<RawColumn>,
     /// What fills the tables: one for each embedding.
     pub tables: Vec<Table>,
+    /// What the file says of each embedding's weights in the wide part. Where it says nothing, packing takes none and
+    /// training makes some.
+    pub wide: Vec<Option<bool>>,
     /// What the model reads from feature tables; empty when all values are passed.
     pub enrichment: Enrichment,
     /// How data files become those tables: one for each of [`Enrichment::tables`].
@@ -69,8 +72,8 @@ pub enum Table {
     Given(Vec<u64>),
     /// The trainer collects the ids.
     Built {
-        /// An id enters when it occurs at least this often.
-        min_count: u64,
+        /// An id enters when it occurs at least this often; by default by the number of rows.
+        min_count: Option<u64>,
         /// At most this many ids, the most frequent ones.
         max_size: Option<u32>,
     },
@@ -261,6 +264,7 @@ impl SchemaFile {
             schema: Schema { features: vec![feature], embeddings: Vec::new() },
             columns: vec![RawColumn { integer: false, separator: " ".into() }],
             tables: Vec::new(),
+            wide: Vec::new(),
             enrichment: Enrichment::default(),
             feature_tables: Vec::new(),
             keys: Keys::default(),

@@ -116,8 +116,7 @@ pub(super) struct Embedding {
     pub(super) max_size: Option<u32>,
     pub(super) unknown_row: Option<bool>,
     pub(super) missing_row: Option<bool>,
-    #[serde(default)]
-    pub(super) wide: bool,
+    pub(super) wide: Option<bool>,
 }
 
 /// The keys that every column of a feature table takes.

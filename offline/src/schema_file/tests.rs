@@ -66,7 +66,7 @@ fn tables_are_shared_or_defined_on_the_spot() {
     .unwrap();
     assert_eq!(file.schema.embeddings.len(), 2);
     assert_eq!(file.unbuilt(), ["ads"]);
-    assert_eq!(file.tables[0], Table::Built { min_count: 5, max_size: None });
+    assert_eq!(file.tables[0], Table::Built { min_count: Some(5), max_size: None });
     assert!(file.schema.embeddings[0].unknown_row && file.schema.embeddings[0].missing_row);
     assert_eq!(file.schema.embeddings[1].index, Index::Identity { count: 4 });
     assert_eq!(file.schema.features[1].kind, Kind::MultiCategory { embedding: 0, pooling: Pooling::Sum });

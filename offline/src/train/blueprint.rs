@@ -1,7 +1,9 @@
 //! What a model is to be made of, before any row was seen: features without vocabularies, boundaries or means.
 
 use adclick::schema::{Pooling, Source, Transform};
+use anyhow::{Result, ensure};
 
+use super::config::Config;
 use crate::data::{AVAZU_INTEGERS, AVAZU_TEXTS, CRITEO_CATEGORIES, CRITEO_NUMBERS, Format};
 
 /// How the ids of a category find their row.
@@ -12,8 +14,8 @@ pub enum IndexRule {
     Auto,
     /// A vocabulary of the ids that training rows hold often enough.
     Vocabulary {
-        /// The least count.
-        min_count: u32,
+        /// The least count; by default by the number of rows.
+        min_count: Option<u32>,
         /// The most ids, the most frequent ones.
         max_size: Option<u32>,
     },
@@ -110,6 +112,9 @@ pub struct Blueprint {
     pub features: Vec<FeaturePlan>,
     /// The tables that the features name by number.
     pub tables: Vec<TablePlan>,
+    /// Whether the wide part is also fitted alone, and weighed against the network on the validation rows. Not for the
+    /// built-in features, which were chosen for the network: on Criteo's and Avazu's rows nothing is gained by it.
+    pub weighs: bool,
 }
 
 impl Blueprint {
@@ -150,6 +155,40 @@ impl Blueprint {
             blueprint.category(name, if ad { Source::Candidate } else { Source::Context }, IndexRule::Auto);
         }
         blueprint
+    }
+
+    /// The features with what the options say of their tables. An option wins over a schema file.
+    ///
+    /// # Errors
+    /// An option that no table is left for.
+    pub(super) fn with(&self, config: &Config) -> Result<Self> {
+        let mut blueprint = self.clone();
+        let (mut collected, mut trained) = (false, false);
+        for table in &mut blueprint.tables {
+            let open = matches!(table.index, IndexRule::Auto | IndexRule::Vocabulary { .. });
+            collected |= open;
+            if let (IndexRule::Vocabulary { min_count, .. }, Some(least)) = (&mut table.index, config.min_count) {
+                *min_count = Some(least);
+            }
+            if let (true, Some(buckets)) = (open, config.hash_buckets) {
+                table.index = IndexRule::Hashed { buckets };
+            }
+            // A table without columns is for the wide part alone.
+            let has_columns = table.fixed.is_empty() && table.dim != Some(0);
+            trained |= has_columns;
+            if has_columns && config.dim.is_some() {
+                table.dim = config.dim;
+            }
+        }
+        for (option, given) in [("--min-count", config.min_count), ("--hash-buckets", config.hash_buckets)] {
+            ensure!(
+                given.is_none() || collected,
+                "{option} is for tables whose ids training collects, and there are none: the schema says of each table \
+                 what its ids are"
+            );
+        }
+        ensure!(config.dim.is_none() || trained, "--dim is for embeddings, and no feature has one");
+        Ok(blueprint)
     }
 
     fn push(&mut self, name: String, input: &str, source: Source, plan: Plan) {

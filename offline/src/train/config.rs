@@ -70,8 +70,8 @@ pub struct Hyper {
     pub(super) cross_layers: usize,
     pub(super) hidden: Vec<usize>,
     pub(super) dim: u32,
-    pub(super) min_count: u32,
-    pub(super) hash_buckets: Option<u32>,
+    /// Of the built-in formats' tables, and of those that a schema file leaves open.
+    pub(super) min_counts: (u32, u32),
     pub(super) buckets: u32,
     pub(super) wide: bool,
     pub(super) lr_wide: f64,
@@ -110,8 +110,12 @@ impl Config {
             cross_layers: self.cross_layers.unwrap_or(2),
             hidden: self.hidden.clone().unwrap_or_else(|| vec![width, width / 2]),
             dim: self.dim.unwrap_or(if n < 1e6 { 8 } else { 16 }),
-            min_count: self.min_count.unwrap_or(5 + (2.0 * decades) as u32),
-            hash_buckets: self.hash_buckets,
+            // Tables of a schema file may be few and their ids all that is known: the wide part makes good use of ids
+            // that are seen twice.
+            min_counts: (
+                self.min_count.unwrap_or(5 + (2.0 * decades) as u32),
+                self.min_count.unwrap_or(2 + (2.0 * decades) as u32),
+            ),
             buckets: self.buckets.unwrap_or(((n / 250.0) as u32).clamp(8, 64)),
             wide: self.wide.unwrap_or(true),
             lr_wide: self.lr_wide.unwrap_or(0.03),

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use adclick::enrich::{TimeInputs, number_input};
-use adclick::hash::bucket;
+use adclick::hash::{bucket, mix};
 use adclick::schema::{Embedding, Index, Kind, Pooling, Schema, Source, TIME_INPUTS, bucketise};
 use adclick::types::Value;
 use anyhow::{Context, Result, ensure};
 
+use super::known::Known;
 use crate::data::{Batch, Reads, Row, Source as Logs};
 
 /// The row number of a value that contributes zeros.
@@ -18,7 +19,10 @@ pub(super) const NONE: u32 = u32::MAX;
 pub(super) struct Label {
     pub(super) click: bool,
     pub(super) conversion: Option<bool>,
+    /// How much the row counts; 1 on average over the training rows.
     pub(super) weight: f32,
+    /// The share of clicks like this one whose conversion is known.
+    pub(super) known: f32,
 }
 
 /// Encoded rows.
@@ -49,6 +53,23 @@ impl Examples {
         self.bag_ends.clear();
         self.bag_rows.clear();
         self.bag_scales.clear();
+    }
+
+    /// Keeps the examples that `keep` says.
+    pub(super) fn retain(&mut self, plan: &Plan, keep: impl Fn(usize) -> bool) {
+        let mut kept = Self::default();
+        for i in (0..self.len()).filter(|&i| keep(i)) {
+            let of = |per_example: usize| i * per_example..(i + 1) * per_example;
+            kept.labels.push(self.labels[i]);
+            kept.numbers.extend_from_slice(&self.numbers[of(plan.numbers.len())]);
+            kept.singles.extend_from_slice(&self.singles[of(plan.singles.len())]);
+            for bag in of(plan.bags.len()) {
+                kept.bag_rows.extend_from_slice(self.bag(bag));
+                kept.bag_ends.push(kept.bag_rows.len());
+                kept.bag_scales.push(self.bag_scales[bag]);
+            }
+        }
+        *self = kept;
     }
 
     /// The entries of a bag, counted through all examples.
@@ -90,6 +111,49 @@ enum From {
 struct Field {
     from: From,
     kind: Kind,
+    drop: Drop,
+}
+
+/// How often a feature's value is taken away from a training row.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Drop {
+    /// The share of values that become unknown ids.
+    pub(super) unknown: f64,
+    /// The share of values that become missing.
+    pub(super) missing: f64,
+}
+
+/// What becomes of a value.
+#[derive(Clone, Copy, PartialEq)]
+enum Fate {
+    Stays,
+    Unknown,
+    Missing,
+}
+
+impl Drop {
+    /// What becomes of the value of the feature `number` in a row: the same in every pass.
+    fn fate(self, number: usize, row: &Row, seed: u64) -> Fate {
+        if self == Self::default() {
+            return Fate::Stays;
+        }
+        let share = mix(mix(row.number ^ seed.rotate_left(17)) ^ number as u64) as f64 / u64::MAX as f64;
+        match share {
+            _ if share < self.unknown => Fate::Unknown,
+            _ if share < self.unknown + self.missing => Fate::Missing,
+            _ => Fate::Stays,
+        }
+    }
+}
+
+/// The derivations of a row's time.
+pub(super) fn time_values(times: &TimeInputs, row: &Row) -> Option<[f32; TIME_INPUTS.len()]> {
+    row.time_us.map(|t| times.at(t, row.utc_offset_s))
+}
+
+/// A derivation of the time as an id.
+pub(super) fn time_id(number: f32) -> u64 {
+    number.max(0.0) as u64
 }
 
 /// Encodes the rows of a file by a schema and its vocabularies.
@@ -101,6 +165,10 @@ pub(super) struct Encoder {
     pub(super) plan: Plan,
     /// Per input, and per value from a table: the value last seen, while a row is encoded.
     last: Vec<Option<Value>>,
+    /// The mean weight of the training rows.
+    mean_weight: f64,
+    known: Known,
+    seed: u64,
 }
 
 impl Encoder {
@@ -131,7 +199,7 @@ impl Encoder {
                     format!("feature `{}` reads input `{}`, which the rows do not have", feature.name, feature.input)
                 })?),
             };
-            fields.push(Field { from, kind: feature.kind.clone() });
+            fields.push(Field { from, kind: feature.kind.clone(), drop: Drop::default() });
         }
         let vocabularies = schema
             .embeddings
@@ -147,7 +215,16 @@ impl Encoder {
             times: TimeInputs::default(),
             plan,
             last,
+            mean_weight: 1.0,
+            known: Known::default(),
+            seed: 0,
         })
+    }
+
+    /// What training rows need besides: values are dropped, weights divided by their mean.
+    pub(super) fn for_training(mut self, drops: &[Drop], mean_weight: f64, known: Known, seed: u64) -> Self {
+        self.fields.iter_mut().zip(drops).for_each(|(field, drop)| field.drop = *drop);
+        Self { mean_weight, known, seed, ..self }
     }
 
     /// The row of a category id.
@@ -158,28 +235,41 @@ impl Encoder {
             Index::Hashed { buckets } => Some(e.first_row() + bucket(id, buckets)),
             Index::Vocabulary { .. } => self.vocabularies[embedding as usize].get(&id).copied(),
         };
-        known.or(e.unknown()).unwrap_or(NONE)
+        known.unwrap_or_else(|| self.unknown(embedding))
+    }
+
+    fn unknown(&self, embedding: u32) -> u32 {
+        self.embeddings[embedding as usize].unknown().unwrap_or(NONE)
     }
 
     fn missing(&self, embedding: u32) -> u32 {
         self.embeddings[embedding as usize].missing().unwrap_or(NONE)
     }
 
-    /// Appends a row to `out`.
+    /// Appends a row to `out` as it is served.
     pub(super) fn encode(&mut self, batch: &Batch, row: &Row, out: &mut Examples) {
+        self.append(batch, row, out, false);
+    }
+
+    /// Appends a training row to `out`.
+    pub(super) fn encode_training(&mut self, batch: &Batch, row: &Row, out: &mut Examples) {
+        self.append(batch, row, out, true);
+    }
+
+    fn append(&mut self, batch: &Batch, row: &Row, out: &mut Examples, drop: bool) {
         let values = batch.values(row);
         let mut last = std::mem::take(&mut self.last);
         last.fill(None);
         for value in values {
             last[value.feature as usize] = Some(*value);
         }
-        let times = row.time_us.map(|t| self.times.at(t, row.utc_offset_s));
-        for field in &self.fields {
+        let times = time_values(&self.times, row);
+        for (number, field) in self.fields.iter().enumerate() {
+            let fate =
+                |nth: usize| if drop { field.drop.fate(number + (nth << 16), row, self.seed) } else { Fate::Stays };
             let value = match field.from {
                 From::Values(reads) => last[reads.passed].or_else(|| reads.found.and_then(|at| last[at])),
-                From::Time(at) => {
-                    times.map(|times| Value { feature: 0, number: times[at], id: times[at].max(0.0) as u64 })
-                }
+                From::Time(at) => times.map(|times| Value { feature: 0, number: times[at], id: time_id(times[at]) }),
             };
             match &field.kind {
                 kind @ Kind::Number { .. } => out.numbers.push(number_input(kind, value.map(|v| v.number))),
@@ -189,14 +279,21 @@ impl Encoder {
                     } else {
                         value.map(|v| bucketise(boundaries, v.number))
                     };
-                    out.singles.push(id.map_or_else(|| self.missing(*embedding), |id| self.row(*embedding, id)));
+                    out.singles.push(match (id, fate(0)) {
+                        (None, _) | (_, Fate::Missing) => self.missing(*embedding),
+                        (_, Fate::Unknown) => self.unknown(*embedding),
+                        (Some(id), Fate::Stays) => self.row(*embedding, id),
+                    });
                 }
                 Kind::MultiCategory { embedding, pooling } => {
                     let From::Values(reads) = field.from else { continue };
                     let mut n = 0u32;
                     for v in values.iter().filter(|v| reads.has(v)) {
+                        let row = match fate(n as usize) {
+                            Fate::Stays => self.row(*embedding, v.id),
+                            Fate::Unknown | Fate::Missing => self.unknown(*embedding),
+                        };
                         n += 1;
-                        let row = self.row(*embedding, v.id);
                         if row != NONE {
                             out.bag_rows.push((row, if v.number == 0.0 { 1.0 } else { v.number }));
                         }
@@ -218,6 +315,11 @@ impl Encoder {
             }
         }
         self.last = last;
-        out.labels.push(Label { click: row.click.unwrap_or(false), conversion: row.conversion, weight: row.weight });
+        out.labels.push(Label {
+            click: row.click.unwrap_or(false),
+            conversion: row.conversion,
+            weight: (f64::from(row.weight) / self.mean_weight) as f32,
+            known: self.known.share(row.time_us) as f32,
+        });
     }
 }

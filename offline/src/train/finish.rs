@@ -3,11 +3,13 @@
 use adclick::artifact::model::spec::{GoldenRequest, Histogram};
 use adclick::schema::{Kind, Schema};
 
+use super::census::Census;
 use super::config::{Config, Hyper};
-use super::fit::{Metrics, Scored};
+use super::fit::Metrics;
+use super::learner::Scored;
 use super::loss::sigmoid;
 use super::network::CrossShape;
-use super::store::Census;
+use super::sample::Sieve;
 use crate::data::{Batch, Found, Lookups, Reads, Row, Source as Logs};
 use crate::ranges::RawRows;
 
@@ -23,22 +25,29 @@ pub(super) struct Observer<'a> {
     schema: &'a Schema,
     raw: RawRows,
     goldens: Vec<GoldenRequest>,
-    numbers: Vec<Vec<f64>>,
+    /// Of each feature the rows' numbers and values, for the rows that pass.
+    numbers: Vec<Vec<(u64, f64)>>,
+    sieve: Sieve,
 }
 
 impl<'a> Observer<'a> {
     pub(super) fn new(schema: &'a Schema, logs: &Logs) -> Self {
         let numbers = vec![Vec::new(); schema.features.len()];
-        Self { schema, raw: RawRows::new(schema, logs), goldens: Vec::new(), numbers }
+        Self { schema, raw: RawRows::new(schema, logs), goldens: Vec::new(), numbers, sieve: Sieve::default() }
     }
 
     pub(super) fn see(&mut self, batch: &Batch, row: &Row) {
         let values = batch.values(row);
         let of = |reads: Reads| values.iter().filter(move |v| reads.has(v));
         for ((feature, input), numbers) in self.schema.features.iter().zip(self.raw.inputs()).zip(&mut self.numbers) {
-            if let (Kind::Number { .. }, Some(input), true) = (&feature.kind, *input, numbers.len() < SAMPLE) {
-                numbers.extend(of(input).map(|v| f64::from(v.number)));
+            if let (Kind::Number { .. }, Some(input), true) = (&feature.kind, *input, self.sieve.passes(row.number)) {
+                numbers.extend(of(input).map(|v| (row.number, f64::from(v.number))));
             }
+        }
+        while self.numbers.iter().any(|numbers| numbers.len() > SAMPLE) {
+            self.sieve.halve();
+            let sieve = &self.sieve;
+            self.numbers.iter_mut().for_each(|numbers| numbers.retain(|n| sieve.passes(n.0)));
         }
         if self.goldens.len() < GOLDENS {
             self.goldens.push(self.raw.request(batch, row));
@@ -48,13 +57,15 @@ impl<'a> Observer<'a> {
     /// The golden requests, and the histograms of the scores and of the number features.
     pub(super) fn finish(self, validation: &Scored) -> (Vec<GoldenRequest>, Vec<Histogram>) {
         let probabilities = |logits: &[f64]| logits.iter().map(|&z| sigmoid(z)).collect::<Vec<_>>();
-        let mut histograms = vec![histogram("pctr", probabilities(&validation.click_logits))];
-        if !validation.conversion_logits.is_empty() {
-            histograms.push(histogram("pcvr", probabilities(&validation.conversion_logits)));
+        let mut histograms = Vec::new();
+        for (name, logits) in [("pctr", &validation.click_logits), ("pcvr", &validation.conversion_logits)] {
+            if !logits.is_empty() {
+                histograms.push(histogram(name, probabilities(logits)));
+            }
         }
         for (feature, numbers) in self.schema.features.iter().zip(self.numbers) {
             if !numbers.is_empty() {
-                histograms.push(histogram(&feature.name, numbers));
+                histograms.push(histogram(&feature.name, numbers.into_iter().map(|n| n.1).collect()));
             }
         }
         (self.goldens, histograms)

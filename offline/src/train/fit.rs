@@ -2,50 +2,47 @@
 
 use std::time::Instant;
 
-use adclick::artifact::model::spec::{EmbeddingSpec, HeadKind, ModelSpec, Structure};
-use adclick::schema::Enrichment;
-use anyhow::{Context, Result, ensure};
+use adclick::artifact::model::spec::{HeadKind, ModelSpec};
+use adclick::schema::{Enrichment, Kind, Schema};
+use anyhow::{Context, Result, bail};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use super::blueprint::Blueprint;
-use super::build::{Built, build};
-use super::config::{Config, Hyper};
-use super::encode::{Encoder, Examples};
+use super::build::build;
+use super::census::count;
+use super::config::Config;
+use super::encode::{Encoder, Plan};
 use super::finish::{Observer, provenance};
-use super::loss::Judge;
-use super::network::{self, Dropout, Param, Shape};
+use super::learner::{Learner, Scored, Weights};
+use super::linear::{self, Places, Rows, Target};
+use super::loss;
 use super::split::Role;
-use super::store::{Data, Picker, Store, count};
-use super::tables::{Rates, Table, Tables, stream};
+use super::store::{Data, Largest, Picker, Store};
 use super::warm;
 use crate::data::{Batch, Found, Lookups, Row};
 use crate::progress::Progress;
 use crate::ranges::{self, Sample};
 use crate::time;
 
-/// Logits and labels of held-out rows.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Scored {
-    /// `[rows]` of pCTR logits, as served.
-    pub click_logits: Vec<f64>,
-    /// `[rows]` of pCVR logits, as served; empty without that head.
-    pub conversion_logits: Vec<f64>,
-    /// Whether each row was clicked.
-    pub clicks: Vec<bool>,
-    /// Whether each row converted, where that is known.
-    pub conversions: Vec<Option<bool>>,
-    /// How much each row counts.
-    pub weights: Vec<f32>,
-    /// The mean loss.
-    pub loss: f64,
-}
-
 /// What training did.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Metrics {
     /// Training rows.
     pub rows: u64,
+    /// The share of the training rows that is clicked, by weight.
+    pub click_rate: f64,
+    /// Rows of weight 0, which count nothing.
+    pub weightless_rows: u64,
+    /// Clicked training rows whose conversion is not known yet; 0 without a conversion head.
+    pub unknown_conversions: u64,
+    /// Rows with a conversion that are not clicked: the conversion was not looked at.
+    pub unclicked_conversions: u64,
+    /// What the model predicts: `pCTR`, `pCVR`.
+    pub heads: Vec<&'static str>,
+    /// Of each head how much of its logits is the network's and how much that of the wide part fitted alone; 1 where
+    /// none was.
+    pub network_shares: Vec<f64>,
     /// Validation rows.
     pub validation_rows: u64,
     /// Malformed rows that were skipped.
@@ -80,30 +77,6 @@ pub struct Trained {
     pub metrics: Metrics,
 }
 
-/// Embedding rows start uniform within ± this. Much less, and the gradients of products of two rows vanish at first: an
-/// interaction without an effect of its own is not found before training stops.
-const FIRST_ROWS: f32 = 0.25;
-
-/// All weights of a model.
-struct Weights {
-    params: Vec<Param>,
-    /// Rows and wide weights of each table.
-    tables: Vec<(Vec<f32>, Vec<f32>)>,
-}
-
-/// The model while it learns.
-struct Learner {
-    shape: Shape,
-    params: Vec<Param>,
-    tables: Tables,
-    judge: Judge,
-    hyper: Hyper,
-    adam: Vec<(Vec<f32>, Vec<f32>)>,
-    average: Vec<Param>,
-    step: u64,
-    rng: ChaCha8Rng,
-}
-
 /// Trains a model. With a `parent` (as unpacked from its file) training goes on from its weights: its layers, number
 /// transforms, boundaries and rows stay, vocabularies grow, and the result is never worse on the validation rows.
 ///
@@ -117,9 +90,11 @@ pub fn fit(
     progress: Progress,
 ) -> Result<Trained> {
     let start = Instant::now();
+    let blueprint = &blueprint.with(config)?;
     let keep = config.downsample.unwrap_or(1.0);
     let picker = Picker::new(data, keep, config.seed, progress)?;
     let census = count(data, blueprint, &picker, config.seed, progress)?;
+    census.warn(progress);
     let rows = census.counts.rows;
     if let (Some(lookups), Some((_, last))) = (&data.source.tables, census.window) {
         warn_of_newer(lookups, last, progress);
@@ -129,7 +104,13 @@ pub fn fit(
     if let Some(parent) = parent {
         warm::inherit(&mut built, parent)?;
     }
-    let mut encoder = Encoder::new(&built.schema, &built.vocabularies, &data.source)?;
+    let drops = census.counts.drops(blueprint, &built);
+    let mut encoder = Encoder::new(&built.schema, &built.vocabularies, &data.source)?.for_training(
+        &drops,
+        census.mean_weight(),
+        census.known.clone(),
+        config.seed,
+    );
     let plan = encoder.plan.clone();
     let mut observer = Observer::new(&built.schema, &data.source);
     let memory_rows = config.memory_rows.unwrap_or(4 << 20);
@@ -140,14 +121,10 @@ pub fn fit(
     };
     let store = Store::new(data, &picker, &mut encoder, rows, memory_rows, progress, visit)?;
 
-    let mut heads = vec![(HeadKind::Ctr, Vec::new())];
-    if census.conversions > 0 {
-        heads.push((HeadKind::Cvr, Vec::new()));
-    }
-    let logit = |positive: u64, all: u64| ((positive as f64 + 0.5) / ((all - positive) as f64 + 0.5)).ln() as f32;
-    let head_bias = [logit(census.clicks, rows), logit(census.conversions, census.clicks)];
-    let mut learner = Learner::new(&built, &hyper, heads, &head_bias, keep, config.seed);
-
+    let heads = census.heads();
+    let kinds: Vec<HeadKind> = heads.iter().map(|h| h.0).collect();
+    let bias: Vec<f32> = kinds.iter().map(|&kind| census.starting_logit(kind)).collect();
+    let mut learner = Learner::new(&built, &hyper, heads, &bias, keep, config.seed);
     for (table, plan) in learner.tables.tables.iter_mut().zip(&blueprint.tables) {
         if !plan.fixed.is_empty() {
             table.freeze(plan.fixed.clone());
@@ -177,11 +154,9 @@ pub fn fit(
         bar.finish_and_clear();
         let loss = learner.score(&plan, &store.validation)?.loss;
         progress.note(&format!("pass {epoch}: validation log loss {loss:.5}"));
-        ensure!(
-            loss.is_finite() || store.validation.len() == 0,
-            "training diverged in pass {epoch}: the validation log loss is {loss}; choose smaller learning rates (--lr, \
-             --lr-embedding)"
-        );
+        if !loss.is_finite() {
+            return diverged(epoch, loss, &built.schema, &store.largest);
+        }
         if best.as_ref().is_none_or(|b| loss < b.0) {
             best = Some((loss, epoch, learner.weights()));
         } else if best.as_ref().is_some_and(|b| epoch - b.1 >= hyper.patience) {
@@ -190,11 +165,28 @@ pub fn fit(
     }
     let fit_seconds = fit_start.elapsed().as_secs_f64();
     let (_, best_epoch, weights) = best.context("no pass over the rows was allowed: epochs is 0")?;
+    if best_epoch == hyper.epochs {
+        progress.note(&format!(
+            "warning: the last of {best_epoch} passes is the best: more may be better still (--epochs)"
+        ));
+    }
     learner.restore(weights);
+    // The wide part of an earlier model knows more than these rows.
+    let network_shares = match parent {
+        None if blueprint.weighs => weigh(&mut learner, &plan, &store, progress)?,
+        _ => vec![1.0; learner.shape.heads.len()],
+    };
     let validation = learner.score(&plan, &store.validation)?;
     let test = (store.test.len() > 0).then(|| learner.score(&plan, &store.test)).transpose()?;
+    let kinds = learner.shape.heads.iter().map(|h| h.0.name()).collect();
     let metrics = Metrics {
         rows,
+        click_rate: census.click_rate(),
+        weightless_rows: census.weightless,
+        unknown_conversions: if census.conversions > 0 { census.clicks - census.known_clicks } else { 0 },
+        unclicked_conversions: census.unclicked_conversions,
+        heads: kinds,
+        network_shares,
         validation_rows: store.validation.len() as u64,
         bad_rows: census.bad.0,
         epochs,
@@ -211,6 +203,66 @@ pub fn fit(
     spec.provenance = provenance(config, &hyper, &census, &metrics, &data.source);
     (spec.ranges, _) = ranges::find(&spec, &sample.rows())?;
     Ok(Trained { spec, validation, test, metrics })
+}
+
+/// Fits the wide part alone and mixes it with what was trained, head by head, as the validation rows say. Gives the
+/// network's share of each head.
+fn weigh(learner: &mut Learner, plan: &Plan, store: &Store, progress: Progress) -> Result<Vec<f64>> {
+    let places = Places::new(&learner.tables.tables);
+    let scored = learner.score(plan, &store.validation)?;
+    let kinds: Vec<HeadKind> = learner.shape.heads.iter().map(|h| h.0).collect();
+    let mut shares = vec![1.0; kinds.len()];
+    let Some(training) = store.sample() else { return Ok(shares) };
+    for (head, kind) in kinds.iter().enumerate() {
+        let (target, logits): (Target, _) = match kind {
+            HeadKind::Ctr => (|label| Some(label.click), &scored.click_logits),
+            HeadKind::Cvr => (loss::conversion, &scored.conversion_logits),
+        };
+        let rows = Rows::new(training, plan, &places, target);
+        let held_out = Rows::new(&store.validation, plan, &places, target);
+        let logits: Vec<f64> = held_out.labelled().iter().map(|row| logits[row.0]).collect();
+        let Some(fitted) = linear::fit(&rows, &held_out, &logits, learner.judge.correction(*kind)) else { continue };
+        learner.mix(head, &fitted, &places);
+        shares[head] = fitted.share;
+    }
+    let loss = learner.score(plan, &store.validation)?.loss;
+    for (kind, share) in kinds.iter().zip(&shares).filter(|(_, share)| **share < 1.0) {
+        let percent = 100.0 * share;
+        progress.note(&format!(
+            "{}: {percent:.0}% of the network and the rest of the wide part alone: validation log loss {loss:.5}",
+            kind.name()
+        ));
+    }
+    Ok(shares)
+}
+
+/// Says why, as far as the rows tell.
+fn diverged(epoch: u32, loss: f64, schema: &Schema, largest: &Option<Largest>) -> Result<Trained> {
+    let numbers: Vec<&str> = schema
+        .features
+        .iter()
+        .flat_map(|f| {
+            let columns = match &f.kind {
+                Kind::Number { .. } => 1,
+                Kind::Vector { dim } => *dim as usize,
+                Kind::Category { .. } | Kind::MultiCategory { .. } => 0,
+            };
+            std::iter::repeat_n(f.name.as_str(), columns)
+        })
+        .collect();
+    let place = largest.as_ref().filter(|largest| largest.value.abs() > 100.0).map(|largest| {
+        format!(
+            "; feature `{}` is {:e} in row {}, after its transform, where about 1 is expected: give the feature a `clip`, or \
+             mend the row",
+            numbers.get(largest.column).unwrap_or(&""),
+            largest.value,
+            largest.row
+        )
+    });
+    bail!(
+        "training diverged in pass {epoch}: the validation log loss is {loss}{}",
+        place.unwrap_or_else(|| "; choose smaller learning rates (--lr, --lr-embedding)".to_owned())
+    )
 }
 
 /// Says which tables know what happened after the training rows.
@@ -232,209 +284,5 @@ fn shuffle(order: &mut [usize], rng: &mut ChaCha8Rng) {
     for i in (1..order.len()).rev() {
         let j = ((u128::from(rng.next_u64()) * (i as u128 + 1)) >> 64) as usize;
         order.swap(i, j);
-    }
-}
-
-impl Learner {
-    fn new(
-        built: &Built,
-        hyper: &Hyper,
-        heads: Vec<(HeadKind, Vec<usize>)>,
-        bias: &[f32],
-        keep: f64,
-        seed: u64,
-    ) -> Self {
-        let kinds: Vec<HeadKind> = heads.iter().map(|h| h.0).collect();
-        let width = built.schema.layout().width;
-        let shape = Shape {
-            width,
-            structure: Structure::Parallel,
-            cross: vec![hyper.cross; hyper.cross_layers],
-            hidden: hyper.hidden.clone(),
-            heads,
-        };
-        let params = shape.init(&mut stream(seed, 1), bias);
-        let mut rng = stream(seed, 2);
-        let tables = built
-            .schema
-            .embeddings
-            .iter()
-            .map(|e| {
-                let wide = if e.wide { kinds.len() } else { 0 };
-                Table::new(e.rows() as usize, e.dim as usize, wide, FIRST_ROWS, &mut rng)
-            })
-            .collect();
-        let adam = params.iter().map(|p| (vec![0.0; p.data.len()], vec![0.0; p.data.len()])).collect();
-        Self {
-            average: params.clone(),
-            judge: Judge::of(&kinds, keep),
-            shape,
-            params,
-            tables: Tables::new(tables),
-            hyper: hyper.clone(),
-            adam,
-            step: 0,
-            rng: stream(seed, 3),
-        }
-    }
-
-    fn heads(&self) -> usize {
-        self.shape.heads.len()
-    }
-
-    /// The factor of the learning rates: rises over the first steps, then falls to a twentieth along a cosine.
-    fn schedule(&self, rows: u64) -> f64 {
-        let total = (rows as f64 / self.hyper.batch as f64).ceil() * f64::from(self.hyper.epochs);
-        let t = self.step as f64;
-        let warm = (t / (total * 0.02).clamp(1.0, 1000.0)).min(1.0);
-        let share = (t / total).min(1.0);
-        warm * (0.05 + 0.95 * 0.5 * (1.0 + (share * std::f64::consts::PI).cos()))
-    }
-
-    /// One step.
-    fn learn(&mut self, plan: &super::encode::Plan, piece: &Examples, batch: &[usize], rows: u64) -> Result<()> {
-        self.step += 1;
-        let (heads, hyper) = (self.heads(), self.hyper.clone());
-        let drop = (hyper.dropout_embedding > 0.0).then_some((&mut self.rng, hyper.dropout_embedding));
-        let (x, wide, touches) = self.tables.gather(plan, piece, batch, heads, hyper.averaging, drop);
-        let mut dropout = Dropout::new(hyper.dropout, self.rng.next_u64());
-        let mut dlogits = Vec::new();
-        let judge = self.judge;
-        let gradients = network::step(&self.shape, &self.params, x, &mut dropout, |logits| {
-            for ((logits, wide), &example) in logits.chunks_exact_mut(heads).zip(wide.chunks_exact(heads)).zip(batch) {
-                logits.iter_mut().zip(wide).for_each(|(z, w)| *z += w);
-                judge.gradient(logits, &piece.labels[example]);
-            }
-            dlogits = logits.to_vec();
-        })?;
-        let factor = self.schedule(rows);
-        let rates = Rates {
-            lr: hyper.lr_embedding * factor,
-            decay: hyper.decay_embedding,
-            lr_wide: hyper.lr_wide * factor,
-            decay_wide: hyper.decay_wide,
-        };
-        self.tables.update(plan, &touches, &gradients.inputs, &dlogits, heads, &rates);
-        self.update(&gradients.params, hyper.lr * factor, batch.len());
-        Ok(())
-    }
-
-    /// AdamW on the dense parameters, then their average.
-    fn update(&mut self, gradients: &[Vec<f32>], lr: f64, batch: usize) {
-        let (b1, b2) = (0.9f32, 0.999f32);
-        let c1 = 1.0 - b1.powi(self.step as i32);
-        let c2 = 1.0 - b2.powi(self.step as i32);
-        let scale = 1.0 / batch as f32;
-        let take = 1.0 - self.hyper.averaging as f32;
-        for (((p, (m, v)), g), average) in
-            self.params.iter_mut().zip(&mut self.adam).zip(gradients).zip(&mut self.average)
-        {
-            let shrink = if p.is_matrix { 1.0 - (lr * self.hyper.decay) as f32 } else { 1.0 };
-            for i in 0..g.len() {
-                let g = g[i] * scale;
-                m[i] = b1 * m[i] + (1.0 - b1) * g;
-                v[i] = b2 * v[i] + (1.0 - b2) * g * g;
-                p.data[i] = p.data[i] * shrink - lr as f32 * (m[i] / c1) / ((v[i] / c2).sqrt() + 1e-8);
-                average.data[i] += take * (p.data[i] - average.data[i]);
-            }
-        }
-    }
-
-    /// Logits, as served, and loss of held-out rows.
-    fn score(&mut self, plan: &super::encode::Plan, examples: &Examples) -> Result<Scored> {
-        let heads = self.heads();
-        let averaged = self.hyper.averaging > 0.0;
-        self.tables.settle(self.hyper.averaging);
-        let params = if averaged { &self.average } else { &self.params };
-        let mut scored = Scored::default();
-        let (mut sum, mut weights) = (0.0, 0.0);
-        let order: Vec<usize> = (0..examples.len()).collect();
-        for batch in order.chunks(1024) {
-            let (x, wide) = self.tables.lookup(plan, examples, batch, heads, averaged);
-            let logits = network::predict(&self.shape, params, x)?;
-            for ((logits, wide), &example) in logits.chunks_exact(heads).zip(wide.chunks_exact(heads)).zip(batch) {
-                let label = &examples.labels[example];
-                let mut served: Vec<f64> = logits.iter().zip(wide).map(|(z, w)| f64::from(z + w)).collect();
-                served[0] += self.judge.log_keep;
-                sum += f64::from(label.weight) * self.judge.loss(&served, label);
-                weights += f64::from(label.weight);
-                scored.click_logits.push(served[0]);
-                scored.conversion_logits.extend(served.get(1));
-                scored.clicks.push(label.click);
-                scored.conversions.push(label.conversion);
-                scored.weights.push(label.weight);
-            }
-        }
-        scored.loss = sum / weights;
-        Ok(scored)
-    }
-
-    /// The weights that [`Learner::score`] looks at.
-    fn weights(&self) -> Weights {
-        let averaged = self.hyper.averaging > 0.0;
-        Weights {
-            params: if averaged { self.average.clone() } else { self.params.clone() },
-            tables: self.tables.snapshot(averaged),
-        }
-    }
-
-    /// Takes kept weights as they are: averages start over from them.
-    fn restore(&mut self, weights: Weights) {
-        self.average.clone_from(&weights.params);
-        self.params = weights.params;
-        for (table, (rows, wide)) in self.tables.tables.iter_mut().zip(weights.tables) {
-            table.set(rows, wide);
-        }
-    }
-
-    /// Takes the weights of an earlier model; `built` was made by [`warm::inherit`].
-    fn continue_from(&mut self, built: &Built, parent: &ModelSpec) -> Result<()> {
-        let (shape, mut params) = Shape::from_spec(&parent.network, self.shape.width)?;
-        for &at in &shape.head_biases()[..1] {
-            params[at].data[0] -= self.judge.log_keep as f32;
-        }
-        let heads: Vec<HeadKind> = shape.heads.iter().map(|h| h.0).collect();
-        ensure!(
-            heads.contains(&HeadKind::Cvr) || !self.judge.conversions,
-            "the earlier model has no conversion head, but the rows have conversions: train anew"
-        );
-        self.judge.conversions = heads.contains(&HeadKind::Cvr);
-        self.adam = params.iter().map(|p| (vec![0.0; p.data.len()], vec![0.0; p.data.len()])).collect();
-        self.shape = shape;
-        let tables = self
-            .tables
-            .tables
-            .iter()
-            .zip(&built.schema.embeddings)
-            .zip(&built.vocabularies)
-            .zip(parent.schema.embeddings.iter().zip(&parent.embeddings))
-            .map(|(((table, embedding), ids), (before, spec))| {
-                warm::grow(table, embedding, ids, before, spec, heads.len())
-            })
-            .collect();
-        self.restore(Weights { params, tables });
-        Ok(())
-    }
-
-    fn to_spec(&self, built: &Built) -> ModelSpec {
-        let mut network = self.shape.to_spec(&self.params);
-        network.heads[0].bias += self.judge.log_keep;
-        let embeddings = self
-            .tables
-            .tables
-            .iter()
-            .zip(&built.vocabularies)
-            .map(|(t, ids)| EmbeddingSpec { rows: t.rows.clone(), vocabulary: ids.clone(), wide: t.wide.clone() })
-            .collect();
-        ModelSpec {
-            schema: built.schema.clone(),
-            enrichment: Enrichment::default(),
-            network,
-            embeddings,
-            provenance: String::new(),
-            histograms: Vec::new(),
-            ranges: Vec::new(),
-            goldens: Vec::new(),
-        }
     }
 }

@@ -17,7 +17,7 @@ impl Blueprint {
             plan: feature_plan(feature),
             position: feature.position,
         });
-        Self { features: features.collect(), tables: tables(file) }
+        Self { features: features.collect(), tables: tables(file), weighs: true }
     }
 }
 
@@ -34,12 +34,12 @@ fn feature_plan(feature: &Feature) -> Plan {
 }
 
 fn tables(file: &SchemaFile) -> Vec<TablePlan> {
-    let plan = |(embedding, table): (&Embedding, &Table)| {
+    let plan = |((embedding, table), wide): ((&Embedding, &Table), &Option<bool>)| {
         let (index, fixed) = match (table, embedding.index) {
             (Table::Given(ids), _) => (IndexRule::Given(ids.clone()), Vec::new()),
             (Table::Fixed { ids, rows }, _) => (IndexRule::Given(ids.clone()), rows.clone()),
             (Table::Built { min_count, max_size }, _) => {
-                let min_count = u32::try_from(*min_count).unwrap_or(u32::MAX);
+                let min_count = min_count.map(|least| u32::try_from(least).unwrap_or(u32::MAX));
                 (IndexRule::Vocabulary { min_count, max_size: *max_size }, Vec::new())
             }
             (Table::Indexed, Index::Hashed { buckets }) => (IndexRule::Hashed { buckets }, Vec::new()),
@@ -53,9 +53,9 @@ fn tables(file: &SchemaFile) -> Vec<TablePlan> {
             dim: Some(embedding.dim),
             unknown_row: embedding.unknown_row,
             missing_row: embedding.missing_row,
-            wide: Some(embedding.wide),
+            wide: *wide,
             fixed,
         }
     };
-    file.schema.embeddings.iter().zip(&file.tables).map(plan).collect()
+    file.schema.embeddings.iter().zip(&file.tables).zip(&file.wide).map(plan).collect()
 }

@@ -10,7 +10,7 @@ pub(super) fn sigmoid(z: f64) -> f64 {
 }
 
 /// ln(1 + e^z).
-fn softplus(z: f64) -> f64 {
+pub(super) fn softplus(z: f64) -> f64 {
     z.max(0.0) + (-z.abs()).exp().ln_1p()
 }
 
@@ -19,22 +19,33 @@ fn softplus(z: f64) -> f64 {
 pub(super) struct Judge {
     /// ln w of negative downsampling: added to the click logit to get that of all impressions.
     pub(super) log_keep: f64,
-    /// Whether the second head is trained on clicks that convert.
+    /// Whether the first head is trained on clicks.
+    clicks: bool,
+    /// Whether the last head is trained on clicks that convert.
     pub(super) conversions: bool,
 }
 
 impl Judge {
     pub(super) fn of(heads: &[HeadKind], keep: f64) -> Self {
-        Self { log_keep: keep.ln(), conversions: heads.contains(&HeadKind::Cvr) }
+        let has = |kind| heads.contains(&kind);
+        Self { log_keep: keep.ln(), clicks: has(HeadKind::Ctr), conversions: has(HeadKind::Cvr) }
+    }
+
+    /// What serving adds to the logit of a head.
+    pub(super) fn correction(&self, kind: HeadKind) -> f64 {
+        if kind == HeadKind::Ctr { self.log_keep } else { 0.0 }
     }
 
     /// The loss at logits as served, downsampling corrected: log loss of the click, and of click and conversion
-    /// (ESMM) where both are known.
+    /// (ESMM) where both are known. Without a click head, log loss of the conversion of clicked rows.
     pub(super) fn loss(&self, logits: &[f64], label: &Label) -> f64 {
+        if !self.clicks {
+            return conversion(label).map_or(0.0, |y| softplus(if y { -logits[0] } else { logits[0] }));
+        }
         let click = softplus(if label.click { -logits[0] } else { logits[0] });
-        let Some(both) = self.both(label) else { return click };
+        let Some((both, weight)) = self.both(label) else { return click };
         let log_p = -softplus(-logits[0]) - softplus(-logits[1]);
-        click - if both { log_p } else { (-log_p.exp()).ln_1p().max(-50.0) }
+        click - weight * if both { log_p } else { (-log_p.exp()).ln_1p().max(-50.0) }
     }
 
     /// The gradients of the weighted loss in place of the raw logits (before the downsampling correction).
@@ -43,8 +54,13 @@ impl Judge {
     pub(super) fn gradient(&self, logits: &mut [f32], label: &Label) {
         let weight = f64::from(label.weight);
         let z = f64::from(logits[0]);
+        if !self.clicks {
+            logits[0] = conversion(label).map_or(0.0, |y| weight * (sigmoid(z) - f64::from(u8::from(y)))) as f32;
+            return;
+        }
         let mut click = weight * (sigmoid(z) - f64::from(u8::from(label.click)));
-        if let Some(both) = self.both(label) {
+        if let Some((both, share)) = self.both(label) {
+            let weight = weight * share;
             let stands_for = if label.click { weight } else { weight * (-self.log_keep).exp() };
             let (p, q) = (sigmoid(z + self.log_keep), sigmoid(f64::from(logits[1])));
             let odds = if both { -1.0 } else { p * q / (1.0 - p * q).max(1e-12) };
@@ -56,13 +72,20 @@ impl Judge {
         logits[0] = click as f32;
     }
 
-    /// Whether the impression was clicked and converted, if that is known.
-    fn both(&self, label: &Label) -> Option<bool> {
-        if !self.conversions {
-            return None;
+    /// Whether the impression was clicked and converted, if that is known, and how much of the row says so: clicked
+    /// rows without a label leave the loss, and the unclicked ones beside them in the same proportion.
+    fn both(&self, label: &Label) -> Option<(bool, f64)> {
+        match label.click {
+            _ if !self.conversions => None,
+            true => label.conversion.map(|converted| (converted, 1.0)),
+            false => Some((false, f64::from(label.known))),
         }
-        if label.click { label.conversion } else { Some(false) }
     }
+}
+
+/// Whether a click converted, if that is known.
+pub(super) fn conversion(label: &Label) -> Option<bool> {
+    label.conversion.filter(|_| label.click)
 }
 
 #[cfg(test)]
@@ -73,7 +96,7 @@ mod tests {
     fn gradients_are_those_of_the_loss() {
         let judge = Judge::of(&[HeadKind::Ctr, HeadKind::Cvr], 1.0);
         for (click, conversion) in [(false, Some(false)), (true, Some(false)), (true, Some(true)), (true, None)] {
-            let label = Label { click, conversion, weight: 2.0 };
+            let label = Label { click, conversion, weight: 2.0, known: 0.7 };
             for at in [[-2.0, 1.5], [0.3, -0.7], [4.0, 3.0]] {
                 let mut got = [at[0] as f32, at[1] as f32];
                 judge.gradient(&mut got, &label);

@@ -2,14 +2,20 @@
 
 mod blueprint;
 mod build;
+mod census;
 mod config;
+mod descent;
 mod encode;
 mod finish;
 mod fit;
 mod from_schema;
 mod inputs;
+mod known;
+mod learner;
+mod linear;
 mod loss;
 mod network;
+mod sample;
 mod split;
 mod stats;
 mod store;
@@ -18,11 +24,14 @@ mod warm;
 
 pub use blueprint::{Blueprint, FeaturePlan, IndexRule, Plan, TablePlan};
 pub use config::{Config, Hyper};
-pub use fit::{Metrics, Scored, Trained, fit};
+pub use fit::{Metrics, Trained, fit};
 pub use inputs::Inputs;
+pub use learner::Scored;
 pub use network::CrossShape;
 pub use split::{Role, Roles, Split};
 pub use store::Data;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod truth_tests;

@@ -1,16 +1,14 @@
-//! The rows of one training run: counted, encoded, held in memory or streamed in every pass.
-
-use std::collections::BTreeSet;
+//! The rows of one training run: encoded, held in memory or streamed in every pass.
 
 use adclick::hash::mix;
 use anyhow::{Result, ensure};
 use indicatif::ProgressBar;
 
-use super::blueprint::Blueprint;
-use super::build::Counts;
 use super::encode::{Encoder, Examples};
-use super::split::{Role, Roles, Split, day};
-use crate::data::{Batch, Found, Row, Source};
+use super::known::Clicks;
+use super::sample::Sieve;
+use super::split::{Role, Roles, Split};
+use crate::data::{Batch, Row, Source};
 use crate::progress::Progress;
 
 /// Rows to train on.
@@ -23,26 +21,19 @@ pub struct Data {
 }
 
 impl Data {
-    /// The split's rule for these files; a split by day reads them once to learn the days.
+    /// The split's rule for these files; a split by day or by group reads them once to learn the days or the groups.
     ///
     /// # Errors
-    /// Files that cannot be read, or too few days.
+    /// Files that cannot be read, too few days, a column that the rows do not have.
     pub fn roles(&self, progress: Progress) -> Result<Roles> {
-        let mut days = BTreeSet::new();
-        if self.split.needs_days() {
-            let bar = progress.bytes("Reading the days", self.source.bytes()?);
-            self.source.bare().for_each(&bar, |batch| {
-                days.extend(batch.rows().iter().filter_map(|row| row.time_us.map(day)));
-                Ok(())
-            })?;
-            bar.finish_and_clear();
-        }
-        Roles::new(&self.split, &days)
+        Roles::read(self, progress)
     }
 }
 
-/// The most validation or test rows that are kept: the first so many.
+/// The most validation or test rows that are kept: a uniform sample of more.
 const MAX_HELD_OUT: usize = 1 << 20;
+/// The most training rows that the wide part alone is fitted to: a uniform sample of more.
+const SAMPLE: usize = 1 << 18;
 /// Rows that are shuffled together when rows are streamed.
 const SHUFFLE: usize = 1 << 16;
 
@@ -58,8 +49,11 @@ impl Picker {
         Ok(Self { roles: data.roles(progress)?, keep, seed })
     }
 
-    /// The role of a row; `None` of an unclicked training row that downsampling drops.
-    fn role(&self, row: &Row) -> Option<Role> {
+    /// The role of a row; `None` of one that counts nothing, and of an unclicked training row that downsampling drops.
+    pub(super) fn role(&self, row: &Row) -> Option<Role> {
+        if row.weight == 0.0 {
+            return None;
+        }
         let role = self.roles.of(row);
         if role == Role::Train && self.keep < 1.0 && row.click != Some(true) {
             let share = mix(row.number ^ self.seed.rotate_left(32)) as f64 / u64::MAX as f64;
@@ -69,62 +63,85 @@ impl Picker {
     }
 }
 
-/// What pass one found.
-pub(super) struct Census {
-    pub(super) counts: Counts,
-    /// Clicked training rows.
-    pub(super) clicks: u64,
-    /// Clicked training rows known to have converted.
-    pub(super) conversions: u64,
-    /// The first and last time of the training rows.
-    pub(super) window: Option<(i64, i64)>,
-    /// Malformed rows, and what was wrong with the first.
-    pub(super) bad: (u64, Vec<String>),
-    /// Of each table how many rows of all files found their key.
-    pub(super) found: Vec<Found>,
+/// Encoded rows, a uniform sample when there are many.
+pub(super) struct HeldOut {
+    most: usize,
+    examples: Examples,
+    /// The number and time of each.
+    rows: Vec<(u64, Option<i64>)>,
+    sieve: Sieve,
 }
 
-/// Pass one: counts ids and numbers of the training rows.
-pub(super) fn count(
-    data: &Data,
-    blueprint: &Blueprint,
-    picker: &Picker,
-    seed: u64,
-    progress: Progress,
-) -> Result<Census> {
-    let mut census = Census {
-        counts: Counts::new(blueprint, &data.source, seed)?,
-        clicks: 0,
-        conversions: 0,
-        window: None,
-        bad: (0, Vec::new()),
-        found: Vec::new(),
-    };
-    let bar = progress.bytes("Counting values", data.source.bytes()?);
-    let read = data.source.for_each(&bar, |batch| {
-        for row in batch.rows().iter().filter(|row| picker.role(row) == Some(Role::Train)) {
-            census.counts.add(batch, row);
-            let click = row.click == Some(true);
-            census.clicks += u64::from(click);
-            census.conversions += u64::from(click && row.conversion == Some(true));
-            if let Some(t) = row.time_us {
-                census.window = Some(census.window.map_or((t, t), |(a, b)| (a.min(t), b.max(t))));
-            }
+impl HeldOut {
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, examples: Examples::default(), rows: Vec::new(), sieve: Sieve::default() }
+    }
+
+    /// Takes a row; false when it is not part of the sample.
+    pub(super) fn add(&mut self, encoder: &mut Encoder, batch: &Batch, row: &Row) -> bool {
+        if !self.sieve.passes(row.number) {
+            return false;
         }
-        Ok(())
-    })?;
-    bar.finish_and_clear();
-    census.bad = (read.bad.count, read.bad.first);
-    census.found = read.found;
-    census.found.iter().for_each(|found| progress.note(&found.to_string()));
-    ensure!(census.counts.rows > 0, "no row is left to train on: the split gave them all to validation and test");
-    ensure!(
-        census.clicks > 0 && census.clicks < census.counts.rows,
-        "{} of {} training rows are clicked: a model needs clicked and unclicked ones",
-        census.clicks,
-        census.counts.rows
-    );
-    Ok(census)
+        self.take(encoder, batch, row, Encoder::encode)
+    }
+
+    /// Takes a row that passed the sieve.
+    fn take(
+        &mut self,
+        encoder: &mut Encoder,
+        batch: &Batch,
+        row: &Row,
+        encode: impl FnOnce(&mut Encoder, &Batch, &Row, &mut Examples),
+    ) -> bool {
+        encode(encoder, batch, row, &mut self.examples);
+        self.rows.push((row.number, row.time_us));
+        while self.rows.len() > self.most {
+            self.sieve.halve();
+            let (sieve, rows) = (&self.sieve, &self.rows);
+            self.examples.retain(&encoder.plan, |i| sieve.passes(rows[i].0));
+            self.rows.retain(|row| sieve.passes(row.0));
+        }
+        self.sieve.passes(row.number)
+    }
+
+    /// The numbers of the rows.
+    #[cfg(test)]
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.rows.iter().map(|row| row.0)
+    }
+
+    /// The examples; which share of the clicks is known, these rows say themselves.
+    pub(super) fn finish(mut self) -> Examples {
+        let mut clicks = Clicks::default();
+        for (label, (number, time)) in self.examples.labels.iter().zip(&self.rows).filter(|(label, _)| label.click) {
+            clicks.add(*number, *time, label.conversion.is_some(), f64::from(label.weight));
+        }
+        let known = clicks.shares();
+        for (label, (_, time)) in self.examples.labels.iter_mut().zip(&self.rows) {
+            label.known = known.share(*time) as f32;
+        }
+        self.examples
+    }
+}
+
+/// The number furthest from 0 among the training and validation rows.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Largest {
+    /// Which of the number and vector columns.
+    pub(super) column: usize,
+    pub(super) value: f32,
+    /// The row's number.
+    pub(super) row: u64,
+}
+
+/// Looks at the numbers of the row that was encoded last.
+fn note(largest: &mut Option<Largest>, encoder: &Encoder, examples: &Examples, row: &Row) {
+    let first = examples.numbers.len().saturating_sub(encoder.plan.numbers.len());
+    for (column, &value) in examples.numbers[first..].iter().enumerate() {
+        if largest.as_ref().is_none_or(|l| value.abs() > l.value.abs()) {
+            *largest = Some(Largest { column, value, row: row.number });
+        }
+    }
 }
 
 /// The rows as the trainer sees them.
@@ -137,6 +154,9 @@ pub(super) struct Store<'a> {
     pub(super) test: Examples,
     /// Training rows in a pass.
     pub(super) rows: u64,
+    pub(super) largest: Option<Largest>,
+    /// A sample of the training rows, when they are too many to be used as they are held.
+    sample: Option<Examples>,
 }
 
 impl<'a> Store<'a> {
@@ -152,23 +172,33 @@ impl<'a> Store<'a> {
         mut visit: impl FnMut(Role, &Batch, &Row),
     ) -> Result<Self> {
         let mut held = (rows as usize <= memory_rows).then(Examples::default);
-        let (mut validation, mut test) = (Examples::default(), Examples::default());
+        let (mut validation, mut test) = (HeldOut::new(MAX_HELD_OUT), HeldOut::new(MAX_HELD_OUT));
+        // Whether rows are held must not change the model.
+        let mut sample = (held.is_none() || rows as usize > SAMPLE).then(|| HeldOut::new(SAMPLE));
+        let mut largest: Option<Largest> = None;
         let bar = progress.bytes("Encoding rows", data.source.bytes()?);
         data.source.for_each(&bar, |batch| {
             for row in batch.rows() {
                 match picker.role(row) {
                     Some(Role::Train) => {
                         visit(Role::Train, batch, row);
+                        if let Some(sample) = sample.as_mut().filter(|sample| sample.sieve.passes(row.number)) {
+                            sample.take(encoder, batch, row, Encoder::encode_training);
+                            note(&mut largest, encoder, &sample.examples, row);
+                        }
                         if let Some(held) = &mut held {
-                            encoder.encode(batch, row, held);
+                            encoder.encode_training(batch, row, held);
+                            note(&mut largest, encoder, held, row);
                         }
                     }
-                    Some(Role::Validation) if validation.len() < MAX_HELD_OUT => {
+                    Some(Role::Validation) if validation.add(encoder, batch, row) => {
+                        note(&mut largest, encoder, &validation.examples, row);
                         visit(Role::Validation, batch, row);
-                        encoder.encode(batch, row, &mut validation);
                     }
-                    Some(Role::Test) if test.len() < MAX_HELD_OUT => encoder.encode(batch, row, &mut test),
-                    _ => {}
+                    Some(Role::Test) => {
+                        test.add(encoder, batch, row);
+                    }
+                    Some(Role::Validation) | None => {}
                 }
             }
             Ok(())
@@ -176,23 +206,29 @@ impl<'a> Store<'a> {
         if let Split::Files(paths) = &data.split {
             let source = Source { paths: paths.clone(), ..data.source.clone() };
             source.for_each(&ProgressBar::hidden(), |batch| {
-                for row in batch.rows() {
-                    if validation.len() < MAX_HELD_OUT {
+                for row in batch.rows().iter().filter(|row| row.weight > 0.0) {
+                    if validation.add(encoder, batch, row) {
                         visit(Role::Validation, batch, row);
-                        encoder.encode(batch, row, &mut validation);
                     }
                 }
                 Ok(())
             })?;
         }
         bar.finish_and_clear();
+        let (validation, test) = (validation.finish(), test.finish());
         ensure!(validation.len() > 0, "no row is left for validation: give more rows, or --validation FILE");
-        Ok(Self { data, picker, held, validation, test, rows })
+        let sample = sample.map(|sample| sample.examples);
+        Ok(Self { data, picker, held, validation, test, rows, largest, sample })
     }
 
     /// Whether the rows are read from disk in every pass.
     pub(super) fn streams(&self) -> bool {
         self.held.is_none()
+    }
+
+    /// The training rows, or a sample of them.
+    pub(super) fn sample(&self) -> Option<&Examples> {
+        self.sample.as_ref().or(self.held.as_ref())
     }
 
     /// One pass: hands the training rows to `visit` in pieces, which are to be shuffled. Held rows come as one piece.
@@ -204,7 +240,7 @@ impl<'a> Store<'a> {
         self.data.source.for_each(&ProgressBar::hidden(), |batch| {
             for row in batch.rows() {
                 if self.picker.role(row) == Some(Role::Train) {
-                    encoder.encode(batch, row, &mut piece);
+                    encoder.encode_training(batch, row, &mut piece);
                 }
             }
             if piece.len() >= SHUFFLE {

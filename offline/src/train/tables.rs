@@ -1,7 +1,8 @@
 //! Embedding tables and the wide part: gathered per batch, updated where rows were touched.
 //!
 //! Weight decay acts as if every row decayed at every step: what a row missed while no batch touched it is made up
-//! for when it is next read. So a rare id ends close to zero instead of keeping what one example taught it.
+//! for when it is next read. So a rare id ends close to zero instead of keeping what one example taught it. In a warm
+//! start this begins when a batch first reads the row: what no batch reads keeps its weights to the bit.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -41,6 +42,8 @@ pub(super) struct Table {
     slot: Vec<u32>,
     /// Given values that are not trained.
     frozen: bool,
+    /// Rows that an earlier model trained: nothing happens to one before a batch reads it.
+    pub(super) inherited: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -49,6 +52,8 @@ struct RowState {
     decayed: (f64, f64),
     /// Steps that the average holds.
     averaged: u64,
+    /// Whether a batch read it.
+    read: bool,
 }
 
 /// All tables of a model.
@@ -75,6 +80,7 @@ impl Table {
             wide_sum: vec![0.0; count * wide_dim],
             slot: vec![NONE; count],
             frozen: false,
+            inherited: false,
         }
     }
 
@@ -98,6 +104,10 @@ impl Table {
             return;
         }
         let state = &mut self.state[row];
+        if self.inherited && !state.read {
+            (state.decayed, state.averaged) = (log_decay, step);
+            return;
+        }
         let factor = (log_decay.0 - state.decayed.0).exp() as f32;
         let wide_factor = (log_decay.1 - state.decayed.1).exp() as f32;
         state.decayed = log_decay;
@@ -156,8 +166,10 @@ impl Tables {
             });
         }
         for t in &touches {
-            let (log_decay, step) = (self.log_decay, self.step);
-            self.tables[t.table].settle(t.row as usize, log_decay, step, averaging);
+            let (log_decay, step, row) = (self.log_decay, self.step, t.row as usize);
+            let table = &mut self.tables[t.table];
+            table.settle(row, log_decay, step, averaging);
+            table.state[row].read = true;
         }
         let (x, wide) = self.fill(plan, examples, batch, heads, &touches, false);
         (x, wide, touches)

@@ -1,0 +1,302 @@
+//! The model while it learns: its weights, one step of training, and what it says of held-out rows.
+
+use adclick::artifact::model::spec::{EmbeddingSpec, HeadKind, ModelSpec, Structure};
+use adclick::schema::Enrichment;
+use anyhow::{Result, ensure};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+
+use super::build::Built;
+use super::config::Hyper;
+use super::encode::{Examples, Plan};
+use super::linear::{Fitted, Places};
+use super::loss::Judge;
+use super::network::{self, Dropout, Param, Shape};
+use super::tables::{Rates, Table, Tables, stream};
+use super::warm;
+
+/// Logits and labels of held-out rows.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Scored {
+    /// `[rows]` of pCTR logits, as served; empty without that head.
+    pub click_logits: Vec<f64>,
+    /// `[rows]` of pCVR logits, as served; empty without that head.
+    pub conversion_logits: Vec<f64>,
+    /// Whether each row was clicked.
+    pub clicks: Vec<bool>,
+    /// Whether each row converted, where that is known.
+    pub conversions: Vec<Option<bool>>,
+    /// How much each row counts.
+    pub weights: Vec<f32>,
+    /// The mean loss.
+    pub loss: f64,
+}
+
+/// Embedding rows start uniform within ± this. Much less, and the gradients of products of two rows vanish at first: an
+/// interaction without an effect of its own is not found before training stops.
+const FIRST_ROWS: f32 = 0.25;
+
+/// All weights of a model.
+pub(super) struct Weights {
+    params: Vec<Param>,
+    /// Rows and wide weights of each table.
+    tables: Vec<(Vec<f32>, Vec<f32>)>,
+}
+
+/// The model while it learns.
+pub(super) struct Learner {
+    pub(super) shape: Shape,
+    params: Vec<Param>,
+    pub(super) tables: Tables,
+    pub(super) judge: Judge,
+    hyper: Hyper,
+    adam: Vec<(Vec<f32>, Vec<f32>)>,
+    average: Vec<Param>,
+    step: u64,
+    pub(super) rng: ChaCha8Rng,
+}
+
+/// A weight as the model file holds it: what is measured from here on is what will be served.
+fn stored(weight: f32) -> f32 {
+    half::f16::from_f32(weight).to_f32()
+}
+
+impl Learner {
+    pub(super) fn new(
+        built: &Built,
+        hyper: &Hyper,
+        heads: Vec<(HeadKind, Vec<usize>)>,
+        bias: &[f32],
+        keep: f64,
+        seed: u64,
+    ) -> Self {
+        let kinds: Vec<HeadKind> = heads.iter().map(|h| h.0).collect();
+        let width = built.schema.layout().width;
+        let shape = Shape {
+            width,
+            structure: Structure::Parallel,
+            cross: vec![hyper.cross; hyper.cross_layers],
+            hidden: hyper.hidden.clone(),
+            heads,
+        };
+        let params = shape.init(&mut stream(seed, 1), bias);
+        let mut rng = stream(seed, 2);
+        let tables = built
+            .schema
+            .embeddings
+            .iter()
+            .map(|e| {
+                let wide = if e.wide { kinds.len() } else { 0 };
+                Table::new(e.rows() as usize, e.dim as usize, wide, FIRST_ROWS, &mut rng)
+            })
+            .collect();
+        let adam = params.iter().map(|p| (vec![0.0; p.data.len()], vec![0.0; p.data.len()])).collect();
+        Self {
+            average: params.clone(),
+            judge: Judge::of(&kinds, keep),
+            shape,
+            params,
+            tables: Tables::new(tables),
+            hyper: hyper.clone(),
+            adam,
+            step: 0,
+            rng: stream(seed, 3),
+        }
+    }
+
+    pub(super) fn heads(&self) -> usize {
+        self.shape.heads.len()
+    }
+
+    /// The factor of the learning rates: rises over the first steps, then falls to a twentieth along a cosine.
+    fn schedule(&self, rows: u64) -> f64 {
+        let total = (rows as f64 / self.hyper.batch as f64).ceil() * f64::from(self.hyper.epochs);
+        let t = self.step as f64;
+        let warm = (t / (total * 0.02).clamp(1.0, 1000.0)).min(1.0);
+        let share = (t / total).min(1.0);
+        warm * (0.05 + 0.95 * 0.5 * (1.0 + (share * std::f64::consts::PI).cos()))
+    }
+
+    /// One step.
+    pub(super) fn learn(&mut self, plan: &Plan, piece: &Examples, batch: &[usize], rows: u64) -> Result<()> {
+        self.step += 1;
+        let (heads, hyper) = (self.heads(), self.hyper.clone());
+        let drop = (hyper.dropout_embedding > 0.0).then_some((&mut self.rng, hyper.dropout_embedding));
+        let (x, wide, touches) = self.tables.gather(plan, piece, batch, heads, hyper.averaging, drop);
+        let mut dropout = Dropout::new(hyper.dropout, self.rng.next_u64());
+        let mut dlogits = Vec::new();
+        let judge = self.judge;
+        let gradients = network::step(&self.shape, &self.params, x, &mut dropout, |logits| {
+            for ((logits, wide), &example) in logits.chunks_exact_mut(heads).zip(wide.chunks_exact(heads)).zip(batch) {
+                logits.iter_mut().zip(wide).for_each(|(z, w)| *z += w);
+                judge.gradient(logits, &piece.labels[example]);
+            }
+            dlogits = logits.to_vec();
+        })?;
+        let factor = self.schedule(rows);
+        let rates = Rates {
+            lr: hyper.lr_embedding * factor,
+            decay: hyper.decay_embedding,
+            lr_wide: hyper.lr_wide * factor,
+            decay_wide: hyper.decay_wide,
+        };
+        self.tables.update(plan, &touches, &gradients.inputs, &dlogits, heads, &rates);
+        self.update(&gradients.params, hyper.lr * factor, batch.len());
+        Ok(())
+    }
+
+    /// AdamW on the dense parameters, then their average.
+    fn update(&mut self, gradients: &[Vec<f32>], lr: f64, batch: usize) {
+        let (b1, b2) = (0.9f32, 0.999f32);
+        let c1 = 1.0 - b1.powi(self.step as i32);
+        let c2 = 1.0 - b2.powi(self.step as i32);
+        let scale = 1.0 / batch as f32;
+        let take = 1.0 - self.hyper.averaging as f32;
+        for (((p, (m, v)), g), average) in
+            self.params.iter_mut().zip(&mut self.adam).zip(gradients).zip(&mut self.average)
+        {
+            let shrink = if p.is_matrix { 1.0 - (lr * self.hyper.decay) as f32 } else { 1.0 };
+            for i in 0..g.len() {
+                let g = g[i] * scale;
+                m[i] = b1 * m[i] + (1.0 - b1) * g;
+                v[i] = b2 * v[i] + (1.0 - b2) * g * g;
+                p.data[i] = p.data[i] * shrink - lr as f32 * (m[i] / c1) / ((v[i] / c2).sqrt() + 1e-8);
+                average.data[i] += take * (p.data[i] - average.data[i]);
+            }
+        }
+    }
+
+    /// Logits, as served, and loss of held-out rows.
+    pub(super) fn score(&mut self, plan: &Plan, examples: &Examples) -> Result<Scored> {
+        let heads = self.heads();
+        let averaged = self.hyper.averaging > 0.0;
+        self.tables.settle(self.hyper.averaging);
+        let params = if averaged { &self.average } else { &self.params };
+        let mut scored = Scored::default();
+        let (mut sum, mut weights) = (0.0, 0.0);
+        let order: Vec<usize> = (0..examples.len()).collect();
+        for batch in order.chunks(1024) {
+            let (x, wide) = self.tables.lookup(plan, examples, batch, heads, averaged);
+            let logits = network::predict(&self.shape, params, x)?;
+            for ((logits, wide), &example) in logits.chunks_exact(heads).zip(wide.chunks_exact(heads)).zip(batch) {
+                let label = &examples.labels[example];
+                let mut served: Vec<f64> = logits.iter().zip(wide).map(|(z, w)| f64::from(z + w)).collect();
+                for (z, (kind, _)) in served.iter_mut().zip(&self.shape.heads) {
+                    *z += self.judge.correction(*kind);
+                    match kind {
+                        HeadKind::Ctr => scored.click_logits.push(*z),
+                        HeadKind::Cvr => scored.conversion_logits.push(*z),
+                    }
+                }
+                sum += f64::from(label.weight) * self.judge.loss(&served, label);
+                weights += f64::from(label.weight);
+                scored.clicks.push(label.click);
+                scored.conversions.push(label.conversion);
+                scored.weights.push(label.weight);
+            }
+        }
+        scored.loss = sum / weights;
+        Ok(scored)
+    }
+
+    /// The weights that [`Learner::score`] looks at.
+    pub(super) fn weights(&self) -> Weights {
+        let averaged = self.hyper.averaging > 0.0;
+        Weights {
+            params: if averaged { self.average.clone() } else { self.params.clone() },
+            tables: self.tables.snapshot(averaged),
+        }
+    }
+
+    /// Takes kept weights as they are: averages start over from them.
+    pub(super) fn restore(&mut self, weights: Weights) {
+        self.average.clone_from(&weights.params);
+        self.params = weights.params;
+        for (table, (rows, wide)) in self.tables.tables.iter_mut().zip(weights.tables) {
+            table.set(rows, wide);
+        }
+    }
+
+    /// Takes the weights of an earlier model; `built` was made by [`warm::inherit`].
+    pub(super) fn continue_from(&mut self, built: &Built, parent: &ModelSpec) -> Result<()> {
+        let (shape, mut params) = Shape::from_spec(&parent.network, self.shape.width)?;
+        let heads: Vec<HeadKind> = shape.heads.iter().map(|h| h.0).collect();
+        for (at, kind) in shape.head_biases().into_iter().zip(&heads) {
+            params[at].data[0] -= self.judge.correction(*kind) as f32;
+        }
+        ensure!(
+            heads.contains(&HeadKind::Cvr) || !self.judge.conversions,
+            "the earlier model has no conversion head, but the rows have conversions: train anew"
+        );
+        let clicks = self.shape.heads.iter().any(|h| h.0 == HeadKind::Ctr);
+        ensure!(
+            heads.contains(&HeadKind::Ctr) == clicks,
+            "{}",
+            if clicks {
+                "the earlier model predicts conversions of clicks alone, and these rows have unclicked ones: train anew"
+            } else {
+                "the earlier model predicts clicks, and all of these rows are clicked: train anew"
+            }
+        );
+        self.judge.conversions = heads.contains(&HeadKind::Cvr);
+        self.adam = params.iter().map(|p| (vec![0.0; p.data.len()], vec![0.0; p.data.len()])).collect();
+        self.shape = shape;
+        let tables = self
+            .tables
+            .tables
+            .iter()
+            .zip(&built.schema.embeddings)
+            .zip(&built.vocabularies)
+            .zip(parent.schema.embeddings.iter().zip(&parent.embeddings))
+            .map(|(((table, embedding), ids), (before, spec))| {
+                warm::grow(table, embedding, ids, before, spec, heads.len())
+            })
+            .collect();
+        self.restore(Weights { params, tables });
+        self.tables.tables.iter_mut().for_each(|table| table.inherited = true);
+        Ok(())
+    }
+
+    /// Takes the mean of its own logits and those of a fitted wide part, for one head.
+    pub(super) fn mix(&mut self, head: usize, fitted: &Fitted, places: &Places) {
+        let share = fitted.share as f32;
+        for (number, table) in self.tables.tables.iter_mut().enumerate() {
+            let Some(weights) = fitted.of_table(places, number) else { continue };
+            let mut wide = table.wide.clone();
+            for (own, weight) in wide.iter_mut().skip(head).step_by(table.wide_dim).zip(weights) {
+                *own = stored(share * *own + (1.0 - fitted.share) as f32 * *weight as f32);
+            }
+            table.set(table.rows.clone(), wide);
+        }
+        // The head's output weights stand before its bias.
+        let bias = self.shape.head_biases()[head];
+        self.params[bias - 1].data.iter_mut().for_each(|w| *w = stored(*w * share));
+        let own = &mut self.params[bias].data[0];
+        *own = (fitted.share * f64::from(*own) + (1.0 - fitted.share) * fitted.bias()) as f32;
+        self.average.clone_from(&self.params);
+    }
+
+    pub(super) fn to_spec(&self, built: &Built) -> ModelSpec {
+        let mut network = self.shape.to_spec(&self.params);
+        for head in &mut network.heads {
+            head.bias += self.judge.correction(head.kind);
+        }
+        let embeddings = self
+            .tables
+            .tables
+            .iter()
+            .zip(&built.vocabularies)
+            .map(|(t, ids)| EmbeddingSpec { rows: t.rows.clone(), vocabulary: ids.clone(), wide: t.wide.clone() })
+            .collect();
+        ModelSpec {
+            schema: built.schema.clone(),
+            enrichment: Enrichment::default(),
+            network,
+            embeddings,
+            provenance: String::new(),
+            histograms: Vec::new(),
+            ranges: Vec::new(),
+            goldens: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The wide part alone: logistic regression over the ids, with an L2 penalty that the validation rows choose.
+//!
+//! On few rows, or where ids say most of what there is to know, nothing beats it; a network trained beside it has to
+//! show on the validation rows that it knows more. The two are put together as a weighted mean of their logits, which
+//! is a model of the same form.
+
+use super::descent::minimise;
+use super::encode::{Examples, Label, NONE, Plan};
+use super::loss::{sigmoid, softplus};
+use super::tables::Table;
+
+/// The penalties tried, from strong to weak: with one, a weight that rests on one row moves as much as in
+/// `C = 1` of the usual libraries.
+const PENALTIES: [f64; 9] = [300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03];
+/// From so many rows on, only the weaker ones, in fewer steps: rows decide by then, and each step reads them all.
+const MANY_ROWS: usize = 100_000;
+/// Steps for each penalty, on few rows and on many.
+const STEPS: (usize, usize) = (30, 12);
+/// A step that gains a smaller share of the loss is the last.
+const TOLERANCE: f64 = 1e-5;
+/// Rows of either label in the validation rows that a choice needs at least.
+const LEAST: usize = 20;
+/// Shares of the network that are tried: so many steps from 0 to 1.
+const SHARES: u32 = 20;
+
+/// Which label a head learns: for the rows that have it, whether it is positive.
+pub(super) type Target = fn(&Label) -> Option<bool>;
+
+/// Where the wide weights of each table stand among all.
+pub(super) struct Places {
+    /// None for a table without wide weights.
+    first: Vec<Option<usize>>,
+    /// All of them, and the bias at the end.
+    count: usize,
+}
+
+impl Places {
+    pub(super) fn new(tables: &[Table]) -> Self {
+        let mut count = 0;
+        let mut place = |table: &Table| {
+            let first = (table.wide_dim > 0).then_some(count);
+            count += table.wide.len() / table.wide_dim.max(1);
+            first
+        };
+        let first = tables.iter().map(&mut place).collect();
+        Self { first, count }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+/// Rows with a label, and how to read them.
+pub(super) struct Rows<'a> {
+    examples: &'a Examples,
+    plan: &'a Plan,
+    places: &'a Places,
+    /// Example, label, weight.
+    labelled: Vec<(usize, bool, f64)>,
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn new(examples: &'a Examples, plan: &'a Plan, places: &'a Places, target: Target) -> Self {
+        let labelled = |(i, label): (usize, &Label)| target(label).map(|y| (i, y, f64::from(label.weight)));
+        Self { examples, plan, places, labelled: examples.labels.iter().enumerate().filter_map(labelled).collect() }
+    }
+
+    /// The labels of the rows, with their examples and weights.
+    pub(super) fn labelled(&self) -> &[(usize, bool, f64)] {
+        &self.labelled
+    }
+
+    /// Whether there is enough of both labels for a choice.
+    fn decide(&self) -> bool {
+        let positive = self.labelled.iter().filter(|row| row.1).count();
+        positive.min(self.labelled.len() - positive) >= LEAST
+    }
+
+    /// The weights that an example reads, and how much of each.
+    #[inline]
+    fn entries(&self, example: usize, mut visit: impl FnMut(usize, f64)) {
+        let singles = &self.examples.singles[example * self.plan.singles.len()..];
+        for (place, &row) in self.plan.singles.iter().zip(singles) {
+            if let (Some(first), true) = (self.places.first[place.table], row != NONE) {
+                visit(first + row as usize, 1.0);
+            }
+        }
+        for (b, place) in self.plan.bags.iter().enumerate() {
+            let Some(first) = self.places.first[place.table] else { continue };
+            let bag = example * self.plan.bags.len() + b;
+            let scale = f64::from(self.examples.bag_scales[bag]);
+            for &(row, weight) in self.examples.bag(bag) {
+                visit(first + row as usize, scale * f64::from(weight));
+            }
+        }
+    }
+
+    pub(super) fn logits(&self, weights: &[f64]) -> Vec<f64> {
+        let logit = |&(example, ..): &(usize, bool, f64)| {
+            let mut z = weights[self.places.count];
+            self.entries(example, |at, x| z += x * weights[at]);
+            z
+        };
+        self.labelled.iter().map(logit).collect()
+    }
+
+    /// The mean log loss of logits of these rows.
+    fn loss(&self, logits: impl Iterator<Item = f64>) -> f64 {
+        let (mut sum, mut all) = (0.0, 0.0);
+        for (&(_, positive, weight), z) in self.labelled.iter().zip(logits) {
+            sum += weight * softplus(if positive { -z } else { z });
+            all += weight;
+        }
+        sum / all
+    }
+
+    /// The curvature of the loss at the click rate, for each weight.
+    fn curvature(&self) -> Vec<f64> {
+        let (mut positive, mut all) = (0.0, 0.0);
+        for &(_, y, weight) in &self.labelled {
+            positive += if y { weight } else { 0.0 };
+            all += weight;
+        }
+        let rate = positive / all;
+        let mut curvature = vec![0.0; self.places.count + 1];
+        for &(example, _, weight) in &self.labelled {
+            self.entries(example, |at, x| curvature[at] += weight * rate * (1.0 - rate) * x * x);
+        }
+        curvature[self.places.count] = all * rate * (1.0 - rate);
+        curvature
+    }
+}
+
+/// A fitted wide part.
+pub(super) struct Fitted {
+    /// The weights of all tables, the bias behind them.
+    pub(super) weights: Vec<f64>,
+    /// The share of the other model's logits in the mean of both that the validation rows speak for.
+    pub(super) share: f64,
+}
+
+impl Fitted {
+    /// The weights of a table, one for each row.
+    pub(super) fn of_table(&self, places: &Places, table: usize) -> Option<&[f64]> {
+        places.first[table].map(|first| &self.weights[first..places.count])
+    }
+
+    pub(super) fn bias(&self) -> f64 {
+        self.weights[self.weights.len() - 1]
+    }
+}
+
+/// Fits the wide part to the training rows, and weighs it against a model with these logits of the validation rows.
+/// `correction` is what serving adds to a logit. None when there is too little to choose by.
+pub(super) fn fit(training: &Rows, validation: &Rows, others: &[f64], correction: f64) -> Option<Fitted> {
+    if training.places.is_empty() || !training.decide() || !validation.decide() {
+        return None;
+    }
+    let many = training.labelled.len() > MANY_ROWS;
+    let (penalties, steps) = if many { (&PENALTIES[3..], STEPS.1) } else { (&PENALTIES[..], STEPS.0) };
+    let curvature = training.curvature();
+    let mut weights = vec![0.0; training.places.count + 1];
+    let mut best: Option<(f64, Vec<f64>)> = None;
+    let mut worse = 0;
+    for &penalty in penalties {
+        descend(training, &curvature, penalty, steps, &mut weights);
+        let logits = validation.logits(&weights);
+        let loss = validation.loss(logits.iter().map(|z| z + correction));
+        if best.as_ref().is_none_or(|b| loss < b.0) {
+            best = Some((loss, weights.clone()));
+            worse = 0;
+        } else {
+            worse += 1;
+            if worse == 2 {
+                break;
+            }
+        }
+    }
+    let (_, weights) = best?;
+    let logits = validation.logits(&weights);
+    let mean = |share: f64| {
+        validation.loss(logits.iter().zip(others).map(|(z, other)| (1.0 - share) * (z + correction) + share * other))
+    };
+    let shares = (0..=SHARES).map(|i| f64::from(i) / f64::from(SHARES));
+    let share = shares.min_by(|a, b| mean(*a).total_cmp(&mean(*b)))?;
+    Some(Fitted { weights, share })
+}
+
+/// Minimises the loss with a penalty from where the weights are.
+fn descend(rows: &Rows, curvature: &[f64], penalty: f64, steps: usize, weights: &mut [f64]) {
+    let bias = rows.places.count;
+    // In these units all weights are about equally easy to find.
+    let unit = |at: usize| (curvature[at] + if at == bias { 0.0 } else { penalty }).max(1e-9).sqrt();
+    let units: Vec<f64> = (0..weights.len()).map(unit).collect();
+    let mut scaled: Vec<f64> = weights.iter().zip(&units).map(|(w, unit)| w * unit).collect();
+    let unscaled = |scaled: &[f64]| -> Vec<f64> { scaled.iter().zip(&units).map(|(x, unit)| x / unit).collect() };
+    minimise(&mut scaled, steps, TOLERANCE, |x| {
+        let w = unscaled(x);
+        let mut value = 0.5 * penalty * w[..bias].iter().map(|w| w * w).sum::<f64>();
+        let mut gradient: Vec<f64> = w.iter().map(|w| penalty * w).collect();
+        gradient[bias] = 0.0;
+        for (z, &(example, positive, weight)) in rows.logits(&w).into_iter().zip(&rows.labelled) {
+            value += weight * softplus(if positive { -z } else { z });
+            let slope = weight * (sigmoid(z) - f64::from(u8::from(positive)));
+            rows.entries(example, |at, x| gradient[at] += slope * x);
+            gradient[bias] += slope;
+        }
+        gradient.iter_mut().zip(&units).for_each(|(g, unit)| *g /= unit);
+        (value, gradient)
+    });
+    weights.copy_from_slice(&unscaled(&scaled));
+}
