@@ -173,6 +173,7 @@ fn wrong_content_is_refused_by_what_it_says() {
         renew_manifest(&next);
         let error = live.engine.stage(&next).err().unwrap();
         assert!(error.message.contains(policy.to_str().unwrap()) && error.message.contains(part), "{}", error.message);
+        assert!(matches!(error.status, Status::Corrupt | Status::Unsupported), "{:?}", error.status);
         live.serves();
     }
     fs::write(&policy, [0xff, 0xfe]).unwrap();

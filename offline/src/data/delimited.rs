@@ -1,5 +1,6 @@
 //! Delimited text, one record at a time.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -28,7 +29,8 @@ impl Delimited {
             |i: usize, name: &str| if i == 0 { name.trim_start_matches('\u{feff}') } else { name }.trim().to_owned();
         file.names = file.record.iter().enumerate().map(|(i, n)| first(i, &String::from_utf8_lossy(n))).collect();
         let names = &file.names;
-        if let Some((i, name)) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
+        let mut seen = HashSet::with_capacity(names.len());
+        if let Some((i, name)) = names.iter().enumerate().find(|(_, name)| !seen.insert(*name)) {
             bail!("{}: the header names column \"{name}\" twice (again at column {})", path.display(), i + 1);
         }
         Ok(file)
