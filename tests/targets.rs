@@ -65,7 +65,14 @@ fn only_a_bundle_is_ever_replaced() {
         (at("other"), "unknown key"),
         (at(CURRENT), "cannot have the name CURRENT"),
         (at("a/.."), "ends in no name"),
-        (root.clone(), if root.file_name().unwrap().to_str().unwrap().starts_with('.') { "a dot" } else { "a directory of bundles" }),
+        (
+            root.clone(),
+            if root.file_name().unwrap().to_str().unwrap().starts_with('.') {
+                "a dot"
+            } else {
+                "a directory of bundles"
+            },
+        ),
         (PathBuf::from("/"), "ends in no name"),
     ];
     for (target, what) in cases {
@@ -106,8 +113,7 @@ fn writers_and_readers_have_one_rule_for_names() {
             }
         }
         if name != CURRENT {
-            let refused =
-                bundle::write(&bundles.path("new"), &[(Role::Model, name, b"")], false).unwrap_err();
+            let refused = bundle::write(&bundles.path("new"), &[(Role::Model, name, b"")], false).unwrap_err();
             assert_eq!(refused.status, Status::InvalidArgument, "{name:?}: {refused}");
         }
     }
@@ -119,7 +125,10 @@ fn writers_and_readers_have_one_rule_for_names() {
     // Twice the same name, and the manifest's own.
     for files in [[MODEL_FILE, MODEL_FILE], [MODEL_FILE, MANIFEST]] {
         let files = files.map(|name| (Role::Table, name, Content::Bytes(b"")));
-        assert_eq!(bundle::write_files(&bundles.path("new"), &files, false).unwrap_err().status, Status::InvalidArgument);
+        assert_eq!(
+            bundle::write_files(&bundles.path("new"), &files, false).unwrap_err().status,
+            Status::InvalidArgument
+        );
     }
     assert!(!bundles.path("new").exists());
     // A bundle that is not whole is not published.

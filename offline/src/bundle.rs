@@ -89,7 +89,10 @@ impl Parts {
         let file = |role| {
             let entry = manifest.file(role)?;
             let path = path.join(&entry.name);
-            Some(adclick::files::read_limited(&path, entry.bytes).with_context(|| format!("cannot read {}", path.display())))
+            Some(
+                adclick::files::read_limited(&path, entry.bytes)
+                    .with_context(|| format!("cannot read {}", path.display())),
+            )
         };
         let tables = manifest.tables().map(|entry| Part::carried(path, entry));
         Ok(Self {
@@ -231,7 +234,9 @@ pub fn place_tables(from: &Path, names: &[&str], out: &Path, replace: bool) -> R
         let place = out.join(name);
         match std::fs::symlink_metadata(&place) {
             Err(_) => {}
-            Ok(_) if !replace => bail!("{} exists already: choose another directory, or give --replace", place.display()),
+            Ok(_) if !replace => {
+                bail!("{} exists already: choose another directory, or give --replace", place.display())
+            }
             Ok(found) => ensure!(
                 found.is_file() && is_table(&place),
                 "{} is not replaced: it is not a table file; move it away yourself",

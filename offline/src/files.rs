@@ -99,7 +99,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("out");
         let to = |path: &Path| {
-            write_over_own(path, "a file of this test", |head| head.starts_with(b"ours"), |out| Ok(out.write_all(b"ours 2")?))
+            write_over_own(
+                path,
+                "a file of this test",
+                |head| head.starts_with(b"ours"),
+                |out| Ok(out.write_all(b"ours 2")?),
+            )
         };
         to(&path).unwrap();
         to(&path).unwrap();
@@ -124,6 +129,8 @@ mod tests {
         // What fails leaves what was there, and nothing beside it.
         write_whole(&path, |_| -> Result<()> { bail!("no") }).unwrap_err();
         assert_eq!(fs::read(&path).unwrap(), b"ours 2");
-        assert!(fs::read_dir(directory.path()).unwrap().all(|e| !e.unwrap().file_name().to_string_lossy().starts_with('.')));
+        assert!(
+            fs::read_dir(directory.path()).unwrap().all(|e| !e.unwrap().file_name().to_string_lossy().starts_with('.'))
+        );
     }
 }

@@ -134,7 +134,9 @@ fn a_bundle_is_not_overwritten_unless_asked() {
     std::fs::create_dir(shop.path("home")).unwrap();
     std::fs::write(shop.path("home/thesis.txt"), "dear").unwrap();
     for verb in [format!("train {ROWS} --epochs 1"), format!("calibrate --bundle a {ROWS}")] {
-        for (out, what) in [("home", "it is no bundle"), ("CURRENT", "cannot have the name CURRENT"), ("log.csv", "no directory")] {
+        for (out, what) in
+            [("home", "it is no bundle"), ("CURRENT", "cannot have the name CURRENT"), ("log.csv", "no directory")]
+        {
             let message = shop.failure(&format!("{verb} --out {out} --replace --publish"));
             assert!(message.contains(what), "`{what}` is not in: {message}");
         }

@@ -140,7 +140,9 @@ fn look(shared: &Arc<Shared>, root: &Path) -> Result<Option<u64>> {
             // The files may be open here and gone from there.
             return match seen.missing {
                 None => Ok(None),
-                Some(e) => Err(e.within(format_args!("{} names a bundle that could not be opened again", bundle::CURRENT))),
+                Some(e) => {
+                    Err(e.within(format_args!("{} names a bundle that could not be opened again", bundle::CURRENT)))
+                }
             };
         }
     }
@@ -148,7 +150,15 @@ fn look(shared: &Arc<Shared>, root: &Path) -> Result<Option<u64>> {
         return Err(error);
     }
     // The id of what was staged: the bundle may have been replaced since its manifest was read.
-    let staged = seen.missing.map_or_else(|| stage(shared, &named), Err);
+    let staged = match seen.missing {
+        None => stage(shared, &named),
+        // Nothing has to be read to refuse it.
+        Some(error) => {
+            let refused = Err(error);
+            shared.events.staged(&refused);
+            refused
+        }
+    };
     let id = staged.inspect_err(|e| looked.refuse(seen.checksum, e))?.activate()?;
     looked.refused = None;
     shared.publisher()?.followed = Some(id);

@@ -30,8 +30,11 @@ pub const POLICY_FILE: &str = "auction.toml";
 pub const SERVING_FILE: &str = "serving.toml";
 /// The longest `CURRENT` in bytes: a name and line ends.
 const MOST_CURRENT: u64 = 4096;
-/// The longest manifest in bytes: 10,000 files and more. What reading one takes is bounded by it.
-const MOST_MANIFEST: u64 = 2 << 20;
+/// The longest manifest in bytes: some 8,000 files. What reading one takes is bounded by it.
+const MOST_MANIFEST: u64 = 1 << 20;
+/// A manifest has fewer signs of structure than one in so many bytes. Each costs memory when the text is read, a hundred times
+/// its own length at worst.
+const BYTES_OF_A_SIGN: usize = 5;
 
 /// What a file of a bundle is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -124,6 +127,13 @@ impl Manifest {
     /// # Errors
     /// `Corrupt` or `Unsupported`, naming the key, what was expected and what was found.
     pub fn parse(text: &str) -> Result<Self> {
+        let signs = text.bytes().filter(|b| b"[{,=.\n".contains(b)).count();
+        if signs > text.len() / BYTES_OF_A_SIGN + 100 {
+            return Err(Error::corrupt(format!(
+                "{signs} brackets, commas and lines in {} bytes: no manifest",
+                text.len()
+            )));
+        }
         let table = toml_of(text)?;
         only(&table, &["format", "generation", "file"])?;
         match table.get("format").and_then(Value::as_integer) {

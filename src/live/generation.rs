@@ -195,7 +195,8 @@ impl Checked {
         let entry = manifest.file(Role::Model).ok_or_else(|| Error::corrupt("the bundle has no model"))?;
         let (model, plan) = open_model(bundle, entry, how)?;
         let calibrators = small(manifest, bundle, how, Role::Calibrators, decode_calibrators)?.unwrap_or_default();
-        let policy = small(manifest, bundle, how, Role::Policy, |bytes| Policy::parse(text(bytes)?))?.unwrap_or_default();
+        let policy =
+            small(manifest, bundle, how, Role::Policy, |bytes| Policy::parse(text(bytes)?))?.unwrap_or_default();
         let wanted = small(manifest, bundle, how, Role::Serving, |bytes| precision::parse(text(bytes)?))?;
         let wanted = how.precision.or(wanted).unwrap_or(Precision::Exact);
         let serving = serving(&model, &plan, how, wanted)?;
@@ -261,8 +262,9 @@ impl Limits {
     }
 }
 
-/// The longest of the files that are read as a whole into other forms, in bytes.
-const MOST_SMALL: u64 = 1 << 20;
+/// The longest policy and the longest file that says how a bundle is served, in bytes. Read as TOML, it takes a hundred times
+/// as much at worst.
+const MOST_SMALL: u64 = 64 << 10;
 
 /// What a small file holds, if the bundle has one of this role. Its length is looked at before it is read.
 fn small<T>(

@@ -16,6 +16,9 @@ mod plain_tables;
 mod publishers;
 
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+use adclick::live::bundle;
 
 #[test]
 #[ignore = "a part of the other tests, in a process of its own"]
@@ -49,4 +52,48 @@ fn a_hundred_thousand_engines_opened_and_closed_on_sixteen_threads() {
 fn two_thousand_killed_publishers() {
     publishers::run(child::quick_directory().path(), 8, 1500, 11);
     publishers::run(tempfile::tempdir().unwrap().path(), 6, 500, 12);
+}
+
+/// What the following thread takes of a core while it follows a bundle that was refused. It prints and asserts no time.
+#[test]
+#[ignore = "long: make test-long"]
+fn what_a_follower_of_a_refused_bundle_costs() {
+    let bundles = common::Bundles::new();
+    let mut random = common::Random(5);
+    let specs = [0, 1].map(|_| common::model(&mut random, common::Wants::default()));
+    bundles.write("a", &specs[0]);
+    bundle::publish(&bundles.path("a")).unwrap();
+    for interval in [1, 10, 100, 1000].map(Duration::from_millis) {
+        let mut options = common::options("portable");
+        options.follow = Some(interval);
+        bundle::publish(&bundles.path("a")).unwrap();
+        let engine = adclick::Engine::open(bundles.root(), &options).unwrap();
+        bundles.write("bad", &specs[1]);
+        bundle::publish(&bundles.path("bad")).unwrap();
+        let model = bundles.path("bad").join(bundle::MODEL_FILE);
+        let len = std::fs::metadata(&model).unwrap().len() as usize;
+        std::fs::write(model, vec![0; len]).unwrap();
+        while engine.follow_error().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // Until it looks as seldom as it will.
+        std::thread::sleep(Duration::from_secs(3));
+        let (before, begin) = (spent(), Instant::now());
+        std::thread::sleep(Duration::from_secs(10));
+        let share = (spent() - before).as_secs_f64() / begin.elapsed().as_secs_f64();
+        println!("looking every {interval:?}: {:.4} % of a core", 100.0 * share);
+    }
+}
+
+/// Time that threads that follow have run.
+fn spent() -> Duration {
+    let mut all = Duration::ZERO;
+    for task in std::fs::read_dir("/proc/self/task").unwrap() {
+        let path = task.unwrap().path();
+        let read = |name: &str| std::fs::read_to_string(path.join(name)).unwrap_or_default();
+        if read("comm").trim() == "adclick-follow" {
+            all += Duration::from_nanos(read("schedstat").split(' ').next().unwrap().parse().unwrap());
+        }
+    }
+    all
 }

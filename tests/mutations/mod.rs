@@ -11,7 +11,7 @@ use adclick::live::bundle::{
     self, CALIBRATORS_FILE, CURRENT, Content, MANIFEST, MODEL_FILE, Manifest, POLICY_FILE, Role, SERVING_FILE,
 };
 use adclick::live::{encode_calibrators, pack_model, serving_text};
-use adclick::types::{Precision, Winner};
+use adclick::types::{BidKind, Precision, Winner};
 use adclick::{Engine, OpenMode, Status};
 
 use crate::child;
@@ -116,8 +116,17 @@ impl Bundle {
         assert_eq!(one, other, "seed {seed}");
         if let Ok(decision) = one {
             for winner in bytemuck::cast_slice::<u8, Winner>(&decision.winners) {
-                let bid = self.case.candidates[winner.candidate as usize].bid_micros;
-                assert!((0..=bid).contains(&winner.price_micros), "seed {seed}: bid {bid}, pays {}", winner.price_micros);
+                let candidate = &self.case.candidates[winner.candidate as usize];
+                if candidate.bid_kind == BidKind::Ocpm as u32 {
+                    // A bid for a conversion, a price for impressions.
+                    continue;
+                }
+                let bid = candidate.bid_micros;
+                assert!(
+                    (0..=bid).contains(&winner.price_micros),
+                    "seed {seed}: bid {bid}, pays {}",
+                    winner.price_micros
+                );
             }
         }
         true
@@ -241,8 +250,26 @@ fn spoil_bytes(random: &mut Random, bytes: &mut Vec<u8>) {
 
 fn spoil_text(random: &mut Random, text: &[u8]) -> Vec<u8> {
     const PIECES: [&str; 20] = [
-        "\n", "=", "[", "]", "[[file]]\n", "\"", "..", "/", "\\", "\0", "9223372036854775807", "-1", "nan", "inf", "1e400",
-        "squash = 2\n", "{}", "\u{ff}\u{fe}", "#", "'''",
+        "\n",
+        "=",
+        "[",
+        "]",
+        "[[file]]\n",
+        "\"",
+        "..",
+        "/",
+        "\\",
+        "\0",
+        "9223372036854775807",
+        "-1",
+        "nan",
+        "inf",
+        "1e400",
+        "squash = 2\n",
+        "{}",
+        "\u{ff}\u{fe}",
+        "#",
+        "'''",
     ];
     let mut text = text.to_vec();
     for _ in 0..random.between(1, 3) {

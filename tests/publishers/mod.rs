@@ -122,7 +122,11 @@ pub(crate) fn run(parent: &Path, publishers: usize, kills: usize, seed: u64) {
 
 fn told(child: Child) -> String {
     let output = child.wait_with_output().unwrap();
-    format!("a publisher failed: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "a publisher failed: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 /// What is in a directory.
