@@ -99,6 +99,7 @@ fn sparse(root: &Path) {
         println!("{front}{piece}: {} MB", (memory("VmHWM") - before) >> 20);
     }
     // The same as a policy.
+    fs::write(&manifest, &text).unwrap();
     good(root);
     for piece in ["a=1\n", "[a]\n", "x=[[[[[[[[[["] {
         let text = piece.repeat((64 << 10) / piece.len());
