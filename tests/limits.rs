@@ -12,7 +12,6 @@ use std::path::Path;
 use adclick::hash::checksum;
 use adclick::live::bundle::{self, CURRENT, Entry, MANIFEST, MODEL_FILE, Manifest, POLICY_FILE, Role};
 use adclick::live::pack_model;
-use adclick::table::{BuildOptions, Column, ColumnKind, Duplicates, Shard, TableBuilder, TableSpec};
 use adclick::types::{Row, Value};
 use adclick::{Engine, OpenMode, Options, Status, Upsert};
 use child::memory;
@@ -28,9 +27,7 @@ fn in_a_child() {
         ["sparse", root] => sparse(Path::new(root)),
         ["tables", root] => tables(Path::new(root)),
         ["chdir", root] => chdir(Path::new(root)),
-        ["opens", root, opens, threads] => {
-            opens::child(Path::new(root), opens.parse().unwrap(), threads.parse().unwrap());
-        }
+        ["opens", ref rest @ ..] => opens::child_opens(rest),
         _ => panic!("{part}"),
     }
 }
@@ -124,19 +121,7 @@ fn limits_come_before_memory() {
 fn tables(root: &Path) {
     const TABLES: usize = 4000;
     let name = |i: usize| format!("t{i:04}");
-    let spec = TableSpec {
-        name: name(0),
-        columns: vec![Column { name: "x".to_owned(), kind: ColumnKind::F32 }],
-        default: vec![0; 8],
-        built_us: 0,
-        fresh_for_s: 0,
-        shard: Shard::default(),
-        provenance: String::new(),
-    };
-    let options = BuildOptions { duplicates: Duplicates::Refuse, memory: 1 << 20, spill: root.to_owned() };
-    let mut builder = TableBuilder::new(spec, options).unwrap();
-    (1..=8).for_each(|key| _ = builder.push(key, &[0; 8]).unwrap());
-    builder.finish(&root.join("table"), &mut |_| {}).unwrap();
+    opens::table(root, &name(0), 8);
     let parts = split(&fs::read(root.join("table")).unwrap());
     let model = good(root);
     let mut manifest = Manifest::read(&root.join("a")).unwrap();

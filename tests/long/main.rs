@@ -15,7 +15,6 @@ mod plain_tables;
 #[path = "../publishers/mod.rs"]
 mod publishers;
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use adclick::live::bundle;
@@ -27,7 +26,7 @@ fn in_a_child() {
     let words: Vec<&str> = part.split(' ').collect();
     match words[..] {
         ["publish", ref rest @ ..] => publishers::child_publishes(rest),
-        ["opens", root] => opens::child(Path::new(root), 100_000, 16),
+        ["opens", ref rest @ ..] => opens::child_opens(rest),
         _ => panic!("{part}"),
     }
 }
@@ -44,7 +43,7 @@ fn a_hundred_thousand_changed_bundles() {
 #[ignore = "long: make test-long"]
 fn a_hundred_thousand_engines_opened_and_closed_on_sixteen_threads() {
     let directory = child::quick_directory();
-    println!("{}", child::run(&[], &format!("opens {}", directory.path().display())));
+    println!("{}", child::run(&[], &format!("opens {} 100000 16", directory.path().display())));
 }
 
 #[test]

@@ -12,13 +12,10 @@ use adclick::{Engine, Options, ScorerLimits, Upsert};
 use crate::child::memory;
 use crate::common::{Random, Wants, model};
 
-/// The most that may stay.
-const MOST: u64 = 5 << 20;
-
-/// Opens and closes so many engines with default options on so many threads; resident memory stays flat.
-pub(crate) fn child(root: &Path, opens: usize, threads: usize) {
+/// Writes a table of one column and so many rows to the file `table`.
+pub(crate) fn table(root: &Path, name: &str, rows: u64) {
     let spec = TableSpec {
-        name: "users".to_owned(),
+        name: name.to_owned(),
         columns: vec![Column { name: "x".to_owned(), kind: ColumnKind::F32 }],
         default: vec![0; 8],
         built_us: 0,
@@ -28,8 +25,22 @@ pub(crate) fn child(root: &Path, opens: usize, threads: usize) {
     };
     let options = BuildOptions { duplicates: Duplicates::Refuse, memory: 1 << 20, spill: root.to_owned() };
     let mut builder = TableBuilder::new(spec, options).unwrap();
-    (1..=100).for_each(|key| _ = builder.push(key, &[0; 8]).unwrap());
+    (1..=rows).for_each(|key| _ = builder.push(key, &[0; 8]).unwrap());
     builder.finish(&root.join("table"), &mut |_| {}).unwrap();
+}
+
+/// The part of a child: `opens ROOT OPENS THREADS`.
+pub(crate) fn child_opens(words: &[&str]) {
+    let [root, opens, threads] = words else { panic!("{words:?}") };
+    child(Path::new(root), opens.parse().unwrap(), threads.parse().unwrap());
+}
+
+/// The most that may stay.
+const MOST: u64 = 5 << 20;
+
+/// Opens and closes so many engines with default options on so many threads; resident memory stays flat.
+fn child(root: &Path, opens: usize, threads: usize) {
+    table(root, "users", 100);
     let packed = pack_model(&model(&mut Random(1), Wants::default())).unwrap();
     let files = [
         (Role::Model, MODEL_FILE, Content::Bytes(&packed)),
