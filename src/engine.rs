@@ -237,7 +237,8 @@ impl Engine {
     /// new generation's id if there is one.
     ///
     /// A bundle that was refused is remembered, and so is why: the same error comes again, without another staging, until
-    /// `CURRENT` or a file of the bundle changes. When the reason was not in the files (no memory, an I/O error), it is
+    /// `CURRENT` or a file of the bundle changes. When the reason was not in the files (no memory, an I/O error), or a file changed
+    /// within the second before, it is
     /// staged again after a second, and after twice as long each time, up to five minutes.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use adclick::live::bundle::{self, CURRENT, MANIFEST, MODEL_FILE, Manifest, POLICY_FILE, Role};
 use adclick::live::pack_model;
@@ -36,6 +36,13 @@ fn ends<T: Send + 'static>(what: &str, act: impl FnOnce() -> T + Send + 'static)
     receiver.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| panic!("{what}: waits for ever"))
 }
 
+/// Writes a file in its place, as if that had been so many hours ago: two changes at once might look the same.
+fn put(path: &Path, bytes: &[u8], hours: u64) {
+    fs::write(path, bytes).unwrap();
+    let file = fs::File::options().write(true).open(path).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(3600 * hours)).unwrap();
+}
+
 #[test]
 fn a_refused_bundle_is_staged_once_until_it_or_current_changes() {
     let bundles = Bundles::new();
@@ -50,7 +57,7 @@ fn a_refused_bundle_is_staged_once_until_it_or_current_changes() {
     let good = fs::read(&file).unwrap();
     let mut damaged = good.clone();
     damaged[good.len() / 2] ^= 1;
-    fs::write(&file, &damaged).unwrap();
+    put(&file, &damaged, 3);
     let refused = engine.poll().unwrap_err();
     assert_eq!((refused.status, stagings(&engine)), (Status::Corrupt, 1));
     for _ in 0..100 {
@@ -59,7 +66,7 @@ fn a_refused_bundle_is_staged_once_until_it_or_current_changes() {
     assert_eq!((stagings(&engine), engine.follow_error()), (1, Some(refused.clone())));
     // A file of it changes: as long as before, and still no good.
     damaged[good.len() / 3] ^= 1;
-    fs::write(&file, &damaged).unwrap();
+    put(&file, &damaged, 2);
     assert_eq!((engine.poll().unwrap_err().status, stagings(&engine)), (Status::Corrupt, 2));
     // CURRENT goes elsewhere and comes back.
     bundle::publish(&bundles.path("a")).unwrap();
@@ -67,14 +74,14 @@ fn a_refused_bundle_is_staged_once_until_it_or_current_changes() {
     bundle::publish(&bundles.path("bad")).unwrap();
     assert_eq!((engine.poll().unwrap_err().status, stagings(&engine)), (Status::Corrupt, 2));
     // It is mended.
-    fs::write(&file, &good).unwrap();
+    put(&file, &good, 1);
     assert!(engine.poll().unwrap().is_some());
     // A file that is missing is told, before the others are read, and found when it comes.
     bundles.write("late", &specs[2]);
     bundle::publish(&bundles.path("late")).unwrap();
     fs::rename(bundles.path("late").join(MODEL_FILE), bundles.path("later")).unwrap();
     let staged = stagings(&engine);
-    (0..3).for_each(|_| assert_eq!(engine.poll().unwrap_err().status, Status::Io));
+    assert_eq!(engine.poll().unwrap_err().status, Status::Io);
     assert_eq!(stagings(&engine), staged + 1);
     fs::rename(bundles.path("later"), bundles.path("late").join(MODEL_FILE)).unwrap();
     assert!(engine.poll().unwrap().is_some());
@@ -96,7 +103,8 @@ fn a_following_engine_stages_a_refused_bundle_once() {
     bundle::publish(&bundles.path("bad")).unwrap();
     until("the refusal", || engine.follow_error().is_some());
     std::thread::sleep(Duration::from_millis(200));
-    assert_eq!(stagings(&engine), 1);
+    // Once more when its files are a second old.
+    assert!((1..=2).contains(&stagings(&engine)));
     // A value out of its range in a file is no argument of anybody's.
     let error = engine.follow_error().unwrap();
     assert!(error.status == Status::Corrupt && error.message.contains("squash"), "{error}");

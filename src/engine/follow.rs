@@ -18,6 +18,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// and in the end after so long.
 const LAST_RETRY: Duration = Duration::from_secs(300);
+/// A file may change twice within a tick of the file system's clock, and look the same. One that is no older than this when it is
+/// refused is tried once more.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// What earlier looks found, so that a look at what has not changed costs next to nothing.
 #[derive(Debug, Default)]
@@ -42,6 +45,8 @@ struct Seen {
     manifest: Arc<Manifest>,
     checksum: u64,
     missing: Option<Error>,
+    /// Whether a file changed just now.
+    fresh: bool,
 }
 
 impl Looked {
@@ -68,22 +73,20 @@ impl Looked {
                 manifest
             }
         }?;
-        let (mut all, mut missing) = (format!("{} {sum:x}", bundle.display()), None);
+        let (mut all, mut missing, mut fresh) = (format!("{} {sum:x}", bundle.display()), None, false);
         for entry in &manifest.files {
             let path = bundle.join(&entry.name);
             // Also when the error stays the same, the file may have become another one.
-            let stamp = match entry.check(&path, None) {
-                Ok(found) => stamp(&found),
-                Err(e) => {
-                    let stamp = fs::metadata(&path).map(|found| stamp(&found)).unwrap_or_default();
-                    missing = missing.or(Some(e));
-                    stamp
-                }
-            };
+            let found = entry.check(&path, None).or_else(|e| {
+                missing.get_or_insert(e);
+                fs::metadata(&path)
+            });
+            let age = found.as_ref().ok().and_then(|found| found.modified().ok()?.elapsed().ok());
+            fresh |= age.is_some_and(|age| age < FRESH);
             // Writing to a text does not fail.
-            let _ = write!(all, " {stamp:?}");
+            let _ = write!(all, " {:?}", found.map(|found| stamp(&found)).ok());
         }
-        Ok(Seen { manifest, checksum: checksum(all.as_bytes()), missing })
+        Ok(Seen { manifest, checksum: checksum(all.as_bytes()), missing, fresh })
     }
 
     /// Why a bundle that is as it was when it was refused is not staged now.
@@ -94,11 +97,11 @@ impl Looked {
     }
 
     /// Remembers a bundle that was refused.
-    fn refuse(&mut self, seen: u64, error: &Error) {
+    fn refuse(&mut self, seen: u64, fresh: bool, error: &Error) {
         let last = self.refused.take().filter(|refused| refused.seen == seen).and_then(|refused| refused.again);
         let pause = last.map_or(FIRST_RETRY, |(_, pause)| (2 * pause).min(LAST_RETRY));
         let in_files = matches!(error.status, Status::Corrupt | Status::Unsupported | Status::GoldenMismatch);
-        let again = (!in_files).then(|| (Instant::now() + pause, pause));
+        let again = (!in_files || fresh).then(|| (Instant::now() + pause, pause));
         self.refused = Some(Refused { seen, error: error.clone(), again });
     }
 }
@@ -159,7 +162,7 @@ fn look(shared: &Arc<Shared>, root: &Path) -> Result<Option<u64>> {
             refused
         }
     };
-    let id = staged.inspect_err(|e| looked.refuse(seen.checksum, e))?.activate()?;
+    let id = staged.inspect_err(|e| looked.refuse(seen.checksum, seen.fresh, e))?.activate()?;
     looked.refused = None;
     shared.publisher()?.followed = Some(id);
     Ok(Some(id))
