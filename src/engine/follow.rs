@@ -1,7 +1,7 @@
 //! Looks at `CURRENT`: what it names, whether that is news, and what was refused before.
 
 use std::fmt::Write;
-use std::fs::{self, Metadata};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::{Shared, stage};
 use crate::error::{Error, Result, Status};
 use crate::hash::checksum;
-use crate::live::bundle::{self, Manifest};
+use crate::live::bundle::{self, Manifest, stamp};
 
 /// After a look that failed, a following engine waits twice as long each time, up to this or its interval.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -104,19 +104,6 @@ impl Looked {
         let again = (!in_files || fresh).then(|| (Instant::now() + pause, pause));
         self.refused = Some(Refused { seen, error: error.clone(), again });
     }
-}
-
-/// What changes when a file does: device and number, length, times.
-#[cfg(unix)]
-fn stamp(found: &Metadata) -> [i64; 7] {
-    use std::os::unix::fs::MetadataExt;
-    let (dev, ino, size) = (found.dev() as i64, found.ino() as i64, found.size() as i64);
-    [dev, ino, size, found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()]
-}
-
-#[cfg(not(unix))]
-fn stamp(found: &Metadata) -> (u64, Option<std::time::SystemTime>) {
-    (found.len(), found.modified().ok())
 }
 
 pub(super) fn poll(shared: &Arc<Shared>) -> Result<Option<u64>> {

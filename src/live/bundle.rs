@@ -178,6 +178,13 @@ impl Manifest {
         Self::parse_of(bundle, &Self::read_text(bundle)?)
     }
 
+    /// The same, and what tells the manifest's file from another one of the same content. The file is looked at first: if it is
+    /// replaced in between, the next look finds another one.
+    pub(super) fn read_stamped(bundle: &Path) -> Result<(Self, Option<Stamp>)> {
+        let found = fs::metadata(bundle.join(MANIFEST)).ok();
+        Ok((Self::read(bundle)?, found.map(|found| stamp(&found))))
+    }
+
     /// The text of a bundle's manifest.
     pub(crate) fn read_text(bundle: &Path) -> Result<String> {
         let path = bundle.join(MANIFEST);
@@ -213,6 +220,25 @@ impl Entry {
         let message = format!("{}: {what}, the manifest says {}: copy the bundle again", path.display(), self.bytes);
         Err(Error::corrupt(message))
     }
+}
+
+/// What changes when a file does: device and number, length, times.
+#[cfg(unix)]
+pub(crate) type Stamp = [i64; 7];
+
+#[cfg(unix)]
+pub(crate) fn stamp(found: &fs::Metadata) -> Stamp {
+    use std::os::unix::fs::MetadataExt;
+    let (dev, ino, size) = (found.dev() as i64, found.ino() as i64, found.size() as i64);
+    [dev, ino, size, found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()]
+}
+
+#[cfg(not(unix))]
+pub(crate) type Stamp = (u64, Option<std::time::SystemTime>);
+
+#[cfg(not(unix))]
+pub(crate) fn stamp(found: &fs::Metadata) -> Stamp {
+    (found.len(), found.modified().ok())
 }
 
 /// A file of the manifest that cannot be opened.

@@ -70,7 +70,7 @@ struct Checked {
 }
 
 /// How often a bundle is opened that is replaced meanwhile.
-const MOST_REPLACED: usize = 8;
+const MOST_REPLACED: usize = 16;
 
 impl Generation {
     /// Opens a bundle: checks the manifest, every file's length and checksum and content, compiles what the model reads
@@ -85,15 +85,16 @@ impl Generation {
     /// model reads them as the feature, too. `CapacityExceeded` when there is no memory for what lies on top of tables,
     /// `Closed` when it is called off.
     pub fn open(bundle: &Path, how: Opening<'_>, handle: impl FnMut(&str) -> u32) -> Result<Self> {
-        let mut manifest = Manifest::read(bundle)?;
+        let mut listed = Manifest::read_stamped(bundle)?;
         for _ in 0..MOST_REPLACED {
             how.cancel.check()?;
-            let opened = Checked::open(&manifest, bundle, how);
-            let now = Manifest::read(bundle)?;
-            if now.generation() == manifest.generation() {
+            let opened = Checked::open(&listed.0, bundle, how);
+            let now = Manifest::read_stamped(bundle)?;
+            // The stamp tells of a bundle that was replaced by another one and came back meanwhile.
+            if now == listed {
                 return opened?.bind(how, handle).map_err(|e| e.within(bundle.display()));
             }
-            manifest = now;
+            listed = now;
         }
         let why = "was replaced again and again while it was opened: open it when it stays, or publish under new names";
         Err(Error::corrupt(why).within(bundle.display()))

@@ -49,7 +49,7 @@ fn a_hundred_thousand_engines_opened_and_closed_on_sixteen_threads() {
 #[test]
 #[ignore = "long: make test-long"]
 fn two_thousand_killed_publishers() {
-    publishers::run(child::quick_directory().path(), 8, 1500, 11);
+    publishers::run(child::quick_directory().path(), 5, 1500, 11);
     publishers::run(tempfile::tempdir().unwrap().path(), 6, 500, 12);
 }
 
