@@ -51,15 +51,19 @@ struct Seen {
 
 impl Looked {
     fn see(&mut self, bundle: &Path) -> Result<Seen> {
-        let mut text = Manifest::read_text(bundle)?;
+        let read = || -> Result<_> {
+            let found = fs::metadata(bundle.join(bundle::MANIFEST)).ok();
+            Ok((found.map(|found| stamp(&found)), Manifest::read_text(bundle)?))
+        };
+        let mut listed = read()?;
         loop {
-            let seen = self.see_listed(bundle, &text)?;
+            let seen = self.see_listed(bundle, &listed.1)?;
             // What seems to be missing may have been replaced in between.
-            let now = if seen.missing.is_some() { Manifest::read_text(bundle)? } else { return Ok(seen) };
-            if now == text {
+            let now = if seen.missing.is_some() { read()? } else { return Ok(seen) };
+            if now == listed {
                 return Ok(seen);
             }
-            text = now;
+            listed = now;
         }
     }
 

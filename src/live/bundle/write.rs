@@ -98,15 +98,16 @@ fn check_replaceable(path: &Path, found: &fs::Metadata) -> Result<()> {
     }
     let mut last = None;
     loop {
-        let manifest = match Manifest::read(path) {
-            Ok(manifest) => manifest,
+        let listed = match Manifest::read_stamped(path) {
+            Ok(listed) => listed,
             Err(e) => return refuse(format!("it is no bundle ({})", e.message)),
         };
-        let Some(foreign) = foreign_file(path, &manifest)? else { return Ok(()) };
+        let Some(foreign) = foreign_file(path, &listed.0)? else { return Ok(()) };
         // It may be in a bundle that took this one's place meanwhile.
-        if last.replace(manifest.generation()) == Some(manifest.generation()) {
+        if last.as_ref() == Some(&listed) {
             return refuse(format!("{} is in it, which its manifest does not list", foreign.display()));
         }
+        last = Some(listed);
     }
 }
 
@@ -225,14 +226,14 @@ fn measure(path: &Path) -> Result<(u64, u64)> {
 /// is not one or not whole; `Io` when `CURRENT` cannot be written.
 pub fn publish(bundle: &Path) -> Result<()> {
     let (root, name) = split(bundle)?;
-    let mut manifest = Manifest::read(bundle)?;
-    while let Err(e) = manifest.check_files(bundle) {
+    let mut listed = Manifest::read_stamped(bundle)?;
+    while let Err(e) = listed.0.check_files(bundle) {
         // It may have been replaced in between; then the new one counts.
-        let now = Manifest::read(bundle)?;
-        if now == manifest {
+        let now = Manifest::read_stamped(bundle)?;
+        if now == listed {
             return Err(e);
         }
-        manifest = now;
+        listed = now;
     }
     let current = root.join(CURRENT);
     let beside = TempFile::make(&current)?;
