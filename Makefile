@@ -31,6 +31,7 @@ help:
 	@echo 'make ids       requests that carry ids only, served from feature tables (examples/cpp/ids.cpp, examples/c/ids.c)'
 	@echo 'make servers   three ad servers that speak OpenRTB: same decisions, then load (ONLY=cpp,go,java)'
 	@echo 'make test      all tests          make lint     formatting and lints'
+	@echo 'make test-long the long forms: changed bundles, killed publishers, opened engines'
 	@echo 'make core      the library        make cli      the adclick command'
 	@echo 'make go-module DIR=…  the Go module as it is published     make go-musl  its archive for musl (docs/go.md)'
 	@echo 'make java      the Java binding, into the local Maven repository (docs/java.md)'
@@ -92,6 +93,11 @@ test-tools: tools
 
 test-core: test-tools
 	$(CARGO) test -p adclick
+
+.PHONY: test-long
+# The long forms of tests, minutes each (tests/long): not in `make test`.
+test-long: tools
+	$(CARGO) test --release -p adclick --test long -- --ignored --nocapture --test-threads 1
 
 # `make install` itself, and a project that uses what it installed.
 test-install: cli

@@ -8,12 +8,14 @@
 pub mod artifact;
 pub mod auction;
 pub mod calibrate;
+mod cancel;
 #[doc(hidden)]
 #[allow(unsafe_code, reason = "the C boundary follows pointers that C gives")]
 pub mod capi;
 mod engine;
 pub mod enrich;
 pub mod error;
+pub mod files;
 pub mod hash;
 pub mod infer;
 pub mod inputs;

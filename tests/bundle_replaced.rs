@@ -2,12 +2,13 @@
 
 mod common;
 
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use adclick::Engine;
 use adclick::error::Status;
 use adclick::infer::Kernel;
-use adclick::live::{Generation, Opening};
+use adclick::live::{Cancel, Generation, Opening};
 use common::{Bundles, Random, Wants, model, options};
 
 /// Whether two directories can be exchanged in one step here.
@@ -64,31 +65,37 @@ fn there_is_a_whole_bundle_at_every_moment() {
     assert_eq!(left, ["a"], "nothing is left beside it");
 }
 
-/// A bundle that is another one each time: the engine asks for a feature's handle while it opens it.
+/// A bundle that is another one each time: opening it asks whether to go on, and it is replaced then.
 #[test]
 fn a_bundle_that_never_stays_is_refused() {
     let bundles = Bundles::new();
-    let mut random = Random(5);
-    let mut another = || bundles.write("a", &model(&mut random, Wants::default()));
+    let random = RefCell::new(Random(5));
+    let another = || bundles.write("a", &model(&mut random.borrow_mut(), Wants::default()));
     another();
-    let opened = Generation::open(&bundles.path("a"), Opening::new(Kernel::detect()), |_| {
+    let open = |replace: &dyn Fn() -> bool| {
+        let how = Opening { cancel: Cancel::when(replace), ..Opening::new(Kernel::detect()) };
+        Generation::open(&bundles.path("a"), how, |_| 0)
+    };
+    let error = open(&|| {
         another();
-        0
-    });
-    let error = opened.expect_err("it never stayed");
+        false
+    })
+    .expect_err("it never stayed");
     assert_eq!(error.status, Status::Corrupt);
     assert!(error.message.contains("replaced again and again"), "{}", error.message);
 
     // Once is no reason.
-    let mut once = true;
-    let opened = Generation::open(&bundles.path("a"), Opening::new(Kernel::detect()), |_| {
-        if std::mem::take(&mut once) {
+    let once = Cell::new(true);
+    let opened = open(&|| {
+        if once.take() {
             another();
         }
-        0
+        false
     });
     assert_eq!(
         opened.unwrap().id(),
         Engine::open(&bundles.path("a"), &options("portable")).unwrap().generation().unwrap().id()
     );
+    // Called off, it ends.
+    assert_eq!(open(&|| true).expect_err("called off").status, Status::Closed);
 }

@@ -173,6 +173,7 @@ fn wrong_content_is_refused_by_what_it_says() {
         renew_manifest(&next);
         let error = live.engine.stage(&next).err().unwrap();
         assert!(error.message.contains(policy.to_str().unwrap()) && error.message.contains(part), "{}", error.message);
+        assert!(matches!(error.status, Status::Corrupt | Status::Unsupported), "{:?}", error.status);
         live.serves();
     }
     fs::write(&policy, [0xff, 0xfe]).unwrap();
@@ -389,8 +390,8 @@ fn a_current_that_leads_nowhere_is_told_and_changes_nothing() {
     // A bundle that is not good, then made good under the same name: the next look tries again.
     write(&bundles.path("b"), &model, 0.7);
     let path = bundles.path("b").join(MODEL_FILE);
-    fs::write(&path, b"nothing").unwrap();
     bundle::publish(&bundles.path("b")).unwrap();
+    fs::write(&path, b"nothing").unwrap();
     fails(Status::Corrupt, path.to_str().unwrap());
     fails(Status::Corrupt, path.to_str().unwrap());
     let second = write(&bundles.path("b"), &model, 0.7);

@@ -1,8 +1,6 @@
 //! Bundles as the commands write and change them. The format is the core's: [`adclick::live::bundle`].
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use adclick::artifact::{Bytes, OpenMode};
 use adclick::calibrate::Calibrators;
@@ -14,6 +12,8 @@ use adclick::live::{Generation, Opening, TableChecks, encode_calibrators, servin
 use adclick::table::{Checks, Table};
 use adclick::types::Precision;
 use anyhow::{Context, Result, bail, ensure};
+
+use crate::files::is_table;
 
 /// The files of a bundle: model, calibrators and policy in memory, tables where they are.
 #[derive(Debug, Clone)]
@@ -89,7 +89,10 @@ impl Parts {
         let file = |role| {
             let entry = manifest.file(role)?;
             let path = path.join(&entry.name);
-            Some(std::fs::read(&path).with_context(|| format!("cannot read {}", path.display())))
+            Some(
+                adclick::files::read_limited(&path, entry.bytes)
+                    .with_context(|| format!("cannot read {}", path.display())),
+            )
         };
         let tables = manifest.tables().map(|entry| Part::carried(path, entry));
         Ok(Self {
@@ -156,46 +159,32 @@ pub fn open_table(path: &Path, checks: Checks) -> Result<Table> {
 /// A directory beside a bundle that is to be written, on the same file system: for what goes into it. It is removed with
 /// whatever is left in it. What a command that was killed left there is removed by the next one.
 #[derive(Debug)]
-pub struct Beside {
-    path: PathBuf,
-    /// Locked as long as the command runs.
-    _lock: File,
-}
-
-/// The file of such a directory whose lock tells that somebody works there.
-const LOCK: &str = "lock";
-/// A lock file of this age that nobody holds is left over: its command had the time to lock it.
-const LEFT_OVER: Duration = Duration::from_secs(60);
+pub struct Beside(adclick::files::Beside);
 
 impl Beside {
     /// Makes the directory.
     ///
     /// # Errors
-    /// When `bundle` is there and `replace` is false, or the directory cannot be made.
+    /// When something is at `bundle` and `replace` is false, or it is no bundle; or the directory cannot be made.
     pub fn of(bundle: &Path, replace: bool) -> Result<Self> {
-        ensure!(
-            replace || !bundle.exists(),
-            "{} exists already: choose another name, or give --replace",
-            bundle.display()
-        );
-        let name = bundle.file_name().with_context(|| format!("{} is not the name of a bundle", bundle.display()))?;
-        let mut beside = std::ffi::OsString::from(".");
-        beside.push(name);
-        beside.push(format!(".{}.parts", std::process::id()));
-        let path = bundle.with_file_name(beside);
-        remove_left_over(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")));
-        let what = || format!("cannot create {}", path.display());
-        std::fs::create_dir_all(&path).with_context(what)?;
-        let lock = File::create(path.join(LOCK)).with_context(what)?;
-        // Where there are no locks, nobody takes the directory for left over either.
-        let _ = lock.try_lock();
-        Ok(Self { path, _lock: lock })
+        Self::next_to(&bundle::check_target(bundle, replace)?)
+    }
+
+    /// Makes the directory next to something that stays as it is.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub fn next_to(path: &Path) -> Result<Self> {
+        let name = path.file_name().with_context(|| format!("{} ends in no name", path.display()))?;
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+        Ok(Self(adclick::files::Beside::make(parent, name)?))
     }
 
     /// The directory.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.0.path()
     }
 
     /// Writes a bundle that an engine of this machine has opened before it gets its name: what cannot be served is never
@@ -208,7 +197,7 @@ impl Beside {
         if let Some((_, twice)) = parts.iter().enumerate().find(|(i, p)| parts[..*i].iter().any(|q| q.name == p.name)) {
             bail!("two files of the bundle would have the name {}", twice.name);
         }
-        let trial = self.path.join("bundle");
+        let trial = self.path().join("bundle");
         let files: Vec<_> = parts.iter().map(Part::entry).collect();
         bundle::write_files(&trial, &files, true)?;
         for (part, entry) in parts.iter().zip(&Manifest::read(&trial)?.files) {
@@ -230,26 +219,35 @@ impl Beside {
     }
 }
 
-impl Drop for Beside {
-    fn drop(&mut self) {
-        // What cannot be removed is told by its name; the work itself is done or has failed already.
-        let _ = std::fs::remove_dir_all(&self.path);
-    }
-}
-
-/// Removes the directories that commands which were killed have left in `parent`. What cannot be looked at or removed stays:
-/// it only takes room.
-fn remove_left_over(parent: &Path) {
-    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let number = name.to_str().and_then(|n| n.strip_prefix('.')?.strip_suffix(".parts")?.rsplit_once('.'));
-        if number.is_none_or(|(_, number)| number.parse::<u32>().is_err()) {
-            continue;
+/// Moves table files that were built in `from` into the directory `out`. Only with `replace` tables of ours that are there are
+/// replaced; nothing else ever is, and nothing is written into a bundle.
+///
+/// # Errors
+/// What is there instead; then no file was moved.
+pub fn place_tables(from: &Path, names: &[&str], out: &Path, replace: bool) -> Result<()> {
+    ensure!(
+        std::fs::symlink_metadata(out.join(bundle::MANIFEST)).is_err(),
+        "{} is a bundle, and files of a bundle are never written in place: choose another directory",
+        out.display()
+    );
+    for name in names {
+        let place = out.join(name);
+        match std::fs::symlink_metadata(&place) {
+            Err(_) => {}
+            Ok(_) if !replace => {
+                bail!("{} exists already: choose another directory, or give --replace", place.display())
+            }
+            Ok(found) => ensure!(
+                found.is_file() && is_table(&place),
+                "{} is not replaced: it is not a table file; move it away yourself",
+                place.display()
+            ),
         }
-        let Ok(lock) = File::open(entry.path().join(LOCK)) else { continue };
-        let age = lock.metadata().and_then(|m| m.modified()).ok().and_then(|at| at.elapsed().ok());
-        if age.is_some_and(|age| age > LEFT_OVER) && lock.try_lock().is_ok() {
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
     }
+    std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
+    for name in names {
+        let place = out.join(name);
+        std::fs::rename(from.join(name), &place).with_context(|| format!("cannot write {}", place.display()))?;
+    }
+    Ok(())
 }

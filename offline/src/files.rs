@@ -1,32 +1,136 @@
-//! Files that are whole or not there.
+//! Files that are whole or not there, and what a command may read and replace.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::fs::{self, File};
+use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use adclick::artifact::container::{ArtifactKind, MAGIC};
+use adclick::files::{TempFile, open_regular};
+use anyhow::{Context, Result, bail, ensure};
 
-/// Writes a file beside `path`, syncs it and puts it in place: `path` is whole or as it was before.
+/// The longest text that a command line names: a schema, a policy, a provenance.
+const MOST_TEXT: u64 = 16 << 20;
+/// What is looked at of a file to tell whose it is.
+const HEAD: u64 = 64 << 10;
+
+/// Reads a text that a command line names. A pipe may stand for it: it is read once, from its beginning to its end.
+///
+/// # Errors
+/// A file that cannot be read, is no UTF-8 or has more than 16 MiB; the message names it.
+pub fn read_text(path: &Path) -> Result<String> {
+    let what = || format!("cannot read {}", path.display());
+    let mut text = String::new();
+    let file = File::open(path).with_context(what)?;
+    file.take(MOST_TEXT + 1).read_to_string(&mut text).with_context(what)?;
+    ensure!(text.len() as u64 <= MOST_TEXT, "{}: more than {MOST_TEXT} bytes, expected a text", path.display());
+    Ok(text)
+}
+
+/// Writes a file beside `path`, syncs it and puts it in place: `path` is whole or as it was before. What is no file (a pipe, a
+/// terminal, /dev/null) is written to and stays what it is.
 ///
 /// # Errors
 /// Those of `write`, or a file that cannot be made; the message names it.
 pub fn write_whole<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
-    let Some(name) = path.file_name() else { bail!("{} is not the name of a file", path.display()) };
-    let mut beside = name.to_owned();
-    beside.push(format!(".{}.tmp", std::process::id()));
-    let beside = path.with_file_name(beside);
+    let what = || format!("{} is not written", path.display());
+    // Where a symbolic link leads is written, and the link stays.
+    let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    match fs::metadata(&place) {
+        Ok(found) if found.is_dir() => bail!("{}: it is a directory", what()),
+        Ok(found) if !found.is_file() => {
+            let mut output = BufWriter::new(File::options().write(true).open(&place).with_context(what)?);
+            let result = write(&mut output).with_context(what)?;
+            output.flush().with_context(what)?;
+            return Ok(result);
+        }
+        _ => {}
+    }
     let attempt = || {
-        let mut output = BufWriter::new(File::create(&beside)?);
+        let beside = TempFile::make(&place)?;
+        let mut output = BufWriter::new(beside.file());
         let result = write(&mut output)?;
         output.flush()?;
-        output.get_ref().sync_all()?;
-        std::fs::rename(&beside, path)?;
+        drop(output);
+        beside.rename_to(&place)?;
         Ok(result)
     };
     let result: Result<T> = attempt();
-    if result.is_err() {
-        // Nothing to remove if it could not be created.
-        let _ = std::fs::remove_file(&beside);
+    result.with_context(what)
+}
+
+/// The same, but a file that is there is replaced only when `is_ours` says so of its first 64 KiB, or when it is empty:
+/// `--output` given by mistake costs no data.
+///
+/// # Errors
+/// As [`write_whole`]; a file that is not ours, `expected` being what one of ours is.
+pub fn write_over_own<T>(
+    path: &Path,
+    expected: &str,
+    is_ours: impl FnOnce(&[u8]) -> bool,
+    write: impl FnOnce(&mut dyn Write) -> Result<T>,
+) -> Result<T> {
+    if fs::metadata(path).is_ok_and(|found| found.is_file()) {
+        let (file, len) = open_regular(path)?;
+        let mut head = Vec::new();
+        file.take(HEAD).read_to_end(&mut head).with_context(|| format!("cannot read {}", path.display()))?;
+        ensure!(
+            len == 0 || is_ours(&head),
+            "{} is not replaced: it is not {expected}; choose another name, or remove it yourself",
+            path.display()
+        );
     }
-    result.with_context(|| format!("{} is not written", path.display()))
+    write_whole(path, write)
+}
+
+/// Whether a file is a table of ours.
+#[must_use]
+pub fn is_table(path: &Path) -> bool {
+    let mut head = [0; MAGIC.len() + 8];
+    let read = open_regular(path).ok().and_then(|(mut file, _)| file.read_exact(&mut head).ok());
+    read.is_some() && head.starts_with(&MAGIC) && head[12..] == (ArtifactKind::Table as u32).to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_ours_is_not_replaced_and_devices_stay_devices() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out");
+        let to = |path: &Path| {
+            write_over_own(
+                path,
+                "a file of this test",
+                |head| head.starts_with(b"ours"),
+                |out| Ok(out.write_all(b"ours 2")?),
+            )
+        };
+        to(&path).unwrap();
+        to(&path).unwrap();
+        fs::write(&path, "somebody's").unwrap();
+        let error = format!("{:#}", to(&path).unwrap_err());
+        assert!(error.contains("out is not replaced: it is not a file of this test"), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), b"somebody's");
+        fs::write(&path, "").unwrap();
+        to(&path).unwrap();
+        assert!(format!("{:#}", to(directory.path()).unwrap_err()).contains("it is a directory"));
+        // A link stays one.
+        #[cfg(unix)]
+        {
+            let link = directory.path().join("link");
+            std::os::unix::fs::symlink(&path, &link).unwrap();
+            to(&link).unwrap();
+            assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+            to(Path::new("/dev/null")).unwrap();
+            assert!(!fs::symlink_metadata("/dev/null").unwrap().is_file());
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"ours 2");
+        // What fails leaves what was there, and nothing beside it.
+        write_whole(&path, |_| -> Result<()> { bail!("no") }).unwrap_err();
+        assert_eq!(fs::read(&path).unwrap(), b"ours 2");
+        assert!(
+            fs::read_dir(directory.path()).unwrap().all(|e| !e.unwrap().file_name().to_string_lossy().starts_with('.'))
+        );
+    }
 }

@@ -131,7 +131,13 @@ fn bad_lines_are_skipped_up_to_the_limit_and_named() {
     let (input, output) = (path("in.jsonl"), path("out.jsonl"));
     let good = "{\"bid\":[1],\"pctr\":[0.5],\"color\":1}\n";
     std::fs::write(&input, format!("{good}{{\"bid\":[true]}}\n{good}{{\"bid\":[1]\n{good}").into_bytes()).unwrap();
-    std::fs::write(&output, "before").unwrap();
+    // What somebody else wrote is not replaced; what an earlier run wrote is, when all went well.
+    std::fs::write(&output, "dear").unwrap();
+    let refused = adclick(&["--input", &input, "--output", &output, "--max-errors", "2"], "");
+    assert!(stderr(&refused).contains("is not replaced: it is not what an earlier `adclick auction` wrote"));
+    assert_eq!((refused.status.code(), std::fs::read_to_string(&output).unwrap()), (Some(1), "dear".to_owned()));
+    let before = "{\"id\":1,\"winners\":[],\"reasons\":[]}\n";
+    std::fs::write(&output, before).unwrap();
 
     let failed = adclick(&["--input", &input, "--output", &output, "--max-errors", "1"], "");
     assert_eq!(failed.status.code(), Some(1));
@@ -144,7 +150,7 @@ fn bad_lines_are_skipped_up_to_the_limit_and_named() {
              column 10: correct the line, or skip more bad lines than 1 with --max-errors\n"
         )
     );
-    assert_eq!(std::fs::read_to_string(&output).unwrap(), "before");
+    assert_eq!(std::fs::read_to_string(&output).unwrap(), before);
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2, "something was left behind");
 
     let passed = adclick(&["--input", &input, "--output", &output, "--max-errors", "2", "--json"], "");

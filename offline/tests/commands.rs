@@ -90,6 +90,24 @@ fn a_bundle_is_not_overwritten_unless_asked() {
     shop.json(&format!("train {ROWS} --epochs 1 --seed 3 --out a --replace --publish --json"));
     assert!(std::fs::read(shop.path("a/model.adc")).unwrap() != before);
     assert_eq!(std::fs::read_to_string(shop.path("CURRENT")).unwrap(), "a\n");
+    // Whatever is no bundle stays, and is told before the work is done.
+    std::fs::create_dir(shop.path("home")).unwrap();
+    std::fs::write(shop.path("home/thesis.txt"), "dear").unwrap();
+    for verb in [format!("train {ROWS} --epochs 1"), format!("calibrate --bundle a {ROWS}")] {
+        for (out, what) in
+            [("home", "it is no bundle"), ("CURRENT", "cannot have the name CURRENT"), ("log.csv", "no directory")]
+        {
+            let message = shop.failure(&format!("{verb} --out {out} --replace --publish"));
+            assert!(message.contains(what), "`{what}` is not in: {message}");
+        }
+    }
+    assert_eq!(std::fs::read(shop.path("home/thesis.txt")).unwrap(), b"dear");
+    assert_eq!(std::fs::read_to_string(shop.path("CURRENT")).unwrap(), "a\n");
+    let message = shop.failure(&format!("score --bundle a {ROWS} --output log.csv"));
+    assert!(message.contains("is not replaced: it is not what an earlier `adclick score` wrote"), "{message}");
+    for _ in 0..2 {
+        shop.json(&format!("score --bundle a {ROWS} --output scores.safetensors --json"));
+    }
 }
 
 #[test]

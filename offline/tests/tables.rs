@@ -603,24 +603,48 @@ fn what_an_engine_would_refuse_is_not_written() {
 #[test]
 fn what_a_killed_command_left_is_removed() {
     let place = Place::new();
-    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
-    let leave = |name: &str, file: &str, backdate: bool| {
+    let leave = |name: &str, file: &str| {
         std::fs::create_dir(place.at(name)).unwrap();
-        let lock = std::fs::File::create(Path::new(&place.at(name)).join(file)).unwrap();
-        if backdate {
-            lock.set_modified(old).unwrap();
-        }
-        lock
+        std::fs::File::create(Path::new(&place.at(name)).join(file)).unwrap()
     };
-    drop(leave(".killed.4711.parts", "lock", true));
-    drop(leave(".just-begun.4712.parts", "lock", false));
-    drop(leave(".no-lock.4713.parts", "rows", true));
-    drop(leave(".not-ours.parts", "lock", true));
-    let at_work = leave(".at-work.4714.parts", "lock", true);
+    drop(leave(".killed.0123456789abcdef.adclick", "lock"));
+    // Killed while it was removed: the lock went last, or only the directory was left.
+    std::fs::create_dir(place.at(".killed.0000000000000000.adclick")).unwrap();
+    drop(leave(".no-lock.0123456789abcdef.adclick", "rows"));
+    drop(leave(".not-ours.adclick", "lock"));
+    let at_work = leave(".at-work.0123456789abcdef.adclick", "lock");
     at_work.lock().unwrap();
     place.bundle("b", &[]);
     let left: Vec<String> = place.names().into_iter().filter(|name| name.starts_with('.')).collect();
-    assert_eq!(left, [".at-work.4714.parts", ".just-begun.4712.parts", ".no-lock.4713.parts", ".not-ours.parts"]);
+    let names = [".at-work.0123456789abcdef.adclick", ".no-lock.0123456789abcdef.adclick", ".not-ours.adclick"];
+    assert_eq!(left, names);
+}
+
+/// `--replace` and `--publish` of every command that writes a bundle, and of the one that writes tables.
+#[test]
+fn nothing_but_what_is_ours_is_replaced() {
+    let place = Place::new();
+    place.bundle("b", &[]);
+    std::fs::create_dir(place.at("home")).unwrap();
+    std::fs::write(Path::new(&place.at("home")).join("thesis.txt"), "dear").unwrap();
+    let users = format!("users={}", examples().join("tables/users.csv").display());
+    let (from, home) = (place.at("b"), place.at("home"));
+    let tables = place.at("tables");
+    std::fs::create_dir(&tables).unwrap();
+    std::fs::write(Path::new(&tables).join("table.users.adc"), "somebody's").unwrap();
+    let before = place.names();
+    let pack = |out: &str| refusal(&["pack", "--from", &from, "--table", &users, "--out", out, "--replace"], 1);
+    assert!(pack(&home).contains("it is no bundle"));
+    assert!(pack(&place.at("CURRENT")).contains("cannot have the name CURRENT"));
+    assert!(pack(&place.at("a\\b")).contains("not a plain name"));
+    let only = |out: &str| {
+        refusal(&["pack", "--schema", &place.schema, "--table", &users, "--out", out, "--tables-only", "--replace"], 1)
+    };
+    assert!(only(&tables).contains("it is not a table file"));
+    assert!(only(&from).contains("files of a bundle are never written in place"));
+    assert_eq!(std::fs::read(Path::new(&home).join("thesis.txt")).unwrap(), b"dear");
+    assert_eq!(std::fs::read(Path::new(&tables).join("table.users.adc")).unwrap(), b"somebody's");
+    assert_eq!(place.names(), before, "something was left behind");
 }
 
 #[test]

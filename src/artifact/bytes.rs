@@ -3,10 +3,15 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+#[cfg(not(loom))]
+use std::sync::atomic::AtomicU64;
 
+#[cfg(not(loom))]
+use memmap2::MmapRaw;
 use memmap2::{Mmap, MmapMut};
 
 use crate::error::{Error, Result};
+use crate::files::open_regular;
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,13 +35,17 @@ enum Backing {
 }
 
 impl Bytes {
-    /// Opens a file.
+    /// Opens a regular file.
     ///
     /// # Errors
-    /// `Io` when the file cannot be opened, read or mapped.
+    /// `Io` when the file cannot be opened, read or mapped, or is no regular one.
     pub fn open(path: &Path, mode: OpenMode) -> Result<Self> {
-        let mut file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
-        let len = file.metadata().map_err(|e| Error::io("read the size of", path, &e))?.len();
+        let (file, len) = open_regular(path)?;
+        Self::of(file, len, path, mode)
+    }
+
+    /// The bytes of an open file of this length; the path is for messages.
+    pub(crate) fn of(mut file: File, len: u64, path: &Path, mode: OpenMode) -> Result<Self> {
         let len = usize::try_from(len).map_err(|_| Error::corrupt(format!("{}: too large", path.display())))?;
         match mode {
             OpenMode::Map if len > 0 => {
@@ -119,5 +128,37 @@ impl std::ops::Deref for Bytes {
             Backing::Mapped(map) => map,
             Backing::Copied { memory, len } => &memory[..*len],
         }
+    }
+}
+
+/// Words that threads share, in a map of their own: zero until they are written, taken from the system page by page as they
+/// are touched, and given back as a whole. An allocator would keep them for the process.
+#[cfg(not(loom))]
+#[derive(Debug)]
+pub(crate) struct Words {
+    map: MmapRaw,
+    len: usize,
+}
+
+#[cfg(not(loom))]
+impl Words {
+    /// So many, all zero.
+    ///
+    /// # Errors
+    /// When the system refuses so much memory.
+    pub(crate) fn zeroed(len: usize) -> std::io::Result<Self> {
+        let bytes = len.max(1).checked_mul(size_of::<u64>()).ok_or(std::io::ErrorKind::OutOfMemory)?;
+        Ok(Self { map: MmapMut::map_anon(bytes)?.into(), len })
+    }
+}
+
+#[cfg(not(loom))]
+impl std::ops::Deref for Words {
+    type Target = [AtomicU64];
+
+    fn deref(&self) -> &[AtomicU64] {
+        // SAFETY: the map is anonymous, writable, this value's alone and `len` words long, it begins at a page, and any bits
+        // are an AtomicU64. Nobody refers to it but through these atomics, which may be written while they are shared.
+        unsafe { std::slice::from_raw_parts(self.map.as_ptr().cast(), self.len) }
     }
 }

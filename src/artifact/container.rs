@@ -1,5 +1,6 @@
 //! The container that every artifact shares: header, section directory, sections. docs/format.md is normative.
 
+use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::hash::checksum;
 
@@ -138,7 +139,12 @@ impl Container {
     /// # Errors
     /// `Corrupt` (damage) or `Unsupported` (newer version, unknown required section), naming section and offset.
     pub fn open(file: &[u8], kind: ArtifactKind, known: &[&str]) -> Result<Self> {
-        Self::open_with(file, kind, known, true)
+        Self::open_until(file, kind, known, Cancel::default())
+    }
+
+    /// The same, unless it is called off.
+    pub(crate) fn open_until(file: &[u8], kind: ArtifactKind, known: &[&str], cancel: Cancel<'_>) -> Result<Self> {
+        Self::open_with(file, kind, known, Some(cancel))
     }
 
     /// The same without the sections' checksums: for bytes that were just compared with a checksum, or that are too
@@ -147,10 +153,11 @@ impl Container {
     /// # Errors
     /// As [`Container::open`].
     pub fn open_unread(file: &[u8], kind: ArtifactKind, known: &[&str]) -> Result<Self> {
-        Self::open_with(file, kind, known, false)
+        Self::open_with(file, kind, known, None)
     }
 
-    fn open_with(file: &[u8], kind: ArtifactKind, known: &[&str], checksums: bool) -> Result<Self> {
+    /// `checksums`: those of the sections are looked at, unless that is called off.
+    fn open_with(file: &[u8], kind: ArtifactKind, known: &[&str], checksums: Option<Cancel<'_>>) -> Result<Self> {
         let count = check_header(file, kind)?;
         let mut sections = Vec::with_capacity(count);
         let mut next = HEADER + ENTRY * count;
@@ -164,7 +171,10 @@ impl Container {
                 )));
             }
             let end = section.offset + section.len;
-            let found = if checksums { checksum(&file[section.offset..end]) } else { sum };
+            let found = match checksums {
+                Some(cancel) => cancel.checksum(&file[section.offset..end])?,
+                None => sum,
+            };
             if found != sum {
                 return Err(Error::corrupt(format!(
                     "section `{}`, offset {}: checksum {found:016x}, the directory says {sum:016x}: the file is \

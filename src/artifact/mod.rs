@@ -9,4 +9,6 @@ mod bytes;
 pub mod container;
 pub mod model;
 
+#[cfg(not(loom))]
+pub(crate) use bytes::Words;
 pub use bytes::{Bytes, OpenMode};

@@ -10,6 +10,7 @@ use super::generation::{Generation, weights};
 use super::open::Opening;
 use crate::artifact::Bytes;
 use crate::artifact::model::Model;
+use crate::cancel::Cancel;
 use crate::enrich::{AdColumns, Assembler, Passed, Rows, State, TableSource, Tables};
 use crate::error::{Error, Result, Status};
 use crate::infer::{Keeping, Plan, Scratch};
@@ -112,7 +113,7 @@ impl Kept {
         let bytes = usize::try_from(bytes).map_err(|_| Error::corrupt("the ad cache does not fit this machine"))?;
         let sums = Bytes::zeroed(bytes).map_err(memory)?;
         let mut cache = AdCache { columns, keeping, set: Arc::clone(&source.set), first_slots, sums };
-        cache.fill(model, plan, tables)?;
+        cache.fill(model, plan, tables, how.cancel)?;
         Ok(Self { cache: Some(Arc::new(cache)), info })
     }
 }
@@ -135,10 +136,9 @@ fn same_shards(a: &TableSet, b: &TableSet) -> bool {
 }
 
 impl AdCache {
-    /// Every ad goes the way of a candidate of a request that passes nothing, and that has nothing on top of tables.
-    fn fill(&mut self, model: &Model, plan: &Plan, tables: &[TableSource]) -> Result<()> {
-        let plain: Vec<_> = tables.iter().map(|table| TableSource { overrides: None, ..table.clone() }).collect();
-        let assembler = Assembler::new(model, Tables::compile(model.schema(), model.enrichment(), &plain)?, |_, _| 0);
+    /// Every ad goes the way of a candidate of a request that passes nothing. `tables` have nothing on top of them.
+    fn fill(&mut self, model: &Model, plan: &Plan, tables: &[TableSource], cancel: Cancel<'_>) -> Result<()> {
+        let assembler = Assembler::new(model, Tables::compile(model.schema(), model.enrichment(), tables)?, |_, _| 0);
         let (tables, layout) = (assembler.tables(), model.layout());
         let rows = Rows::new(tables.len(), tables.row_bytes(), BATCH)?;
         let mut state = State::new(model.schema().features.len(), layout.width, rows);
@@ -150,6 +150,7 @@ impl AdCache {
         let set = Arc::clone(&self.set);
         let mut keys = set.shards().flat_map(|shard| shard.iter().map(|(key, _)| key)).peekable();
         while keys.peek().is_some() {
+            cancel.check()?;
             let candidates: Vec<_> =
                 keys.by_ref().take(BATCH).map(|ad_key| Candidate { ad_key, ..Candidate::default() }).collect();
             assembler.find(&mut state, &request, &candidates);

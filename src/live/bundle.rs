@@ -1,15 +1,20 @@
 //! Bundles: directories that hold the files of a generation and a manifest with their checksums; and `CURRENT`, the
 //! file that names the live one. docs/format.md is normative.
 
+mod write;
+
+use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use crate::artifact::{Bytes, OpenMode};
 use crate::error::{Error, Result, Status};
+use crate::files::{check_name, read_text};
 use crate::hash::checksum;
+
+pub use write::{Content, check_target, publish, write, write_files};
 
 /// The manifest's file name.
 pub const MANIFEST: &str = "manifest.toml";
@@ -23,6 +28,13 @@ pub const CALIBRATORS_FILE: &str = "calibrators.adc";
 pub const POLICY_FILE: &str = "auction.toml";
 /// The file name of how the bundle is served.
 pub const SERVING_FILE: &str = "serving.toml";
+/// The longest `CURRENT` in bytes: a name and line ends.
+const MOST_CURRENT: u64 = 4096;
+/// The longest manifest in bytes: some 8,000 files. What reading one takes is bounded by it.
+const MOST_MANIFEST: u64 = 1 << 20;
+/// A manifest has fewer signs of structure than one in so many bytes. Each costs memory when the text is read, a hundred times
+/// its own length at worst.
+const BYTES_OF_A_SIGN: usize = 5;
 
 /// What a file of a bundle is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -115,6 +127,13 @@ impl Manifest {
     /// # Errors
     /// `Corrupt` or `Unsupported`, naming the key, what was expected and what was found.
     pub fn parse(text: &str) -> Result<Self> {
+        let signs = text.bytes().filter(|b| b"[{,=.\n".contains(b)).count();
+        if signs > text.len() / BYTES_OF_A_SIGN + 100 {
+            return Err(Error::corrupt(format!(
+                "{signs} brackets, commas and lines in {} bytes: no manifest",
+                text.len()
+            )));
+        }
         let table = toml_of(text)?;
         only(&table, &["format", "generation", "file"])?;
         match table.get("format").and_then(Value::as_integer) {
@@ -127,12 +146,13 @@ impl Manifest {
         let files =
             table.get("file").and_then(Value::as_array).ok_or_else(|| Error::corrupt("no [[file]] is listed"))?;
         let mut manifest = Self::default();
+        let (mut names, mut roles) = (HashSet::new(), HashSet::new());
         for (i, file) in files.iter().enumerate() {
             let entry = parse_entry(file).map_err(|e| e.within(format_args!("[[file]] number {}", i + 1)))?;
-            if manifest.files.iter().any(|f| f.name == entry.name) {
+            if !names.insert(entry.name.clone()) {
                 return Err(Error::corrupt(format!("two files have the name `{}`", entry.name)));
             }
-            if entry.role != Role::Table && manifest.file(entry.role).is_some() {
+            if entry.role != Role::Table && !roles.insert(entry.role) {
                 return Err(Error::corrupt(format!("two files have the role `{}`", entry.role.name())));
             }
             manifest.files.push(entry);
@@ -155,16 +175,78 @@ impl Manifest {
     /// # Errors
     /// `Io` when it cannot be read, otherwise as [`Manifest::parse`]; the message names the file.
     pub fn read(bundle: &Path) -> Result<Self> {
+        Self::parse_of(bundle, &Self::read_text(bundle)?)
+    }
+
+    /// The same, and what tells the manifest's file from another one of the same content. The file is looked at first: if it is
+    /// replaced in between, the next look finds another one.
+    pub(super) fn read_stamped(bundle: &Path) -> Result<(Self, Option<Stamp>)> {
+        let found = fs::metadata(bundle.join(MANIFEST)).ok();
+        Ok((Self::read(bundle)?, found.map(|found| stamp(&found))))
+    }
+
+    /// The text of a bundle's manifest.
+    pub(crate) fn read_text(bundle: &Path) -> Result<String> {
         let path = bundle.join(MANIFEST);
-        let text = fs::read_to_string(&path).map_err(|e| match e.kind() {
-            ErrorKind::NotFound | ErrorKind::NotADirectory => no_bundle(bundle, &e),
-            _ => Error::io("read", &path, &e),
-        })?;
-        Self::parse(&text).map_err(|e| e.within(path.display()))
+        read_text(&path, MOST_MANIFEST).map_err(|error| match fs::metadata(&path) {
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => no_bundle(bundle, &e),
+            _ => error,
+        })
+    }
+
+    /// [`Manifest::parse`]; the message names the file.
+    pub(crate) fn parse_of(bundle: &Path, text: &str) -> Result<Self> {
+        Self::parse(text).map_err(|e| e.within(bundle.join(MANIFEST).display()))
+    }
+
+    /// Whether all files are in the bundle with the lengths that are listed. Reads none of them.
+    ///
+    /// # Errors
+    /// `Io` or `Corrupt`, naming the first that is not.
+    pub fn check_files(&self, bundle: &Path) -> Result<()> {
+        self.files.iter().try_for_each(|entry| entry.check(&bundle.join(&entry.name), None).map(drop))
     }
 }
 
-fn no_bundle(path: &Path, error: &std::io::Error) -> Error {
+impl Entry {
+    /// Whether the file is there and of the length that the manifest says, by a look at `open`, or else at the path.
+    pub(crate) fn check(&self, path: &Path, open: Option<&File>) -> Result<fs::Metadata> {
+        let found = open.map_or_else(|| fs::metadata(path), File::metadata);
+        let found = found.map_err(|e| listed(Error::io("open", path, &e)))?;
+        if found.is_file() && found.len() == self.bytes {
+            return Ok(found);
+        }
+        let what = if found.is_file() { format!("{} bytes", found.len()) } else { "not a regular file".to_owned() };
+        let message = format!("{}: {what}, the manifest says {}: copy the bundle again", path.display(), self.bytes);
+        Err(Error::corrupt(message))
+    }
+}
+
+/// What changes when a file does: device and number, length, times.
+#[cfg(unix)]
+pub(crate) type Stamp = [i64; 7];
+
+#[cfg(unix)]
+pub(crate) fn stamp(found: &fs::Metadata) -> Stamp {
+    use std::os::unix::fs::MetadataExt;
+    let (dev, ino, size) = (found.dev() as i64, found.ino() as i64, found.size() as i64);
+    [dev, ino, size, found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()]
+}
+
+#[cfg(not(unix))]
+pub(crate) type Stamp = (u64, Option<std::time::SystemTime>);
+
+#[cfg(not(unix))]
+pub(crate) fn stamp(found: &fs::Metadata) -> Stamp {
+    (found.len(), found.modified().ok())
+}
+
+/// A file of the manifest that cannot be opened.
+pub(super) fn listed(error: Error) -> Error {
+    Error::new(error.status, format!("{}; the manifest lists it: copy the bundle whole", error.message))
+}
+
+fn no_bundle(path: &Path, error: &io::Error) -> Error {
     let shown = path.display();
     let message = if path.join(CURRENT).exists() {
         format!("{shown} is a directory of bundles, expected one of them, such as the one that {CURRENT} names")
@@ -191,15 +273,25 @@ fn parse_entry(file: &Value) -> Result<Entry> {
         return Err(Error::unsupported(format!("role `{role}` is not known: update the library")));
     };
     let name = text("name")?;
-    if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\', '\0', '"', '\n']) {
-        return Err(Error::corrupt(format!("name {name:?} is not a plain file name")));
-    }
+    check_file_name(name).map_err(Error::corrupt)?;
     let bytes = table
         .get("bytes")
         .and_then(Value::as_integer)
         .and_then(|b| u64::try_from(b).ok())
         .ok_or_else(|| Error::corrupt("`bytes` is missing or not a length"))?;
     Ok(Entry { role, name: name.to_owned(), bytes, xxh3: hex(table, "xxh3")? })
+}
+
+/// The rule for names of files in a bundle.
+fn check_file_name(name: &str) -> std::result::Result<(), String> {
+    check_name(name)?;
+    if name == MANIFEST { Err(format!("a file of a bundle cannot have the name {MANIFEST}")) } else { Ok(()) }
+}
+
+/// The rule for names of bundles.
+fn check_bundle_name(name: &str) -> std::result::Result<(), String> {
+    check_name(name)?;
+    if name == CURRENT { Err(format!("a bundle cannot have the name {CURRENT}")) } else { Ok(()) }
 }
 
 fn hex(table: &Table, key: &str) -> Result<u64> {
@@ -218,161 +310,17 @@ fn only(table: &Table, known: &[&str]) -> Result<()> {
     }
 }
 
-/// What a file of a new bundle holds.
-#[derive(Debug, Clone, Copy)]
-pub enum Content<'a> {
-    /// These bytes.
-    Bytes(&'a [u8]),
-    /// What this file holds: copied.
-    Copy(&'a Path),
-    /// A file of a published bundle on the same file system: linked where the system can, so that it takes no space
-    /// and stays in memory once; else copied. Bundles are never written in place, so both stay what they are.
-    Link(&'a Path),
-}
-
-/// Writes a bundle: all files and the manifest into a directory beside `bundle`, synced, then renamed to it. Returns the
-/// generation.
-///
-/// # Errors
-/// `InvalidArgument` when `bundle` exists already and `replace` is false; `Io` naming the file that failed.
-pub fn write(bundle: &Path, files: &[(Role, &str, &[u8])], replace: bool) -> Result<u64> {
-    let files: Vec<_> = files.iter().map(|&(role, name, bytes)| (role, name, Content::Bytes(bytes))).collect();
-    write_files(bundle, &files, replace)
-}
-
-/// The same with files that are on disk already.
-///
-/// # Errors
-/// As [`write`].
-pub fn write_files(bundle: &Path, files: &[(Role, &str, Content<'_>)], replace: bool) -> Result<u64> {
-    if bundle.exists() && !replace {
-        return Err(Error::argument(format!(
-            "{} exists already: choose another name, or ask for it to be replaced",
-            bundle.display()
-        )));
-    }
-    if let Some((_, name, _)) = files.iter().enumerate().find_map(|(i, f)| files[..i].iter().find(|o| o.1 == f.1)) {
-        return Err(Error::argument(format!("two files of the bundle would have the name `{name}`")));
-    }
-    let (parent, name) = split(bundle)?;
-    fs::create_dir_all(&parent).map_err(|e| Error::io("create", &parent, &e))?;
-    let beside = parent.join(format!(".{name}.{}", std::process::id()));
-    remove(&beside)?;
-    fs::create_dir(&beside).map_err(|e| Error::io("create", &beside, &e))?;
-    let outcome = fill(&beside, files);
-    let Ok(generation) = outcome else {
-        // The first error is the one to tell.
-        let _ = remove(&beside);
-        return outcome;
-    };
-    // Replacing moves the old bundle aside: engines that have it mapped keep its files.
-    let mut aside = parent.join(format!(".{name}.{}.old", std::process::id()));
-    if replace && exchange(&beside, bundle) {
-        aside = beside;
-    } else {
-        if bundle.exists() {
-            remove(&aside)?;
-            fs::rename(bundle, &aside).map_err(|e| Error::io("move aside", bundle, &e))?;
-        }
-        fs::rename(&beside, bundle).map_err(|e| Error::io("rename to", bundle, &e))?;
-    }
-    sync_directory(&parent)?;
-    remove(&aside)?;
-    Ok(generation)
-}
-
-/// Gives two directories each other's names in one step, so that there is a bundle at every moment. False when one is missing
-/// or the system or its file system cannot: then nothing has happened.
-fn exchange(one: &Path, other: &Path) -> bool {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::fs::{CWD, RenameFlags, renameat_with};
-        renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).is_ok()
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = (one, other);
-        false
-    }
-}
-
-/// A text of TOML; the error names the line.
-pub(super) fn toml_of(text: &str) -> Result<Table> {
-    text.parse().map_err(|e: toml::de::Error| {
-        let line = e.span().map_or(1, |at| 1 + text.bytes().take(at.start).filter(|&b| b == b'\n').count());
-        Error::corrupt(format!("line {line}: {}", e.message()))
-    })
-}
-
-/// Writes the files and the manifest into an empty directory.
-fn fill(directory: &Path, files: &[(Role, &str, Content<'_>)]) -> Result<u64> {
-    let mut manifest = Manifest::default();
-    for &(role, name, content) in files {
-        let path = directory.join(name);
-        let (bytes, xxh3) = match content {
-            Content::Bytes(bytes) => {
-                write_synced(&path, bytes)?;
-                (bytes.len() as u64, checksum(bytes))
-            }
-            Content::Copy(from) => {
-                copy_synced(from, &path)?;
-                measure(&path)?
-            }
-            Content::Link(from) => {
-                if fs::hard_link(from, &path).is_err() {
-                    copy_synced(from, &path)?;
-                }
-                measure(&path)?
-            }
-        };
-        manifest.files.push(Entry { role, name: name.to_owned(), bytes, xxh3 });
-    }
-    write_synced(&directory.join(MANIFEST), manifest.to_toml().as_bytes())?;
-    sync_directory(directory)?;
-    Ok(manifest.generation())
-}
-
-fn copy_synced(from: &Path, to: &Path) -> Result<()> {
-    fs::copy(from, to).map_err(|e| Error::io("copy", from, &e))?;
-    File::open(to).and_then(|f| f.sync_all()).map_err(|e| Error::io("sync", to, &e))
-}
-
-/// A file's length and checksum, in bounded memory.
-fn measure(path: &Path) -> Result<(u64, u64)> {
-    let bytes = Bytes::open(path, OpenMode::Map)?;
-    Ok((bytes.len() as u64, checksum(&bytes)))
-}
-
-/// Makes `bundle` the live one of its directory: writes `CURRENT` beside it, synced and renamed.
-///
-/// # Errors
-/// As [`Manifest::read`] when the bundle is not one; `Io` when `CURRENT` cannot be written.
-pub fn publish(bundle: &Path) -> Result<()> {
-    Manifest::read(bundle)?;
-    let (root, name) = split(bundle)?;
-    let beside = root.join(format!(".{CURRENT}.{}", std::process::id()));
-    let current = root.join(CURRENT);
-    let renamed = write_synced(&beside, format!("{name}\n").as_bytes())
-        .and_then(|()| fs::rename(&beside, &current).map_err(|e| Error::io("rename to", &current, &e)));
-    if renamed.is_err() {
-        // Nothing to remove if it could not be created.
-        let _ = fs::remove_file(&beside);
-    }
-    renamed?;
-    sync_directory(&root)
-}
-
 /// The bundle that `CURRENT` in `root` names.
 ///
 /// # Errors
 /// `Io` when `CURRENT` cannot be read or names nothing that is there, `Corrupt` when it does not hold a plain name.
 pub fn current(root: &Path) -> Result<PathBuf> {
     let path = root.join(CURRENT);
-    let text = fs::read_to_string(&path).map_err(|e| Error::io("read", &path, &e))?;
+    let text = read_text(&path, MOST_CURRENT)?;
     let name = text.trim_end_matches('\n');
-    if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\\', '\0', '\n']) {
-        return Err(Error::corrupt(format!("{}: {name:?} is not the name of a bundle beside it", path.display())));
-    }
+    check_bundle_name(name).map_err(|what| {
+        Error::corrupt(format!("{}: expected the name of a bundle beside it: {what}", path.display()))
+    })?;
     let bundle = root.join(name);
     if !bundle.exists() {
         let message =
@@ -382,29 +330,10 @@ pub fn current(root: &Path) -> Result<PathBuf> {
     Ok(bundle)
 }
 
-fn split(bundle: &Path) -> Result<(PathBuf, String)> {
-    let name = bundle.file_name().and_then(|n| n.to_str()).filter(|n| !n.starts_with('.')).ok_or_else(|| {
-        Error::argument(format!("{}: a bundle's path must end in a plain UTF-8 name", bundle.display()))
-    })?;
-    let parent = match bundle.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    Ok((parent, name.to_owned()))
-}
-
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = File::create(path).map_err(|e| Error::io("create", path, &e))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|e| Error::io("write", path, &e))
-}
-
-fn sync_directory(path: &Path) -> Result<()> {
-    File::open(path).and_then(|d| d.sync_all()).map_err(|e| Error::io("sync", path, &e))
-}
-
-fn remove(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, &e)),
-        _ => Ok(()),
-    }
+/// A text of TOML; the error names the line.
+pub(super) fn toml_of(text: &str) -> Result<Table> {
+    text.parse().map_err(|e: toml::de::Error| {
+        let line = e.span().map_or(1, |at| 1 + text.bytes().take(at.start).filter(|&b| b == b'\n').count());
+        Error::corrupt(format!("line {line}: {}", e.message()))
+    })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::ad_cache::{AdCache, AdCacheInfo, Kept};
 use super::bundle::{Manifest, Role};
-use super::open::{Opened, Opening, join, open_file, open_model, open_table};
+use super::open::{Opened, Opening, content, join, open_file, open_model, open_table};
 use super::precision::{self, Serving};
 use crate::artifact::container::{ArtifactKind, Container};
 use crate::artifact::model::Model;
@@ -51,94 +51,53 @@ pub struct Generation {
     tables: Vec<TableSource>,
     /// For each table that the model reads its number in the engine.
     numbers: Vec<usize>,
+    needs: Limits,
+}
+
+/// All of a generation that has to do with its files alone: checked, and good for the engine's scorers. What is refused
+/// ends before this, so that the engine keeps no name of it.
+struct Checked {
+    id: u64,
+    model: Opened<Model>,
+    plan: Arc<Plan>,
+    serving: Serving,
+    ads: Kept,
+    calibrators: Calibrators,
+    policy: Policy,
+    files: Vec<Opened<Table>>,
+    tables: Vec<TableSource>,
+    needs: Limits,
 }
 
 /// How often a bundle is opened that is replaced meanwhile.
-const MOST_REPLACED: usize = 8;
+const MOST_REPLACED: usize = 16;
 
 impl Generation {
     /// Opens a bundle: checks the manifest, every file's length and checksum and content, compiles what the model reads
     /// from tables, runs the golden requests on the kernel and brings the model's pages in. `handle` gives the handle of a
-    /// feature's input name.
+    /// feature's input name; it is asked when all of that went well.
     ///
     /// Tables that the model does not read are opened and checked like the others, and left alone. A bundle that is
     /// replaced meanwhile is opened again, and refused if that goes on: what is returned is never of two.
     ///
     /// # Errors
     /// `Io`, `Corrupt`, `Unsupported` or `GoldenMismatch`; the message names the file, and when tables are not what the
-    /// model reads them as the feature, too.
-    pub fn open(bundle: &Path, how: Opening<'_>, mut handle: impl FnMut(&str) -> u32) -> Result<Self> {
-        let mut manifest = Manifest::read(bundle)?;
+    /// model reads them as the feature, too. `CapacityExceeded` when there is no memory for what lies on top of tables,
+    /// `Closed` when it is called off.
+    pub fn open(bundle: &Path, how: Opening<'_>, handle: impl FnMut(&str) -> u32) -> Result<Self> {
+        let mut listed = Manifest::read_stamped(bundle)?;
         for _ in 0..MOST_REPLACED {
-            let opened = Self::open_listed(&manifest, bundle, how, &mut handle);
-            let now = Manifest::read(bundle)?;
-            if now.generation() == manifest.generation() {
-                return opened;
+            how.cancel.check()?;
+            let opened = Checked::open(&listed.0, bundle, how);
+            let now = Manifest::read_stamped(bundle)?;
+            // The stamp tells of a bundle that was replaced by another one and came back meanwhile.
+            if now == listed {
+                return opened?.bind(how, handle).map_err(|e| e.within(bundle.display()));
             }
-            manifest = now;
+            listed = now;
         }
         let why = "was replaced again and again while it was opened: open it when it stays, or publish under new names";
         Err(Error::corrupt(why).within(bundle.display()))
-    }
-
-    /// The files that a manifest lists.
-    fn open_listed(
-        manifest: &Manifest,
-        bundle: &Path,
-        how: Opening<'_>,
-        handle: &mut impl FnMut(&str) -> u32,
-    ) -> Result<Self> {
-        let entry = manifest.file(Role::Model).ok_or_else(|| Error::corrupt("the bundle has no model"))?;
-        let (model, plan) = open_model(bundle, entry, how)?;
-        let file = |role: Role| manifest.file(role).map(|entry| open_file(bundle, entry, how.mode, true)).transpose();
-        let named = |role: Role, error: Error| match manifest.file(role) {
-            Some(entry) => error.within(bundle.join(&entry.name).display()),
-            None => error,
-        };
-        let calibrators = match file(Role::Calibrators)? {
-            Some(bytes) => decode_calibrators(&bytes).map_err(|e| named(Role::Calibrators, e))?,
-            None => Calibrators::default(),
-        };
-        let policy = match file(Role::Policy)? {
-            Some(bytes) => std::str::from_utf8(&bytes)
-                .map_err(|e| Error::corrupt(format!("not UTF-8 at offset {}", e.valid_up_to())))
-                .and_then(Policy::parse)
-                .map_err(|e| named(Role::Policy, e))?,
-            None => Policy::default(),
-        };
-        let wanted = match file(Role::Serving)? {
-            Some(bytes) => std::str::from_utf8(&bytes)
-                .map_err(|e| Error::corrupt(format!("not UTF-8 at offset {}", e.valid_up_to())))
-                .and_then(precision::parse)
-                .map_err(|e| named(Role::Serving, e))?,
-            None => Precision::Exact,
-        };
-        let serving = serving(&model, &plan, how, how.precision.unwrap_or(wanted))?;
-        let files = manifest.tables().map(|entry| open_table(bundle, entry, how)).collect::<Result<Vec<_>>>()?;
-        let tables = join(&files, how.overlays).map_err(|e| e.within(bundle.display()))?;
-        let compiled = Tables::compile(model.content.schema(), model.content.enrichment(), &tables)
-            .map_err(|e| e.within(bundle.display()))?;
-        let ads = Kept::prepare(how, &model.content, &plan, serving.precision, &tables)
-            .map_err(|e| e.within(bundle.display()))?;
-        let handles: Vec<u32> = model.content.schema().features.iter().map(|f| handle(&f.input)).collect();
-        let assembler = Assembler::new(&model.content, compiled, |i, _| handles[i]);
-        let number = |name| how.overlays.map_or(usize::MAX, |overlays| overlays.number(name));
-        // Tables that no model reads have a number too.
-        tables.iter().for_each(|table| _ = number(table.set.name()));
-        let numbers = assembler.tables().names().map(number).collect();
-        Ok(Self {
-            id: manifest.generation(),
-            model,
-            assembler,
-            plan,
-            serving,
-            ads,
-            calibrators,
-            policy,
-            files,
-            tables,
-            numbers,
-        })
     }
 
     /// The id: the hash of the bundle's content, never 0.
@@ -232,29 +191,69 @@ impl Generation {
     /// What a scorer must hold to serve this generation.
     #[must_use]
     pub fn needs(&self) -> Limits {
-        let fast = self.serving.fast.as_ref().map_or(0, |fast| fast.plan.scratch_len());
-        let exact = self.kept().map_or(self.plan.scratch_len(), |kept| kept.keeping.scratch_len());
-        Limits {
+        self.needs
+    }
+}
+
+impl Checked {
+    /// Opens the files that a manifest lists.
+    fn open(manifest: &Manifest, bundle: &Path, how: Opening<'_>) -> Result<Self> {
+        let here = |e: Error| e.within(bundle.display());
+        let entry = manifest.file(Role::Model).ok_or_else(|| Error::corrupt("the bundle has no model"))?;
+        let (model, plan) = open_model(bundle, entry, how)?;
+        let calibrators = small(manifest, bundle, how, Role::Calibrators, decode_calibrators)?.unwrap_or_default();
+        let policy =
+            small(manifest, bundle, how, Role::Policy, |bytes| Policy::parse(text(bytes)?))?.unwrap_or_default();
+        let wanted = small(manifest, bundle, how, Role::Serving, |bytes| precision::parse(text(bytes)?))?;
+        let wanted = how.precision.or(wanted).unwrap_or(Precision::Exact);
+        let serving = serving(&model, &plan, how, wanted)?;
+        let files = manifest.tables().map(|entry| open_table(bundle, entry, how)).collect::<Result<Vec<_>>>()?;
+        let tables = join(&files).map_err(here)?;
+        let compiled = Tables::compile(model.content.schema(), model.content.enrichment(), &tables).map_err(here)?;
+        let ads = Kept::prepare(how, &model.content, &plan, serving.precision, &tables).map_err(here)?;
+        let fast = serving.fast.as_ref().map_or(0, |fast| fast.plan.scratch_len());
+        let exact = ads.cache.as_ref().map_or(plan.scratch_len(), |kept| kept.keeping.scratch_len());
+        let needs = Limits {
             scratch: exact.max(fast),
-            features: self.model().schema().features.len(),
-            width: self.model().layout().width,
-            tables: self.assembler.tables().len(),
-            row_bytes: self.assembler.tables().row_bytes(),
+            features: model.content.schema().features.len(),
+            width: model.content.layout().width,
+            tables: compiled.len(),
+            row_bytes: compiled.row_bytes(),
+        };
+        if let Some(limits) = how.limits {
+            needs.fit(limits).map_err(here)?;
         }
+        Ok(Self { id: manifest.generation(), model, plan, serving, ads, calibrators, policy, files, tables, needs })
     }
 
-    /// Whether scorers of these limits can serve this generation.
+    /// Joins it with what the engine knows by name: handles of features, what lies on top of tables.
+    fn bind(mut self, how: Opening<'_>, mut handle: impl FnMut(&str) -> u32) -> Result<Generation> {
+        if let Some(overlays) = how.overlays {
+            overlays.bind(&mut self.tables)?;
+        }
+        let (schema, enrichment) = (self.model.content.schema(), self.model.content.enrichment());
+        let compiled = Tables::compile(schema, enrichment, &self.tables)?;
+        let handles: Vec<u32> = schema.features.iter().map(|f| handle(&f.input)).collect();
+        let assembler = Assembler::new(&self.model.content, compiled, |i, _| handles[i]);
+        let number = |name| how.overlays.map_or(usize::MAX, |overlays| overlays.number(name));
+        let numbers = assembler.tables().names().map(number).collect();
+        let Self { id, model, plan, serving, ads, calibrators, policy, files, tables, needs } = self;
+        Ok(Generation { id, model, assembler, plan, serving, ads, calibrators, policy, files, tables, numbers, needs })
+    }
+}
+
+impl Limits {
+    /// Whether scorers of these limits can serve what needs as much as this.
     ///
     /// # Errors
     /// `Unsupported`, naming the limit, what the generation needs and the remedy.
-    pub fn fits(&self, limits: Limits) -> Result<()> {
-        let needs = self.needs();
+    fn fit(self, limits: Self) -> Result<()> {
         for (what, need, has) in [
-            ("f32 of scratch", needs.scratch, limits.scratch),
-            ("features", needs.features, limits.features),
-            ("input columns", needs.width, limits.width),
-            ("tables", needs.tables, limits.tables),
-            ("bytes of rows of tables", needs.row_bytes, limits.row_bytes),
+            ("f32 of scratch", self.scratch, limits.scratch),
+            ("features", self.features, limits.features),
+            ("input columns", self.width, limits.width),
+            ("tables", self.tables, limits.tables),
+            ("bytes of rows of tables", self.row_bytes, limits.row_bytes),
         ] {
             if need > has {
                 return Err(Error::new(
@@ -268,6 +267,31 @@ impl Generation {
         }
         Ok(())
     }
+}
+
+/// The longest policy and the longest file that says how a bundle is served, in bytes. Read as TOML, it takes a hundred times
+/// as much at worst.
+const MOST_SMALL: u64 = 64 << 10;
+
+/// What a small file holds, if the bundle has one of this role. Its length is looked at before it is read.
+fn small<T>(
+    manifest: &Manifest,
+    bundle: &Path,
+    how: Opening<'_>,
+    role: Role,
+    read: impl FnOnce(&[u8]) -> Result<T>,
+) -> Result<Option<T>> {
+    let Some(entry) = manifest.file(role) else { return Ok(None) };
+    let named = |e: Error| content(e).within(bundle.join(&entry.name).display());
+    if entry.bytes > MOST_SMALL && role != Role::Calibrators {
+        let message = format!("{} bytes, expected at most {MOST_SMALL}: not what it should be", entry.bytes);
+        return Err(named(Error::corrupt(message)));
+    }
+    read(&open_file(bundle, entry, how, true)?).map(Some).map_err(named)
+}
+
+fn text(bytes: &[u8]) -> Result<&str> {
+    std::str::from_utf8(bytes).map_err(|e| Error::corrupt(format!("not UTF-8 at offset {}", e.valid_up_to())))
 }
 
 /// How the model is served: as in an earlier generation that shares it, or prepared here.

@@ -5,6 +5,7 @@ use crate::artifact::Bytes;
 use crate::artifact::model::network::{Head, Network};
 use crate::artifact::model::spec::{GoldenRequest, ModelSpec};
 use crate::artifact::model::{Model, write};
+use crate::cancel::Cancel;
 use crate::enrich::{Assembler, Passed, Rows, State, Tables};
 use crate::error::{Error, Result, Status};
 use crate::infer::reference::{DeepInputs, reference_logits};
@@ -47,7 +48,7 @@ pub fn pack_model(spec: &ModelSpec) -> Result<Vec<u8>> {
     let bytes = write(spec, &expected)?;
     let model = Model::open(Bytes::copy_of(&bytes)?)?;
     for kernel in Kernel::available() {
-        reproduces(&model, &Plan::new(model.network(), weights(&model), kernel)?, kernel, WHEN_PACKED)?;
+        reproduces(&model, &Plan::new(model.network(), weights(&model), kernel)?, kernel, Cancel::default(), WHEN_PACKED)?;
     }
     Ok(bytes)
 }
@@ -85,14 +86,14 @@ pub fn deep_inputs(
 /// Runs the golden requests through the serving path.
 ///
 /// # Errors
-/// `GoldenMismatch` with the request, the head, what was expected, what came out, and the kernel.
-pub(crate) fn check(model: &Model, plan: &Plan, kernel: &Kernel) -> Result<()> {
-    reproduces(model, plan, kernel, WHEN_STAGED)
+/// `GoldenMismatch` with the request, the head, what was expected, what came out, and the kernel; `Closed` when cancelled.
+pub(crate) fn check(model: &Model, plan: &Plan, kernel: &Kernel, cancel: Cancel<'_>) -> Result<()> {
+    reproduces(model, plan, kernel, cancel, WHEN_STAGED)
 }
 
 /// The same, with what a difference means.
-fn reproduces(model: &Model, plan: &Plan, kernel: &Kernel, otherwise: &str) -> Result<()> {
-    each_logit(model, plan, |Logit { request, head, level, got, expected, .. }| {
+fn reproduces(model: &Model, plan: &Plan, kernel: &Kernel, cancel: Cancel<'_>, otherwise: &str) -> Result<()> {
+    each_logit(model, plan, cancel, |Logit { request, head, level, got, expected, .. }| {
         let off = (f64::from(got) - expected).abs();
         // A NaN is not within it.
         if off <= TOLERANCE * expected.abs().max(1.0) {
@@ -124,7 +125,7 @@ pub(crate) struct Farthest {
 /// What is wrong with the model's requests.
 pub(crate) fn farthest(model: &Model, plan: &Plan) -> Result<Option<Farthest>> {
     let mut worst = None;
-    each_logit(model, plan, |logit| {
+    each_logit(model, plan, Cancel::default(), |logit| {
         let off = (f64::from(logit.got) - logit.expected).abs() / logit.expected.abs().max(1.0);
         let so_far = worst.unwrap_or(Farthest { off: 0.0, largest_input: 0.0 });
         worst = Some(Farthest {
@@ -148,12 +149,18 @@ struct Logit<'a> {
 }
 
 /// Runs the golden requests through the serving path, at every level: which one serves depends on the number of candidates.
-fn each_logit(model: &Model, plan: &Plan, mut each: impl FnMut(Logit<'_>) -> Result<()>) -> Result<()> {
+fn each_logit(
+    model: &Model,
+    plan: &Plan,
+    cancel: Cancel<'_>,
+    mut each: impl FnMut(Logit<'_>) -> Result<()>,
+) -> Result<()> {
     let network: &Network = model.network();
     let mut inputs = Inputs::new(model)?;
     let mut scratch = Scratch::new(plan.scratch_len());
     let mut logits = vec![0.0f32; network.heads.len()];
     for (i, golden) in model.goldens().iter().enumerate() {
+        cancel.check()?;
         inputs.assemble(model, &golden.request).map_err(|e| e.within(format_args!("golden request {i}")))?;
         let (request, candidate) = inputs.x.split_at(network.request_width);
         for level in plan.levels() {

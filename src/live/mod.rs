@@ -10,6 +10,7 @@ mod open;
 pub mod overlay;
 pub(crate) mod precision;
 
+pub use crate::cancel::Cancel;
 pub use ad_cache::{AdCacheInfo, AdCacheState};
 pub(crate) use cell::{Cell, Reader};
 pub(crate) use generation::weights;

@@ -1,17 +1,20 @@
 //! Opening the files of a bundle, or sharing them with a generation that has the same ones open.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::bundle::Entry;
-use super::generation::{Generation, weights};
+use super::bundle::{self, listed};
+use super::generation::{Generation, Limits, weights};
 use super::golden;
 use super::overlay::Overlays;
 use crate::artifact::model::Model;
 use crate::artifact::{Bytes, OpenMode};
+use crate::cancel::Cancel;
 use crate::enrich::TableSource;
-use crate::error::{Error, Result};
-use crate::hash::checksum;
+use crate::error::{Error, Result, Status};
+use crate::files::open_regular;
 use crate::infer::{Kernel, Plan};
 use crate::table::{Checks, Table, TableSet};
 use crate::types::Precision;
@@ -46,6 +49,10 @@ pub struct Opening<'a> {
     pub precision: Option<Precision>,
     /// Bytes that an ad cache may take; 0: there is none.
     pub ad_cache_bytes: u64,
+    /// What scorers that must serve the generation have room for; none: there are no such scorers yet.
+    pub limits: Option<Limits>,
+    /// Whether opening should go on: asked between golden requests, tables, parts of large files.
+    pub cancel: Cancel<'a>,
 }
 
 impl Opening<'_> {
@@ -60,6 +67,8 @@ impl Opening<'_> {
             overlays: None,
             precision: None,
             ad_cache_bytes: 0,
+            limits: None,
+            cancel: Cancel::default(),
         }
     }
 }
@@ -67,76 +76,89 @@ impl Opening<'_> {
 /// A file of the bundle as the manifest lists it, and what it holds.
 #[derive(Debug)]
 pub(super) struct Opened<T> {
-    pub(super) entry: Entry,
+    pub(super) entry: bundle::Entry,
     pub(super) content: Arc<T>,
 }
 
 impl<T> Opened<T> {
     /// What this file holds, if it is the file of another manifest's entry too.
-    fn same(&self, entry: &Entry) -> Option<&Arc<T>> {
+    fn same(&self, entry: &bundle::Entry) -> Option<&Arc<T>> {
         ((self.entry.bytes, self.entry.xxh3) == (entry.bytes, entry.xxh3)).then_some(&self.content)
     }
 }
 
 /// The model and what runs it: those of an earlier generation, or opened, checked and run here.
-pub(super) fn open_model(bundle: &Path, entry: &Entry, how: Opening<'_>) -> Result<(Opened<Model>, Arc<Plan>)> {
+pub(super) fn open_model(bundle: &Path, entry: &bundle::Entry, how: Opening<'_>) -> Result<(Opened<Model>, Arc<Plan>)> {
     let path = bundle.join(&entry.name);
     let opened = |content: &Arc<Model>| Opened { entry: entry.clone(), content: Arc::clone(content) };
     for earlier in how.earlier.iter().filter(|e| std::ptr::eq(e.plan.kernel(), how.kernel)) {
         if let Some(model) = earlier.model.same(entry) {
-            check_there(&path, entry)?;
+            entry.check(&path, None)?;
             return Ok((opened(model), Arc::clone(&earlier.plan)));
         }
     }
-    let named = |e: Error| e.within(path.display());
-    let model = Model::open(open_file(bundle, entry, how.mode, true)?).map_err(named)?;
+    let named = |e: Error| content(e).within(path.display());
+    let model = Model::open_until(open_file(bundle, entry, how, true)?, how.cancel).map_err(named)?;
     let plan = Plan::new(model.network(), weights(&model), how.kernel).map_err(named)?;
-    golden::check(&model, &plan, how.kernel).map_err(named)?;
+    golden::check(&model, &plan, how.kernel, how.cancel).map_err(named)?;
     model.prefault();
     Ok((opened(&Arc::new(model)), Arc::new(plan)))
 }
 
-pub(super) fn open_table(bundle: &Path, entry: &Entry, how: Opening<'_>) -> Result<Opened<Table>> {
+pub(super) fn open_table(bundle: &Path, entry: &bundle::Entry, how: Opening<'_>) -> Result<Opened<Table>> {
     let path = bundle.join(&entry.name);
     if let Some(table) = how.earlier.iter().flat_map(|e| &e.files).find_map(|file| file.same(entry)) {
-        check_there(&path, entry)?;
+        entry.check(&path, None)?;
         return Ok(Opened { entry: entry.clone(), content: Arc::clone(table) });
     }
+    how.cancel.check()?;
     let full = how.tables == TableChecks::Full;
-    let bytes = open_file(bundle, entry, how.mode, full)?;
+    let bytes = open_file(bundle, entry, how, full)?;
     // The manifest's checksum has just said that the bytes are those that were packed.
     let checks = if full { Checks::Content } else { Checks::Structure };
-    let table = Table::open_with(bytes, checks).map_err(|e| e.within(path.display()))?;
+    let table = Table::open_until(bytes, checks, how.cancel).map_err(|e| content(e).within(path.display()))?;
     Ok(Opened { entry: entry.clone(), content: Arc::new(table) })
 }
 
-/// The shards of each table together, and what lies on top of it.
-pub(super) fn join(files: &[Opened<Table>], overlays: Option<&Overlays>) -> Result<Vec<TableSource>> {
-    let mut names: Vec<(&str, Vec<Arc<Table>>, &str)> = Vec::new();
+/// The most shards that all tables of a bundle say they have: each takes 8 bytes, whether its file is there or not.
+const MAX_SHARDS: u64 = 1 << 20;
+
+/// The shards of each table together, with nothing on top of them yet.
+pub(super) fn join(files: &[Opened<Table>]) -> Result<Vec<TableSource>> {
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut names: Vec<(Vec<Arc<Table>>, &str)> = Vec::new();
+    let mut claimed = 0;
     for file in files {
-        let name = file.content.name();
-        match names.iter_mut().find(|(other, ..)| *other == name) {
-            Some((_, shards, _)) => shards.push(Arc::clone(&file.content)),
-            None => names.push((name, vec![Arc::clone(&file.content)], &file.entry.name)),
+        let table = Arc::clone(&file.content);
+        match places.entry(file.content.name()) {
+            Entry::Occupied(place) => names[*place.get()].0.push(table),
+            Entry::Vacant(place) => {
+                place.insert(names.len());
+                claimed += u64::from(table.shard().count);
+                names.push((vec![table], &file.entry.name));
+            }
         }
     }
-    let source = |(_, shards, file): (_, _, &str)| {
-        let set = Arc::new(TableSet::new(shards)?);
-        let overrides = overlays.map(|overlays| overlays.on(&set)).transpose()?.flatten();
-        Ok(TableSource { set, file: file.to_owned(), overrides })
+    if claimed > MAX_SHARDS {
+        return Err(Error::corrupt(format!("the tables have {claimed} shards together, at most {MAX_SHARDS}")));
+    }
+    let source = |(shards, file): (_, &str)| {
+        Ok(TableSource { set: Arc::new(TableSet::new(shards)?), file: file.to_owned(), overrides: None })
     };
     names.into_iter().map(source).collect()
 }
 
-/// The bytes of a file, of the manifest's length; with `whole`, of its checksum too.
-pub(super) fn open_file(bundle: &Path, entry: &Entry, mode: OpenMode, whole: bool) -> Result<Bytes> {
+/// The bytes of a file, of the manifest's length, which is looked at before anything is read; with `whole`, of its checksum
+/// too.
+pub(super) fn open_file(bundle: &Path, entry: &bundle::Entry, how: Opening<'_>, whole: bool) -> Result<Bytes> {
     let path = bundle.join(&entry.name);
-    let bytes = Bytes::open(&path, mode).map_err(listed)?;
-    check_length(&path, bytes.len() as u64, entry)?;
+    let (file, len) = open_regular(&path).map_err(listed)?;
+    entry.check(&path, Some(&file))?;
+    let bytes = Bytes::of(file, len, &path, how.mode)?;
     if whole {
         bytes.expect_whole_reading();
     }
-    let found = if whole { checksum(&bytes) } else { entry.xxh3 };
+    let found = if whole { how.cancel.checksum(&bytes)? } else { entry.xxh3 };
     if found != entry.xxh3 {
         return Err(Error::corrupt(format!(
             "{}: checksum {found:016x}, the manifest says {:016x}: copy the bundle again",
@@ -147,24 +169,10 @@ pub(super) fn open_file(bundle: &Path, entry: &Entry, mode: OpenMode, whole: boo
     Ok(bytes)
 }
 
-/// A bundle is whole even where its files are not read again.
-fn check_there(path: &Path, entry: &Entry) -> Result<()> {
-    let found = std::fs::metadata(path).map_err(|e| listed(Error::io("open", path, &e)))?.len();
-    check_length(path, found, entry)
-}
-
-/// A file of the manifest that cannot be opened.
-fn listed(error: Error) -> Error {
-    Error::new(error.status, format!("{}; the manifest lists it: copy the bundle whole", error.message))
-}
-
-fn check_length(path: &Path, found: u64, entry: &Entry) -> Result<()> {
-    if found == entry.bytes {
-        return Ok(());
+/// What is wrong with the content of a file is never an argument of the caller's.
+pub(super) fn content(error: Error) -> Error {
+    match error.status {
+        Status::InvalidArgument | Status::InvalidValue => Error { status: Status::Corrupt, ..error },
+        _ => error,
     }
-    Err(Error::corrupt(format!(
-        "{}: {found} bytes, the manifest says {}: copy the bundle again",
-        path.display(),
-        entry.bytes
-    )))
 }

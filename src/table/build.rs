@@ -1,6 +1,6 @@
 //! Building a table file from rows in any order, in bounded memory.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ use super::spill::{BIN_BITS, BINS, Record, Spill};
 use super::{check, set};
 use crate::artifact::container::{ALIGN, ArtifactKind, SectionEntry, front, front_len};
 use crate::error::{Error, Result};
+use crate::files::TempFile;
 use crate::hash::{checksum, shard};
 
 /// Seeds that are tried before a set of keys is given up.
@@ -234,28 +235,21 @@ fn check_row(layout: &RowLayout, row: &[u8]) -> Result<()> {
     check::row(layout, row).map_err(Error::argument)
 }
 
-/// The file while it is written, beside its place. Removed unless it is finished.
+/// The file while it is written, beside its place.
 struct Output {
     file: BufWriter<File>,
-    beside: PathBuf,
+    beside: TempFile,
     out: PathBuf,
     checksum: Xxh3,
     rows: u64,
-    finished: bool,
 }
 
 impl Output {
     fn create(out: &Path) -> Result<Self> {
-        let Some(name) = out.file_name() else {
-            return Err(Error::argument(format!("{} is not the name of a file", out.display())));
-        };
-        let mut beside = std::ffi::OsString::from(".");
-        beside.push(name);
-        beside.push(format!(".{}", std::process::id()));
-        let beside = out.with_file_name(beside);
-        let file = File::create(&beside).map_err(|e| Error::io("create", &beside, &e))?;
+        let beside = TempFile::make(out)?;
+        let file = beside.file().try_clone().map_err(|e| Error::io("open", beside.path(), &e))?;
         let file = BufWriter::with_capacity(PIECE, file);
-        let mut output = Self { file, beside, out: out.to_owned(), checksum: Xxh3::new(), rows: 0, finished: false };
+        let mut output = Self { file, beside, out: out.to_owned(), checksum: Xxh3::new(), rows: 0 };
         output.write(&vec![0; front_len(section::ALL.len())])?;
         Ok(output)
     }
@@ -265,7 +259,7 @@ impl Output {
             // As much as makes the piece whole; a whole one goes when the next begins.
             let waiting = self.file.buffer().len() % PIECE;
             let (now, later) = bytes.split_at(bytes.len().min(PIECE - waiting));
-            self.file.write_all(now).map_err(|e| Error::io("write", &self.beside, &e))?;
+            self.file.write_all(now).map_err(|e| Error::io("write", self.beside.path(), &e))?;
             bytes = later;
         }
         Ok(())
@@ -303,32 +297,17 @@ impl Output {
             self.write(bytes)?;
             self.pad(bytes.len() as u64)?;
         }
-        let fail = |e| Error::io("write", &self.beside, &e);
+        let fail = |e| Error::io("write", self.beside.path(), &e);
         let bytes = self.file.stream_position().map_err(fail)?;
         self.file.seek(SeekFrom::Start(0)).map_err(fail)?;
         self.file.write_all(&front(ArtifactKind::Table, &entries)).map_err(fail)?;
-        self.file.flush().and_then(|()| self.file.get_ref().sync_all()).map_err(fail)?;
-        fs::rename(&self.beside, &self.out).map_err(|e| Error::io("rename to", &self.out, &e))?;
-        self.finished = true;
-        let parent = match self.out.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        File::open(parent).and_then(|d| d.sync_all()).map_err(|e| Error::io("sync", parent, &e))?;
+        self.file.flush().map_err(fail)?;
+        self.beside.rename_to(&self.out)?;
         Ok(bytes)
     }
 
     fn pad(&mut self, len: u64) -> Result<()> {
         let padding = len.next_multiple_of(ALIGN as u64) - len;
         self.write(&[0; ALIGN][..padding as usize])
-    }
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        if !self.finished {
-            // The error that led here is the one to tell.
-            let _ = fs::remove_file(&self.beside);
-        }
     }
 }

@@ -2,13 +2,20 @@
 
 use super::columns::{ColumnKind, RowLayout};
 use super::file::Table;
+use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 
+/// Rows between two questions whether to go on.
+const ROWS_BETWEEN: u64 = 1 << 14;
+
 /// Each row in the slot where a lookup finds it, each cell one that [`RowLayout::put`] writes, free slots all zero.
-pub(super) fn rows(table: &Table) -> Result<()> {
+pub(super) fn rows(table: &Table, cancel: Cancel<'_>) -> Result<()> {
     let view = table.view();
     let mut found = 0;
     for slot in 0..table.slots() {
+        if slot % ROWS_BETWEEN == 0 {
+            cancel.check()?;
+        }
         let key = table.key(slot);
         let fail = |what: String| {
             Err(Error::corrupt(format!("section `rows`, offset {} (slot {slot}): {what}", table.offset(slot))))

@@ -7,6 +7,7 @@ use super::columns::{Column, ColumnKind, RowLayout};
 use super::index::{self, Index, MAX_PART_BITS, Shape};
 use crate::artifact::Bytes;
 use crate::artifact::container::{ArtifactKind, Container, Section};
+use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::prefetch::prefetch;
 use crate::wire::{Reader, Writer};
@@ -191,11 +192,16 @@ impl Table {
     /// # Errors
     /// As [`Table::open`], as far as `checks` looks.
     pub fn open_with(bytes: Bytes, checks: Checks) -> Result<Self> {
+        Self::open_until(bytes, checks, Cancel::default())
+    }
+
+    /// The same, unless it is called off.
+    pub(crate) fn open_until(bytes: Bytes, checks: Checks, cancel: Cancel<'_>) -> Result<Self> {
         if checks != Checks::Structure {
             bytes.expect_whole_reading();
         }
         let container = match checks {
-            Checks::Full => Container::open(&bytes, ArtifactKind::Table, &section::ALL)?,
+            Checks::Full => Container::open_until(&bytes, ArtifactKind::Table, &section::ALL, cancel)?,
             Checks::Content | Checks::Structure => Container::open_unread(&bytes, ArtifactKind::Table, &section::ALL)?,
         };
         let range = |name: &str| container.require(name).map(|s| s.offset..s.offset + s.len);
@@ -240,7 +246,7 @@ impl Table {
         super::check::row(&table.layout, table.default_row())
             .map_err(|what| Error::corrupt(format!("section `default`, offset 0, {what}")))?;
         if checks != Checks::Structure {
-            super::check::rows(&table)?;
+            super::check::rows(&table, cancel)?;
         }
         Ok(table)
     }

@@ -1,12 +1,12 @@
 //! Rows that wait for their place: kept in memory up to a limit, past it in temporary files, parted by hash.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::index;
 use crate::error::{Error, Result};
+use crate::files::Beside;
 
 /// Bits of the hash that choose a bin.
 pub(super) const BIN_BITS: u32 = 8;
@@ -30,7 +30,7 @@ pub(super) struct Spill {
     memory: usize,
     held: usize,
     bins: Vec<Bin>,
-    directory: Option<Directory>,
+    directory: Option<Beside>,
     parent: PathBuf,
     rows: u64,
 }
@@ -40,16 +40,6 @@ struct Bin {
     waiting: Vec<u8>,
     /// Whether some of its rows are in its file, which is opened for each turn: many tables may be built at once.
     spilled: bool,
-}
-
-/// A directory that goes with its last user.
-struct Directory(PathBuf);
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        // Temporary files that cannot be removed harm nobody but the disk's owner, who sees their name.
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 impl Spill {
@@ -84,14 +74,8 @@ impl Spill {
     /// Moves what waits in memory to the files.
     fn flush(&mut self) -> Result<()> {
         let directory = match &mut self.directory {
-            Some(directory) => &directory.0,
-            none => {
-                static NUMBER: AtomicU64 = AtomicU64::new(0);
-                let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-                let path = self.parent.join(format!(".adclick-spill.{}.{number}", std::process::id()));
-                fs::create_dir(&path).map_err(|e| Error::io("create", &path, &e))?;
-                &none.insert(Directory(path)).0
-            }
+            Some(directory) => directory.path(),
+            none => none.insert(Beside::make(&self.parent, "spill".as_ref())?).path(),
         };
         for (i, bin) in self.bins.iter_mut().enumerate().filter(|(_, bin)| !bin.waiting.is_empty()) {
             let path = bin_file(directory, i);
@@ -111,7 +95,7 @@ impl Spill {
         for i in bins {
             let bin = &self.bins[i];
             if let (true, Some(directory)) = (bin.spilled, &self.directory) {
-                let path = bin_file(&directory.0, i);
+                let path = bin_file(directory.path(), i);
                 let read = File::open(&path).and_then(|mut file| file.read_to_end(&mut all));
                 read.map_err(|e| Error::io("read back", &path, &e))?;
             }
@@ -151,7 +135,7 @@ impl Spill {
             // Its place goes to the new one's.
             self.bins[bin] = Bin::default();
             if let Some(directory) = &self.directory {
-                let path = bin_file(&directory.0, bin);
+                let path = bin_file(directory.path(), bin);
                 std::fs::remove_file(&path).or_else(|e| match e.kind() {
                     std::io::ErrorKind::NotFound => Ok(()),
                     _ => Err(Error::io("remove", &path, &e)),

@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use crate::auctions::{self, Runner};
-use crate::files::write_whole;
+use crate::files::{read_text, write_over_own};
 
 const FORMAT: &str = r#"Each line of the input is one auction, in one of two forms. Amounts are in currency units, a micro
 is a millionth of one. Missing and null are the same, and mean what stands in parentheses.
@@ -53,7 +53,8 @@ pub struct Args {
     /// The auctions, one JSON object per line; - is standard input.
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// Where the outcomes go, one JSON object per line; - is standard output.
+    /// Where the outcomes go, one JSON object per line; - is standard output. Of files that are there, only one that this
+    /// command wrote is replaced.
     #[arg(long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
     /// The auction policy, a TOML file [default: GSP without squash, reserves or score floor].
@@ -108,7 +109,7 @@ pub(super) fn run(args: Args) -> Result<()> {
     let policy = match &args.policy {
         None => Policy::default(),
         Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let text = read_text(path)?;
             Policy::parse(&text).with_context(|| format!("{}: bad auction policy", path.display()))?
         }
     };
@@ -127,7 +128,10 @@ pub(super) fn run(args: Args) -> Result<()> {
         output.flush().context("cannot write to standard output")?;
         summary
     } else {
-        write_whole(&args.output, |output| run_lines(&args, policy, input, output, &progress))?
+        let is_ours = |head: &[u8]| head.starts_with(b"{\"id\":") && head.windows(10).any(|w| w == b"\"winners\":");
+        write_over_own(&args.output, "what an earlier `adclick auction` wrote", is_ours, |output| {
+            run_lines(&args, policy, input, output, &progress)
+        })?
     };
     progress.bar.finish_and_clear();
     if args.json {

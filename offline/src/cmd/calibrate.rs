@@ -6,6 +6,7 @@ use std::sync::Arc;
 use adclick::artifact::Bytes;
 use adclick::artifact::model::Model;
 use adclick::calibrate::{Calibrators, HeadCalibrator};
+use adclick::live::bundle::check_target;
 use adclick::live::pack_model;
 use adclick::types::Precision;
 use anyhow::{Result, bail, ensure};
@@ -104,6 +105,9 @@ struct Fitted {
 }
 
 pub(super) fn run(args: Args) -> Result<()> {
+    if let Some(out) = &args.out {
+        check_target(out, args.replace)?;
+    }
     let served = Served::new(&args)?;
     let engine = match &served.at {
         // Written just before with the precision in it.
@@ -229,8 +233,10 @@ impl Served {
             _ => None,
         };
         if args.precision.is_some() || range_rows.is_some() || logged.is_some() {
-            let out = args.out.as_deref().unwrap_or(&path);
-            let beside = Beside::of(out, args.replace || args.out.is_none())?;
+            let beside = match &args.out {
+                Some(out) => Beside::of(out, args.replace)?,
+                None => Beside::next_to(&path)?,
+            };
             let scored = logged.map(|model| Parts { model, ..parts.clone() });
             scored.as_ref().unwrap_or(&parts).write(&beside.path().join(Self::NAME), true, false)?;
             at = Some(beside);

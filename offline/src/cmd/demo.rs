@@ -1,6 +1,7 @@
 //! `adclick demo`: what `make demo` runs.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
@@ -40,10 +41,8 @@ pub(super) fn run(args: Args) -> Result<()> {
     if args.dir.exists() && !marker.exists() && args.dir.read_dir()?.next().is_some() {
         bail!("{} is not empty and no demo made it: choose another --dir", args.dir.display());
     }
-    if args.dir.exists() {
-        std::fs::remove_dir_all(&args.dir)?;
-    }
     std::fs::create_dir_all(&args.dir)?;
+    empty(&args.dir)?;
     std::fs::write(&marker, "")?;
     let (logs, data, format, schema) = match (&args.data, args.format) {
         (Some(data), format) => {
@@ -73,4 +72,27 @@ pub(super) fn run(args: Args) -> Result<()> {
         candidates: args.candidates,
         seconds: args.seconds,
     })
+}
+
+/// What a demo makes in its directory.
+const MADE: [&str; 7] =
+    ["bundles", "model-1", "model-2", "requests.txt", "impressions.csv", "schema.toml", "made-by-adclick-demo"];
+
+/// Removes what an earlier demo made, the marker last, unless somebody put something else beside it.
+fn empty(dir: &Path) -> Result<()> {
+    let names = dir.read_dir()?.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>>>()?;
+    // A command that was killed may have left something, which the next one removes.
+    let left_over = |name: &OsString| name.to_string_lossy().ends_with(".adclick");
+    let other = names.iter().find(|name| MADE.iter().all(|made| *name != made) && !left_over(name));
+    if let Some(other) = other {
+        bail!("{} holds {}, which no demo made: move it away, or choose another --dir", dir.display(), other.display());
+    }
+    for path in MADE.map(|name| dir.join(name)) {
+        match std::fs::symlink_metadata(&path) {
+            Ok(found) if found.is_dir() => std::fs::remove_dir_all(&path)?,
+            Ok(_) => std::fs::remove_file(&path)?,
+            Err(_) => {}
+        }
+    }
+    Ok(())
 }

@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, TensorView};
 
 use super::logs::{FormatName, Logs};
 use crate::data::{Found, Labels};
-use crate::files::write_whole;
+use crate::files::write_over_own;
 use crate::pack::inputs::Inputs;
 use crate::pack::run::{Runner, Scores};
 use crate::progress::Progress;
@@ -40,7 +40,7 @@ pub struct Args {
     /// The schema file of --format examples (docs/schema.md).
     #[arg(long, value_name = "FILE")]
     schema: Option<PathBuf>,
-    /// The safetensors file to write.
+    /// The safetensors file to write. Of files that are there, only one that this command wrote is replaced.
     #[arg(long)]
     output: PathBuf,
     /// The kernel to use instead of the best one: portable, avx2 or avx512.
@@ -162,5 +162,7 @@ fn write(path: &Path, scores: &Scores, numbers: Option<&[u64]>) -> Result<()> {
         views.push(("row", TensorView::new(Dtype::I64, vec![bytes.len() / 8], bytes)?));
     }
     let text = safetensors::serialize(views, None)?;
-    write_whole(path, |out| Ok(out.write_all(&text)?))
+    // The names of its tensors stand in front.
+    let is_ours = |head: &[u8]| [&b"\"pctr\""[..], b"\"logit\""].iter().all(|n| head.windows(n.len()).any(|w| w == *n));
+    write_over_own(path, "what an earlier `adclick score` wrote", is_ours, |out| Ok(out.write_all(&text)?))
 }

@@ -8,16 +8,17 @@ use std::sync::Arc;
 use adclick::artifact::{Bytes, OpenMode};
 use adclick::calibrate::{Calibrators, HeadCalibrator};
 use adclick::enrich::TableSource;
-use adclick::live::bundle::{Manifest, Role};
+use adclick::live::bundle::{self, Manifest, Role};
 use adclick::table::{Checks, Table, TableSet};
 use adclick::types::Precision;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 use super::logs::Logs;
 use super::pack::{BuildArgs, for_training};
 use crate::bundle::{Beside, Holds, Part, Parts, open_table};
 use crate::data::{Lookups, Source};
+use crate::files::read_text;
 use crate::fit::{self, Choice, Sample};
 use crate::measure::weights;
 use crate::positions::as_logged;
@@ -143,9 +144,8 @@ struct Summary<'a> {
 }
 
 pub(super) fn run(args: Args) -> Result<()> {
-    if args.out.exists() && !args.replace {
-        bail!("{} exists already: choose another --out, or --replace it", args.out.display());
-    }
+    // Before hours of training, not after.
+    bundle::check_target(&args.out, args.replace)?;
     let policy = args.policy.as_deref().map(read_policy).transpose()?;
     let mut source = args.logs.source()?;
     let schema = args.logs.schema.as_deref().map(SchemaFile::read).transpose()?;
@@ -356,7 +356,7 @@ fn same_bytes(a: &Path, b: &Path) -> Result<bool> {
 }
 
 fn read_policy(path: &Path) -> Result<String> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = read_text(path)?;
     adclick::auction::Policy::parse(&text).with_context(|| path.display().to_string())?;
     Ok(text)
 }

@@ -22,7 +22,10 @@ pub(super) const MAX_LINE: usize = 16 << 20;
 
 /// The size of a file that exists and is not empty.
 pub(crate) fn size(path: &Path) -> Result<u64> {
-    let bytes = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
+    let found = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+    // Rows are read more than once, which a pipe is not good for.
+    ensure!(found.is_file(), "{} is not a regular file: write the rows to one, packed or not", path.display());
+    let bytes = found.len();
     ensure!(bytes > 0, "{} is empty: expected rows of data", path.display());
     Ok(bytes)
 }
@@ -31,7 +34,7 @@ pub(crate) fn size(path: &Path) -> Result<u64> {
 pub(crate) fn open(path: &Path, bar: &ProgressBar) -> Result<Opened> {
     size(path)?;
     let what = || format!("cannot read {}", path.display());
-    let mut file = File::open(path).with_context(what)?;
+    let (mut file, _) = adclick::files::open_regular(path)?;
     let mut magic = [0; 8];
     let mut length = 0;
     while length < magic.len() {

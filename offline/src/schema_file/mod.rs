@@ -164,7 +164,7 @@ impl SchemaFile {
     /// What is wrong, with file, feature, key, what was found and what is allowed.
     pub fn read(path: &Path) -> Result<Self> {
         let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read the schema {}", path.display()))?;
+            crate::files::read_text(path).with_context(|| format!("cannot read the schema {}", path.display()))?;
         build::build(&text, path.parent().unwrap_or(Path::new("")))
             .with_context(|| format!("schema {}", path.display()))
     }

@@ -5,6 +5,9 @@ use crate::error::{Error, Result};
 use crate::schema::Schema;
 use crate::wire::{Reader, Writer};
 
+/// The most golden requests of a model: each runs the whole network when the model is staged. Packing makes 16.
+pub const MAX_GOLDENS: usize = 1024;
+
 /// A golden request and its expected logits, one for each head.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Golden {
@@ -23,6 +26,7 @@ pub(super) fn encode(requests: &[GoldenRequest], expected: &[f64], schema: &Sche
             expected.len()
         )));
     }
+    check_count(requests.len()).map_err(Error::argument)?;
     let mut w = Writer::default();
     w.u32(requests.len() as u32);
     for (i, (request, expected)) in requests.iter().zip(expected.chunks_exact(heads)).enumerate() {
@@ -46,6 +50,7 @@ pub(super) fn encode(requests: &[GoldenRequest], expected: &[f64], schema: &Sche
 pub(super) fn decode(bytes: &[u8], schema: &Schema, heads: usize) -> Result<Vec<Golden>> {
     let mut r = Reader::new("golden", bytes);
     let count = r.count("golden requests", 16 + 8 * heads)?;
+    check_count(count).map_err(|e| r.error(e))?;
     let mut goldens = Vec::with_capacity(count);
     for i in 0..count {
         let (time_us, utc_offset_s) = (r.i64()?, r.i32()?);
@@ -67,6 +72,10 @@ pub(super) fn decode(bytes: &[u8], schema: &Schema, heads: usize) -> Result<Vec<
     }
     r.end()?;
     Ok(goldens)
+}
+
+fn check_count(count: usize) -> std::result::Result<(), String> {
+    if count <= MAX_GOLDENS { Ok(()) } else { Err(format!("{count} golden requests, at most {MAX_GOLDENS}")) }
 }
 
 fn check_logit(i: usize, logit: f64) -> std::result::Result<(), String> {

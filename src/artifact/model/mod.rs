@@ -9,7 +9,7 @@ pub mod spec;
 mod tables;
 mod write;
 
-pub use golden::Golden;
+pub use golden::{Golden, MAX_GOLDENS};
 pub use write::write;
 
 use network::{Network, Panels, Params, padded};
@@ -18,6 +18,7 @@ use tables::{Lookup, Places, Slot};
 
 use super::Bytes;
 use super::container::{ArtifactKind, Container, Section};
+use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::hash::checksum;
 use crate::schema::{Enrichment, Layout, Schema};
@@ -76,7 +77,12 @@ impl Model {
     /// # Errors
     /// `Corrupt` or `Unsupported`, naming section and offset, what was expected and what was found.
     pub fn open(bytes: Bytes) -> Result<Self> {
-        let container = Container::open(&bytes, ArtifactKind::Model, &section::ALL)?;
+        Self::open_until(bytes, Cancel::default())
+    }
+
+    /// The same, unless it is called off.
+    pub(crate) fn open_until(bytes: Bytes, cancel: Cancel<'_>) -> Result<Self> {
+        let container = Container::open_until(&bytes, ArtifactKind::Model, &section::ALL, cancel)?;
         let of = |name: &str| container.require(name).map(|s| &bytes[s.offset..s.offset + s.len]);
         let schema = Schema::decode(of(section::SCHEMA)?)?;
         let schema_hash = checksum(of(section::SCHEMA)?);
@@ -104,11 +110,14 @@ impl Model {
             (section::EMBEDDING, &ranges.embedding),
             (section::WIDE, &ranges.wide),
         ] {
+            cancel.check()?;
             check_finite_f16(name, cast(&bytes, range)?)?;
         }
         check_finite_f32(cast(&bytes, &ranges.params)?)?;
+        cancel.check()?;
         padding::check_network(&network, cast(&bytes, &ranges.weights)?, cast(&bytes, &ranges.params)?)?;
         padding::check_tables(&schema, &tables, heads, cast(&bytes, &ranges.embedding)?, cast(&bytes, &ranges.wide)?)?;
+        cancel.check()?;
         let enrichment = match container.find(section::ENRICHMENT) {
             Some(s) => Enrichment::decode(&bytes[s.offset..s.offset + s.len], &schema)?,
             None => Enrichment::default(),

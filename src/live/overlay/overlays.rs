@@ -1,5 +1,6 @@
 //! The overlays of an engine: what its generations put on top of their tables, and what callers write to.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, SystemTime};
 
@@ -119,15 +120,23 @@ impl Overlays {
         Self { registry, max_age: max_age.and_then(seconds), max_skew_us: None, steady: RwLock::new(()) }
     }
 
-    /// What lies on top of a table: the overlay of another generation whose table has this name and layout, or a new
-    /// one. `None` when there are no overlays.
+    /// Puts on top of each table what lies there: the overlay of another generation whose table has this name and layout, or
+    /// a new one, or nothing when there are no overlays. Gives all of them numbers.
     ///
     /// # Errors
-    /// `CapacityExceeded` when there is no memory for one.
-    pub fn on(&self, set: &TableSet) -> Result<Option<Arc<dyn Overrides>>> {
-        let overlay = self.registry().overlay(set.name(), set.layout())?;
-        let (built_s, max_age) = (seconds(set.built_us()), self.max_age);
-        Ok(overlay.map(|overlay| Arc::new(OnTable { overlay, built_s, max_age }) as Arc<dyn Overrides>))
+    /// `CapacityExceeded` when there is no memory for an overlay, or no room for the names: then none of them is kept.
+    pub(crate) fn bind(&self, tables: &mut [TableSource]) -> Result<()> {
+        let mut registry = self.registry();
+        registry.sweep();
+        registry.check_room(tables.iter().map(|table| (table.set.name(), &**table.set.layout())))?;
+        for table in tables {
+            let (built_s, max_age) = (seconds(table.set.built_us()), self.max_age);
+            registry.table(table.set.name())?;
+            let overlay = registry.overlay(table.set.name(), table.set.layout())?;
+            table.overrides =
+                overlay.map(|overlay| Arc::new(OnTable { overlay, built_s, max_age }) as Arc<dyn Overrides>);
+        }
+        Ok(())
     }
 
     pub(crate) fn table(&self, name: &str) -> Result<u32> {
@@ -151,8 +160,9 @@ impl Overlays {
     /// Takes what is in the overlays of `from` over to `to`, whose tables may have other columns. For the thread that is
     /// about to swap them, with writers kept out.
     pub(crate) fn carry_over(&self, from: &Generation, to: &Generation) {
+        let next: HashMap<&str, &TableSource> = to.tables().iter().map(|new| (new.set.name(), new)).collect();
         for old in from.tables() {
-            let Some(new) = to.tables().iter().find(|new| new.set.name() == old.set.name()) else { continue };
+            let Some(new) = next.get(old.set.name()) else { continue };
             let of = |source: &TableSource| self.registry().find(source.set.name(), source.set.layout());
             if let (Some((old, _)), Some((new, _))) = (of(old), of(new))
                 && !Arc::ptr_eq(&old, &new)

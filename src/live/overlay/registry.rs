@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use super::Overlay;
 use crate::error::{Error, Result, Status};
-use crate::table::RowLayout;
+use crate::table::{Column, RowLayout};
 
 /// More names than any sane set of tables has; bounds the memory that a caller's mistake can take.
 const MAX_NAMES: usize = 1 << 16;
@@ -20,7 +20,10 @@ pub(crate) struct Registry {
     handles: HashMap<String, u32>,
     /// By handle less 1.
     tables: Vec<Names>,
-    open: Vec<Open>,
+    /// Names of tables and columns together.
+    names: usize,
+    /// By the table's handle.
+    open: HashMap<u32, Vec<Open>>,
 }
 
 #[derive(Debug)]
@@ -34,7 +37,6 @@ struct Names {
 /// An overlay lives as long as a generation holds it.
 #[derive(Debug)]
 struct Open {
-    table: u32,
     overlay: Weak<Overlay>,
     columns: Columns,
 }
@@ -54,7 +56,7 @@ impl Columns {
 impl Registry {
     /// Overlays will hold `capacity` rows; 0: no table has one.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { capacity, handles: HashMap::new(), tables: Vec::new(), open: Vec::new() }
+        Self { capacity, handles: HashMap::new(), tables: Vec::new(), names: 0, open: HashMap::new() }
     }
 
     /// The handle of a table's name: the same for the same name, never 0.
@@ -66,6 +68,7 @@ impl Registry {
         let handle = self.tables.len() as u32 + 1;
         self.tables.push(Names { name: name.into(), handles: HashMap::new(), columns: Vec::new() });
         self.handles.insert(name.to_owned(), handle);
+        self.names += 1;
         Ok(handle)
     }
 
@@ -80,21 +83,41 @@ impl Registry {
         let handle = table << 16 | (names.columns.len() as u32 + 1);
         names.columns.push(name.to_owned());
         names.handles.insert(name.to_owned(), handle);
+        self.names += 1;
         Ok(handle)
+    }
+
+    /// Whether the names of these tables and their columns have room beside those that are known. Then no
+    /// [`Registry::overlay`] of them fails half way.
+    ///
+    /// # Errors
+    /// `CapacityExceeded`.
+    pub(crate) fn check_room<'a>(&self, tables: impl Iterator<Item = (&'a str, &'a RowLayout)>) -> Result<()> {
+        let mut new = 0;
+        for (name, layout) in tables {
+            let known = self.handles.get(name).map(|&handle| &self.tables[handle as usize - 1]);
+            let columns = if self.capacity == 0 { &[] } else { layout.columns() };
+            let is_new = |c: &&Column| known.is_none_or(|known| !known.handles.contains_key(&c.name));
+            let of_table = columns.iter().filter(is_new).count();
+            self.check_count(known.map_or(0, |known| known.columns.len()) + of_table, 0)?;
+            new += usize::from(known.is_none()) + of_table;
+        }
+        self.check_count(0, self.names + new)
+    }
+
+    fn check_count(&self, of_table: usize, all: usize) -> Result<()> {
+        if of_table > MAX_OF_TABLE || all > MAX_NAMES {
+            let message = format!("more than {MAX_NAMES} names of tables and columns");
+            return Err(Error::new(Status::CapacityExceeded, message));
+        }
+        Ok(())
     }
 
     fn check(&self, what: &str, name: &str, held: usize) -> Result<()> {
         if name.is_empty() || name.len() > crate::schema::MAX_NAME {
             return Err(Error::argument(format!("a {what} name of {} bytes, expected 1 to 255", name.len())));
         }
-        let all: usize = self.tables.len() + self.tables.iter().map(|t| t.columns.len()).sum::<usize>();
-        if held >= MAX_OF_TABLE || all >= MAX_NAMES {
-            return Err(Error::new(
-                Status::CapacityExceeded,
-                format!("more than {MAX_NAMES} names of tables and columns"),
-            ));
-        }
-        Ok(())
+        self.check_count(held + 1, self.names + 1)
     }
 
     fn names(&self, table: u32) -> Result<&Names> {
@@ -130,8 +153,7 @@ impl Registry {
 
     /// All overlays of a table that generations hold: one for each layout.
     pub(crate) fn of_table(&self, table: u32) -> Vec<Arc<Overlay>> {
-        let own = self.open.iter().filter(|open| open.table == table);
-        own.filter_map(|open| open.overlay.upgrade()).collect()
+        self.open.get(&table).into_iter().flatten().filter_map(|open| open.overlay.upgrade()).collect()
     }
 
     /// The overlay of a table of this name and layout: the one that another generation has, or a new one. None when the
@@ -141,7 +163,6 @@ impl Registry {
             return Ok(None);
         }
         let table = self.table(name)?;
-        self.open.retain(|open| open.overlay.strong_count() > 0);
         if let Some((overlay, _)) = self.find(name, layout) {
             return Ok(Some(overlay));
         }
@@ -151,14 +172,23 @@ impl Registry {
         }
         columns.sort_unstable();
         let overlay = Arc::new(Overlay::new(Arc::clone(layout), self.capacity)?);
-        self.open.push(Open { table, overlay: Arc::downgrade(&overlay), columns: Columns(columns.into()) });
+        let open = Open { overlay: Arc::downgrade(&overlay), columns: Columns(columns.into()) };
+        self.open.entry(table).or_default().push(open);
         Ok(Some(overlay))
+    }
+
+    /// Forgets overlays that no generation holds any more.
+    pub(crate) fn sweep(&mut self) {
+        self.open.retain(|_, of_table| {
+            of_table.retain(|open| open.overlay.strong_count() > 0);
+            !of_table.is_empty()
+        });
     }
 
     /// The overlay of an open table of this name and layout, and its columns.
     pub(crate) fn find(&self, name: &str, layout: &Arc<RowLayout>) -> Option<(Arc<Overlay>, Columns)> {
         let table = *self.handles.get(name)?;
-        self.open.iter().filter(|open| open.table == table).find_map(|open| {
+        self.open.get(&table)?.iter().find_map(|open| {
             let overlay = open.overlay.upgrade()?;
             let same = Arc::ptr_eq(overlay.layout(), layout) || overlay.layout() == layout;
             same.then(|| (overlay, open.columns.clone()))
@@ -169,7 +199,7 @@ impl Registry {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::table::{Column, ColumnKind};
+    use crate::table::ColumnKind;
 
     fn layout(names: &[&str]) -> Arc<RowLayout> {
         let column = |name: &&str| Column { name: (*name).to_owned(), kind: ColumnKind::F32 };
@@ -219,8 +249,9 @@ mod tests {
         drop((first, other));
         assert!(registry.overlay("user", &layout(&["a"])).unwrap().unwrap().is_empty());
         // What nobody holds is forgotten.
-        registry.overlay("ad", &layout(&["a"])).unwrap();
-        assert_eq!(registry.open.len(), 1);
+        let held = registry.overlay("ad", &layout(&["a"])).unwrap();
+        registry.sweep();
+        assert_eq!((registry.open.len(), held.is_some()), (1, true));
         assert!(Registry::new(0).overlay("user", &layout(&["a"])).unwrap().is_none());
     }
 
@@ -230,7 +261,14 @@ mod tests {
         let table = registry.table("t").unwrap();
         let refused = (0..MAX_NAMES).map(|i| registry.column(table, &i.to_string())).find_map(Result::err).unwrap();
         assert_eq!(refused.status, Status::CapacityExceeded);
-        // Known names are given out still.
+        // Known names are given out still, and what has no room leaves no name behind.
         assert!(registry.column(table, "0").is_ok());
+        let (known, new) = (layout(&["0", "1"]), layout(&["0", "new"]));
+        registry.check_room([("t", &*known)].into_iter()).unwrap();
+        for (name, layout) in [("t", &new), ("u", &known)] {
+            let refused = registry.check_room([("t", &*known), (name, &**layout)].into_iter()).unwrap_err();
+            assert_eq!(refused.status, Status::CapacityExceeded);
+        }
+        assert!(!registry.handles.contains_key("u"));
     }
 }

@@ -10,6 +10,10 @@ use loom::sync::atomic::{AtomicU64, Ordering, fence};
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
+use std::sync::Once;
+
+#[cfg(not(loom))]
+use crate::artifact::Words;
 use crate::error::{Error, Result, Status};
 use crate::hash::bucket;
 use crate::prefetch::prefetch;
@@ -28,39 +32,25 @@ const STAMP: usize = 1;
 const HEADER: usize = 2;
 /// Words of a cache line.
 const LINE: usize = 8;
+/// Words of a page.
+const PAGE: usize = 4096 / size_of::<u64>();
 /// Cache lines to ask for at once; the hardware follows in longer slots.
 const MOST_LINES: usize = 8;
 
-/// Words whose first is at the beginning of a pair of cache lines.
-struct Words {
-    words: Box<[AtomicU64]>,
-    first: usize,
-}
-
-impl Words {
-    /// All zero. Pages are not touched before they are written.
-    fn new(len: usize) -> Result<Self> {
-        let words = zeroed(len + 2 * LINE)?;
-        let first = if cfg!(loom) { 0 } else { words.as_ptr().align_offset(2 * LINE * size_of::<u64>()) };
-        Ok(Self { words, first })
-    }
-
-    fn slice(&self, at: usize, len: usize) -> Option<&[AtomicU64]> {
-        let at = self.first + at;
-        self.words.get(at..at + len)
-    }
-}
-
 #[cfg(not(loom))]
-fn zeroed(len: usize) -> Result<Box<[AtomicU64]>> {
-    bytemuck::allocation::try_zeroed_slice_box(len).map_err(|()| {
+fn zeroed(len: usize) -> Result<Words> {
+    Words::zeroed(len).map_err(|e| {
         let bytes = len.saturating_mul(size_of::<u64>());
-        Error::new(Status::CapacityExceeded, format!("no {bytes} bytes of memory for an overlay: give it fewer rows"))
+        let message = format!("no {bytes} bytes of memory for an overlay ({e}): give it fewer rows");
+        Error::new(Status::CapacityExceeded, message)
     })
 }
 
 #[cfg(loom)]
-fn zeroed(len: usize) -> Result<Box<[AtomicU64]>> {
+type Words = Box<[AtomicU64]>;
+
+#[cfg(loom)]
+fn zeroed(len: usize) -> Result<Words> {
     if len > 1 << 10 {
         return Err(Error::new(Status::CapacityExceeded, "too large for a model"));
     }
@@ -80,8 +70,10 @@ pub(super) enum Place {
 
 /// Tagged slots. Every image begins with its key, so that a slot that was given to another key is noticed.
 pub(super) struct Slots {
-    tags: Words,
-    cells: Words,
+    /// A tag for each slot, then the slots. Both begin at a pair of cache lines.
+    words: Words,
+    /// Whether the pages of the tags are there.
+    touched: Once,
     sets: u32,
     /// Words of a slot.
     stride: usize,
@@ -103,15 +95,23 @@ impl Slots {
         };
         let sets = sets / WAYS as u32;
         let slots = sets as usize * WAYS;
-        let (tags, cells) = (Words::new(slots)?, Words::new(slots * stride)?);
-        // Readers look at the tags of any set: their pages are brought in here and not by a request.
-        tags.words.iter().for_each(|tag| tag.store(0, Ordering::Relaxed));
-        Ok(Self { tags, cells, sets, stride, image })
+        let words = zeroed(slots * (stride + 1))?;
+        Ok(Self { words, touched: Once::new(), sets, stride, image })
     }
 
-    /// Bytes allocated.
+    /// Bytes reserved.
     pub(super) fn memory(&self) -> usize {
-        size_of_val(&*self.tags.words) + size_of_val(&*self.cells.words)
+        size_of_val(&*self.words)
+    }
+
+    /// Brings the pages of the tags in. Readers look at the tags of any set as soon as there is a row, so whoever writes the
+    /// first one does it for them; an overlay without rows takes no memory.
+    fn touch(&self) {
+        self.touched.call_once(|| {
+            for tag in self.words.iter().take(self.slots() as usize).step_by(PAGE) {
+                tag.store(0, Ordering::Relaxed);
+            }
+        });
     }
 
     pub(super) fn sets(&self) -> u32 {
@@ -134,7 +134,7 @@ impl Slots {
 
     fn tags_of(&self, key: u64) -> (u32, &[AtomicU64]) {
         let first = self.set_of(key) * WAYS as u32;
-        (first, self.tags.slice(first as usize, WAYS).unwrap_or(&[]))
+        (first, self.words.get(first as usize..first as usize + WAYS).unwrap_or(&[]))
     }
 
     /// The slot of a key, if it has one. Relaxed: whoever sees the tag too early finds in `read` that the sequence number
@@ -145,7 +145,8 @@ impl Slots {
     }
 
     fn cell(&self, slot: u32) -> Option<&[AtomicU64]> {
-        self.cells.slice(slot as usize * self.stride, self.stride)
+        let at = self.slots() as usize + slot as usize * self.stride;
+        self.words.get(at..at + self.stride)
     }
 
     /// The image of `cell` that the sequence number names.
@@ -198,7 +199,12 @@ impl Slots {
 
     /// The slot's tag: its key, 0 when it is free.
     pub(super) fn tag(&self, slot: u32) -> u64 {
-        self.tags.slice(slot as usize, 1).map_or(0, |tag| tag[0].load(Ordering::Relaxed))
+        self.tag_at(slot).map_or(0, |tag| tag.load(Ordering::Relaxed))
+    }
+
+    fn tag_at(&self, slot: u32) -> Option<&AtomicU64> {
+        // Behind the tags stand the slots.
+        self.words.get(slot as usize).filter(|_| slot < self.slots())
     }
 
     /// When the slot was written.
@@ -219,14 +225,15 @@ impl Slots {
     /// Gives the slot up. Who found it before finds the image still, until another key takes the place. The set's writers
     /// are locked out.
     pub(super) fn free(&self, slot: u32) {
-        if let Some(tag) = self.tags.slice(slot as usize, 1) {
-            tag[0].store(0, Ordering::Release);
+        if let Some(tag) = self.tag_at(slot) {
+            tag.store(0, Ordering::Release);
         }
     }
 
     /// Replaces the slot's image; its first word is the key and becomes the tag. The set's writers are locked out.
     pub(super) fn publish(&self, slot: u32, image: &[u64], stamp: u64) {
-        let (Some(cell), Some(tag)) = (self.cell(slot), self.tags.slice(slot as usize, 1)) else { return };
+        let (Some(cell), Some(tag)) = (self.cell(slot), self.tag_at(slot)) else { return };
+        self.touch();
         let sequence = cell[SEQUENCE].load(Ordering::Relaxed);
         // Pairs with the fence in `read`: a reader that sees a word written below sees `sequence`, so it knows that the
         // image before `sequence`'s, which stood in the same place, is gone.
@@ -238,7 +245,7 @@ impl Slots {
         // Release: who sees the number sees the image.
         cell[SEQUENCE].store(sequence + 1, Ordering::Release);
         // Release: with the fence in `read`, who finds the row finds this image or a later one.
-        tag[0].store(image[0], Ordering::Release);
+        tag.store(image[0], Ordering::Release);
     }
 }
 

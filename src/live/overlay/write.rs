@@ -82,6 +82,9 @@ impl Overlay {
     /// Takes every column into `to` that has the same name and kind there and is not older than what `to` has. For a
     /// new generation whose table of the same name has other columns. Rows that `to` has no column of stay behind.
     pub fn migrate(&self, to: &Overlay) -> UpsertCounts {
+        if self.is_empty() {
+            return UpsertCounts::default();
+        }
         let columns: Vec<(usize, usize)> = (self.layout.columns().iter().enumerate())
             .filter_map(|(from, c)| Some((from, to.layout.find(&c.name)?, c.kind)))
             .filter(|&(_, at, kind)| to.layout.columns()[at].kind == kind)

@@ -117,7 +117,7 @@ fn bundle(path: &Path, text: &mut String) -> Result<Value> {
     for f in &manifest.files {
         let file = path.join(&f.name);
         if f.role == Role::Policy {
-            let policy = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let policy = adclick::files::read_text(&file, f.bytes)?;
             let policy = Policy::parse(&policy).with_context(|| file.display().to_string())?.to_toml();
             writeln!(text, "\npolicy\n{}", indented(&policy))?;
             report["policy"] = policy.into();

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use adclick::live::bundle;
 use adclick::types::Precision;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-use crate::bundle::Beside;
+use crate::bundle::{Beside, place_tables};
 use crate::pack::compare::TOLERANCE;
 use crate::pack::expect::Quantity;
 use crate::progress::Progress;
@@ -94,7 +94,7 @@ pub struct Args {
     /// (experts, gates, attention, …) may be left out only where --expect proves that they change nothing.
     #[arg(long, requires = "weights")]
     allow_unused: bool,
-    /// Replace the bundle if there is one.
+    /// Replace the bundle that is there, or with --tables-only the table files. Nothing else is ever replaced.
     #[arg(long)]
     replace: bool,
     /// Make the bundle the live one: write CURRENT beside it.
@@ -131,17 +131,10 @@ fn tables_only(args: &Args, schema: Option<&SchemaFile>, progress: Progress) -> 
     for job in &jobs {
         ensure!(matches!(job, Job::Build(..)), "--tables-only: the files of table `{}` are packed already", job.name());
     }
-    let beside = Beside::of(&args.out, true)?;
+    let beside = Beside::next_to(&args.out)?;
     let (parts, summaries) = args.tables.run(jobs, beside.path(), progress)?;
-    let taken = parts.iter().map(|part| args.out.join(&part.name)).find(|out| out.exists() && !args.replace);
-    if let Some(out) = taken {
-        bail!("{} exists already: give --replace", out.display());
-    }
-    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {}", args.out.display()))?;
-    for part in &parts {
-        let (from, out) = (beside.path().join(&part.name), args.out.join(&part.name));
-        std::fs::rename(from, &out).with_context(|| format!("cannot write {}", out.display()))?;
-    }
+    let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+    place_tables(beside.path(), &names, &args.out, args.replace)?;
     report::tables(args, &summaries)
 }
 

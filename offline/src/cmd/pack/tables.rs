@@ -233,7 +233,7 @@ fn columns_text(columns: &[adclick::table::Column]) -> String {
 /// Whether a file is an artifact of ours and no data.
 fn is_packed(path: &Path) -> Result<bool> {
     let mut magic = [0; MAGIC.len()];
-    let mut file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let (mut file, _) = adclick::files::open_regular(path)?;
     Ok(file.read_exact(&mut magic).is_ok() && magic == MAGIC)
 }
 

@@ -1,0 +1,345 @@
+//! Files and directories that are made beside their place and renamed to it.
+//!
+//! Their names are `.NAME.RANDOM.adclick` with 64 random bits and are made exclusively: process ids say nothing where
+//! containers share a volume. Whoever makes one holds a lock on it (on the file itself; of a directory on the file `lock`
+//! in it) until it is renamed or removed. So what a killed command leaves is what nobody holds a lock on, and the next
+//! command that writes in the same directory removes it.
+
+use std::collections::hash_map::RandomState;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Metadata, TryLockError};
+use std::hash::{BuildHasher, Hasher};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use super::shortened;
+use crate::error::{Error, Result, Status};
+
+/// What temporary names end with.
+const SUFFIX: &str = ".adclick";
+/// The file whose lock says that a directory is in use.
+const LOCK: &str = "lock";
+/// Where a bundle waits, under its own name, between the two renames by which it is replaced on file systems that cannot
+/// exchange directories: if the command is killed there, the next one puts it back.
+const ASIDE: &str = "aside";
+/// How often another name is tried. Each time another command took the new one for left over in the moment before it was
+/// locked, which is rare.
+const ATTEMPTS: usize = 64;
+
+/// A directory beside something that is to be written, on the same file system and for one command alone. It goes with
+/// everything in it when this is dropped.
+#[derive(Debug)]
+pub struct Beside {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Beside {
+    /// Makes one in `parent` for what will be called `name` there. First removes what killed commands left in `parent`.
+    ///
+    /// # Errors
+    /// `Io`, when the directory cannot be made or locked.
+    pub fn make(parent: &Path, name: &OsStr) -> Result<Self> {
+        remove_left_over(parent);
+        for _ in 0..ATTEMPTS {
+            let path = parent.join(temporary_name(name));
+            match fs::create_dir(&path) {
+                Ok(()) => {}
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
+                Err(e) => return Err(Error::io("create", &path, &e)),
+            }
+            match lock_new(&path.join(LOCK)) {
+                Ok(Some(lock)) => return Ok(Self { path, _lock: lock }),
+                Ok(None) => {}
+                Err(e) => {
+                    // Only what was made here.
+                    let _ = fs::remove_file(path.join(LOCK));
+                    let _ = fs::remove_dir(&path);
+                    return Err(e);
+                }
+            }
+        }
+        Err(no_name(parent))
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where a bundle of this name is put while another one takes its place in two steps.
+    pub(crate) fn aside(&self, name: &str) -> Result<PathBuf> {
+        let aside = self.path.join(ASIDE);
+        fs::create_dir_all(&aside).map_err(|e| Error::io("create", &aside, &e))?;
+        Ok(aside.join(name))
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        remove(&self.path);
+    }
+}
+
+/// A file that is written beside its place. Removed unless it gets there.
+#[derive(Debug)]
+pub struct TempFile {
+    file: File,
+    path: PathBuf,
+    placed: bool,
+}
+
+impl TempFile {
+    /// Makes one for `place`. First removes what killed commands left in that directory.
+    ///
+    /// # Errors
+    /// `Io`, when it cannot be made or locked; `InvalidArgument` when `place` ends in no name.
+    pub fn make(place: &Path) -> Result<Self> {
+        let Some(name) = place.file_name() else {
+            return Err(Error::argument(format!("{} is not the name of a file", place.display())));
+        };
+        let parent = super::parent(place);
+        remove_left_over(&parent);
+        for _ in 0..ATTEMPTS {
+            let path = parent.join(temporary_name(name));
+            if let Some(file) = lock_new(&path)? {
+                return Ok(Self { file, path, placed: false });
+            }
+        }
+        Err(no_name(&parent))
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Its name until it is placed, for messages.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Syncs it and renames it to `place`, in the same directory, which is synced too.
+    ///
+    /// # Errors
+    /// `Io`; then `place` is as it was.
+    pub fn rename_to(mut self, place: &Path) -> Result<()> {
+        self.file.sync_all().map_err(|e| Error::io("write", &self.path, &e))?;
+        fs::rename(&self.path, place).map_err(|e| Error::io("rename to", place, &e))?;
+        self.placed = true;
+        sync_directory(&super::parent(place))
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        if !self.placed {
+            // The error that led here is the one to tell.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Makes what was done in a directory last.
+pub(crate) fn sync_directory(path: &Path) -> Result<()> {
+    File::open(path).and_then(|d| d.sync_all()).map_err(|e| Error::io("sync", path, &e))
+}
+
+/// Renames where nothing has the new name. `AlreadyExists` or `DirectoryNotEmpty` when something has it.
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // The file system does not know the flag.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {}
+            done => return Ok(done?),
+        }
+    }
+    if fs::symlink_metadata(to).is_ok() {
+        return Err(ErrorKind::AlreadyExists.into());
+    }
+    fs::rename(from, to)
+}
+
+fn no_name(parent: &Path) -> Error {
+    Error::new(Status::Io, format!("cannot create a temporary name in {}: others took each one", parent.display()))
+}
+
+fn temporary_name(name: &OsStr) -> OsString {
+    // The standard library's hasher is keyed with random bits of the system. That names differ is what `create_new` says.
+    let mut random = RandomState::new().build_hasher();
+    random.write_u32(std::process::id());
+    let lossy = name.to_string_lossy();
+    format!(".{}.{:016x}{SUFFIX}", shortened(&lossy), random.finish()).into()
+}
+
+fn is_temporary(name: &OsStr) -> bool {
+    let parts = name.to_str().and_then(|n| n.strip_prefix('.')?.strip_suffix(SUFFIX)?.rsplit_once('.'));
+    parts.is_some_and(|(name, random)| {
+        let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        !name.is_empty() && random.len() == 16 && random.bytes().all(digit)
+    })
+}
+
+/// Makes a file that was not there, and locks it. None when another command took it for left over before it was locked.
+fn lock_new(path: &Path) -> Result<Option<File>> {
+    let file = match File::options().write(true).read(true).create_new(true).open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(None),
+        // The directory may have been taken for left over.
+        Err(e) if e.kind() == ErrorKind::NotFound && path.file_name() == Some(OsStr::new(LOCK)) => return Ok(None),
+        Err(e) => return Err(Error::io("create", path, &e)),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(leads_to(path, &file).then_some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(e)) => {
+            let _ = fs::remove_file(path);
+            Err(Error::io("lock", path, &e).within("the file system must have locks (flock)"))
+        }
+    }
+}
+
+/// Whether a path is that of an open file still.
+fn leads_to(path: &Path, file: &File) -> bool {
+    match (fs::symlink_metadata(path), file.metadata()) {
+        (Ok(there), Ok(open)) => identity(&there) == identity(&open),
+        _ => false,
+    }
+}
+
+#[cfg(unix)]
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    (metadata.dev(), metadata.ino())
+}
+
+#[cfg(not(unix))]
+fn identity(metadata: &Metadata) -> u64 {
+    metadata.len()
+}
+
+/// Removes what killed commands left in a directory. What cannot be looked at or removed stays: it only takes room.
+fn remove_left_over(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        if !is_temporary(&entry.file_name()) {
+            continue;
+        }
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => remove_left_directory(parent, &path),
+            Ok(kind) if kind.is_file() => {
+                if let Some(_lock) = lock_left(&path) {
+                    let _ = fs::remove_file(&path);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The lock of what nobody else holds.
+fn lock_left(path: &Path) -> Option<File> {
+    super::open_regular(path).ok()?;
+    let file = File::options().read(true).write(true).open(path).ok()?;
+    file.try_lock().ok()?;
+    leads_to(path, &file).then_some(file)
+}
+
+fn remove_left_directory(parent: &Path, path: &Path) {
+    let lock = path.join(LOCK);
+    if fs::symlink_metadata(&lock).is_err() {
+        // Just made, or killed just before the end: empty. If it is not, it is not ours.
+        let _ = fs::remove_dir(path);
+        return;
+    }
+    let Some(_lock) = lock_left(&lock) else { return };
+    for aside in fs::read_dir(path.join(ASIDE)).into_iter().flatten().flatten() {
+        // Back to its name if nothing has it.
+        let _ = rename_new(&aside.path(), &parent.join(aside.file_name()));
+    }
+    remove(path);
+}
+
+/// Removes a directory of ours whose lock is held: the lock goes last.
+fn remove(path: &Path) {
+    for entry in fs::read_dir(path).into_iter().flatten().flatten().filter(|e| e.file_name() != LOCK) {
+        let _ = match entry.file_type() {
+            Ok(kind) if kind.is_dir() => fs::remove_dir_all(entry.path()),
+            _ => fs::remove_file(entry.path()),
+        };
+    }
+    let _ = fs::remove_file(path.join(LOCK));
+    let _ = fs::remove_dir(path);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(directory).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_is_in_use_stays_and_what_was_left_goes() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path();
+        let make = || Beside::make(at, OsStr::new("a")).unwrap();
+        let (used, left) = (make(), make());
+        fs::create_dir(left.path().join("bundle")).unwrap();
+        fs::write(left.path().join("bundle/model.adc"), b"half").unwrap();
+        let file = TempFile::make(&at.join("CURRENT")).unwrap();
+        let copied = at.join(".b.0123456789abcdef.adclick");
+        // As a killed command leaves it: the lock is gone, the files are not.
+        fs::create_dir(&copied).unwrap();
+        for entry in ["lock", "file"] {
+            fs::write(copied.join(entry), b"").unwrap();
+        }
+        fs::write(at.join(".c.0123456789abcdef.adclick"), b"half").unwrap();
+        fs::create_dir(at.join(".d.0123456789abcdef.adclick")).unwrap();
+        // Not ours: another name, or no lock in a directory that is not empty.
+        let foreign = [".e.0123456789ABCDEF.adclick", ".f.123.adclick", ".0123456789abcdef.adclick", "x.adclick"];
+        foreign.iter().for_each(|name| fs::write(at.join(name), b"").unwrap());
+        fs::create_dir_all(at.join(".g.0123456789abcdef.adclick/work")).unwrap();
+        drop(make());
+        let left_over = names(at);
+        assert_eq!(left_over.len(), 3 + foreign.len() + 1, "{left_over:?}");
+        assert!(foreign.iter().all(|name| left_over.iter().any(|n| n == name)));
+        assert!(left.path().join("bundle/model.adc").exists() && used.path().join(LOCK).exists());
+        drop((used, left));
+        file.rename_to(&at.join("CURRENT")).unwrap();
+        assert_eq!(names(at).len(), foreign.len() + 2);
+    }
+
+    #[test]
+    fn a_bundle_put_aside_by_a_killed_command_comes_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path();
+        let killed = at.join(".a.0123456789abcdef.adclick");
+        for name in ["a", "b"] {
+            fs::create_dir_all(killed.join(ASIDE).join(name)).unwrap();
+            fs::write(killed.join(ASIDE).join(name).join("old"), b"").unwrap();
+        }
+        fs::write(killed.join(LOCK), b"").unwrap();
+        fs::create_dir(at.join("b")).unwrap();
+        drop(Beside::make(at, OsStr::new("c")).unwrap());
+        assert_eq!(names(at), ["a", "b"]);
+        assert!(at.join("a/old").exists() && !at.join("b/old").exists());
+    }
+
+    #[test]
+    fn names_are_never_the_same_and_fit() {
+        let name = OsString::from("\u{e4}".repeat(150));
+        let all: std::collections::HashSet<_> = (0..1000).map(|_| temporary_name(&name)).collect();
+        assert_eq!(all.len(), 1000);
+        assert!(all.iter().all(|n| n.len() < 255 && is_temporary(n)));
+    }
+}

@@ -1,0 +1,98 @@
+//! The long forms of tests: minutes each. `make test-long` runs them, in release and one after the other.
+
+#[path = "../child/mod.rs"]
+mod child;
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../container/mod.rs"]
+mod container;
+#[path = "../mutations/mod.rs"]
+mod mutations;
+#[path = "../opens/mod.rs"]
+mod opens;
+#[path = "../plain_tables/mod.rs"]
+mod plain_tables;
+#[path = "../publishers/mod.rs"]
+mod publishers;
+
+use std::time::{Duration, Instant};
+
+use adclick::live::bundle;
+
+#[test]
+#[ignore = "a part of the other tests, in a process of its own"]
+fn in_a_child() {
+    let Some(part) = child::part() else { return };
+    let words: Vec<&str> = part.split(' ').collect();
+    match words[..] {
+        ["publish", ref rest @ ..] => publishers::child_publishes(rest),
+        ["opens", ref rest @ ..] => opens::child_opens(rest),
+        _ => panic!("{part}"),
+    }
+}
+
+#[test]
+#[ignore = "long: make test-long"]
+fn a_hundred_thousand_changed_bundles() {
+    let counts = mutations::run(77, 100_000);
+    println!("{counts:?}");
+    assert!(counts.accepted > 5_000 && counts.refused > 30_000, "{counts:?}");
+}
+
+#[test]
+#[ignore = "long: make test-long"]
+fn a_hundred_thousand_engines_opened_and_closed_on_sixteen_threads() {
+    let directory = child::quick_directory();
+    println!("{}", child::run(&[], &format!("opens {} 100000 16", directory.path().display())));
+}
+
+#[test]
+#[ignore = "long: make test-long"]
+fn two_thousand_killed_publishers() {
+    publishers::run(child::quick_directory().path(), 5, 1500, 11);
+    publishers::run(tempfile::tempdir().unwrap().path(), 6, 500, 12);
+}
+
+/// What the following thread takes of a core while it follows a bundle that was refused. It prints and asserts no time.
+#[test]
+#[ignore = "long: make test-long"]
+fn what_a_follower_of_a_refused_bundle_costs() {
+    let bundles = common::Bundles::new();
+    let mut random = common::Random(5);
+    let specs = [0, 1].map(|_| common::model(&mut random, common::Wants::default()));
+    bundles.write("a", &specs[0]);
+    bundle::publish(&bundles.path("a")).unwrap();
+    for interval in [1, 10, 100, 1000].map(Duration::from_millis) {
+        let mut options = common::options("portable");
+        options.follow = Some(interval);
+        bundle::publish(&bundles.path("a")).unwrap();
+        let engine = adclick::Engine::open(bundles.root(), &options).unwrap();
+        bundles.write("bad", &specs[1]);
+        bundle::publish(&bundles.path("bad")).unwrap();
+        let model = bundles.path("bad").join(bundle::MODEL_FILE);
+        let len = std::fs::metadata(&model).unwrap().len() as usize;
+        std::fs::write(model, vec![0; len]).unwrap();
+        while engine.follow_error().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // Until it looks as seldom as it will.
+        std::thread::sleep(Duration::from_secs(3));
+        let (before, begin) = (spent(), Instant::now());
+        std::thread::sleep(Duration::from_secs(10));
+        let share = (spent() - before).as_secs_f64() / begin.elapsed().as_secs_f64();
+        println!("looking every {interval:?}: {:.4} % of a core", 100.0 * share);
+    }
+}
+
+/// Time that threads that follow have run.
+fn spent() -> Duration {
+    let mut all = Duration::ZERO;
+    for task in std::fs::read_dir("/proc/self/task").unwrap() {
+        let path = task.unwrap().path();
+        let read = |name: &str| std::fs::read_to_string(path.join(name)).unwrap_or_default();
+        if read("comm").trim() == "adclick-follow" {
+            all += Duration::from_nanos(read("schedstat").split(' ').next().unwrap().parse().unwrap());
+        }
+    }
+    all
+}
