@@ -47,6 +47,9 @@
 #include <stdint.h>
 
 
+// The most golden requests of a model: each runs the whole network when the model is staged. Packing makes 16.
+#define MAX_GOLDENS 1024
+
 // The bytes of `adclick_error.message`.
 #define ADCLICK_ERROR_MESSAGE 504
 
@@ -536,7 +539,8 @@ typedef struct adclick_request {
   uint64_t user_key;
   // When the request was made: microseconds since 1970-01-01 00:00 UTC.
   int64_t time_us;
-  // The user's offset from UTC in seconds, -86400 to 86400.
+  // The user's offset from UTC in seconds, -86400 to 86400; 0 for a model that was trained on hours in UTC. Which clock
+  // that was stands in its provenance (`clock`, shown by `adclick inspect`).
   int32_t utc_offset_s;
   // Entries in the request's array of values.
   uint32_t n_values;
@@ -803,8 +807,8 @@ adclick_status adclick_engine_open(const char *path,
 // free and discard.
 //
 // NULL does nothing. Errors: ADCLICK_CLOSED when it was closed before.
-// Any thread; waits for the following thread, and up to a second for calls under way. `adclick_engine_close_within` bounds
-// both.
+// Any thread; waits for the following thread, and up to a second for calls under way. A bundle that is being staged is given
+// up, which takes well under a second unless the file system hangs. `adclick_engine_close_within` bounds both.
 adclick_status adclick_engine_close(struct adclick_engine *engine);
 
 // The same in at most `timeout_ms` milliseconds.
@@ -867,6 +871,9 @@ adclick_status adclick_engine_rollback(struct adclick_engine *engine,
 
 // Looks at CURRENT now. When it names another bundle than at the last look, stages and activates it. Also frees replaced
 // generations that no call holds any more. For callers that drive the following themselves, on a thread of their own.
+// A bundle that was refused is remembered: until its files or CURRENT change, looks answer with the same error and read
+// nothing. (What may pass by itself, such as a lack of memory, is tried again, first after a second, in the end every five
+// minutes.)
 //
 // On success `*generation` is the id of the generation that was activated, 0 when there is nothing new; it may be NULL.
 // Errors: as `adclick_engine_stage`; ADCLICK_INVALID_ARGUMENT also when the engine was opened on a bundle itself.
@@ -876,7 +883,8 @@ adclick_status adclick_engine_poll(struct adclick_engine *engine,
                                    struct adclick_error *error);
 
 // Why the last look at CURRENT failed: returns its status and fills `error` with its message. ADCLICK_OK when it did not
-// fail. For the health check of a server that follows; what is live serves on, and the next look tries again.
+// fail. For the health check of a server that follows; what is live serves on. It also tells of a live bundle whose files are
+// missing or have another length by now: a restart would not find them.
 // Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED, and those of `adclick_engine_stage`.
 // Any thread; takes a lock.
 adclick_status adclick_engine_follow_error(const struct adclick_engine *engine,

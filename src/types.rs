@@ -63,7 +63,8 @@ pub struct Request {
     pub user_key: u64,
     /// When the request was made: microseconds since 1970-01-01 00:00 UTC.
     pub time_us: i64,
-    /// The user's offset from UTC in seconds, -86400 to 86400.
+    /// The user's offset from UTC in seconds, -86400 to 86400; 0 for a model that was trained on hours in UTC. Which clock
+    /// that was stands in its provenance (`clock`, shown by `adclick inspect`).
     pub utc_offset_s: i32,
     /// Entries in the request's array of values.
     pub n_values: u32,

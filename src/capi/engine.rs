@@ -152,8 +152,8 @@ pub unsafe extern "C" fn adclick_engine_open(
 /// free and discard.
 ///
 /// NULL does nothing. Errors: ADCLICK_CLOSED when it was closed before.
-/// Any thread; waits for the following thread, and up to a second for calls under way. `adclick_engine_close_within` bounds
-/// both.
+/// Any thread; waits for the following thread, and up to a second for calls under way. A bundle that is being staged is given
+/// up, which takes well under a second unless the file system hangs. `adclick_engine_close_within` bounds both.
 #[unsafe(no_mangle)]
 pub extern "C" fn adclick_engine_close(engine: *mut adclick_engine) -> adclick_status {
     guard_whole(std::ptr::null_mut(), || {
@@ -288,6 +288,9 @@ pub unsafe extern "C" fn adclick_engine_rollback(
 
 /// Looks at CURRENT now. When it names another bundle than at the last look, stages and activates it. Also frees replaced
 /// generations that no call holds any more. For callers that drive the following themselves, on a thread of their own.
+/// A bundle that was refused is remembered: until its files or CURRENT change, looks answer with the same error and read
+/// nothing. (What may pass by itself, such as a lack of memory, is tried again, first after a second, in the end every five
+/// minutes.)
 ///
 /// On success `*generation` is the id of the generation that was activated, 0 when there is nothing new; it may be NULL.
 /// Errors: as `adclick_engine_stage`; ADCLICK_INVALID_ARGUMENT also when the engine was opened on a bundle itself.
@@ -307,7 +310,8 @@ pub unsafe extern "C" fn adclick_engine_poll(
 }
 
 /// Why the last look at CURRENT failed: returns its status and fills `error` with its message. ADCLICK_OK when it did not
-/// fail. For the health check of a server that follows; what is live serves on, and the next look tries again.
+/// fail. For the health check of a server that follows; what is live serves on. It also tells of a live bundle whose files are
+/// missing or have another length by now: a restart would not find them.
 /// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED, and those of `adclick_engine_stage`.
 /// Any thread; takes a lock.
 #[unsafe(no_mangle)]
