@@ -47,9 +47,6 @@
 #include <stdint.h>
 
 
-// The most golden requests of a model: each runs the whole network when the model is staged. Packing makes 16.
-#define MAX_GOLDENS 1024
-
 // The bytes of `adclick_error.message`.
 #define ADCLICK_ERROR_MESSAGE 504
 
