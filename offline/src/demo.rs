@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use crate::data::{InputKind, Source};
 use crate::progress::Progress;
 use crate::rows::open_engine;
 use crate::simulate;
+use crate::stdout;
 use crate::train::{Data, Role, Split};
 
 /// The rule by which rows are told apart: rows that train, validate, and are held out for measuring and serving.
@@ -62,8 +64,13 @@ pub fn run(demo: &Demo) -> Result<()> {
     let requests = demo.dir.join("requests.txt");
     let held_out = demo.write_requests(&first, &requests)?;
     let (served, swaps) = demo.serve(&bundles, &requests, [&first, &retrained])?;
-    print!("{}", demo.summary(&made, &served, swaps, held_out)?);
-    println!("\nThe whole demo took {:.0} s. Files are in {}.", begin.elapsed().as_secs_f64(), demo.dir.display());
+    write!(stdout::lock(), "{}", demo.summary(&made, &served, swaps, held_out)?)?;
+    writeln!(
+        stdout::lock(),
+        "\nThe whole demo took {:.0} s. Files are in {}.",
+        begin.elapsed().as_secs_f64(),
+        demo.dir.display()
+    )?;
     ensure!(number(&served, "lost")? == 0.0, "requests were lost");
     Ok(())
 }
@@ -95,7 +102,7 @@ impl Demo {
 
     /// Runs this program with other arguments, shows how, and returns what it printed as JSON, if it was.
     fn adclick(&self, arguments: &[&str]) -> Result<Json> {
-        println!("$ adclick {}", arguments.join(" "));
+        writeln!(stdout::lock(), "$ adclick {}", arguments.join(" "))?;
         let output = Command::new(std::env::current_exe()?)
             .args(arguments)
             .stdin(Stdio::null())
@@ -161,7 +168,7 @@ impl Demo {
     fn serve(&self, bundles: &Path, requests: &Path, turns: [&Path; 2]) -> Result<(Json, usize)> {
         let seconds = self.seconds.max(2);
         let arguments = ["--bundles", path(bundles)?, "--requests", path(requests)?];
-        println!("$ {} {} --seconds {seconds}", self.server.display(), arguments.join(" "));
+        writeln!(stdout::lock(), "$ {} {} --seconds {seconds}", self.server.display(), arguments.join(" "))?;
         let mut server = Command::new(&self.server)
             .args(arguments)
             .args(["--seconds", &seconds.to_string()])

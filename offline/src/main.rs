@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use adclick_offline::cmd::{self, Command};
+use adclick_offline::stdout;
 use clap::Parser;
 
 /// From click logs to a calibrated model bundle that ad servers link: train, calibrate, evaluate, pack, verify.
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
     // clap exits with 2 on wrong usage and 0 on --help.
     match cmd::run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if stdout::reader_gone(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("adclick: {error:#}");
             ExitCode::FAILURE

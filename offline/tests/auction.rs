@@ -93,6 +93,7 @@ fn kinds_compete_and_every_candidate_has_a_reason() {
     let policy = directory.path().join("auction.toml");
     std::fs::write(&policy, "[reserve_micros]\ncpc = 30_000\n").unwrap();
     let output = adclick(&["--input", "-", "--policy", policy.to_str().unwrap()], &auction.to_string());
+    // At 0.08 the second would tie with the third, which has the smaller key: what is billed is one micro more.
     assert_eq!(
         lines(&output),
         [json!({
@@ -100,7 +101,7 @@ fn kinds_compete_and_every_candidate_has_a_reason() {
             "winners": [
                 { "candidate": 2, "ad": 3, "slot": 0, "score": 3.90625, "ecpm_micros": 3_906_250, "price_micros": 3_125_000,
                   "price": 3.125, "price_bound": "next_score", "runner_up": 1 },
-                { "candidate": 1, "ad": "two", "slot": 1, "score": 3.125, "ecpm_micros": 3_125_000, "price_micros": 80_000,
+                { "candidate": 1, "ad": "two", "slot": 1, "score": 3.125, "ecpm_micros": 3_125_000, "price_micros": 80_001,
                   "price": 0.08, "price_bound": "next_score", "runner_up": 0 },
             ],
             "reasons": ["outranked", "won", "won", "missing_pcvr", "below_reserve", "invalid_bid"],

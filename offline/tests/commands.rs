@@ -3,6 +3,7 @@
 mod workshop;
 
 use std::path::Path;
+use std::process::Stdio;
 
 use serde_json::Value;
 use workshop::{Workshop, number};
@@ -132,6 +133,36 @@ fn wrong_input_is_named() {
     assert!(message.contains("nowhere"), "{message}");
     assert!(!shop.path("a").exists(), "a failed training left a bundle");
     assert_eq!(shop.run("train --data").status.code(), Some(2), "wrong usage exits with 2");
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_an_error_and_no_panic() {
+    let shop = Workshop::new(2000);
+    let commands = [
+        format!("train {ROWS} --epochs 1 --out b"),
+        format!("evaluate --bundle b {ROWS}"),
+        format!("calibrate --bundle b {ROWS} --json"),
+        format!("score --bundle b {ROWS} --output y.safetensors"),
+        "verify b".to_owned(),
+        "inspect b".to_owned(),
+        "schema infer --data log.csv".to_owned(),
+    ];
+    for arguments in &commands {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = shop.command(arguments).stdout(full).output().unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments}: {message}");
+        assert!(message.contains("cannot write to standard output") && !message.contains("panicked"), "{message}");
+    }
+    // A reader that has seen enough is no failure: `adclick inspect b | head -1`.
+    for arguments in &commands[1..] {
+        let mut command = shop.command(arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && !message.contains("adclick:"), "{arguments}: {message}");
+    }
 }
 
 /// Said before the first row is read.

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::auctions::{self, Runner};
 use crate::files::{read_text, write_over_own};
+use crate::stdout;
 
 const FORMAT: &str = r#"Each line of the input is one auction, in one of two forms. Amounts are in currency units, a micro
 is a millionth of one. Missing and null are the same, and mean what stands in parentheses.
@@ -123,7 +124,7 @@ pub(super) fn run(args: Args) -> Result<()> {
     let progress = Progress::new(size);
 
     let summary = if is_std(&args.output) {
-        let mut output = BufWriter::new(io::stdout().lock());
+        let mut output = BufWriter::new(stdout::lock());
         let summary = run_lines(&args, policy, input, &mut output, &progress)?;
         output.flush().context("cannot write to standard output")?;
         summary
@@ -136,7 +137,7 @@ pub(super) fn run(args: Args) -> Result<()> {
     progress.bar.finish_and_clear();
     if args.json {
         let Summary { auctions, winners, skipped } = summary;
-        println!("{}", json!({ "auctions": auctions, "winners": winners, "skipped": skipped }));
+        writeln!(stdout::lock(), "{}", json!({ "auctions": auctions, "winners": winners, "skipped": skipped }))?;
     } else {
         eprintln!("{} auctions, {} winners, {} bad lines skipped", summary.auctions, summary.winners, summary.skipped);
     }

@@ -1,6 +1,7 @@
 //! `adclick demo`: what `make demo` runs.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -8,6 +9,7 @@ use anyhow::{Result, bail};
 use super::logs::{FormatName, Logs};
 use crate::demo::{Demo, run as run_demo};
 use crate::simulate;
+use crate::stdout;
 
 /// The whole way once: train, calibrate, verify, serve from C++, and swap a retrained model in meanwhile.
 #[derive(clap::Args)]
@@ -51,7 +53,7 @@ pub(super) fn run(args: Args) -> Result<()> {
         }
         (None, _) => {
             let data = args.dir.join("impressions.csv");
-            println!("Generating {} impressions with known click probabilities.", args.rows);
+            writeln!(stdout::lock(), "Generating {} impressions with known click probabilities.", args.rows)?;
             simulate::generate(&data, args.rows, 1)?;
             let schema = data.with_file_name("schema.toml");
             (

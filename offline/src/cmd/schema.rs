@@ -75,10 +75,10 @@ pub(super) fn run(args: Args) -> Result<()> {
     };
     let found = infer(&args.data, &known, Progress::detect())?;
     match &args.out {
-        None => std::io::stdout().lock().write_all(found.text.as_bytes())?,
+        None => crate::stdout::lock().write_all(found.text.as_bytes())?,
         Some(out) => {
             write_whole(out, |file| Ok(file.write_all(found.text.as_bytes())?))?;
-            let mut say = std::io::stdout().lock();
+            let mut say = crate::stdout::lock();
             writeln!(
                 say,
                 "looked at {} of {} rows; click is \"{}\"; features: {}; columns left out: {}",

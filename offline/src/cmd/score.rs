@@ -76,7 +76,7 @@ pub(super) fn run(args: Args) -> Result<()> {
         Precision::AuctionExact => Precision::Exact,
         other => other,
     };
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::stdout::lock();
     if args.json {
         let mut summary = serde_json::json!({
             "rows": rows,

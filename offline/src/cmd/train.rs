@@ -1,6 +1,7 @@
 //! `adclick train`.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -188,19 +189,21 @@ pub(super) fn run(args: Args) -> Result<()> {
         test_logloss: trained.test.as_ref().map(|t| t.loss),
         test_rows: trained.test.as_ref().map(|t| t.clicks.len()),
     };
+    let mut out = crate::stdout::lock();
     if args.json {
-        println!("{}", serde_json::to_string(&summary)?);
+        writeln!(out, "{}", serde_json::to_string(&summary)?)?;
         return Ok(());
     }
     let m = summary.metrics;
-    println!(
+    writeln!(
+        out,
         "trained on {} rows in {:.1} s ({:.0} rows/s, {} passes, the best was {})",
         m.rows, m.seconds, m.rows_per_second, m.epochs, m.best_epoch
-    );
-    println!("click rate: {:.4}%", 100.0 * m.click_rate);
-    println!("validation: {} rows, log loss {:.5}", m.validation_rows, m.validation_loss);
+    )?;
+    writeln!(out, "click rate: {:.4}%", 100.0 * m.click_rate)?;
+    writeln!(out, "validation: {} rows, log loss {:.5}", m.validation_rows, m.validation_loss)?;
     for (head, share) in m.heads.iter().zip(&m.network_shares) {
-        println!("{head}: {:.0}% network, {:.0}% wide part alone", 100.0 * share, 100.0 * (1.0 - share));
+        writeln!(out, "{head}: {:.0}% network, {:.0}% wide part alone", 100.0 * share, 100.0 * (1.0 - share))?;
     }
     for (rows, what) in [
         (m.weightless_rows, "rows of weight 0 count nothing"),
@@ -208,21 +211,21 @@ pub(super) fn run(args: Args) -> Result<()> {
         (m.unclicked_conversions, "rows have a conversion but no click: they count as unclicked"),
     ] {
         if rows > 0 {
-            println!("{rows} {what}");
+            writeln!(out, "{rows} {what}")?;
         }
     }
     if let (Some(loss), Some(rows)) = (summary.test_logloss, summary.test_rows) {
-        println!("test:       {rows} rows, log loss {loss:.5} before calibration");
+        writeln!(out, "test:       {rows} rows, log loss {loss:.5} before calibration")?;
     }
     if m.bad_rows > 0 {
-        println!("{} malformed rows were skipped", m.bad_rows);
+        writeln!(out, "{} malformed rows were skipped", m.bad_rows)?;
     }
     for found in &m.tables {
-        println!("{found}");
+        writeln!(out, "{found}")?;
     }
-    println!("calibrator: {}", summary.calibrator);
-    println!("precision: {}", summary.precision);
-    println!("wrote {} (generation {})", summary.out, summary.generation);
+    writeln!(out, "calibrator: {}", summary.calibrator)?;
+    writeln!(out, "precision: {}", summary.precision)?;
+    writeln!(out, "wrote {} (generation {})", summary.out, summary.generation)?;
     Ok(())
 }
 

@@ -70,7 +70,7 @@ pub(super) fn run(args: Args) -> Result<()> {
     }
     let here = open_untouched(&bundle)?;
     let (wanted, precision, reason) = here.precision();
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::stdout::lock();
     let generation = format!("{:016x}", manifest.generation());
     if args.json {
         let summary = serde_json::json!({

@@ -151,22 +151,6 @@ impl Report {
         }
         out
     }
-
-    /// The report on stdout: one JSON object, or the table.
-    ///
-    /// # Errors
-    /// Stdout cannot be written.
-    pub fn print(&self, json: bool) -> Result<()> {
-        use std::io::Write as _;
-        let mut out = std::io::stdout().lock();
-        if json {
-            serde_json::to_writer(&mut out, self)?;
-            writeln!(out)?;
-        } else {
-            out.write_all(self.table().as_bytes())?;
-        }
-        Ok(out.flush()?)
-    }
 }
 
 fn field_table(out: &mut String, field: &FieldReport) {

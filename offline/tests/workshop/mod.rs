@@ -31,13 +31,15 @@ impl Workshop {
         std::fs::write(self.path(name), text).unwrap();
     }
 
+    /// A command that is still to be run.
+    pub fn command(&self, arguments: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_adclick"));
+        command.args(arguments.split_whitespace()).current_dir(self.dir.path()).env_remove("ADCLICK_KERNEL");
+        command
+    }
+
     pub fn run(&self, arguments: &str) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_adclick"))
-            .args(arguments.split_whitespace())
-            .current_dir(self.dir.path())
-            .env_remove("ADCLICK_KERNEL")
-            .output()
-            .unwrap()
+        self.command(arguments).output().unwrap()
     }
 
     /// What a command that must succeed prints: on stdout, on stderr.

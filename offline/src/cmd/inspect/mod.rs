@@ -67,7 +67,7 @@ pub(super) fn run(args: Args) -> Result<()> {
         let (kind, report) = artifact(&args.path, &mut text)?;
         json!({ kind: report })
     };
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::stdout::lock();
     if args.json { writeln!(out, "{report}") } else { write!(out, "{text}") }?;
     if let Some(failed) = failed {
         bail!(failed);

@@ -37,7 +37,7 @@ pub(super) fn bundle(args: &Args, base: &Base, generation: u64, tables: &[Summar
         eprintln!("warning: {} would be served exact here: {reason}", wanted.name());
     }
     warn_of_bad(tables);
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::stdout::lock();
     if args.json {
         let mut summary = json!({
             "bundle": args.out.display().to_string(),
@@ -117,7 +117,7 @@ fn compared(out: &mut impl Write, packed: &Packed) -> Result<()> {
 /// Of table files alone.
 pub(super) fn tables(args: &Args, tables: &[Summary]) -> Result<()> {
     warn_of_bad(tables);
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::stdout::lock();
     if args.json {
         let summary = json!({
             "directory": args.out.display().to_string(),
