@@ -636,7 +636,16 @@ impl Scored {
         let heads = &generation.model().network().heads;
         let has = |kind| heads.iter().any(|head| head.kind == kind);
         let (has_ctr, has_cvr) = (has(HeadKind::Ctr), has(HeadKind::Cvr));
-        Self { n: 0, counts: Default::default(), has_ctr, has_cvr, precision, to_settle: false, wide: [0.0; 2], kept: 0 }
+        Self {
+            n: 0,
+            counts: Default::default(),
+            has_ctr,
+            has_cvr,
+            precision,
+            to_settle: false,
+            wide: [0.0; 2],
+            kept: 0,
+        }
     }
 }
 

@@ -48,7 +48,13 @@ pub fn pack_model(spec: &ModelSpec) -> Result<Vec<u8>> {
     let bytes = write(spec, &expected)?;
     let model = Model::open(Bytes::copy_of(&bytes)?)?;
     for kernel in Kernel::available() {
-        reproduces(&model, &Plan::new(model.network(), weights(&model), kernel)?, kernel, Cancel::default(), WHEN_PACKED)?;
+        reproduces(
+            &model,
+            &Plan::new(model.network(), weights(&model), kernel)?,
+            kernel,
+            Cancel::default(),
+            WHEN_PACKED,
+        )?;
     }
     Ok(bytes)
 }
