@@ -14,7 +14,7 @@ use super::census::count;
 use super::config::Config;
 use super::encode::{Encoder, Plan};
 use super::finish::{Observer, provenance};
-use super::learner::{Learner, Scored, Weights};
+use super::learner::{Learner, Scored, Weights, visits};
 use super::linear::{self, Places, Rows, Target};
 use super::loss;
 use super::split::Role;
@@ -115,8 +115,12 @@ pub fn fit(
     let mut observer = Observer::new(&built.schema, &data.source);
     let memory_rows = config.memory_rows.unwrap_or(4 << 20);
     let mut sample = Sample::new(&built.schema, &data.source);
+    let mut visited = 0;
     let visit = |role: Role, batch: &Batch, row: &Row| match role {
-        Role::Train => sample.see(batch, row),
+        Role::Train => {
+            sample.see(batch, row);
+            visited += visits((f64::from(row.weight) / census.mean_weight()) as f32);
+        }
         _ => observer.see(batch, row),
     };
     let store = Store::new(data, &picker, &mut encoder, rows, memory_rows, progress, visit)?;
@@ -133,32 +137,33 @@ pub fn fit(
     let mut best: Option<(f64, u32, Weights)> = None;
     if let Some(parent) = parent {
         learner.continue_from(&built, parent)?;
-        let loss = learner.score(&plan, &store.validation)?.loss;
-        progress.note(&format!("the earlier model: validation log loss {loss:.5}"));
-        best = Some((loss, 0, learner.weights()));
+        let (scored, choice) = learner.judged(&plan, &store.validation)?;
+        progress.note(&format!("the earlier model: validation log loss {:.5}", scored.loss));
+        best = Some((choice, 0, learner.weights()));
     }
     let mut epochs = 0;
     let fit_start = Instant::now();
     for epoch in 1..=hyper.epochs {
         epochs = epoch;
-        let bar = progress.rows(&format!("Pass {epoch}"), store.rows);
+        let bar = progress.rows(&format!("Pass {epoch}"), visited);
         store.pass(&mut encoder, |piece| {
-            let mut order: Vec<usize> = (0..piece.len()).collect();
+            let times = |i: usize| std::iter::repeat_n(i, visits(piece.labels[i].weight) as usize);
+            let mut order: Vec<usize> = (0..piece.len()).flat_map(times).collect();
             shuffle(&mut order, &mut learner.rng);
             for batch in order.chunks(hyper.batch) {
-                learner.learn(&plan, piece, batch, rows)?;
+                learner.learn(&plan, piece, batch, visited)?;
                 bar.inc(batch.len() as u64);
             }
             Ok(())
         })?;
         bar.finish_and_clear();
-        let loss = learner.score(&plan, &store.validation)?.loss;
+        let (Scored { loss, .. }, choice) = learner.judged(&plan, &store.validation)?;
         progress.note(&format!("pass {epoch}: validation log loss {loss:.5}"));
         if !loss.is_finite() {
             return diverged(epoch, loss, &built.schema, &store.largest);
         }
-        if best.as_ref().is_none_or(|b| loss < b.0) {
-            best = Some((loss, epoch, learner.weights()));
+        if best.as_ref().is_none_or(|b| choice < b.0) {
+            best = Some((choice, epoch, learner.weights()));
         } else if best.as_ref().is_some_and(|b| epoch - b.1 >= hyper.patience) {
             break;
         }
@@ -219,7 +224,7 @@ fn weigh(learner: &mut Learner, plan: &Plan, store: &Store, progress: Progress) 
             HeadKind::Cvr => (loss::conversion, &scored.conversion_logits),
         };
         let rows = Rows::new(training, plan, &places, target);
-        let held_out = Rows::new(&store.validation, plan, &places, target);
+        let held_out = Rows::new(&store.validation, plan, &places, target).for_choices();
         let logits: Vec<f64> = held_out.labelled().iter().map(|row| logits[row.0]).collect();
         let Some(fitted) = linear::fit(&rows, &held_out, &logits, learner.judge.correction(*kind)) else { continue };
         learner.mix(head, &fitted, &places);

@@ -6,6 +6,7 @@
 
 use super::descent::minimise;
 use super::encode::{Examples, Label, NONE, Plan};
+use super::evidence::heaviest;
 use super::loss::{sigmoid, softplus};
 use super::tables::Table;
 
@@ -69,6 +70,13 @@ impl<'a> Rows<'a> {
     /// The labels of the rows, with their examples and weights.
     pub(super) fn labelled(&self) -> &[(usize, bool, f64)] {
         &self.labelled
+    }
+
+    /// Holds the heaviest rows back, where models are to be chosen by these rows.
+    pub(super) fn for_choices(mut self) -> Self {
+        let most = heaviest(self.labelled.iter().map(|row| row.2));
+        self.labelled.iter_mut().for_each(|row| row.2 = row.2.min(most));
+        self
     }
 
     /// Whether there is enough of both labels for a choice.

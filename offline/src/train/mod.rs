@@ -6,6 +6,7 @@ mod census;
 mod config;
 mod descent;
 mod encode;
+mod evidence;
 mod finish;
 mod fit;
 mod from_schema;

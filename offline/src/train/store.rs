@@ -152,8 +152,6 @@ pub(super) struct Store<'a> {
     held: Option<Examples>,
     pub(super) validation: Examples,
     pub(super) test: Examples,
-    /// Training rows in a pass.
-    pub(super) rows: u64,
     pub(super) largest: Option<Largest>,
     /// A sample of the training rows, when they are too many to be used as they are held.
     sample: Option<Examples>,
@@ -218,7 +216,7 @@ impl<'a> Store<'a> {
         let (validation, test) = (validation.finish(), test.finish());
         ensure!(validation.len() > 0, "no row is left for validation: give more rows, or --validation FILE");
         let sample = sample.map(|sample| sample.examples);
-        Ok(Self { data, picker, held, validation, test, rows, largest, sample })
+        Ok(Self { data, picker, held, validation, test, largest, sample })
     }
 
     /// Whether the rows are read from disk in every pass.

@@ -427,25 +427,56 @@ fn held_out_rows_are_a_sample_of_all() {
     }
 }
 
-#[test]
-fn the_wide_part_carries_what_ids_alone_say() {
-    // 600 users with rates of their own, eight rows of each: too few for anything but shrunken sums of single effects.
-    let mut text = "user,ad,click\n".to_owned();
+/// 600 users with rates of their own, eight to ten rows of each: too few for anything but shrunken sums of single
+/// effects. The row `heavy` weighs as much as half of all others. With the entropy of the labels given the truth.
+fn users_and_ads(heavy: Option<u64>) -> (Case, f64) {
+    let mut text = "user,ad,click,w\n".to_owned();
     let (mut entropy, mut rows) = (0.0, 0.0);
     for row in 0..6000u64 {
         let (user, ad) = (row % 600, mix(row) % 10);
         let p = sigmoid(-2.0 + 3.0 * (uniform(user, 5) - 0.5) + 3.0 * (uniform(ad, 6) - 0.5));
         entropy -= p * p.ln() + (1.0 - p) * (1.0 - p).ln();
         rows += 1.0;
-        writeln!(text, "{user},{ad},{}", u8::from(uniform(row, 1) < p)).unwrap();
+        let weight = if heavy == Some(row) { 3000 } else { 1 };
+        writeln!(text, "{user},{ad},{},{weight}", u8::from(uniform(row, 1) < p)).unwrap();
     }
     let user = AD.replace("\"ad\"", "\"user\"");
-    let trained = Case::new(&format!("[labels]\nclick = \"click\"\n{AD}{user}"), &text).train(&Config::default());
-    let test = trained.test.as_ref().unwrap();
-    let (loss, entropy) = (test.loss, entropy / rows);
+    let schema = format!("[labels]\nclick = \"click\"\nweight = \"w\"\n{AD}{user}");
+    (Case::new(&schema, &text), entropy / rows)
+}
+
+/// Of what there is to know beyond the click rate, the share that a model knows.
+fn known(test: &Scored, entropy: f64) -> f64 {
     let rate = test.clicks.iter().filter(|c| **c).count() as f64 / test.clicks.len() as f64;
     let constant = -(rate * rate.ln() + (1.0 - rate) * (1.0 - rate).ln());
-    let known = (constant - loss) / (constant - entropy);
-    assert!(known > 0.3, "log loss {loss}: {known} of what there is to know beyond the click rate");
+    (constant - test.loss) / (constant - entropy)
+}
+
+#[test]
+fn the_wide_part_carries_what_ids_alone_say() {
+    let (case, entropy) = users_and_ads(None);
+    let trained = case.train(&Config::default());
+    let known = known(trained.test.as_ref().unwrap(), entropy);
+    assert!(known > 0.3, "{known} of what there is to know beyond the click rate");
     assert!(trained.metrics.network_shares[0] < 1.0, "{:?}", trained.metrics.network_shares);
+}
+
+#[test]
+fn one_heavy_row_neither_chooses_nor_spoils_the_model() {
+    // Unclicked and clicked rows that validate, and some that train.
+    for (folds, click) in [(2..4, false), (2..4, true), (4..10, false), (4..10, true)] {
+        let in_folds = |row: u64| folds.contains(&(crc32fast::hash(format!("0:{row}").as_bytes()) % 10));
+        let (plain, entropy) = users_and_ads(None);
+        let clicked: Vec<bool> = std::fs::read_to_string(plain.dir.path().join("rows.csv"))
+            .unwrap()
+            .lines()
+            .skip(1)
+            .map(|line| line.ends_with(",1,1"))
+            .collect();
+        let heavy = (0..6000).find(|&row| in_folds(row) && clicked[row as usize] == click).unwrap();
+        let trained = users_and_ads(Some(heavy)).0.train(&Config::default());
+        let known = known(trained.test.as_ref().unwrap(), entropy);
+        println!("row {heavy} in folds {folds:?}, clicked {click}: {known}, {:?}", trained.metrics.network_shares);
+        assert!(known > 0.2, "row {heavy} in folds {folds:?}, clicked {click}: {known} of what there is to know");
+    }
 }
