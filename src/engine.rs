@@ -362,10 +362,9 @@ impl Engine {
             *published = Published { closed: true, ..Published::default() };
             self.shared.cell.publish(None);
         }
-        if let Some(follower) = self.follower.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            if !follower.stop_by(end) {
-                return Err(Error::new(Status::Busy, "closed, but the following thread is still opening a bundle"));
-            }
+        let follower = self.follower.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if follower.is_some_and(|follower| !follower.stop_by(end)) {
+            return Err(Error::new(Status::Busy, "closed, but the following thread is still opening a bundle"));
         }
         let last = Instant::now() + LAST_REQUESTS;
         let last = end.map_or(last, |end| end.min(last));
