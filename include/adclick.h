@@ -665,7 +665,7 @@ typedef struct adclick_winner {
   uint32_t candidate;
   // The place, from 0.
   uint32_t slot;
-  // Calibrated P(click | impression).
+  // Calibrated P(click | impression); NaN when the model has no such head.
   float pctr;
   // Calibrated P(conversion | click); NaN when the model has no such head.
   float pcvr;
@@ -1026,8 +1026,9 @@ adclick_status adclick_scorer_free(struct adclick_scorer *scorer);
 //
 // `values` has `request->n_values` entries, `candidates` `request->n_candidates`, and `candidate_values`
 // `request->n_candidate_values`, of which each candidate names its own by `first_value` and `n_values`. `pctr` takes
-// `n_candidates` floats, P(click | impression); `pcvr` as many, P(conversion | click), or is NULL when it is not wanted;
-// without a pCVR head it is filled with NaN. A candidate whose logit overflows gets NaN. `outcome` may be NULL.
+// `n_candidates` floats, P(click | impression); `pcvr` as many, P(conversion | click), or is NULL when it is not wanted.
+// Without a pCTR head `pctr` is filled with NaN, without a pCVR head `pcvr`. A candidate whose logit overflows gets NaN.
+// `outcome` may be NULL.
 // `n_slots`, `deadline_us` and the bids play no part. Everything stays the caller's; nothing is kept.
 // Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CAPACITY_EXCEEDED, ADCLICK_INVALID_VALUE (a value is
 // NaN or infinite), ADCLICK_CLOSED, ADCLICK_BUSY. Then nothing was written but `error`, and the scorer can be used again.
@@ -1064,7 +1065,8 @@ adclick_status adclick_scorer_score_dense(struct adclick_scorer *scorer,
 // min(n_slots, n_candidates); entries past `outcome->n_winners` are left alone. `reasons` takes an `adclick_reason` for
 // each candidate, or is NULL when it is not wanted. `outcome` may be NULL; it says how many winners there are, so most
 // callers want it. With `deadline_us`, candidates not scored in time are cut: they take no part and are counted; the
-// first few are always scored. Everything stays the caller's; nothing is kept.
+// first few are always scored. With a model that has no pCTR head, CPC, CPA and oCPM bids get ADCLICK_REASON_INVALID_PCTR, and
+// only CPM bids win. Everything stays the caller's; nothing is kept.
 // Errors: as `adclick_scorer_score`, and ADCLICK_BUFFER_TOO_SMALL for `winners`. A bad bid is no error: the candidate gets
 // its reason.
 // One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call (it reads the clock,

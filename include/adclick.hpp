@@ -240,7 +240,8 @@ class scorer {
   explicit operator bool() const noexcept { return handle_ != nullptr; }
   [[nodiscard]] adclick_scorer *handle() noexcept { return handle_; }
 
-  // adclick_scorer_score. `pctr` has an entry for each candidate; `pcvr` too, or is empty when it is not wanted.
+  // adclick_scorer_score. `pctr` has an entry for each candidate; `pcvr` too, or is empty when it is not wanted. Filled with NaN
+  // is what the model has no head for.
   [[nodiscard]] result<outcome> try_score(const input &in, span<float> pctr, span<float> pcvr = {}) noexcept {
     adclick_request sized;
     if (!detail::counted(in, sized)) {

@@ -480,12 +480,16 @@ impl Memory {
         let off = |logit| fast.off(logit);
         let logits = &self.logits;
         let bounds = |first: usize, some: &mut [Bounds]| {
-            let of = |head: usize| &logits[head][first..first + some.len()];
+            let rows = first..first + some.len();
+            let of = |head: usize| &logits[head][rows.clone()];
             let none = [f32::NAN; 2];
-            let (ctr, cvr) = (of(0), of(1));
             some.fill(Bounds { pctr: none, pcvr: none });
-            calibrators.ctr.bounds(ctr, off, |i, ends| some[i].pctr = ends);
+            if scored.has_ctr {
+                calibrators.ctr.bounds(of(0), off, |i, ends| some[i].pctr = ends);
+            }
             if scored.has_cvr {
+                // Logits stand in the order of the model's heads.
+                let cvr = of(usize::from(scored.has_ctr));
                 calibrators.cvr.bounds(cvr, off, |i, ends| some[i].pcvr = ends);
             }
         };

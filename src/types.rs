@@ -131,7 +131,7 @@ pub struct Winner {
     pub candidate: u32,
     /// The place, from 0.
     pub slot: u32,
-    /// Calibrated P(click | impression).
+    /// Calibrated P(click | impression); NaN when the model has no such head.
     pub pctr: f32,
     /// Calibrated P(conversion | click); NaN when the model has no such head.
     pub pcvr: f32,

@@ -7,12 +7,12 @@ use std::ops::Range;
 use adclick::Engine;
 use adclick::artifact::Bytes;
 use adclick::artifact::model::Model;
-use adclick::artifact::model::spec::{Activation, ModelSpec};
+use adclick::artifact::model::spec::{Activation, HeadKind, ModelSpec};
 use adclick::auction::Reason;
 use adclick::calibrate::{Beta, Calibrator, Calibrators, HeadCalibrator, Histogram, Isotonic, Platt, Temperature};
 use adclick::live::bundle::{self, CALIBRATORS_FILE, MODEL_FILE, Role, SERVING_FILE};
 use adclick::live::{deep_inputs, encode_calibrators, pack_model};
-use adclick::types::{Outcome, Precision, Winner};
+use adclick::types::{BidKind, Outcome, Precision, Winner};
 use common::{Bundles, Case, Random, Wants, case, model, scorer};
 
 fn open(bundles: &Bundles, name: &str, kernel: Option<&str>, precision: Option<Precision>) -> Engine {
@@ -257,4 +257,47 @@ fn int8_needs_ranges() {
     assert!(reason.unwrap().contains("ranges"));
     let wrong = ModelSpec { ranges: vec![1.0; 99], ..spec };
     assert!(pack_model(&wrong).unwrap_err().message.contains("ranges: 99 values"));
+}
+
+/// Without a pCTR head nothing is known of clicks: bids that need them are turned down with a reason, bids for impressions
+/// rank and pay as ever, and two passes decide and tell as one does.
+#[test]
+fn without_a_pctr_head_only_bids_for_impressions_win() {
+    let (mut filled, mut refused) = (0, 0);
+    for seed in 0..24 {
+        let mut random = Random(8800 + seed);
+        let bundles = Bundles::new();
+        let mut spec = ranged(&mut random, 1);
+        spec.network.heads[0].kind = HeadKind::Cvr;
+        let (packed, calibrators) = (pack_model(&spec).unwrap(), encode_calibrators(&calibrators(&mut random, seed)));
+        let files =
+            [(Role::Model, MODEL_FILE, packed.as_slice()), (Role::Calibrators, CALIBRATORS_FILE, calibrators.as_slice())];
+        bundle::write(&bundles.path("a"), &files, true).unwrap();
+        let exact = open(&bundles, "a", None, Some(Precision::Exact));
+        let auction = open(&bundles, "a", None, Some(Precision::AuctionExact));
+        for n in [1, 7, 60, 300] {
+            let case = case(&mut random, &spec.schema, n, &exact);
+            let (mut pctr, mut pcvr) = (vec![0.0; n], vec![0.0; n]);
+            scorer(&exact, 400).score(case.input(), &mut pctr, &mut pcvr).unwrap();
+            assert!(pctr.iter().all(|p| p.is_nan()) && pcvr.iter().all(|p| (0.0..=1.0).contains(p)));
+            let n_slots = random.between(1, 5) as u32;
+            let (right, fast) = (decided(&exact, &case, n_slots), decided(&auction, &case, n_slots));
+            assert_eq!(bits(&fast.1), bits(&right.1), "seed {seed}, {n} candidates");
+            assert_eq!(fast.2, right.2, "seed {seed}, {n} candidates");
+            for winner in &right.1 {
+                let place = winner.candidate as usize;
+                assert_eq!(case.candidates[place].bid_kind, BidKind::Cpm as u32);
+                assert!(winner.pctr.is_nan() && winner.pcvr == pcvr[place], "{winner:?}");
+            }
+            for (candidate, reason) in case.candidates.iter().zip(&right.2) {
+                let needs_pctr = [BidKind::Cpc, BidKind::Cpa, BidKind::Ocpm].map(|kind| kind as u32);
+                if needs_pctr.contains(&candidate.bid_kind) {
+                    assert!(!matches!(reason, Reason::Won | Reason::Outranked), "{candidate:?} {reason:?}");
+                    refused += usize::from(*reason == Reason::InvalidPctr);
+                }
+            }
+            filled += right.1.len();
+        }
+    }
+    assert!(filled > 100 && refused > 1000, "{filled} {refused}");
 }

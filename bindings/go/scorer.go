@@ -163,8 +163,8 @@ func perCandidate[T any](out []T, n int) bool {
 }
 
 // Score writes the calibrated probabilities of all candidates. pctr has an entry for each candidate, P(click |
-// impression); pcvr as many, P(conversion | click), or is nil when it is not wanted; without a pCVR head it is filled with
-// NaN. Slots, DeadlineUS and the bids play no part.
+// impression); pcvr as many, P(conversion | click), or is nil when it is not wanted. Without a pCTR head pctr is filled
+// with NaN, without a pCVR head pcvr. Slots, DeadlineUS and the bids play no part.
 func (s *Scorer) Score(in *Input, pctr, pcvr []float32) (Outcome, error) {
 	if err := s.begin(); err != nil {
 		return Outcome{}, err

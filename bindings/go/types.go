@@ -77,7 +77,7 @@ type Winner struct {
 	Candidate uint32
 	// The place, from 0.
 	Slot uint32
-	// Calibrated P(click | impression).
+	// Calibrated P(click | impression); NaN when the model has no such head.
 	PCTR float32
 	// Calibrated P(conversion | click); NaN when the model has no such head.
 	PCVR float32

@@ -61,9 +61,9 @@ impl Router {
 /// What the model said of one row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RowScore {
-    /// The pCTR head's logit, before correction and calibration.
+    /// The pCTR head's logit, before correction and calibration; NaN without that head.
     pub logit: f32,
-    /// Calibrated P(click | impression).
+    /// Calibrated P(click | impression); NaN without that head.
     pub pctr: f32,
     /// The pCVR head's logit and calibrated P(conversion | click), when there is such a head.
     pub cvr: Option<(f32, f32)>,
@@ -74,6 +74,7 @@ pub struct RowScorer {
     scorer: Scorer,
     router: Router,
     sides: Sides,
+    has_ctr: bool,
     has_cvr: bool,
 }
 
@@ -85,9 +86,9 @@ impl RowScorer {
     pub fn new(engine: &Engine, columns: &Columns) -> Result<Self> {
         let generation = engine.generation()?;
         fits(generation.model(), columns)?;
-        let has_cvr = generation.model().network().heads.iter().any(|h| h.kind == HeadKind::Cvr);
+        let [has_ctr, has_cvr] = heads(generation.model());
         let scorer = engine.scorer(ScorerLimits { max_candidates: 1 })?;
-        Ok(Self { scorer, router: Router::new(engine, columns)?, sides: Sides::default(), has_cvr })
+        Ok(Self { scorer, router: Router::new(engine, columns)?, sides: Sides::default(), has_ctr, has_cvr })
     }
 
     /// Scores one row of a batch.
@@ -127,6 +128,12 @@ impl RowScorer {
         let [ctr, cvr] = self.scorer.logits();
         Ok(RowScore { logit: ctr[0], pctr: pctr[0], cvr: self.has_cvr.then(|| (cvr[0], pcvr[0])) })
     }
+}
+
+/// Whether a model has a pCTR head, and a pCVR head. It has one of them at least.
+#[must_use]
+pub fn heads(model: &Model) -> [bool; 2] {
+    [HeadKind::Ctr, HeadKind::Cvr].map(|kind| model.network().heads.iter().any(|head| head.kind == kind))
 }
 
 /// Whether rows of these columns carry what a server would be sent: the ids by which the model's tables are looked up, and
@@ -215,9 +222,9 @@ pub fn fallback(engine: &Engine) -> Result<Option<String>> {
 pub struct ScoredRows {
     /// The number of each row in the files, from 0.
     pub numbers: Vec<u64>,
-    /// Logits of the pCTR head, before correction and calibration.
+    /// Logits of the pCTR head, before correction and calibration; empty without one.
     pub logits: Vec<f64>,
-    /// Calibrated P(click | impression).
+    /// Calibrated P(click | impression); empty without that head.
     pub pctr: Vec<f64>,
     /// Logits of the pCVR head; empty without one.
     pub cvr_logits: Vec<f64>,
@@ -260,16 +267,32 @@ impl ScoredRows {
     /// The rows whose conversion is known and that were clicked, as (logit, pCVR, converted, weight).
     #[must_use]
     pub fn clicked(&self) -> (Vec<f64>, Vec<f64>, Vec<bool>, Vec<f64>) {
-        let mut out = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for row in 0..self.cvr_logits.len() {
-            if let (true, Some(converted)) = (self.clicks[row], self.conversions[row]) {
-                out.0.push(self.cvr_logits[row]);
-                out.1.push(self.pcvr[row]);
-                out.2.push(converted);
-                out.3.push(self.weights[row]);
-            }
-        }
-        out
+        let rows = self.of_conversions();
+        let of = |values: &[f64]| rows.iter().map(|&row| values[row]).collect();
+        let converted = rows.iter().map(|&row| self.conversions[row] == Some(true)).collect();
+        (of(&self.cvr_logits), of(&self.pcvr), converted, of(&self.weights))
+    }
+
+    /// Which rows those are.
+    #[must_use]
+    pub fn of_conversions(&self) -> Vec<usize> {
+        let known = |&row: &usize| self.clicks[row] && self.conversions[row].is_some();
+        (0..self.cvr_logits.len()).filter(known).collect()
+    }
+
+    /// Refuses rows that say nothing of a model without a pCTR head.
+    ///
+    /// # Errors
+    /// The model has no pCTR head, and of no row that was clicked it is known whether it converted.
+    pub fn check_heads(&self) -> Result<()> {
+        ensure!(
+            !self.logits.is_empty() || !self.of_conversions().is_empty(),
+            "the model has a pCVR head and no pCTR head, so that only clicked rows whose conversion is known count, and \
+             there is none among {} rows: give rows with clicks and conversions (`click` and `conversion` under [labels] \
+             in the schema)",
+            self.clicks.len()
+        );
+        Ok(())
     }
 }
 
@@ -323,8 +346,10 @@ pub fn score_source(
             }
             let score = scorer.score(batch, row)?;
             out.numbers.push(row.number);
-            out.logits.push(score.logit.into());
-            out.pctr.push(score.pctr.into());
+            if scorer.has_ctr {
+                out.logits.push(score.logit.into());
+                out.pctr.push(score.pctr.into());
+            }
             if let Some((logit, pcvr)) = score.cvr {
                 out.cvr_logits.push(logit.into());
                 out.pcvr.push(pcvr.into());
@@ -341,11 +366,11 @@ pub fn score_source(
     })?;
     bar.finish_and_clear();
     ensure!(
-        !out.logits.is_empty() || out.elsewhere == 0,
+        !out.clicks.is_empty() || out.elsewhere == 0,
         "none of {} rows was logged at the position that is served: measure at the logged ones (--position logged)",
         out.elsewhere
     );
-    if out.logits.is_empty() {
+    if out.clicks.is_empty() {
         bail!("no row was scored: the split leaves none of them, or the files hold none");
     }
     out.bad_rows = read.bad.count;

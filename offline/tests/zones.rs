@@ -14,6 +14,7 @@ use adclick_offline::schema_file::SchemaFile;
 use adclick_offline::train::Inputs;
 use adclick_offline::unpack::unpack;
 use indicatif::ProgressBar;
+use safetensors::tensor::{Dtype, TensorView};
 use tempfile::TempDir;
 
 /// A zone in 2014: its name, its offset in winter, and when summer time began and ended, by the laws and not by a library.
@@ -298,4 +299,65 @@ fn what_is_said_of_zones_twice_or_wrongly_is_refused() {
         }
     }
     parse("time = 'at'\nzone = '+05:45'\nlocal_time = true").unwrap();
+}
+
+/// A file of inputs: the times, the users' offsets (if any) and the ads.
+fn inputs(path: &Path, rows: &[(i64, i32, u64)], offsets: bool) {
+    let column = |of: &dyn Fn(&(i64, i32, u64)) -> i64| rows.iter().flat_map(|row| of(row).to_le_bytes()).collect();
+    let columns: [(&str, Vec<u8>); 3] = [
+        ("time_us", column(&|row| row.0)),
+        ("ad", column(&|row| row.2.cast_signed())),
+        ("utc_offset_s", column(&|row| row.1.into())),
+    ];
+    let views = columns[..if offsets { 3 } else { 2 }].iter().map(|(name, bytes)| {
+        let kind = if *name == "ad" { Dtype::U64 } else { Dtype::I64 };
+        (*name, TensorView::new(kind, vec![rows.len()], bytes).unwrap())
+    });
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+#[test]
+fn a_file_of_inputs_is_scored_by_the_clock_of_its_users() {
+    let dir = TempDir::new().unwrap();
+    let utc = |at: i64, _: &Zone| at.to_string();
+    write(dir.path(), "zones", &impressions(4000), "zone_column = 'tz'", &utc);
+    let bundle = train(dir.path(), "zones");
+    let score = || {
+        Command::new(env!("CARGO_BIN_EXE_adclick"))
+            .args(["score", "--bundle", "zones", "--input", "x.safetensors", "--output", "y.safetensors"])
+            .current_dir(dir.path())
+            .output()
+            .unwrap()
+    };
+    let ad = 1;
+    let mut rows: Vec<(i64, i32, u64)> = Vec::new();
+    for zone in &ZONES {
+        rows.extend((0..24).map(|hour| {
+            let at = 1_405_000_000 + 3600 * hour;
+            (at * 1_000_000, zone.offset(at) as i32, (hour % 3) as u64)
+        }));
+    }
+    rows.extend([(1_405_000_000_000_000, 86_400, ad), (1_405_000_000_000_000, -86_400, ad)]);
+    let mut served = Served::open(&bundle);
+    for offsets in [true, false] {
+        inputs(&dir.path().join("x.safetensors"), &rows, offsets);
+        let output = score();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let bytes = std::fs::read(dir.path().join("y.safetensors")).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let pctr = file.tensor("pctr").unwrap();
+        for (row, bytes) in rows.iter().zip(pctr.data().as_chunks::<4>().0) {
+            let (expected, _) = served.at(row.0, if offsets { row.1 } else { 0 }, row.2);
+            assert_eq!(f32::from_le_bytes(*bytes), expected, "{row:?}");
+        }
+    }
+    // Beyond the range of a request.
+    for beyond in [86_401, -86_401] {
+        inputs(&dir.path().join("x.safetensors"), &[rows[0], (0, beyond, ad)], true);
+        let output = score();
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1));
+        let expected = format!("tensor `utc_offset_s` holds {beyond} in row 1: expected -86400 to 86400 seconds");
+        assert!(message.contains(&expected), "{message}");
+    }
 }

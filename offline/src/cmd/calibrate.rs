@@ -21,7 +21,7 @@ use crate::measure::Unknown;
 use crate::positions::{Position, Positions, as_logged};
 use crate::progress::Progress;
 use crate::ranges;
-use crate::rows::{fallback, open_engine};
+use crate::rows::{fallback, heads, open_engine};
 use crate::train::Data;
 use crate::unpack::unpack;
 
@@ -77,14 +77,17 @@ pub struct Args {
 #[derive(Serialize)]
 struct Fitted {
     rows: usize,
-    ctr: Choice,
+    /// Absent without a pCTR head.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ctr: Option<Choice>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cvr: Option<Choice>,
     /// The calibrator of pCVR that was carried over, as the rows say nothing of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     cvr_kept: Option<String>,
-    /// The share of negatives that pCTR is corrected for, before its calibrator.
-    keep_rate: f64,
+    /// The share of negatives that pCTR is corrected for, before its calibrator; absent without a pCTR head.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keep_rate: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -121,6 +124,7 @@ pub(super) fn run(args: Args) -> Result<()> {
     let positions = served.positions.as_ref();
     let look = Look { logs: &args.logs, part: &args.part, default: PartName::Validation, positions };
     let rows = look.rows(&engine, &[])?;
+    rows.check_heads()?;
     let unknown_conversions = rows.unknown_conversions();
     if let Some(warning) = unknown_conversions.as_ref().and_then(Unknown::warning) {
         eprintln!("warning: {warning}");
@@ -129,8 +133,13 @@ pub(super) fn run(args: Args) -> Result<()> {
     let corrected = |logits: &[f64], rate: f64| logits.iter().map(|z| z + rate.ln()).collect::<Vec<_>>();
     let before = &served.parts.calibrators;
     let keep_rate = keep_rate(args.downsampling, &served)?;
-    let logits = corrected(&rows.logits, keep_rate);
-    let ctr = choice(args.method, &Sample::new(&logits, &rows.clicks, rows.weights())?)?;
+    let ctr = match keep_rate {
+        Some(rate) => {
+            let logits = corrected(&rows.logits, rate);
+            Some(choice(args.method, &Sample::new(&logits, &rows.clicks, rows.weights())?)?)
+        }
+        None => None,
+    };
     let (logits, _, converted, weights) = rows.clicked();
     let cvr = if converted.is_empty() || weights.iter().all(|&w| w == 0.0) {
         None
@@ -139,7 +148,10 @@ pub(super) fn run(args: Args) -> Result<()> {
         Some(choice(args.method, &Sample::new(&logits, &converted, rows.weights().map(|_| weights.as_slice()))?)?)
     };
     let calibrators = Calibrators {
-        ctr: HeadCalibrator::new(keep_rate, ctr.calibrator.clone())?,
+        ctr: match (&ctr, keep_rate) {
+            (Some(choice), Some(rate)) => HeadCalibrator::new(rate, choice.calibrator.clone())?,
+            _ => before.ctr.clone(),
+        },
         // Rows without conversions say nothing of it.
         cvr: match &cvr {
             Some(choice) => HeadCalibrator::new(before.cvr.keep_rate(), choice.calibrator.clone())?,
@@ -177,8 +189,8 @@ pub(super) fn run(args: Args) -> Result<()> {
     if fitted.elsewhere > 0 {
         println!("{} rows were logged elsewhere and are left out", fitted.elsewhere);
     }
-    if fitted.keep_rate < 1.0 {
-        println!("corrected for a keep rate of {}", fitted.keep_rate);
+    if let Some(rate) = fitted.keep_rate.filter(|&rate| rate < 1.0) {
+        println!("corrected for a keep rate of {rate}");
     }
     if let Some(rows) = fitted.range_rows {
         println!("ranges for int8 from {rows} of them");
@@ -186,7 +198,9 @@ pub(super) fn run(args: Args) -> Result<()> {
     for found in &fitted.tables {
         println!("{found}");
     }
-    print!("pCTR {}", fitted.ctr.table());
+    if let Some(ctr) = &fitted.ctr {
+        print!("pCTR {}", ctr.table());
+    }
     if let Some(cvr) = &fitted.cvr {
         print!("pCVR {}", cvr.table());
     }
@@ -209,6 +223,7 @@ struct Served {
     positions: Option<Positions>,
     /// The keep rate that training has folded into the model's bias, where the model says so.
     folded: Option<f64>,
+    has_ctr: bool,
 }
 
 impl Served {
@@ -241,14 +256,20 @@ impl Served {
             scored.as_ref().unwrap_or(&parts).write(&beside.path().join(Self::NAME), true, false)?;
             at = Some(beside);
         }
-        Ok(Self { parts, at, range_rows, positions, folded: folded(model.provenance()) })
+        let [has_ctr, _] = heads(&model);
+        Ok(Self { parts, at, range_rows, positions, folded: folded(model.provenance()), has_ctr })
     }
 }
 
-/// The keep rate that is to be corrected for: the bundle's, or one for a bundle that has none.
-fn keep_rate(given: Option<f64>, served: &Served) -> Result<f64> {
+/// The keep rate that pCTR is to be corrected for: the bundle's, or one for a bundle that has none; `None` without a pCTR
+/// head.
+fn keep_rate(given: Option<f64>, served: &Served) -> Result<Option<f64>> {
+    if !served.has_ctr {
+        ensure!(given.is_none(), "--downsampling corrects pCTR, and the model has no pCTR head: leave the option out");
+        return Ok(None);
+    }
     let before = served.parts.calibrators.ctr.keep_rate();
-    let Some(given) = given else { return Ok(before) };
+    let Some(given) = given else { return Ok(Some(before)) };
     ensure!(
         before == 1.0 || given == before,
         "--downsampling {given}: the bundle corrects for a keep rate of {before} already: leave the option out, and it is \
@@ -260,7 +281,7 @@ fn keep_rate(given: Option<f64>, served: &Served) -> Result<f64> {
              the option out"
         );
     }
-    Ok(given)
+    Ok(Some(given))
 }
 
 /// The keep rate below 1 that a model's provenance says to be in its bias: of `adclick train`, or of `adclick pack`.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use adclick::Engine;
+use adclick::artifact::model::spec::HeadKind;
 use adclick::types::Precision;
 use anyhow::{Result, ensure};
 use serde::Serialize;
@@ -22,8 +23,8 @@ use crate::train::Data;
 ///
 /// Prints AUC (ties count one half), log loss, normalised entropy, calibration errors (10 bins of equal width, and 20 of
 /// equal mass beside what chance does) and the calibration ratio, of the calibrated pCTR, and of pCVR over clicked rows
-/// when the model and the rows have conversions (docs/calibrate.md). Without --precision all of it is as the bundle is
-/// served on this CPU.
+/// when the model and the rows have conversions (docs/calibrate.md). A model with a pCVR head alone has the figures of pCVR
+/// only. Without --precision all of it is as the bundle is served on this CPU.
 #[derive(clap::Args)]
 pub struct Args {
     /// A bundle directory, or the directory whose CURRENT names one.
@@ -37,13 +38,14 @@ pub struct Args {
     /// were logged at the position that is served [default: logged].
     #[arg(long, value_enum)]
     position: Option<Position>,
-    /// Break the metrics of pCTR down by the values of this input; may be given several times.
+    /// Break the metrics of pCTR (of pCVR, without a pCTR head) down by the values of this input; may be given several
+    /// times.
     #[arg(long, value_name = "INPUT")]
     field: Vec<String>,
     /// The values listed of each field, the most frequent ones [default: 10].
     #[arg(long, requires = "field")]
     top: Option<usize>,
-    /// Also the impression-weighted AUC of pCTR per value of this input (the user).
+    /// Also the impression-weighted AUC of pCTR (of pCVR, without a pCTR head) per value of this input (the user).
     #[arg(long, value_name = "INPUT")]
     group: Option<String>,
     /// Measure the model's own probabilities, without calibrators (but corrected for downsampling).
@@ -67,8 +69,14 @@ pub struct Args {
 /// Both heads.
 #[derive(Serialize)]
 struct Evaluation {
+    /// Which the model has.
+    heads: Vec<&'static str>,
+    /// Absent without a pCTR head.
     #[serde(flatten)]
-    ctr: Report,
+    ctr: Option<Report>,
+    /// Rows that were scored, when no report of pCTR says it.
+    #[serde(rename = "rows", skip_serializing_if = "Option::is_none")]
+    scored: Option<usize>,
     generation: String,
     bad_rows: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -121,31 +129,12 @@ pub(super) fn run(args: Args) -> Result<()> {
         Look { logs: &args.logs, part: &args.part, default: PartName::Test, positions: bundle.positions.as_ref() };
     let score = |engine: &Engine, fields| look.rows(engine, fields);
     let rows = score(&engine, &fields)?;
-    let columns: Vec<Field> = args
-        .field
-        .iter()
-        .zip(&rows.fields)
-        .map(|(name, texts)| Field::from_values(name, texts.iter().map(String::as_str)))
-        .collect();
-    let groups: Option<Vec<u64>> = args.group.as_ref().map(|_| {
-        rows.fields[args.field.len()].iter().map(|text| adclick::hash::category_id(text.as_bytes())).collect()
-    });
-    let options = Options { groups: groups.as_deref(), fields: &columns, top: args.top.unwrap_or(10), seed: args.seed };
-    let probabilities = if args.raw { raw(&rows.logits, keep_rates[0]) } else { rows.pctr.clone() };
-    check(&probabilities)?;
-    let ctr = Report::compute(&Labelled::new(&probabilities, &rows.clicks, rows.weights())?, &options)?;
-    let (logits, pcvr, converted, weights) = rows.clicked();
+    rows.check_heads()?;
     let unknown_conversions = rows.unknown_conversions();
     if let Some(warning) = unknown_conversions.as_ref().and_then(Unknown::warning) {
         eprintln!("warning: {warning}");
     }
-    let conversion = if converted.is_empty() {
-        None
-    } else {
-        let probabilities = if args.raw { raw(&logits, keep_rates[1]) } else { pcvr };
-        let data = Labelled::new(&probabilities, &converted, rows.weights().map(|_| weights.as_slice()))?;
-        Some(Report::compute(&data, &Options { seed: args.seed, ..Options::default() })?)
-    };
+    let [ctr, conversion] = reports(&args, &rows, keep_rates)?;
     let (mut costs, mut conversion_costs) = (Vec::new(), Vec::new());
     for (precision, engine) in fast {
         let name = precision.name();
@@ -154,6 +143,11 @@ pub(super) fn run(args: Args) -> Result<()> {
         conversion_costs.extend(conversion);
     }
     let evaluation = Evaluation {
+        heads: [(HeadKind::Ctr, !rows.logits.is_empty()), (HeadKind::Cvr, !rows.cvr_logits.is_empty())]
+            .into_iter()
+            .filter_map(|(head, has)| has.then_some(head.name()))
+            .collect(),
+        scored: ctr.is_none().then_some(rows.clicks.len()),
         ctr,
         generation: format!("{:016x}", bundle.generation),
         bad_rows: rows.bad_rows,
@@ -170,9 +164,12 @@ pub(super) fn run(args: Args) -> Result<()> {
         println!("{}", serde_json::to_string(&evaluation)?);
         return Ok(());
     }
-    print!("{}", evaluation.ctr.table());
+    if let Some(ctr) = &evaluation.ctr {
+        print!("{}", ctr.table());
+    }
     if let Some(conversion) = &evaluation.conversion {
-        print!("\nconversions of clicked rows\n{}", conversion.table());
+        let apart = if evaluation.ctr.is_some() { "\n" } else { "" };
+        print!("{apart}conversions of clicked rows\n{}", conversion.table());
     }
     if !evaluation.costs.is_empty() {
         print!("\nprecisions beside exact\n{}", cost::table(&evaluation.costs));
@@ -196,6 +193,36 @@ pub(super) fn run(args: Args) -> Result<()> {
         println!("{} malformed rows were skipped", evaluation.bad_rows);
     }
     Ok(())
+}
+
+/// What the heads are worth: pCTR on all rows, pCVR on clicked rows whose conversion is known. Nothing of a head that the
+/// model lacks, and nothing of pCVR where no conversion is known. Fields and groups go with pCTR if the model has it.
+fn reports(args: &Args, rows: &ScoredRows, keep_rates: [f64; 2]) -> Result<[Option<Report>; 2]> {
+    let has_ctr = !rows.logits.is_empty();
+    let told: Vec<usize> = if has_ctr { (0..rows.clicks.len()).collect() } else { rows.of_conversions() };
+    let (broken_down, grouped) = rows.fields.split_at(args.field.len());
+    let columns: Vec<Field> = (args.field.iter().zip(broken_down))
+        .map(|(name, texts)| Field::from_values(name, told.iter().map(|&row| texts[row].as_str())))
+        .collect();
+    let groups: Option<Vec<u64>> = (grouped.first())
+        .map(|texts| told.iter().map(|&row| adclick::hash::category_id(texts[row].as_bytes())).collect());
+    let options = Options { groups: groups.as_deref(), fields: &columns, top: args.top.unwrap_or(10), seed: args.seed };
+    let plain = Options { seed: args.seed, ..Options::default() };
+    let measure = |probabilities: &[f64], labels: &[bool], weights, options| {
+        check(probabilities)?;
+        Report::compute(&Labelled::new(probabilities, labels, weights)?, options)
+    };
+    let ctr = has_ctr.then(|| {
+        let probabilities = if args.raw { raw(&rows.logits, keep_rates[0]) } else { rows.pctr.clone() };
+        measure(&probabilities, &rows.clicks, rows.weights(), &options)
+    });
+    let (logits, pcvr, converted, weights) = rows.clicked();
+    let conversion = (!converted.is_empty()).then(|| {
+        let probabilities = if args.raw { raw(&logits, keep_rates[1]) } else { pcvr };
+        let weights = rows.weights().map(|_| weights.as_slice());
+        measure(&probabilities, &converted, weights, if has_ctr { &plain } else { &options })
+    });
+    Ok([ctr.transpose()?, conversion.transpose()?])
 }
 
 /// What a verb looks at.
@@ -238,25 +265,22 @@ fn cost(
     exact: &ScoredRows,
     fast: &ScoredRows,
 ) -> Result<[Option<Cost>; 2]> {
-    let of = |rows: &ScoredRows| as_raw.map_or_else(|| rows.pctr.clone(), |rates| raw(&rows.logits, rates[0]));
-    let probabilities = [of(exact), of(fast)];
-    check(&probabilities[1])?;
-    let data = |i: usize| Labelled::new(&probabilities[i], &exact.clicks, exact.weights());
-    let exact_scores = Scores { logits: &exact.logits, data: data(0)? };
-    let click = Cost::of(name, exact_scores, Scores { logits: &fast.logits, data: data(1)? })?;
-    let [(logits, pcvr, converted, weights), (fast_logits, fast_pcvr, ..)] = [exact.clicked(), fast.clicked()];
-    if converted.is_empty() {
-        return Ok([Some(click), None]);
-    }
-    let probabilities = match as_raw {
-        Some([_, rate]) => [raw(&logits, rate), raw(&fast_logits, rate)],
-        None => [pcvr, fast_pcvr],
+    let of = |head: usize, logits: [&[f64]; 2], served: [&[f64]; 2], labels: &[bool], weights: Option<&[f64]>| {
+        if logits[0].is_empty() {
+            return Ok(None);
+        }
+        let probabilities = |i: usize| as_raw.map_or_else(|| served[i].to_vec(), |rates| raw(logits[i], rates[head]));
+        let probabilities = [probabilities(0), probabilities(1)];
+        check(&probabilities[1])?;
+        let scores = |i: usize| {
+            Ok::<_, anyhow::Error>(Scores { logits: logits[i], data: Labelled::new(&probabilities[i], labels, weights)? })
+        };
+        Cost::of(name, scores(0)?, scores(1)?).map(Some)
     };
+    let click = of(0, [&exact.logits, &fast.logits], [&exact.pctr, &fast.pctr], &exact.clicks, exact.weights())?;
+    let [(logits, pcvr, converted, weights), (fast_logits, fast_pcvr, ..)] = [exact.clicked(), fast.clicked()];
     let weights = exact.weights().map(|_| weights.as_slice());
-    let data = |i: usize| Labelled::new(&probabilities[i], &converted, weights);
-    let exact_scores = Scores { logits: &logits, data: data(0)? };
-    let conversion = Cost::of(name, exact_scores, Scores { logits: &fast_logits, data: data(1)? })?;
-    Ok([Some(click), Some(conversion)])
+    Ok([click, of(1, [&logits, &fast_logits], [&pcvr, &fast_pcvr], &converted, weights)?])
 }
 
 /// The probabilities without a calibrator, of all rows where training kept a share of the negatives.

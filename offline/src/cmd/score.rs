@@ -20,8 +20,9 @@ use crate::rows::{fallback, score_source};
 ///
 /// The input is a safetensors file: `x` [n, columns] holds ready model inputs in the schema's order; otherwise `x` holds
 /// the raw number and vector columns, `single_ids` the ids of single-valued categories, `NAME_ids`, `NAME_offsets` and
-/// `NAME_values` a multi-valued one, or one tensor named after each feature. The output holds `pctr` and `logit`, and
-/// `pcvr`, `pctcvr` and `logit_cvr` when the model predicts conversions, all F32 [n]. Logits are before calibration.
+/// `NAME_values` a multi-valued one, or one tensor named after each feature; `time_us` and `utc_offset_s` the request's time
+/// and the user's offset from UTC (docs/pack.md). The output holds `pctr` and `logit` when the model predicts clicks, `pcvr` and
+/// `logit_cvr` when it predicts conversions, and `pctcvr` when it predicts both, all F32 [n]. Logits are before calibration.
 /// Rows with an input that is NaN or infinite get NaN.
 #[derive(clap::Args)]
 pub struct Args {
@@ -63,9 +64,10 @@ pub(super) fn run(args: Args) -> Result<()> {
     };
     write(&args.output, &scores, logged.as_ref().map(|l| &l.numbers[..]))?;
     let tables = logged.as_ref().map_or(&[][..], |l| &l.tables);
-    let rows = scores.pctr.len();
+    let (probabilities, _) = scores.ctr.as_ref().or(scores.cvr.as_ref()).context("the model predicts nothing")?;
+    let rows = probabilities.len();
     let seconds = scores.spent.as_secs_f64();
-    let scored = scores.pctr.iter().filter(|p| !p.is_nan()).count();
+    let scored = probabilities.iter().filter(|p| !p.is_nan()).count();
     let rate = scored as f64 / seconds.max(1e-9);
     let generation = format!("{:016x}", runner.generation()?);
     if let Some(warning) = fallback(runner.engine())? {
@@ -133,8 +135,7 @@ fn score_logs(runner: &Runner, logs: &Logs) -> Result<(Scores, Option<Logged>)> 
     let rows = score_source(runner.engine(), &source, |_| true, None, &[], Progress::detect())?;
     let narrow = |values: &[f64]| values.iter().map(|&v| v as f32).collect::<Vec<_>>();
     let scores = Scores {
-        pctr: narrow(&rows.pctr),
-        logit: narrow(&rows.logits),
+        ctr: (!rows.pctr.is_empty()).then(|| (narrow(&rows.pctr), narrow(&rows.logits))),
         cvr: (!rows.pcvr.is_empty()).then(|| (narrow(&rows.pcvr), narrow(&rows.cvr_logits))),
         bad_rows: usize::try_from(rows.bad_rows)?,
         spent: begin.elapsed(),
@@ -144,11 +145,15 @@ fn score_logs(runner: &Runner, logs: &Logs) -> Result<(Scores, Option<Logged>)> 
 
 /// Writes beside, syncs and renames.
 fn write(path: &Path, scores: &Scores, numbers: Option<&[u64]>) -> Result<()> {
-    let mut columns = vec![("pctr", scores.pctr.clone()), ("logit", scores.logit.clone())];
+    let mut columns = Vec::new();
+    if let Some((pctr, logit)) = &scores.ctr {
+        columns.extend([("pctr", pctr.clone()), ("logit", logit.clone())]);
+    }
     if let Some((pcvr, logit)) = &scores.cvr {
-        columns.push(("pcvr", pcvr.clone()));
-        columns.push(("pctcvr", scores.pctr.iter().zip(pcvr).map(|(a, b)| a * b).collect()));
-        columns.push(("logit_cvr", logit.clone()));
+        columns.extend([("pcvr", pcvr.clone()), ("logit_cvr", logit.clone())]);
+    }
+    if let (Some((pctr, _)), Some((pcvr, _))) = (&scores.ctr, &scores.cvr) {
+        columns.push(("pctcvr", pctr.iter().zip(pcvr).map(|(a, b)| a * b).collect()));
     }
     let bytes: Vec<(&str, Vec<u8>)> =
         columns.iter().map(|(name, v)| (*name, v.iter().flat_map(|x| x.to_le_bytes()).collect())).collect();
@@ -163,6 +168,8 @@ fn write(path: &Path, scores: &Scores, numbers: Option<&[u64]>) -> Result<()> {
     }
     let text = safetensors::serialize(views, None)?;
     // The names of its tensors stand in front.
-    let is_ours = |head: &[u8]| [&b"\"pctr\""[..], b"\"logit\""].iter().all(|n| head.windows(n.len()).any(|w| w == *n));
+    let has = |head: &[u8], name: &str| head.windows(name.len()).any(|w| w == name.as_bytes());
+    let pairs = [["\"pctr\"", "\"logit\""], ["\"pcvr\"", "\"logit_cvr\""]];
+    let is_ours = |head: &[u8]| pairs.iter().any(|pair| pair.iter().all(|name| has(head, name)));
     write_over_own(path, "what an earlier `adclick score` wrote", is_ours, |out| Ok(out.write_all(&text)?))
 }

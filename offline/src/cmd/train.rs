@@ -47,13 +47,13 @@ pub struct Args {
     /// The bundle to write.
     #[arg(long)]
     out: PathBuf,
-    /// Which rows validate: `hash` (a tenth), `day` (the last calendar day), `group:COLUMN` (a tenth of the users,
+    /// Which rows validate: `hash` (a tenth), `day` (the last calendar day of UTC), `group:COLUMN` (a tenth of the users,
     /// queries or whatever the column tells apart, with all of their rows), or files of their own.
     #[arg(long, num_args = 1.., value_name = "hash|day|group:COLUMN|FILE", conflicts_with = "split")]
     validation: Vec<String>,
     /// An experiment with test rows that training does not look at: hash:0 to hash:4 (fold = crc32 of "0:ROW" modulo
-    /// 10; of rotation r, folds 2r and 2r+1 test, the next two validate), or day (the last day tests, the one before
-    /// validates).
+    /// 10; of rotation r, folds 2r and 2r+1 test, the next two validate), or day (the last day of UTC tests, the one
+    /// before validates).
     #[arg(long, value_name = "RULE")]
     split: Option<String>,
     /// The seed of everything random.

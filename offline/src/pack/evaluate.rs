@@ -124,7 +124,7 @@ fn assemble(model: &Model, inputs: &Inputs, which: &[usize], mut each: impl FnMu
         let values: Vec<Value> = raw.iter().map(|v| Value { feature: v.feature, number: v.number, id: v.id }).collect();
         wide.fill(0.0);
         let (request, candidate) = x.split_at_mut(layout.request_width);
-        let time = (inputs.time_us(row), 0);
+        let time = (inputs.time_us(row), inputs.utc_offset_s(row));
         assembler.request(model, &mut state, time, &values, request, &mut wide)?;
         let passed = Passed { candidate: 0, values: &values, first_value: 0 };
         assembler.candidate(model, &mut state, passed, candidate, &mut wide)?;

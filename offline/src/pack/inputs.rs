@@ -8,6 +8,9 @@ use safetensors::tensor::{Dtype, TensorView};
 
 use super::tensors::floats;
 
+/// The farthest that a request's clock may be from UTC, in seconds.
+const MOST_OFFSET: u32 = 86_400;
+
 /// The rows of an input file.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Inputs {
@@ -26,6 +29,8 @@ pub enum Inputs {
         columns: Vec<Column>,
         /// The request time of each row; empty = 0.
         time_us: Vec<u64>,
+        /// The offset of each row's user from UTC; empty = 0.
+        utc_offset_s: Vec<i32>,
     },
 }
 
@@ -62,7 +67,8 @@ impl Inputs {
     /// - `single_ids` `[n, fields]`: the ids of the single-valued categories in declared order.
     /// - `NAME`: a feature's raw numbers `[n]` (`[n, dim]` of a vector) or ids `[n]`.
     /// - `NAME_ids` and `NAME_offsets` (also `bag_NAME_ids`, …), with `NAME_values` as weights: a multi-valued category.
-    /// - `time_us` `[n]`: the request's time, when the schema has time features.
+    /// - `time_us` `[n]`: the request's time, when the schema has time features; with it `utc_offset_s` `[n]`, the user's
+    ///   offset from UTC, 0 without that tensor.
     ///
     /// # Errors
     /// Which tensor is missing or has another shape or type than expected.
@@ -173,16 +179,20 @@ impl Inputs {
             };
             columns.push(column);
         }
-        let mut time_us = Vec::new();
+        let (mut time_us, mut utc_offset_s) = (Vec::new(), Vec::new());
         if schema.features.iter().any(|f| f.source == Source::Time) {
             let view = find("time_us").ok_or_else(|| {
                 anyhow!("the schema has time features, but the input file has no tensor `time_us` (microseconds since 1970, UTC)")
             })?;
             time_us = ids("time_us", &view)?.0;
             same("time_us", time_us.len())?;
+            if let Some(view) = find("utc_offset_s") {
+                utc_offset_s = offsets_from_utc(&view)?;
+                same("utc_offset_s", utc_offset_s.len())?;
+            }
         }
         let rows = rows.ok_or_else(|| anyhow!("the input file has no tensor that the schema reads"))?;
-        Ok(Self::Raw { rows, columns, time_us })
+        Ok(Self::Raw { rows, columns, time_us, utc_offset_s })
     }
 
     /// How many rows.
@@ -216,6 +226,15 @@ impl Inputs {
         match self {
             Self::Ready { .. } => 0,
             Self::Raw { time_us, .. } => time_us.get(row).map_or(0, |t| *t as i64),
+        }
+    }
+
+    /// The offset of a row's user from UTC, in seconds.
+    #[must_use]
+    pub fn utc_offset_s(&self, row: usize) -> i32 {
+        match self {
+            Self::Ready { .. } => 0,
+            Self::Raw { utc_offset_s, .. } => utc_offset_s.get(row).copied().unwrap_or(0),
         }
     }
 
@@ -268,7 +287,8 @@ impl Inputs {
                 let mut values = Vec::new();
                 inputs.values(row, &mut values);
                 share(schema, &mut values);
-                GoldenRequest { time_us: inputs.time_us(row), utc_offset_s: 0, values }
+                let (time_us, utc_offset_s) = (inputs.time_us(row), inputs.utc_offset_s(row));
+                GoldenRequest { time_us, utc_offset_s, values }
             })
             .collect();
         ensure!(!goldens.is_empty(), "no row of the file is all finite numbers");
@@ -320,7 +340,7 @@ fn unready(x: &[f32], width: usize, schema: &Schema) -> Result<Inputs> {
         columns.push(Column::Numbers { values, width: w });
         first += w;
     }
-    Ok(Inputs::Raw { rows, columns, time_us: Vec::new() })
+    Ok(Inputs::Raw { rows, columns, time_us: Vec::new(), utc_offset_s: Vec::new() })
 }
 
 /// The values of a float tensor and how many there are in a row (the first axis counts rows).
@@ -331,18 +351,32 @@ fn numbers(name: &str, view: &TensorView<'_>) -> Result<(Vec<f32>, usize)> {
 
 /// The values of an integer tensor and how many there are in a row.
 fn ids(name: &str, view: &TensorView<'_>) -> Result<(Vec<u64>, usize)> {
-    let data = view.data();
-    let signed = |v: i64| u64::try_from(v).map_err(|_| anyhow!("tensor `{name}` holds the negative id {v}"));
-    let values = match view.dtype() {
-        Dtype::I32 => {
-            data.as_chunks::<4>().0.iter().map(|b| signed(i32::from_le_bytes(*b).into())).collect::<Result<_>>()?
-        }
-        Dtype::I64 => data.as_chunks::<8>().0.iter().map(|b| signed(i64::from_le_bytes(*b))).collect::<Result<_>>()?,
-        Dtype::U32 => data.as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b).into()).collect(),
-        Dtype::U64 => data.as_chunks::<8>().0.iter().map(|b| u64::from_le_bytes(*b)).collect(),
-        other => bail!("tensor `{name}` has type {other:?}; allowed for ids: I32, I64, U32, U64"),
-    };
+    let unsigned = |v: i128| u64::try_from(v).map_err(|_| anyhow!("tensor `{name}` holds the negative id {v}"));
+    let values = integers(name, view, "ids")?.into_iter().map(unsigned).collect::<Result<_>>()?;
     Ok((values, row_width(name, view)?))
+}
+
+/// The values of an integer tensor that holds such a thing.
+fn integers(name: &str, view: &TensorView<'_>, what: &str) -> Result<Vec<i128>> {
+    let data = view.data();
+    Ok(match view.dtype() {
+        Dtype::I32 => data.as_chunks::<4>().0.iter().map(|b| i32::from_le_bytes(*b).into()).collect(),
+        Dtype::I64 => data.as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b).into()).collect(),
+        Dtype::U32 => data.as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b).into()).collect(),
+        Dtype::U64 => data.as_chunks::<8>().0.iter().map(|b| u64::from_le_bytes(*b).into()).collect(),
+        other => bail!("tensor `{name}` has type {other:?}; allowed for {what}: I32, I64, U32, U64"),
+    })
+}
+
+/// Users' offsets from UTC, in the range that a request takes.
+fn offsets_from_utc(view: &TensorView<'_>) -> Result<Vec<i32>> {
+    const NAME: &str = "utc_offset_s";
+    ensure!(row_width(NAME, view)? == 1, "tensor `{NAME}`: expected one value in a row, found {:?}", view.shape());
+    let in_range = |(row, offset): (usize, i128)| match i32::try_from(offset) {
+        Ok(offset) if offset.unsigned_abs() <= MOST_OFFSET => Ok(offset),
+        _ => bail!("tensor `{NAME}` holds {offset} in row {row}: expected -{MOST_OFFSET} to {MOST_OFFSET} seconds"),
+    };
+    integers(NAME, view, "offsets in seconds")?.into_iter().enumerate().map(in_range).collect()
 }
 
 fn row_width(name: &str, view: &TensorView<'_>) -> Result<usize> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use adclick::artifact::model::spec::{GoldenValue, HeadKind};
+use adclick::artifact::model::spec::GoldenValue;
 use adclick::schema::{Schema, Side};
 use adclick::types::{Candidate, Precision, Request, Value};
 use adclick::{Engine, Input, Scorer, ScorerLimits};
@@ -11,7 +11,7 @@ use anyhow::{Result, anyhow};
 use indicatif::ProgressBar;
 
 use super::inputs::Inputs;
-use crate::rows::open_engine;
+use crate::rows::{heads, open_engine};
 
 /// Rows of one call.
 const BATCH: usize = 256;
@@ -19,10 +19,8 @@ const BATCH: usize = 256;
 /// What a bundle says of input rows; NaN for rows with inputs that are not finite.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Scores {
-    /// Calibrated P(click | impression).
-    pub pctr: Vec<f32>,
-    /// The pCTR head's logit before correction and calibration.
-    pub logit: Vec<f32>,
+    /// Calibrated P(click | impression) and that head's logit before correction and calibration, when there is such a head.
+    pub ctr: Option<(Vec<f32>, Vec<f32>)>,
     /// Calibrated P(conversion | click) and that head's logit, when there is such a head.
     pub cvr: Option<(Vec<f32>, Vec<f32>)>,
     /// Rows with an input that is NaN or infinite.
@@ -38,6 +36,7 @@ pub struct Runner {
     schema: Schema,
     /// The handle of each feature's input.
     handles: Vec<u32>,
+    has_ctr: bool,
     has_cvr: bool,
 }
 
@@ -52,9 +51,9 @@ impl Runner {
         let scorer = engine.scorer(ScorerLimits { max_candidates: BATCH })?;
         let generation = engine.generation()?;
         let schema = generation.model().schema().clone();
-        let has_cvr = generation.model().network().heads.iter().any(|h| h.kind == HeadKind::Cvr);
+        let [has_ctr, has_cvr] = heads(generation.model());
         let handles = schema.features.iter().map(|f| engine.feature(&f.input)).collect::<Result<_, _>>()?;
-        Ok(Self { engine, scorer, schema, handles, has_cvr })
+        Ok(Self { engine, scorer, schema, handles, has_ctr, has_cvr })
     }
 
     /// The engine behind it.
@@ -89,9 +88,8 @@ impl Runner {
     /// What the scorer refuses.
     pub fn score(&mut self, inputs: &Inputs, progress: &ProgressBar) -> Result<Scores> {
         let n = inputs.rows();
-        let nan = || vec![f32::NAN; n];
-        let mut scores =
-            Scores { pctr: nan(), logit: nan(), cvr: self.has_cvr.then(|| (nan(), nan())), ..Scores::default() };
+        let head = |has: bool| has.then(|| (vec![f32::NAN; n], vec![f32::NAN; n]));
+        let mut scores = Scores { ctr: head(self.has_ctr), cvr: head(self.has_cvr), ..Scores::default() };
         let good: Vec<usize> = (0..n).filter(|&row| inputs.is_finite(row)).collect();
         scores.bad_rows = n - good.len();
         // Rows with request values of their own cannot share a request.
@@ -113,11 +111,12 @@ impl Runner {
             }
             let [ctr_logits, cvr_logits] = self.scorer.logits();
             for (i, &row) in rows.iter().enumerate() {
-                scores.pctr[row] = pctr[i];
-                scores.logit[row] = ctr_logits[i];
-                if let Some((p, logit)) = &mut scores.cvr {
-                    p[row] = pcvr[i];
-                    logit[row] = cvr_logits[i];
+                let heads = [(&mut scores.ctr, &*pctr, ctr_logits), (&mut scores.cvr, &*pcvr, cvr_logits)];
+                for (head, probabilities, logits) in heads {
+                    if let Some((p, logit)) = head {
+                        p[row] = probabilities[i];
+                        logit[row] = logits[i];
+                    }
                 }
             }
             progress.inc(rows.len() as u64);
@@ -147,6 +146,7 @@ impl Runner {
         let request = Request {
             struct_size: size_of::<Request>() as u32,
             time_us: inputs.time_us(rows[0]),
+            utc_offset_s: inputs.utc_offset_s(rows[0]),
             n_values: u32::try_from(request_values.len())?,
             n_candidates: u32::try_from(candidates.len())?,
             n_candidate_values: u32::try_from(candidate_values.len())?,

@@ -48,7 +48,7 @@ public final class Predictions {
    * Calibrated P(click | impression).
    *
    * @param candidate the candidate's (or row's) index
-   * @return the probability; NaN when the candidate's logit overflowed
+   * @return the probability; NaN when the model has no such head, or the candidate's logit overflowed
    */
   public float pctr(int candidate) {
     return memory.bytes.getFloat(Memory.index(candidate, size, "prediction") * Float.BYTES);

@@ -35,7 +35,7 @@ public final class Winner {
   /**
    * Calibrated P(click | impression).
    *
-   * @return the probability
+   * @return the probability; NaN when the model has no such head
    */
   public float pctr() {
     return all.bytes.getFloat(at + Layout.WINNER_PCTR);
