@@ -1,5 +1,6 @@
 //! `adclick calibrate`.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -178,38 +179,39 @@ pub(super) fn run(args: Args) -> Result<()> {
         positions: served.positions,
         elsewhere: rows.elsewhere,
     };
+    let mut out = crate::stdout::lock();
     if args.json {
-        println!("{}", serde_json::to_string(&fitted)?);
+        writeln!(out, "{}", serde_json::to_string(&fitted)?)?;
         return Ok(());
     }
-    println!("fitted on {} rows, {}", fitted.rows, fitted.precision);
+    writeln!(out, "fitted on {} rows, {}", fitted.rows, fitted.precision)?;
     if let Some(positions) = &fitted.positions {
-        println!("scored: {positions}");
+        writeln!(out, "scored: {positions}")?;
     }
     if fitted.elsewhere > 0 {
-        println!("{} rows were logged elsewhere and are left out", fitted.elsewhere);
+        writeln!(out, "{} rows were logged elsewhere and are left out", fitted.elsewhere)?;
     }
     if let Some(rate) = fitted.keep_rate.filter(|&rate| rate < 1.0) {
-        println!("corrected for a keep rate of {rate}");
+        writeln!(out, "corrected for a keep rate of {rate}")?;
     }
     if let Some(rows) = fitted.range_rows {
-        println!("ranges for int8 from {rows} of them");
+        writeln!(out, "ranges for int8 from {rows} of them")?;
     }
     for found in &fitted.tables {
-        println!("{found}");
+        writeln!(out, "{found}")?;
     }
     if let Some(ctr) = &fitted.ctr {
-        print!("pCTR {}", ctr.table());
+        write!(out, "pCTR {}", ctr.table())?;
     }
     if let Some(cvr) = &fitted.cvr {
-        print!("pCVR {}", cvr.table());
+        write!(out, "pCVR {}", cvr.table())?;
     }
     if let Some(kept) = &fitted.cvr_kept {
-        println!("pCVR as before: {kept}");
+        writeln!(out, "pCVR as before: {kept}")?;
     }
     match (&args.out, &fitted.generation) {
-        (Some(out), Some(generation)) => println!("wrote {} (generation {generation})", out.display()),
-        _ => println!("nothing was written: give --out"),
+        (Some(to), Some(generation)) => writeln!(out, "wrote {} (generation {generation})", to.display())?,
+        _ => writeln!(out, "nothing was written: give --out")?,
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `adclick evaluate`.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use adclick::Engine;
@@ -160,37 +161,38 @@ pub(super) fn run(args: Args) -> Result<()> {
         costs,
         conversion_costs,
     };
+    let mut out = crate::stdout::lock();
     if args.json {
-        println!("{}", serde_json::to_string(&evaluation)?);
+        writeln!(out, "{}", serde_json::to_string(&evaluation)?)?;
         return Ok(());
     }
     if let Some(ctr) = &evaluation.ctr {
-        print!("{}", ctr.table());
+        write!(out, "{}", ctr.table())?;
     }
     if let Some(conversion) = &evaluation.conversion {
         let apart = if evaluation.ctr.is_some() { "\n" } else { "" };
-        print!("{apart}conversions of clicked rows\n{}", conversion.table());
+        write!(out, "{apart}conversions of clicked rows\n{}", conversion.table())?;
     }
     if !evaluation.costs.is_empty() {
-        print!("\nprecisions beside exact\n{}", cost::table(&evaluation.costs));
+        write!(out, "\nprecisions beside exact\n{}", cost::table(&evaluation.costs))?;
     }
     if !evaluation.conversion_costs.is_empty() {
-        print!("\nof conversions of clicked rows\n{}", cost::table(&evaluation.conversion_costs));
+        write!(out, "\nof conversions of clicked rows\n{}", cost::table(&evaluation.conversion_costs))?;
     }
     if let Some(positions) = &evaluation.positions {
-        println!("scored: {positions}");
+        writeln!(out, "scored: {positions}")?;
     }
     if evaluation.elsewhere > 0 {
-        println!("{} rows were logged elsewhere and are left out", evaluation.elsewhere);
+        writeln!(out, "{} rows were logged elsewhere and are left out", evaluation.elsewhere)?;
     }
     if let Some(Unknown { clicked, unknown, .. }) = &evaluation.unknown_conversions {
-        println!("{unknown} of {clicked} clicked rows have no conversion label and are left out of pCVR");
+        writeln!(out, "{unknown} of {clicked} clicked rows have no conversion label and are left out of pCVR")?;
     }
     for found in &evaluation.tables {
-        println!("{found}");
+        writeln!(out, "{found}")?;
     }
     if evaluation.bad_rows > 0 {
-        println!("{} malformed rows were skipped", evaluation.bad_rows);
+        writeln!(out, "{} malformed rows were skipped", evaluation.bad_rows)?;
     }
     Ok(())
 }
@@ -273,7 +275,10 @@ fn cost(
         let probabilities = [probabilities(0), probabilities(1)];
         check(&probabilities[1])?;
         let scores = |i: usize| {
-            Ok::<_, anyhow::Error>(Scores { logits: logits[i], data: Labelled::new(&probabilities[i], labels, weights)? })
+            Ok::<_, anyhow::Error>(Scores {
+                logits: logits[i],
+                data: Labelled::new(&probabilities[i], labels, weights)?,
+            })
         };
         Cost::of(name, scores(0)?, scores(1)?).map(Some)
     };

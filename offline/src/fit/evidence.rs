@@ -88,9 +88,12 @@ impl<'a> Evidence<'a> {
     pub(super) fn new(logits: &'a Sample<'a>) -> Self {
         let added = |z: f64, p: f64| libm::log(p) - libm::log1p(-p) - z;
         let once = |seed: u64| {
-            Self { logits, fold: folds(logits, seed), steps: Vec::new() }.cross_fitted(Method::Isotonic, |curve, row| {
-                added(logits.x[row], curve.apply_logit(logits.x[row]).clamp(f64::MIN_POSITIVE, 1.0 - f64::EPSILON))
-            })
+            Self { logits, fold: folds(logits, seed), steps: Vec::new() }.cross_fitted(
+                Method::Isotonic,
+                |curve, row| {
+                    added(logits.x[row], curve.apply_logit(logits.x[row]).clamp(f64::MIN_POSITIVE, 1.0 - f64::EPSILON))
+                },
+            )
         };
         let mut steps = vec![0.0; logits.len()];
         for seed in 0..CROSS_FITS {
