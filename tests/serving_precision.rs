@@ -270,8 +270,10 @@ fn without_a_pctr_head_only_bids_for_impressions_win() {
         let mut spec = ranged(&mut random, 1);
         spec.network.heads[0].kind = HeadKind::Cvr;
         let (packed, calibrators) = (pack_model(&spec).unwrap(), encode_calibrators(&calibrators(&mut random, seed)));
-        let files =
-            [(Role::Model, MODEL_FILE, packed.as_slice()), (Role::Calibrators, CALIBRATORS_FILE, calibrators.as_slice())];
+        let files = [
+            (Role::Model, MODEL_FILE, packed.as_slice()),
+            (Role::Calibrators, CALIBRATORS_FILE, calibrators.as_slice()),
+        ];
         bundle::write(&bundles.path("a"), &files, true).unwrap();
         let exact = open(&bundles, "a", None, Some(Precision::Exact));
         let auction = open(&bundles, "a", None, Some(Precision::AuctionExact));

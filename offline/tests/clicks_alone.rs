@@ -103,7 +103,9 @@ fn what_clicks_alone_say_is_measured_calibrated_and_scored() {
             let costs = evaluate("a", &format!("--precision {precision}"));
             assert!(costs.get("costs").is_none(), "{costs}");
             assert!(number(&costs["conversion_costs"][0], "logloss_relative").abs() < 0.01, "{costs}");
-            shop.json(&format!("train --data train.csv {ROWS} --hidden 8 --out {precision} --precision {precision} --json"));
+            shop.json(&format!(
+                "train --data train.csv {ROWS} --hidden 8 --out {precision} --precision {precision} --json"
+            ));
         } else {
             println!("skipped: this CPU has no {precision}");
         }

@@ -273,7 +273,10 @@ fn cost(
         let probabilities = [probabilities(0), probabilities(1)];
         check(&probabilities[1])?;
         let scores = |i: usize| {
-            Ok::<_, anyhow::Error>(Scores { logits: logits[i], data: Labelled::new(&probabilities[i], labels, weights)? })
+            Ok::<_, anyhow::Error>(Scores {
+                logits: logits[i],
+                data: Labelled::new(&probabilities[i], labels, weights)?,
+            })
         };
         Cost::of(name, scores(0)?, scores(1)?).map(Some)
     };
