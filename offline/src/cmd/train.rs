@@ -26,7 +26,7 @@ use crate::positions::as_logged;
 use crate::progress::Progress;
 use crate::rows::{fallback, open_engine, score_source};
 use crate::schema_file::SchemaFile;
-use crate::train::{self, Blueprint, Config, CrossShape, Data, Metrics, Scored, Split, Trained};
+use crate::train::{self, Blueprint, Config, CrossShape, Data, Metrics, Scored, Split};
 use crate::unpack::unpack;
 
 /// Train a model on click logs and write a bundle.
@@ -162,22 +162,21 @@ pub(super) fn run(args: Args) -> Result<()> {
     let built = args.tables(schema.as_ref())?;
     source.tables = built.lookups;
     let data = Data { source, split };
-    let mut trained = crate::train::fit(&config, &data, &blueprint, parent.as_ref(), Progress::detect())?;
+    let trained = crate::train::fit(&config, &data, &blueprint, parent.as_ref(), Progress::detect())?;
     let model = adclick::live::pack_model(&trained.spec)?;
     let (precision, calibrators) = (args.precision, Calibrators::default());
     let mut parts = Parts { model, calibrators, policy, precision, tables: built.parts };
     let mut beside = built.beside;
+    let mut served = None;
     if matches!(precision, Some(Precision::Bf16 | Precision::Int8)) && !args.no_calibrate {
         let beside = match &mut beside {
             Some(beside) => beside,
             None => beside.insert(Beside::of(&args.out, args.replace)?),
         };
-        if let Some(served) = as_served(&parts, &data, beside)? {
-            trained.validation = served;
-        }
+        served = as_served(&parts, &data, beside)?;
     }
     let choice;
-    (parts.calibrators, choice) = calibrate(&trained, !args.no_calibrate)?;
+    (parts.calibrators, choice) = calibrate(&trained.validation, served.as_ref(), !args.no_calibrate)?;
     let generation = parts.write(&args.out, args.replace, args.publish)?;
     drop(beside);
     let summary = Summary {
@@ -289,32 +288,55 @@ fn as_served(parts: &Parts, data: &Data, beside: &Beside) -> Result<Option<Score
     }))
 }
 
-/// The calibrators that the validation rows speak for.
-fn calibrate(trained: &Trained, wanted: bool) -> Result<(Calibrators, Option<Choice>)> {
+/// The calibrators that the validation rows speak for, and the choice for the first head. Which kind it is, the exact logits say, so that
+/// one model gets the same kind in every precision; its numbers are fitted on the logits that are `served`, if those are others.
+fn calibrate(exact: &Scored, served: Option<&Scored>, wanted: bool) -> Result<(Calibrators, Option<Choice>)> {
     let mut calibrators = Calibrators::default();
-    let rows: &Scored = &trained.validation;
-    if !wanted || rows.clicks.is_empty() {
+    let mut first = None;
+    if !wanted {
         return Ok((calibrators, None));
     }
+    let heads: [(&mut HeadCalibrator, fn(&Scored) -> Labels); 2] =
+        [(&mut calibrators.ctr, clicks_of), (&mut calibrators.cvr, conversions_of)];
+    for (calibrator, rows) in heads {
+        let (logits, labels, weights) = rows(exact);
+        if logits.is_empty() {
+            continue;
+        }
+        let mut choice = fit::choose(&Sample::new(&logits, &labels, Some(&weights))?)?;
+        if let Some(served) = served {
+            let (logits, labels, weights) = rows(served);
+            choice.calibrator = fit::fit(choice.method, &Sample::new(&logits, &labels, Some(&weights))?)?;
+        }
+        *calibrator = HeadCalibrator::new(1.0, choice.calibrator.clone())?;
+        first = first.or(Some(choice));
+    }
+    Ok((calibrators, first))
+}
+
+/// Logits, labels and weights that a head is calibrated on.
+type Labels = (Vec<f64>, Vec<bool>, Vec<f64>);
+
+fn clicks_of(rows: &Scored) -> Labels {
+    labelled(rows, 0..rows.click_logits.len(), &rows.click_logits, |row| rows.clicks[row])
+}
+
+/// Clicked rows whose conversion is known.
+fn conversions_of(rows: &Scored) -> Labels {
+    let known = (0..rows.conversion_logits.len()).filter(|&row| rows.clicks[row] && rows.conversions[row].is_some());
+    labelled(rows, known, &rows.conversion_logits, |row| rows.conversions[row] == Some(true))
+}
+
+fn labelled(
+    rows: &Scored,
+    which: impl Iterator<Item = usize> + Clone,
+    logits: &[f64],
+    label: impl Fn(usize) -> bool,
+) -> Labels {
     let mut weights: Vec<f64> = rows.weights.iter().map(|&w| w.into()).collect();
     weights::by_their_mean(&mut weights);
-    let mut ctr = None;
-    if !rows.click_logits.is_empty() {
-        let choice = fit::choose(&Sample::new(&rows.click_logits, &rows.clicks, Some(&weights))?)?;
-        calibrators.ctr = HeadCalibrator::new(1.0, choice.calibrator.clone())?;
-        ctr = Some(choice);
-    }
-    let clicked: Vec<usize> =
-        (0..rows.conversion_logits.len()).filter(|&i| rows.clicks[i] && rows.conversions[i].is_some()).collect();
-    if !clicked.is_empty() {
-        let logits: Vec<f64> = clicked.iter().map(|&i| rows.conversion_logits[i]).collect();
-        let converted: Vec<bool> = clicked.iter().map(|&i| rows.conversions[i] == Some(true)).collect();
-        let weights: Vec<f64> = clicked.iter().map(|&i| weights[i]).collect();
-        let cvr = fit::choose(&Sample::new(&logits, &converted, Some(&weights))?)?;
-        calibrators.cvr = HeadCalibrator::new(1.0, cvr.calibrator.clone())?;
-        ctr = ctr.or(Some(cvr));
-    }
-    Ok((calibrators, ctr))
+    let logits = which.clone().map(|row| logits[row]).collect();
+    (logits, which.clone().map(label).collect(), which.map(|row| weights[row]).collect())
 }
 
 /// Refuses a file that is to train and to validate: under another name, by a link, or as a copy.
