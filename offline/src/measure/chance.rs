@@ -23,14 +23,18 @@ const DRAWS: usize = 1000;
 /// Halvings of the range in which an end of the interval is looked for.
 const HALVINGS: usize = 20;
 
-/// What the tests of both ends reject together.
-const TAILS: f64 = 0.05;
+/// What the test of the lower end rejects where errors are hardly ever told from none: not all of 5 %, for it does not know
+/// by how much the true rates, and with them the noise, are above the scores.
+const UNSEEN_TAIL: f64 = 0.04;
 
-/// What the test of the upper end rejects of it where errors are plain to see. The rest is the lower end's: that of the upper
-/// end looks at two kinds of errors and keeps more than it promises.
-const UPPER_TAIL: f64 = 0.02;
+/// What the tests of the lower and of the upper end reject where errors are plain to see. That of the upper end looks at two
+/// kinds of errors and keeps more than it promises.
+const PLAIN_TAILS: [f64; 2] = [0.03, 0.02];
 
-/// An error is plain to see when it is told from none in so many cases.
+/// Errors are told from none when more is seen than in all but this share of perfect models.
+const FALSE_ALARMS: f64 = 0.05;
+
+/// They are plain to see when they are told from none in so many cases.
 const PLAIN: f64 = 0.5;
 
 /// Above this mean the number of clicks is drawn from the normal law, corrected for its skewness.
@@ -87,21 +91,22 @@ impl Chance {
     /// true gaps lie is not known. The lower end takes them to be like the observed ones. For the upper end they may also stand
     /// all in the bin of the largest noise, where they show least.
     ///
-    /// The tests share [`TAILS`] by how plain an error is. One that is hardly ever told from none is rejected from below
-    /// only, or both tails would be kept free for what cannot happen (the construction of Feldman and Cousins, 1998).
+    /// How much each test rejects depends on how plain an error is to see. One that is hardly ever told from none is rejected by
+    /// the lower end's only, or a tail would be kept free for what cannot happen (after Feldman and Cousins, 1998).
     #[must_use]
     pub fn interval(&self) -> Interval {
         let gaps = self.gaps();
         let observed = self.mean_square(&gaps);
         let none = vec![0.0; gaps.len()];
-        let plain = quantile(&self.squares(&none), 1.0 - TAILS);
-        // The level that an error of these mean squares leaves to the test of the upper end.
-        let upper_tail = |squares: &[f64]| {
-            let power = (squares.len() - squares.partition_point(|&s| s <= plain)) as f64 / squares.len() as f64;
-            UPPER_TAIL * ((power - TAILS) / (PLAIN - TAILS)).clamp(0.0, 1.0)
+        let alarm = quantile(&self.squares(&none), 1.0 - FALSE_ALARMS);
+        // What the tests reject of an error that shows these mean squares.
+        let tails = |squares: &[f64]| {
+            let power = (squares.len() - squares.partition_point(|&s| s <= alarm)) as f64 / squares.len() as f64;
+            let plain = ((power - FALSE_ALARMS) / (PLAIN - FALSE_ALARMS)).clamp(0.0, 1.0);
+            [UNSEEN_TAIL + plain * (PLAIN_TAILS[0] - UNSEEN_TAIL), plain * PLAIN_TAILS[1]]
         };
-        let low = self.end(&gaps, |squares| quantile(squares, 1.0 - (TAILS - upper_tail(squares))) >= observed);
-        let above = |squares: &[f64]| quantile(squares, upper_tail(squares)) >= observed;
+        let low = self.end(&gaps, |squares| quantile(squares, 1.0 - tails(squares)[0]) >= observed);
+        let above = |squares: &[f64]| quantile(squares, tails(squares)[1]) >= observed;
         let high = self.end(&gaps, above).max(self.end(&self.hidden(), above));
         Interval { low, high }
     }
@@ -327,21 +332,34 @@ mod tests {
             assert!(held >= 42, "{name}: {held} of 50");
             all += held;
         }
-        // All truths together: 93 to 97 % of 400, and two standard errors.
-        assert!((363..=397).contains(&all), "{all} of 400");
+        // All truths together: 93 to 97 %, and two standard errors.
+        assert!((362..=395).contains(&all), "{all} of 400");
+    }
+
+    fn check_coverage(rows: usize) {
+        let runs = 400;
+        let all = (0..).zip(errors()).map(|(seed, (name, off))| (name, covered(rows, name, off, runs, seed)));
+        // 93 to 98.5 %, and two standard errors of 1.3 and 0.6 %.
+        let off: Vec<_> = all.filter(|(_, held)| !(362..=399).contains(held)).collect();
+        assert!(off.is_empty(), "{rows} rows: {off:?} of {runs}");
     }
 
     #[test]
     #[ignore = "long: some minutes; `make coverage`"]
-    fn coverage_over_many_runs() {
-        for rows in [1_000, 3_000, 10_000] {
-            for (seed, (name, off)) in (0..).zip(errors()) {
-                let runs = 400;
-                let held = covered(rows, name, off, runs, seed);
-                // 93 % less, and 97 % (98 % of small errors) and more, by two standard errors of 1.1 % and 0.8 %.
-                assert!((363..=398).contains(&held), "{rows} {name}: {held} of {runs}");
-            }
-        }
+    fn coverage_of_1_000_rows_over_many_runs() {
+        check_coverage(1_000);
+    }
+
+    #[test]
+    #[ignore = "long: some minutes; `make coverage`"]
+    fn coverage_of_3_000_rows_over_many_runs() {
+        check_coverage(3_000);
+    }
+
+    #[test]
+    #[ignore = "long: some minutes; `make coverage`"]
+    fn coverage_of_10_000_rows_over_many_runs() {
+        check_coverage(10_000);
     }
 
     #[test]
