@@ -296,7 +296,7 @@ fn calibrate(exact: &Scored, served: Option<&Scored>, wanted: bool) -> Result<(C
     if !wanted {
         return Ok((calibrators, None));
     }
-    let heads: [(&mut HeadCalibrator, fn(&Scored) -> Labels); 2] =
+    let heads: [(_, fn(&Scored) -> Labels); 2] =
         [(&mut calibrators.ctr, clicks_of), (&mut calibrators.cvr, conversions_of)];
     for (calibrator, rows) in heads {
         let (logits, labels, weights) = rows(exact);
