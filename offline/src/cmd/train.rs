@@ -296,8 +296,7 @@ fn calibrate(exact: &Scored, served: Option<&Scored>, wanted: bool) -> Result<(C
     if !wanted {
         return Ok((calibrators, None));
     }
-    let heads: [(_, fn(&Scored) -> Labels); 2] =
-        [(&mut calibrators.ctr, clicks_of), (&mut calibrators.cvr, conversions_of)];
+    let heads = [(&mut calibrators.ctr, clicks_of as LabelsOf), (&mut calibrators.cvr, conversions_of)];
     for (calibrator, rows) in heads {
         let (logits, labels, weights) = rows(exact);
         if logits.is_empty() {
@@ -316,6 +315,7 @@ fn calibrate(exact: &Scored, served: Option<&Scored>, wanted: bool) -> Result<(C
 
 /// Logits, labels and weights that a head is calibrated on.
 type Labels = (Vec<f64>, Vec<bool>, Vec<f64>);
+type LabelsOf = fn(&Scored) -> Labels;
 
 fn clicks_of(rows: &Scored) -> Labels {
     labelled(rows, 0..rows.click_logits.len(), &rows.click_logits, |row| rows.clicks[row])
