@@ -14,10 +14,6 @@ pub(super) const FALSE_ALARMS: f64 = 0.05;
 /// Cross-fitting folds.
 const FOLDS: u64 = 10;
 
-/// The steps of the isotonic curve are the mean of so many cross-fits, each with folds of its own: one alone leaves more to chance
-/// than two precisions of one model differ by.
-const CROSS_FITS: u64 = 5;
-
 /// Stretches of consecutive rows whose scores are taken to be independent of each other.
 const STRETCHES: usize = 20;
 
@@ -86,24 +82,14 @@ pub(super) struct Evidence<'a> {
 
 impl<'a> Evidence<'a> {
     pub(super) fn new(logits: &'a Sample<'a>) -> Self {
+        let mut evidence = Self { logits, fold: folds(logits), steps: Vec::new() };
         let added = |z: f64, p: f64| libm::log(p) - libm::log1p(-p) - z;
-        let once = |seed: u64| {
-            Self { logits, fold: folds(logits, seed), steps: Vec::new() }.cross_fitted(
-                Method::Isotonic,
-                |curve, row| {
-                    added(logits.x[row], curve.apply_logit(logits.x[row]).clamp(f64::MIN_POSITIVE, 1.0 - f64::EPSILON))
-                },
-            )
-        };
-        let mut steps = vec![0.0; logits.len()];
-        for seed in 0..CROSS_FITS {
-            let Ok(added) = once(seed) else {
-                steps.clear();
-                break;
-            };
-            steps.iter_mut().zip(added).for_each(|(sum, added)| *sum += added / CROSS_FITS as f64);
+        if let Ok(steps) = evidence.cross_fitted(Method::Isotonic, |curve, row| {
+            added(logits.x[row], curve.apply_logit(logits.x[row]).clamp(f64::MIN_POSITIVE, 1.0 - f64::EPSILON))
+        }) {
+            evidence.steps = steps;
         }
-        Self { logits, fold: folds(logits, 0), steps }
+        evidence
     }
 
     /// Something of each row under the calibrator that was fitted on the other folds.
@@ -225,14 +211,14 @@ impl<'a> Evidence<'a> {
 }
 
 /// Each row's fold. Rows are numbered in the order of what they hold, so that the file's order has no effect.
-fn folds(logits: &Sample, seed: u64) -> Vec<u64> {
+fn folds(logits: &Sample) -> Vec<u64> {
     let mut order: Vec<usize> = (0..logits.len()).collect();
     order.sort_by(|&a, &b| {
         let by_weight = || logits.weight(a).total_cmp(&logits.weight(b));
         logits.x[a].total_cmp(&logits.x[b]).then(logits.labels[a].cmp(&logits.labels[b])).then_with(by_weight)
     });
     let mut fold = vec![0; order.len()];
-    order.iter().enumerate().for_each(|(number, &row)| fold[row] = mix(number as u64 ^ seed << 32) % FOLDS);
+    order.iter().enumerate().for_each(|(number, &row)| fold[row] = mix(number as u64) % FOLDS);
     fold
 }
 
