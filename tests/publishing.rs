@@ -48,8 +48,8 @@ fn a_full_or_read_only_disk_changes_nothing() {
     child::run(&["unshare", "--mount", "sh", "-c", &read_only], &part);
     let size = 512 + 2 * model.len() / 1024;
     let full = format!(
-        "cp -r {at} /tmp/full.$$ && mount -t tmpfs -o size={size}k none {at} && cp -r /tmp/full.$$/. {at} && \
-         rm -r /tmp/full.$$ && exec \"$0\" \"$@\""
+        "kept=$(mktemp -d) && cp -r {at}/. \"$kept\" && mount -t tmpfs -o size={size}k none {at} && \
+         cp -r \"$kept\"/. {at} && rm -r \"$kept\" && exec \"$0\" \"$@\""
     );
     child::run(&["unshare", "--mount", "sh", "-c", &full], &part);
 }

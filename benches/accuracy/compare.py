@@ -1,4 +1,4 @@
-"""Trains public click logs with no options beside one-hot logistic regression and LightGBM, on the same rows.
+"""Trains public click logs with default options beside one-hot logistic regression and LightGBM, on the same rows.
 
     ADCLICK_DATA=DIR python3 compare.py [--adclick PATH] [--seeds N] [SET ...]
 
@@ -25,6 +25,8 @@ from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 HERE = Path(__file__).parent
+# What C of logistic regression is chosen from.
+PENALTIES = [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0]
 
 
 def seconds(times):
@@ -114,22 +116,37 @@ def with_hour(rows):
     return rows.assign(hour=(rows.time.astype(int) // 3600 % 24)) if "time" in rows else rows
 
 
-def logistic_regression(train, test, of, y, weight, _):
-    def one_hot(fit, rows):
-        parts = []
-        for name in of["category"]:
-            encoder = OneHotEncoder(handle_unknown="ignore").fit(fit[[name]].fillna(""))
-            parts.append(encoder.transform(rows[[name]].fillna("")))
-        for name in of["multi"]:
-            words = CountVectorizer(token_pattern=r"\S+", binary=True).fit(fit[name])
-            parts.append(words.transform(rows[name]))
-        if of["number"]:
-            scaler = StandardScaler().fit(fit[of["number"]].astype(float))
-            parts.append(csr_matrix(scaler.transform(rows[of["number"]].astype(float))))
-        return hstack(parts).tocsr()
+def one_hot(fit, rows, of):
+    """Rows as a sparse matrix; ids, words and scales are those of the rows `fit`."""
+    parts = []
+    for name in of["category"]:
+        encoder = OneHotEncoder(handle_unknown="ignore").fit(fit[[name]].fillna(""))
+        parts.append(encoder.transform(rows[[name]].fillna("")))
+    for name in of["multi"]:
+        words = CountVectorizer(token_pattern=r"\S+", binary=True).fit(fit[name])
+        parts.append(words.transform(rows[name]))
+    if of["number"]:
+        scaler = StandardScaler().fit(fit[of["number"]].astype(float))
+        parts.append(csr_matrix(scaler.transform(rows[of["number"]].astype(float))))
+    return hstack(parts).tocsr()
 
-    model = LogisticRegression(max_iter=2000).fit(one_hot(train, train), y, sample_weight=weight)
-    return model.predict_proba(one_hot(train, test))[:, 1]
+
+def logistic_regression(train, test, of, y, weight, _, penalty=1.0):
+    model = LogisticRegression(C=penalty, max_iter=2000).fit(one_hot(train, train, of), y, sample_weight=weight)
+    return model.predict_proba(one_hot(train, test, of))[:, 1]
+
+
+def tuned_logistic_regression(train, test, of, y, weight, held_out):
+    """C by the validation rows, then fitted on all."""
+    fit, seen = train[~held_out], train[held_out]
+
+    def loss(penalty):
+        p = logistic_regression(fit, seen, of, y[~held_out], weight[~held_out], None, penalty)
+        return log_loss(y[held_out], p, sample_weight=weight[held_out], labels=[0, 1])
+
+    best = min(PENALTIES, key=loss)
+    print(f"  logistic regression: C = {best}")
+    return logistic_regression(train, test, of, y, weight, None, best)
 
 
 def lightgbm(train, test, of, y, weight, held_out):
@@ -193,7 +210,12 @@ def compare(name, args, data):
     print(f"\n{name}: {len(train)} rows train, {len(test)} test, click rate {np.average(label(train), weights=weights(train)):.4f}")
     results = {}
     if not args.alone:
-        for title, model in [("logistic regression", logistic_regression), ("LightGBM", lightgbm)]:
+        peers = {
+            "logistic regression, C = 1": logistic_regression,
+            "logistic regression, C chosen": tuned_logistic_regression,
+            "LightGBM": lightgbm,
+        }
+        for title, model in peers.items():
             p = model(train, test, of, label(train), weights(train), held_out)
             results[title] = [measure(label(test), p, weights(test))]
     with tempfile.TemporaryDirectory() as directory:

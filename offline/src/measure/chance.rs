@@ -338,8 +338,9 @@ mod tests {
 
     fn check_coverage(rows: usize) {
         let runs = 400;
-        let all = (0..).zip(errors()).map(|(seed, (name, off))| (name, covered(rows, name, off, runs, seed)));
-        // 93 to 98.5 %, and two standard errors of 1.3 and 0.6 %.
+        // Not the seeds on which the tails were chosen.
+        let all = (1_000..).zip(errors()).map(|(seed, (name, off))| (name, covered(rows, name, off, runs, seed)));
+        // 90.5 to 99.75 %: wider than 93 to 97 %, which 1,000 rows do not keep (docs/calibrate.md has the figures).
         let off: Vec<_> = all.filter(|(_, held)| !(362..=399).contains(held)).collect();
         assert!(off.is_empty(), "{rows} rows: {off:?} of {runs}");
     }
