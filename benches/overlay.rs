@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use adclick::hash::mix;
-use adclick::live::overlay::{Batch, Below, Freshness, Operation, Overlay};
+use adclick::overlay::{Batch, Below, Freshness, Operation, Overlay};
 use adclick::table::{Column, ColumnKind, RowLayout};
 use adclick::types::{Row, Value};
 use adclick::{Engine, Options, Result, ScorerLimits, Upsert};

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::artifact::OpenMode;
+use crate::bundle;
 use crate::error::{Error, Result, Status};
 use crate::infer::Kernel;
-use crate::live::bundle;
-use crate::live::overlay::{Overlays, now_us};
 use crate::live::{AdCacheInfo, Cancel, Cell, Generation, Limits, Opening, Reader, TableChecks};
 use crate::metrics::{Events, Meters};
+use crate::overlay::{Overlays, now_us};
 use crate::schema::MAX_TABLES;
 use crate::scorer::{Scorer, ScorerLimits};
 use crate::table::MAX_ROW;

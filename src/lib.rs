@@ -7,6 +7,7 @@
 
 pub mod artifact;
 pub mod auction;
+pub mod bundle;
 pub mod calibrate;
 mod cancel;
 #[doc(hidden)]
@@ -22,6 +23,7 @@ pub mod inputs;
 pub mod live;
 mod memory;
 mod metrics;
+pub mod overlay;
 #[allow(unsafe_code, reason = "asks the CPU for a cache line")]
 mod prefetch;
 mod refusal;
@@ -34,8 +36,8 @@ mod wire;
 pub use artifact::OpenMode;
 pub use engine::{Engine, FollowState, KERNEL_VARIABLE, ModelInfo, Options, Staged, WrongSide};
 pub use error::{Error, Result, Status};
-pub use live::overlay::{TableInfo, Upsert, UpsertCounts};
 pub use live::{AdCacheInfo, AdCacheState, TableChecks};
 pub use metrics::Metrics;
+pub use overlay::{TableInfo, Upsert, UpsertCounts};
 pub use refusal::Refusal;
 pub use scorer::{Input, MAX_CANDIDATES, Scorer, ScorerLimits};

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime};
 
-use adclick::live::bundle::{self, CURRENT, MANIFEST, MODEL_FILE, Manifest, POLICY_FILE, Role};
+use adclick::bundle::{self, CURRENT, MANIFEST, MODEL_FILE, Manifest, POLICY_FILE, Role};
 use adclick::live::pack_model;
 use adclick::{Engine, OpenMode, Status};
 use common::{Bundles, Random, Wants, model, options};

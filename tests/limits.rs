@@ -9,8 +9,8 @@ mod opens;
 use std::fs::{self, File};
 use std::path::Path;
 
+use adclick::bundle::{self, CURRENT, Entry, MANIFEST, MODEL_FILE, Manifest, POLICY_FILE, Role};
 use adclick::hash::checksum;
-use adclick::live::bundle::{self, CURRENT, Entry, MANIFEST, MODEL_FILE, Manifest, POLICY_FILE, Role};
 use adclick::live::pack_model;
 use adclick::types::{Row, Value};
 use adclick::{Engine, OpenMode, Options, Status, Upsert};

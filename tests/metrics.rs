@@ -6,7 +6,7 @@ mod overlaid;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use adclick::auction::Reason;
-use adclick::live::bundle;
+use adclick::bundle;
 use adclick::types::{Row, Value, Winner};
 use adclick::{Engine, Input, Options, Scorer, ScorerLimits, Status, Upsert};
 use exposition::Exposition;

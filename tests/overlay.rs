@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use adclick::hash::mix;
-use adclick::live::overlay::{Batch, Below, Freshness, Operation, Overlay, UpsertCounts};
+use adclick::overlay::{Batch, Below, Freshness, Operation, Overlay, UpsertCounts};
 use adclick::table::{Cell, Column, ColumnKind, RowLayout};
 use adclick::types::{Row, Value};
 use adclick::{Error, Result, Status};

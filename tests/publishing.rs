@@ -5,8 +5,8 @@ mod child;
 mod common;
 mod publishers;
 
-use adclick::live::bundle;
-use adclick::live::bundle::{MODEL_FILE, Role};
+use adclick::bundle;
+use adclick::bundle::{MODEL_FILE, Role};
 use adclick::live::pack_model;
 use common::{Random, Wants, model};
 

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use adclick::artifact::model::spec::{
     Activation, DenseSpec, HeadKind, HeadSpec, Matrix, ModelSpec, NetworkSpec, Structure,
 };
-use adclick::live::overlay::{Operation, Upsert};
+use adclick::overlay::{Operation, Upsert};
 use adclick::schema::{
     Binding, ColumnUse, Enrichment, Feature, KeyPart, Kind, Lookup, Schema, Source, TableUse, Transform,
 };

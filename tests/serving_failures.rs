@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use adclick::artifact::container::{ALIGN, MAGIC};
 use adclick::artifact::model::spec::ModelSpec;
+use adclick::bundle::{self, CALIBRATORS_FILE, CURRENT, MANIFEST, MODEL_FILE, Manifest, POLICY_FILE, Role};
 use adclick::calibrate::{Calibrator, Calibrators, HeadCalibrator, Platt};
 use adclick::hash::checksum;
 use adclick::infer::Kernel;
-use adclick::live::bundle::{self, CALIBRATORS_FILE, CURRENT, MANIFEST, MODEL_FILE, Manifest, POLICY_FILE, Role};
 use adclick::live::{encode_calibrators, pack_model};
 use adclick::{Engine, Refusal, Status};
 use common::{Bundles, Case, Random, Scores, Wants, case, decide, model, options, score, scorer};

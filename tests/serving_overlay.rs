@@ -10,7 +10,7 @@ mod overlaid;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use adclick::live::overlay::Operation;
+use adclick::overlay::Operation;
 use adclick::table::{Column, ColumnKind};
 use adclick::types::{Row, Value};
 use adclick::{Engine, Options, Scorer, ScorerLimits, Status, Upsert, UpsertCounts};

@@ -17,7 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use adclick::Engine;
 use adclick::artifact::OpenMode;
-use adclick::live::bundle::MODEL_FILE;
+use adclick::bundle::MODEL_FILE;
 use common::{Bundles, Case, Decision, Random, Scores, Wants, case, decide, model, options, score, scorer};
 
 const READERS: u64 = 8;

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use adclick::artifact::OpenMode;
 use adclick::artifact::model::spec::{EmbeddingSpec, HeadKind, HeadSpec, ModelSpec, NetworkSpec, Structure};
+use adclick::bundle::{self, Content, MODEL_FILE, Manifest, Role};
 use adclick::enrich::{TableReader, TableSource};
-use adclick::live::bundle::{self, Content, MODEL_FILE, Manifest, Role};
 use adclick::live::pack_model;
 use adclick::schema::{
     Binding, ColumnUse, Embedding, Enrichment, Feature, Index, KeyPart, Kind, Lookup, Measure, Pooling, Schema, Source,

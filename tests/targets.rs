@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use adclick::live::bundle::{self, CURRENT, Content, MANIFEST, MODEL_FILE, Manifest, Role};
+use adclick::bundle::{self, CURRENT, Content, MANIFEST, MODEL_FILE, Manifest, Role};
 use adclick::{Engine, Status};
 use common::{Bundles, Random, Wants, model, options};
 

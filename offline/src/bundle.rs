@@ -1,13 +1,11 @@
-//! Bundles as the commands write and change them. The format is the core's: [`adclick::live::bundle`].
+//! Bundles as the commands write and change them. The format is the core's: [`adclick::bundle`].
 
 use std::path::{Path, PathBuf};
 
 use adclick::artifact::{Bytes, OpenMode};
+use adclick::bundle::{self, CALIBRATORS_FILE, Content, Entry, MODEL_FILE, Manifest, POLICY_FILE, Role, SERVING_FILE};
 use adclick::calibrate::Calibrators;
 use adclick::infer::Kernel;
-use adclick::live::bundle::{
-    self, CALIBRATORS_FILE, Content, Entry, MODEL_FILE, Manifest, POLICY_FILE, Role, SERVING_FILE,
-};
 use adclick::live::{Generation, Opening, TableChecks, encode_calibrators, serving_text};
 use adclick::table::{Checks, Table};
 use adclick::types::Precision;

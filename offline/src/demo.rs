@@ -57,7 +57,7 @@ pub fn run(demo: &Demo) -> Result<()> {
     let made = demo.make(&demo.dir.join("model-1"), &first, &[])?;
     let warm = ["--warm-start", path(&first)?, "--seed", "1"];
     demo.make(&demo.dir.join("model-2"), &retrained, &warm)?;
-    adclick::live::bundle::publish(&first)?;
+    adclick::bundle::publish(&first)?;
     for bundle in [&first, &retrained] {
         demo.adclick(&["verify", path(bundle)?])?;
     }
@@ -182,7 +182,7 @@ impl Demo {
         while begin.elapsed() < Duration::from_millis(u64::from(seconds) * 1000 - 900) && server.try_wait()?.is_none() {
             std::thread::sleep(Duration::from_millis(700));
             turn += 1;
-            adclick::live::bundle::publish(turns[turn % 2])?;
+            adclick::bundle::publish(turns[turn % 2])?;
         }
         let output = server.wait_with_output()?;
         if !output.status.success() {

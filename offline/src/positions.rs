@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use adclick::artifact::Bytes;
 use adclick::artifact::model::Model;
-use adclick::live::bundle::Manifest;
+use adclick::bundle::Manifest;
 use adclick::live::pack_model;
 use adclick::schema::{Feature, Kind, Schema, bucketise};
 use adclick::types::Value;
@@ -186,7 +186,7 @@ impl Opened {
     pub fn new(bundle: &Path, columns: &Columns, wanted: Option<Position>) -> Result<Self> {
         let manifest = Manifest::read(bundle)?;
         let generation = manifest.generation();
-        let entry = manifest.file(adclick::live::bundle::Role::Model).context("the bundle has no model")?;
+        let entry = manifest.file(adclick::bundle::Role::Model).context("the bundle has no model")?;
         let file = bundle.join(&entry.name);
         let model = Model::open(Bytes::open(&file, adclick::artifact::OpenMode::Map)?)
             .with_context(|| file.display().to_string())?;

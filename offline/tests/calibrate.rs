@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 
 use adclick::artifact::model::Model;
 use adclick::artifact::{Bytes, OpenMode};
+use adclick::bundle::MODEL_FILE;
 use adclick::calibrate::{Calibrator, HeadCalibrator, Temperature};
 use adclick::hash::mix;
-use adclick::live::bundle::MODEL_FILE;
 use adclick::live::pack_model;
 use adclick_offline::bundle::Parts;
 use adclick_offline::positions::as_logged;

@@ -5,8 +5,9 @@ mod support;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use adclick::bundle;
 use adclick::hash::category_id;
-use adclick::live::{bundle, pack_model};
+use adclick::live::pack_model;
 use adclick::schema::{Kind, Side, Source};
 use adclick::types::{Candidate, Request, Value};
 use adclick::{Engine, Input, Options, ScorerLimits};

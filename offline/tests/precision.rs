@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use adclick::live::bundle::{self, MODEL_FILE, Role, SERVING_FILE};
+use adclick::bundle::{self, MODEL_FILE, Role, SERVING_FILE};
 use serde_json::Value;
 
 fn run(dir: &Path, arguments: &str) -> Output {

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use adclick::live::bundle::{Manifest, Role};
+use adclick::bundle::{Manifest, Role};
 use adclick::table::Checks;
 use adclick::types::{Candidate, Request, Value as Raw};
 use adclick::{Engine, Input, Options, ScorerLimits};

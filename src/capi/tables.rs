@@ -8,7 +8,7 @@ use super::engine::{adclick_engine, live_engine};
 use super::memory::{Output, SizedStruct, optional_place, place, read_sized, slice, text};
 use super::status::{Failure, adclick_error, adclick_status, guard_whole};
 use crate::error::Error;
-use crate::live::overlay::{Operation, Upsert};
+use crate::overlay::{Operation, Upsert};
 use crate::types::{Row, Value};
 
 /// A flag of `adclick_upsert`: the numbers are added to what the columns hold.

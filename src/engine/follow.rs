@@ -8,9 +8,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::{Shared, now_us, stage};
+use crate::bundle::{self, Manifest, stamp};
 use crate::error::{Error, Result, Status};
 use crate::hash::checksum;
-use crate::live::bundle::{self, Manifest, stamp};
 
 /// After a look that failed, a following engine waits twice as long each time, up to this or its interval.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);

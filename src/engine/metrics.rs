@@ -2,8 +2,8 @@
 
 use super::Engine;
 use crate::error::{Error, Result, Status};
-use crate::live::overlay::now_us;
 use crate::metrics::{Live, Metrics, TableState};
+use crate::overlay::now_us;
 
 impl Engine {
     /// All metrics at this moment. Allocates nothing and stops nobody; takes locks that no request takes.

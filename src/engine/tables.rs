@@ -3,8 +3,8 @@
 use super::Engine;
 use crate::error::Result;
 #[cfg(doc)]
-use crate::live::overlay::Overlay;
-use crate::live::overlay::{TableInfo, Upsert, UpsertCounts};
+use crate::overlay::Overlay;
+use crate::overlay::{TableInfo, Upsert, UpsertCounts};
 use crate::types::{Row, Value};
 
 impl Engine {
@@ -29,7 +29,7 @@ impl Engine {
     /// Writes rows on top of a table of the live generation: whole rows, single columns, or increments. Requests that
     /// begin afterwards see them, those under way may. All rows are checked before the first is written; each appears
     /// whole, one by one. What [`Overlay::upsert`] says of times and counts holds; how long rows last is said in
-    /// [`crate::live::overlay`].
+    /// [`crate::overlay`].
     ///
     /// The values of a row are [`Value`]s whose `feature` is a column's handle: a number; for each id of an id column one;
     /// for each position of a vector one, `id` being the position.

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::ad_cache::{AdCache, AdCacheInfo, Kept};
-use super::bundle::{Manifest, Role};
 use super::open::{Opened, Opening, content, join, open_file, open_model, open_table};
 use super::precision::{self, Serving};
 use crate::artifact::container::{ArtifactKind, Container};
 use crate::artifact::model::Model;
 use crate::auction::Policy;
+use crate::bundle::{Manifest, Role};
 use crate::calibrate::Calibrators;
 use crate::enrich::{Assembler, TableSource, Tables};
 use crate::error::{Error, Result, Status};

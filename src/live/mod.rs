@@ -1,13 +1,11 @@
-//! What is live: bundles on disk, the generation made from one, and the cell through which requests see it.
+//! What is live: the generation that is made from a bundle, and the cell through which requests see it.
 
 mod ad_cache;
-pub mod bundle;
 #[allow(unsafe_code, reason = "the one place that shares a pointer between threads without a lock")]
 mod cell;
 mod generation;
 mod golden;
 mod open;
-pub mod overlay;
 pub(crate) mod precision;
 
 pub use crate::cancel::Cancel;

@@ -5,17 +5,17 @@ use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::bundle::{self, listed};
 use super::generation::{Generation, Limits, weights};
 use super::golden;
-use super::overlay::Overlays;
 use crate::artifact::model::Model;
 use crate::artifact::{Bytes, OpenMode};
+use crate::bundle::{self, listed};
 use crate::cancel::Cancel;
 use crate::enrich::TableSource;
 use crate::error::{Error, Result, Status};
 use crate::files::open_regular;
 use crate::infer::{Kernel, Plan};
+use crate::overlay::Overlays;
 use crate::table::{Checks, Table, TableSet};
 use crate::types::Precision;
 

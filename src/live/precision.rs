@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::generation::weights;
-use super::{bundle, golden};
+use super::golden;
 use crate::artifact::model::Model;
+use crate::bundle;
 use crate::error::{Error, Result};
 use crate::infer::{Arithmetic, Kernel, Plan};
 use crate::types::Precision;

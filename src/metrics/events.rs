@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{OK, STATUSES, place};
 use crate::error::Result;
-use crate::live::overlay::UpsertCounts;
+use crate::overlay::UpsertCounts;
 
 /// An engine's events so far.
 #[derive(Debug, Default)]

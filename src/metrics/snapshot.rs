@@ -8,7 +8,7 @@ use super::events::{EventCounts, Events};
 use super::meter::Meters;
 use super::text;
 use crate::live::Generation;
-use crate::live::overlay::TableInfo;
+use crate::overlay::TableInfo;
 
 /// An engine's metrics at one moment. Its text, by [`fmt::Display`] or [`Metrics::write`], is in Prometheus' text
 /// exposition format 0.0.4 (content type `text/plain; version=0.0.4; charset=utf-8`) and always the same for the same

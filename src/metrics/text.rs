@@ -9,7 +9,7 @@ use super::snapshot::{Metrics, TableState};
 use super::{Call, STATUSES, Stage, place};
 use crate::auction::Reason;
 use crate::error::Status;
-use crate::live::overlay::TableInfo;
+use crate::overlay::TableInfo;
 use crate::schema::Side;
 use crate::types::Precision;
 

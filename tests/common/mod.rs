@@ -11,7 +11,7 @@ use adclick::artifact::model::spec::{
     Matrix, ModelSpec, NetworkSpec, Structure,
 };
 use adclick::auction::Reason;
-use adclick::live::bundle::{self, MODEL_FILE, Role};
+use adclick::bundle::{self, MODEL_FILE, Role};
 use adclick::live::pack_model;
 use adclick::schema::{
     Embedding, Enrichment, Feature, Index, Kind, Pooling, Schema, Side, Source, TIME_INPUTS, Transform,

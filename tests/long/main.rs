@@ -17,7 +17,7 @@ mod publishers;
 
 use std::time::{Duration, Instant};
 
-use adclick::live::bundle;
+use adclick::bundle;
 
 #[test]
 #[ignore = "a part of the other tests, in a process of its own"]

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use adclick::artifact::model::spec::{
     Activation, DenseSpec, EmbeddingSpec, HeadKind, HeadSpec, Matrix, ModelSpec, NetworkSpec, Structure,
 };
+use adclick::bundle::{self, Content, MODEL_FILE, Role};
 use adclick::hash::mix;
-use adclick::live::bundle::{self, Content, MODEL_FILE, Role};
 use adclick::live::pack_model;
 use adclick::schema::{
     Binding, ColumnUse, Embedding, Enrichment, Feature, Index, KeyPart, Kind, Lookup, Pooling, Schema, Source,

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use adclick::auction::Reason;
+use adclick::bundle::{self, CALIBRATORS_FILE, Content, MODEL_FILE, POLICY_FILE, Role};
 use adclick::calibrate::{Calibrator, Calibrators, HeadCalibrator, Isotonic, Platt};
-use adclick::live::bundle::{self, CALIBRATORS_FILE, Content, MODEL_FILE, POLICY_FILE, Role};
 use adclick::live::{encode_calibrators, pack_model};
 use adclick::schema::Source;
 use adclick::types::{Candidate, Request, Value, Winner};

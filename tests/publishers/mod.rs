@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use adclick::bundle::{self, CALIBRATORS_FILE, CURRENT, Content, MODEL_FILE, Manifest, Role};
 use adclick::calibrate::{Calibrator, Calibrators, HeadCalibrator, Platt};
-use adclick::live::bundle::{self, CALIBRATORS_FILE, CURRENT, Content, MODEL_FILE, Manifest, Role};
 use adclick::live::{encode_calibrators, pack_model};
 use adclick::{Engine, Options};
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use adclick::artifact::model::spec::{
     Activation, DenseSpec, EmbeddingSpec, GoldenRequest, HeadKind, HeadSpec, Matrix, ModelSpec, NetworkSpec, Structure,
 };
-use adclick::live::bundle::{self, Role};
+use adclick::bundle::{self, Role};
 use adclick::live::pack_model;
 use adclick::schema::{Embedding, Enrichment, Feature, Index, Kind, Schema, Source, Transform};
 

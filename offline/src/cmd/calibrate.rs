@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use adclick::artifact::Bytes;
 use adclick::artifact::model::Model;
+use adclick::bundle::check_target;
 use adclick::calibrate::{Calibrators, HeadCalibrator};
-use adclick::live::bundle::check_target;
 use adclick::live::pack_model;
 use adclick::types::Precision;
 use anyhow::{Result, bail, ensure};

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use adclick::artifact::{Bytes, OpenMode};
+use adclick::bundle::{self, Manifest, Role};
 use adclick::calibrate::{Calibrators, HeadCalibrator};
 use adclick::enrich::TableSource;
-use adclick::live::bundle::{self, Manifest, Role};
 use adclick::table::{Checks, Table, TableSet};
 use adclick::types::Precision;
 use anyhow::{Context, Result, ensure};

@@ -4,9 +4,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use adclick::artifact::{Bytes, OpenMode};
+use adclick::bundle::{self, CURRENT, Manifest};
 use adclick::hash::checksum;
 use adclick::infer::Kernel;
-use adclick::live::bundle::{self, CURRENT, Manifest};
 use adclick::live::{Generation, Opening, TableChecks};
 use adclick::table::Checks;
 use anyhow::{Result, ensure};

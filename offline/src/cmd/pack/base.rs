@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use adclick::artifact::model::Model;
 use adclick::artifact::{Bytes, OpenMode};
-use adclick::live::bundle::{CALIBRATORS_FILE, Entry, MODEL_FILE, Manifest, POLICY_FILE, Role, SERVING_FILE};
+use adclick::bundle::{CALIBRATORS_FILE, Entry, MODEL_FILE, Manifest, POLICY_FILE, Role, SERVING_FILE};
 use adclick::live::serving_text;
 use adclick::schema::Enrichment;
 use adclick::table::{Checks, Shard};

@@ -7,7 +7,7 @@ mod tables;
 
 use std::path::{Path, PathBuf};
 
-use adclick::live::bundle;
+use adclick::bundle;
 use adclick::types::Precision;
 use anyhow::{Context, Result, ensure};
 

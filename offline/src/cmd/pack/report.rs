@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use adclick::live::bundle::Manifest;
+use adclick::bundle::Manifest;
 use anyhow::Result;
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use adclick::artifact::container::MAGIC;
-use adclick::live::bundle::{Manifest, Role};
+use adclick::bundle::{Manifest, Role};
 use adclick::schema::Enrichment;
 use adclick::table::{Checks, Duplicates, Shard};
 use anyhow::{Context, Result, bail, ensure};

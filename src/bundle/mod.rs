@@ -180,7 +180,7 @@ impl Manifest {
 
     /// The same, and what tells the manifest's file from another one of the same content. The file is looked at first: if it is
     /// replaced in between, the next look finds another one.
-    pub(super) fn read_stamped(bundle: &Path) -> Result<(Self, Option<Stamp>)> {
+    pub(crate) fn read_stamped(bundle: &Path) -> Result<(Self, Option<Stamp>)> {
         let found = fs::metadata(bundle.join(MANIFEST)).ok();
         Ok((Self::read(bundle)?, found.map(|found| stamp(&found))))
     }
@@ -242,7 +242,7 @@ pub(crate) fn stamp(found: &fs::Metadata) -> Stamp {
 }
 
 /// A file of the manifest that cannot be opened.
-pub(super) fn listed(error: Error) -> Error {
+pub(crate) fn listed(error: Error) -> Error {
     Error::new(error.status, format!("{}; the manifest lists it: copy the bundle whole", error.message))
 }
 
@@ -331,7 +331,7 @@ pub fn current(root: &Path) -> Result<PathBuf> {
 }
 
 /// A text of TOML; the error names the line.
-pub(super) fn toml_of(text: &str) -> Result<Table> {
+pub(crate) fn toml_of(text: &str) -> Result<Table> {
     text.parse().map_err(|e: toml::de::Error| {
         let line = e.span().map_or(1, |at| 1 + text.bytes().take(at.start).filter(|&b| b == b'\n').count());
         Error::corrupt(format!("line {line}: {}", e.message()))
