@@ -138,7 +138,7 @@ test-peers:
 	$(CARGO) test --release -p adclick-peers --bin models
 
 # The requests that every language answers, and the answers from Rust (tests/parity/README.md).
-PARITY := $(CARGO) run --release -q -p adclick --example parity --
+PARITY := $(CARGO) run --release -q -p testkit --bin parity --
 parity-rust: tools
 	@mkdir -p $(BUILD)
 	$(PARITY) make $(BUILD)/parity
@@ -153,7 +153,7 @@ lint: tools
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 header:
-	ADCLICK_UPDATE=1 $(CARGO) test -q -p adclick --test header
+	ADCLICK_UPDATE=1 $(CARGO) test -q -p adclick --test surface header
 
 # BENCH=--quick: fewer turns, smaller tables.
 BENCH ?=

@@ -2,13 +2,10 @@
 //! one by one; beside the median stands the tenth percentile, which other load on the machine disturbs less.
 //! `cargo bench --bench kernels`
 
-#[path = "../tests/networks/mod.rs"]
-mod networks;
-
 use std::time::Instant;
 
 use adclick::infer::{Kernel, Plan, Scratch};
-use networks::{Random, build};
+use testkit::networks::{self, Random, build};
 
 /// Candidates in all, for each kernel, model and size of request.
 const CANDIDATES: usize = 40_000;

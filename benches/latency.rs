@@ -1,14 +1,11 @@
 //! From one candidate to ten thousand, with warm and with cold caches: microseconds of a request in each arithmetic, median
 //! and 99th percentile. Before a cold request, more memory than the caches hold is read and written. `cargo bench --bench latency`
 
-#[path = "../tests/networks/mod.rs"]
-mod networks;
-
 use std::hint::black_box;
 use std::time::Instant;
 
 use adclick::infer::{Arithmetic, Kernel, Plan, Scratch};
-use networks::{Random, build};
+use testkit::networks::{self, Random, build};
 
 const COUNTS: [usize; 6] = [1, 10, 100, 300, 1000, 10_000];
 /// Bytes that a cold request finds in the caches instead of its weights.

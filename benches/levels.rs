@@ -1,13 +1,10 @@
 //! Where the levels of sharing cross over: nanoseconds per candidate of a request at each level, and which of them the
 //! plan picks. `cargo bench --bench levels`
 
-#[path = "../tests/networks/mod.rs"]
-mod networks;
-
 use std::time::Instant;
 
 use adclick::infer::{Kernel, Level, Plan, Scratch};
-use networks::{Random, build};
+use testkit::networks::{self, Random, build};
 
 const COUNTS: [usize; 10] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
 /// Candidates in all, for each level, model and size of request.

@@ -2,9 +2,6 @@
 //! requests with and without writers beside them.
 //! `cargo bench --bench overlay`
 
-#[path = "../tests/overlaid/mod.rs"]
-mod overlaid;
-
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,7 +12,7 @@ use adclick::overlay::{Batch, Below, Freshness, Operation, Overlay};
 use adclick::table::{Column, ColumnKind, RowLayout};
 use adclick::types::{Row, Value};
 use adclick::{Engine, Options, Result, ScorerLimits, Upsert};
-use overlaid::{Asked, BUILT_S, Bundles, Handles, World};
+use testkit::overlaid::{self, Asked, BUILT_S, Bundles, Handles, World};
 
 /// Rows of the overlay and keys of a request.
 const ROWS: u64 = 65_536;

@@ -1,15 +1,12 @@
 //! What it gains that layers behind a ReLU leave out inputs that are 0: networks whose deep biases are moved up or down, so that
 //! more or fewer inputs are in use, with and without, by turns. `cargo bench --bench zeros`
 
-#[path = "../tests/networks/mod.rs"]
-mod networks;
-
 use std::time::Instant;
 
 use adclick::artifact::model::network::{Dense, LANES};
 use adclick::infer::{Arithmetic, Kernel, Plan, Scratch};
 use half::f16;
-use networks::{Built, Random, build};
+use testkit::networks::{self, Built, Random, build};
 
 const CANDIDATES: usize = 1000;
 /// Requests, each with other candidates: a CPU learns the pattern of a few rows.

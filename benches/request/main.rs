@@ -6,8 +6,6 @@
 //! each other. Then two threads that share an engine beside one, with and without new generations being published
 //! meanwhile (not when the process has one core). Tables are built once, into build/bench/.
 
-#[path = "../../tests/networks/mod.rs"]
-mod networks;
 mod world;
 
 use std::path::Path;
@@ -19,7 +17,7 @@ use adclick::auction::{self, Reason};
 use adclick::infer::{Kernel, Plan, Scratch, Weights};
 use adclick::types::{Precision, Winner};
 use adclick::{AdCacheState, Engine, Options, Scorer, ScorerLimits};
-use networks::Random;
+use testkit::networks::Random;
 use world::{Requests, Size};
 
 type Error = Box<dyn std::error::Error>;

@@ -19,7 +19,7 @@ use adclick::table::{BuildOptions, Cell, Column, ColumnKind, Duplicates, RowLayo
 use adclick::types::{BidKind, Candidate, Request, Value};
 use adclick::{Engine, Input};
 
-use crate::networks::Random;
+use testkit::networks::Random;
 
 type Error = Box<dyn std::error::Error>;
 
@@ -119,7 +119,7 @@ fn schema() -> (Schema, Enrichment) {
     (Schema { features, embeddings: Vec::new() }, Enrichment { tables, bindings })
 }
 
-/// Three full cross layers and 256-128-64, as [`crate::networks::models`] has them, with golden requests and with ranges
+/// Three full cross layers and 256-128-64, as [`testkit::networks::models`] has them, with golden requests and with ranges
 /// for integers, found on rows such as the tables have.
 fn model(seed: u64) -> Result<Vec<u8>, Error> {
     let (schema, enrichment) = schema();

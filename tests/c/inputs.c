@@ -1,4 +1,4 @@
-/* `inputs BUNDLE`: what the model of tests/small reads, and what is wrong with requests for it. Ends with 0 when all is told as
+/* `inputs BUNDLE`: what the model of tests/surface/small.rs reads, and what is wrong with requests for it. Ends with 0 when all is told as
  * it should be. */
 
 #include <adclick.h>

@@ -1,23 +1,9 @@
 //! The long forms of tests: minutes each. `make test-long` runs them, in release and one after the other.
 
-#[path = "../child/mod.rs"]
-mod child;
-#[path = "../common/mod.rs"]
-mod common;
-#[path = "../container/mod.rs"]
-mod container;
-#[path = "../mutations/mod.rs"]
-mod mutations;
-#[path = "../opens/mod.rs"]
-mod opens;
-#[path = "../plain_tables/mod.rs"]
-mod plain_tables;
-#[path = "../publishers/mod.rs"]
-mod publishers;
-
 use std::time::{Duration, Instant};
 
 use adclick::bundle;
+use testkit::{child, common, mutations, opens, publishers};
 
 #[test]
 #[ignore = "a part of the other tests, in a process of its own"]

@@ -16,7 +16,7 @@ use crate::Error;
 use crate::case::{Case, Model};
 use crate::clock::Clock;
 use crate::contender::Contender;
-use crate::networks::{self, Random};
+use testkit::networks::{self, Random};
 
 /// Places that are filled.
 const SLOTS: usize = 3;

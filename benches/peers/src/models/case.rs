@@ -10,7 +10,7 @@ use safetensors::Dtype;
 use safetensors::tensor::{TensorView, serialize_to_file};
 
 use crate::Error;
-use crate::networks::{self, Built, Random, Shape};
+use testkit::networks::{self, Built, Random, Shape};
 
 /// Rows whose outputs are compared with the reference, which is slow.
 const COMPARED: usize = 100;

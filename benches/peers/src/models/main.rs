@@ -17,9 +17,6 @@ mod peer;
 mod report;
 mod turns;
 
-#[path = "../../../../tests/networks/mod.rs"]
-mod networks;
-
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;

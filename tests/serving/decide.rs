@@ -1,0 +1,135 @@
+//! Decisions are scores put through the auction by the generation's own policy; deadlines cut and say so.
+
+use std::collections::HashSet;
+
+use adclick::Engine;
+use adclick::auction::{Policy, Reason, Scratch, run_candidates};
+use adclick::bundle::{self, CALIBRATORS_FILE, MODEL_FILE, POLICY_FILE, Role};
+use adclick::calibrate::{Calibrator, Calibrators, HeadCalibrator, Isotonic, Platt};
+use adclick::live::{encode_calibrators, pack_model};
+use adclick::types::Winner;
+use testkit::common::{Bundles, Case, Random, Wants, case, model, options, score, scorer};
+
+const POLICY: &str = "squash = 0.8\nscore_floor_micros = 1000\n[reserve_micros]\ncpc = 20000\n";
+
+fn calibrators() -> Calibrators {
+    let platt = Calibrator::Platt(Platt::new(0.7, -0.4).unwrap());
+    let isotonic = Isotonic::new(vec![0.05, 0.3, 0.9], vec![0.01, 0.2, 0.6]).unwrap();
+    Calibrators {
+        ctr: HeadCalibrator::new(0.5, platt).unwrap(),
+        cvr: HeadCalibrator::new(1.0, Calibrator::Isotonic(isotonic)).unwrap(),
+    }
+}
+
+/// An engine on a bundle of three files, and one on the same model alone.
+fn engines(random: &mut Random, heads: usize) -> (Bundles, Engine, Engine, Case) {
+    let bundles = Bundles::new();
+    let spec = model(random, Wants { heads, ..Wants::default() });
+    let (model, calibrators) = (pack_model(&spec).unwrap(), encode_calibrators(&calibrators()));
+    let files = [
+        (Role::Model, MODEL_FILE, model.as_slice()),
+        (Role::Calibrators, CALIBRATORS_FILE, calibrators.as_slice()),
+        (Role::Policy, POLICY_FILE, POLICY.as_bytes()),
+    ];
+    bundle::write(&bundles.path("whole"), &files, false).unwrap();
+    bundle::write(&bundles.path("bare"), &files[..1], false).unwrap();
+    let open = |name: &str| Engine::open(&bundles.path(name), &options("portable")).unwrap();
+    let (whole, bare) = (open("whole"), open("bare"));
+    let case = case(random, &spec.schema, 60, &whole);
+    (bundles, whole, bare, case)
+}
+
+fn decided(engine: &Engine, case: &Case) -> (adclick::types::Outcome, Vec<Winner>, Vec<Reason>) {
+    let mut winners = vec![Winner::default(); case.n().max(1)];
+    let mut reasons = vec![Reason::Won; case.n()];
+    let outcome = scorer(engine, 64).decide(case.input(), &mut winners, &mut reasons).unwrap();
+    winners.truncate(outcome.n_winners as usize);
+    (outcome, winners, reasons)
+}
+
+#[test]
+fn a_decision_is_the_auction_of_the_calibrated_scores() {
+    let mut filled = 0;
+    for seed in 0..24 {
+        let mut random = Random(600 + seed);
+        let heads = 1 + (seed % 2) as usize;
+        let (_bundles, whole, bare, mut case) = engines(&mut random, heads);
+        case.request.n_slots = (seed % 5) as u32;
+        let (raw, scores) =
+            (score(&mut scorer(&bare, 64), &case).unwrap(), score(&mut scorer(&whole, 64), &case).unwrap());
+        let by_hand = calibrators();
+        for (p, raw) in scores.pctr.iter().zip(&raw.pctr) {
+            // Through a probability in f32 instead of the logit: a little is lost.
+            let expected = by_hand.ctr.apply_probability(f64::from(*raw));
+            assert!((f64::from(*p) - expected).abs() < 1e-5, "{p}, expected {expected}");
+        }
+        for (p, raw) in scores.pcvr.iter().zip(&raw.pcvr) {
+            let expected = by_hand.cvr.apply_probability(f64::from(*raw));
+            assert!((p.is_nan() && heads == 1) || (f64::from(*p) - expected).abs() < 1e-5, "{p}, expected {expected}");
+        }
+        let (outcome, winners, reasons) = decided(&whole, &case);
+        let slots = case.request.n_slots.max(1) as usize;
+        let (mut expected, mut why) = (vec![Winner::default(); slots], vec![Reason::Won; case.n()]);
+        let n = run_candidates(
+            &Policy::parse(POLICY).unwrap(),
+            &case.candidates,
+            &scores.pctr,
+            if heads == 2 { &scores.pcvr } else { &[] },
+            slots,
+            &mut Scratch::new(case.n()),
+            &mut expected,
+            Some(&mut why),
+        )
+        .unwrap();
+        assert_eq!((outcome.n_winners as usize, &reasons), (n, &why));
+        let mut ids = HashSet::new();
+        for (winner, expected) in winners.iter().zip(&expected) {
+            let same = Winner { impression_id: 0, ..*winner };
+            assert_eq!(bytemuck::bytes_of(&same), bytemuck::bytes_of(expected));
+            assert!(winner.impression_id != 0 && ids.insert(winner.impression_id));
+        }
+        case.request.request_id ^= 1;
+        assert!(decided(&whole, &case).1.iter().all(|w| ids.insert(w.impression_id)));
+        filled += n;
+    }
+    assert!(filled > 24, "{filled} places were filled in all");
+}
+
+#[test]
+fn a_deadline_cuts_what_comes_late_and_the_rest_is_an_auction_of_its_own() {
+    let mut random = Random(700);
+    let (_bundles, engine, _, mut case) = engines(&mut random, 2);
+    let whole = decided(&engine, &case);
+    assert_eq!((whole.0.n_scored, whole.0.n_cut), (60, 0));
+    // All have a pCVR: NaN would not be equal to itself.
+    assert!(whole.1.iter().all(|w| !w.pcvr.is_nan()));
+    case.request.deadline_us = 1;
+    let (outcome, winners, reasons) = decided(&engine, &case);
+    let scored = outcome.n_scored as usize;
+    // A tile takes longer than a microsecond, and the first one is always scored.
+    assert!(scored > 0 && scored < 60 && outcome.n_scored + outcome.n_cut == 60, "{outcome:?}");
+    assert!(reasons[scored..].iter().all(|r| *r == Reason::Cut));
+    let mut early = case.with_candidates(&(0..scored).collect::<Vec<_>>());
+    early.request.deadline_us = 0;
+    let (alone, expected, why) = decided(&engine, &early);
+    assert_eq!(reasons[..scored], why);
+    assert_eq!(bytemuck::cast_slice::<_, u8>(&winners), bytemuck::cast_slice::<_, u8>(&expected));
+    assert_eq!(alone.n_winners, outcome.n_winners);
+    // Time enough: nothing is cut.
+    case.request.deadline_us = 60_000_000;
+    assert_eq!(decided(&engine, &case), whole);
+}
+
+#[test]
+fn no_candidates_are_no_error() {
+    let mut random = Random(701);
+    let (_bundles, engine, _, case) = engines(&mut random, 2);
+    let none = case.with_candidates(&[]);
+    let mut empty = Case { request: none.request, values: none.values, ..Case::default() };
+    (empty.request.n_candidates, empty.request.n_candidate_values) = (0, 0);
+    empty.request.n_values = empty.values.len() as u32;
+    let scores = score(&mut scorer(&engine, 64), &empty).unwrap();
+    assert_eq!((scores.outcome.n_scored, scores.pctr.len()), (0, 0));
+    let outcome = scorer(&engine, 64).decide(empty.input(), &mut [], &mut []).unwrap();
+    assert_eq!((outcome.n_winners, outcome.n_scored, outcome.n_cut), (0, 0, 0));
+}

@@ -1,0 +1,20 @@
+//! Serving: from a bundle and a request to scores and winners, under an allocator that counts.
+
+mod ad_cache;
+mod allocations;
+mod checks;
+mod decide;
+mod exposition;
+mod failures;
+mod golden_features;
+mod inputs;
+mod metrics;
+mod overlay;
+mod plain;
+mod precision;
+mod staging_tables;
+mod tables;
+mod written_rows;
+
+#[global_allocator]
+static ALLOCATOR: testkit::allocator::Counting = testkit::allocator::Counting;
