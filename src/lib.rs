@@ -13,6 +13,7 @@ mod cancel;
 #[doc(hidden)]
 #[allow(unsafe_code, reason = "the C boundary follows pointers that C gives")]
 pub mod capi;
+mod clock;
 mod engine;
 pub mod enrich;
 pub mod error;
@@ -20,13 +21,16 @@ pub mod files;
 pub mod hash;
 pub mod infer;
 pub mod inputs;
+mod limits;
 pub mod live;
 mod memory;
 mod metrics;
+pub mod model;
 pub mod overlay;
 #[allow(unsafe_code, reason = "asks the CPU for a cache line")]
 mod prefetch;
 mod refusal;
+mod request;
 pub mod schema;
 mod scorer;
 pub mod table;
@@ -36,8 +40,11 @@ mod wire;
 pub use artifact::OpenMode;
 pub use engine::{Engine, FollowState, KERNEL_VARIABLE, ModelInfo, Options, Staged, WrongSide};
 pub use error::{Error, Result, Status};
-pub use live::{AdCacheInfo, AdCacheState, TableChecks};
+pub use limits::MAX_CANDIDATES;
+pub use live::TableChecks;
 pub use metrics::Metrics;
+pub use model::{AdCacheInfo, AdCacheState};
 pub use overlay::{TableInfo, Upsert, UpsertCounts};
 pub use refusal::Refusal;
-pub use scorer::{Input, MAX_CANDIDATES, Scorer, ScorerLimits};
+pub use request::Input;
+pub use scorer::{Scorer, ScorerLimits};

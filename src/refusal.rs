@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::{Error, Status};
-use crate::scorer::MAX_CANDIDATES;
+use crate::limits::MAX_CANDIDATES;
 
 /// A refused request. Nothing was written; the scorer can be used again at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

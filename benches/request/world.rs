@@ -9,9 +9,10 @@ use adclick::artifact::model::spec::{
 };
 use adclick::artifact::model::{Model, write};
 use adclick::bundle::{self, CALIBRATORS_FILE, Content, MODEL_FILE, Role};
+use adclick::calibrate::encode_calibrators;
 use adclick::calibrate::{Calibrator, Calibrators, HeadCalibrator, Platt};
 use adclick::hash::{checksum, mix};
-use adclick::live::{deep_inputs, encode_calibrators, pack_model};
+use adclick::model::{deep_inputs, pack_model};
 use adclick::schema::{
     Binding, ColumnUse, Enrichment, Feature, KeyPart, Kind, Lookup, Schema, Source, TableUse, Transform,
 };

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use adclick::artifact::{Bytes, OpenMode};
+use adclick::bundle::serving_text;
 use adclick::bundle::{self, CALIBRATORS_FILE, Content, Entry, MODEL_FILE, Manifest, POLICY_FILE, Role, SERVING_FILE};
 use adclick::calibrate::Calibrators;
+use adclick::calibrate::encode_calibrators;
 use adclick::infer::Kernel;
-use adclick::live::{Generation, Opening, TableChecks, encode_calibrators, serving_text};
+use adclick::live::{Generation, Opening, TableChecks};
 use adclick::table::{Checks, Table};
 use adclick::types::Precision;
 use anyhow::{Context, Result, bail, ensure};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use adclick::artifact::Bytes;
 use adclick::artifact::model::Model;
 use adclick::bundle::Manifest;
-use adclick::live::pack_model;
+use adclick::model::pack_model;
 use adclick::schema::{Feature, Kind, Schema, bucketise};
 use adclick::types::Value;
 use anyhow::{Context, Result, ensure};

@@ -3,7 +3,7 @@
 use adclick::artifact::Bytes;
 use adclick::artifact::model::spec::{GoldenRequest, GoldenValue, ModelSpec};
 use adclick::artifact::model::{Model, write};
-use adclick::live::deep_inputs;
+use adclick::model::deep_inputs;
 use adclick::schema::{Schema, Source};
 use anyhow::Result;
 

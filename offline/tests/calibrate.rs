@@ -9,7 +9,7 @@ use adclick::artifact::{Bytes, OpenMode};
 use adclick::bundle::MODEL_FILE;
 use adclick::calibrate::{Calibrator, HeadCalibrator, Temperature};
 use adclick::hash::mix;
-use adclick::live::pack_model;
+use adclick::model::pack_model;
 use adclick_offline::bundle::Parts;
 use adclick_offline::positions::as_logged;
 use adclick_offline::unpack::unpack;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use adclick::bundle;
 use adclick::hash::category_id;
-use adclick::live::pack_model;
+use adclick::model::pack_model;
 use adclick::schema::{Kind, Side, Source};
 use adclick::types::{Candidate, Request, Value};
 use adclick::{Engine, Input, Options, ScorerLimits};

@@ -131,7 +131,7 @@ fn a_precision_is_written_carried_over_and_shown() {
     );
     let mut spec = adclick_offline::unpack::unpack(&model.unwrap());
     spec.ranges.clear();
-    let bare = adclick::live::pack_model(&spec).unwrap();
+    let bare = adclick::model::pack_model(&spec).unwrap();
     bundle::write(&dir.join("bare"), &[(Role::Model, MODEL_FILE, &bare)], false).unwrap();
     let without_out = failure(dir, &format!("calibrate --bundle bare {rows} --precision int8"));
     assert!(without_out.contains("--out"), "{without_out}");

@@ -1,6 +1,7 @@
 //! Bundles: directories that hold the files of a generation and a manifest with their checksums; and `CURRENT`, the
 //! file that names the live one. docs/format.md is normative.
 
+mod serving;
 mod write;
 
 use std::collections::HashSet;
@@ -14,6 +15,7 @@ use crate::error::{Error, Result, Status};
 use crate::files::{check_name, read_text};
 use crate::hash::checksum;
 
+pub use serving::{parse_serving, serving_text};
 pub use write::{Content, check_target, publish, write, write_files};
 
 /// The manifest's file name.

@@ -11,12 +11,15 @@
 
 mod codec;
 mod curves;
+mod file;
 mod head;
 #[allow(unsafe_code, reason = "calls code for a CPU that it has looked at")]
 mod lanes;
 mod maths;
 
 pub use curves::{Histogram, Isotonic};
+pub(crate) use file::decode_calibrators;
+pub use file::encode_calibrators;
 pub use head::{Calibrators, HeadCalibrator};
 pub use maths::{LOGIT_CLIP, correct_downsampling, logit, sigmoid};
 

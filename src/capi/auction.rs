@@ -8,8 +8,9 @@ use super::memory::{SizedStruct, place, read_sized, slice, slice_mut};
 use super::scorer::{adclick_scorer, check_room, on_scorer};
 use super::status::{Failure, adclick_error, adclick_status, guard};
 use crate::auction::{Policy, Reason, Scratch, run_candidates};
+use crate::limits::MAX_CANDIDATES;
 use crate::metrics::Call;
-use crate::scorer::{MAX_CANDIDATES, Scorer};
+use crate::scorer::Scorer;
 use crate::types::{BidKind, Candidate, Winner};
 
 /// The rules of an auction; 0 in a field is its default. 56 bytes.

@@ -14,7 +14,8 @@ use crate::artifact::OpenMode;
 use crate::engine::{Engine, Options, Staged};
 use crate::error::{Error, Status};
 use crate::infer::Kernel;
-use crate::live::{AdCacheInfo, TableChecks};
+use crate::live::TableChecks;
+use crate::model::AdCacheInfo;
 use crate::types::Precision;
 
 /// An engine: owns the live generation. Shared by all threads: every call on it may be made at any time from any thread.

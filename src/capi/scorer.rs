@@ -13,7 +13,8 @@ use crate::auction::Reason;
 use crate::error::Status;
 use crate::metrics::{Block, Call};
 use crate::refusal::Refusal;
-use crate::scorer::{Input, Scorer, ScorerLimits};
+use crate::request::Input;
+use crate::scorer::{Scorer, ScorerLimits};
 use crate::types::{Candidate, Outcome, Request, Value, Winner};
 
 /// A scorer: one caller's memory, sized once. Belongs to one caller at a time and may move between threads. A call on a

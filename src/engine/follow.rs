@@ -7,8 +7,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{Shared, now_us, stage};
+use super::{Shared, stage};
 use crate::bundle::{self, Manifest, stamp};
+use crate::clock::now_us;
 use crate::error::{Error, Result, Status};
 use crate::hash::checksum;
 

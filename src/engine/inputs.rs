@@ -4,8 +4,9 @@ use super::Engine;
 use crate::artifact::model::spec::HeadKind;
 use crate::error::Result;
 use crate::inputs::{Check, ModelInput, inputs, side_name};
+use crate::limits::MAX_CANDIDATES;
+use crate::request::Input;
 use crate::schema::Side;
-use crate::scorer::{Input, MAX_CANDIDATES};
 
 /// The live model in figures.
 #[derive(Debug, Clone, PartialEq, Eq)]

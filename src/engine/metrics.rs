@@ -1,9 +1,9 @@
 //! What an engine can say of itself.
 
 use super::Engine;
+use crate::clock::now_us;
 use crate::error::{Error, Result, Status};
 use crate::metrics::{Live, Metrics, TableState};
-use crate::overlay::now_us;
 
 impl Engine {
     /// All metrics at this moment. Allocates nothing and stops nobody; takes locks that no request takes.
@@ -36,7 +36,7 @@ impl Engine {
         let tables = std::array::from_fn(|number| {
             let (name, handle) = overlays.named(number)?;
             let is_live = generation.tables().iter().any(|table| table.set.name() == &*name);
-            let info = if is_live { overlays.info(&generation, handle).ok() } else { None };
+            let info = if is_live { overlays.info(generation.tables(), handle).ok() } else { None };
             Some(TableState { name, info })
         });
         Ok(Metrics::new(&shared.meters, &shared.events, live, tables, generation))

@@ -1,9 +1,9 @@
 //! Whether the columns of tables are what a model reads them as. Every refusal names both.
 
-use super::tables::{Cell, Place, TableSource};
+use super::tables::{Cell, Place};
 use crate::error::{Error, Result};
 use crate::schema::{ColumnUse, Enrichment, Feature, Kind, Lookup};
-use crate::table::ColumnKind;
+use crate::table::{ColumnKind, TableSource};
 
 /// What reads a column, for messages.
 pub(super) enum Reader<'a> {

@@ -22,7 +22,7 @@ pub use reader::TableReader;
 pub(crate) use rows::Lookups;
 pub use rows::Rows;
 pub use similarity::{dot, similarity};
-pub use tables::{Keys, Overrides, TableSource, Tables};
+pub use tables::{Keys, Tables};
 pub use time::TimeInputs;
 
 use crate::artifact::model::Model;

@@ -1,9 +1,10 @@
 //! Values of tables for whoever trains or packs: the same code that serves, row by row.
 
 use super::rows::Rows;
-use super::tables::{Keys, NO_CELL, TableSource, Tables};
+use super::tables::{Keys, NO_CELL, Tables};
 use crate::error::Result;
 use crate::schema::{Enrichment, Schema};
+use crate::table::TableSource;
 use crate::types::Value;
 
 /// Rows that are looked up together.

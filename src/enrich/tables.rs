@@ -9,37 +9,10 @@ use super::similarity::{CHUNK, is_finite, similarity, widen};
 use crate::error::Result;
 use crate::hash::composite_key;
 use crate::schema::{Enrichment, KeyPart, MAX_KEY_PARTS, Measure, Schema, Side};
-use crate::table::{RowLayout, TableSet};
+use crate::table::{Overrides, RowLayout, TableSet, TableSource};
 
 /// No cell: the feature reads no table.
 pub(super) const NO_CELL: u32 = u32::MAX;
-
-/// What was written on top of a table since it was built. Reads take no lock and end in bounded time.
-pub trait Overrides: std::fmt::Debug + Send + Sync {
-    /// Whether there is nothing to find.
-    fn is_empty(&self) -> bool;
-
-    /// Where the row of a key is, for [`Overrides::apply`].
-    fn find(&self, key: u64) -> Option<u32>;
-
-    /// Asks for what [`Overrides::apply`] will read there. Any number is safe.
-    fn prefetch(&self, at: u32);
-
-    /// Writes `base` with every column that counts at `now_us` in place of its own to `out`; both are rows of the table.
-    /// False when there is none, then `out` means nothing.
-    fn apply(&self, at: u32, key: u64, base: &[u8], now_us: i64, out: &mut [u8]) -> bool;
-}
-
-/// A table that there is.
-#[derive(Debug, Clone)]
-pub struct TableSource {
-    /// Its shards.
-    pub set: Arc<TableSet>,
-    /// The name of a file that it comes from, for messages.
-    pub file: String,
-    /// What was written on top of it.
-    pub overrides: Option<Arc<dyn Overrides>>,
-}
 
 /// The ids that keys of rows are made of; 0 = unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -19,6 +19,8 @@ pub use pass::{Pass, Tile};
 pub use plan::{Arithmetic, Keeping, Level, Plan};
 pub use scratch::Scratch;
 
+use crate::artifact::model::Model;
+
 /// The numbers behind a network. The places in it refer to these slices.
 #[derive(Debug, Clone, Copy)]
 pub struct Weights<'a> {
@@ -26,4 +28,12 @@ pub struct Weights<'a> {
     pub panels: &'a [u16],
     /// Section `params`.
     pub params: &'a [f32],
+}
+
+impl<'a> Weights<'a> {
+    /// Those of a model file.
+    #[must_use]
+    pub fn of(model: &'a Model) -> Self {
+        Self { panels: model.weights(), params: model.params() }
+    }
 }

@@ -6,8 +6,8 @@ use std::fmt;
 use super::{Default, InputReading, ModelInput, ValueKind, inputs, side_name};
 use crate::artifact::model::Model;
 use crate::live::Generation;
+use crate::request::Input;
 use crate::schema::{KeyPart, Kind, Side};
-use crate::scorer::Input;
 use crate::types::Value;
 
 /// What may be wrong with a request. Errors come first.

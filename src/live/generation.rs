@@ -3,38 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::ad_cache::{AdCache, AdCacheInfo, Kept};
 use super::open::{Opened, Opening, content, join, open_file, open_model, open_table};
-use super::precision::{self, Serving};
-use crate::artifact::container::{ArtifactKind, Container};
 use crate::artifact::model::Model;
 use crate::auction::Policy;
-use crate::bundle::{Manifest, Role};
-use crate::calibrate::Calibrators;
-use crate::enrich::{Assembler, TableSource, Tables};
-use crate::error::{Error, Result, Status};
-use crate::infer::{Arithmetic, Plan, Weights};
-use crate::table::Table;
+use crate::bundle::{Manifest, Role, parse_serving};
+use crate::calibrate::{Calibrators, decode_calibrators};
+use crate::enrich::{Assembler, Tables};
+use crate::error::{Error, Result};
+use crate::infer::{Arithmetic, Plan};
+use crate::model::{AdCache, AdCacheInfo, KeptSums, Limits, Serving};
+use crate::table::{Table, TableSource};
 use crate::types::Precision;
-
-/// The one section of a calibrators file.
-const CALIBRATORS_SECTION: &str = "calibrators";
-
-/// What a scorer's scratch must hold; an engine fixes it once, so that every later generation fits the scorers made
-/// before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// f32 of network scratch.
-    pub scratch: usize,
-    /// Features of a schema.
-    pub features: usize,
-    /// Input columns.
-    pub width: usize,
-    /// Tables that a model reads.
-    pub tables: usize,
-    /// Bytes of one row of each of them together.
-    pub row_bytes: usize,
-}
 
 /// Everything that a request reads, published as one.
 #[derive(Debug)]
@@ -44,7 +23,7 @@ pub struct Generation {
     pub(crate) assembler: Assembler,
     pub(crate) plan: Arc<Plan>,
     pub(crate) serving: Serving,
-    pub(super) ads: Kept,
+    pub(crate) ads: KeptSums,
     calibrators: Calibrators,
     policy: Policy,
     pub(super) files: Vec<Opened<Table>>,
@@ -61,7 +40,7 @@ struct Checked {
     model: Opened<Model>,
     plan: Arc<Plan>,
     serving: Serving,
-    ads: Kept,
+    ads: KeptSums,
     calibrators: Calibrators,
     policy: Policy,
     files: Vec<Opened<Table>>,
@@ -204,13 +183,13 @@ impl Checked {
         let calibrators = small(manifest, bundle, how, Role::Calibrators, decode_calibrators)?.unwrap_or_default();
         let policy =
             small(manifest, bundle, how, Role::Policy, |bytes| Policy::parse(text(bytes)?))?.unwrap_or_default();
-        let wanted = small(manifest, bundle, how, Role::Serving, |bytes| precision::parse(text(bytes)?))?;
+        let wanted = small(manifest, bundle, how, Role::Serving, |bytes| parse_serving(text(bytes)?))?;
         let wanted = how.precision.or(wanted).unwrap_or(Precision::Exact);
         let serving = serving(&model, &plan, how, wanted)?;
         let files = manifest.tables().map(|entry| open_table(bundle, entry, how)).collect::<Result<Vec<_>>>()?;
         let tables = join(&files).map_err(here)?;
         let compiled = Tables::compile(model.content.schema(), model.content.enrichment(), &tables).map_err(here)?;
-        let ads = Kept::prepare(how, &model.content, &plan, serving.precision, &tables).map_err(here)?;
+        let ads = KeptSums::prepare(how, &model.content, &plan, serving.precision, &tables).map_err(here)?;
         let fast = serving.fast.as_ref().map_or(0, |fast| fast.plan.scratch_len());
         let exact = ads.cache.as_ref().map_or(plan.scratch_len(), |kept| kept.keeping.scratch_len());
         let needs = Limits {
@@ -239,33 +218,6 @@ impl Checked {
         let numbers = assembler.tables().names().map(number).collect();
         let Self { id, model, plan, serving, ads, calibrators, policy, files, tables, needs } = self;
         Ok(Generation { id, model, assembler, plan, serving, ads, calibrators, policy, files, tables, numbers, needs })
-    }
-}
-
-impl Limits {
-    /// Whether scorers of these limits can serve what needs as much as this.
-    ///
-    /// # Errors
-    /// `Unsupported`, naming the limit, what the generation needs and the remedy.
-    fn fit(self, limits: Self) -> Result<()> {
-        for (what, need, has) in [
-            ("f32 of scratch", self.scratch, limits.scratch),
-            ("features", self.features, limits.features),
-            ("input columns", self.width, limits.width),
-            ("tables", self.tables, limits.tables),
-            ("bytes of rows of tables", self.row_bytes, limits.row_bytes),
-        ] {
-            if need > has {
-                return Err(Error::new(
-                    Status::Unsupported,
-                    format!(
-                        "the model needs {need} {what} and this engine's scorers have room for {has}: open the engine \
-                         with a larger `headroom` option"
-                    ),
-                ));
-            }
-        }
-        Ok(())
     }
 }
 
@@ -301,23 +253,4 @@ fn serving(model: &Opened<Model>, plan: &Arc<Plan>, how: Opening<'_>, wanted: Pr
         Some(earlier) => Ok(earlier.serving.clone()),
         None => Serving::prepare(&model.content, how.kernel, wanted),
     }
-}
-
-/// The numbers behind a model's network.
-pub(crate) fn weights(model: &Model) -> Weights<'_> {
-    Weights { panels: model.weights(), params: model.params() }
-}
-
-/// The bytes of a calibrators file.
-#[must_use]
-pub fn encode_calibrators(calibrators: &Calibrators) -> Vec<u8> {
-    crate::artifact::container::Builder::new(ArtifactKind::Calibrators)
-        .section(CALIBRATORS_SECTION, true, calibrators.encode())
-        .build()
-}
-
-fn decode_calibrators(bytes: &[u8]) -> Result<Calibrators> {
-    let container = Container::open(bytes, ArtifactKind::Calibrators, &[CALIBRATORS_SECTION])?;
-    let section = container.require(CALIBRATORS_SECTION)?;
-    Calibrators::decode(&bytes[section.offset..section.offset + section.len])
 }

@@ -5,18 +5,17 @@ use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::generation::{Generation, Limits, weights};
-use super::golden;
+use super::generation::Generation;
 use crate::artifact::model::Model;
 use crate::artifact::{Bytes, OpenMode};
 use crate::bundle::{self, listed};
 use crate::cancel::Cancel;
-use crate::enrich::TableSource;
 use crate::error::{Error, Result, Status};
 use crate::files::open_regular;
-use crate::infer::{Kernel, Plan};
+use crate::infer::{Kernel, Plan, Weights};
+use crate::model::{Limits, golden};
 use crate::overlay::Overlays;
-use crate::table::{Checks, Table, TableSet};
+use crate::table::{Checks, Table, TableSet, TableSource};
 use crate::types::Precision;
 
 /// How much of the table files is read when a bundle is opened.
@@ -99,7 +98,7 @@ pub(super) fn open_model(bundle: &Path, entry: &bundle::Entry, how: Opening<'_>)
     }
     let named = |e: Error| content(e).within(path.display());
     let model = Model::open_until(open_file(bundle, entry, how, true)?, how.cancel).map_err(named)?;
-    let plan = Plan::new(model.network(), weights(&model), how.kernel).map_err(named)?;
+    let plan = Plan::new(model.network(), Weights::of(&model), how.kernel).map_err(named)?;
     golden::check(&model, &plan, how.kernel, how.cancel).map_err(named)?;
     model.prefault();
     Ok((opened(&Arc::new(model)), Arc::new(plan)))

@@ -23,7 +23,6 @@ use crate::error::{Error, Result};
 use crate::table::RowLayout;
 
 pub use batch::{Batch, Operation};
-pub(crate) use overlays::now_us;
 pub use overlays::{Overlays, TableInfo, Upsert};
 use slots::Slots;
 pub use write::{Below, UpsertCounts};

@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::registry::{Columns, Registry};
 use super::{Batch, Below, Freshness, Operation, Overlay, UpsertCounts};
-use crate::enrich::{Overrides, TableSource};
+use crate::clock::now_us;
 use crate::error::{Error, Result};
-use crate::live::Generation;
-use crate::table::TableSet;
+use crate::table::{Overrides, TableSet, TableSource};
 use crate::types::{Row, Value};
 
 /// What to write and where.
@@ -159,9 +158,9 @@ impl Overlays {
 
     /// Takes what is in the overlays of `from` over to `to`, whose tables may have other columns. For the thread that is
     /// about to swap them, with writers kept out.
-    pub(crate) fn carry_over(&self, from: &Generation, to: &Generation) {
-        let next: HashMap<&str, &TableSource> = to.tables().iter().map(|new| (new.set.name(), new)).collect();
-        for old in from.tables() {
+    pub(crate) fn carry_over(&self, from: &[TableSource], to: &[TableSource]) {
+        let next: HashMap<&str, &TableSource> = to.iter().map(|new| (new.set.name(), new)).collect();
+        for old in from {
             let Some(new) = next.get(old.set.name()) else { continue };
             let of = |source: &TableSource| self.registry().find(source.set.name(), source.set.layout());
             if let (Some((old, _)), Some((new, _))) = (of(old), of(new))
@@ -175,7 +174,7 @@ impl Overlays {
     /// Writes rows on top of a table of the live generation.
     pub(crate) fn upsert(
         &self,
-        live: &Generation,
+        live: &[TableSource],
         upsert: &Upsert,
         rows: &[Row],
         values: &[Value],
@@ -196,7 +195,7 @@ impl Overlays {
 
     /// Takes rows off a table, also off what other generations hold of it, so that a rollback does not bring them back.
     /// Returns how many there were on the live generation's.
-    pub(crate) fn remove(&self, live: &Generation, table: u32, keys: Option<&[u64]>) -> Result<u64> {
+    pub(crate) fn remove(&self, live: &[TableSource], table: u32, keys: Option<&[u64]>) -> Result<u64> {
         let (_, overlay) = self.open(live, table)?;
         let Some((overlay, _)) = overlay else { return Err(Error::argument(NO_OVERLAYS)) };
         let removed = overlay.remove(keys);
@@ -208,7 +207,7 @@ impl Overlays {
     }
 
     /// A table of the live generation and its overlay.
-    pub(crate) fn info(&self, live: &Generation, table: u32) -> Result<TableInfo> {
+    pub(crate) fn info(&self, live: &[TableSource], table: u32) -> Result<TableInfo> {
         let (set, overlay) = self.open(live, table)?;
         let overlay = overlay.as_ref().map(|(overlay, _)| overlay);
         Ok(TableInfo {
@@ -224,10 +223,10 @@ impl Overlays {
     }
 
     /// The live generation's table of a handle.
-    fn open<'a>(&self, live: &'a Generation, table: u32) -> Result<(&'a TableSet, Option<Bound>)> {
+    fn open<'a>(&self, live: &'a [TableSource], table: u32) -> Result<(&'a TableSet, Option<Bound>)> {
         let registry = self.registry();
         let name = registry.table_name(table)?;
-        let Some(source) = live.tables().iter().find(|source| source.set.name() == &**name) else {
+        let Some(source) = live.iter().find(|source| source.set.name() == &**name) else {
             return Err(Error::argument(format!("the live generation has no table `{name}`")));
         };
         Ok((&source.set, registry.find(name, source.set.layout())))
@@ -256,10 +255,4 @@ fn seconds(us: i64) -> u32 {
 
 fn oldest(now_s: u32, max_age: Option<u32>) -> u32 {
     max_age.map_or(0, |age| now_s.saturating_sub(age))
-}
-
-/// Microseconds since 1970-01-01 UTC by the system's clock.
-pub(crate) fn now_us() -> i64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
 }

@@ -6,9 +6,11 @@ mod columns;
 mod file;
 mod index;
 mod set;
+mod source;
 mod spill;
 
 pub use build::{BuildOptions, Built, Duplicates, TableBuilder, TableSpec};
 pub use columns::{Cell, Column, ColumnKind, MAX_COLUMNS, MAX_ROW, NumberAt, RowLayout, Span};
 pub use file::{Checks, Shard, Table};
 pub use set::{MAX_SHARDS, RowAt, TableSet};
+pub use source::{Overrides, TableSource};

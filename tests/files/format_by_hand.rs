@@ -9,7 +9,7 @@ use adclick::artifact::model::spec::{
 };
 use adclick::artifact::model::{Model, write};
 use adclick::hash::{category_id, checksum};
-use adclick::live::pack_model;
+use adclick::model::pack_model;
 use adclick::schema::{
     Binding, Column, ColumnUse, Embedding, Enrichment, Feature, Index, KeyPart, Kind, Layout, Lookup, Measure, Schema,
     Source, TableUse, Transform,

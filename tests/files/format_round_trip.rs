@@ -8,7 +8,7 @@ use adclick::artifact::model::spec::{
 };
 use adclick::artifact::model::{Model, write};
 use adclick::hash::bucket;
-use adclick::live::pack_model;
+use adclick::model::pack_model;
 use adclick::schema::{Enrichment, Index, Kind, Source};
 use half::f16;
 use proptest::prelude::*;

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime};
 
 use adclick::bundle::{self, CURRENT, MANIFEST, MODEL_FILE, Manifest, POLICY_FILE, Role};
-use adclick::live::pack_model;
+use adclick::model::pack_model;
 use adclick::{Engine, OpenMode, Status};
 use testkit::common::{Bundles, Random, Wants, model, options};
 

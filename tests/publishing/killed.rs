@@ -3,7 +3,7 @@
 
 use adclick::bundle;
 use adclick::bundle::{MODEL_FILE, Role};
-use adclick::live::pack_model;
+use adclick::model::pack_model;
 use testkit::common::{Random, Wants, model};
 use testkit::{child, publishers};
 

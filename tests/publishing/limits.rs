@@ -6,7 +6,7 @@ use std::path::Path;
 
 use adclick::bundle::{self, CURRENT, Entry, MANIFEST, MODEL_FILE, Manifest, POLICY_FILE, Role};
 use adclick::hash::checksum;
-use adclick::live::pack_model;
+use adclick::model::pack_model;
 use adclick::types::{Row, Value};
 use adclick::{Engine, OpenMode, Options, Status, Upsert};
 use testkit::child::memory;

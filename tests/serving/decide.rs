@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use adclick::Engine;
 use adclick::auction::{Policy, Reason, Scratch, run_candidates};
 use adclick::bundle::{self, CALIBRATORS_FILE, MODEL_FILE, POLICY_FILE, Role};
+use adclick::calibrate::encode_calibrators;
 use adclick::calibrate::{Calibrator, Calibrators, HeadCalibrator, Isotonic, Platt};
-use adclick::live::{encode_calibrators, pack_model};
+use adclick::model::pack_model;
 use adclick::types::Winner;
 use testkit::common::{Bundles, Case, Random, Wants, case, model, options, score, scorer};
 

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use adclick::artifact::container::{ALIGN, MAGIC};
 use adclick::artifact::model::spec::ModelSpec;
 use adclick::bundle::{self, CALIBRATORS_FILE, CURRENT, MANIFEST, MODEL_FILE, Manifest, POLICY_FILE, Role};
+use adclick::calibrate::encode_calibrators;
 use adclick::calibrate::{Calibrator, Calibrators, HeadCalibrator, Platt};
 use adclick::hash::checksum;
 use adclick::infer::Kernel;
-use adclick::live::{encode_calibrators, pack_model};
+use adclick::model::pack_model;
 use adclick::{Engine, Refusal, Status};
 use testkit::common::{Bundles, Case, Random, Scores, Wants, case, decide, model, options, score, scorer};
 

@@ -8,8 +8,9 @@ use adclick::artifact::model::Model;
 use adclick::artifact::model::spec::{Activation, HeadKind, ModelSpec};
 use adclick::auction::Reason;
 use adclick::bundle::{self, CALIBRATORS_FILE, MODEL_FILE, Role, SERVING_FILE};
+use adclick::calibrate::encode_calibrators;
 use adclick::calibrate::{Beta, Calibrator, Calibrators, HeadCalibrator, Histogram, Isotonic, Platt, Temperature};
-use adclick::live::{deep_inputs, encode_calibrators, pack_model};
+use adclick::model::{deep_inputs, pack_model};
 use adclick::types::{BidKind, Outcome, Precision, Winner};
 use testkit::common::{Bundles, Case, Random, Wants, case, model, scorer};
 

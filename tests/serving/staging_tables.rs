@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use adclick::artifact::OpenMode;
 use adclick::artifact::model::spec::{EmbeddingSpec, HeadKind, HeadSpec, ModelSpec, NetworkSpec, Structure};
 use adclick::bundle::{self, Content, MODEL_FILE, Manifest, Role};
-use adclick::enrich::{TableReader, TableSource};
-use adclick::live::pack_model;
+use adclick::enrich::TableReader;
+use adclick::model::pack_model;
 use adclick::schema::{
     Binding, ColumnUse, Embedding, Enrichment, Feature, Index, KeyPart, Kind, Lookup, Measure, Pooling, Schema, Source,
     TableUse, Transform,
 };
-use adclick::table::{Column, ColumnKind, Table, TableSet};
+use adclick::table::{Column, ColumnKind, Table, TableSet, TableSource};
 use adclick::{Engine, Options, Status, TableChecks};
 use testkit::common::{Bundles, Random, Wants, case, model, options, score, scorer};
 use testkit::plain_tables::{self, Plain, PlainTable, ask, enrich, files, write};

@@ -6,7 +6,7 @@ use adclick::artifact::model::spec::{
     Activation, DenseSpec, EmbeddingSpec, GoldenRequest, HeadKind, HeadSpec, Matrix, ModelSpec, NetworkSpec, Structure,
 };
 use adclick::bundle::{self, Role};
-use adclick::live::pack_model;
+use adclick::model::pack_model;
 use adclick::schema::{Embedding, Enrichment, Feature, Index, Kind, Schema, Source, Transform};
 
 /// The value of a reproducible sequence, within ±0.5.

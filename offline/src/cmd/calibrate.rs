@@ -8,7 +8,7 @@ use adclick::artifact::Bytes;
 use adclick::artifact::model::Model;
 use adclick::bundle::check_target;
 use adclick::calibrate::{Calibrators, HeadCalibrator};
-use adclick::live::pack_model;
+use adclick::model::pack_model;
 use adclick::types::Precision;
 use anyhow::{Result, bail, ensure};
 use serde::Serialize;

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use adclick::artifact::{Bytes, OpenMode};
 use adclick::bundle::{self, Manifest, Role};
 use adclick::calibrate::{Calibrators, HeadCalibrator};
-use adclick::enrich::TableSource;
-use adclick::table::{Checks, Table, TableSet};
+use adclick::table::{Checks, Table, TableSet, TableSource};
 use adclick::types::Precision;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
@@ -163,7 +162,7 @@ pub(super) fn run(args: Args) -> Result<()> {
     source.tables = built.lookups;
     let data = Data { source, split };
     let trained = crate::train::fit(&config, &data, &blueprint, parent.as_ref(), Progress::detect())?;
-    let model = adclick::live::pack_model(&trained.spec)?;
+    let model = adclick::model::pack_model(&trained.spec)?;
     let (precision, calibrators) = (args.precision, Calibrators::default());
     let mut parts = Parts { model, calibrators, policy, precision, tables: built.parts };
     let mut beside = built.beside;

@@ -1,7 +1,8 @@
 //! Values from tables, for what rows do not carry: by the code that serves.
 
-use adclick::enrich::{Keys, TableReader, TableSource};
+use adclick::enrich::{Keys, TableReader};
 use adclick::schema::{Enrichment, Schema};
+use adclick::table::TableSource;
 use adclick::types::Value;
 use anyhow::{Context, Result};
 use serde::Serialize;

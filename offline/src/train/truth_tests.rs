@@ -172,7 +172,7 @@ fn clicks_alone_train_pcvr_alone() {
     assert!((said - rate).abs() < 0.04, "{said} for {rate}");
     // Serving says pCVR and that nothing is known of clicks.
     let bundle = all.dir.path().join("bundle");
-    let model = adclick::live::pack_model(&trained.spec).unwrap();
+    let model = adclick::model::pack_model(&trained.spec).unwrap();
     let (calibrators, tables) = (Calibrators::default(), Vec::new());
     Parts { model, calibrators, policy: None, precision: None, tables }.write(&bundle, false, false).unwrap();
     let engine = open_engine(&bundle, None, None).unwrap();

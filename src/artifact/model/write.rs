@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::schema::{Layout, MAX_WIDTH};
 
 /// The bytes of the model file. The same spec gives the same bytes. `expected` holds the outputs of the golden
-/// requests, `[goldens, heads]`; see [`crate::live::pack_model`], which computes them.
+/// requests, `[goldens, heads]`; see [`crate::model::pack_model`], which computes them.
 ///
 /// # Errors
 /// `InvalidArgument` naming the layer or table whose shape does not fit, or whose value is NaN, infinite or beyond

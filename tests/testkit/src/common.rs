@@ -9,7 +9,7 @@ use adclick::artifact::model::spec::{
 };
 use adclick::auction::Reason;
 use adclick::bundle::{self, MODEL_FILE, Role};
-use adclick::live::pack_model;
+use adclick::model::pack_model;
 use adclick::schema::{
     Embedding, Enrichment, Feature, Index, Kind, Pooling, Schema, Side, Source, TIME_INPUTS, Transform,
 };

@@ -5,12 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use adclick::auction::Policy;
+use adclick::bundle::serving_text;
 use adclick::bundle::{
     self, CALIBRATORS_FILE, CURRENT, Content, MANIFEST, MODEL_FILE, Manifest, POLICY_FILE, Role, SERVING_FILE,
 };
+use adclick::calibrate::encode_calibrators;
 use adclick::calibrate::{Beta, Calibrator, Calibrators, HeadCalibrator, Platt};
 use adclick::hash::checksum;
-use adclick::live::{encode_calibrators, pack_model, serving_text};
+use adclick::model::pack_model;
 use adclick::types::{BidKind, Precision, Winner};
 use adclick::{Engine, OpenMode, Status};
 

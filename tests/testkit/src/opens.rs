@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use adclick::bundle::{self, Content, MODEL_FILE, Role};
-use adclick::live::pack_model;
+use adclick::model::pack_model;
 use adclick::table::{BuildOptions, Column, ColumnKind, Duplicates, Shard, TableBuilder, TableSpec};
 use adclick::types::{Row, Value};
 use adclick::{Engine, Options, ScorerLimits, Upsert};

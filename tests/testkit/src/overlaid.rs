@@ -8,7 +8,7 @@ use adclick::artifact::model::spec::{
 };
 use adclick::bundle::{self, Content, MODEL_FILE, Role};
 use adclick::hash::mix;
-use adclick::live::pack_model;
+use adclick::model::pack_model;
 use adclick::schema::{
     Binding, ColumnUse, Embedding, Enrichment, Feature, Index, KeyPart, Kind, Lookup, Pooling, Schema, Source,
     TableUse, Transform,

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use adclick::auction::Reason;
 use adclick::bundle::{self, CALIBRATORS_FILE, Content, MODEL_FILE, POLICY_FILE, Role};
+use adclick::calibrate::encode_calibrators;
 use adclick::calibrate::{Calibrator, Calibrators, HeadCalibrator, Isotonic, Platt};
-use adclick::live::{encode_calibrators, pack_model};
+use adclick::model::pack_model;
 use adclick::schema::Source;
 use adclick::types::{Candidate, Request, Value, Winner};
 use adclick::{Engine, Input, Options, ScorerLimits};

@@ -7,7 +7,7 @@ use adclick::Engine;
 use adclick::artifact::model::spec::ModelSpec;
 use adclick::bundle::{self, Content, MODEL_FILE, Role};
 use adclick::hash::shard;
-use adclick::live::pack_model;
+use adclick::model::pack_model;
 use adclick::overlay::{Operation, Upsert};
 use adclick::schema::{
     Binding, ColumnUse, Enrichment, Feature, KeyPart, Kind, Lookup, Measure, Side, Source, TableUse,

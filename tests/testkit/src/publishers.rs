@@ -5,8 +5,9 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use adclick::bundle::{self, CALIBRATORS_FILE, CURRENT, Content, MODEL_FILE, Manifest, Role};
+use adclick::calibrate::encode_calibrators;
 use adclick::calibrate::{Calibrator, Calibrators, HeadCalibrator, Platt};
-use adclick::live::{encode_calibrators, pack_model};
+use adclick::model::pack_model;
 use adclick::{Engine, Options};
 
 use crate::child;

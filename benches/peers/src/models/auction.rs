@@ -9,7 +9,7 @@ use std::rc::Rc;
 use adclick::auction::{Bounds, Policy, Shortlist};
 use adclick::calibrate::HeadCalibrator;
 use adclick::infer::{Kernel, Plan, Scratch};
-use adclick::live::Fast;
+use adclick::model::Fast;
 use adclick::types::{BidKind, Candidate};
 
 use crate::Error;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use adclick::artifact::model::Model;
 use adclick::artifact::{Bytes, OpenMode};
+use adclick::bundle::serving_text;
 use adclick::bundle::{CALIBRATORS_FILE, Entry, MODEL_FILE, Manifest, POLICY_FILE, Role, SERVING_FILE};
-use adclick::live::serving_text;
 use adclick::schema::Enrichment;
 use adclick::table::{Checks, Shard};
 use anyhow::{Context, Result};

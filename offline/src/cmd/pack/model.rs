@@ -7,7 +7,7 @@ use adclick::artifact::model::spec::{HeadKind, ModelSpec};
 use adclick::auction::Policy;
 use adclick::calibrate::Calibrators;
 use adclick::hash::checksum;
-use adclick::live::pack_model;
+use adclick::model::pack_model;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::Args;

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use super::generation::weights;
 use super::golden;
 use crate::artifact::model::Model;
-use crate::bundle;
-use crate::error::{Error, Result};
-use crate::infer::{Arithmetic, Kernel, Plan};
+use crate::error::Result;
+use crate::infer::{Arithmetic, Kernel, Plan, Weights};
 use crate::types::Precision;
 
 /// How far a golden request's logit may be off in a fast arithmetic before it is not served: this share of its size, or of
@@ -127,7 +125,7 @@ impl Serving {
     /// Only what is wrong with the model itself.
     pub(crate) fn prepare(model: &Model, kernel: &'static Kernel, wanted: Precision) -> Result<Self> {
         let make = |arithmetic, ranges: &[f32]| {
-            let plan = match Plan::with(model.network(), weights(model), kernel, arithmetic, ranges) {
+            let plan = match Plan::with(model.network(), Weights::of(model), kernel, arithmetic, ranges) {
                 Ok(plan) => plan,
                 Err(error) if error.status == crate::Status::Unsupported => return Ok(Err(error.message)),
                 Err(error) => return Err(error),
@@ -170,27 +168,5 @@ impl Serving {
             (Precision::Bf16 | Precision::Int8, Some(fast)) => (&fast.plan, self.precision),
             _ => (exact, Precision::Exact),
         }
-    }
-}
-
-/// The text of `serving.toml`.
-#[must_use]
-pub fn text(precision: Precision) -> String {
-    format!("precision = \"{}\"\n", precision.name())
-}
-
-/// What the text of `serving.toml` says.
-///
-/// # Errors
-/// `Corrupt`, naming the key, what was expected and what was found.
-pub fn parse(text: &str) -> Result<Precision> {
-    let table = bundle::toml_of(text)?;
-    if let Some(key) = table.keys().find(|key| *key != "precision") {
-        return Err(Error::corrupt(format!("unknown key `{key}`, known is precision")));
-    }
-    match table.get("precision").map(|value| value.as_str()) {
-        None => Ok(Precision::Exact),
-        Some(Some(name)) => Precision::by_name(name).map_err(|e| Error::corrupt(e.message)),
-        Some(None) => Err(Error::corrupt("`precision` is not a text")),
     }
 }

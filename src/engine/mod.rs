@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use crate::artifact::OpenMode;
 use crate::bundle;
+use crate::clock::now_us;
 use crate::error::{Error, Result, Status};
 use crate::infer::Kernel;
-use crate::live::{AdCacheInfo, Cancel, Cell, Generation, Limits, Opening, Reader, TableChecks};
+use crate::live::{Cancel, Cell, Generation, Opening, Reader, TableChecks};
 use crate::metrics::{Events, Meters};
-use crate::overlay::{Overlays, now_us};
+use crate::model::{AdCacheInfo, Limits};
+use crate::overlay::Overlays;
 use crate::schema::MAX_TABLES;
 use crate::scorer::{Scorer, ScorerLimits};
 use crate::table::MAX_ROW;
@@ -438,7 +440,7 @@ impl Shared {
     /// Takes what was written on top of the live tables over to the next generation's.
     fn carry_over(&self, published: &Published, next: &Generation) {
         if let Some(current) = &published.current {
-            self.overlays.carry_over(current, next);
+            self.overlays.carry_over(current.tables(), next.tables());
         }
     }
 

@@ -9,19 +9,18 @@ use crate::auction::{self, Bounds, Shortlist};
 use crate::enrich::{Counts, Passed, Rows, State};
 use crate::error::Error;
 use crate::hash::mix;
-use crate::infer::{Pass, Plan, Scratch, TILE_ROWS, Tile};
-use crate::live::weights;
-use crate::live::{Fast, Generation, Limits, Reader};
+use crate::infer::{Pass, Plan, Scratch, TILE_ROWS, Tile, Weights};
+use crate::limits::MAX_CANDIDATES;
+use crate::live::{Generation, Reader};
 use crate::memory::filled;
 use crate::metrics::{Call, Meter, Meters, Stage, Watch};
+use crate::model::{Fast, Limits};
 use crate::refusal::Refusal;
+use crate::request::Input;
 use crate::schema::{Layout, Side};
-use crate::types::{Candidate, Outcome, Precision, Request, Value, Winner};
+use crate::types::{Candidate, Outcome, Precision, Winner};
 
 use crate::auction::Reason;
-
-/// The largest number of candidates a scorer can be made for.
-pub const MAX_CANDIDATES: usize = 1 << 20;
 
 /// Candidates that are scored between two looks at the clock, at most, when there is a deadline. Tiles may hold more.
 const ROWS_BEFORE_A_LOOK: usize = 42;
@@ -61,19 +60,6 @@ struct Memory {
     shortlist: Shortlist,
     listed: Box<[u32]>,
     fast: [Box<[f32]>; 2],
-}
-
-/// The arrays that travel beside a [`Request`].
-#[derive(Debug, Clone, Copy)]
-pub struct Input<'a> {
-    /// The request.
-    pub request: &'a Request,
-    /// The request's values, `[n_values]`.
-    pub values: &'a [Value],
-    /// The candidates, `[n_candidates]`.
-    pub candidates: &'a [Candidate],
-    /// All candidates' values, `[n_candidate_values]`.
-    pub candidate_values: &'a [Value],
 }
 
 /// What scoring did, before it becomes an [`Outcome`].
@@ -339,7 +325,7 @@ impl Scorer {
         let time = (input.request.time_us, input.request.utc_offset_s);
         assembler.find(&mut memory.state, input.request, &input.candidates[candidate..=candidate]);
         assembler.request(model, &mut memory.state, time, input.values, r, &mut wide)?;
-        let passed = Passed { candidate: 0, ..input.passed(candidate) };
+        let passed = Passed { candidate: 0, ..passed(&input, candidate) };
         assembler.candidate(model, &mut memory.state, passed, c, &mut wide)?;
         for column in &layout.columns {
             x[column.declared..][..column.width].copy_from_slice(&row[column.serving..][..column.width]);
@@ -348,52 +334,11 @@ impl Scorer {
     }
 }
 
-impl<'a> Input<'a> {
-    /// Checks what the caller says of its arrays. Returns the number of candidates.
-    pub(crate) fn check(&self, max_candidates: usize) -> Result<usize, Refusal> {
-        let r = self.request;
-        let expected = size_of::<Request>() as u32;
-        if r.struct_size != expected {
-            return Err(Refusal::StructSize { what: "adclick_request", found: r.struct_size, expected });
-        }
-        if r.flags != 0 || r.reserved != 0 {
-            return Err(Refusal::Argument { what: "request.flags", rule: "no flag is defined, expected 0" });
-        }
-        if r.utc_offset_s.unsigned_abs() > 86_400 {
-            let rule = "expected -86400 to 86400 seconds";
-            return Err(Refusal::Argument { what: "request.utc_offset_s", rule });
-        }
-        let n = r.n_candidates as usize;
-        if n > max_candidates {
-            return Err(Refusal::Capacity { what: "n_candidates", found: n, most: max_candidates });
-        }
-        for (what, found, expected) in [
-            ("values", self.values.len(), r.n_values as usize),
-            ("candidates", self.candidates.len(), n),
-            ("candidate_values", self.candidate_values.len(), r.n_candidate_values as usize),
-        ] {
-            if found != expected {
-                return Err(Refusal::Length { what, found, expected });
-            }
-        }
-        for (index, c) in self.candidates.iter().enumerate() {
-            if c.reserved != 0 {
-                let rule = "reserved is not 0";
-                return Err(Refusal::Field { what: "candidates", index, rule });
-            }
-            if u64::from(c.first_value) + u64::from(c.n_values) > self.candidate_values.len() as u64 {
-                let rule = "first_value + n_values is past n_candidate_values";
-                return Err(Refusal::Field { what: "candidates", index, rule });
-            }
-        }
-        Ok(n)
-    }
-
-    fn passed(&self, candidate: usize) -> Passed<'a> {
-        let c = &self.candidates[candidate];
-        let first_value = c.first_value as usize;
-        Passed { candidate, values: &self.candidate_values[first_value..][..c.n_values as usize], first_value }
-    }
+/// What was passed for one candidate.
+fn passed<'a>(input: &Input<'a>, candidate: usize) -> Passed<'a> {
+    let c = &input.candidates[candidate];
+    let first_value = c.first_value as usize;
+    Passed { candidate, values: &input.candidate_values[first_value..][..c.n_values as usize], first_value }
 }
 
 impl Memory {
@@ -441,7 +386,7 @@ impl Memory {
                 let wide = &mut wide[row * heads..][..heads];
                 wide.copy_from_slice(&request_wide[..heads]);
                 let x = &mut tile.row(row)[request_width..];
-                let passed = input.passed(first + row);
+                let passed = passed(&input, first + row);
                 let counts = assembler.candidate(model, &mut self.state, passed, x, wide)?;
                 scored.counts[1].add(counts);
                 unknown[row] = first_pass.is_some_and(|fast| fast.is_beyond(x));
@@ -542,7 +487,7 @@ impl Memory {
                 let wide = &mut wide[row * heads..][..heads];
                 wide.copy_from_slice(&scored.wide[..heads]);
                 let x = &mut tile.row(row)[request_width..];
-                let passed = input.passed(i as usize);
+                let passed = passed(&input, i as usize);
                 assembler.candidate(model, &mut self.state, passed, x, wide)?;
                 kept[row] = cache.and_then(|cache| cache.of(assembler, &self.state, passed));
             }
@@ -670,7 +615,7 @@ fn begin<'a>(
     scratch: &'a mut Scratch,
     request: Option<(&[f32], usize)>,
 ) -> Result<Pass<'a>, Refusal> {
-    let weights = weights(generation.model());
+    let weights = Weights::of(generation.model());
     match request {
         Some((x, candidates)) => {
             // Kept sums are those of the exact plan.

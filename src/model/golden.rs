@@ -1,6 +1,5 @@
 //! Golden requests: their outputs are computed when a model is packed and must come out again when it is staged.
 
-use super::generation::weights;
 use crate::artifact::Bytes;
 use crate::artifact::model::network::{Head, Network};
 use crate::artifact::model::spec::{GoldenRequest, ModelSpec};
@@ -9,7 +8,7 @@ use crate::cancel::Cancel;
 use crate::enrich::{Assembler, Passed, Rows, State, Tables};
 use crate::error::{Error, Result, Status};
 use crate::infer::reference::{DeepInputs, reference_logits};
-use crate::infer::{Kernel, Level, Plan, Scratch};
+use crate::infer::{Kernel, Level, Plan, Scratch, Weights};
 use crate::types::Value;
 
 /// How far a logit may be from the f64 reference: this share of its size, or of 1 when it is smaller. Sums in f32 are
@@ -36,7 +35,7 @@ pub fn pack_model(spec: &ModelSpec) -> Result<Vec<u8>> {
         }
         inputs.assemble(&model, request).map_err(|e| e.within(format_args!("golden request {i}")))?;
         let mut logits = vec![0.0; heads];
-        reference_logits(model.network(), weights(&model), &inputs.x, &mut logits)?;
+        reference_logits(model.network(), Weights::of(&model), &inputs.x, &mut logits)?;
         for (logit, wide) in logits.iter_mut().zip(&inputs.wide) {
             *logit += f64::from(*wide);
             if !(*logit as f32).is_finite() {
@@ -50,7 +49,7 @@ pub fn pack_model(spec: &ModelSpec) -> Result<Vec<u8>> {
     for kernel in Kernel::available() {
         reproduces(
             &model,
-            &Plan::new(model.network(), weights(&model), kernel)?,
+            &Plan::new(model.network(), Weights::of(&model), kernel)?,
             kernel,
             Cancel::default(),
             WHEN_PACKED,
@@ -76,7 +75,7 @@ pub fn deep_inputs(
     most: usize,
     mut each: impl FnMut(usize, &[f64]),
 ) -> Result<usize> {
-    let network = DeepInputs::new(model.network(), weights(model))?;
+    let network = DeepInputs::new(model.network(), Weights::of(model))?;
     let affordable = (most / network.cost().max(1)).max(1000);
     let step = rows.len().div_ceil(affordable).max(1);
     let mut inputs = Inputs::new(model)?;
@@ -170,7 +169,7 @@ fn each_logit(
         inputs.assemble(model, &golden.request).map_err(|e| e.within(format_args!("golden request {i}")))?;
         let (request, candidate) = inputs.x.split_at(network.request_width);
         for level in plan.levels() {
-            let mut pass = plan.begin_at(level, weights(model), &mut scratch, request)?;
+            let mut pass = plan.begin_at(level, Weights::of(model), &mut scratch, request)?;
             pass.tile(1)?.row(0)[network.request_width..].copy_from_slice(candidate);
             pass.run(1, Some(&inputs.wide), &mut logits)?;
             for (head, (&got, &expected)) in network.heads.iter().zip(logits.iter().zip(&golden.expected)) {

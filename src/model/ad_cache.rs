@@ -6,16 +6,15 @@
 
 use std::sync::Arc;
 
-use super::generation::{Generation, weights};
-use super::open::Opening;
 use crate::artifact::Bytes;
 use crate::artifact::model::Model;
 use crate::cancel::Cancel;
-use crate::enrich::{AdColumns, Assembler, Passed, Rows, State, TableSource, Tables};
+use crate::enrich::{AdColumns, Assembler, Passed, Rows, State, Tables};
 use crate::error::{Error, Result, Status};
-use crate::infer::{Keeping, Plan, Scratch};
+use crate::infer::{Keeping, Plan, Scratch, Weights};
+use crate::live::{Generation, Opening};
 use crate::prefetch::prefetch;
-use crate::table::{RowAt, TableSet};
+use crate::table::{RowAt, TableSet, TableSource};
 use crate::types::{Candidate, Precision, Request};
 
 /// Ads that are looked up and computed together.
@@ -70,15 +69,15 @@ pub(crate) struct AdCache {
 
 /// What becomes of the ad cache of a generation that is being opened.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
-    pub(super) cache: Option<Arc<AdCache>>,
-    pub(super) info: AdCacheInfo,
+pub(crate) struct KeptSums {
+    pub(crate) cache: Option<Arc<AdCache>>,
+    pub(crate) info: AdCacheInfo,
 }
 
-impl Kept {
+impl KeptSums {
     /// Computes the sums if the options allow the memory, or shares those of an earlier generation that has the same model
     /// and the same ads.
-    pub(super) fn prepare(
+    pub(crate) fn prepare(
         how: Opening<'_>,
         model: &Arc<Model>,
         plan: &Arc<Plan>,
@@ -165,7 +164,7 @@ impl AdCache {
             }
             let n = slots.len();
             let (x, sums) = (&x[..n * layout.width], &mut sums[..n * width]);
-            plan.keep(&self.keeping, weights(model), &mut scratch, x, sums)?;
+            plan.keep(&self.keeping, Weights::of(model), &mut scratch, x, sums)?;
             let memory: &mut [f32] = bytemuck::cast_slice_mut(self.sums.memory_mut());
             for (slot, sums) in slots.iter().zip(sums.chunks(width)) {
                 let slot = slot.ok_or_else(|| Error::corrupt("the table does not find a key that it holds"))?;

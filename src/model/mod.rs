@@ -1,0 +1,14 @@
+//! A model made ready to score: its plans for the CPU, the precision that it is served in, the sums that are kept of ads;
+//! and the golden requests that show whether it computes what it did where it was packed.
+
+mod ad_cache;
+pub(crate) mod golden;
+mod limits;
+mod precision;
+
+pub(crate) use ad_cache::{AdCache, KeptSums};
+pub use ad_cache::{AdCacheInfo, AdCacheState};
+pub use golden::{deep_inputs, pack_model};
+pub use limits::Limits;
+pub use precision::Fast;
+pub(crate) use precision::Serving;

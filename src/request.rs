@@ -1,0 +1,59 @@
+//! A request as a caller hands it over: the struct, and the arrays beside it.
+
+use crate::refusal::Refusal;
+use crate::types::{Candidate, Request, Value};
+
+/// The arrays that travel beside a [`Request`].
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// The request.
+    pub request: &'a Request,
+    /// The request's values, `[n_values]`.
+    pub values: &'a [Value],
+    /// The candidates, `[n_candidates]`.
+    pub candidates: &'a [Candidate],
+    /// All candidates' values, `[n_candidate_values]`.
+    pub candidate_values: &'a [Value],
+}
+
+impl Input<'_> {
+    /// Checks what the caller says of its arrays. Returns the number of candidates.
+    pub(crate) fn check(&self, max_candidates: usize) -> Result<usize, Refusal> {
+        let r = self.request;
+        let expected = size_of::<Request>() as u32;
+        if r.struct_size != expected {
+            return Err(Refusal::StructSize { what: "adclick_request", found: r.struct_size, expected });
+        }
+        if r.flags != 0 || r.reserved != 0 {
+            return Err(Refusal::Argument { what: "request.flags", rule: "no flag is defined, expected 0" });
+        }
+        if r.utc_offset_s.unsigned_abs() > 86_400 {
+            let rule = "expected -86400 to 86400 seconds";
+            return Err(Refusal::Argument { what: "request.utc_offset_s", rule });
+        }
+        let n = r.n_candidates as usize;
+        if n > max_candidates {
+            return Err(Refusal::Capacity { what: "n_candidates", found: n, most: max_candidates });
+        }
+        for (what, found, expected) in [
+            ("values", self.values.len(), r.n_values as usize),
+            ("candidates", self.candidates.len(), n),
+            ("candidate_values", self.candidate_values.len(), r.n_candidate_values as usize),
+        ] {
+            if found != expected {
+                return Err(Refusal::Length { what, found, expected });
+            }
+        }
+        for (index, c) in self.candidates.iter().enumerate() {
+            if c.reserved != 0 {
+                let rule = "reserved is not 0";
+                return Err(Refusal::Field { what: "candidates", index, rule });
+            }
+            if u64::from(c.first_value) + u64::from(c.n_values) > self.candidate_values.len() as u64 {
+                let rule = "first_value + n_values is past n_candidate_values";
+                return Err(Refusal::Field { what: "candidates", index, rule });
+            }
+        }
+        Ok(n)
+    }
+}
