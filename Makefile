@@ -51,7 +51,7 @@ core: tools
 	@packaging/go-lib.sh $(GO_PLATFORM) target/release/libadclick.a
 
 cli: tools
-	$(CARGO) build --release -p adclick -p adclick-offline
+	$(CARGO) build --release -p adclick -p adclick-cli
 	@packaging/go-lib.sh $(GO_PLATFORM) target/release/libadclick.a
 
 LINK := -Ltarget/release -ladclick -pthread -Wl,-rpath,'$(CURDIR)/target/release'
@@ -73,7 +73,7 @@ demo: $(BUILD)/serve
 
 TABLES := users ads user_advertiser user_category
 
-# `cargo test` runs the same programs and checks what they print (offline/tests/ids.rs).
+# `cargo test` runs the same programs and checks what they print (offline/cli/tests/ids.rs).
 ids: $(BUILD)/ids $(BUILD)/ids-c ids-bundle
 	$(BUILD)/ids $(BUILD)/bundles
 	$(BUILD)/ids-c $(BUILD)/bundles
@@ -113,15 +113,17 @@ test-install: cli
 	packaging/glibc.sh $(LEAST_GLIBC) $(BUILD)/stage/usr/$(LIBDIR)/libadclick.so
 	packaging/glibc.sh $(LEAST_GLIBC_OF_COMMAND) $(BUILD)/stage/usr/bin/adclick
 
+OFFLINE := -p adclick-measure -p adclick-data -p adclick-train -p adclick-cli
+
 # In release: training is too slow without optimisation, and `make demo` uses the same build.
 test-offline:
-	$(CARGO) test --release -p adclick-offline
+	$(CARGO) test --release $(OFFLINE)
 
 # Coverage of the intervals, and false alarms and power of the choice of calibrators, over many simulated runs: the figures of
 # docs/calibrate.md. Some minutes.
 .PHONY: coverage
 coverage:
-	$(CARGO) test --release -p adclick-offline --lib over_many_runs -- --ignored --nocapture --test-threads 1
+	$(CARGO) test --release -p adclick-measure -p adclick-train --lib over_many_runs -- --ignored --nocapture --test-threads 1
 
 # The demo in short: generated rows, two seconds of serving with swaps.
 test-demo: $(BUILD)/serve

@@ -1,0 +1,110 @@
+//! The arguments by which every verb names its logs.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+
+use adclick_data::logs::{BadLimit, Format, Source};
+use adclick_train::trainer::{Role, Split};
+
+/// The layout of a log file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum FormatName {
+    /// Criteo's: tab-separated, 40 fields (label, I1-I13, C1-C26), no header.
+    Criteo,
+    /// Avazu's: CSV with a header.
+    Avazu,
+    /// Text with a header (CSV, TSV), Parquet or Arrow IPC, described by --schema; `adclick schema infer` writes a first one.
+    Examples,
+}
+
+impl FormatName {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Criteo => "criteo",
+            Self::Avazu => "avazu",
+            Self::Examples => "examples",
+        }
+    }
+}
+
+/// Which logs to read.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Logs {
+    /// Log files: plain, .gz or .zst, recognised by content; several are read one after the other.
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    pub(super) data: Vec<PathBuf>,
+    /// Their layout.
+    #[arg(long, value_enum)]
+    format: FormatName,
+    /// The schema file of --format examples (docs/schema.md).
+    #[arg(long, value_name = "FILE")]
+    pub(super) schema: Option<PathBuf>,
+    /// Skip up to so many malformed rows, then fail [default: 10, or a thousandth of the rows].
+    #[arg(long, value_name = "ROWS")]
+    pub(super) max_bad_rows: Option<u64>,
+}
+
+impl Logs {
+    pub(super) fn of(data: &[PathBuf], format: FormatName, schema: Option<&Path>) -> Self {
+        Self { data: data.to_vec(), format, schema: schema.map(Path::to_owned), max_bad_rows: None }
+    }
+
+    /// The files as a source of labelled rows.
+    pub(super) fn source(&self) -> Result<Source> {
+        let format = match (self.format, &self.schema) {
+            (FormatName::Criteo, None) => Format::Criteo,
+            (FormatName::Avazu, None) => Format::Avazu,
+            (FormatName::Examples, Some(schema)) => {
+                Format::Examples(adclick_data::schema_file::SchemaFile::read(schema)?.data_columns()?)
+            }
+            (FormatName::Examples, None) => {
+                bail!("--format examples needs --schema: which columns are labels and features")
+            }
+            (_, Some(schema)) => {
+                bail!("--schema {}: criteo and avazu have built-in schemas; use --format examples", schema.display())
+            }
+        };
+        let mut source = Source::new(self.data.clone(), format);
+        if let Some(rows) = self.max_bad_rows {
+            source.limit = BadLimit::Rows(rows);
+        }
+        Ok(source)
+    }
+}
+
+/// Which of the rows are looked at.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct Part {
+    /// Look only at a part of the rows by the rule of an experiment: hash:0 to hash:4, or day (of UTC; see `train --split`).
+    #[arg(long, value_name = "RULE")]
+    split: Option<String>,
+    /// Which part of the split.
+    #[arg(long, value_enum, requires = "split")]
+    part: Option<PartName>,
+}
+
+/// A part of a split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum PartName {
+    /// What the model was fitted to.
+    Train,
+    /// What early stopping and calibration look at.
+    Validation,
+    /// What nothing but the measurement looks at.
+    Test,
+}
+
+impl Part {
+    /// The split and the role to look at, where `default` is what the verb looks at unless told.
+    pub(super) fn choose(&self, default: PartName) -> Result<Option<(Split, Role)>> {
+        let Some(split) = &self.split else { return Ok(None) };
+        let role = match self.part.unwrap_or(default) {
+            PartName::Train => Role::Train,
+            PartName::Validation => Role::Validation,
+            PartName::Test => Role::Test,
+        };
+        Ok(Some((Split::experiment(split)?, role)))
+    }
+}

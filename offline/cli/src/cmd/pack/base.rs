@@ -1,0 +1,147 @@
+//! What a bundle begins with: a model from weights, or all of an earlier bundle.
+
+use std::path::{Path, PathBuf};
+
+use adclick::artifact::model::Model;
+use adclick::artifact::{Bytes, OpenMode};
+use adclick::bundle::serving_text;
+use adclick::bundle::{CALIBRATORS_FILE, Entry, MODEL_FILE, Manifest, POLICY_FILE, Role, SERVING_FILE};
+use adclick::schema::Enrichment;
+use adclick::table::{Checks, Shard};
+use anyhow::{Context, Result};
+
+use super::Args;
+use super::model::{self, Packed};
+use adclick_data::schema_file::SchemaFile;
+use adclick_train::bundle::{Holds, Part, open_table};
+
+/// What the tables are added to.
+pub(super) enum Base {
+    /// Nothing: tables alone are written.
+    None,
+    /// A new model.
+    Model(Box<Packed>),
+    /// An earlier bundle.
+    Bundle(Bundle),
+}
+
+/// An earlier bundle.
+pub(super) struct Bundle {
+    path: PathBuf,
+    manifest: Manifest,
+    enrichment: Enrichment,
+    tables: Vec<OldTable>,
+}
+
+/// A table file of an earlier bundle.
+struct OldTable {
+    name: String,
+    shard: Shard,
+    path: PathBuf,
+    entry: Entry,
+}
+
+impl Base {
+    /// Packs the weights, or opens the earlier bundle.
+    pub(super) fn new(args: &Args, schema: Option<&SchemaFile>) -> Result<Self> {
+        match (&args.weights, &args.from) {
+            (Some(weights), _) => Ok(Self::Model(Box::new(model::pack(args, weights, schema)?))),
+            (None, Some(from)) => Ok(Self::Bundle(Bundle::read(&crate::cmd::verify::resolve(from)?)?)),
+            (None, None) => Ok(Self::None),
+        }
+    }
+
+    /// What the model reads from tables; `None` without a model.
+    pub(super) fn enrichment(&self) -> Option<&Enrichment> {
+        match self {
+            Self::None => None,
+            Self::Model(packed) => Some(&packed.spec.enrichment),
+            Self::Bundle(old) => Some(&old.enrichment),
+        }
+    }
+
+    /// A file of a table that the earlier bundle has.
+    pub(super) fn table(&self, name: &str) -> Option<&Path> {
+        let Self::Bundle(old) = self else { return None };
+        old.tables.iter().find(|t| t.name == name).map(|t| t.path.as_path())
+    }
+
+    /// All files of the bundle: those of this base, calibrators, policy and precision as given, and the new tables in the place of
+    /// old ones.
+    pub(super) fn parts(&self, args: &Args, tables: Vec<Part>) -> Result<Vec<Part>> {
+        let mut parts = vec![match self {
+            Self::Model(packed) => Part::new(Role::Model, MODEL_FILE, Holds::Bytes(packed.bytes.clone())),
+            Self::Bundle(old) => old.carried(Role::Model).context("the bundle has no model")?,
+            Self::None => return Ok(tables),
+        }];
+        let old = |role| if let Self::Bundle(old) = self { old.carried(role) } else { None };
+        match &args.calibrators {
+            Some(path) => {
+                let holds = Holds::Bytes(model::calibrators(path, args.downsampling)?);
+                parts.push(Part::new(Role::Calibrators, CALIBRATORS_FILE, holds));
+            }
+            None => parts.extend(old(Role::Calibrators)),
+        }
+        match &args.policy {
+            Some(path) => {
+                let holds = Holds::Bytes(model::policy(path)?);
+                parts.push(Part::new(Role::Policy, POLICY_FILE, holds));
+            }
+            None => parts.extend(old(Role::Policy)),
+        }
+        match args.precision {
+            Some(precision) => {
+                let holds = Holds::Bytes(serving_text(precision).into_bytes());
+                parts.push(Part::new(Role::Serving, SERVING_FILE, holds));
+            }
+            None => parts.extend(old(Role::Serving)),
+        }
+        let mut all = tables;
+        if let Self::Bundle(old) = self {
+            let carried: Vec<Part> = old.unreplaced(&all)?;
+            all.extend(carried);
+        }
+        // The same tables have the same generation, whatever came first.
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        parts.extend(all);
+        Ok(parts)
+    }
+}
+
+impl Bundle {
+    fn read(path: &Path) -> Result<Self> {
+        let manifest = Manifest::read(path)?;
+        let entry = manifest.file(Role::Model).context("the bundle has no model")?;
+        let file = path.join(&entry.name);
+        let model = Model::open(Bytes::open(&file, OpenMode::Map)?).with_context(|| file.display().to_string())?;
+        let enrichment = model.enrichment().clone();
+        let mut tables = Vec::new();
+        for entry in manifest.tables() {
+            let file = path.join(&entry.name);
+            let table = open_table(&file, Checks::Structure)?;
+            let (name, shard) = (table.name().to_owned(), table.shard());
+            tables.push(OldTable { name, shard, path: file, entry: entry.clone() });
+        }
+        Ok(Self { path: path.to_owned(), manifest, enrichment, tables })
+    }
+
+    fn carried(&self, role: Role) -> Option<Part> {
+        Some(Part::carried(&self.path, self.manifest.file(role)?))
+    }
+
+    /// The tables that stay: all but those that are among the new ones. Of a table in shards, one may be new alone.
+    fn unreplaced(&self, new: &[Part]) -> Result<Vec<Part>> {
+        let mut replaced = Vec::new();
+        for part in new {
+            let (Holds::Copy(path) | Holds::Link(path)) = &part.holds else { continue };
+            let table = open_table(path, Checks::Structure)?;
+            replaced.push((table.name().to_owned(), table.shard()));
+        }
+        let stays = |old: &&OldTable| {
+            !replaced.iter().any(|(name, shard)| {
+                *name == old.name && (shard.count != old.shard.count || shard.index == old.shard.index)
+            })
+        };
+        Ok(self.tables.iter().filter(stays).map(|old| Part::carried(&self.path, &old.entry)).collect())
+    }
+}

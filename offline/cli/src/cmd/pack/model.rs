@@ -1,0 +1,181 @@
+//! The model of a bundle: from weights.
+
+use std::path::Path;
+
+use adclick::artifact::container::{ArtifactKind, Container};
+use adclick::artifact::model::spec::{HeadKind, ModelSpec};
+use adclick::auction::Policy;
+use adclick::calibrate::Calibrators;
+use adclick::hash::checksum;
+use adclick::model::pack_model;
+use anyhow::{Context, Result, bail, ensure};
+
+use super::Args;
+use adclick_data::schema_file::SchemaFile;
+use adclick_train::pack::compare::{Comparison, Proof, compare};
+use adclick_train::pack::expect::Expected;
+use adclick_train::pack::inputs::Inputs;
+use adclick_train::pack::{self, goldens, taken};
+use adclick_train::ranges;
+
+/// How many golden requests a bundle holds.
+const GOLDENS: usize = 16;
+
+/// A packed model and what there is to say about it.
+pub(super) struct Packed {
+    pub(super) bytes: Vec<u8>,
+    pub(super) spec: ModelSpec,
+    pub(super) taken: Vec<taken::Layer>,
+    pub(super) left_out: Vec<String>,
+    /// `None`: not compared.
+    pub(super) proof: Option<Proof>,
+    pub(super) notes: Vec<String>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Packs the weights.
+pub(super) fn pack(args: &Args, weights_path: &Path, schema: Option<&SchemaFile>) -> Result<Packed> {
+    let weights = super::read(weights_path)?;
+    let mut given = provenance(args, weights_path, &weights)?;
+    let options = pack::Options {
+        downsampling: args.downsampling,
+        allow_unused: args.allow_unused,
+        proven: args.expect.is_some(),
+        provenance: String::new(),
+    };
+    let place = || format!("weights {}", weights_path.display());
+    let mut packed = pack::model(&weights, schema, &options).with_context(place)?;
+    let inputs = match &args.goldens {
+        Some(path) => {
+            let place = || format!("golden requests {}", path.display());
+            Some((Inputs::parse(&super::read(path)?, &packed.spec.schema).with_context(place)?, path))
+        }
+        None => None,
+    };
+    let proof = match (&args.expect, &inputs) {
+        (Some(path), Some((inputs, _))) => {
+            let bytes = super::read(path)?;
+            let heads: Vec<HeadKind> = packed.spec.network.heads.iter().map(|h| h.kind).collect();
+            let order = schema.map(|s| s.model.heads.clone()).filter(|h| h.len() == heads.len()).unwrap_or(heads);
+            let place = || format!("--expect {}", path.display());
+            let expected = Expected::parse(&bytes, &order, inputs.rows(), args.expect_as).with_context(place)?;
+            let what = Comparison {
+                weights: &weights,
+                schema,
+                options: &options,
+                inputs,
+                expected: &expected,
+                tolerance: args.tolerance,
+            };
+            given.insert("outputs".into(), name(path).into());
+            given.insert("outputs_xxh3".into(), format!("{:016x}", checksum(&bytes)).into());
+            Some(compare(&packed, &what).with_context(place)?)
+        }
+        _ => None,
+    };
+    record(&mut given, &packed, proof.as_ref());
+    let mut document = document(args)?;
+    document.insert("pack".into(), given.into());
+    let spec = &mut packed.spec;
+    spec.provenance = document.to_string();
+    spec.goldens = match &inputs {
+        Some((inputs, path)) => {
+            inputs.goldens(GOLDENS, &spec.schema).with_context(|| format!("golden requests {}", path.display()))?
+        }
+        None => goldens::made_up(GOLDENS, &spec.schema, &spec.embeddings),
+    };
+    let (ranges, note) = ranges(args, spec)?;
+    spec.ranges = ranges;
+    packed.notes.push(note);
+    let bytes = pack_model(spec).with_context(place)?;
+    let pack::Packed { spec, taken, left_out, notes, warnings, .. } = packed;
+    Ok(Packed { bytes, spec, taken, left_out, proof, notes, warnings })
+}
+
+/// What was assumed, left out and compared, for the provenance.
+fn record(given: &mut toml::Table, packed: &pack::Packed, proof: Option<&Proof>) {
+    let list = |texts: Vec<String>| toml::Value::Array(texts.into_iter().map(toml::Value::from).collect());
+    let assumed = taken::assumed(&packed.taken);
+    if !assumed.is_empty() {
+        given.insert("assumed".into(), list(assumed));
+    }
+    if !packed.left_out.is_empty() {
+        given.insert("left_out".into(), list(packed.left_out.clone()));
+    }
+    given.insert("compared".into(), proof.map_or_else(|| "no".to_owned(), Proof::text).into());
+}
+
+/// The ranges that int8 needs, and what they are from.
+fn ranges(args: &Args, spec: &ModelSpec) -> Result<(Vec<f32>, String)> {
+    if spec.network.deep.is_empty() {
+        return Ok((Vec::new(), "no ranges for int8: the model has no deep layer".to_owned()));
+    }
+    let (path, what) = match (&args.rows, &args.goldens) {
+        (Some(path), _) => (path, "--rows"),
+        (None, Some(path)) => (path, "--goldens"),
+        (None, None) => {
+            let none =
+                "no ranges for int8: made-up golden requests say nothing of real inputs; give --rows to find them";
+            return Ok((Vec::new(), none.to_owned()));
+        }
+    };
+    let place = || format!("{what} {}", path.display());
+    let inputs = Inputs::parse(&super::read(path)?, &spec.schema).with_context(place)?;
+    let rows = inputs.goldens(ranges::ROWS, &spec.schema).with_context(place)?;
+    let (found, run) = ranges::find(spec, &rows).with_context(place)?;
+    Ok((found, format!("ranges for int8 from {run} rows of {what} {}", path.display())))
+}
+
+/// What the caller says of the model's origin.
+fn document(args: &Args) -> Result<toml::Table> {
+    let Some(path) = &args.provenance else { return Ok(toml::Table::new()) };
+    let text = String::from_utf8(super::read(path)?).with_context(|| format!("{}: not UTF-8", path.display()))?;
+    let document = text.parse::<toml::Table>().with_context(|| format!("provenance {}", path.display()))?;
+    ensure!(!document.contains_key("pack"), "the provenance document has a table [pack], which this command writes");
+    Ok(document)
+}
+
+/// What was packed from what.
+fn provenance(args: &Args, weights_path: &Path, weights: &[u8]) -> Result<toml::Table> {
+    let mut pack = toml::Table::new();
+    pack.insert("weights".into(), name(weights_path).into());
+    pack.insert("weights_xxh3".into(), format!("{:016x}", checksum(weights)).into());
+    if let Some(path) = &args.schema {
+        pack.insert("schema".into(), name(path).into());
+        pack.insert("schema_xxh3".into(), format!("{:016x}", checksum(&super::read(path)?)).into());
+    }
+    if let Some(rate) = args.downsampling {
+        pack.insert("downsampling".into(), rate.into());
+    }
+    Ok(pack)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().map_or(String::new(), |n| n.to_string_lossy().into_owned())
+}
+
+/// The bytes of a calibrators file, after a look whether they are any, and whether they correct for downsampling a second time.
+pub(super) fn calibrators(path: &Path, downsampling: Option<f64>) -> Result<Vec<u8>> {
+    let bytes = super::read(path)?;
+    let place = || format!("calibrators {}", path.display());
+    let container = Container::open(&bytes, ArtifactKind::Calibrators, &["calibrators"]).with_context(place)?;
+    let section = container.require("calibrators").with_context(place)?;
+    let read = Calibrators::decode(&bytes[section.offset..section.offset + section.len]).with_context(place)?;
+    let keep_rate = read.ctr.keep_rate();
+    if let Some(rate) = downsampling.filter(|&rate| rate < 1.0 && keep_rate < 1.0) {
+        bail!(
+            "--downsampling {rate}: {} correct for a keep rate of {keep_rate} already, and both together would correct twice: \
+             give one of the two",
+            place()
+        );
+    }
+    Ok(bytes)
+}
+
+/// The bytes of a policy, after a look whether they are one.
+pub(super) fn policy(path: &Path) -> Result<Vec<u8>> {
+    let bytes = super::read(path)?;
+    let text = std::str::from_utf8(&bytes).with_context(|| format!("policy {}: not UTF-8", path.display()))?;
+    Policy::parse(text).with_context(|| format!("policy {}", path.display()))?;
+    Ok(bytes)
+}

@@ -1,0 +1,102 @@
+//! `adclick schema`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+
+use adclick_data::files::write_whole;
+use adclick_data::progress::Progress;
+use adclick_data::schema_infer::{Known, infer, train_command};
+
+/// Write a schema file for data.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    Infer(Infer),
+}
+
+/// Write a first, commented schema file from a data file.
+///
+/// The file is CSV or other text with a header (parted by commas, tabs, semicolons or bars), Parquet or Arrow IPC; text may
+/// be gzip or zstd. Its names and up to 20,000 of its rows, evenly spread (fewer of very wide files), say which column is
+/// the click label, the conversion, the weight and the time with its unit; which are numbers (with a logarithm or a limit
+/// where values stand far out), categories, lists or vectors; and which ids tables could be looked up by. What was seen
+/// stands beside each feature. Columns are left out, with the reason in a comment, that have one value or a new one in
+/// almost each row, and those that seem to be known only after the click: by their names, or because they alone tell
+/// clicked rows from the others.
+///
+/// The schema is accepted by `adclick train --format examples --schema` as it is, and is a guess: read it before you rely
+/// on it. `source` above all cannot be seen in a file.
+#[derive(clap::Args)]
+struct Infer {
+    /// The data file.
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// The schema file to write; without it, it is printed.
+    #[arg(long, value_name = "TOML")]
+    out: Option<PathBuf>,
+    /// Replace the file at --out if there is one.
+    #[arg(long, requires = "out")]
+    replace: bool,
+    /// The column of the click label, 0 or 1.
+    #[arg(long, value_name = "COLUMN")]
+    click: Option<String>,
+    /// The column of the conversion label, 0 or 1.
+    #[arg(long, value_name = "COLUMN")]
+    conversion: Option<String>,
+    /// The column that says how much a row counts.
+    #[arg(long, value_name = "COLUMN")]
+    weight: Option<String>,
+    /// The column that says when the impression was.
+    #[arg(long, value_name = "COLUMN")]
+    time: Option<String>,
+    /// A column that is no feature; may be given several times.
+    #[arg(long, value_name = "COLUMN")]
+    leave_out: Vec<String>,
+}
+
+pub(super) fn run(args: Args) -> Result<()> {
+    let What::Infer(args) = args.what;
+    if let Some(out) = args.out.as_ref().filter(|out| out.exists() && !args.replace) {
+        bail!("{} exists already: choose another --out, or --replace it", out.display());
+    }
+    let known = Known {
+        click: args.click,
+        conversion: args.conversion,
+        weight: args.weight,
+        time: args.time,
+        leave_out: args.leave_out,
+    };
+    let found = infer(&args.data, &known, Progress::detect())?;
+    match &args.out {
+        None => crate::stdout::lock().write_all(found.text.as_bytes())?,
+        Some(out) => {
+            write_whole(out, |file| Ok(file.write_all(found.text.as_bytes())?))?;
+            let mut say = crate::stdout::lock();
+            writeln!(
+                say,
+                "looked at {} of {} rows; click is \"{}\"; features: {}; columns left out: {}",
+                found.sampled,
+                found.rows,
+                found.click,
+                found.features,
+                found.left_out.len()
+            )?;
+            for (column, why) in &found.left_out {
+                writeln!(say, "  \"{column}\": {why}")?;
+            }
+            writeln!(say, "wrote {}; look at it, then\n  {}", out.display(), train_command(&args.data, Some(out)))?;
+        }
+    }
+    if found.malformed > 0 {
+        eprintln!("warning: {} of {} rows are malformed by this schema, the first:", found.malformed, found.rows);
+        found.first.iter().for_each(|message| eprintln!("  {message}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,17 @@
+//! Data files of any kind as records of cells: text, Parquet and Arrow alike.
+
+mod array;
+mod delimited;
+mod fault;
+mod field;
+mod open;
+mod record;
+mod records;
+
+pub(crate) use array::cell;
+pub(crate) use delimited::Delimited;
+pub(crate) use fault::Fault;
+pub(crate) use field::{Cell, Field, STRING, boolean};
+pub(crate) use open::{Opened, open, size};
+pub(crate) use record::{ArrayRecord, Record, TextRecord};
+pub(crate) use records::{Container, Places, Records, chosen};

@@ -1,0 +1,13 @@
+//! What offline work reads: data files, click logs, schema files, and the feature tables built from them.
+//!
+//! Each room uses those before it: [`cells`] (files of any kind as records of cells), [`logs`] (rows with labels, times,
+//! keys and raw values), [`schema_file`], [`tables`], [`schema_infer`].
+
+pub(crate) mod cells;
+pub mod files;
+pub mod logs;
+pub mod progress;
+pub mod schema_file;
+pub mod schema_infer;
+pub mod tables;
+pub mod time;

@@ -1,0 +1,270 @@
+//! Click logs as raw rows: Criteo, Avazu, and CSV, Parquet or Arrow files described by a schema.
+//!
+//! A [`Reader`] streams a file in batches of bounded size. Raw values have the form in which a server passes them
+//! ([`adclick::types::Value`]): numbers as they are, integer categories as their own id, strings by
+//! [`adclick::hash::category_id`]. What a model makes of them is the schema's business.
+
+mod bad;
+mod clock;
+mod columns;
+mod lookups;
+mod make;
+mod record_rows;
+mod text;
+mod values;
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use adclick::enrich::Keys;
+use adclick::types::Value;
+use anyhow::Result;
+use indicatif::ProgressBar;
+
+use crate::cells::{self, Opened};
+
+pub use bad::{BadLimit, BadRows};
+pub(crate) use clock::{check_zone, guess_unit, hour, unit_name};
+pub use columns::{
+    AVAZU_INTEGERS, AVAZU_TEXTS, CRITEO_CATEGORIES, CRITEO_NUMBERS, Columns, Input, InputKind, KeyColumn, KeyId,
+    TimeColumn, TimeFormat, ZoneRule,
+};
+pub use lookups::{Found, Lookups, Reads};
+
+/// How a file is laid out.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Format {
+    /// Tab-separated, no header, 40 fields: label, I1..I13 (numbers), C1..C26 (strings). Empty = missing.
+    Criteo,
+    /// CSV with a header: id, click, hour (YYMMDDHH, UTC) and the 21 fields of the contest.
+    Avazu,
+    /// Text with a header, Parquet, or Arrow IPC, with these columns.
+    Examples(Columns),
+}
+
+impl Format {
+    /// The columns that are read, and what each holds.
+    #[must_use]
+    pub fn columns(&self) -> Columns {
+        match self {
+            Self::Criteo => Columns::criteo(),
+            Self::Avazu => Columns::avazu(),
+            Self::Examples(columns) => columns.clone(),
+        }
+    }
+}
+
+/// Whether a file must have labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Labels {
+    /// A row without a click label is malformed.
+    Required,
+    /// The label column may be absent, and a label empty.
+    Optional,
+}
+
+/// One row: its labels, and where its values are in the batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// The row's number among all data rows read so far, malformed ones included, counted from 0.
+    pub number: u64,
+    /// Whether the impression was clicked.
+    pub click: Option<bool>,
+    /// Whether it converted; `None` when that is not known.
+    pub conversion: Option<bool>,
+    /// How much the row counts: 0 or more.
+    pub weight: f32,
+    /// When the impression was: microseconds since 1970-01-01 UTC.
+    pub time_us: Option<i64>,
+    /// The user's offset from UTC in seconds, as a request carries it; 0 when it is not known.
+    pub utc_offset_s: i32,
+    /// The ids by which tables are looked up; those that are not known, or that no table needs, are 0.
+    pub keys: Keys,
+    values: Range<usize>,
+}
+
+/// Rows read together.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Batch {
+    rows: Vec<Row>,
+    values: Vec<Value>,
+}
+
+impl Batch {
+    /// The rows in file order.
+    #[must_use]
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The raw values of a row. [`Value::feature`] is the number of the input in [`Columns::inputs`], past them that of a
+    /// value from a table ([`Lookups::reads`]); missing values are absent.
+    #[must_use]
+    pub fn values(&self, row: &Row) -> &[Value] {
+        &self.values[row.values.clone()]
+    }
+
+    fn clear(&mut self) {
+        self.rows.clear();
+        self.values.clear();
+    }
+}
+
+/// Which files to read, and how.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The files, read one after the other; rows are numbered through.
+    pub paths: Vec<PathBuf>,
+    /// Their layout.
+    pub format: Format,
+    /// Whether they must have labels.
+    pub labels: Labels,
+    /// How many malformed rows are bearable.
+    pub limit: BadLimit,
+    /// The tables that give what rows do not carry.
+    pub tables: Option<Arc<Lookups>>,
+}
+
+/// What a pass over all files read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pass {
+    /// The malformed rows.
+    pub bad: BadRows,
+    /// Of each table the rows that found their key.
+    pub found: Vec<Found>,
+}
+
+/// Rows per batch of [`Source::for_each`].
+const BATCH_ROWS: usize = 4096;
+
+impl Source {
+    /// Labelled files with the default limit of malformed rows.
+    #[must_use]
+    pub fn new(paths: Vec<PathBuf>, format: Format) -> Self {
+        Self { paths, format, labels: Labels::Required, limit: BadLimit::default(), tables: None }
+    }
+
+    /// Streams all files through `visit`, with values from tables for what rows do not carry. Memory is bounded by one
+    /// batch.
+    ///
+    /// # Errors
+    /// Files that cannot be read, too many malformed rows, no row at all or none that is not malformed, tables that do not fit, and whatever `visit`
+    /// returns.
+    pub fn for_each(&self, bar: &ProgressBar, mut visit: impl FnMut(&Batch) -> Result<()>) -> Result<Pass> {
+        let mut bad = BadRows::new(self.limit);
+        let mut batch = Batch::default();
+        let mut next = 0;
+        let mut lookups = self.tables.as_deref().map(|t| t.start(&self.format.columns())).transpose()?;
+        for path in &self.paths {
+            let mut reader = Reader::open_at(path, &self.format, self.labels, bar, next, bad)?;
+            while reader.read(&mut batch, BATCH_ROWS)? {
+                if let Some(lookups) = &mut lookups {
+                    lookups.fill(&mut batch);
+                }
+                visit(&batch)?;
+            }
+            (next, bad) = reader.finish()?;
+        }
+        bad.some_good(next, &self.paths)?;
+        Ok(Pass { bad, found: lookups.map_or_else(Vec::new, |l| l.found()) })
+    }
+
+    /// Where a feature's values stand in batches: the feature's number and input. `None` when rows have no such input.
+    #[must_use]
+    pub fn reads(&self, columns: &Columns, feature: usize, input: &str) -> Option<Reads> {
+        let passed = columns.input(input)?;
+        let found = self.tables.as_deref().and_then(|t| t.binding(feature)).map(|b| columns.inputs.len() + b);
+        Some(Reads { passed, found })
+    }
+
+    /// The same files without the tables.
+    #[must_use]
+    pub fn bare(&self) -> Self {
+        Self { tables: None, ..self.clone() }
+    }
+
+    /// The sizes of the files on disk, added up: the length of a progress bar over bytes.
+    ///
+    /// # Errors
+    /// A file that does not exist or is empty.
+    pub fn bytes(&self) -> Result<u64> {
+        self.paths.iter().try_fold(0, |sum, path| Ok(sum + cells::size(path)?))
+    }
+}
+
+enum Inner {
+    Text(Box<text::TextReader>),
+    Records(Box<record_rows::RecordReader>),
+}
+
+/// A file being read.
+pub struct Reader {
+    inner: Inner,
+    path: PathBuf,
+    first: u64,
+    next: u64,
+    bad: BadRows,
+}
+
+impl Reader {
+    /// Opens a file. Compression (gzip, zstd), Parquet and Arrow are recognised by their first bytes, not by name.
+    ///
+    /// # Errors
+    /// A missing, empty or unreadable file; a header without the needed columns.
+    pub fn open(path: &Path, format: &Format, labels: Labels, limit: BadLimit) -> Result<Self> {
+        Self::open_at(path, format, labels, &ProgressBar::hidden(), 0, BadRows::new(limit))
+    }
+
+    fn open_at(
+        path: &Path,
+        format: &Format,
+        labels: Labels,
+        bar: &ProgressBar,
+        next: u64,
+        bad: BadRows,
+    ) -> Result<Self> {
+        let columns = format.columns();
+        let inner = match cells::open(path, bar)? {
+            Opened::Records(container, file) => {
+                let reader = record_rows::RecordReader::new((container, file), path, &columns, labels, bar)?;
+                Inner::Records(Box::new(reader))
+            }
+            Opened::Text(stream) => {
+                Inner::Text(Box::new(text::TextReader::new(stream, path, format, &columns, labels)?))
+            }
+        };
+        Ok(Self { inner, path: path.to_owned(), first: next, next, bad })
+    }
+
+    /// Replaces the contents of `batch` by the next rows, at most `max_rows`. False at the end of the file.
+    ///
+    /// # Errors
+    /// The stream breaks off or cannot be unpacked; more malformed rows than the limit allows.
+    pub fn read(&mut self, batch: &mut Batch, max_rows: usize) -> Result<bool> {
+        batch.clear();
+        match &mut self.inner {
+            Inner::Text(reader) => reader.read(batch, max_rows, &mut self.next, &mut self.bad, &self.path)?,
+            Inner::Records(reader) => reader.read(batch, max_rows, &mut self.next, &mut self.bad, &self.path)?,
+        }
+        Ok(!batch.rows.is_empty())
+    }
+
+    /// The malformed rows so far.
+    #[must_use]
+    pub fn bad(&self) -> &BadRows {
+        &self.bad
+    }
+
+    fn finish(self) -> Result<(u64, BadRows)> {
+        anyhow::ensure!(
+            self.next > self.first,
+            "{} has no rows: expected at least one row of data after the header",
+            self.path.display()
+        );
+        Ok((self.next, self.bad))
+    }
+}
+
+#[cfg(test)]
+mod tests;

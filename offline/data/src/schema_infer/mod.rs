@@ -1,0 +1,217 @@
+//! A first schema file from a data file: what its columns seem to be, with what was seen of them beside.
+//!
+//! All of it is a guess from names and from a bounded sample of the rows, to be corrected by who knows the data. What is
+//! written is accepted as it is.
+
+mod features;
+mod leaks;
+mod names;
+mod profile;
+mod sample;
+mod write;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::logs::{BadLimit, Format, Source};
+use crate::progress::Progress;
+use crate::schema_file::SchemaFile;
+use features::Guess;
+use profile::{Looks, Profile};
+use sample::{Kept, Sample};
+
+/// What is known of the file beforehand.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// The column of the click label.
+    pub click: Option<String>,
+    /// The column of the conversion label.
+    pub conversion: Option<String>,
+    /// The column of the weight.
+    pub weight: Option<String>,
+    /// The column of the time.
+    pub time: Option<String>,
+    /// Columns that are no features.
+    pub leave_out: Vec<String>,
+}
+
+/// A schema file, and what it was made of.
+#[derive(Debug, Clone)]
+pub struct Inferred {
+    /// The text of the schema file.
+    pub text: String,
+    /// Rows of the file.
+    pub rows: u64,
+    /// Rows that were looked at.
+    pub sampled: usize,
+    /// The column of the click label.
+    pub click: String,
+    /// How many features there are.
+    pub features: usize,
+    /// Columns that are left out, and why.
+    pub left_out: Vec<(String, String)>,
+    /// Rows that are malformed by this schema, and what is wrong with the first of them.
+    pub malformed: u64,
+    /// What is wrong with the first of them.
+    pub first: Vec<String>,
+}
+
+/// The columns with a role, by their place.
+struct Roles {
+    click: usize,
+    /// Why it was taken.
+    why: String,
+    conversion: Option<usize>,
+    weight: Option<usize>,
+    time: Option<usize>,
+}
+
+/// Infers a schema from a CSV or other text with a header, a Parquet or an Arrow file.
+///
+/// # Errors
+/// Files that cannot be read, columns that are not there or are named for two things, and no column that could be the
+/// click label.
+pub fn infer(path: &Path, known: &Known, progress: Progress) -> Result<Inferred> {
+    let named: Vec<(&str, &String)> = [
+        ("--click", &known.click),
+        ("--conversion", &known.conversion),
+        ("--weight", &known.weight),
+        ("--time", &known.time),
+    ]
+    .into_iter()
+    .filter_map(|(option, column)| Some((option, column.as_ref()?)))
+    .chain(known.leave_out.iter().map(|column| ("--leave-out", column)))
+    .collect();
+    for (i, (option, column)) in named.iter().enumerate() {
+        if let Some((other, _)) = named[..i].iter().find(|(_, c)| c == column) {
+            bail!("{other} and {option} both name column \"{column}\"");
+        }
+    }
+    let wanted: Vec<&str> = named.iter().map(|(_, column)| column.as_str()).collect();
+    let bar = progress.bytes("Looking at columns", std::fs::metadata(path).map_or(0, |m| m.len()));
+    let sample = Sample::read(path, &wanted, &bar)?;
+    bar.finish_and_clear();
+    for (option, column) in &named {
+        ensure!(
+            sample.names.contains(column),
+            "{option}: {} has no column \"{column}\"; it has {}",
+            path.display(),
+            sample.names.iter().take(60).map(String::as_str).collect::<Vec<_>>().join(", ")
+        );
+    }
+    let profiles: Vec<Profile> = (0..sample.names.len()).map(|at| Profile::of(&sample, at)).collect();
+    let roles = roles(&sample, &profiles, known).with_context(|| path.display().to_string())?;
+    let clicks = clicks(&sample, roles.click);
+    let guesses: Vec<Guess> =
+        (0..sample.names.len()).map(|at| features::guess(&sample, &profiles, &roles, known, at, &clicks)).collect();
+    ensure!(
+        guesses.iter().any(|guess| matches!(guess, Guess::Feature(_))),
+        "{}: no column is left that could be a feature",
+        path.display()
+    );
+    let text = write::text(path, &sample, &profiles, &roles, &guesses, &clicks);
+    let schema = SchemaFile::parse(&text).context("the schema that was inferred")?;
+    let mut source = Source::new(vec![path.to_owned()], Format::Examples(schema.data_columns()?));
+    source.limit = BadLimit::Rows(u64::MAX);
+    let bar = progress.bytes("Reading rows by it", source.bytes()?);
+    let read = source.for_each(&bar, |_| Ok(()))?;
+    bar.finish_and_clear();
+    let left_out = sample.names.iter().zip(&guesses).filter_map(|(name, guess)| match guess {
+        Guess::LeftOut { why, .. } => Some((name.clone(), why.clone())),
+        Guess::Label | Guess::Feature(_) => None,
+    });
+    Ok(Inferred {
+        rows: sample.rows,
+        sampled: sample.len(),
+        click: sample.names[roles.click].clone(),
+        features: schema.schema.features.len(),
+        left_out: left_out.collect(),
+        malformed: read.bad.count,
+        first: read.bad.first,
+        text,
+    })
+}
+
+/// Which columns are labels, the weight and the time.
+fn roles(sample: &Sample, profiles: &[Profile], known: &Known) -> Result<Roles> {
+    let names = &sample.names;
+    let place = |column: &Option<String>| column.as_ref().and_then(|c| names.iter().position(|n| n == c));
+    let free = |at: usize| {
+        let name = &names[at];
+        let stated = [&known.click, &known.conversion, &known.weight, &known.time];
+        !known.leave_out.contains(name) && !stated.iter().any(|s| s.as_ref() == Some(name))
+    };
+    let binary = |at: usize| profiles[at].looks == Looks::Binary;
+    let whole = |at: usize| profiles[at].missing == 0;
+    let (click, why) = match place(&known.click) {
+        Some(at) => {
+            ensure!(binary(at), "--click: column \"{}\" holds more than 0 and 1 ({})", names[at], profiles[at].seen());
+            (at, "as asked for".to_owned())
+        }
+        None => {
+            let both = |at: usize| profiles[at].numbers.is_some_and(|[least, .., most]| least < most);
+            let fits = |at: &usize| free(*at) && binary(*at) && both(*at) && whole(*at);
+            let candidates: Vec<usize> = (0..names.len()).filter(fits).collect();
+            let best = candidates.iter().map(|&at| names::click(&names[at])).max().unwrap_or(0);
+            let first: Vec<usize> = candidates.iter().copied().filter(|&at| names::click(&names[at]) == best).collect();
+            match (&first[..], best) {
+                ([at], 1..) => (*at, "by its name, and it holds 0 and 1".to_owned()),
+                ([at], 0) => (*at, "a guess: the only column of 0 and 1".to_owned()),
+                ([], _) => bail!(
+                    "no column of 0 and 1 without gaps could be the click label: a row must say whether its impression was \
+                     clicked (of counts of impressions and clicks make two rows, clicked and not, weighted by the counts)"
+                ),
+                (several, _) => {
+                    let several: Vec<&str> = several.iter().map(|&at| names[at].as_str()).collect();
+                    bail!("several columns could be the click label ({}): say which with --click", several.join(", "))
+                }
+            }
+        }
+    };
+    if known.click.is_some() {
+        ensure!(whole(click), "--click: column \"{}\" has gaps ({})", names[click], profiles[click].seen());
+    }
+    let one = |stated: &Option<String>, holds: &dyn Fn(usize) -> bool| {
+        place(stated).or_else(|| (0..names.len()).find(|&at| at != click && free(at) && holds(at)))
+    };
+    let conversion = one(&known.conversion, &|at| binary(at) && names::conversion(&names[at]));
+    if let Some(at) = conversion {
+        ensure!(binary(at), "--conversion: column \"{}\" holds more than 0 and 1 ({})", names[at], profiles[at].seen());
+    }
+    let weighs = |at: usize| whole(at) && profiles[at].numbers.is_some_and(|[least, ..]| least >= 0.0);
+    let weight = one(&known.weight, &|at| weighs(at) && names::weight(&names[at]) && Some(at) != conversion);
+    if let Some(at) = weight {
+        ensure!(
+            weighs(at),
+            "--weight: column \"{}\" holds other than numbers from 0 ({})",
+            names[at],
+            profiles[at].seen()
+        );
+    }
+    let timed = |at: usize| matches!(profiles[at].looks, Looks::Time(_)) && whole(at);
+    let time = one(&known.time, &|at| timed(at) && !names::conversion(&names[at]));
+    if let Some(at) = time {
+        ensure!(
+            timed(at),
+            "--time: column \"{}\" holds other than times in a form that is known, or has gaps ({})",
+            names[at],
+            profiles[at].seen()
+        );
+    }
+    Ok(Roles { click, why, conversion, weight, time })
+}
+
+/// The click labels of the sample.
+fn clicks(sample: &Sample, click: usize) -> Vec<bool> {
+    let clicked =
+        |kept: &Kept| matches!(kept, Kept::Text(text) if crate::cells::Cell::from(&text[..]).number() == Some(1.0));
+    sample.column(click).map(clicked).collect()
+}
+
+/// The command that trains by a schema.
+#[must_use]
+pub fn train_command(data: &Path, schema: Option<&PathBuf>) -> String {
+    let schema = schema.map_or_else(|| "SCHEMA".to_owned(), |s| s.display().to_string());
+    format!("adclick train --data {} --format examples --schema {schema} --out BUNDLE", data.display())
+}

@@ -1,0 +1,172 @@
+//! A bounded sample of a file's rows, evenly spread over it.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use arrow_array::{Array, ArrayRef};
+use indicatif::ProgressBar;
+
+use crate::cells::{ArrayRecord, Cell, Delimited, Field, Opened, Record, Records, TextRecord, cell, open};
+
+/// Rows that are looked at, at most.
+const ROWS: usize = 20_000;
+/// Fields that are looked at, at most, and bytes of them.
+const FIELDS: usize = 4 << 20;
+const BYTES: usize = 64 << 20;
+/// What is looked at of one text.
+const TEXT: usize = 512;
+
+/// What stands in a field, as text.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Kept {
+    Missing,
+    Text(Box<[u8]>),
+    List(Vec<Box<[u8]>>),
+}
+
+impl Kept {
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Missing => 0,
+                Self::Text(text) => text.len(),
+                Self::List(items) => items.iter().map(|i| i.len() + size_of::<Box<[u8]>>()).sum(),
+            }
+    }
+}
+
+/// The columns of a file, and some of its rows.
+pub(super) struct Sample {
+    pub(super) names: Vec<String>,
+    /// Of record batches: the columns' types.
+    pub(super) types: Vec<Option<String>>,
+    /// What parts the fields of a text.
+    pub(super) delimiter: Option<u8>,
+    /// Rows of the file.
+    pub(super) rows: u64,
+    /// Rows of text with too many fields or too few.
+    pub(super) ragged: u64,
+    /// Each so many of them is in the sample.
+    pub(super) step: u64,
+    sample: Vec<Vec<Kept>>,
+    bytes: usize,
+}
+
+impl Sample {
+    /// Reads a file. `wanted` are columns that are known to be there.
+    pub(super) fn read(path: &Path, wanted: &[&str], bar: &ProgressBar) -> Result<Self> {
+        let mut sample = Self {
+            names: Vec::new(),
+            types: Vec::new(),
+            delimiter: None,
+            rows: 0,
+            ragged: 0,
+            step: 1,
+            sample: Vec::new(),
+            bytes: 0,
+        };
+        match open(path, bar)? {
+            Opened::Text(stream) => {
+                let file = Delimited::headed(stream, path, wanted);
+                sample.text(file.context("a schema is inferred from a file whose first line names the columns")?)?;
+            }
+            Opened::Records(container, file) => {
+                let records = Records::open(file, path, container, bar, |names| {
+                    sample.names = names.to_vec();
+                    Ok((0..names.len()).collect())
+                })?;
+                sample.records(path, records)?;
+            }
+        }
+        ensure!(sample.rows > 0, "{} has no rows: expected rows of data after the header", path.display());
+        ensure!(
+            !sample.sample.is_empty(),
+            "{}: no row has as many fields as the header has columns ({})",
+            path.display(),
+            sample.names.len()
+        );
+        Ok(sample)
+    }
+
+    /// The fields of a column.
+    pub(super) fn column(&self, at: usize) -> impl Iterator<Item = &Kept> {
+        self.sample.iter().map(move |row| &row[at])
+    }
+
+    /// How many rows the sample has.
+    pub(super) fn len(&self) -> usize {
+        self.sample.len()
+    }
+
+    fn text(&mut self, mut file: Delimited) -> Result<()> {
+        self.names = file.names().to_vec();
+        ensure!(
+            !self.names.iter().all(|name| name.parse::<f64>().is_ok()),
+            "the first line holds numbers ({}): a schema is inferred from a file whose first line names the columns",
+            self.names.iter().take(10).map(String::as_str).collect::<Vec<_>>().join(", ")
+        );
+        self.types = vec![None; self.names.len()];
+        self.delimiter = Some(file.delimiter());
+        let places: Vec<usize> = (0..self.names.len()).collect();
+        while file.next(self.rows)? {
+            if file.check_length().is_err() {
+                self.ragged += 1;
+                self.rows += 1;
+                continue;
+            }
+            self.see(&TextRecord { file: &file, places: &places })?;
+        }
+        Ok(())
+    }
+
+    fn records(&mut self, path: &Path, mut records: Records) -> Result<()> {
+        let names = self.names.clone();
+        loop {
+            let batch = records.next();
+            let batch = batch.with_context(|| format!("cannot read {} past row {}", path.display(), self.rows))?;
+            let Some(batch) = batch else { return Ok(()) };
+            if self.types.is_empty() {
+                self.types = batch.columns().iter().map(|c| Some(c.data_type().to_string())).collect();
+            }
+            let columns: Vec<(&str, &ArrayRef)> = names.iter().map(String::as_str).zip(batch.columns()).collect();
+            for at in 0..batch.num_rows() {
+                self.see(&ArrayRecord { columns: &columns, at })?;
+            }
+        }
+    }
+
+    fn see(&mut self, record: &impl Record) -> Result<()> {
+        if self.rows.is_multiple_of(self.step) {
+            let row: Vec<Kept> = (0..self.names.len()).map(|at| self.keep(record, at)).collect();
+            self.bytes += row.iter().map(Kept::bytes).sum::<usize>();
+            self.sample.push(row);
+        }
+        self.rows += 1;
+        if self.sample.len() > ROWS.min(FIELDS / self.names.len().max(1)).max(1) || self.bytes > BYTES {
+            let mut at = 0;
+            self.sample.retain(|_| {
+                at += 1;
+                at % 2 == 1
+            });
+            self.bytes = self.sample.iter().flatten().map(Kept::bytes).sum();
+            self.step *= 2;
+        }
+        Ok(())
+    }
+
+    fn keep(&self, record: &impl Record, at: usize) -> Kept {
+        let short = |text: &[u8]| Box::from(&text[..text.len().min(TEXT)]);
+        let one = |cell: &Cell<'_>| Kept::Text(short(&cell.show()));
+        match record.field(at) {
+            Ok(Field::Missing) => Kept::Missing,
+            Ok(Field::Text(text)) => Kept::Text(short(text)),
+            Ok(Field::One(cell)) => one(&cell),
+            Ok(Field::List(items)) => {
+                let item = |i| cell(&self.names[at], &items, i).ok().flatten().map(|cell| short(&cell.show()));
+                Kept::List((0..items.len().min(TEXT)).filter_map(item).collect())
+            }
+            // Structs and the like: their type says what they are.
+            Err(_) => Kept::Missing,
+        }
+    }
+}

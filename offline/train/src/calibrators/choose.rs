@@ -1,0 +1,387 @@
+//! Which calibrator the held-out rows speak for, if any.
+
+use adclick::calibrate::Calibrator;
+use anyhow::Result;
+use serde::Serialize;
+
+use super::evidence::{Evidence, FALSE_ALARMS, Objection};
+use super::{Method, Sample, fit};
+use adclick_measure::Sum;
+use adclick_measure::loss::row_log_loss;
+
+/// How one method did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Candidate {
+    /// Which.
+    pub method: Method,
+    /// Mean log loss on rows that the fit had not seen; null when it could not be fitted.
+    pub logloss: f64,
+    /// By how much that is less than the model's own.
+    pub gain: f64,
+    /// The smallest tail probability of the tests of it, adjusted for their number: at 0.05 or less the rows reject it.
+    /// Null where nothing was tested.
+    pub p: Option<f64>,
+    /// What that test looks for: shift, slope, bend or steps.
+    pub off: Option<&'static str>,
+    /// Why it is out of the question, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+/// The chosen calibrator, fitted on all rows, and what spoke for it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Choice {
+    /// The chosen method.
+    pub method: Method,
+    /// Fitted on all rows; in JSON its name and parameters as text.
+    #[serde(serialize_with = "as_text")]
+    pub calibrator: Calibrator,
+    /// All methods, the simplest first.
+    pub candidates: Vec<Candidate>,
+    /// The reason in one sentence.
+    pub reason: String,
+}
+
+fn as_text<S: serde::Serializer>(calibrator: &Calibrator, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(calibrator)
+}
+
+impl Choice {
+    /// The choice as a table for a person.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut out = format!("chosen: {} by {}\n{}\n", self.calibrator, self.method.name(), self.reason);
+        if !self.candidates.is_empty() {
+            out += &format!("{:<12} {:>10} {:>10} {:>10}  {}\n", "method", "log loss", "gain", "p", "most off in");
+        }
+        for c in &self.candidates {
+            let name = c.method.name();
+            out += &match (&c.refused, c.p) {
+                (Some(why), _) => format!("{name:<12} {why}\n"),
+                (None, None) => format!("{name:<12} {:>10.6} {:>10.6} {:>10}\n", c.logloss, c.gain, "-"),
+                (None, Some(p)) => {
+                    let off = c.off.unwrap_or_default();
+                    format!("{name:<12} {:>10.6} {:>10.6} {p:>10.2e}  {off}\n", c.logloss, c.gain)
+                }
+            };
+        }
+        out
+    }
+}
+
+/// Fewer rows of a class than this (by Kish's effective number) say nothing about calibration.
+const LEAST_PER_CLASS: f64 = 20.0;
+
+/// Chooses the simplest calibrator that the rows do not reject.
+///
+/// Each calibrator, from the model's own probabilities on, is fitted and then tested by score tests in four directions:
+/// shift, slope, bend, and the isotonic curve of rows that the fit had not seen. All tests of one calibrator together
+/// reject it in 5 % of cases at most when it is right (3 % for the shift, 1 % for the slope, 0.5 % for each of the others).
+/// A score counts only as far as both estimates of its variance let it: over single rows, and over 20 stretches of
+/// consecutive rows. The second grows when the click rate drifts within the rows, for what one hour gains the next may
+/// lose; so the rows have to be in the order of time. The isotonic curve, which nothing is tested against, is what is left
+/// when all others are rejected. Methods that turn the order of scores around are refused, and one whose log loss on rows
+/// that it has not seen is above the model's own is passed over.
+///
+/// # Errors
+/// The chosen method cannot be fitted on all rows.
+pub fn choose(logits: &Sample) -> Result<Choice> {
+    let [clicks, others] = [true, false].map(|label| logits.effective(label));
+    if clicks.min(others) < LEAST_PER_CLASS {
+        return Ok(Choice {
+            method: Method::Identity,
+            calibrator: Calibrator::Identity,
+            candidates: Vec::new(),
+            reason: format!(
+                "{clicks:.0} positive and {others:.0} other rows (effective numbers) are too few to calibrate on: at least \
+                 {LEAST_PER_CLASS} of each class are needed"
+            ),
+        });
+    }
+    let evidence = Evidence::new(logits);
+    let own = held_out_loss(&evidence, Method::Identity, logits)?;
+    let mut trials = Vec::new();
+    for method in Method::ALL {
+        let fitted = held_out_loss(&evidence, method, logits)
+            .and_then(|loss| Ok((loss, fit(method, logits)?)))
+            .and_then(|(loss, calibrator)| check_order(&calibrator).map(|()| (loss, calibrator)));
+        let candidate = Candidate { method, logloss: f64::NAN, gain: f64::NAN, p: None, off: None, refused: None };
+        trials.push(match fitted {
+            Err(error) => (Candidate { refused: Some(format!("{error:#}")), ..candidate }, None),
+            Ok((logloss, calibrator)) => {
+                let objection = (method != Method::Isotonic).then(|| evidence.against(method, &calibrator));
+                let (p, off) = (objection.map(|o| o.p), objection.map(|o| o.direction.name()));
+                (Candidate { logloss, gain: own - logloss, p, off, ..candidate }, Some((calibrator, objection)))
+            }
+        });
+    }
+    let stands = |objection: &Option<Objection>| objection.is_some_and(|o| !o.rejects());
+    let best = || {
+        let fitted = trials.iter().filter(|(_, fitted)| fitted.is_some());
+        fitted.min_by(|a, b| a.0.logloss.total_cmp(&b.0.logloss))
+    };
+    let simplest = trials.iter().find(|(candidate, fitted)| {
+        (candidate.gain > 0.0 || candidate.method == Method::Identity)
+            && fitted.as_ref().is_some_and(|(_, objection)| stands(objection))
+    });
+    let (candidate, calibrator) = match simplest.or_else(best) {
+        Some((candidate, Some((calibrator, _)))) => (candidate.clone(), calibrator.clone()),
+        _ => (Candidate::own(own), Calibrator::Identity),
+    };
+    let reason = reason(&trials[0].0, &candidate, simplest.is_some());
+    let candidates = trials.into_iter().map(|(candidate, _)| candidate).collect();
+    Ok(Choice { method: candidate.method, calibrator, candidates, reason })
+}
+
+impl Candidate {
+    /// The model's own probabilities.
+    fn own(logloss: f64) -> Self {
+        Self { method: Method::Identity, logloss, gain: 0.0, p: None, off: None, refused: None }
+    }
+}
+
+fn reason(own: &Candidate, chosen: &Candidate, stands: bool) -> String {
+    let most = 100.0 * FALSE_ALARMS;
+    let p = own.p.unwrap_or(f64::NAN);
+    if chosen.method == Method::Identity {
+        return format!("the rows do not reject the model's own probabilities (p = {p:.2}, {most} % false alarms)");
+    }
+    let why = if stands {
+        format!("the simplest calibrator that they do not reject ({most} % false alarms)")
+    } else {
+        "the one of least log loss on unseen rows, as they reject all simpler ones".to_owned()
+    };
+    format!(
+        "the rows reject the model's own probabilities (p = {p:.1e}, {} off); {} is {why}, and lowers log loss on unseen \
+         rows by {:.6}",
+        own.off.unwrap_or_default(),
+        chosen.method.name(),
+        chosen.gain
+    )
+}
+
+/// The mean log loss of rows under the calibrator that was fitted on the others.
+fn held_out_loss(evidence: &Evidence, method: Method, logits: &Sample) -> Result<f64> {
+    let losses = evidence.cross_fitted(method, |calibrator, row| {
+        row_log_loss(calibrator.apply_logit(logits.x[row]), logits.labels[row])
+    })?;
+    let (mut sum, mut total) = (Sum::default(), Sum::default());
+    for (row, loss) in losses.iter().enumerate() {
+        sum.add(logits.weight(row) * loss);
+        total.add(logits.weight(row));
+    }
+    Ok(sum.value() / total.value())
+}
+
+/// Fails for a calibrator that changes which of two candidates is ahead.
+pub(super) fn check_order(calibrator: &Calibrator) -> Result<()> {
+    anyhow::ensure!(
+        calibrator.is_strictly_increasing(),
+        "it would turn the order of the scores around, or make all alike: {calibrator}"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use adclick::calibrate::sigmoid;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use adclick_measure::{Labelled, bins, loss};
+
+    /// Logits about -1.5 with labels of which `truth` gives the probability.
+    fn rows(n: usize, seed: u64, truth: impl Fn(f64) -> f64) -> (Vec<f64>, Vec<bool>) {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let normal = |r: &mut ChaCha8Rng| (0..12).map(|_| r.random::<f64>()).sum::<f64>() - 6.0;
+        let logits: Vec<f64> = (0..n).map(|_| -1.5 + 1.1 * normal(&mut random)).collect();
+        let labels = logits.iter().map(|&z| random.random_bool(truth(z))).collect();
+        (logits, labels)
+    }
+
+    fn chosen(n: usize, seed: u64, truth: impl Fn(f64) -> f64) -> Choice {
+        let (logits, labels) = rows(n, seed, truth);
+        choose(&Sample::new(&logits, &labels, None).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn calibrated_scores_are_left_alone() {
+        let left_alone = (0..20).filter(|&seed| chosen(2000, seed, sigmoid).method == Method::Identity).count();
+        assert!(left_alone >= 19, "only {left_alone} of 20");
+    }
+
+    #[test]
+    fn clear_errors_get_the_simplest_cure() {
+        for seed in 0..3 {
+            assert_eq!(chosen(5000, seed, |z| sigmoid(0.5 * z)).method, Method::Temperature, "overconfident");
+            assert_eq!(chosen(5000, seed, |z| sigmoid(z - 0.7)).method, Method::Shift, "shifted");
+            assert_eq!(chosen(5000, seed, |z| sigmoid(0.5 * z - 1.0)).method, Method::Platt, "both");
+        }
+        let step = |z: f64| {
+            if z < -2.0 {
+                0.05
+            } else if z < -0.5 {
+                0.2
+            } else {
+                0.8
+            }
+        };
+        assert_eq!(chosen(20_000, 1, step).method, Method::Isotonic, "a staircase");
+    }
+
+    #[test]
+    fn a_choice_does_not_hurt_rows_it_has_not_seen() {
+        // What is fitted on one set is measured on another, for honest and for distorted scores.
+        let truths: [fn(f64) -> f64; 4] =
+            [sigmoid, |z| sigmoid(0.6 * z - 0.2), |z| sigmoid(z + 0.5), |z| sigmoid(1.4 * z + 0.1)];
+        for (i, truth) in truths.into_iter().enumerate() {
+            let choice = chosen(3000, 100 + i as u64, truth);
+            let (logits, labels) = rows(20_000, 200 + i as u64, truth);
+            let measure = |calibrator: &Calibrator| {
+                let scores: Vec<f64> = logits.iter().map(|&z| calibrator.apply_logit(z)).collect();
+                let data = Labelled::new(&scores, &labels, None).unwrap();
+                (loss::log_loss(&data), bins::ece(&bins::uniform(&data, 10)))
+            };
+            let (before, after) = (measure(&Calibrator::Identity), measure(&choice.calibrator));
+            assert!(after.0 <= before.0 && after.1 <= before.1, "{i}: {before:?} {after:?} {choice:?}");
+        }
+    }
+
+    #[test]
+    fn drift_within_the_rows_is_no_evidence() {
+        // The first tenth of the rows clicks far more than predicted, the rest a little less: the mean is off, but
+        // what a shift gains in one place it loses elsewhere.
+        let (logits, mut labels) = rows(4000, 5, |z| sigmoid(z - 0.1));
+        labels.iter_mut().take(400).enumerate().for_each(|(i, y)| *y |= i % 2 == 0);
+        let choice = choose(&Sample::new(&logits, &labels, None).unwrap()).unwrap();
+        assert_eq!(choice.method, Method::Identity, "{choice:?}");
+    }
+
+    #[test]
+    fn scores_in_reversed_order_are_not_turned_around() {
+        let choice = chosen(3000, 9, |z| sigmoid(-z - 3.0));
+        assert!(choice.calibrator.is_strictly_increasing(), "{choice:?}");
+        for method in [Method::Platt, Method::Beta] {
+            let candidate = choice.candidates.iter().find(|c| c.method == method).unwrap();
+            assert!(candidate.refused.as_ref().is_some_and(|why| why.contains("order")), "{candidate:?}");
+        }
+        let table = choice.table();
+        assert!(table.starts_with("chosen: ") && table.contains("turn the order"), "{table}");
+    }
+
+    #[test]
+    fn too_few_rows_give_the_identity() {
+        let (logits, labels) = rows(60, 3, |z| sigmoid(z - 2.5));
+        let choice = choose(&Sample::new(&logits, &labels, None).unwrap()).unwrap();
+        assert_eq!(choice.method, Method::Identity);
+        assert!(choice.reason.contains("too few"), "{}", choice.reason);
+    }
+
+    #[test]
+    fn the_same_rows_give_the_same_choice() {
+        assert_eq!(chosen(3000, 4, |z| sigmoid(z - 0.4)), chosen(3000, 4, |z| sigmoid(z - 0.4)));
+    }
+
+    /// Rows of a low click rate whose labels are drawn from the scores divided by `over`, and of how many of `runs` sets the
+    /// model's own probabilities are rejected. Printed with the share of each test.
+    fn rejected(what: &str, rows: usize, middle: f64, over: f64, runs: u64) -> usize {
+        let (mut found, mut clicks) = (std::collections::BTreeMap::<&str, usize>::new(), 0);
+        for run in 0..runs {
+            let mut random = ChaCha8Rng::seed_from_u64(run);
+            let normal = |r: &mut ChaCha8Rng| (0..12).map(|_| r.random::<f64>()).sum::<f64>() - 6.0;
+            let logits: Vec<f64> = (0..rows).map(|_| middle + 0.9 * normal(&mut random)).collect();
+            let labels: Vec<bool> = logits.iter().map(|&z| random.random_bool(sigmoid(z) / over)).collect();
+            clicks += labels.iter().filter(|&&y| y).count();
+            let sample = Sample::new(&logits, &labels, None).unwrap();
+            let objection = Evidence::new(&sample).against(Method::Identity, &Calibrator::Identity);
+            if objection.rejects() {
+                *found.entry(objection.direction.name()).or_default() += 1;
+            }
+        }
+        let rejected = found.values().sum();
+        let (clicks, share) = (clicks as f64 / runs as f64, 100.0 * rejected as f64 / runs as f64);
+        println!("{what}: {rows} rows, {clicks:.0} clicks, rejected in {share:.1} % of {runs} sets {found:?}");
+        rejected
+    }
+
+    #[test]
+    fn false_alarms_are_few_and_what_costs_money_is_found() {
+        // 5 % of 200 and three standard errors; 84 % of 60 less two.
+        assert!(rejected("calibrated", 2_500, -4.1, 1.0, 200) <= 19);
+        assert!(rejected("35 % over", 8_600, -4.1, 1.35, 60) >= 45);
+        assert!(rejected("22 % over", 10_500, -2.3, 1.22, 30) >= 28);
+    }
+
+    #[test]
+    #[ignore = "long: some minutes; `make coverage`"]
+    fn false_alarms_and_power_over_many_runs() {
+        for (rows, middle) in [(1_200, -4.1), (5_000, -4.1), (20_000, -4.1), (3_000, -1.0)] {
+            let false_alarms = rejected("calibrated", rows, middle, 1.0, 1000);
+            assert!(false_alarms <= 65, "{false_alarms} of 1000");
+        }
+        assert!(rejected("35 % over", 8_600, -4.1, 1.35, 500) >= 420);
+        assert!(rejected("22 % over", 10_500, -2.3, 1.22, 200) >= 190);
+        assert!(rejected("26 % under", 8_600, -4.1, 1.0 / 1.35, 500) >= 420);
+    }
+
+    #[test]
+    fn the_scale_of_weights_has_no_effect() {
+        let (logits, labels) = rows(3000, 12, |z| sigmoid(z - 0.5));
+        let weights: Vec<f64> = (0..3000).map(|i| f64::from(1 + i % 7)).collect();
+        let scaled = |c: f64| weights.iter().map(|w| w * c).collect::<Vec<_>>();
+        let near = |a: &Calibrator, b: &Calibrator| {
+            let zs = (-80..=80).map(|i| f64::from(i) * 0.1);
+            zs.map(|z| (a.apply_logit(z) / b.apply_logit(z) - 1.0).abs()).fold(0.0, f64::max) < 1e-9
+        };
+        for c in [1.0 / 3000.0, 7e5] {
+            let (plain, other) = (scaled(1.0), scaled(c));
+            let [a, b] = [&plain, &other].map(|w| Sample::new(&logits, &labels, Some(w)).unwrap());
+            for method in Method::ALL {
+                assert!(near(&fit(method, &a).unwrap(), &fit(method, &b).unwrap()), "{c} {method:?}");
+            }
+            let (a, b) = (choose(&a).unwrap(), choose(&b).unwrap());
+            assert!(a.method == b.method && near(&a.calibrator, &b.calibrator), "{a:?} {b:?}");
+        }
+        // Equal weights are no weights, whatever they are: a click rate of 1.4 % stays one.
+        let labels: Vec<bool> = (0..2000).map(|i| i % 71 == 0).collect();
+        let small = vec![1.0 / 2000.0; 2000];
+        let fitted = fit(Method::Platt, &Sample::new(&logits[..2000], &labels, Some(&small)).unwrap()).unwrap();
+        let mean = logits[..2000].iter().map(|&z| fitted.apply_logit(z)).sum::<f64>() / 2000.0;
+        assert!((mean - 0.0145).abs() < 0.001, "{mean}");
+    }
+
+    #[test]
+    fn integer_weights_are_repeated_rows_where_no_number_of_rows_is_asked_for() {
+        let (logits, labels) = rows(900, 8, |z| sigmoid(0.7 * z - 0.2));
+        let weights: Vec<f64> = (0..900).map(|i| f64::from(i % 4)).collect();
+        let repeated: Vec<usize> = (0..900).flat_map(|i| std::iter::repeat_n(i, i % 4)).collect();
+        let (x, y): (Vec<f64>, Vec<bool>) = repeated.iter().map(|&i| (logits[i], labels[i])).unzip();
+        let weighted = Sample::new(&logits, &labels, Some(&weights)).unwrap();
+        let plain = Sample::new(&x, &y, None).unwrap();
+        for method in Method::ALL {
+            let (a, b) = (fit(method, &weighted).unwrap(), fit(method, &plain).unwrap());
+            // Platt's targets and the ends of isotonic ask how many rows there are.
+            let slack = if matches!(method, Method::Platt | Method::Isotonic) { 0.05 } else { 1e-9 };
+            for z in (-40..=0).map(|i| f64::from(i) * 0.1) {
+                let (p, q) = (a.apply_logit(z), b.apply_logit(z));
+                assert!((p - q).abs() < slack * q + 1e-12, "{method:?} at {z}: {p} {q}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_of_rows_has_no_effect_but_by_the_stretches() {
+        let (mut logits, labels) = rows(1500, 21, |z| sigmoid(z - 0.4));
+        // Ties between different labels, too.
+        logits.iter_mut().for_each(|z| *z = (*z * 8.0).round() / 8.0);
+        let mut order: Vec<usize> = (0..1500).collect();
+        order.sort_by_key(|&i| adclick::hash::mix(i as u64));
+        let (x, y): (Vec<f64>, Vec<bool>) = order.iter().map(|&i| (logits[i], labels[i])).unzip();
+        let [a, b] = [(&logits, &labels), (&x, &y)].map(|(x, y)| choose(&Sample::new(x, y, None).unwrap()).unwrap());
+        assert_eq!(a.method, b.method);
+        for (a, b) in a.candidates.iter().zip(&b.candidates) {
+            assert!((a.logloss - b.logloss).abs() < 1e-12, "{a:?} {b:?}");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! From rows to the next model: training, calibration, packing, and what a bundle is made of.
+
+pub mod bundle;
+pub mod calibrators;
+pub mod pack;
+pub mod positions;
+pub mod ranges;
+pub mod rows;
+pub mod trainer;
+pub mod unpack;

@@ -1,0 +1,282 @@
+//! The proof of a packed model: what it says of given rows beside what the model that it came from says.
+
+use adclick::artifact::model::spec::HeadKind;
+use adclick::infer::reference::sigmoid;
+use adclick::schema::Schema;
+use anyhow::{Result, bail, ensure};
+use serde_json::{Value, json};
+
+use super::evaluate::{self, Instead, Rows};
+use super::expect::{Expected, Output, Quantity};
+use super::hints::{self, Question};
+use super::inputs::Inputs;
+use super::{Options, Packed};
+use adclick_data::schema_file::SchemaFile;
+
+/// How far a logit of the packed model may be from the expected one, as a share of its size, or of 1 when it is smaller:
+/// what storing weights in fp16 may do.
+pub const TOLERANCE: f64 = 2e-3;
+/// The share of that which is left to the network before its weights are rounded: the noise of sums in f32. An error of
+/// structure cannot hide in it.
+const STRUCTURE: f64 = 0.05;
+/// An input that lies so many deviations from 0 is named where fp16 moves a model too far.
+const FAR: f64 = 16.0;
+/// Rows at most.
+pub const ROWS: usize = 100_000;
+/// Input columns of all rows at most: 256 MB.
+const VALUES: usize = 1 << 25;
+
+/// What is compared with what.
+pub struct Comparison<'a> {
+    /// The weights file.
+    pub weights: &'a [u8],
+    /// The schema, if there is one.
+    pub schema: Option<&'a SchemaFile>,
+    /// As the model was packed.
+    pub options: &'a Options,
+    /// The rows.
+    pub inputs: &'a Inputs,
+    /// What the model that it came from says of them.
+    pub expected: &'a Expected,
+    /// [`TOLERANCE`], or what the user allows.
+    pub tolerance: f64,
+}
+
+/// How the packed model and the expected outputs differ in one head.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// Which.
+    pub head: HeadKind,
+    /// The tensor of expected outputs.
+    pub tensor: String,
+    /// The largest |Δlogit|.
+    pub largest: f64,
+    /// The median |Δlogit|.
+    pub median: f64,
+    /// Rows that differ by more than is allowed.
+    pub beyond: usize,
+    /// The row that differs most (measured by what is allowed there): its number, what was expected and what was found.
+    pub worst: (usize, f64, f64),
+}
+
+/// What came of a comparison that found nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proof {
+    /// How many rows.
+    pub rows: usize,
+    /// Before rounding, in f64.
+    pub exact: Vec<Difference>,
+    /// As the bundle serves, in precision `exact`.
+    pub served: Vec<Difference>,
+    /// What was allowed of the latter.
+    pub tolerance: f64,
+    /// What an output was taken for.
+    pub note: Option<String>,
+    /// What fits these rows as well, where nothing but they could tell it from what was assumed.
+    pub untold: Vec<String>,
+}
+
+impl Proof {
+    /// One line.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let heads: Vec<String> = self
+            .served
+            .iter()
+            .zip(&self.exact)
+            .map(|(served, exact)| {
+                format!(
+                    "{} (`{}`): |Δlogit| at most {:.1e}, median {:.1e}, as served; {:.1e} and {:.1e} before weights are \
+                     rounded to fp16",
+                    served.head.name(),
+                    served.tensor,
+                    served.largest,
+                    served.median,
+                    exact.largest,
+                    exact.median
+                )
+            })
+            .collect();
+        format!("compared with the outputs of {} rows: {}", self.rows, heads.join("; "))
+    }
+
+    /// The same for `--json` and the provenance.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let one = |d: &Difference| json!({ "head": d.head.name(), "tensor": d.tensor, "largest": d.largest, "median": d.median });
+        json!({
+            "rows": self.rows,
+            "tolerance": self.tolerance,
+            "untold": self.untold,
+            "served": self.served.iter().map(one).collect::<Vec<_>>(),
+            "before_rounding": self.exact.iter().map(one).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// Compares all rows: the network in f64 before rounding, then what the bundle will serve.
+///
+/// # Errors
+/// Where and how far they differ, and what would fit, if that is found.
+pub fn compare(packed: &Packed, what: &Comparison<'_>) -> Result<Proof> {
+    let n = what.inputs.rows();
+    ensure!(n > 0, "the inputs have no rows");
+    ensure!(n <= ROWS, "the inputs have {n} rows; at most {ROWS} are compared: some thousand are plenty");
+    let width = packed.spec.schema.layout().width;
+    ensure!(
+        n.saturating_mul(width) <= VALUES,
+        "the inputs have {n} rows of {width} columns; at most {} such rows are compared: some hundred are plenty",
+        VALUES / width
+    );
+    let good: Vec<usize> = (0..n).filter(|&row| what.inputs.is_finite(row)).collect();
+    for output in &what.expected.outputs {
+        let is_good = |row: &usize| good.binary_search(row).is_ok();
+        if let Some(row) = (0..n).find(|row| output.values[*row].is_finite() != is_good(row)) {
+            bail!(
+                "row {row}: `{}` is {}, but the row's inputs are {}",
+                output.name,
+                output.values[row],
+                if is_good(&row) { "all finite" } else { "not all finite: the packed model says NaN" }
+            );
+        }
+    }
+    ensure!(!good.is_empty(), "no row of the inputs is all finite numbers");
+    let rows = evaluate::rows(&packed.spec, what.inputs, &good)?;
+    let correction = what.options.downsampling.map_or(0.0, f64::ln);
+    let exact: Vec<Vec<f64>> = (0..good.len()).map(|i| exact_logits(packed, &rows, i, correction)).collect();
+    let structure = what.tolerance * STRUCTURE;
+    let question = Question { packed, rows: &rows, good: &good, correction, tolerance: structure };
+    let differences = differences(&what.expected.outputs, &exact, &good, structure);
+    if let Some(worst) = differences.iter().filter(|d| d.beyond > 0).max_by_key(|d| d.beyond) {
+        let hint = hints::find(&question, what)?;
+        bail!(
+            "the packed model does not say what the outputs say. {}{hint}",
+            described(worst, good.len(), structure, "before any weight is rounded")
+        );
+    }
+    let heads = packed.spec.network.heads.len();
+    let found = evaluate::served(&packed.spec, what.inputs, &good)?;
+    let served: Vec<Vec<f64>> = found
+        .chunks(heads)
+        .map(|logits| {
+            let minus = |(h, l): (usize, &f32)| f64::from(*l) - if h == 0 { correction } else { 0.0 };
+            logits.iter().enumerate().map(minus).collect()
+        })
+        .collect();
+    let stored = self::differences(&what.expected.outputs, &served, &good, what.tolerance);
+    if let Some(worst) = stored.iter().filter(|d| d.beyond > 0).max_by_key(|d| d.beyond) {
+        bail!(
+            "the packed model is the one that the outputs come from ({:.1e} at most before rounding), but its weights in \
+             fp16 move it too far. {}{}. Allow it with --tolerance, or make weights and inputs smaller that are much larger \
+             than the others",
+            differences.iter().fold(0.0_f64, |most, d| most.max(d.largest)),
+            described(worst, good.len(), what.tolerance, "as served"),
+            far_inputs(&packed.spec.schema, &rows)
+        );
+    }
+    let (note, untold) = (what.expected.note.clone(), hints::also_fit(&question, what));
+    Ok(Proof { rows: n, exact: differences, served: stored, tolerance: what.tolerance, note, untold })
+}
+
+fn exact_logits(packed: &Packed, rows: &Rows, row: usize, correction: f64) -> Vec<f64> {
+    let mut logits = evaluate::logits(&packed.exact, Instead::default(), rows.row(row));
+    logits.iter_mut().zip(rows.wide(row)).for_each(|(logit, wide)| *logit += wide);
+    logits[0] -= correction;
+    logits
+}
+
+fn described(d: &Difference, rows: usize, tolerance: f64, when: &str) -> String {
+    let (row, expected, found) = d.worst;
+    format!(
+        "{} logit {when}: {} of {rows} rows differ by more than {tolerance:.0e} (times the logit, where that is above 1), at \
+         most by {:.3e}, median {:.1e}; the worst is row {row}: expected {expected:.6} (`{}`), found {found:.6}",
+        d.head.name(),
+        d.beyond,
+        d.largest,
+        d.median,
+        d.tensor
+    )
+}
+
+/// The features whose columns lie far from 0, measured in their deviations: there the rounding of weights weighs most.
+fn far_inputs(schema: &Schema, rows: &Rows) -> String {
+    let n = rows.x.len() / rows.width.max(1);
+    let far = |column: usize| {
+        let mean = (0..n).map(|row| rows.row(row)[column]).sum::<f64>() / n as f64;
+        let variance = (0..n).map(|row| (rows.row(row)[column] - mean).powi(2)).sum::<f64>() / n as f64;
+        (mean.abs() > FAR * variance.sqrt() && mean != 0.0).then(|| (mean, variance.sqrt()))
+    };
+    let layout = schema.layout();
+    let features = schema.features.iter().zip(&layout.columns);
+    let named =
+        features.filter_map(|(feature, c)| Some((&feature.name, (c.declared..c.declared + c.width).find_map(far)?)));
+    let list: Vec<String> =
+        named.take(3).map(|(name, (mean, deviation))| format!("`{name}` lies at {mean:.3} ± {deviation:.3}")).collect();
+    if list.is_empty() { String::new() } else { format!(". Of the inputs {}", list.join(", ")) }
+}
+
+/// For each output how far the logits are from it. `logits` are those of the rows `good`.
+pub(super) fn differences(outputs: &[Output], logits: &[Vec<f64>], good: &[usize], tolerance: f64) -> Vec<Difference> {
+    let one = |output: &Output| {
+        let mut offs = Vec::with_capacity(good.len());
+        let (mut beyond, mut worst, mut worst_share) = (0, (good[0], 0.0, 0.0), -1.0);
+        for (&row, logits) in good.iter().zip(logits) {
+            let found = found(output, logits);
+            let Gap { off, allowed, expected } = gap(output, output.values[row], found, tolerance);
+            let share = off / allowed;
+            beyond += usize::from(share.is_nan() || share > 1.0);
+            if share.is_nan() || share > worst_share {
+                (worst, worst_share) = ((row, expected, found), share);
+            }
+            offs.push(off);
+        }
+        offs.sort_by(f64::total_cmp);
+        Difference {
+            head: output.head,
+            tensor: output.name.clone(),
+            largest: offs.last().copied().unwrap_or(0.0),
+            median: offs[offs.len() / 2],
+            beyond,
+            worst,
+        }
+    };
+    outputs.iter().map(one).collect()
+}
+
+/// The logit that stands beside an output.
+fn found(output: &Output, logits: &[f64]) -> f64 {
+    let cvr = logits.last().copied().unwrap_or(0.0);
+    match (output.head, output.quantity) {
+        (HeadKind::Ctr, _) => logits[0],
+        (HeadKind::Cvr, Quantity::Product) => logit(sigmoid(logits[0]) * sigmoid(cvr)),
+        (HeadKind::Cvr, _) => cvr,
+    }
+}
+
+struct Gap {
+    off: f64,
+    allowed: f64,
+    expected: f64,
+}
+
+/// How far a logit is from an output, and how far it may be: the tolerance, and what the output's own rounding leaves open.
+fn gap(output: &Output, value: f64, found: f64, tolerance: f64) -> Gap {
+    let r = output.rounding;
+    if output.quantity == Quantity::Logit {
+        let allowed = tolerance * value.abs().max(1.0) + r * value.abs();
+        return Gap { off: (found - value).abs(), allowed, expected: value };
+    }
+    let expected = logit(value);
+    if !expected.is_finite() {
+        // Rounded to 0 or 1: all that can be asked is that the packed model's probability is about that.
+        let off = (sigmoid(found) - value).abs();
+        return Gap { off, allowed: 8.0 * r + 1e-9, expected };
+    }
+    // A sigmoid in that type is right to some units in the last place of p, or of 1 - p where that is what was rounded.
+    let allowed = tolerance * expected.abs().max(1.0) + 4.0 * r / (1.0 - value);
+    Gap { off: (found - expected).abs(), allowed, expected }
+}
+
+fn logit(p: f64) -> f64 {
+    (p / (1.0 - p)).ln()
+}

@@ -1,0 +1,395 @@
+//! Logged rows through the serving path: what a server would have said of each of them.
+
+use std::sync::Arc;
+
+use adclick::artifact::model::Model;
+use adclick::artifact::model::spec::HeadKind;
+use adclick::schema::{KeyPart, Source};
+use adclick::types::{Candidate, Precision, Request, Value};
+use adclick::{Engine, Input, Options, Scorer, ScorerLimits};
+use anyhow::{Result, anyhow, bail, ensure};
+
+use crate::positions::AtServed;
+use adclick_data::logs::{Batch, Columns, Found, InputKind, KeyId, Lookups, Reads, Row, Source as Logs};
+use adclick_data::progress::Progress;
+use adclick_measure::{Unknown, weights};
+
+/// Values of one side under the engine's handles.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sides {
+    /// The request's.
+    pub request: Vec<Value>,
+    /// The candidate's.
+    pub candidate: Vec<Value>,
+}
+
+/// Where each input of a file goes.
+#[derive(Debug, Clone)]
+pub struct Router {
+    /// For each input its handle and whether it belongs to the candidate; `None` when the model does not read it.
+    routes: Vec<Option<(u32, bool)>>,
+}
+
+impl Router {
+    /// Asks the engine for the handles of the inputs that its model reads.
+    ///
+    /// # Errors
+    /// When the engine is closed or a name is refused.
+    pub fn new(engine: &Engine, columns: &Columns) -> Result<Self> {
+        let generation = engine.generation()?;
+        let features = &generation.model().schema().features;
+        let route = |name: &str| {
+            let feature = features.iter().find(|f| f.input == name && f.source != Source::Time)?;
+            Some(engine.feature(name).map(|handle| (handle, feature.side() == adclick::schema::Side::Candidate)))
+        };
+        let routes = columns.inputs.iter().map(|i| route(&i.name).transpose()).collect::<Result<_, _>>()?;
+        Ok(Self { routes })
+    }
+
+    /// Adds a row's values to the sides.
+    pub fn split(&self, values: &[Value], sides: &mut Sides) {
+        for value in values {
+            // What tables gave beside the row is left to the engine.
+            if let Some(Some((handle, candidate))) = self.routes.get(value.feature as usize).copied() {
+                let side = if candidate { &mut sides.candidate } else { &mut sides.request };
+                side.push(Value { feature: handle, ..*value });
+            }
+        }
+    }
+}
+
+/// What the model said of one row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RowScore {
+    /// The pCTR head's logit, before correction and calibration; NaN without that head.
+    pub logit: f32,
+    /// Calibrated P(click | impression); NaN without that head.
+    pub pctr: f32,
+    /// The pCVR head's logit and calibrated P(conversion | click), when there is such a head.
+    pub cvr: Option<(f32, f32)>,
+}
+
+/// Scores logged rows one by one, as requests of one candidate.
+pub struct RowScorer {
+    scorer: Scorer,
+    router: Router,
+    sides: Sides,
+    has_ctr: bool,
+    has_cvr: bool,
+}
+
+impl RowScorer {
+    /// A scorer for rows of these columns.
+    ///
+    /// # Errors
+    /// When the engine is closed.
+    pub fn new(engine: &Engine, columns: &Columns) -> Result<Self> {
+        let generation = engine.generation()?;
+        fits(generation.model(), columns)?;
+        let [has_ctr, has_cvr] = heads(generation.model());
+        let scorer = engine.scorer(ScorerLimits { max_candidates: 1 })?;
+        Ok(Self { scorer, router: Router::new(engine, columns)?, sides: Sides::default(), has_ctr, has_cvr })
+    }
+
+    /// Scores one row of a batch.
+    ///
+    /// # Errors
+    /// What the scorer refuses, with the row's number.
+    pub fn score(&mut self, batch: &Batch, row: &Row) -> Result<RowScore> {
+        self.sides.request.clear();
+        self.sides.candidate.clear();
+        self.router.split(batch.values(row), &mut self.sides);
+        let candidate = Candidate {
+            ad_key: row.keys.ad,
+            advertiser_key: row.keys.advertiser,
+            n_values: self.sides.candidate.len() as u32,
+            ..Candidate::default()
+        };
+        let request = Request {
+            struct_size: size_of::<Request>() as u32,
+            user_key: row.keys.user,
+            // Reading checked that it fits.
+            placement: row.keys.placement as u32,
+            time_us: row.time_us.unwrap_or(0),
+            utc_offset_s: row.utc_offset_s,
+            n_values: self.sides.request.len() as u32,
+            n_candidates: 1,
+            n_candidate_values: candidate.n_values,
+            ..Request::default()
+        };
+        let input = Input {
+            request: &request,
+            values: &self.sides.request,
+            candidates: &[candidate],
+            candidate_values: &self.sides.candidate,
+        };
+        let (mut pctr, mut pcvr) = ([0.0], [0.0]);
+        self.scorer.score(input, &mut pctr, &mut pcvr).map_err(|refusal| anyhow!("row {}: {refusal}", row.number))?;
+        let [ctr, cvr] = self.scorer.logits();
+        Ok(RowScore { logit: ctr[0], pctr: pctr[0], cvr: self.has_cvr.then(|| (cvr[0], pcvr[0])) })
+    }
+}
+
+/// Whether a model has a pCTR head, and a pCVR head. It has one of them at least.
+#[must_use]
+pub fn heads(model: &Model) -> [bool; 2] {
+    [HeadKind::Ctr, HeadKind::Cvr].map(|kind| model.network().heads.iter().any(|head| head.kind == kind))
+}
+
+/// Whether rows of these columns carry what a server would be sent: the ids by which the model's tables are looked up, and
+/// the values that no table gives.
+fn fits(model: &Model, columns: &Columns) -> Result<()> {
+    let enrichment = model.enrichment();
+    for table in &enrichment.tables {
+        for part in &table.key {
+            let (id, name) = match part {
+                KeyPart::User => (KeyId::User, "user"),
+                KeyPart::Ad => (KeyId::Ad, "ad"),
+                KeyPart::Advertiser => (KeyId::Advertiser, "advertiser"),
+                KeyPart::Placement => (KeyId::Placement, "placement"),
+                KeyPart::Column(_) => continue,
+            };
+            ensure!(
+                columns.keys.iter().any(|k| k.id == id),
+                "the model looks table `{}` up by the {name}, and the rows have no column for it: use the schema with \
+                 which the model was trained, with {name} in [keys] (--format examples --schema FILE)",
+                table.name
+            );
+        }
+    }
+    for (number, feature) in model.schema().features.iter().enumerate() {
+        let bound = enrichment.bindings.iter().any(|b| b.feature as usize == number);
+        let optional = columns.inputs.iter().any(|i| i.name == feature.input && i.optional);
+        ensure!(
+            bound || !optional || feature.source == Source::Time,
+            "feature `{}` of the model reads no table, but the schema takes its value from one: use the schema with which \
+             the model was trained",
+            feature.name
+        );
+    }
+    Ok(())
+}
+
+/// The names of the model's inputs that rows of these columns do not have and no table gives.
+///
+/// # Errors
+/// When they have none at all: such rows are another model's.
+fn absent<'a>(model: &'a Model, columns: &Columns) -> Result<Vec<&'a str>> {
+    let bindings = &model.enrichment().bindings;
+    let passed = model.schema().features.iter().zip(0u32..).filter(|(feature, number)| {
+        // A position is served as the model says.
+        feature.source != Source::Time && feature.position.is_none() && !bindings.iter().any(|b| b.feature == *number)
+    });
+    let mut names: Vec<&str> = passed.map(|(feature, _)| feature.input.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let all = names.len();
+    names.retain(|name| !columns.inputs.iter().any(|input| input.name == *name));
+    ensure!(
+        all == 0 || names.len() < all,
+        "the rows have none of the model's inputs ({}): give --format and --schema with which the model was trained",
+        names.join(", ")
+    );
+    Ok(names)
+}
+
+/// An engine for offline work on one bundle. A precision that is given must be one that this CPU and the model can do.
+///
+/// # Errors
+/// As [`Engine::open`]; why the precision cannot be served.
+pub fn open_engine(bundle: &std::path::Path, kernel: Option<&str>, precision: Option<Precision>) -> Result<Engine> {
+    let mut options = Options::default();
+    options.kernel = kernel.map(str::to_owned);
+    options.precision = precision;
+    let engine = Engine::open(bundle, &options)?;
+    if let (Some(asked), (_, _, Some(reason))) = (precision, engine.precision()?) {
+        bail!("--precision {}: {reason}; it would be served exact", asked.name());
+    }
+    Ok(engine)
+}
+
+/// What to say of an engine that does not serve as its bundle asks for.
+///
+/// # Errors
+/// When the engine is closed.
+pub fn fallback(engine: &Engine) -> Result<Option<String>> {
+    let (wanted, _, reason) = engine.precision()?;
+    Ok(reason.map(|reason| format!("{} is served exact here: {reason}", wanted.name())))
+}
+
+/// Scored rows with their labels, column by column.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ScoredRows {
+    /// The number of each row in the files, from 0.
+    pub numbers: Vec<u64>,
+    /// Logits of the pCTR head, before correction and calibration; empty without one.
+    pub logits: Vec<f64>,
+    /// Calibrated P(click | impression); empty without that head.
+    pub pctr: Vec<f64>,
+    /// Logits of the pCVR head; empty without one.
+    pub cvr_logits: Vec<f64>,
+    /// Calibrated P(conversion | click); empty without that head.
+    pub pcvr: Vec<f64>,
+    /// Whether each row was clicked.
+    pub clicks: Vec<bool>,
+    /// Whether each row converted, where that is known.
+    pub conversions: Vec<Option<bool>>,
+    /// How much each row counts beside the others: 1 on average.
+    pub weights: Vec<f64>,
+    /// When each row was, in microseconds since 1970, where that is known.
+    pub times: Vec<Option<i64>>,
+    /// Of each input asked for, the value of every row as text; empty where it is missing.
+    pub fields: Vec<Vec<String>>,
+    /// Malformed rows that were skipped.
+    pub bad_rows: u64,
+    /// Rows that were left out because they were logged at another position than is served.
+    pub elsewhere: u64,
+    /// Of each table that the model reads: how many rows of the files found their key.
+    pub tables: Vec<Found>,
+}
+
+impl ScoredRows {
+    /// The weights, if any row counts otherwise than once.
+    #[must_use]
+    pub fn weights(&self) -> Option<&[f64]> {
+        self.weights.iter().any(|&w| w != 1.0).then_some(&self.weights)
+    }
+
+    /// What is to say of clicked rows whose conversion is not known; nothing without a pCVR head.
+    #[must_use]
+    pub fn unknown_conversions(&self) -> Option<Unknown> {
+        let clicked = (0..self.cvr_logits.len()).filter(|&row| self.clicks[row]);
+        let known = clicked.map(|row| (self.times[row], self.conversions[row].is_some()));
+        // Rows without the column have no conversions to measure.
+        Unknown::count(known).filter(|unknown| unknown.unknown < unknown.clicked)
+    }
+
+    /// The rows whose conversion is known and that were clicked, as (logit, pCVR, converted, weight).
+    #[must_use]
+    pub fn clicked(&self) -> (Vec<f64>, Vec<f64>, Vec<bool>, Vec<f64>) {
+        let rows = self.of_conversions();
+        let of = |values: &[f64]| rows.iter().map(|&row| values[row]).collect();
+        let converted = rows.iter().map(|&row| self.conversions[row] == Some(true)).collect();
+        (of(&self.cvr_logits), of(&self.pcvr), converted, of(&self.weights))
+    }
+
+    /// Which rows those are.
+    #[must_use]
+    pub fn of_conversions(&self) -> Vec<usize> {
+        let known = |&row: &usize| self.clicks[row] && self.conversions[row].is_some();
+        (0..self.cvr_logits.len()).filter(known).collect()
+    }
+
+    /// Refuses rows that say nothing of a model without a pCTR head.
+    ///
+    /// # Errors
+    /// The model has no pCTR head, and of no row that was clicked it is known whether it converted.
+    pub fn check_heads(&self) -> Result<()> {
+        ensure!(
+            !self.logits.is_empty() || !self.of_conversions().is_empty(),
+            "the model has a pCVR head and no pCTR head, so that only clicked rows whose conversion is known count, and \
+             there is none among {} rows: give rows with clicks and conversions (`click` and `conversion` under [labels] \
+             in the schema)",
+            self.clicks.len()
+        );
+        Ok(())
+    }
+}
+
+/// Scores the rows of a source that `keep` says, in file order; with `only`, of them those logged where the model is served.
+/// `fields` are inputs whose values are wanted as text.
+///
+/// # Errors
+/// Files that cannot be read, inputs that do not exist, no rows at all.
+pub fn score_source(
+    engine: &Engine,
+    source: &Logs,
+    mut keep: impl FnMut(&Row) -> bool,
+    only: Option<&AtServed>,
+    fields: &[String],
+    progress: Progress,
+) -> Result<ScoredRows> {
+    let generation = engine.generation()?;
+    let model = generation.model();
+    let columns = source.format.columns();
+    let mut scorer = RowScorer::new(engine, &columns)?;
+    let absent = absent(model, &columns)?;
+    if !absent.is_empty() {
+        let names = absent.join(", ");
+        progress.note(&format!("warning: the rows lack inputs of the model, which take their defaults: {names}"));
+    }
+    // The tables once more, beside the engine: for fields, and to count who found what.
+    let mut source = source.clone();
+    if !model.enrichment().is_empty() {
+        let tables = generation.tables().to_vec();
+        source.tables = Some(Arc::new(Lookups::new(model.schema(), model.enrichment(), tables)?));
+    }
+    let inputs: Vec<(Reads, InputKind)> = fields
+        .iter()
+        .map(|name| {
+            let features = &model.schema().features;
+            let feature = features.iter().position(|f| f.input == *name).unwrap_or(features.len());
+            let reads = source.reads(&columns, feature, name).ok_or_else(|| {
+                let known: Vec<&str> = columns.inputs.iter().map(|i| i.name.as_str()).collect();
+                anyhow!("--field {name}: the rows have no such input; they have {}", known.join(", "))
+            })?;
+            Ok((reads, columns.inputs[reads.passed].kind))
+        })
+        .collect::<Result<_>>()?;
+    let mut out = ScoredRows { fields: vec![Vec::new(); fields.len()], ..ScoredRows::default() };
+    let bar = progress.bytes("Scoring rows", source.bytes()?);
+    let read = source.for_each(&bar, |batch| {
+        for row in batch.rows().iter().filter(|row| keep(row)) {
+            if only.is_some_and(|only| !only.has(batch, row)) {
+                out.elsewhere += 1;
+                continue;
+            }
+            let score = scorer.score(batch, row)?;
+            out.numbers.push(row.number);
+            if scorer.has_ctr {
+                out.logits.push(score.logit.into());
+                out.pctr.push(score.pctr.into());
+            }
+            if let Some((logit, pcvr)) = score.cvr {
+                out.cvr_logits.push(logit.into());
+                out.pcvr.push(pcvr.into());
+            }
+            out.clicks.push(row.click.unwrap_or(false));
+            out.conversions.push(row.conversion);
+            out.weights.push(row.weight.into());
+            out.times.push(row.time_us);
+            for (texts, &(reads, kind)) in out.fields.iter_mut().zip(&inputs) {
+                texts.push(text_of(batch.values(row), reads, kind));
+            }
+        }
+        Ok(())
+    })?;
+    bar.finish_and_clear();
+    ensure!(
+        !out.clicks.is_empty() || out.elsewhere == 0,
+        "none of {} rows was logged at the position that is served: measure at the logged ones (--position logged)",
+        out.elsewhere
+    );
+    if out.clicks.is_empty() {
+        bail!("no row was scored: the split leaves none of them, or the files hold none");
+    }
+    out.bad_rows = read.bad.count;
+    weights::by_their_mean(&mut out.weights);
+    read.found.iter().for_each(|found| progress.note(&found.to_string()));
+    out.tables = read.found;
+    Ok(out)
+}
+
+/// A row's value of one input as text: numbers as they are, string categories by their id in hexadecimal.
+fn text_of(values: &[Value], reads: Reads, kind: InputKind) -> String {
+    let texts: Vec<String> = values
+        .iter()
+        .filter(|v| reads.has(v))
+        .map(|v| match kind {
+            InputKind::Number | InputKind::Vector(..) => v.number.to_string(),
+            InputKind::Integer | InputKind::Integers(_) => (v.id as i64).to_string(),
+            InputKind::Text | InputKind::Texts(_) => format!("{:016x}", v.id),
+        })
+        .collect();
+    texts.join(" ")
+}

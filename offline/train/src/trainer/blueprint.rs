@@ -1,0 +1,223 @@
+//! What a model is to be made of, before any row was seen: features without vocabularies, boundaries or means.
+
+use adclick::schema::{Pooling, Source, Transform};
+use anyhow::{Result, ensure};
+
+use super::config::Config;
+use adclick_data::logs::{AVAZU_INTEGERS, AVAZU_TEXTS, CRITEO_CATEGORIES, CRITEO_NUMBERS, Format};
+
+/// How the ids of a category find their row.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum IndexRule {
+    /// A vocabulary of the ids of training rows, or hashed buckets if the configuration says so.
+    #[default]
+    Auto,
+    /// A vocabulary of the ids that training rows hold often enough.
+    Vocabulary {
+        /// The least count; by default by the number of rows.
+        min_count: Option<u32>,
+        /// The most ids, the most frequent ones.
+        max_size: Option<u32>,
+    },
+    /// These ids, in row order.
+    Given(Vec<u64>),
+    /// Hashed into so many buckets.
+    Hashed {
+        /// The number of rows.
+        buckets: u32,
+    },
+    /// The id is the row.
+    Identity {
+        /// The number of rows.
+        count: u32,
+    },
+}
+
+/// A table to be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TablePlan {
+    /// Its name.
+    pub name: String,
+    /// How ids find rows.
+    pub index: IndexRule,
+    /// Columns; by default by the number of rows.
+    pub dim: Option<u32>,
+    /// Whether unknown ids have a row of their own.
+    pub unknown_row: bool,
+    /// Whether missing values have a row of their own.
+    pub missing_row: bool,
+    /// Whether the wide part has weights for the rows; by default as configured.
+    pub wide: Option<bool>,
+    /// Given rows that are not trained; empty otherwise.
+    pub fixed: Vec<f32>,
+}
+
+/// What becomes of a feature's value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Plan {
+    /// A number.
+    Number {
+        /// What is done to it. A mean of 0 with a scale of 1 stands for those of the training rows.
+        transform: Transform,
+        /// Stands in for a missing value; by default the median of the training rows.
+        default: Option<f32>,
+    },
+    /// A number cut into buckets, each a row of the table.
+    Buckets {
+        /// Which table.
+        table: usize,
+        /// Ascending boundaries; empty for buckets of equal mass.
+        boundaries: Vec<f32>,
+    },
+    /// A category.
+    Category {
+        /// Which table.
+        table: usize,
+        /// Stands in for a missing value.
+        default: Option<u64>,
+    },
+    /// Any number of categories.
+    Multi {
+        /// Which table.
+        table: usize,
+        /// How rows become one.
+        pooling: Pooling,
+    },
+    /// A vector of numbers.
+    Vector {
+        /// Its length.
+        dim: u32,
+    },
+}
+
+/// One feature to be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FeaturePlan {
+    /// Its name.
+    pub name: String,
+    /// The input that it reads; of a time feature one of [`adclick::schema::TIME_INPUTS`].
+    pub input: String,
+    /// Where a server takes the value from.
+    pub source: Source,
+    /// What becomes of it.
+    pub plan: Plan,
+    /// Of a position feature: the raw value that is served.
+    pub position: Option<f32>,
+}
+
+/// All features to be, in the order of the columns, and their tables.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Blueprint {
+    /// The features.
+    pub features: Vec<FeaturePlan>,
+    /// The tables that the features name by number.
+    pub tables: Vec<TablePlan>,
+    /// Whether the wide part is also fitted alone, and weighed against the network on the validation rows. Not for the
+    /// built-in features, which were chosen for the network: on Criteo's and Avazu's rows nothing is gained by it.
+    pub weighs: bool,
+}
+
+impl Blueprint {
+    /// The built-in features of a format; `None` of the one that needs a schema file.
+    #[must_use]
+    pub fn of(format: &Format) -> Option<Self> {
+        match format {
+            Format::Criteo => Some(Self::criteo()),
+            Format::Avazu => Some(Self::avazu()),
+            Format::Examples(_) => None,
+        }
+    }
+
+    /// Criteo's fields are anonymous, so which describe the request and which the ad is not known. Here I1..I9 and
+    /// C1..C17 are the request's, I10..I13 and C18..C26 the candidate's: about two thirds and one third, as in an ad
+    /// server. The split decides what is passed once per request, not what the model learns. A number is both a
+    /// column and cut into buckets.
+    fn criteo() -> Self {
+        let side = |request| if request { Source::Context } else { Source::Candidate };
+        let mut blueprint = Self::default();
+        for i in 1..=CRITEO_NUMBERS {
+            blueprint.number(&format!("I{i}"), side(i <= 9));
+        }
+        for i in 1..=CRITEO_CATEGORIES {
+            blueprint.category(&format!("C{i}"), side(i <= 17), IndexRule::Auto);
+        }
+        blueprint
+    }
+
+    /// Site, app, device, slot and connection are the request's, C14 and C17..C21 (the ad's, by all accounts) the
+    /// candidate's. Hour and weekday come from the request's time. The row's id is not a feature.
+    fn avazu() -> Self {
+        let mut blueprint = Self::default();
+        blueprint.category("hour", Source::Time, IndexRule::Identity { count: 24 });
+        blueprint.category("weekday", Source::Time, IndexRule::Identity { count: 7 });
+        for name in AVAZU_TEXTS.iter().chain(&AVAZU_INTEGERS) {
+            let ad = matches!(*name, "C14" | "C17" | "C18" | "C19" | "C20" | "C21");
+            blueprint.category(name, if ad { Source::Candidate } else { Source::Context }, IndexRule::Auto);
+        }
+        blueprint
+    }
+
+    /// The features with what the options say of their tables. An option wins over a schema file.
+    ///
+    /// # Errors
+    /// An option that no table is left for.
+    pub(super) fn with(&self, config: &Config) -> Result<Self> {
+        let mut blueprint = self.clone();
+        let (mut collected, mut trained) = (false, false);
+        for table in &mut blueprint.tables {
+            let open = matches!(table.index, IndexRule::Auto | IndexRule::Vocabulary { .. });
+            collected |= open;
+            if let (IndexRule::Vocabulary { min_count, .. }, Some(least)) = (&mut table.index, config.min_count) {
+                *min_count = Some(least);
+            }
+            if let (true, Some(buckets)) = (open, config.hash_buckets) {
+                table.index = IndexRule::Hashed { buckets };
+            }
+            // A table without columns is for the wide part alone.
+            let has_columns = table.fixed.is_empty() && table.dim != Some(0);
+            trained |= has_columns;
+            if has_columns && config.dim.is_some() {
+                table.dim = config.dim;
+            }
+        }
+        for (option, given) in [("--min-count", config.min_count), ("--hash-buckets", config.hash_buckets)] {
+            ensure!(
+                given.is_none() || collected,
+                "{option} is for tables whose ids training collects, and there are none: the schema says of each table \
+                 what its ids are"
+            );
+        }
+        ensure!(config.dim.is_none() || trained, "--dim is for embeddings, and no feature has one");
+        Ok(blueprint)
+    }
+
+    fn push(&mut self, name: String, input: &str, source: Source, plan: Plan) {
+        self.features.push(FeaturePlan { name, input: input.to_owned(), source, plan, position: None });
+    }
+
+    fn number(&mut self, input: &str, source: Source) {
+        let transform = Transform { log1p: true, ..Transform::default() };
+        self.push(input.to_owned(), input, source, Plan::Number { transform, default: None });
+        let name = format!("{input}_bucket");
+        let table = self.table(&name, IndexRule::Auto, false);
+        self.push(name, input, source, Plan::Buckets { table, boundaries: Vec::new() });
+    }
+
+    fn category(&mut self, input: &str, source: Source, index: IndexRule) {
+        let table = self.table(input, index, true);
+        self.push(input.to_owned(), input, source, Plan::Category { table, default: None });
+    }
+
+    fn table(&mut self, name: &str, index: IndexRule, unknown_row: bool) -> usize {
+        self.tables.push(TablePlan {
+            name: name.to_owned(),
+            index,
+            dim: None,
+            unknown_row,
+            missing_row: true,
+            wide: None,
+            fixed: Vec::new(),
+        });
+        self.tables.len() - 1
+    }
+}

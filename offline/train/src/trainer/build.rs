@@ -1,0 +1,234 @@
+//! From a blueprint and what was counted to the schema and its vocabularies.
+
+use std::collections::HashSet;
+
+use adclick::enrich::TimeInputs;
+use adclick::schema::{Embedding, Feature, Index, Kind, Schema, Source, TIME_INPUTS, Transform};
+use adclick::types::Value;
+use anyhow::{Context, Result, ensure};
+
+use super::blueprint::{Blueprint, IndexRule, Plan, TablePlan};
+use super::config::Hyper;
+use super::encode::{Drop, time_id, time_values};
+use super::stats::{Distribution, IdCounts, NumberStats};
+use adclick_data::logs::{Batch, Row, Source as Logs};
+
+/// Training rows that the row of unknown ids is trained on at least, but not more than this share of all.
+const LEAST_UNKNOWN: (f64, f64) = (50.0, 0.01);
+/// The same of the row of missing values.
+const LEAST_MISSING: (f64, f64) = (25.0, 0.005);
+
+/// What is counted in the training rows. Each row counts once, whatever it weighs.
+pub(super) struct Counts {
+    /// Per table: how often each id occurs.
+    tables: Vec<IdCounts>,
+    /// Per feature: its number's distribution.
+    numbers: Vec<Option<NumberStats>>,
+    /// Per input, and per value from a table, and per derivation of the time: who counts its values.
+    places: Vec<Place>,
+    /// Where the derivations of the time begin among the places.
+    first_time: usize,
+    times: TimeInputs,
+    /// Per feature: the places where its value may be.
+    features: Vec<Vec<usize>>,
+    /// Rows seen.
+    pub(super) rows: u64,
+}
+
+#[derive(Default, Clone)]
+struct Place {
+    /// The embedding tables that count its ids.
+    tables: Vec<usize>,
+    /// The features that read it as a number.
+    numbers: Vec<usize>,
+    /// Values seen.
+    values: u64,
+}
+
+impl Counts {
+    pub(super) fn new(blueprint: &Blueprint, logs: &Logs, seed: u64) -> Result<Self> {
+        let columns = logs.format.columns();
+        let first_time = columns.inputs.len() + blueprint.features.len();
+        let mut counts = Self {
+            tables: blueprint.tables.iter().map(|_| IdCounts::default()).collect(),
+            numbers: blueprint.features.iter().map(|_| None).collect(),
+            places: vec![Place::default(); first_time + TIME_INPUTS.len()],
+            first_time,
+            times: TimeInputs::default(),
+            features: Vec::new(),
+            rows: 0,
+        };
+        for (i, feature) in blueprint.features.iter().enumerate() {
+            let places: Vec<usize> = if feature.source == Source::Time {
+                TIME_INPUTS
+                    .iter()
+                    .position(|name| *name == feature.input)
+                    .map(|at| first_time + at)
+                    .into_iter()
+                    .collect()
+            } else {
+                let reads = logs.reads(&columns, i, &feature.input).with_context(|| {
+                    format!("feature `{}` reads input `{}`, which the rows do not have", feature.name, feature.input)
+                })?;
+                // A row has values in one of the two places, so that nothing counts twice.
+                std::iter::once(reads.passed).chain(reads.found).collect()
+            };
+            let mut number = |shape: Transform| {
+                counts.numbers[i] = Some(NumberStats::new(shape, seed ^ i as u64));
+                places.iter().for_each(|&at| counts.places[at].numbers.push(i));
+            };
+            match &feature.plan {
+                Plan::Number { transform, .. } => number(Transform { mean: 0.0, scale: 1.0, ..*transform }),
+                Plan::Buckets { boundaries, .. } if boundaries.is_empty() => number(Transform::default()),
+                Plan::Category { table, .. } | Plan::Multi { table, .. } => {
+                    let plan = &blueprint.tables[*table];
+                    let collected = matches!(plan.index, IndexRule::Auto | IndexRule::Vocabulary { .. });
+                    for &at in places.iter().filter(|_| collected || plan.unknown_row) {
+                        if !counts.places[at].tables.contains(table) {
+                            counts.places[at].tables.push(*table);
+                        }
+                    }
+                }
+                Plan::Buckets { .. } | Plan::Vector { .. } => {}
+            }
+            counts.features.push(places);
+        }
+        Ok(counts)
+    }
+
+    pub(super) fn add(&mut self, batch: &Batch, row: &Row) {
+        self.rows += 1;
+        for &Value { feature, number, id } in batch.values(row) {
+            self.count(feature as usize, number, id);
+        }
+        for (at, number) in time_values(&self.times, row).into_iter().flatten().enumerate() {
+            self.count(self.first_time + at, number, time_id(number));
+        }
+    }
+
+    fn count(&mut self, at: usize, number: f32, id: u64) {
+        let place = &mut self.places[at];
+        place.values += 1;
+        for &table in &place.tables {
+            self.tables[table].add(id);
+        }
+        for &reader in &place.numbers {
+            if let Some(stats) = &mut self.numbers[reader] {
+                stats.add(number);
+            }
+        }
+    }
+
+    /// For each feature how often its value is to be taken away from training rows: where no value is rare the row of
+    /// unknown ids would never be trained, and where none is missing that of missing values.
+    pub(super) fn drops(&self, blueprint: &Blueprint, built: &Built) -> Vec<Drop> {
+        let known: Vec<HashSet<u64>> = built.vocabularies.iter().map(|ids| ids.iter().copied().collect()).collect();
+        let drop = |(i, feature): (usize, &Feature)| {
+            let (Kind::Category { embedding, .. } | Kind::MultiCategory { embedding, .. }) = &feature.kind else {
+                return Drop::default();
+            };
+            let table = &built.schema.embeddings[*embedding as usize];
+            let plan = blueprint.tables.iter().position(|t| t.name == table.name);
+            let Some(plan) = plan.filter(|&t| blueprint.tables[t].fixed.is_empty() && feature.source != Source::Time)
+            else {
+                return Drop::default();
+            };
+            let unknown = self.tables[plan].unknown(|id| match table.index {
+                Index::Identity { count } => id < u64::from(count),
+                Index::Hashed { .. } => true,
+                Index::Vocabulary { .. } => known[*embedding as usize].contains(&id),
+            });
+            let values: u64 = self.features[i].iter().map(|&at| self.places[at].values).sum();
+            let missing = 1.0 - values as f64 / self.rows.max(1) as f64;
+            let single = matches!(&feature.kind, Kind::Category { default: None, .. });
+            let numbers = matches!(&feature.kind, Kind::Category { boundaries, .. } if !boundaries.is_empty());
+            let up_to = |(least, most): (f64, f64), share: f64, has: bool| {
+                // Never less than one in a thousand: of many rows there are enough.
+                let wanted = (least / self.rows.max(1) as f64).clamp(0.001, most);
+                if has { (wanted - share).max(0.0) } else { 0.0 }
+            };
+            Drop {
+                unknown: up_to(LEAST_UNKNOWN, unknown, table.unknown_row && !numbers),
+                missing: up_to(LEAST_MISSING, missing, table.missing_row && single),
+            }
+        };
+        built.schema.features.iter().enumerate().map(drop).collect()
+    }
+}
+
+/// A schema and the ids of each of its embeddings in row order (empty where there is no vocabulary).
+pub(super) struct Built {
+    pub(super) schema: Schema,
+    pub(super) vocabularies: Vec<Vec<u64>>,
+}
+
+/// Builds the schema of a fresh model.
+pub(super) fn build(blueprint: &Blueprint, counts: &Counts, hyper: &Hyper) -> Result<Built> {
+    let mut built = Built { schema: Schema::default(), vocabularies: Vec::new() };
+    for (table, ids) in blueprint.tables.iter().zip(&counts.tables) {
+        built.add_table(table, ids, hyper);
+    }
+    for (feature, stats) in blueprint.features.iter().zip(&counts.numbers) {
+        let stats = stats.as_ref().map(NumberStats::distribution);
+        let kind = match &feature.plan {
+            Plan::Number { transform, default } => {
+                let given = transform.mean != 0.0 || transform.scale != 1.0;
+                let fitted = stats.as_ref().filter(|_| !given).map(Distribution::standardised);
+                let default = default.or_else(|| stats.as_ref().map(Distribution::median)).unwrap_or(0.0);
+                Kind::Number { transform: fitted.unwrap_or(*transform), default }
+            }
+            Plan::Buckets { table, boundaries } => {
+                let boundaries = match stats {
+                    Some(stats) => stats.boundaries(hyper.buckets.max(2)),
+                    None => boundaries.clone(),
+                };
+                ensure!(!boundaries.is_empty(), "feature `{}` needs boundaries", feature.name);
+                built.schema.embeddings[*table].index = Index::Identity { count: boundaries.len() as u32 + 1 };
+                Kind::Category { embedding: *table as u32, boundaries, default: None }
+            }
+            Plan::Category { table, default } => {
+                Kind::Category { embedding: *table as u32, boundaries: Vec::new(), default: *default }
+            }
+            Plan::Multi { table, pooling } => Kind::MultiCategory { embedding: *table as u32, pooling: *pooling },
+            Plan::Vector { dim } => Kind::Vector { dim: *dim },
+        };
+        built.schema.features.push(Feature {
+            name: feature.name.clone(),
+            input: feature.input.clone(),
+            source: feature.source,
+            kind,
+            position: feature.position,
+        });
+    }
+    built.schema.validate().context("the schema that training built")?;
+    Ok(built)
+}
+
+impl Built {
+    fn add_table(&mut self, table: &TablePlan, counts: &IdCounts, hyper: &Hyper) {
+        let frequent = |min_count: u32, max_size: Option<u32>| {
+            let mut ids = counts.frequent(min_count);
+            ids.truncate(max_size.map_or(usize::MAX, |n| n as usize));
+            (Index::Vocabulary { count: ids.len() as u32 }, ids)
+        };
+        let (index, ids) = match &table.index {
+            IndexRule::Auto => frequent(hyper.min_counts.0, None),
+            IndexRule::Vocabulary { min_count, max_size } => {
+                frequent(min_count.unwrap_or(hyper.min_counts.1), *max_size)
+            }
+            IndexRule::Given(ids) => (Index::Vocabulary { count: ids.len() as u32 }, ids.clone()),
+            IndexRule::Hashed { buckets } => (Index::Hashed { buckets: *buckets }, Vec::new()),
+            IndexRule::Identity { count } => (Index::Identity { count: *count }, Vec::new()),
+        };
+        self.schema.embeddings.push(Embedding {
+            name: table.name.clone(),
+            index,
+            dim: table.dim.unwrap_or(hyper.dim),
+            // Nothing is unknown to a hash.
+            unknown_row: table.unknown_row && !matches!(index, Index::Hashed { .. }),
+            missing_row: table.missing_row,
+            wide: table.wide.unwrap_or(hyper.wide) && table.fixed.is_empty(),
+        });
+        self.vocabularies.push(ids);
+    }
+}

@@ -1,0 +1,325 @@
+//! Raw rows to what the network reads: embedding rows and numbers, by the core's own arithmetic.
+
+use std::collections::HashMap;
+
+use adclick::enrich::{TimeInputs, number_input};
+use adclick::hash::{bucket, mix};
+use adclick::schema::{Embedding, Index, Kind, Pooling, Schema, Source, TIME_INPUTS, bucketise};
+use adclick::types::Value;
+use anyhow::{Context, Result, ensure};
+
+use super::known::Known;
+use adclick_data::logs::{Batch, Reads, Row, Source as Logs};
+
+/// The row number of a value that contributes zeros.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// The labels of one example.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Label {
+    pub(super) click: bool,
+    pub(super) conversion: Option<bool>,
+    /// How much the row counts; 1 on average over the training rows.
+    pub(super) weight: f32,
+    /// The share of clicks like this one whose conversion is known.
+    pub(super) known: f32,
+}
+
+/// Encoded rows.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Examples {
+    pub(super) labels: Vec<Label>,
+    /// `[examples, numbers]`: number and vector columns.
+    pub(super) numbers: Vec<f32>,
+    /// `[examples, singles]`: rows of single-valued categories.
+    pub(super) singles: Vec<u32>,
+    /// `[examples, bags]` ends in `bag_rows`.
+    pub(super) bag_ends: Vec<usize>,
+    /// Rows of multi-valued categories and their weights.
+    pub(super) bag_rows: Vec<(u32, f32)>,
+    /// `[examples, bags]`: what multiplies the weighted sum of a bag's rows. Apart from the weights, as serving sums first.
+    pub(super) bag_scales: Vec<f32>,
+}
+
+impl Examples {
+    pub(super) fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.labels.clear();
+        self.numbers.clear();
+        self.singles.clear();
+        self.bag_ends.clear();
+        self.bag_rows.clear();
+        self.bag_scales.clear();
+    }
+
+    /// Keeps the examples that `keep` says.
+    pub(super) fn retain(&mut self, plan: &Plan, keep: impl Fn(usize) -> bool) {
+        let mut kept = Self::default();
+        for i in (0..self.len()).filter(|&i| keep(i)) {
+            let of = |per_example: usize| i * per_example..(i + 1) * per_example;
+            kept.labels.push(self.labels[i]);
+            kept.numbers.extend_from_slice(&self.numbers[of(plan.numbers.len())]);
+            kept.singles.extend_from_slice(&self.singles[of(plan.singles.len())]);
+            for bag in of(plan.bags.len()) {
+                kept.bag_rows.extend_from_slice(self.bag(bag));
+                kept.bag_ends.push(kept.bag_rows.len());
+                kept.bag_scales.push(self.bag_scales[bag]);
+            }
+        }
+        *self = kept;
+    }
+
+    /// The entries of a bag, counted through all examples.
+    pub(super) fn bag(&self, at: usize) -> &[(u32, f32)] {
+        let start = if at == 0 { 0 } else { self.bag_ends[at - 1] };
+        &self.bag_rows[start..self.bag_ends[at]]
+    }
+}
+
+/// Where a table's columns go: one for each feature with an embedding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The table.
+    pub(super) table: usize,
+    /// The first column of x0.
+    pub(super) column: usize,
+}
+
+/// How columns of x0 are filled from [`Examples`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Plan {
+    pub(super) width: usize,
+    /// The column of each number.
+    pub(super) numbers: Vec<usize>,
+    /// The place of each single-valued category.
+    pub(super) singles: Vec<Place>,
+    /// The place of each bag.
+    pub(super) bags: Vec<Place>,
+}
+
+/// Where a feature's value is found.
+enum From {
+    /// Among the row's values.
+    Values(Reads),
+    /// Among the derivations of the time, at this place.
+    Time(usize),
+}
+
+struct Field {
+    from: From,
+    kind: Kind,
+    drop: Drop,
+}
+
+/// How often a feature's value is taken away from a training row.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Drop {
+    /// The share of values that become unknown ids.
+    pub(super) unknown: f64,
+    /// The share of values that become missing.
+    pub(super) missing: f64,
+}
+
+/// What becomes of a value.
+#[derive(Clone, Copy, PartialEq)]
+enum Fate {
+    Stays,
+    Unknown,
+    Missing,
+}
+
+impl Drop {
+    /// What becomes of the value of the feature `number` in a row: the same in every pass.
+    fn fate(self, number: usize, row: &Row, seed: u64) -> Fate {
+        if self == Self::default() {
+            return Fate::Stays;
+        }
+        let share = mix(mix(row.number ^ seed.rotate_left(17)) ^ number as u64) as f64 / u64::MAX as f64;
+        match share {
+            _ if share < self.unknown => Fate::Unknown,
+            _ if share < self.unknown + self.missing => Fate::Missing,
+            _ => Fate::Stays,
+        }
+    }
+}
+
+/// The derivations of a row's time.
+pub(super) fn time_values(times: &TimeInputs, row: &Row) -> Option<[f32; TIME_INPUTS.len()]> {
+    row.time_us.map(|t| times.at(t, row.utc_offset_s))
+}
+
+/// A derivation of the time as an id.
+pub(super) fn time_id(number: f32) -> u64 {
+    number.max(0.0) as u64
+}
+
+/// Encodes the rows of a file by a schema and its vocabularies.
+pub(super) struct Encoder {
+    fields: Vec<Field>,
+    embeddings: Vec<Embedding>,
+    vocabularies: Vec<HashMap<u64, u32>>,
+    times: TimeInputs,
+    pub(super) plan: Plan,
+    /// Per input, and per value from a table: the value last seen, while a row is encoded.
+    last: Vec<Option<Value>>,
+    /// The mean weight of the training rows.
+    mean_weight: f64,
+    known: Known,
+    seed: u64,
+}
+
+impl Encoder {
+    /// `vocabularies` holds the ids of each embedding in row order.
+    pub(super) fn new(schema: &Schema, vocabularies: &[Vec<u64>], logs: &Logs) -> Result<Self> {
+        let columns = logs.format.columns();
+        let layout = schema.layout();
+        let mut plan = Plan { width: layout.width, ..Plan::default() };
+        let mut fields = Vec::with_capacity(schema.features.len());
+        for (number, (feature, place)) in schema.features.iter().zip(&layout.columns).enumerate() {
+            let column = place.declared;
+            match &feature.kind {
+                Kind::Number { .. } => plan.numbers.push(column),
+                Kind::Vector { dim } => plan.numbers.extend(column..column + *dim as usize),
+                Kind::Category { embedding, .. } => plan.singles.push(Place { table: *embedding as usize, column }),
+                Kind::MultiCategory { embedding, .. } => plan.bags.push(Place { table: *embedding as usize, column }),
+            }
+            let from = match feature.source {
+                Source::Time => {
+                    ensure!(
+                        columns.time.is_some(),
+                        "feature `{}` is derived from the time, but the rows have no time column",
+                        feature.name
+                    );
+                    From::Time(TIME_INPUTS.iter().position(|&name| name == feature.input).unwrap_or(0))
+                }
+                _ => From::Values(logs.reads(&columns, number, &feature.input).with_context(|| {
+                    format!("feature `{}` reads input `{}`, which the rows do not have", feature.name, feature.input)
+                })?),
+            };
+            fields.push(Field { from, kind: feature.kind.clone(), drop: Drop::default() });
+        }
+        let vocabularies = schema
+            .embeddings
+            .iter()
+            .zip(vocabularies)
+            .map(|(e, ids)| ids.iter().zip(e.first_row()..).map(|(&id, row)| (id, row)).collect())
+            .collect();
+        let last = vec![None; columns.inputs.len() + schema.features.len()];
+        Ok(Self {
+            fields,
+            embeddings: schema.embeddings.clone(),
+            vocabularies,
+            times: TimeInputs::default(),
+            plan,
+            last,
+            mean_weight: 1.0,
+            known: Known::default(),
+            seed: 0,
+        })
+    }
+
+    /// What training rows need besides: values are dropped, weights divided by their mean.
+    pub(super) fn for_training(mut self, drops: &[Drop], mean_weight: f64, known: Known, seed: u64) -> Self {
+        self.fields.iter_mut().zip(drops).for_each(|(field, drop)| field.drop = *drop);
+        Self { mean_weight, known, seed, ..self }
+    }
+
+    /// The row of a category id.
+    fn row(&self, embedding: u32, id: u64) -> u32 {
+        let e = &self.embeddings[embedding as usize];
+        let known = match e.index {
+            Index::Identity { count } => (id < u64::from(count)).then(|| e.first_row() + id as u32),
+            Index::Hashed { buckets } => Some(e.first_row() + bucket(id, buckets)),
+            Index::Vocabulary { .. } => self.vocabularies[embedding as usize].get(&id).copied(),
+        };
+        known.unwrap_or_else(|| self.unknown(embedding))
+    }
+
+    fn unknown(&self, embedding: u32) -> u32 {
+        self.embeddings[embedding as usize].unknown().unwrap_or(NONE)
+    }
+
+    fn missing(&self, embedding: u32) -> u32 {
+        self.embeddings[embedding as usize].missing().unwrap_or(NONE)
+    }
+
+    /// Appends a row to `out` as it is served.
+    pub(super) fn encode(&mut self, batch: &Batch, row: &Row, out: &mut Examples) {
+        self.append(batch, row, out, false);
+    }
+
+    /// Appends a training row to `out`.
+    pub(super) fn encode_training(&mut self, batch: &Batch, row: &Row, out: &mut Examples) {
+        self.append(batch, row, out, true);
+    }
+
+    fn append(&mut self, batch: &Batch, row: &Row, out: &mut Examples, drop: bool) {
+        let values = batch.values(row);
+        let mut last = std::mem::take(&mut self.last);
+        last.fill(None);
+        for value in values {
+            last[value.feature as usize] = Some(*value);
+        }
+        let times = time_values(&self.times, row);
+        for (number, field) in self.fields.iter().enumerate() {
+            let fate =
+                |nth: usize| if drop { field.drop.fate(number + (nth << 16), row, self.seed) } else { Fate::Stays };
+            let value = match field.from {
+                From::Values(reads) => last[reads.passed].or_else(|| reads.found.and_then(|at| last[at])),
+                From::Time(at) => times.map(|times| Value { feature: 0, number: times[at], id: time_id(times[at]) }),
+            };
+            match &field.kind {
+                kind @ Kind::Number { .. } => out.numbers.push(number_input(kind, value.map(|v| v.number))),
+                Kind::Category { embedding, boundaries, default } => {
+                    let id = if boundaries.is_empty() {
+                        value.map(|v| v.id).or(*default)
+                    } else {
+                        value.map(|v| bucketise(boundaries, v.number))
+                    };
+                    out.singles.push(match (id, fate(0)) {
+                        (None, _) | (_, Fate::Missing) => self.missing(*embedding),
+                        (_, Fate::Unknown) => self.unknown(*embedding),
+                        (Some(id), Fate::Stays) => self.row(*embedding, id),
+                    });
+                }
+                Kind::MultiCategory { embedding, pooling } => {
+                    let From::Values(reads) = field.from else { continue };
+                    let mut n = 0u32;
+                    for v in values.iter().filter(|v| reads.has(v)) {
+                        let row = match fate(n as usize) {
+                            Fate::Stays => self.row(*embedding, v.id),
+                            Fate::Unknown | Fate::Missing => self.unknown(*embedding),
+                        };
+                        n += 1;
+                        if row != NONE {
+                            out.bag_rows.push((row, if v.number == 0.0 { 1.0 } else { v.number }));
+                        }
+                    }
+                    out.bag_ends.push(out.bag_rows.len());
+                    out.bag_scales.push(match pooling {
+                        Pooling::Mean => 1.0 / n.max(1) as f32,
+                        Pooling::Sum => 1.0,
+                    });
+                }
+                Kind::Vector { dim } => {
+                    let From::Values(reads) = field.from else { continue };
+                    let start = out.numbers.len();
+                    out.numbers.resize(start + *dim as usize, 0.0);
+                    for v in values.iter().filter(|v| reads.has(v) && v.id < u64::from(*dim)) {
+                        out.numbers[start + v.id as usize] = v.number;
+                    }
+                }
+            }
+        }
+        self.last = last;
+        out.labels.push(Label {
+            click: row.click.unwrap_or(false),
+            conversion: row.conversion,
+            weight: (f64::from(row.weight) / self.mean_weight) as f32,
+            known: self.known.share(row.time_us) as f32,
+        });
+    }
+}

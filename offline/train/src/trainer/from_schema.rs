@@ -1,0 +1,61 @@
+//! A schema file as features to train.
+
+use adclick::schema::{Embedding, Feature, Index, Kind};
+
+use super::blueprint::{Blueprint, FeaturePlan, IndexRule, Plan, TablePlan};
+use adclick_data::schema_file::{SchemaFile, Table};
+
+impl Blueprint {
+    /// The features of a schema file. Numbers whose transform names neither mean nor scale are standardised by the
+    /// training rows; vocabularies that the file leaves open are collected from them.
+    #[must_use]
+    pub fn given(file: &SchemaFile) -> Self {
+        let features = file.schema.features.iter().map(|feature| FeaturePlan {
+            name: feature.name.clone(),
+            input: feature.input.clone(),
+            source: feature.source,
+            plan: feature_plan(feature),
+            position: feature.position,
+        });
+        Self { features: features.collect(), tables: tables(file), weighs: true }
+    }
+}
+
+fn feature_plan(feature: &Feature) -> Plan {
+    match &feature.kind {
+        Kind::Number { transform, default } => Plan::Number { transform: *transform, default: Some(*default) },
+        Kind::Category { embedding, boundaries, .. } if !boundaries.is_empty() => {
+            Plan::Buckets { table: *embedding as usize, boundaries: boundaries.clone() }
+        }
+        Kind::Category { embedding, default, .. } => Plan::Category { table: *embedding as usize, default: *default },
+        Kind::MultiCategory { embedding, pooling } => Plan::Multi { table: *embedding as usize, pooling: *pooling },
+        Kind::Vector { dim } => Plan::Vector { dim: *dim },
+    }
+}
+
+fn tables(file: &SchemaFile) -> Vec<TablePlan> {
+    let plan = |((embedding, table), wide): ((&Embedding, &Table), &Option<bool>)| {
+        let (index, fixed) = match (table, embedding.index) {
+            (Table::Given(ids), _) => (IndexRule::Given(ids.clone()), Vec::new()),
+            (Table::Fixed { ids, rows }, _) => (IndexRule::Given(ids.clone()), rows.clone()),
+            (Table::Built { min_count, max_size }, _) => {
+                let min_count = min_count.map(|least| u32::try_from(least).unwrap_or(u32::MAX));
+                (IndexRule::Vocabulary { min_count, max_size: *max_size }, Vec::new())
+            }
+            (Table::Indexed, Index::Hashed { buckets }) => (IndexRule::Hashed { buckets }, Vec::new()),
+            (Table::Indexed, Index::Identity { count } | Index::Vocabulary { count }) => {
+                (IndexRule::Identity { count }, Vec::new())
+            }
+        };
+        TablePlan {
+            name: embedding.name.clone(),
+            index,
+            dim: Some(embedding.dim),
+            unknown_row: embedding.unknown_row,
+            missing_row: embedding.missing_row,
+            wide: *wide,
+            fixed,
+        }
+    };
+    file.schema.embeddings.iter().zip(&file.tables).zip(&file.wide).map(plan).collect()
+}

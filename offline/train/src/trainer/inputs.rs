@@ -1,0 +1,48 @@
+//! What the trainer makes of raw rows, for holding it against what serving makes of them.
+
+use adclick::artifact::model::spec::ModelSpec;
+use anyhow::Result;
+
+use super::encode::{Encoder, Examples};
+use super::tables::{Table, Tables, stream};
+use adclick_data::logs::{Batch, Row, Source};
+
+/// The network's inputs by the trainer's own encoding and pooling, with the embeddings of a model.
+pub struct Inputs {
+    encoder: Encoder,
+    tables: Tables,
+    heads: usize,
+    row: Examples,
+}
+
+impl Inputs {
+    /// Encodes rows of `source` as training the model did.
+    ///
+    /// # Errors
+    /// Features that the rows do not have.
+    pub fn new(spec: &ModelSpec, source: &Source) -> Result<Self> {
+        let vocabularies: Vec<Vec<u64>> = spec.embeddings.iter().map(|e| e.vocabulary.clone()).collect();
+        let heads = spec.network.heads.len();
+        let tables = spec.schema.embeddings.iter().zip(&spec.embeddings).map(|(embedding, given)| {
+            let wide = if embedding.wide { heads } else { 0 };
+            let mut table = Table::new(embedding.rows() as usize, embedding.dim as usize, wide, 0.0, &mut stream(0, 0));
+            table.set(given.rows.clone(), given.wide.clone());
+            table
+        });
+        let tables = Tables::new(tables.collect());
+        Ok(Self {
+            encoder: Encoder::new(&spec.schema, &vocabularies, source)?,
+            tables,
+            heads,
+            row: Examples::default(),
+        })
+    }
+
+    /// The inputs of one row, `[width]`, columns in declared order.
+    #[must_use]
+    pub fn of(&mut self, batch: &Batch, row: &Row) -> Vec<f32> {
+        self.row.clear();
+        self.encoder.encode(batch, row, &mut self.row);
+        self.tables.lookup(&self.encoder.plan, &self.row, &[0], self.heads, false).0
+    }
+}

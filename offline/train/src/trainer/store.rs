@@ -1,0 +1,252 @@
+//! The rows of one training run: encoded, held in memory or streamed in every pass.
+
+use adclick::hash::mix;
+use anyhow::{Result, ensure};
+use indicatif::ProgressBar;
+
+use super::encode::{Encoder, Examples};
+use super::known::Clicks;
+use super::sample::Sieve;
+use super::split::{Role, Roles, Split};
+use adclick_data::logs::{Batch, Row, Source};
+use adclick_data::progress::Progress;
+
+/// Rows to train on.
+#[derive(Debug, Clone)]
+pub struct Data {
+    /// The files.
+    pub source: Source,
+    /// Which rows train, validate, test.
+    pub split: Split,
+}
+
+impl Data {
+    /// The split's rule for these files; a split by day or by group reads them once to learn the days or the groups.
+    ///
+    /// # Errors
+    /// Files that cannot be read, too few days, a column that the rows do not have.
+    pub fn roles(&self, progress: Progress) -> Result<Roles> {
+        Roles::read(self, progress)
+    }
+}
+
+/// The most validation or test rows that are kept: a uniform sample of more.
+const MAX_HELD_OUT: usize = 1 << 20;
+/// The most training rows that the wide part alone is fitted to: a uniform sample of more.
+const SAMPLE: usize = 1 << 18;
+/// Rows that are shuffled together when rows are streamed.
+const SHUFFLE: usize = 1 << 16;
+
+/// Which rows do what.
+pub(super) struct Picker {
+    roles: Roles,
+    keep: f64,
+    seed: u64,
+}
+
+impl Picker {
+    pub(super) fn new(data: &Data, keep: f64, seed: u64, progress: Progress) -> Result<Self> {
+        Ok(Self { roles: data.roles(progress)?, keep, seed })
+    }
+
+    /// The role of a row; `None` of one that counts nothing, and of an unclicked training row that downsampling drops.
+    pub(super) fn role(&self, row: &Row) -> Option<Role> {
+        if row.weight == 0.0 {
+            return None;
+        }
+        let role = self.roles.of(row);
+        if role == Role::Train && self.keep < 1.0 && row.click != Some(true) {
+            let share = mix(row.number ^ self.seed.rotate_left(32)) as f64 / u64::MAX as f64;
+            return (share < self.keep).then_some(role);
+        }
+        Some(role)
+    }
+}
+
+/// Encoded rows, a uniform sample when there are many.
+pub(super) struct HeldOut {
+    most: usize,
+    examples: Examples,
+    /// The number and time of each.
+    rows: Vec<(u64, Option<i64>)>,
+    sieve: Sieve,
+}
+
+impl HeldOut {
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, examples: Examples::default(), rows: Vec::new(), sieve: Sieve::default() }
+    }
+
+    /// Takes a row; false when it is not part of the sample.
+    pub(super) fn add(&mut self, encoder: &mut Encoder, batch: &Batch, row: &Row) -> bool {
+        if !self.sieve.passes(row.number) {
+            return false;
+        }
+        self.take(encoder, batch, row, Encoder::encode)
+    }
+
+    /// Takes a row that passed the sieve.
+    fn take(
+        &mut self,
+        encoder: &mut Encoder,
+        batch: &Batch,
+        row: &Row,
+        encode: impl FnOnce(&mut Encoder, &Batch, &Row, &mut Examples),
+    ) -> bool {
+        encode(encoder, batch, row, &mut self.examples);
+        self.rows.push((row.number, row.time_us));
+        while self.rows.len() > self.most {
+            self.sieve.halve();
+            let (sieve, rows) = (&self.sieve, &self.rows);
+            self.examples.retain(&encoder.plan, |i| sieve.passes(rows[i].0));
+            self.rows.retain(|row| sieve.passes(row.0));
+        }
+        self.sieve.passes(row.number)
+    }
+
+    /// The numbers of the rows.
+    #[cfg(test)]
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.rows.iter().map(|row| row.0)
+    }
+
+    /// The examples; which share of the clicks is known, these rows say themselves.
+    pub(super) fn finish(mut self) -> Examples {
+        let mut clicks = Clicks::default();
+        for (label, (number, time)) in self.examples.labels.iter().zip(&self.rows).filter(|(label, _)| label.click) {
+            clicks.add(*number, *time, label.conversion.is_some(), f64::from(label.weight));
+        }
+        let known = clicks.shares();
+        for (label, (_, time)) in self.examples.labels.iter_mut().zip(&self.rows) {
+            label.known = known.share(*time) as f32;
+        }
+        self.examples
+    }
+}
+
+/// The number furthest from 0 among the training and validation rows.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Largest {
+    /// Which of the number and vector columns.
+    pub(super) column: usize,
+    pub(super) value: f32,
+    /// The row's number.
+    pub(super) row: u64,
+}
+
+/// Looks at the numbers of the row that was encoded last.
+fn note(largest: &mut Option<Largest>, encoder: &Encoder, examples: &Examples, row: &Row) {
+    let first = examples.numbers.len().saturating_sub(encoder.plan.numbers.len());
+    for (column, &value) in examples.numbers[first..].iter().enumerate() {
+        if largest.as_ref().is_none_or(|l| value.abs() > l.value.abs()) {
+            *largest = Some(Largest { column, value, row: row.number });
+        }
+    }
+}
+
+/// The rows as the trainer sees them.
+pub(super) struct Store<'a> {
+    data: &'a Data,
+    picker: &'a Picker,
+    /// Training rows, when they are held in memory.
+    held: Option<Examples>,
+    pub(super) validation: Examples,
+    pub(super) test: Examples,
+    pub(super) largest: Option<Largest>,
+    /// A sample of the training rows, when they are too many to be used as they are held.
+    sample: Option<Examples>,
+}
+
+impl<'a> Store<'a> {
+    /// Pass two: encodes validation and test rows, and the training rows if they may be held. `visit` sees the raw
+    /// training and validation rows.
+    pub(super) fn new(
+        data: &'a Data,
+        picker: &'a Picker,
+        encoder: &mut Encoder,
+        rows: u64,
+        memory_rows: usize,
+        progress: Progress,
+        mut visit: impl FnMut(Role, &Batch, &Row),
+    ) -> Result<Self> {
+        let mut held = (rows as usize <= memory_rows).then(Examples::default);
+        let (mut validation, mut test) = (HeldOut::new(MAX_HELD_OUT), HeldOut::new(MAX_HELD_OUT));
+        // Whether rows are held must not change the model.
+        let mut sample = (held.is_none() || rows as usize > SAMPLE).then(|| HeldOut::new(SAMPLE));
+        let mut largest: Option<Largest> = None;
+        let bar = progress.bytes("Encoding rows", data.source.bytes()?);
+        data.source.for_each(&bar, |batch| {
+            for row in batch.rows() {
+                match picker.role(row) {
+                    Some(Role::Train) => {
+                        visit(Role::Train, batch, row);
+                        if let Some(sample) = sample.as_mut().filter(|sample| sample.sieve.passes(row.number)) {
+                            sample.take(encoder, batch, row, Encoder::encode_training);
+                            note(&mut largest, encoder, &sample.examples, row);
+                        }
+                        if let Some(held) = &mut held {
+                            encoder.encode_training(batch, row, held);
+                            note(&mut largest, encoder, held, row);
+                        }
+                    }
+                    Some(Role::Validation) if validation.add(encoder, batch, row) => {
+                        note(&mut largest, encoder, &validation.examples, row);
+                        visit(Role::Validation, batch, row);
+                    }
+                    Some(Role::Test) => {
+                        test.add(encoder, batch, row);
+                    }
+                    Some(Role::Validation) | None => {}
+                }
+            }
+            Ok(())
+        })?;
+        if let Split::Files(paths) = &data.split {
+            let source = Source { paths: paths.clone(), ..data.source.clone() };
+            source.for_each(&ProgressBar::hidden(), |batch| {
+                for row in batch.rows().iter().filter(|row| row.weight > 0.0) {
+                    if validation.add(encoder, batch, row) {
+                        visit(Role::Validation, batch, row);
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        bar.finish_and_clear();
+        let (validation, test) = (validation.finish(), test.finish());
+        ensure!(validation.len() > 0, "no row is left for validation: give more rows, or --validation FILE");
+        let sample = sample.map(|sample| sample.examples);
+        Ok(Self { data, picker, held, validation, test, largest, sample })
+    }
+
+    /// Whether the rows are read from disk in every pass.
+    pub(super) fn streams(&self) -> bool {
+        self.held.is_none()
+    }
+
+    /// The training rows, or a sample of them.
+    pub(super) fn sample(&self) -> Option<&Examples> {
+        self.sample.as_ref().or(self.held.as_ref())
+    }
+
+    /// One pass: hands the training rows to `visit` in pieces, which are to be shuffled. Held rows come as one piece.
+    pub(super) fn pass(&self, encoder: &mut Encoder, mut visit: impl FnMut(&Examples) -> Result<()>) -> Result<()> {
+        if let Some(held) = &self.held {
+            return visit(held);
+        }
+        let mut piece = Examples::default();
+        self.data.source.for_each(&ProgressBar::hidden(), |batch| {
+            for row in batch.rows() {
+                if self.picker.role(row) == Some(Role::Train) {
+                    encoder.encode_training(batch, row, &mut piece);
+                }
+            }
+            if piece.len() >= SHUFFLE {
+                visit(&piece)?;
+                piece.clear();
+            }
+            Ok(())
+        })?;
+        if piece.len() > 0 { visit(&piece) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,276 @@
+//! Training on rows whose click probabilities are known.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use adclick::artifact::model::spec::HeadKind;
+use adclick::hash::mix;
+use tempfile::TempDir;
+
+use super::loss::sigmoid;
+use super::*;
+use adclick_data::logs::{BadLimit, Columns, Format, Input, InputKind, Labels, Source};
+use adclick_data::progress::Progress;
+
+fn columns(conversion: bool) -> Columns {
+    let input = |name: &str, kind| Input { name: name.to_owned(), column: name.to_owned(), kind, optional: false };
+    Columns {
+        click: "click".to_owned(),
+        conversion: conversion.then(|| "sale".to_owned()),
+        weight: None,
+        time: None,
+        inputs: vec![
+            input("user", InputKind::Integer),
+            input("ad", InputKind::Integer),
+            input("price", InputKind::Number),
+            input("tags", InputKind::Integers(b' ')),
+        ],
+        keys: Vec::new(),
+    }
+}
+
+fn blueprint() -> Blueprint {
+    let schema = r#"
+        [labels]
+        click = "click"
+        [[features]]
+        name = "user"
+        source = "context"
+        kind = "category"
+        raw = "integer"
+        embedding = { dim = 4, wide = true }
+        [[features]]
+        name = "ad"
+        kind = "category"
+        raw = "integer"
+        embedding = { dim = 4, wide = true }
+        [[features]]
+        name = "price"
+        kind = "number"
+        [[features]]
+        name = "tags"
+        kind = "multi"
+        raw = "integer"
+        embedding = { dim = 4 }
+    "#;
+    Blueprint::given(&adclick_data::schema_file::SchemaFile::parse(schema).unwrap())
+}
+
+/// A uniform number in [0, 1) for a row and a purpose.
+fn uniform(row: u64, purpose: u64) -> f64 {
+    mix(mix(row) ^ purpose) as f64 / 2f64.powi(64)
+}
+
+/// The probability of a click: users and ads of equal parity go together (an interaction that no sum of single
+/// effects can express), cheap prices help, tag 3 helps.
+fn click_probability(user: u64, ad: u64, price: f64, tag: u64) -> f64 {
+    let pair = if user % 2 == ad % 2 { 1.0 } else { -1.0 };
+    sigmoid(-1.0 + 1.5 * pair - 0.8 * price + if tag == 3 { 0.7 } else { 0.0 })
+}
+
+struct Made {
+    path: PathBuf,
+    /// The mean log loss of the true probabilities.
+    entropy: f64,
+}
+
+fn make(dir: &TempDir, name: &str, rows: u64, first: u64, users: u64) -> Made {
+    let mut text = "user,ad,price,tags,click,sale\n".to_owned();
+    let mut entropy = 0.0;
+    for row in first..first + rows {
+        let (user, ad, tag) = (mix(row) % users, mix(row + 1_000_000_007) % 10, mix(row + 77) % 5);
+        let price = 2.0 * uniform(row, 1) - 1.0;
+        let p = click_probability(user, ad, price, tag);
+        let click = uniform(row, 2) < p;
+        let sale = click && uniform(row, 3) < if ad < 5 { 0.6 } else { 0.2 };
+        entropy -= p * p.ln() + (1.0 - p) * (1.0 - p).ln();
+        let (click, sale) = (u8::from(click), u8::from(sale));
+        writeln!(text, "{user},{ad},{price},{tag} 9,{click},{sale}").unwrap();
+    }
+    let path = dir.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    Made { path, entropy: entropy / rows as f64 }
+}
+
+fn data(path: &Path, conversion: bool) -> Data {
+    let source = Source {
+        paths: vec![path.to_owned()],
+        format: Format::Examples(columns(conversion)),
+        labels: Labels::Required,
+        limit: BadLimit::Rows(0),
+        tables: None,
+    };
+    Data { source, split: Split::HashRotation(0) }
+}
+
+fn train(config: &Config, data: &Data) -> Trained {
+    fit(config, data, &blueprint(), None, Progress::Silent).unwrap()
+}
+
+#[test]
+fn a_planted_interaction_is_found() {
+    let dir = TempDir::new().unwrap();
+    let made = make(&dir, "rows.csv", 20_000, 0, 40);
+    let trained = train(&Config::default(), &data(&made.path, false));
+    let test = trained.test.unwrap();
+    assert_eq!(trained.metrics.rows + trained.metrics.validation_rows + test.clicks.len() as u64, 20_000);
+    assert!(
+        test.loss < made.entropy + 0.015,
+        "log loss {} is far from the entropy {} of the true probabilities",
+        test.loss,
+        made.entropy
+    );
+    let rate = test.clicks.iter().filter(|c| **c).count() as f64 / test.clicks.len() as f64;
+    let base = -(rate * rate.ln() + (1.0 - rate) * (1.0 - rate).ln());
+    assert!(test.loss < base - 0.1, "log loss {} hardly beats the click rate's {base}", test.loss);
+    // Without the network the interaction cannot be seen: the planted signal is what the cross layers are for.
+    let wide_only = Config { lr: Some(1e-9), lr_embedding: Some(1e-9), ..Config::default() };
+    let wide = train(&wide_only, &data(&made.path, false)).test.unwrap();
+    assert!(wide.loss > test.loss + 0.08, "the wide part alone reaches {}, everything {}", wide.loss, test.loss);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_model_streamed_or_not() {
+    let dir = TempDir::new().unwrap();
+    let made = make(&dir, "rows.csv", 3000, 0, 40);
+    let data = data(&made.path, true);
+    let config = Config { epochs: Some(2), ..Config::default() };
+    let (a, b) = (train(&config, &data), train(&config, &data));
+    assert_eq!(a.spec, b.spec);
+    assert_eq!((&a.validation, &a.test), (&b.validation, &b.test));
+    let bytes = |t: &Trained| adclick::model::pack_model(&t.spec).unwrap();
+    assert_eq!(bytes(&a), bytes(&b));
+    let other = train(&Config { seed: 1, ..config.clone() }, &data);
+    assert_ne!(a.spec.network, other.spec.network);
+    // Fewer rows than the shuffle buffer: streaming sees the same piece.
+    let streamed = train(&Config { memory_rows: Some(10), ..config }, &data);
+    assert!(streamed.metrics.streamed && !a.metrics.streamed);
+    assert_eq!(streamed.spec.network, a.spec.network);
+}
+
+#[test]
+fn the_packed_model_says_what_the_trainer_said() {
+    let dir = TempDir::new().unwrap();
+    let made = make(&dir, "rows.csv", 3000, 0, 40);
+    let trained = train(&Config { epochs: Some(3), ..Config::default() }, &data(&made.path, true));
+    let bytes = adclick::model::pack_model(&trained.spec).unwrap();
+    let bytes = adclick::artifact::Bytes::copy_of(&bytes).unwrap();
+    let model = adclick::artifact::model::Model::open(bytes).unwrap();
+    assert_eq!(model.goldens().len(), 16);
+    // The golden requests are the first validation rows; their logits were computed by serving's code from fp16.
+    for (i, golden) in model.goldens().iter().enumerate() {
+        let said = [trained.validation.click_logits[i], trained.validation.conversion_logits[i]];
+        for (said, served) in said.iter().zip(&golden.expected) {
+            assert!((said - served).abs() < 5e-3, "row {i}: trained {said}, served {served}");
+        }
+    }
+    let names: Vec<&str> = model.histograms().iter().map(|h| h.name.as_str()).collect();
+    assert_eq!(names, ["pctr", "pcvr", "price"]);
+    let rows: u64 = model.histograms()[0].counts.iter().sum();
+    assert_eq!(rows, trained.metrics.validation_rows);
+    assert!(model.provenance().contains("validation_log_loss"), "{}", model.provenance());
+}
+
+#[test]
+fn conversions_train_a_second_head() {
+    let dir = TempDir::new().unwrap();
+    let made = make(&dir, "rows.csv", 20_000, 0, 40);
+    let trained = train(&Config::default(), &data(&made.path, true));
+    let kinds: Vec<HeadKind> = trained.spec.network.heads.iter().map(|h| h.kind).collect();
+    assert_eq!(kinds, [HeadKind::Ctr, HeadKind::Cvr]);
+    let test = trained.test.unwrap();
+    // Clicks on ads below 5 convert at 0.6, on others at 0.2: the head's mean over clicks is the rate, and it parts
+    // converted from unconverted clicks.
+    let clicked = || (0..test.clicks.len()).filter(|&i| test.clicks[i]);
+    let mean = |wanted: Option<bool>| {
+        let of: Vec<f64> = clicked()
+            .filter(|&i| wanted.is_none() || test.conversions[i] == wanted)
+            .map(|i| sigmoid(test.conversion_logits[i]))
+            .collect();
+        of.iter().sum::<f64>() / of.len() as f64
+    };
+    let rate = clicked().filter(|&i| test.conversions[i] == Some(true)).count() as f64 / clicked().count() as f64;
+    assert!((mean(None) - rate).abs() < 0.04, "mean pCVR {} for a rate of {rate}", mean(None));
+    assert!(mean(Some(true)) - mean(Some(false)) > 0.1, "{} and {}", mean(Some(true)), mean(Some(false)));
+}
+
+#[test]
+fn downsampling_keeps_the_probabilities() {
+    let dir = TempDir::new().unwrap();
+    let made = make(&dir, "rows.csv", 20_000, 0, 40);
+    let trained = train(&Config { downsample: Some(0.4), ..Config::default() }, &data(&made.path, true));
+    assert!(trained.metrics.rows < 9500, "{} rows were kept", trained.metrics.rows);
+    let test = trained.test.unwrap();
+    let predicted: f64 = test.click_logits.iter().map(|&z| sigmoid(z)).sum();
+    let clicks = test.clicks.iter().filter(|c| **c).count() as f64;
+    assert!((predicted / clicks - 1.0).abs() < 0.06, "{predicted} clicks predicted, {clicks} happened");
+}
+
+#[test]
+fn a_warm_start_grows_vocabularies_and_never_gets_worse() {
+    let dir = TempDir::new().unwrap();
+    let before = make(&dir, "before.csv", 10_000, 0, 40);
+    let after = make(&dir, "after.csv", 10_000, 500_000, 60);
+    let config = Config { epochs: Some(4), ..Config::default() };
+    let first = train(&config, &data(&before.path, true));
+    let warm_data = data(&after.path, true);
+    let none = Config { epochs: Some(1), lr: Some(0.0), lr_embedding: Some(0.0), lr_wide: Some(0.0), ..config.clone() };
+    let kept = fit(&none, &warm_data, &blueprint(), Some(&first.spec), Progress::Silent).unwrap();
+    let warm = fit(&config, &warm_data, &blueprint(), Some(&first.spec), Progress::Silent).unwrap();
+    assert!(warm.validation.loss <= kept.validation.loss, "{} from {}", warm.validation.loss, kept.validation.loss);
+    let (old, new) = (&first.spec.embeddings[0].vocabulary, &warm.spec.embeddings[0].vocabulary);
+    assert_eq!((old.len(), new.len()), (40, 60));
+    assert_eq!(new[..40], old[..], "known ids keep their rows");
+    let (old, new) = (&first.spec, &kept.spec);
+    assert_eq!(old.embeddings[0].rows, new.embeddings[0].rows[..old.embeddings[0].rows.len()]);
+    assert_eq!(old.network, new.network, "a rate of 0 changes nothing");
+
+    let cold = fit(&Config { epochs: Some(1), ..config }, &warm_data, &blueprint(), None, Progress::Silent).unwrap();
+    assert!(warm.validation.loss < cold.validation.loss);
+    let mut other = blueprint();
+    other.features.remove(3);
+    let error = fit(&Config::default(), &warm_data, &other, Some(&first.spec), Progress::Silent).unwrap_err();
+    assert!(error.to_string().contains("tags"), "{error}");
+}
+
+#[test]
+fn rows_that_cannot_train_are_refused() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("unclicked.csv");
+    std::fs::write(&path, "user,ad,price,tags,click\n".to_owned() + &"1,2,0.5,3,0\n".repeat(50)).unwrap();
+    let error = fit(&Config::default(), &data(&path, false), &blueprint(), None, Progress::Silent).unwrap_err();
+    assert!(error.to_string().contains("clicked"), "{error}");
+    let by_day = Data { split: Split::DayTest, ..data(&path, false) };
+    let error = fit(&Config::default(), &by_day, &blueprint(), None, Progress::Silent).unwrap_err();
+    assert!(error.to_string().contains("3 days"), "{error}");
+}
+
+/// What logistic regression (Avazu) and a plain DCN-v2 (Criteo) reach on the same rows, pooled over the test rows, is
+/// the bound for the mean of five seeds. Takes a minute or two.
+#[test]
+fn accuracy_on_real_rows() {
+    let Ok(dir) = std::env::var("ADCLICK_DATA") else {
+        println!("skipped: set ADCLICK_DATA to the folder of real logs");
+        return;
+    };
+    let rotations = ["hash:0", "hash:1", "hash:2", "hash:3", "hash:4"];
+    for (file, format, splits, bound) in [
+        ("criteo-display-10k/train.tsv.gz", Format::Criteo, &rotations[..], 0.4589),
+        ("avazu-20k-10days/train.csv.gz", Format::Avazu, &["day"][..], 0.3937),
+        ("avazu-20k-10days/train.csv.gz", Format::Avazu, &rotations[..], 0.4154),
+    ] {
+        let blueprint = Blueprint::of(&format).unwrap();
+        let (mut sum, mut rows) = (0.0, 0.0);
+        for (seed, split) in (0..5).flat_map(|seed| splits.iter().map(move |split| (seed, split))) {
+            let source = Source::new(vec![Path::new(&dir).join(file)], format.clone());
+            let data = Data { source, split: Split::experiment(split).unwrap() };
+            let config = Config { seed, ..Config::default() };
+            let test = fit(&config, &data, &blueprint, None, Progress::Silent).unwrap().test.unwrap();
+            sum += test.loss * test.clicks.len() as f64;
+            rows += test.clicks.len() as f64;
+        }
+        let loss = sum / rows;
+        println!("{file} by {}: log loss {loss:.4}, at most {bound}", splits[0]);
+        assert!(loss <= bound, "{file} by {}: log loss {loss:.4}, expected at most {bound}", splits[0]);
+    }
+}
