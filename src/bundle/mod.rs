@@ -2,6 +2,7 @@
 //! file that names the live one. docs/format.md is normative.
 
 mod serving;
+#[cfg(feature = "builder")]
 mod write;
 
 use std::collections::HashSet;
@@ -15,7 +16,10 @@ use crate::error::{Error, Result, Status};
 use crate::files::{check_name, read_text};
 use crate::hash::checksum;
 
-pub use serving::{parse_serving, serving_text};
+pub use serving::parse_serving;
+#[cfg(feature = "builder")]
+pub use serving::serving_text;
+#[cfg(feature = "builder")]
 pub use write::{Content, check_target, publish, write, write_files};
 
 /// The manifest's file name.
@@ -23,12 +27,16 @@ pub const MANIFEST: &str = "manifest.toml";
 /// The file, beside the bundles, that names the live one.
 pub const CURRENT: &str = "CURRENT";
 /// The file name of each role in bundles that this library writes.
+#[cfg(feature = "builder")]
 pub const MODEL_FILE: &str = "model.adc";
 /// The calibrators' file name.
+#[cfg(feature = "builder")]
 pub const CALIBRATORS_FILE: &str = "calibrators.adc";
 /// The auction policy's file name.
+#[cfg(feature = "builder")]
 pub const POLICY_FILE: &str = "auction.toml";
 /// The file name of how the bundle is served.
+#[cfg(feature = "builder")]
 pub const SERVING_FILE: &str = "serving.toml";
 /// The longest `CURRENT` in bytes: a name and line ends.
 const MOST_CURRENT: u64 = 4096;
@@ -109,6 +117,7 @@ impl Manifest {
     }
 
     /// The text of `manifest.toml`.
+    #[cfg(feature = "builder")]
     #[must_use]
     pub fn to_toml(&self) -> String {
         let mut text = format!("format = 1\ngeneration = \"{:016x}\"\n", self.generation());
@@ -205,6 +214,7 @@ impl Manifest {
     ///
     /// # Errors
     /// `Io` or `Corrupt`, naming the first that is not.
+    #[cfg(feature = "builder")]
     pub fn check_files(&self, bundle: &Path) -> Result<()> {
         self.files.iter().try_for_each(|entry| entry.check(&bundle.join(&entry.name), None).map(drop))
     }

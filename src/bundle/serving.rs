@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::types::Precision;
 
 /// The text of `serving.toml`.
+#[cfg(feature = "builder")]
 #[must_use]
 pub fn serving_text(precision: Precision) -> String {
     format!("precision = \"{}\"\n", precision.name())

@@ -1,13 +1,16 @@
 //! Calibrators as a file of a bundle.
 
 use super::Calibrators;
-use crate::artifact::container::{ArtifactKind, Builder, Container};
+#[cfg(feature = "builder")]
+use crate::artifact::container::Builder;
+use crate::artifact::container::{ArtifactKind, Container};
 use crate::error::Result;
 
 /// The one section of a calibrators file.
 const CALIBRATORS_SECTION: &str = "calibrators";
 
 /// The bytes of a calibrators file.
+#[cfg(feature = "builder")]
 #[must_use]
 pub fn encode_calibrators(calibrators: &Calibrators) -> Vec<u8> {
     Builder::new(ArtifactKind::Calibrators).section(CALIBRATORS_SECTION, true, calibrators.encode()).build()

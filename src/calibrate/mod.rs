@@ -19,6 +19,7 @@ mod maths;
 
 pub use curves::{Histogram, Isotonic};
 pub(crate) use file::decode_calibrators;
+#[cfg(feature = "builder")]
 pub use file::encode_calibrators;
 pub use head::{Calibrators, HeadCalibrator};
 pub use maths::{LOGIT_CLIP, correct_downsampling, logit, sigmoid};

@@ -28,10 +28,5 @@ mod tables;
 
 mod auction;
 
-pub use auction::*;
-pub use engine::*;
-pub use follow::*;
-pub use inputs::*;
-pub use scorer::*;
-pub use status::*;
-pub use tables::*;
+// For tests that call the exported functions from Rust.
+pub use {auction::*, engine::*, follow::*, inputs::*, scorer::*, status::*, tables::*};

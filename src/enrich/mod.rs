@@ -9,6 +9,7 @@ mod assemble;
 mod direct;
 mod fit;
 mod raw;
+#[cfg(feature = "builder")]
 mod reader;
 mod rows;
 mod similarity;
@@ -18,6 +19,7 @@ mod time;
 pub(crate) use ads::AdColumns;
 pub use assemble::{Assembler, Passed, State};
 pub use raw::Counts;
+#[cfg(feature = "builder")]
 pub use reader::TableReader;
 pub(crate) use rows::Lookups;
 pub use rows::Rows;

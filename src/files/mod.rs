@@ -2,10 +2,13 @@
 //! whatever is made beside its place has a name that nobody else has.
 
 mod regular;
+#[cfg(feature = "builder")]
 mod temporary;
 
 pub use regular::{open_regular, read_limited, read_text};
+#[cfg(feature = "builder")]
 pub use temporary::{Beside, TempFile};
+#[cfg(feature = "builder")]
 pub(crate) use temporary::{rename_new, sync_directory};
 
 use std::path::{Path, PathBuf};
@@ -38,6 +41,7 @@ pub(crate) fn shortened(text: &str) -> &str {
 }
 
 /// The directory that a path stands in.
+#[cfg(feature = "builder")]
 pub(crate) fn parent(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),

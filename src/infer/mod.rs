@@ -10,6 +10,7 @@ pub mod kernel;
 mod pass;
 mod plan;
 mod prepare;
+#[cfg(feature = "builder")]
 pub mod reference;
 mod scratch;
 mod shapes;

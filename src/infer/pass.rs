@@ -67,6 +67,7 @@ pub struct Tile<'a> {
 
 impl Tile<'_> {
     /// How many.
+    #[cfg(feature = "builder")]
     #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
@@ -105,6 +106,7 @@ impl<'a> Pass<'a> {
     }
 
     /// How much of the request is shared.
+    #[cfg(feature = "builder")]
     #[must_use]
     pub fn level(&self) -> Level {
         self.program.level

@@ -4,11 +4,14 @@
 mod ad_cache;
 pub(crate) mod golden;
 mod limits;
+#[cfg(feature = "builder")]
+mod pack;
 mod precision;
 
 pub(crate) use ad_cache::{AdCache, KeptSums};
 pub use ad_cache::{AdCacheInfo, AdCacheState};
-pub use golden::{deep_inputs, pack_model};
 pub use limits::Limits;
+#[cfg(feature = "builder")]
+pub use pack::{deep_inputs, pack_model};
 pub use precision::Fast;
 pub(crate) use precision::Serving;

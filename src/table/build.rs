@@ -8,7 +8,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::columns::{Column, RowLayout};
 use super::file::{Head, KEY, Shard, section, stride};
-use super::index::{self, Histogram, Index};
+use super::index::Index;
+use super::place::{self, Histogram};
 use super::spill::{BIN_BITS, BINS, Record, Spill};
 use super::{check, set};
 use crate::artifact::container::{ALIGN, ArtifactKind, SectionEntry, front, front_len};
@@ -176,11 +177,11 @@ impl TableBuilder {
             let sorted = self.sorted(&bytes)?;
             let mut rest = &sorted[..];
             for _ in 0..1usize << shape.part_bits.saturating_sub(BIN_BITS) {
-                let end = rest.partition_point(|r| index::part_of(r.0, shape.part_bits) <= part);
+                let end = rest.partition_point(|r| place::part_of(r.0, shape.part_bits) <= part);
                 let (own, others) = rest.split_at(end);
                 rest = others;
                 let hashes: Vec<u64> = own.iter().map(|r| r.0).collect();
-                let Some(placed) = index::place(&hashes, part, index) else { return Ok(None) };
+                let Some(placed) = place::place(&hashes, part, index) else { return Ok(None) };
                 file.slots(&placed.slots, own, shape.slots as usize, stride(self.layout.width()))?;
                 pilots.extend(placed.pilots.iter().flat_map(|p| p.to_le_bytes()));
                 done += own.len() as u64;

@@ -66,6 +66,7 @@ pub(super) struct Head {
 const KINDS: [&str; 5] = ["f32", "f16", "vector", "u32", "u64"];
 
 impl Head {
+    #[cfg(feature = "builder")]
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut w = Writer::default();
         w.text(&self.name);

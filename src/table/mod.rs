@@ -1,14 +1,19 @@
 //! Feature tables: files that map a u64 key to a row of typed columns, answered from the map in batches.
 
+#[cfg(feature = "builder")]
 mod build;
 mod check;
 mod columns;
 mod file;
 mod index;
+#[cfg(feature = "builder")]
+mod place;
 mod set;
 mod source;
+#[cfg(feature = "builder")]
 mod spill;
 
+#[cfg(feature = "builder")]
 pub use build::{BuildOptions, Built, Duplicates, TableBuilder, TableSpec};
 pub use columns::{Cell, Column, ColumnKind, MAX_COLUMNS, MAX_ROW, NumberAt, RowLayout, Span};
 pub use file::{Checks, Shard, Table};

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::index;
+use super::place;
 use crate::error::{Error, Result};
 use crate::files::Beside;
 
@@ -61,7 +61,7 @@ impl Spill {
     }
 
     pub(super) fn push(&mut self, record: Record<'_>) -> Result<()> {
-        let bin = index::part_of(index::hash(record.key, self.seed), BIN_BITS);
+        let bin = place::part_of(place::hash(record.key, self.seed), BIN_BITS);
         let waiting = &mut self.bins[bin].waiting;
         waiting.extend_from_slice(&record.key.to_le_bytes());
         waiting.extend_from_slice(&record.number.to_le_bytes());
@@ -121,7 +121,7 @@ impl Spill {
     /// The hashes of their keys.
     pub(super) fn hashes<'a>(&self, bytes: &'a [u8]) -> impl ExactSizeIterator<Item = u64> + use<'a> {
         let seed = self.seed;
-        self.records(bytes).map(move |record| index::hash(record.key, seed))
+        self.records(bytes).map(move |record| place::hash(record.key, seed))
     }
 
     /// The same rows in bins of another seed.

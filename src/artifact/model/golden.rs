@@ -17,6 +17,7 @@ pub struct Golden {
     pub expected: Vec<f64>,
 }
 
+#[cfg(feature = "builder")]
 pub(super) fn encode(requests: &[GoldenRequest], expected: &[f64], schema: &Schema, heads: usize) -> Result<Vec<u8>> {
     if expected.len() != requests.len() * heads {
         return Err(Error::argument(format!(

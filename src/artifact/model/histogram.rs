@@ -8,6 +8,7 @@ use crate::wire::{Reader, Writer};
 /// Bins of one histogram at most.
 const MAX_BINS: usize = 4096;
 
+#[cfg(feature = "builder")]
 pub(super) fn encode(histograms: &[Histogram]) -> Result<Vec<u8>> {
     let mut w = Writer::default();
     w.u32(histograms.len() as u32);

@@ -7,9 +7,11 @@ mod padding;
 mod shape;
 pub mod spec;
 mod tables;
+#[cfg(feature = "builder")]
 mod write;
 
 pub use golden::{Golden, MAX_GOLDENS};
+#[cfg(feature = "builder")]
 pub use write::write;
 
 use network::{Network, Panels, Params, padded};

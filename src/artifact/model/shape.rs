@@ -2,7 +2,9 @@
 //! file holds no offsets that could be wrong. docs/format.md has the table.
 
 use super::network::{Cross, Dense, Head, Network, Panels, Params, padded};
-use super::spec::{Activation, CrossSpec, DenseSpec, HeadKind, NetworkSpec, Structure};
+use super::spec::{Activation, HeadKind, Structure};
+#[cfg(feature = "builder")]
+use super::spec::{CrossSpec, DenseSpec, NetworkSpec};
 use crate::error::Result;
 use crate::schema::{Layout, MAX_WIDTH};
 use crate::wire::{Reader, Writer};
@@ -47,6 +49,7 @@ impl Places {
 }
 
 /// The bytes of the `network` section. The shapes of `spec` agree with each other.
+#[cfg(feature = "builder")]
 pub(super) fn encode(spec: &NetworkSpec, layout: &Layout) -> Vec<u8> {
     let mut w = Writer::default();
     w.u8(spec.structure as u8);

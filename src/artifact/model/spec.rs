@@ -1,9 +1,11 @@
 //! A model as a trainer or packer describes it, before it becomes a file: matrices in f64, columns in declared
 //! order, nothing folded away but BatchNorm (which the packer folds in f64 before it comes here).
 
+#[cfg(feature = "builder")]
 use crate::schema::{Enrichment, Schema};
 
 /// A dense matrix in row-major order.
+#[cfg(feature = "builder")]
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Matrix {
     /// Rows: outputs.
@@ -14,6 +16,7 @@ pub struct Matrix {
     pub data: Vec<f64>,
 }
 
+#[cfg(feature = "builder")]
 impl Matrix {
     /// A matrix of the given shape. The length of `data` is checked when the model is written.
     #[must_use]
@@ -35,6 +38,7 @@ pub enum Activation {
 }
 
 /// `activation(W x + b)`, W `[out, in]`.
+#[cfg(feature = "builder")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct DenseSpec {
     /// `[out, in]`.
@@ -46,6 +50,7 @@ pub struct DenseSpec {
 }
 
 /// One cross layer over x0 and x_l, both `[d]`. Every form adds x_l.
+#[cfg(feature = "builder")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum CrossSpec {
     /// `x0 ⊙ (W x_l + b) + x_l`, W `[d, d]` (a diagonal scale is added to W before it comes here).
@@ -83,6 +88,7 @@ pub enum CrossSpec {
 }
 
 /// One expert of a mixture layer.
+#[cfg(feature = "builder")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExpertSpec {
     /// `[r, d]`: applied first, then tanh.
@@ -137,6 +143,7 @@ impl HeadKind {
 }
 
 /// `logit = w · tower(trunk) + b (+ wide)`.
+#[cfg(feature = "builder")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeadSpec {
     /// What it predicts; at most one head of each kind, pCTR first.
@@ -150,6 +157,7 @@ pub struct HeadSpec {
 }
 
 /// The layers of a model.
+#[cfg(feature = "builder")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct NetworkSpec {
     /// What the deep part reads.
@@ -163,6 +171,7 @@ pub struct NetworkSpec {
 }
 
 /// The contents of one embedding table; its description is in the schema.
+#[cfg(feature = "builder")]
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct EmbeddingSpec {
     /// `[rows, dim]`, unknown and missing rows first (see [`crate::schema::Embedding`]).
@@ -207,6 +216,7 @@ pub struct GoldenRequest {
 }
 
 /// Everything that a model file holds.
+#[cfg(feature = "builder")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelSpec {
     /// The features.

@@ -85,6 +85,7 @@ fn first_slot(id: u64, slot_count: usize) -> usize {
 }
 
 /// The slots of a table's vocabulary; none when the index is of another kind.
+#[cfg(feature = "builder")]
 pub(super) fn vocabulary_index(e: &Embedding, ids: &[u64]) -> Result<Vec<Slot>> {
     let expected = match e.index {
         Index::Vocabulary { count } => count as usize,
