@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use adclick::Result;
-use adclick::calibrate::{Beta, Calibrator, HeadCalibrator, Isotonic, Platt, Temperature};
+use adclick::builder::calibrate::{Beta, Calibrator, HeadCalibrator, Isotonic, Platt, Temperature};
 use adclick::hash::mix;
 
 const LOGITS: u64 = 1000;

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use adclick::infer::{Kernel, Plan, Scratch};
+use adclick::builder::infer::{Kernel, Plan, Scratch};
 use testkit::networks::{self, Random, build};
 
 /// Candidates in all, for each kernel, model and size of request.

@@ -4,7 +4,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use adclick::infer::{Arithmetic, Kernel, Plan, Scratch};
+use adclick::builder::infer::{Arithmetic, Kernel, Plan, Scratch};
 use testkit::networks::{self, Random, build};
 
 const COUNTS: [usize; 6] = [1, 10, 100, 300, 1000, 10_000];

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use adclick::infer::{Kernel, Level, Plan, Scratch};
+use adclick::builder::infer::{Kernel, Level, Plan, Scratch};
 use testkit::networks::{self, Random, build};
 
 const COUNTS: [usize; 10] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];

@@ -7,11 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use adclick::builder::overlay::{Batch, Below, Freshness, Operation, Overlay};
+use adclick::builder::table::{Column, ColumnKind, RowLayout};
 use adclick::hash::mix;
-use adclick::overlay::{Batch, Below, Freshness, Operation, Overlay};
-use adclick::table::{Column, ColumnKind, RowLayout};
-use adclick::types::{Row, Value};
-use adclick::{Engine, Options, Result, ScorerLimits, Upsert};
+use adclick::{Engine, Options, Result, Row, ScorerLimits, Upsert, Value};
 use testkit::overlaid::{self, Asked, BUILT_S, Bundles, Handles, World};
 
 /// Rows of the overlay and keys of a request.

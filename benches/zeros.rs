@@ -3,8 +3,8 @@
 
 use std::time::Instant;
 
-use adclick::artifact::model::network::{Dense, LANES};
-use adclick::infer::{Arithmetic, Kernel, Plan, Scratch};
+use adclick::builder::artifact::model::network::{Dense, LANES};
+use adclick::builder::infer::{Arithmetic, Kernel, Plan, Scratch};
 use half::f16;
 use testkit::networks::{self, Built, Random, build};
 

@@ -10,78 +10,36 @@
     allow(unreachable_pub, unused_imports, reason = "rooms whose doors only `builder` opens")
 )]
 
-#[cfg(feature = "builder")]
-pub mod artifact;
-#[cfg(not(feature = "builder"))]
 mod artifact;
 pub mod auction;
 #[cfg(feature = "builder")]
-pub mod bundle;
-#[cfg(not(feature = "builder"))]
+pub mod builder;
 mod bundle;
-#[cfg(feature = "builder")]
-pub mod calibrate;
-#[cfg(not(feature = "builder"))]
 mod calibrate;
 mod cancel;
-#[cfg(feature = "builder")]
-#[doc(hidden)]
-#[allow(unsafe_code, reason = "the C boundary follows pointers that C gives")]
-pub mod capi;
-#[cfg(not(feature = "builder"))]
 #[allow(unsafe_code, reason = "the C boundary follows pointers that C gives")]
 mod capi;
 mod clock;
 mod engine;
-#[cfg(feature = "builder")]
-pub mod enrich;
-#[cfg(not(feature = "builder"))]
 mod enrich;
-#[cfg(feature = "builder")]
-pub mod error;
-#[cfg(not(feature = "builder"))]
 mod error;
-#[cfg(feature = "builder")]
-pub mod files;
-#[cfg(not(feature = "builder"))]
 mod files;
 pub mod hash;
-#[cfg(feature = "builder")]
-pub mod infer;
-#[cfg(not(feature = "builder"))]
 mod infer;
 pub mod inputs;
 mod limits;
-#[cfg(feature = "builder")]
-pub mod live;
-#[cfg(not(feature = "builder"))]
 mod live;
 mod memory;
 mod metrics;
-#[cfg(feature = "builder")]
-pub mod model;
-#[cfg(not(feature = "builder"))]
 mod model;
-#[cfg(feature = "builder")]
-pub mod overlay;
-#[cfg(not(feature = "builder"))]
 mod overlay;
 #[allow(unsafe_code, reason = "asks the CPU for a cache line")]
 mod prefetch;
 mod refusal;
 mod request;
-#[cfg(feature = "builder")]
-pub mod schema;
-#[cfg(not(feature = "builder"))]
 mod schema;
 mod scorer;
-#[cfg(feature = "builder")]
-pub mod table;
-#[cfg(not(feature = "builder"))]
 mod table;
-#[cfg(feature = "builder")]
-pub mod types;
-#[cfg(not(feature = "builder"))]
 mod types;
 mod wire;
 
@@ -92,7 +50,8 @@ pub use limits::MAX_CANDIDATES;
 pub use live::TableChecks;
 pub use metrics::Metrics;
 pub use model::{AdCacheInfo, AdCacheState};
-pub use overlay::{TableInfo, Upsert, UpsertCounts};
+pub use overlay::{Operation, TableInfo, Upsert, UpsertCounts};
 pub use refusal::Refusal;
 pub use request::Input;
 pub use scorer::{Scorer, ScorerLimits};
+pub use types::{BidKind, Candidate, NO_CANDIDATE, Outcome, Precision, PriceBound, Request, Row, Value, Winner};

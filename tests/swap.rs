@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use adclick::Engine;
-use adclick::artifact::OpenMode;
-use adclick::bundle::MODEL_FILE;
+use adclick::builder::artifact::OpenMode;
+use adclick::builder::bundle::MODEL_FILE;
 use testkit::common::{Bundles, Case, Decision, Random, Scores, Wants, case, decide, model, options, score, scorer};
 use testkit::{allocator, common, plain_tables};
 

@@ -12,11 +12,10 @@ use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use adclick::Engine;
 use adclick::auction::Reason;
-use adclick::capi::*;
-use adclick::infer::Kernel;
-use adclick::types::{Outcome, Value, Winner};
+use adclick::builder::capi::*;
+use adclick::builder::infer::Kernel;
+use adclick::{Engine, Outcome, Value, Winner};
 use testkit::common::{Bundles, Random, Wants, case, model, options, scorer};
 use testkit::plain_tables;
 

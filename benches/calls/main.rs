@@ -4,8 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use adclick::hash::category_id;
-use adclick::types::{BidKind, Candidate, Request, Value, Winner};
-use adclick::{Engine, Input, Options, Scorer, ScorerLimits};
+use adclick::{BidKind, Candidate, Engine, Input, Options, Request, Scorer, ScorerLimits, Value, Winner};
 
 const TURNS: usize = 41;
 

@@ -14,9 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use adclick::auction::{self, Reason};
-use adclick::infer::{Kernel, Plan, Scratch, Weights};
-use adclick::types::{Precision, Winner};
-use adclick::{AdCacheState, Engine, Options, Scorer, ScorerLimits};
+use adclick::builder::infer::{Kernel, Plan, Scratch, Weights};
+use adclick::{AdCacheState, Engine, Options, Precision, Scorer, ScorerLimits, Winner};
 use testkit::networks::Random;
 use world::{Requests, Size};
 

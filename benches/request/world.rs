@@ -2,23 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
-use adclick::artifact::Bytes;
-use adclick::artifact::model::spec::{
+use adclick::builder::artifact::Bytes;
+use adclick::builder::artifact::model::spec::{
     Activation, CrossSpec, DenseSpec, GoldenRequest, GoldenValue, HeadKind, HeadSpec, Matrix, ModelSpec, NetworkSpec,
     Structure,
 };
-use adclick::artifact::model::{Model, write};
-use adclick::bundle::{self, CALIBRATORS_FILE, Content, MODEL_FILE, Role};
-use adclick::calibrate::encode_calibrators;
-use adclick::calibrate::{Calibrator, Calibrators, HeadCalibrator, Platt};
-use adclick::hash::{checksum, mix};
-use adclick::model::{deep_inputs, pack_model};
-use adclick::schema::{
+use adclick::builder::artifact::model::{Model, write};
+use adclick::builder::bundle::{self, CALIBRATORS_FILE, Content, MODEL_FILE, Role};
+use adclick::builder::calibrate::encode_calibrators;
+use adclick::builder::calibrate::{Calibrator, Calibrators, HeadCalibrator, Platt};
+use adclick::builder::model::{deep_inputs, pack_model};
+use adclick::builder::schema::{
     Binding, ColumnUse, Enrichment, Feature, KeyPart, Kind, Lookup, Schema, Source, TableUse, Transform,
 };
-use adclick::table::{BuildOptions, Cell, Column, ColumnKind, Duplicates, RowLayout, Shard, TableBuilder, TableSpec};
-use adclick::types::{BidKind, Candidate, Request, Value};
-use adclick::{Engine, Input};
+use adclick::builder::table::{
+    BuildOptions, Cell, Column, ColumnKind, Duplicates, RowLayout, Shard, TableBuilder, TableSpec,
+};
+use adclick::hash::{checksum, mix};
+use adclick::{BidKind, Candidate, Engine, Input, Request, Value};
 
 use testkit::networks::Random;
 

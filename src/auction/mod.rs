@@ -38,7 +38,7 @@ mod candidates;
 mod policy;
 mod rank;
 mod reason;
-mod shortlist;
+pub(crate) mod shortlist;
 
 pub use amount::{Amount, MAX_BID_MICROS};
 pub use bid::{Bid, Placement};
@@ -47,4 +47,4 @@ pub use policy::{Policy, Pricing};
 pub(crate) use rank::Tally;
 pub use rank::{Scratch, run};
 pub use reason::Reason;
-pub use shortlist::{Bounds, Shortlist};
+pub(crate) use shortlist::{Bounds, Shortlist};

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use adclick::BidKind;
 use adclick::auction::{Amount, Bid, Placement, Policy, Reason, Scratch, run};
-use adclick::types::BidKind;
 use serde_json::Value;
 
 const TOLERANCE: f64 = 1e-12;

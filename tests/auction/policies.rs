@@ -1,7 +1,7 @@
 //! Properties of the auction, and its answers against a slow one in exact integer arithmetic.
 
 use adclick::auction::{Amount, Bid, MAX_BID_MICROS, Placement, Policy, Reason, Scratch, run};
-use adclick::types::{BidKind, NO_CANDIDATE, PriceBound};
+use adclick::{BidKind, NO_CANDIDATE, PriceBound};
 use proptest::prelude::*;
 
 fn outcome<A: Amount>(policy: &Policy, bids: &[Bid<A>], slots: usize) -> (Vec<Placement<A>>, Vec<Reason>) {

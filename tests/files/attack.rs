@@ -2,11 +2,11 @@
 
 use std::sync::OnceLock;
 
-use adclick::artifact::Bytes;
-use adclick::artifact::model::{Model, write};
-use adclick::infer::Weights;
-use adclick::infer::reference::reference_logits;
-use adclick::schema::{KeyPart, Lookup};
+use adclick::builder::artifact::Bytes;
+use adclick::builder::artifact::model::{Model, write};
+use adclick::builder::infer::Weights;
+use adclick::builder::infer::reference::reference_logits;
+use adclick::builder::schema::{KeyPart, Lookup};
 use adclick::{Error, Status};
 
 use crate::sample::{self, everything};

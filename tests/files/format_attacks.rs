@@ -2,9 +2,9 @@
 //! works; never in a panic, a read out of bounds or a huge allocation.
 
 use adclick::Status;
-use adclick::artifact::container::{ArtifactKind, Builder, Container};
-use adclick::artifact::model::Model;
-use adclick::artifact::{Bytes, OpenMode};
+use adclick::builder::artifact::container::{ArtifactKind, Builder, Container};
+use adclick::builder::artifact::model::Model;
+use adclick::builder::artifact::{Bytes, OpenMode};
 
 use crate::attack::{exercise, field, file, open, put, refused, values, with};
 use crate::sample::Random;

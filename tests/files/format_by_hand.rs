@@ -1,19 +1,19 @@
 //! A model file written by hand from docs/format.md, byte by byte: the library reads from it what the page says, and
 //! writes the same bytes for the same model.
 
-use adclick::artifact::Bytes;
-use adclick::artifact::model::network::{Cross, Dense, Head, Network, Panels, Params};
-use adclick::artifact::model::spec::{
+use adclick::builder::artifact::Bytes;
+use adclick::builder::artifact::model::network::{Cross, Dense, Head, Network, Panels, Params};
+use adclick::builder::artifact::model::spec::{
     Activation, CrossSpec, DenseSpec, EmbeddingSpec, GoldenRequest, GoldenValue, HeadKind, HeadSpec, Histogram, Matrix,
     ModelSpec, NetworkSpec, Structure,
 };
-use adclick::artifact::model::{Model, write};
-use adclick::hash::{category_id, checksum};
-use adclick::model::pack_model;
-use adclick::schema::{
+use adclick::builder::artifact::model::{Model, write};
+use adclick::builder::model::pack_model;
+use adclick::builder::schema::{
     Binding, Column, ColumnUse, Embedding, Enrichment, Feature, Index, KeyPart, Kind, Layout, Lookup, Measure, Schema,
     Source, TableUse, Transform,
 };
+use adclick::hash::{category_id, checksum};
 
 use testkit::container::{Part, assemble, part};
 

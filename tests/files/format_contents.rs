@@ -1,8 +1,8 @@
 //! The sections of a model file under attack, all checksums right, so that the inner checks are what is tested.
 
-use adclick::artifact::model::network::{Cross, Panels};
-use adclick::artifact::model::{Model, write};
-use adclick::schema::Index;
+use adclick::builder::artifact::model::network::{Cross, Panels};
+use adclick::builder::artifact::model::{Model, write};
+use adclick::builder::schema::Index;
 
 use crate::attack::{bytes_of, field, file, open, put, refused, values, with};
 use crate::sample::{self, Random, everything};

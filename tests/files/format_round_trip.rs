@@ -1,15 +1,15 @@
 //! Random models, written and opened: every accessor gives back what the spec said, rounded to fp16 where the file
 //! stores fp16. Weights that the file cannot hold are refused by name and place.
 
-use adclick::artifact::Bytes;
-use adclick::artifact::model::network::{Cross, Dense, LANES, Panels, Params};
-use adclick::artifact::model::spec::{
+use adclick::builder::artifact::Bytes;
+use adclick::builder::artifact::model::network::{Cross, Dense, LANES, Panels, Params};
+use adclick::builder::artifact::model::spec::{
     CrossSpec, DenseSpec, EmbeddingSpec, GoldenRequest, GoldenValue, Matrix, ModelSpec, Structure,
 };
-use adclick::artifact::model::{Model, write};
+use adclick::builder::artifact::model::{Model, write};
+use adclick::builder::model::pack_model;
+use adclick::builder::schema::{Enrichment, Index, Kind, Source};
 use adclick::hash::bucket;
-use adclick::model::pack_model;
-use adclick::schema::{Enrichment, Index, Kind, Source};
 use half::f16;
 use proptest::prelude::*;
 

@@ -1,10 +1,10 @@
 //! Whole models of any shape with random contents.
 
-use adclick::artifact::model::spec::{
+use adclick::builder::artifact::model::spec::{
     Activation, CrossSpec, DenseSpec, EmbeddingSpec, ExpertSpec, GoldenRequest, GoldenValue, HeadKind, HeadSpec,
     Histogram, Matrix, ModelSpec, NetworkSpec, Structure,
 };
-use adclick::schema::{
+use adclick::builder::schema::{
     Binding, ColumnUse, Embedding, Enrichment, Feature, Index, KeyPart, Kind, Lookup, Measure, Pooling, Schema, Side,
     Source, TIME_INPUTS, TableUse, Transform,
 };

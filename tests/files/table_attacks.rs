@@ -3,12 +3,12 @@
 
 use std::sync::{Arc, OnceLock};
 
-use adclick::artifact::Bytes;
-use adclick::hash::mix;
-use adclick::table::{
+use adclick::builder::artifact::Bytes;
+use adclick::builder::table::{
     BuildOptions, Cell, Checks, Column, ColumnKind, Duplicates, RowAt, RowLayout, Shard, Table, TableBuilder, TableSet,
     TableSpec,
 };
+use adclick::hash::mix;
 use adclick::{Error, Status};
 use testkit::container::{ENTRY, HEADER, assemble, reseal, reseal_header, split};
 

@@ -1,11 +1,11 @@
 //! A table file written by hand from docs/format.md: the library reads from it what the page says, and builds the same
 //! bytes from the same rows.
 
-use adclick::artifact::Bytes;
-use adclick::hash::{composite_key, mix, shard};
-use adclick::table::{
+use adclick::builder::artifact::Bytes;
+use adclick::builder::table::{
     BuildOptions, Cell, Column, ColumnKind, Duplicates, RowLayout, Shard, Table, TableBuilder, TableSpec,
 };
+use adclick::hash::{composite_key, mix, shard};
 use testkit::container::{assemble, part};
 
 const P: u32 = 0;

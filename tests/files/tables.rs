@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use adclick::artifact::{Bytes, OpenMode};
-use adclick::hash::mix;
-use adclick::table::{
+use adclick::builder::artifact::{Bytes, OpenMode};
+use adclick::builder::table::{
     BuildOptions, Built, Cell, Column, ColumnKind, Duplicates, RowAt, RowLayout, Shard, Table, TableBuilder, TableSet,
     TableSpec,
 };
+use adclick::hash::mix;
 use proptest::prelude::*;
 
 fn columns() -> Vec<Column> {

@@ -2,8 +2,8 @@
 //! factor, so a logit is off by a few thousandths of the sums behind it. Where the CPU has no instructions for them they are
 //! refused by name.
 
-use adclick::artifact::model::spec::{Activation, Structure};
-use adclick::infer::{Arithmetic, Kernel, Level, Plan, Scratch};
+use adclick::builder::artifact::model::spec::{Activation, Structure};
+use adclick::builder::infer::{Arithmetic, Kernel, Level, Plan, Scratch};
 use testkit::networks::{self, Built, KINDS, Kind, Random, Shape, build};
 
 fn any_shape(random: &mut Random) -> Shape {

@@ -3,10 +3,10 @@
 
 use std::path::PathBuf;
 
-use adclick::artifact::model::network::{Cross, Head, Network, padded};
-use adclick::artifact::model::spec::{HeadKind, Matrix, Structure};
-use adclick::infer::reference::{self, reference_logits};
-use adclick::infer::{Kernel, Plan, Scratch};
+use adclick::builder::artifact::model::network::{Cross, Head, Network, padded};
+use adclick::builder::artifact::model::spec::{HeadKind, Matrix, Structure};
+use adclick::builder::infer::reference::{self, reference_logits};
+use adclick::builder::infer::{Kernel, Plan, Scratch};
 use serde_json::Value;
 use testkit::networks::{Built, Sections};
 

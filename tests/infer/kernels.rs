@@ -1,9 +1,9 @@
 //! Every kernel that this CPU runs against the f64 reference, on networks of every kind and odd sizes.
 
-use adclick::artifact::model::network::{Cross, Network};
-use adclick::artifact::model::spec::{Activation, Structure};
-use adclick::infer::reference::reference_logits;
-use adclick::infer::{Arithmetic, Kernel, Level, Plan, Scratch};
+use adclick::builder::artifact::model::network::{Cross, Network};
+use adclick::builder::artifact::model::spec::{Activation, Structure};
+use adclick::builder::infer::reference::reference_logits;
+use adclick::builder::infer::{Arithmetic, Kernel, Level, Plan, Scratch};
 use testkit::networks::{self, Built, KINDS, Kind, Random, Shape, build};
 
 /// Logits of `rows` (of `width` columns each) with the request's columns shared, in tiles of `tile` rows.
@@ -345,7 +345,7 @@ fn wrong_lengths_are_refused() {
     assert!(found.contains("make a larger one"), "{found}");
     let found = message(plan.begin(built.weights(), &mut scratch, &[0.0; 9], 3).map(drop));
     assert!(found.contains("9 columns, expected 10"), "{found}");
-    let fewer = adclick::infer::Weights { panels: &built.weights().panels[16..], ..built.weights() };
+    let fewer = adclick::builder::infer::Weights { panels: &built.weights().panels[16..], ..built.weights() };
     assert!(plan.begin_dense(fewer, &mut scratch).is_err());
     assert!(Plan::new(&built.network, fewer, Kernel::detect()).is_err());
     let mut pass = plan.begin(built.weights(), &mut scratch, &[0.0; 10], 3).unwrap();

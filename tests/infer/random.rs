@@ -5,9 +5,9 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use adclick::artifact::model::spec::{Activation, Structure};
-use adclick::infer::reference::reference_logits;
-use adclick::infer::{Keeping, Kernel, Plan, Scratch};
+use adclick::builder::artifact::model::spec::{Activation, Structure};
+use adclick::builder::infer::reference::reference_logits;
+use adclick::builder::infer::{Keeping, Kernel, Plan, Scratch};
 use testkit::networks::{self, Built, KINDS, Random, Shape, build};
 
 /// Products that a case may cost, rows and weights together: a few cases are large, most are small.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use adclick::bundle;
+use adclick::builder::bundle;
 use testkit::{child, common, mutations, opens, publishers};
 
 #[test]

@@ -7,8 +7,8 @@ use std::process::Command;
 use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime};
 
-use adclick::bundle::{self, CURRENT, MANIFEST, MODEL_FILE, Manifest, POLICY_FILE, Role};
-use adclick::model::pack_model;
+use adclick::builder::bundle::{self, CURRENT, MANIFEST, MODEL_FILE, Manifest, POLICY_FILE, Role};
+use adclick::builder::model::pack_model;
 use adclick::{Engine, OpenMode, Status};
 use testkit::common::{Bundles, Random, Wants, model, options};
 
@@ -126,7 +126,7 @@ fn nothing_is_kept_of_what_was_refused() {
     for i in 0..30 {
         let mut renamed = spec.clone();
         for (n, feature) in renamed.schema.features.iter_mut().enumerate() {
-            if feature.source != adclick::schema::Source::Time {
+            if feature.source != adclick::builder::schema::Source::Time {
                 (feature.name, feature.input) = (format!("{i}/{n}"), format!("{i}/{n} input"));
             }
         }
@@ -143,7 +143,7 @@ fn nothing_is_kept_of_what_was_refused() {
         if large.schema.layout().width <= spec.schema.layout().width {
             continue;
         }
-        large.schema.features.iter_mut().filter(|f| f.source != adclick::schema::Source::Time).for_each(|f| {
+        large.schema.features.iter_mut().filter(|f| f.source != adclick::builder::schema::Source::Time).for_each(|f| {
             f.input = format!("{} of {i}", f.input);
         });
         bundles.write("large", &large);

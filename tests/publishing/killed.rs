@@ -1,9 +1,9 @@
 //! Publishing by many: processes with the same id, killed at any moment, full and read-only disks. The long form is in
 //! tests/long.
 
-use adclick::bundle;
-use adclick::bundle::{MODEL_FILE, Role};
-use adclick::model::pack_model;
+use adclick::builder::bundle;
+use adclick::builder::bundle::{MODEL_FILE, Role};
+use adclick::builder::model::pack_model;
 use testkit::common::{Random, Wants, model};
 use testkit::{child, publishers};
 

@@ -4,11 +4,10 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use adclick::bundle::{self, CURRENT, Entry, MANIFEST, MODEL_FILE, Manifest, POLICY_FILE, Role};
+use adclick::builder::bundle::{self, CURRENT, Entry, MANIFEST, MODEL_FILE, Manifest, POLICY_FILE, Role};
+use adclick::builder::model::pack_model;
 use adclick::hash::checksum;
-use adclick::model::pack_model;
-use adclick::types::{Row, Value};
-use adclick::{Engine, OpenMode, Options, Status, Upsert};
+use adclick::{Engine, OpenMode, Options, Row, Status, Upsert, Value};
 use testkit::child::memory;
 use testkit::common::{Random, Wants, model};
 use testkit::container::{assemble, split};

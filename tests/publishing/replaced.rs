@@ -3,10 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use adclick::Engine;
-use adclick::error::Status;
-use adclick::infer::Kernel;
-use adclick::live::{Cancel, Generation, Opening};
+use adclick::builder::infer::Kernel;
+use adclick::builder::live::{Cancel, Generation, Opening};
+use adclick::{Engine, Status};
 use testkit::common::{Bundles, Random, Wants, model, options};
 
 /// Whether two directories can be exchanged in one step here.

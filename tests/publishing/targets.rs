@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use adclick::bundle::{self, CURRENT, Content, MANIFEST, MODEL_FILE, Manifest, Role};
+use adclick::builder::bundle::{self, CURRENT, Content, MANIFEST, MODEL_FILE, Manifest, Role};
 use adclick::{Engine, Status};
 use testkit::common::{Bundles, Random, Wants, model, options};
 

@@ -3,16 +3,15 @@
 use std::collections::HashMap;
 
 use crate::exposition::Exposition;
-use adclick::artifact::model::spec::{
+use adclick::builder::artifact::model::spec::{
     Activation, DenseSpec, HeadKind, HeadSpec, Matrix, ModelSpec, NetworkSpec, Structure,
 };
-use adclick::overlay::{Operation, Upsert};
-use adclick::schema::{
+use adclick::builder::overlay::{Operation, Upsert};
+use adclick::builder::schema::{
     Binding, ColumnUse, Enrichment, Feature, KeyPart, Kind, Lookup, Schema, Source, TableUse, Transform,
 };
-use adclick::table::{Column, ColumnKind};
-use adclick::types::{BidKind, Candidate, Precision, Request, Row, Value};
-use adclick::{AdCacheInfo, AdCacheState, Engine};
+use adclick::builder::table::{Column, ColumnKind};
+use adclick::{AdCacheInfo, AdCacheState, BidKind, Candidate, Engine, Precision, Request, Row, Value};
 use testkit::allocator;
 use testkit::common::{Bundles, Case, Random, Wants, case, decide, model, options, score, scorer};
 use testkit::plain_tables::{Plain, PlainTable, ask, enrich, write, write_on_top};

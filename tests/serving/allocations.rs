@@ -8,10 +8,9 @@ use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use adclick::auction::Reason;
-use adclick::capi::*;
-use adclick::infer::Kernel;
-use adclick::types::{Candidate, Outcome, Value, Winner};
-use adclick::{Engine, Refusal, Scorer};
+use adclick::builder::capi::*;
+use adclick::builder::infer::Kernel;
+use adclick::{Candidate, Engine, Outcome, Refusal, Scorer, Value, Winner};
 use testkit::common::{Bundles, Case, Random, Wants, case, model, options, scorer};
 use testkit::{allocator, plain_tables};
 

@@ -2,10 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use adclick::builder::schema::{Side, Source};
 use adclick::inputs::{Default, InputReading, ProblemKind, ValueKind};
-use adclick::schema::{Side, Source};
-use adclick::types::{Candidate, Request, Row, Value};
-use adclick::{Engine, Input, Options, ScorerLimits, Status, Upsert};
+use adclick::{Candidate, Engine, Input, Options, Request, Row, ScorerLimits, Status, Upsert, Value};
 use testkit::common::{Random, Wants, case, decide, model, options, scorer};
 use testkit::overlaid::{Asked, BUILT_S, Handles, World, inputs};
 use testkit::{common, overlaid};

@@ -2,13 +2,12 @@
 
 use std::collections::HashSet;
 
-use adclick::Engine;
 use adclick::auction::{Policy, Reason, Scratch, run_candidates};
-use adclick::bundle::{self, CALIBRATORS_FILE, MODEL_FILE, POLICY_FILE, Role};
-use adclick::calibrate::encode_calibrators;
-use adclick::calibrate::{Calibrator, Calibrators, HeadCalibrator, Isotonic, Platt};
-use adclick::model::pack_model;
-use adclick::types::Winner;
+use adclick::builder::bundle::{self, CALIBRATORS_FILE, MODEL_FILE, POLICY_FILE, Role};
+use adclick::builder::calibrate::encode_calibrators;
+use adclick::builder::calibrate::{Calibrator, Calibrators, HeadCalibrator, Isotonic, Platt};
+use adclick::builder::model::pack_model;
+use adclick::{Engine, Winner};
 use testkit::common::{Bundles, Case, Random, Wants, case, model, options, score, scorer};
 
 const POLICY: &str = "squash = 0.8\nscore_floor_micros = 1000\n[reserve_micros]\ncpc = 20000\n";
@@ -40,7 +39,7 @@ fn engines(random: &mut Random, heads: usize) -> (Bundles, Engine, Engine, Case)
     (bundles, whole, bare, case)
 }
 
-fn decided(engine: &Engine, case: &Case) -> (adclick::types::Outcome, Vec<Winner>, Vec<Reason>) {
+fn decided(engine: &Engine, case: &Case) -> (adclick::Outcome, Vec<Winner>, Vec<Reason>) {
     let mut winners = vec![Winner::default(); case.n().max(1)];
     let mut reasons = vec![Reason::Won; case.n()];
     let outcome = scorer(engine, 64).decide(case.input(), &mut winners, &mut reasons).unwrap();

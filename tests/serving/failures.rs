@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use adclick::artifact::container::{ALIGN, MAGIC};
-use adclick::artifact::model::spec::ModelSpec;
-use adclick::bundle::{self, CALIBRATORS_FILE, CURRENT, MANIFEST, MODEL_FILE, Manifest, POLICY_FILE, Role};
-use adclick::calibrate::encode_calibrators;
-use adclick::calibrate::{Calibrator, Calibrators, HeadCalibrator, Platt};
+use adclick::builder::artifact::container::{ALIGN, MAGIC};
+use adclick::builder::artifact::model::spec::ModelSpec;
+use adclick::builder::bundle::{self, CALIBRATORS_FILE, CURRENT, MANIFEST, MODEL_FILE, Manifest, POLICY_FILE, Role};
+use adclick::builder::calibrate::encode_calibrators;
+use adclick::builder::calibrate::{Calibrator, Calibrators, HeadCalibrator, Platt};
+use adclick::builder::infer::Kernel;
+use adclick::builder::model::pack_model;
 use adclick::hash::checksum;
-use adclick::infer::Kernel;
-use adclick::model::pack_model;
 use adclick::{Engine, Refusal, Status};
 use testkit::common::{Bundles, Case, Random, Scores, Wants, case, decide, model, options, score, scorer};
 

@@ -3,15 +3,14 @@
 
 use std::path::PathBuf;
 
-use adclick::artifact::model::spec::{EmbeddingSpec, HeadKind, HeadSpec, ModelSpec, NetworkSpec, Structure};
-use adclick::hash::{category_id, composite_key};
-use adclick::schema::{
+use adclick::builder::artifact::model::spec::{EmbeddingSpec, HeadKind, HeadSpec, ModelSpec, NetworkSpec, Structure};
+use adclick::builder::schema::{
     Binding, ColumnUse, Embedding, Enrichment, Feature, Index, KeyPart, Kind, Lookup, Measure, Schema, Side, Source,
     TableUse, Transform,
 };
-use adclick::table::{Column, ColumnKind};
-use adclick::types::{Candidate, Request, Value};
-use adclick::{Engine, Options};
+use adclick::builder::table::{Column, ColumnKind};
+use adclick::hash::{category_id, composite_key};
+use adclick::{Candidate, Engine, Options, Request, Value};
 use serde_json::Value as Json;
 use testkit::common::{Bundles, Case, scorer};
 use testkit::plain_tables::{self, Plain, PlainTable};

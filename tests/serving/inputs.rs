@@ -2,10 +2,10 @@
 //! the f64 reference, on every kernel.
 
 use crate::plain::{Plain, time_input};
-use adclick::enrich::TimeInputs;
-use adclick::infer::reference::{reference_logits, sigmoid};
-use adclick::infer::{Kernel, Weights};
-use adclick::schema::TIME_INPUTS;
+use adclick::builder::enrich::TimeInputs;
+use adclick::builder::infer::reference::{reference_logits, sigmoid};
+use adclick::builder::infer::{Kernel, Weights};
+use adclick::builder::schema::TIME_INPUTS;
 use adclick::{Engine, Refusal};
 use testkit::common::{Bundles, Random, Wants, case, model, options, score, scorer};
 

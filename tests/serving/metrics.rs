@@ -4,9 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::exposition::Exposition;
 use adclick::auction::Reason;
-use adclick::bundle;
-use adclick::types::{Row, Value, Winner};
-use adclick::{Engine, Input, Options, Scorer, ScorerLimits, Status, Upsert};
+use adclick::builder::bundle;
+use adclick::{Engine, Input, Options, Row, Scorer, ScorerLimits, Status, Upsert, Value, Winner};
 use testkit::overlaid::{self, Asked, BUILT_S, Bundles, Handles, World};
 
 const NOW: i64 = (BUILT_S + 1) * 1_000_000;

@@ -1,9 +1,8 @@
 //! What a request becomes, implemented a second time: plainly, from the documentation.
 
-use adclick::Engine;
-use adclick::artifact::model::spec::ModelSpec;
-use adclick::schema::{Embedding, Feature, Index, Kind, Pooling, Side, Source};
-use adclick::types::Value;
+use adclick::builder::artifact::model::spec::ModelSpec;
+use adclick::builder::schema::{Embedding, Feature, Index, Kind, Pooling, Side, Source};
+use adclick::{Engine, Value};
 
 use testkit::common::{Case, Random};
 use testkit::plain_tables::{self, PlainTable};

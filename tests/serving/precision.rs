@@ -2,16 +2,17 @@
 
 use std::ops::Range;
 
-use adclick::Engine;
-use adclick::artifact::Bytes;
-use adclick::artifact::model::Model;
-use adclick::artifact::model::spec::{Activation, HeadKind, ModelSpec};
 use adclick::auction::Reason;
-use adclick::bundle::{self, CALIBRATORS_FILE, MODEL_FILE, Role, SERVING_FILE};
-use adclick::calibrate::encode_calibrators;
-use adclick::calibrate::{Beta, Calibrator, Calibrators, HeadCalibrator, Histogram, Isotonic, Platt, Temperature};
-use adclick::model::{deep_inputs, pack_model};
-use adclick::types::{BidKind, Outcome, Precision, Winner};
+use adclick::builder::artifact::Bytes;
+use adclick::builder::artifact::model::Model;
+use adclick::builder::artifact::model::spec::{Activation, HeadKind, ModelSpec};
+use adclick::builder::bundle::{self, CALIBRATORS_FILE, MODEL_FILE, Role, SERVING_FILE};
+use adclick::builder::calibrate::encode_calibrators;
+use adclick::builder::calibrate::{
+    Beta, Calibrator, Calibrators, HeadCalibrator, Histogram, Isotonic, Platt, Temperature,
+};
+use adclick::builder::model::{deep_inputs, pack_model};
+use adclick::{BidKind, Engine, Outcome, Precision, Winner};
 use testkit::common::{Bundles, Case, Random, Wants, case, model, scorer};
 
 fn open(bundles: &Bundles, name: &str, kernel: Option<&str>, precision: Option<Precision>) -> Engine {

@@ -5,16 +5,16 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use adclick::artifact::OpenMode;
-use adclick::artifact::model::spec::{EmbeddingSpec, HeadKind, HeadSpec, ModelSpec, NetworkSpec, Structure};
-use adclick::bundle::{self, Content, MODEL_FILE, Manifest, Role};
-use adclick::enrich::TableReader;
-use adclick::model::pack_model;
-use adclick::schema::{
+use adclick::builder::artifact::OpenMode;
+use adclick::builder::artifact::model::spec::{EmbeddingSpec, HeadKind, HeadSpec, ModelSpec, NetworkSpec, Structure};
+use adclick::builder::bundle::{self, Content, MODEL_FILE, Manifest, Role};
+use adclick::builder::enrich::TableReader;
+use adclick::builder::model::pack_model;
+use adclick::builder::schema::{
     Binding, ColumnUse, Embedding, Enrichment, Feature, Index, KeyPart, Kind, Lookup, Measure, Pooling, Schema, Source,
     TableUse, Transform,
 };
-use adclick::table::{Column, ColumnKind, Table, TableSet, TableSource};
+use adclick::builder::table::{Column, ColumnKind, Table, TableSet, TableSource};
 use adclick::{Engine, Options, Status, TableChecks};
 use testkit::common::{Bundles, Random, Wants, case, model, options, score, scorer};
 use testkit::plain_tables::{self, Plain, PlainTable, ask, enrich, files, write};
@@ -214,7 +214,7 @@ fn a_table_that_does_not_fit_is_refused_with_both_named() {
     // Trainers are told the same.
     let directory = tempfile::tempdir().unwrap();
     let (file, path) = files(&table("ads", &[("ctr_7d", F32)]), directory.path()).remove(0);
-    let open = Table::open(adclick::artifact::Bytes::open(&path, OpenMode::Map).unwrap()).unwrap();
+    let open = Table::open(adclick::builder::artifact::Bytes::open(&path, OpenMode::Map).unwrap()).unwrap();
     let set = Arc::new(TableSet::new(vec![Arc::new(open)]).unwrap());
     let mut short = spec.enrichment.clone();
     short.tables.truncate(1);
@@ -406,7 +406,7 @@ fn a_lazily_opened_table_may_hold_anything() {
         for entry in manifest.tables() {
             let path = bundles.path("b").join(&entry.name);
             let mut bytes = fs::read(&path).unwrap();
-            let table = Table::open(adclick::artifact::Bytes::open(&path, OpenMode::Copy).unwrap()).unwrap();
+            let table = Table::open(adclick::builder::artifact::Bytes::open(&path, OpenMode::Copy).unwrap()).unwrap();
             for section in table.sections().iter().filter(|s| ["rows", "pilots"].contains(&s.name.as_str())) {
                 // Some keys stay, so that their rows are found.
                 for _ in 0..section.len / 8 {

@@ -2,11 +2,10 @@
 //! passed, bit for bit.
 
 use crate::plain::Plain;
-use adclick::Engine;
-use adclick::artifact::model::spec::ModelSpec;
-use adclick::enrich::{Keys, TableReader};
-use adclick::schema::{Enrichment, KeyPart, Kind, Lookup, Side, Source};
-use adclick::types::Value;
+use adclick::builder::artifact::model::spec::ModelSpec;
+use adclick::builder::enrich::{Keys, TableReader};
+use adclick::builder::schema::{Enrichment, KeyPart, Kind, Lookup, Side, Source};
+use adclick::{Engine, Value};
 use testkit::common::{Bundles, Case, Random, Wants, case, model, options, score, scorer};
 use testkit::plain_tables::{PlainTable, ask, enrich, write, write_on_top};
 

@@ -4,10 +4,9 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use adclick::overlay::Operation;
-use adclick::table::{Column, ColumnKind};
-use adclick::types::{Row, Value};
-use adclick::{Engine, Options, Scorer, ScorerLimits, Status, Upsert, UpsertCounts};
+use adclick::builder::overlay::Operation;
+use adclick::builder::table::{Column, ColumnKind};
+use adclick::{Engine, Options, Row, Scorer, ScorerLimits, Status, Upsert, UpsertCounts, Value};
 use testkit::allocator;
 use testkit::overlaid::{Asked, BUILT_S, Bundles, Handles, Inputs, World, ad_columns, inputs, inputs_of, vector};
 

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use crate::programs::{Language, Link, WARNINGS, build, compilers, libraries, prepare, root, run, sanitizers, succeed};
 use crate::small::Bundles;
+use adclick::builder::infer::Kernel;
 use adclick::hash::category_id;
-use adclick::infer::Kernel;
-use adclick::types::{BidKind, Candidate, Request, Value, Winner};
-use adclick::{Engine, Input, Options, ScorerLimits};
+use adclick::{BidKind, Candidate, Engine, Input, Options, Request, ScorerLimits, Value, Winner};
 use testkit::overlaid;
 
 #[test]

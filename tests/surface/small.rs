@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use adclick::artifact::model::spec::{
+use adclick::builder::artifact::model::spec::{
     Activation, DenseSpec, EmbeddingSpec, GoldenRequest, HeadKind, HeadSpec, Matrix, ModelSpec, NetworkSpec, Structure,
 };
-use adclick::bundle::{self, Role};
-use adclick::model::pack_model;
-use adclick::schema::{Embedding, Enrichment, Feature, Index, Kind, Schema, Source, Transform};
+use adclick::builder::bundle::{self, Role};
+use adclick::builder::model::pack_model;
+use adclick::builder::schema::{Embedding, Enrichment, Feature, Index, Kind, Schema, Source, Transform};
 
 /// The value of a reproducible sequence, within ±0.5.
 fn noise(state: &mut u64) -> f64 {

@@ -29,11 +29,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use adclick::artifact::{Bytes, OpenMode};
-use adclick::hash::mix;
-use adclick::table::{
+use adclick::builder::artifact::{Bytes, OpenMode};
+use adclick::builder::table::{
     BuildOptions, Cell, Column, ColumnKind, Duplicates, RowAt, Shard, Table, TableBuilder, TableSet, TableSpec,
 };
+use adclick::hash::mix;
 use heed::types::Bytes as Slice;
 use heed::{Database, EnvOpenOptions};
 use memmap2::{Advice, Mmap, MmapMut};
@@ -93,7 +93,7 @@ fn sum(columns: &[u8]) -> u64 {
 fn build(rows: u64, out: &Path) -> Result<(), Error> {
     let kind = ColumnKind::F32;
     let columns: Vec<_> = (0..NUMBERS).map(|i| Column { name: format!("n{i}"), kind }).collect();
-    let layout = adclick::table::RowLayout::new(columns.clone())?;
+    let layout = adclick::builder::table::RowLayout::new(columns.clone())?;
     let spec = TableSpec {
         name: "rows".into(),
         columns,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use adclick::schema::Side;
+use adclick::builder::schema::Side;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value as Json;
 
@@ -57,7 +57,7 @@ pub fn run(demo: &Demo) -> Result<()> {
     let made = demo.make(&demo.dir.join("model-1"), &first, &[])?;
     let warm = ["--warm-start", path(&first)?, "--seed", "1"];
     demo.make(&demo.dir.join("model-2"), &retrained, &warm)?;
-    adclick::bundle::publish(&first)?;
+    adclick::builder::bundle::publish(&first)?;
     for bundle in [&first, &retrained] {
         demo.adclick(&["verify", path(bundle)?])?;
     }
@@ -124,7 +124,7 @@ impl Demo {
             .iter()
             .map(|input| {
                 let features = &generation.model().schema().features;
-                features.iter().find(|f| f.input == input.name).map(adclick::schema::Feature::side)
+                features.iter().find(|f| f.input == input.name).map(adclick::builder::schema::Feature::side)
             })
             .collect();
         let data = Data { source: self.source.clone(), split: Split::experiment(SPLIT)? };
@@ -182,7 +182,7 @@ impl Demo {
         while begin.elapsed() < Duration::from_millis(u64::from(seconds) * 1000 - 900) && server.try_wait()?.is_none() {
             std::thread::sleep(Duration::from_millis(700));
             turn += 1;
-            adclick::bundle::publish(turns[turn % 2])?;
+            adclick::builder::bundle::publish(turns[turn % 2])?;
         }
         let output = server.wait_with_output()?;
         if !output.status.success() {

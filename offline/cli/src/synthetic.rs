@@ -181,7 +181,7 @@ fn impression(world: &World, rng: &mut ChaCha8Rng, row: u64, line: &mut String) 
         + interest
         + evening
         - 0.01 * (age - 40.0);
-    let p = adclick::calibrate::sigmoid(logit);
+    let p = adclick::builder::calibrate::sigmoid(logit);
     let click = u8::from(uniform(rng) < p);
     let interests: Vec<String> = interests.iter().map(|i| format!("i{i}")).collect();
     // Writing to a String cannot fail.

@@ -4,12 +4,12 @@ mod workshop;
 
 use std::fmt::Write as _;
 
-use adclick::artifact::model::Model;
-use adclick::artifact::{Bytes, OpenMode};
-use adclick::bundle::MODEL_FILE;
-use adclick::calibrate::{Calibrator, HeadCalibrator, Temperature};
+use adclick::builder::artifact::model::Model;
+use adclick::builder::artifact::{Bytes, OpenMode};
+use adclick::builder::bundle::MODEL_FILE;
+use adclick::builder::calibrate::{Calibrator, HeadCalibrator, Temperature};
+use adclick::builder::model::pack_model;
 use adclick::hash::mix;
-use adclick::model::pack_model;
 use adclick_train::bundle::Parts;
 use adclick_train::positions::as_logged;
 use adclick_train::unpack::unpack;

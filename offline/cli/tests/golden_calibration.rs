@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use adclick::calibrate::{
+use adclick::builder::calibrate::{
     Beta, Calibrator, HeadCalibrator, Histogram, Isotonic, Platt, Temperature, correct_downsampling, logit, sigmoid,
 };
 use adclick_measure::{Labelled, bins, loss, rank};
@@ -82,7 +82,7 @@ struct Case {
 impl Case {
     fn all() -> Vec<Self> {
         let file = read_json("cases.json");
-        assert_eq!(number(&file["logit_clip"]), adclick::calibrate::LOGIT_CLIP);
+        assert_eq!(number(&file["logit_clip"]), adclick::builder::calibrate::LOGIT_CLIP);
         let cases: Vec<Self> = file["cases"].as_array().unwrap().iter().map(Self::read).collect();
         assert!(!cases.is_empty());
         cases

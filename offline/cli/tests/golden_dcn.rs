@@ -5,7 +5,7 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 
-use adclick::infer::Kernel;
+use adclick::builder::infer::Kernel;
 use support::{FP16, SAME_ROUNDING, Variant, farthest, file_of, tensor, variants};
 
 fn adclick(args: &[&str]) -> serde_json::Value {

@@ -5,12 +5,11 @@ mod support;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use adclick::bundle;
+use adclick::builder::bundle;
+use adclick::builder::model::pack_model;
+use adclick::builder::schema::{Kind, Side, Source};
 use adclick::hash::category_id;
-use adclick::model::pack_model;
-use adclick::schema::{Kind, Side, Source};
-use adclick::types::{Candidate, Request, Value};
-use adclick::{Engine, Input, Options, ScorerLimits};
+use adclick::{Candidate, Engine, Input, Options, Request, ScorerLimits, Value};
 use adclick_data::schema_file::SchemaFile;
 use adclick_train::pack;
 use serde_json::Value as Json;

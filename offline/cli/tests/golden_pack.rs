@@ -2,8 +2,10 @@
 
 mod support;
 
-use adclick::artifact::model::spec::{Activation, CrossSpec, DenseSpec, HeadKind, Matrix, ModelSpec, Structure};
-use adclick::schema::{Kind, Pooling};
+use adclick::builder::artifact::model::spec::{
+    Activation, CrossSpec, DenseSpec, HeadKind, Matrix, ModelSpec, Structure,
+};
+use adclick::builder::schema::{Kind, Pooling};
 use adclick_data::schema_file::SchemaFile;
 use adclick_train::pack::compare::{Comparison, TOLERANCE, compare};
 use adclick_train::pack::expect::Expected;
@@ -61,7 +63,7 @@ fn logits(spec: &ModelSpec, x0: &[f64]) -> Vec<f64> {
         (Structure::Parallel, false, false) => [xl, deep].concat(),
         _ => deep,
     };
-    let head = |h: &adclick::artifact::model::spec::HeadSpec| {
+    let head = |h: &adclick::builder::artifact::model::spec::HeadSpec| {
         let last = h.tower.iter().fold(trunk.clone(), |x, layer| dense(layer, &x));
         h.weight.iter().zip(last).map(|(w, x)| w * x).sum::<f64>() + h.bias
     };

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use adclick::hash::category_id;
-use adclick::types::{Candidate, Request, Value, Winner};
-use adclick::{Engine, Input, Options, ScorerLimits};
+use adclick::{Candidate, Engine, Input, Options, Request, ScorerLimits, Value, Winner};
 use support::file_of;
 use tempfile::TempDir;
 

@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use adclick::builder::table::{Checks, Duplicates};
 use adclick::hash::category_id;
-use adclick::table::{Checks, Duplicates};
 use adclick_data::logs::{BadLimit, Format, Labels, Row, Source};
 use adclick_data::progress::Progress;
 use adclick_data::schema_file::SchemaFile;

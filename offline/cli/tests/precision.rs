@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use adclick::bundle::{self, MODEL_FILE, Role, SERVING_FILE};
+use adclick::builder::bundle::{self, MODEL_FILE, Role, SERVING_FILE};
 use serde_json::Value;
 
 fn run(dir: &Path, arguments: &str) -> Output {
@@ -126,12 +126,16 @@ fn a_precision_is_written_carried_over_and_shown() {
     assert!(text.contains("precision auction-exact"), "{text}");
 
     // A model without ranges gets them where it is to be served in int8, and is the same otherwise.
-    let model = adclick::artifact::model::Model::open(
-        adclick::artifact::Bytes::open(&dir.join("plain").join(MODEL_FILE), adclick::artifact::OpenMode::Copy).unwrap(),
+    let model = adclick::builder::artifact::model::Model::open(
+        adclick::builder::artifact::Bytes::open(
+            &dir.join("plain").join(MODEL_FILE),
+            adclick::builder::artifact::OpenMode::Copy,
+        )
+        .unwrap(),
     );
     let mut spec = adclick_train::unpack::unpack(&model.unwrap());
     spec.ranges.clear();
-    let bare = adclick::model::pack_model(&spec).unwrap();
+    let bare = adclick::builder::model::pack_model(&spec).unwrap();
     bundle::write(&dir.join("bare"), &[(Role::Model, MODEL_FILE, &bare)], false).unwrap();
     let without_out = failure(dir, &format!("calibrate --bundle bare {rows} --precision int8"));
     assert!(without_out.contains("--out"), "{without_out}");

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use adclick::artifact::model::Model;
-use adclick::artifact::{Bytes, OpenMode};
+use adclick::builder::artifact::model::Model;
+use adclick::builder::artifact::{Bytes, OpenMode};
 use adclick::hash::{category_id, mix};
-use adclick::types::{Candidate, Request};
-use adclick::{Engine, Input, Options, Scorer, ScorerLimits};
+use adclick::{Candidate, Engine, Input, Options, Request, Scorer, ScorerLimits};
 use adclick_data::logs::{Format, Lookups, Row, Source};
 use adclick_data::progress::Progress;
 use adclick_data::schema_file::SchemaFile;
@@ -288,7 +287,7 @@ fn source(shop: &Shop, engine: &Engine, model: &Model) -> Source {
 struct Served {
     request: Request,
     candidate: Candidate,
-    values: [Vec<adclick::types::Value>; 2],
+    values: [Vec<adclick::Value>; 2],
 }
 
 fn served(engine: &Engine, header: &[&str], line: &str) -> Served {
@@ -296,7 +295,7 @@ fn served(engine: &Engine, header: &[&str], line: &str) -> Served {
     let get = |name: &str| header.iter().position(|h| *h == name).map_or("", |at| fields[at]);
     let id = |text: &str| if text.is_empty() { 0 } else { text.parse().unwrap() };
     let value =
-        |name: &str, number: f32, id: u64| adclick::types::Value { feature: engine.feature(name).unwrap(), number, id };
+        |name: &str, number: f32, id: u64| adclick::Value { feature: engine.feature(name).unwrap(), number, id };
     let mut values = [Vec::new(), Vec::new()];
     for (name, side) in [("f0", 0), ("rank", 1)] {
         if !get(name).is_empty() {

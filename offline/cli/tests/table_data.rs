@@ -6,8 +6,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use adclick::builder::table::{Checks, Duplicates, Table};
 use adclick::hash::{category_id, composite_key};
-use adclick::table::{Checks, Duplicates, Table};
 use adclick_data::logs::BadLimit;
 use adclick_data::progress::Progress;
 use adclick_data::schema_file::{SchemaFile, TableFile};

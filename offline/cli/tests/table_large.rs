@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use adclick::artifact::{Bytes, OpenMode};
-use adclick::hash::mix;
-use adclick::table::{
+use adclick::builder::artifact::{Bytes, OpenMode};
+use adclick::builder::table::{
     BuildOptions, Cell, Column, ColumnKind, Duplicates, RowAt, RowLayout, Shard, Table, TableBuilder, TableSet,
     TableSpec,
 };
+use adclick::hash::mix;
 
 const ROWS: u64 = 10_000_000;
 

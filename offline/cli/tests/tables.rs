@@ -6,10 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use adclick::bundle::{Manifest, Role};
-use adclick::table::Checks;
-use adclick::types::{Candidate, Request, Value as Raw};
-use adclick::{Engine, Input, Options, ScorerLimits};
+use adclick::builder::bundle::{Manifest, Role};
+use adclick::builder::table::Checks;
+use adclick::{Candidate, Engine, Input, Options, Request, ScorerLimits, Value as Raw};
 use adclick_train::bundle::open_table;
 use serde_json::Value;
 use support::file_of;

@@ -4,11 +4,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use adclick::artifact::model::Model;
-use adclick::artifact::{Bytes, OpenMode};
+use adclick::builder::artifact::model::Model;
+use adclick::builder::artifact::{Bytes, OpenMode};
 use adclick::hash::mix;
-use adclick::types::{Candidate, Request};
-use adclick::{Engine, Input, Options, ScorerLimits};
+use adclick::{Candidate, Engine, Input, Options, Request, ScorerLimits};
 use adclick_data::logs::{BadLimit, Format, Source};
 use adclick_data::schema_file::SchemaFile;
 use adclick_train::trainer::Inputs;
@@ -152,7 +151,7 @@ impl Served {
     }
 
     fn at(&mut self, time_us: i64, utc_offset_s: i32, ad: u64) -> (f32, Vec<f32>) {
-        let value = adclick::types::Value { feature: self.engine.feature("ad").unwrap(), number: 1.0, id: ad };
+        let value = adclick::Value { feature: self.engine.feature("ad").unwrap(), number: 1.0, id: ad };
         let candidate = Candidate { n_values: 1, ..Candidate::default() };
         let request = Request {
             struct_size: size_of::<Request>() as u32,

@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
-use adclick::artifact::container::{ArtifactKind, MAGIC};
-use adclick::files::{TempFile, open_regular};
+use adclick::builder::artifact::container::{ArtifactKind, MAGIC};
+use adclick::builder::files::{TempFile, open_regular};
 use anyhow::{Context, Result, bail, ensure};
 
 /// The longest text that a command line names: a schema, a policy, a provenance.

@@ -1,16 +1,18 @@
-//! Bundles as the commands write and change them. The format is the core's: [`adclick::bundle`].
+//! Bundles as the commands write and change them. The format is the core's: [`adclick::builder::bundle`].
 
 use std::path::{Path, PathBuf};
 
-use adclick::artifact::{Bytes, OpenMode};
-use adclick::bundle::serving_text;
-use adclick::bundle::{self, CALIBRATORS_FILE, Content, Entry, MODEL_FILE, Manifest, POLICY_FILE, Role, SERVING_FILE};
-use adclick::calibrate::Calibrators;
-use adclick::calibrate::encode_calibrators;
-use adclick::infer::Kernel;
-use adclick::live::{Generation, Opening, TableChecks};
-use adclick::table::{Checks, Table};
-use adclick::types::Precision;
+use adclick::Precision;
+use adclick::builder::artifact::{Bytes, OpenMode};
+use adclick::builder::bundle::serving_text;
+use adclick::builder::bundle::{
+    self, CALIBRATORS_FILE, Content, Entry, MODEL_FILE, Manifest, POLICY_FILE, Role, SERVING_FILE,
+};
+use adclick::builder::calibrate::Calibrators;
+use adclick::builder::calibrate::encode_calibrators;
+use adclick::builder::infer::Kernel;
+use adclick::builder::live::{Generation, Opening, TableChecks};
+use adclick::builder::table::{Checks, Table};
 use anyhow::{Context, Result, bail, ensure};
 
 use adclick_data::files::is_table;
@@ -90,7 +92,7 @@ impl Parts {
             let entry = manifest.file(role)?;
             let path = path.join(&entry.name);
             Some(
-                adclick::files::read_limited(&path, entry.bytes)
+                adclick::builder::files::read_limited(&path, entry.bytes)
                     .with_context(|| format!("cannot read {}", path.display())),
             )
         };
@@ -159,7 +161,7 @@ pub fn open_table(path: &Path, checks: Checks) -> Result<Table> {
 /// A directory beside a bundle that is to be written, on the same file system: for what goes into it. It is removed with
 /// whatever is left in it. What a command that was killed left there is removed by the next one.
 #[derive(Debug)]
-pub struct Beside(adclick::files::Beside);
+pub struct Beside(adclick::builder::files::Beside);
 
 impl Beside {
     /// Makes the directory.
@@ -178,7 +180,7 @@ impl Beside {
         let name = path.file_name().with_context(|| format!("{} ends in no name", path.display()))?;
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
-        Ok(Self(adclick::files::Beside::make(parent, name)?))
+        Ok(Self(adclick::builder::files::Beside::make(parent, name)?))
     }
 
     /// The directory.

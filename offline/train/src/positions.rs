@@ -3,12 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use adclick::artifact::Bytes;
-use adclick::artifact::model::Model;
-use adclick::bundle::Manifest;
-use adclick::model::pack_model;
-use adclick::schema::{Feature, Kind, Schema, bucketise};
-use adclick::types::Value;
+use adclick::Value;
+use adclick::builder::artifact::Bytes;
+use adclick::builder::artifact::model::Model;
+use adclick::builder::bundle::Manifest;
+use adclick::builder::model::pack_model;
+use adclick::builder::schema::{Feature, Kind, Schema, bucketise};
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
@@ -186,9 +186,9 @@ impl Opened {
     pub fn new(bundle: &Path, columns: &Columns, wanted: Option<Position>) -> Result<Self> {
         let manifest = Manifest::read(bundle)?;
         let generation = manifest.generation();
-        let entry = manifest.file(adclick::bundle::Role::Model).context("the bundle has no model")?;
+        let entry = manifest.file(adclick::builder::bundle::Role::Model).context("the bundle has no model")?;
         let file = bundle.join(&entry.name);
-        let model = Model::open(Bytes::open(&file, adclick::artifact::OpenMode::Map)?)
+        let model = Model::open(Bytes::open(&file, adclick::builder::artifact::OpenMode::Map)?)
             .with_context(|| file.display().to_string())?;
         let positions = Positions::new(model.schema(), columns, wanted)?;
         if let Some(warning) = positions.as_ref().and_then(Positions::warning) {

@@ -1,10 +1,10 @@
 //! What the deep layers read on real rows: the ranges that int8 needs, section `ranges` of the model.
 
-use adclick::artifact::Bytes;
-use adclick::artifact::model::spec::{GoldenRequest, GoldenValue, ModelSpec};
-use adclick::artifact::model::{Model, write};
-use adclick::model::deep_inputs;
-use adclick::schema::{Schema, Source};
+use adclick::builder::artifact::Bytes;
+use adclick::builder::artifact::model::spec::{GoldenRequest, GoldenValue, ModelSpec};
+use adclick::builder::artifact::model::{Model, write};
+use adclick::builder::model::deep_inputs;
+use adclick::builder::schema::{Schema, Source};
 use anyhow::Result;
 
 use adclick_data::logs::{Batch, Reads, Row, Source as Logs};
@@ -28,7 +28,7 @@ impl RawRows {
     #[must_use]
     pub fn new(schema: &Schema, logs: &Logs) -> Self {
         let columns = logs.format.columns();
-        let reads = |(i, feature): (usize, &adclick::schema::Feature)| match feature.source {
+        let reads = |(i, feature): (usize, &adclick::builder::schema::Feature)| match feature.source {
             Source::Time => None,
             _ => logs.reads(&columns, i, &feature.input),
         };
@@ -127,8 +127,8 @@ pub fn find(spec: &ModelSpec, rows: &[GoldenRequest]) -> Result<(Vec<f32>, usize
 
 #[cfg(test)]
 mod tests {
-    use adclick::artifact::model::spec::{Activation, CrossSpec, DenseSpec, HeadKind, HeadSpec, Matrix};
-    use adclick::artifact::model::spec::{NetworkSpec, Structure};
+    use adclick::builder::artifact::model::spec::{Activation, CrossSpec, DenseSpec, HeadKind, HeadSpec, Matrix};
+    use adclick::builder::artifact::model::spec::{NetworkSpec, Structure};
 
     use super::*;
     use adclick_data::schema_file::SchemaFile;
@@ -146,7 +146,7 @@ mod tests {
         };
         ModelSpec {
             schema: SchemaFile::dense(2).schema,
-            enrichment: adclick::schema::Enrichment::default(),
+            enrichment: adclick::builder::schema::Enrichment::default(),
             network: NetworkSpec {
                 structure,
                 cross: vec![CrossSpec::Full {

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use adclick::artifact::model::Model;
-use adclick::artifact::model::spec::HeadKind;
-use adclick::schema::{KeyPart, Source};
-use adclick::types::{Candidate, Precision, Request, Value};
-use adclick::{Engine, Input, Options, Scorer, ScorerLimits};
+use adclick::builder::artifact::model::Model;
+use adclick::builder::artifact::model::spec::HeadKind;
+use adclick::builder::schema::{KeyPart, Source};
+use adclick::{Candidate, Engine, Input, Options, Precision, Request, Scorer, ScorerLimits, Value};
 use anyhow::{Result, anyhow, bail, ensure};
 
 use crate::positions::AtServed;
@@ -40,7 +39,11 @@ impl Router {
         let features = &generation.model().schema().features;
         let route = |name: &str| {
             let feature = features.iter().find(|f| f.input == name && f.source != Source::Time)?;
-            Some(engine.feature(name).map(|handle| (handle, feature.side() == adclick::schema::Side::Candidate)))
+            Some(
+                engine
+                    .feature(name)
+                    .map(|handle| (handle, feature.side() == adclick::builder::schema::Side::Candidate)),
+            )
         };
         let routes = columns.inputs.iter().map(|i| route(&i.name).transpose()).collect::<Result<_, _>>()?;
         Ok(Self { routes })

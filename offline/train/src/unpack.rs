@@ -1,12 +1,12 @@
 //! A model file back into the spec that it was written from: weights as the file holds them (rounded to fp16), columns
 //! in declared order. For warm starts.
 
-use adclick::artifact::model::Model;
-use adclick::artifact::model::network::{Cross, Dense, LANES, Panels, Params, padded};
-use adclick::artifact::model::spec::{
+use adclick::builder::artifact::model::Model;
+use adclick::builder::artifact::model::network::{Cross, Dense, LANES, Panels, Params, padded};
+use adclick::builder::artifact::model::spec::{
     CrossSpec, DenseSpec, EmbeddingSpec, ExpertSpec, HeadSpec, Matrix, ModelSpec, NetworkSpec,
 };
-use adclick::schema::Index;
+use adclick::builder::schema::Index;
 use half::f16;
 
 /// The spec of a model. `write` makes the same weights of it again.

@@ -3,18 +3,19 @@
 use std::path::{Path, PathBuf};
 
 pub use crate::networks::Random;
-use adclick::artifact::model::spec::{
+use adclick::auction::Reason;
+use adclick::builder::artifact::model::spec::{
     Activation, CrossSpec, DenseSpec, EmbeddingSpec, ExpertSpec, GoldenRequest, GoldenValue, HeadKind, HeadSpec,
     Matrix, ModelSpec, NetworkSpec, Structure,
 };
-use adclick::auction::Reason;
-use adclick::bundle::{self, MODEL_FILE, Role};
-use adclick::model::pack_model;
-use adclick::schema::{
+use adclick::builder::bundle::{self, MODEL_FILE, Role};
+use adclick::builder::model::pack_model;
+use adclick::builder::schema::{
     Embedding, Enrichment, Feature, Index, Kind, Pooling, Schema, Side, Source, TIME_INPUTS, Transform,
 };
-use adclick::types::{BidKind, Candidate, Outcome, Request, Value, Winner};
-use adclick::{Engine, Input, Options, Refusal, Scorer, ScorerLimits};
+use adclick::{
+    BidKind, Candidate, Engine, Input, Options, Outcome, Refusal, Request, Scorer, ScorerLimits, Value, Winner,
+};
 use tempfile::TempDir;
 
 /// Ids that every vocabulary is drawn from; requests use these and some more.

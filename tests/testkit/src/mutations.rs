@@ -5,16 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use adclick::auction::Policy;
-use adclick::bundle::serving_text;
-use adclick::bundle::{
+use adclick::builder::bundle::serving_text;
+use adclick::builder::bundle::{
     self, CALIBRATORS_FILE, CURRENT, Content, MANIFEST, MODEL_FILE, Manifest, POLICY_FILE, Role, SERVING_FILE,
 };
-use adclick::calibrate::encode_calibrators;
-use adclick::calibrate::{Beta, Calibrator, Calibrators, HeadCalibrator, Platt};
+use adclick::builder::calibrate::encode_calibrators;
+use adclick::builder::calibrate::{Beta, Calibrator, Calibrators, HeadCalibrator, Platt};
+use adclick::builder::model::pack_model;
 use adclick::hash::checksum;
-use adclick::model::pack_model;
-use adclick::types::{BidKind, Precision, Winner};
-use adclick::{Engine, OpenMode, Status};
+use adclick::{BidKind, Engine, OpenMode, Precision, Status, Winner};
 
 use crate::child;
 use crate::common::{Case, Random, Wants, case, decide, model, options, score, scorer};

@@ -1,8 +1,8 @@
 //! Networks put together by hand, beside the model file: own panels, own numbers, any shape.
 
-use adclick::artifact::model::network::{Cross, Dense, Head, LANES, Network, Panels, Params, padded};
-use adclick::artifact::model::spec::{Activation, HeadKind, Structure};
-use adclick::infer::{Level, Plan, Scratch, Weights};
+use adclick::builder::artifact::model::network::{Cross, Dense, Head, LANES, Network, Panels, Params, padded};
+use adclick::builder::artifact::model::spec::{Activation, HeadKind, Structure};
+use adclick::builder::infer::{Level, Plan, Scratch, Weights};
 use half::f16;
 
 /// SplitMix64.

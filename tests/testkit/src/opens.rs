@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use adclick::bundle::{self, Content, MODEL_FILE, Role};
-use adclick::model::pack_model;
-use adclick::table::{BuildOptions, Column, ColumnKind, Duplicates, Shard, TableBuilder, TableSpec};
-use adclick::types::{Row, Value};
-use adclick::{Engine, Options, ScorerLimits, Upsert};
+use adclick::builder::bundle::{self, Content, MODEL_FILE, Role};
+use adclick::builder::model::pack_model;
+use adclick::builder::table::{BuildOptions, Column, ColumnKind, Duplicates, Shard, TableBuilder, TableSpec};
+use adclick::{Engine, Options, Row, ScorerLimits, Upsert, Value};
 
 use crate::child::memory;
 use crate::common::{Random, Wants, model};

@@ -3,19 +3,20 @@
 
 use std::path::{Path, PathBuf};
 
-use adclick::artifact::model::spec::{
+use adclick::builder::artifact::model::spec::{
     Activation, DenseSpec, EmbeddingSpec, HeadKind, HeadSpec, Matrix, ModelSpec, NetworkSpec, Structure,
 };
-use adclick::bundle::{self, Content, MODEL_FILE, Role};
-use adclick::hash::mix;
-use adclick::model::pack_model;
-use adclick::schema::{
+use adclick::builder::bundle::{self, Content, MODEL_FILE, Role};
+use adclick::builder::model::pack_model;
+use adclick::builder::schema::{
     Binding, ColumnUse, Embedding, Enrichment, Feature, Index, KeyPart, Kind, Lookup, Pooling, Schema, Source,
     TableUse, Transform,
 };
-use adclick::table::{BuildOptions, Cell, Column, ColumnKind, Duplicates, RowLayout, Shard, TableBuilder, TableSpec};
-use adclick::types::{BidKind, Candidate, Request, Row, Value};
-use adclick::{Engine, Input, Scorer, Upsert, UpsertCounts};
+use adclick::builder::table::{
+    BuildOptions, Cell, Column, ColumnKind, Duplicates, RowLayout, Shard, TableBuilder, TableSpec,
+};
+use adclick::hash::mix;
+use adclick::{BidKind, Candidate, Engine, Input, Request, Row, Scorer, Upsert, UpsertCounts, Value};
 use tempfile::TempDir;
 
 /// 2023-11-14: when the tables of these tests are built if nothing else is said, in seconds.

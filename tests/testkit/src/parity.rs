@@ -3,13 +3,12 @@
 use std::path::Path;
 
 use adclick::auction::Reason;
-use adclick::bundle::{self, CALIBRATORS_FILE, Content, MODEL_FILE, POLICY_FILE, Role};
-use adclick::calibrate::encode_calibrators;
-use adclick::calibrate::{Calibrator, Calibrators, HeadCalibrator, Isotonic, Platt};
-use adclick::model::pack_model;
-use adclick::schema::Source;
-use adclick::types::{Candidate, Request, Value, Winner};
-use adclick::{Engine, Input, Options, ScorerLimits};
+use adclick::builder::bundle::{self, CALIBRATORS_FILE, Content, MODEL_FILE, POLICY_FILE, Role};
+use adclick::builder::calibrate::encode_calibrators;
+use adclick::builder::calibrate::{Calibrator, Calibrators, HeadCalibrator, Isotonic, Platt};
+use adclick::builder::model::pack_model;
+use adclick::builder::schema::Source;
+use adclick::{Candidate, Engine, Input, Options, Request, ScorerLimits, Value, Winner};
 use bytemuck::Pod;
 
 use crate::common::{Case, Random, Wants, case, chance, model};
@@ -78,7 +77,7 @@ pub fn make(directory: &Path, count: usize) {
 }
 
 /// The first random model that has everything: all kinds of features, cross and deep layers, tables of all keys.
-fn richest() -> (Random, adclick::artifact::model::spec::ModelSpec, Vec<PlainTable>) {
+fn richest() -> (Random, adclick::builder::artifact::model::spec::ModelSpec, Vec<PlainTable>) {
     for seed in 0.. {
         let mut random = Random(0x00ad_c11c + seed);
         let mut spec = model(&mut random, Wants { similarities: true, ..Wants::default() });

@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use adclick::Engine;
-use adclick::artifact::model::spec::ModelSpec;
-use adclick::bundle::{self, Content, MODEL_FILE, Role};
-use adclick::hash::shard;
-use adclick::model::pack_model;
-use adclick::overlay::{Operation, Upsert};
-use adclick::schema::{
+use adclick::builder::artifact::model::spec::ModelSpec;
+use adclick::builder::bundle::{self, Content, MODEL_FILE, Role};
+use adclick::builder::model::pack_model;
+use adclick::builder::overlay::{Operation, Upsert};
+use adclick::builder::schema::{
     Binding, ColumnUse, Enrichment, Feature, KeyPart, Kind, Lookup, Measure, Side, Source, TableUse,
 };
-use adclick::table::{BuildOptions, Cell, Column, ColumnKind, Duplicates, RowLayout, Shard, TableBuilder, TableSpec};
-use adclick::types::{Candidate, Request, Row, Value};
+use adclick::builder::table::{
+    BuildOptions, Cell, Column, ColumnKind, Duplicates, RowLayout, Shard, TableBuilder, TableSpec,
+};
+use adclick::hash::shard;
+use adclick::{Candidate, Engine, Request, Row, Value};
 
 use crate::common::{Bundles, Case, IDS, Random, chance, id};
 

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use adclick::bundle::{self, CALIBRATORS_FILE, CURRENT, Content, MODEL_FILE, Manifest, Role};
-use adclick::calibrate::encode_calibrators;
-use adclick::calibrate::{Calibrator, Calibrators, HeadCalibrator, Platt};
-use adclick::model::pack_model;
+use adclick::builder::bundle::{self, CALIBRATORS_FILE, CURRENT, Content, MODEL_FILE, Manifest, Role};
+use adclick::builder::calibrate::encode_calibrators;
+use adclick::builder::calibrate::{Calibrator, Calibrators, HeadCalibrator, Platt};
+use adclick::builder::model::pack_model;
 use adclick::{Engine, Options};
 
 use crate::child;

@@ -6,11 +6,12 @@
 
 use std::rc::Rc;
 
-use adclick::auction::{Bounds, Policy, Shortlist};
-use adclick::calibrate::HeadCalibrator;
-use adclick::infer::{Kernel, Plan, Scratch};
-use adclick::model::Fast;
-use adclick::types::{BidKind, Candidate};
+use adclick::auction::Policy;
+use adclick::builder::auction::{Bounds, Shortlist};
+use adclick::builder::calibrate::HeadCalibrator;
+use adclick::builder::infer::{Kernel, Plan, Scratch};
+use adclick::builder::model::Fast;
+use adclick::{BidKind, Candidate};
 
 use crate::Error;
 use crate::case::{Case, Model};
@@ -74,7 +75,7 @@ fn pass(
     let (width, shared) = (plan.width(), plan.request_width());
     let mut pass = plan.begin(case.model.built.weights(), scratch, &case.rows[..shared], case.count)?;
     let (each, mut which) = (plan.tile_for(which.len()), which);
-    let mut of = [0; adclick::infer::TILE_ROWS];
+    let mut of = [0; adclick::builder::infer::TILE_ROWS];
     while which.len() > 0 {
         let rows = each.min(which.len());
         let mut tile = pass.tile(rows)?;
@@ -82,7 +83,7 @@ fn pass(
             *of = which.next().unwrap_or_default();
             tile.row(row)[shared..].copy_from_slice(&case.rows[*of * width + shared..][..width - shared]);
         }
-        let mut out = [0.0; adclick::infer::TILE_ROWS];
+        let mut out = [0.0; adclick::builder::infer::TILE_ROWS];
         pass.run(rows, None, &mut out[..rows])?;
         of[..rows].iter().zip(out).for_each(|(&of, logit)| logits[of] = logit);
     }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
 
-use adclick::artifact::model::network::{Cross, Dense, Panels, Params, padded};
-use adclick::infer::reference::{activate, linear, matrix, reference_logits};
+use adclick::builder::artifact::model::network::{Cross, Dense, Panels, Params, padded};
+use adclick::builder::infer::reference::{activate, linear, matrix, reference_logits};
 use safetensors::Dtype;
 use safetensors::tensor::{TensorView, serialize_to_file};
 

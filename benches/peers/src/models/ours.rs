@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use adclick::infer::{Arithmetic, Keeping, Kernel, Plan, Scratch, TILE_ROWS};
+use adclick::builder::infer::{Arithmetic, Keeping, Kernel, Plan, Scratch, TILE_ROWS};
 
 use crate::Error;
 use crate::auction;

@@ -1,7 +1,7 @@
 //! Running an auction and telling what came of it.
 
 use adclick::auction::{Amount, Bid, Placement, Policy, Reason, Scratch, run};
-use adclick::types::{NO_CANDIDATE, PriceBound};
+use adclick::{NO_CANDIDATE, PriceBound};
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::Value;

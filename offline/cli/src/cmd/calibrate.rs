@@ -4,12 +4,12 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use adclick::artifact::Bytes;
-use adclick::artifact::model::Model;
-use adclick::bundle::check_target;
-use adclick::calibrate::{Calibrators, HeadCalibrator};
-use adclick::model::pack_model;
-use adclick::types::Precision;
+use adclick::Precision;
+use adclick::builder::artifact::Bytes;
+use adclick::builder::artifact::model::Model;
+use adclick::builder::bundle::check_target;
+use adclick::builder::calibrate::{Calibrators, HeadCalibrator};
+use adclick::builder::model::pack_model;
 use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 

@@ -3,9 +3,8 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use adclick::Engine;
-use adclick::artifact::model::spec::HeadKind;
-use adclick::types::Precision;
+use adclick::builder::artifact::model::spec::HeadKind;
+use adclick::{Engine, Precision};
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
@@ -290,7 +289,7 @@ fn cost(
 
 /// The probabilities without a calibrator, of all rows where training kept a share of the negatives.
 fn raw(logits: &[f64], keep_rate: f64) -> Vec<f64> {
-    logits.iter().map(|&z| adclick::calibrate::sigmoid(z + keep_rate.ln())).collect()
+    logits.iter().map(|&z| adclick::builder::calibrate::sigmoid(z + keep_rate.ln())).collect()
 }
 
 fn check(probabilities: &[f64]) -> Result<()> {

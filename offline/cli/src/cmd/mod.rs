@@ -12,7 +12,7 @@ mod score;
 mod train;
 mod verify;
 
-use adclick::types::Precision;
+use adclick::Precision;
 use anyhow::Result;
 use clap::Subcommand;
 

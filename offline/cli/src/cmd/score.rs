@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use adclick::types::Precision;
+use adclick::Precision;
 use anyhow::{Context, Result, bail};
 use safetensors::tensor::{Dtype, TensorView};
 

@@ -6,11 +6,11 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use adclick::artifact::{Bytes, OpenMode};
-use adclick::bundle::{self, Manifest, Role};
-use adclick::calibrate::{Calibrators, HeadCalibrator};
-use adclick::table::{Checks, Table, TableSet, TableSource};
-use adclick::types::Precision;
+use adclick::Precision;
+use adclick::builder::artifact::{Bytes, OpenMode};
+use adclick::builder::bundle::{self, Manifest, Role};
+use adclick::builder::calibrate::{Calibrators, HeadCalibrator};
+use adclick::builder::table::{Checks, Table, TableSet, TableSource};
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
@@ -92,7 +92,7 @@ pub struct Args {
     #[arg(long, value_delimiter = ',', value_name = "WIDTHS", value_parser = width, conflicts_with = "warm_start")]
     hidden: Option<Vec<usize>>,
     /// Columns of every embedding that is trained. Wins over a schema file.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=adclick::schema::MAX_WIDTH as i64), conflicts_with = "warm_start")]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=adclick::builder::schema::MAX_WIDTH as i64), conflicts_with = "warm_start")]
     dim: Option<u32>,
     /// An id needs so many training rows for a row of its own [default: 2 with --format examples, else 5, and 2 more for each tenfold of 10,000 rows up to 8 more]. Wins over
     /// a schema file.
@@ -162,7 +162,7 @@ pub(super) fn run(args: Args) -> Result<()> {
     source.tables = built.lookups;
     let data = Data { source, split };
     let trained = adclick_train::trainer::fit(&config, &data, &blueprint, parent.as_ref(), Progress::detect())?;
-    let model = adclick::model::pack_model(&trained.spec)?;
+    let model = adclick::builder::model::pack_model(&trained.spec)?;
     let (precision, calibrators) = (args.precision, Calibrators::default());
     let mut parts = Parts { model, calibrators, policy, precision, tables: built.parts };
     let mut beside = built.beside;
@@ -417,7 +417,7 @@ fn dropout(text: &str) -> Result<f64, String> {
 }
 
 fn width(text: &str) -> Result<usize, String> {
-    let most = adclick::schema::MAX_WIDTH;
+    let most = adclick::builder::schema::MAX_WIDTH;
     text.parse().ok().filter(|n| (1..=most).contains(n)).ok_or_else(|| format!("expected 1 to {most}"))
 }
 
@@ -456,7 +456,7 @@ impl Args {
         Ok(BuiltTables { lookups: Some(Arc::new(lookups)), parts, beside: Some(beside) })
     }
 
-    fn config(&self) -> Result<(Config, Option<adclick::artifact::model::spec::ModelSpec>)> {
+    fn config(&self) -> Result<(Config, Option<adclick::builder::artifact::model::spec::ModelSpec>)> {
         let parent = self.warm_start.as_deref().map(read_model).transpose()?;
         let config = Config {
             seed: self.seed,
@@ -483,12 +483,12 @@ impl Args {
 }
 
 /// A bundle's generation and its model, to go on from.
-fn read_model(bundle: &Path) -> Result<(String, adclick::artifact::model::spec::ModelSpec)> {
+fn read_model(bundle: &Path) -> Result<(String, adclick::builder::artifact::model::spec::ModelSpec)> {
     let bundle = &super::verify::resolve(bundle)?;
     let manifest = Manifest::read(bundle)?;
     let entry = manifest.file(Role::Model).context("the bundle has no model")?;
     let path = bundle.join(&entry.name);
-    let model = adclick::artifact::model::Model::open(Bytes::open(&path, OpenMode::Map)?)
+    let model = adclick::builder::artifact::model::Model::open(Bytes::open(&path, OpenMode::Map)?)
         .with_context(|| path.display().to_string())?;
     Ok((format!("{:016x}", manifest.generation()), unpack(&model)))
 }

@@ -3,12 +3,12 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use adclick::artifact::{Bytes, OpenMode};
-use adclick::bundle::{self, CURRENT, Manifest};
+use adclick::builder::artifact::{Bytes, OpenMode};
+use adclick::builder::bundle::{self, CURRENT, Manifest};
+use adclick::builder::infer::Kernel;
+use adclick::builder::live::{Generation, Opening, TableChecks};
+use adclick::builder::table::Checks;
 use adclick::hash::checksum;
-use adclick::infer::Kernel;
-use adclick::live::{Generation, Opening, TableChecks};
-use adclick::table::Checks;
 use anyhow::{Result, ensure};
 
 use adclick_train::bundle::{open_table, open_untouched};

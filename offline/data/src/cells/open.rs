@@ -34,7 +34,7 @@ pub(crate) fn size(path: &Path) -> Result<u64> {
 pub(crate) fn open(path: &Path, bar: &ProgressBar) -> Result<Opened> {
     size(path)?;
     let what = || format!("cannot read {}", path.display());
-    let (mut file, _) = adclick::files::open_regular(path)?;
+    let (mut file, _) = adclick::builder::files::open_regular(path)?;
     let mut magic = [0; 8];
     let mut length = 0;
     while length < magic.len() {

@@ -1,9 +1,9 @@
 //! Values from tables, for what rows do not carry: by the code that serves.
 
-use adclick::enrich::{Keys, TableReader};
-use adclick::schema::{Enrichment, Schema};
-use adclick::table::TableSource;
-use adclick::types::Value;
+use adclick::Value;
+use adclick::builder::enrich::{Keys, TableReader};
+use adclick::builder::schema::{Enrichment, Schema};
+use adclick::builder::table::TableSource;
 use anyhow::{Context, Result};
 use serde::Serialize;
 

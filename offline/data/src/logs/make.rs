@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use adclick::enrich::Keys;
+use adclick::builder::enrich::Keys;
 use anyhow::{Context, Result};
 
 use super::clock::Clock;

@@ -1,7 +1,7 @@
 //! Click logs as raw rows: Criteo, Avazu, and CSV, Parquet or Arrow files described by a schema.
 //!
 //! A [`Reader`] streams a file in batches of bounded size. Raw values have the form in which a server passes them
-//! ([`adclick::types::Value`]): numbers as they are, integer categories as their own id, strings by
+//! ([`adclick::Value`]): numbers as they are, integer categories as their own id, strings by
 //! [`adclick::hash::category_id`]. What a model makes of them is the schema's business.
 
 mod bad;
@@ -17,8 +17,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use adclick::enrich::Keys;
-use adclick::types::Value;
+use adclick::Value;
+use adclick::builder::enrich::Keys;
 use anyhow::Result;
 use indicatif::ProgressBar;
 

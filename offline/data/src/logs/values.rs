@@ -1,7 +1,7 @@
 //! One field of a row to its raw value, label, weight or key.
 
-use adclick::enrich::Keys;
-use adclick::types::Value;
+use adclick::Value;
+use adclick::builder::enrich::Keys;
 use arrow_array::Array;
 
 use super::columns::{InputKind, KeyColumn, KeyId};

@@ -1,7 +1,7 @@
 //! Features that read a column of a table, or compare two.
 
-use adclick::schema::{Lookup, Measure, Side, Source};
-use adclick::table::ColumnKind;
+use adclick::builder::schema::{Lookup, Measure, Side, Source};
+use adclick::builder::table::ColumnKind;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::raw;

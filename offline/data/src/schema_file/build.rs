@@ -3,10 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-use adclick::hash::category_id;
-use adclick::schema::{
+use adclick::builder::schema::{
     Binding, Embedding, Feature, Index, Kind, Lookup, Pooling, Schema, Source, TIME_INPUTS, Transform,
 };
+use adclick::hash::category_id;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::de::DeserializeOwned;
 

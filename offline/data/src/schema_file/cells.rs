@@ -1,6 +1,6 @@
 //! The columns of a `[[tables]]` entry: their types, where their cells come from, and the default row.
 
-use adclick::table::{Cell, Column, ColumnKind, MAX_ROW, RowLayout};
+use adclick::builder::table::{Cell, Column, ColumnKind, MAX_ROW, RowLayout};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::build::{id, list, typed};

@@ -1,6 +1,6 @@
 //! `[keys]`: which columns of a data file hold what a request's keys are.
 
-use adclick::schema::{Enrichment, KeyPart};
+use adclick::builder::schema::{Enrichment, KeyPart};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 

@@ -17,8 +17,8 @@ mod tables;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use adclick::artifact::model::spec::{Activation, HeadKind, Structure};
-use adclick::schema::{Enrichment, Feature, KeyPart, Kind, Schema, Source};
+use adclick::builder::artifact::model::spec::{Activation, HeadKind, Structure};
+use adclick::builder::schema::{Enrichment, Feature, KeyPart, Kind, Schema, Source};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 

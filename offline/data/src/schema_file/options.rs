@@ -1,6 +1,6 @@
 //! `[model]` and `[tensors]`: what a state dict does not say by itself.
 
-use adclick::artifact::model::spec::{Activation, HeadKind, Structure};
+use adclick::builder::artifact::model::spec::{Activation, HeadKind, Structure};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 

@@ -1,7 +1,7 @@
 //! `[[tables]]`: the feature tables that a model reads, and how data files become their rows.
 
-use adclick::schema::{ColumnUse, Enrichment, KeyPart, MAX_KEY_PARTS, Side, TableUse};
-use adclick::table::{ColumnKind, RowLayout};
+use adclick::builder::schema::{ColumnUse, Enrichment, KeyPart, MAX_KEY_PARTS, Side, TableUse};
+use adclick::builder::table::{ColumnKind, RowLayout};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::build::{list, name_of, typed};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use adclick::table::{BuildOptions, Duplicates, Shard, TableBuilder, TableSpec};
+use adclick::builder::table::{BuildOptions, Duplicates, Shard, TableBuilder, TableSpec};
 use anyhow::{Result, anyhow, ensure};
 use serde::Serialize;
 

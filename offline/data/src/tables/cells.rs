@@ -1,8 +1,8 @@
 //! Fields of data files to the key and the cells of a row.
 
+use adclick::builder::table;
+use adclick::builder::table::{ColumnKind, RowLayout};
 use adclick::hash::composite_key;
-use adclick::table;
-use adclick::table::{ColumnKind, RowLayout};
 use arrow_array::{Array, ArrayRef};
 
 use crate::cells::{Cell, Fault, Field, Record, STRING, cell};

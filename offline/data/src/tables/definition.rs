@@ -1,6 +1,6 @@
 //! How a table is filled, kept in the table file: a table can be made anew from new data without the schema file.
 
-use adclick::table::Table;
+use adclick::builder::table::Table;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! Which calibrator the held-out rows speak for, if any.
 
-use adclick::calibrate::Calibrator;
+use adclick::builder::calibrate::Calibrator;
 use anyhow::Result;
 use serde::Serialize;
 
@@ -184,7 +184,7 @@ pub(super) fn check_order(calibrator: &Calibrator) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use adclick::calibrate::sigmoid;
+    use adclick::builder::calibrate::sigmoid;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 

@@ -1,6 +1,6 @@
 //! What rows say against a calibrator: score tests with a known rate of false alarms.
 
-use adclick::calibrate::{Calibrator, sigmoid};
+use adclick::builder::calibrate::{Calibrator, sigmoid};
 use adclick::hash::mix;
 use anyhow::Result;
 

@@ -1,6 +1,6 @@
 //! Histogram binning: each bin's calibrated probability is its mean label.
 
-use adclick::calibrate::Histogram;
+use adclick::builder::calibrate::Histogram;
 use anyhow::{Result, ensure};
 
 use super::Sample;

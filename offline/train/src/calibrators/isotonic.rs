@@ -1,6 +1,6 @@
 //! Isotonic regression by pooling adjacent violators.
 
-use adclick::calibrate::Isotonic;
+use adclick::builder::calibrate::Isotonic;
 use anyhow::Result;
 
 use super::Sample;
@@ -186,7 +186,7 @@ fn knots(blocks: &[Block], rates: &[f64]) -> (Vec<f64>, Vec<f64>) {
 
 #[cfg(test)]
 mod tests {
-    use adclick::calibrate::Calibrator;
+    use adclick::builder::calibrate::Calibrator;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 

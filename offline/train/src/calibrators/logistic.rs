@@ -1,6 +1,6 @@
 //! Logistic regression with a handful of coefficients, to the last digits: what Platt, temperature and beta are.
 
-use adclick::calibrate::sigmoid;
+use adclick::builder::calibrate::sigmoid;
 use anyhow::{Result, bail};
 
 use adclick_measure::Sum;

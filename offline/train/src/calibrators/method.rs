@@ -1,6 +1,6 @@
 //! The calibrators that can be fitted, and fitting one as serving will apply it.
 
-use adclick::calibrate::{Calibrator, sigmoid};
+use adclick::builder::calibrate::{Calibrator, sigmoid};
 use anyhow::Result;
 use serde::Serialize;
 

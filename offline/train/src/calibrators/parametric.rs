@@ -1,6 +1,6 @@
 //! Calibrators with one, two or three parameters.
 
-use adclick::calibrate::{Beta, Platt, Temperature, sigmoid};
+use adclick::builder::calibrate::{Beta, Platt, Temperature, sigmoid};
 use anyhow::{Context, Result, ensure};
 
 use super::Sample;
@@ -176,7 +176,7 @@ fn shortest([(x, f), (y, g)]: [([f64; 3], f64); 2]) -> [f64; 3] {
 
 #[cfg(test)]
 mod tests {
-    use adclick::calibrate::Calibrator;
+    use adclick::builder::calibrate::Calibrator;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 

@@ -1,6 +1,6 @@
 //! BatchNorm in inference, and what becomes of it: it is folded into the layer that reads it, or the one before it.
 
-use adclick::artifact::model::spec::{Activation, DenseSpec, Matrix};
+use adclick::builder::artifact::model::spec::{Activation, DenseSpec, Matrix};
 use half::f16;
 
 /// A mean so many standard deviations from 0 is far. Up to there the rounding of a weight acts on values about as large as

@@ -1,6 +1,6 @@
 //! Whether weights survive as fp16.
 
-use adclick::artifact::model::spec::{CrossSpec, Matrix};
+use adclick::builder::artifact::model::spec::{CrossSpec, Matrix};
 use anyhow::{Result, ensure};
 use half::f16;
 

@@ -1,8 +1,8 @@
 //! The proof of a packed model: what it says of given rows beside what the model that it came from says.
 
-use adclick::artifact::model::spec::HeadKind;
-use adclick::infer::reference::sigmoid;
-use adclick::schema::Schema;
+use adclick::builder::artifact::model::spec::HeadKind;
+use adclick::builder::infer::reference::sigmoid;
+use adclick::builder::schema::Schema;
 use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! Cross layers of the four forms, by tensor name.
 
-use adclick::artifact::model::spec::{CrossSpec, ExpertSpec, Matrix};
+use adclick::builder::artifact::model::spec::{CrossSpec, ExpertSpec, Matrix};
 use anyhow::{Result, bail, ensure};
 
 use super::taken::{Fact, From, Layer as Taken};

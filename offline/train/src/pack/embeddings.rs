@@ -1,7 +1,7 @@
 //! The contents of embedding tables and of the wide part.
 
-use adclick::artifact::model::spec::EmbeddingSpec;
-use adclick::schema::Embedding;
+use adclick::builder::artifact::model::spec::EmbeddingSpec;
+use adclick::builder::schema::Embedding;
 use anyhow::{Result, bail, ensure};
 
 use super::tensors::Weights;

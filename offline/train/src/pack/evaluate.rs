@@ -1,15 +1,15 @@
 //! A network in f64 with all digits of its weights, and the inputs of given rows with all digits of their embeddings.
 
-use adclick::artifact::Bytes;
-use adclick::artifact::model::spec::{
+use adclick::Value;
+use adclick::builder::artifact::Bytes;
+use adclick::builder::artifact::model::spec::{
     Activation, CrossSpec, DenseSpec, EmbeddingSpec, GoldenValue, HeadSpec, Matrix, ModelSpec, NetworkSpec, Structure,
 };
-use adclick::artifact::model::{Model, write};
-use adclick::enrich::{Assembler, Passed, Rows as TableRows, State, Tables};
-use adclick::infer::reference::{activate, cross_full, cross_low_rank, cross_mixture, cross_vector, linear};
-use adclick::infer::{Kernel, Plan, Scratch, Weights};
-use adclick::schema::{Kind, Schema};
-use adclick::types::Value;
+use adclick::builder::artifact::model::{Model, write};
+use adclick::builder::enrich::{Assembler, Passed, Rows as TableRows, State, Tables};
+use adclick::builder::infer::reference::{activate, cross_full, cross_low_rank, cross_mixture, cross_vector, linear};
+use adclick::builder::infer::{Kernel, Plan, Scratch, Weights};
+use adclick::builder::schema::{Kind, Schema};
 use anyhow::Result;
 use half::f16;
 

@@ -1,6 +1,6 @@
 //! Output layers and towers, and what they read.
 
-use adclick::artifact::model::spec::{Activation, DenseSpec, HeadKind, HeadSpec, Matrix, Structure};
+use adclick::builder::artifact::model::spec::{Activation, DenseSpec, HeadKind, HeadSpec, Matrix, Structure};
 use anyhow::{Result, anyhow, bail, ensure};
 
 use super::affine::Layer;

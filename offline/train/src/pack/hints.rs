@@ -1,6 +1,6 @@
 //! What would fit where a packed model does not: what was assumed is tried otherwise, and what the format cannot say too.
 
-use adclick::artifact::model::spec::{Activation, NetworkSpec};
+use adclick::builder::artifact::model::spec::{Activation, NetworkSpec};
 use anyhow::Result;
 
 use super::compare::{Comparison, differences};

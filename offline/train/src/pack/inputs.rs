@@ -1,7 +1,7 @@
 //! A file of inputs (safetensors) as the rows of a schema: ready columns, or raw values by feature.
 
-use adclick::artifact::model::spec::{GoldenRequest, GoldenValue};
-use adclick::schema::{Kind, Schema, Source};
+use adclick::builder::artifact::model::spec::{GoldenRequest, GoldenValue};
+use adclick::builder::schema::{Kind, Schema, Source};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
@@ -326,7 +326,7 @@ fn unready(x: &[f32], width: usize, schema: &Schema) -> Result<Inputs> {
     let mut columns = Vec::new();
     for (i, feature) in schema.features.iter().enumerate() {
         let plain = match &feature.kind {
-            Kind::Number { transform, .. } => *transform == adclick::schema::Transform::default(),
+            Kind::Number { transform, .. } => *transform == adclick::builder::schema::Transform::default(),
             Kind::Vector { .. } => true,
             Kind::Category { .. } | Kind::MultiCategory { .. } => false,
         };

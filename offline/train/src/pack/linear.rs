@@ -1,7 +1,7 @@
 //! The linear term over numbers beside the network: wide weights of number and vector columns.
 
-use adclick::artifact::model::spec::{Activation, CrossSpec, DenseSpec, Matrix, Structure};
-use adclick::schema::{Kind, Schema};
+use adclick::builder::artifact::model::spec::{Activation, CrossSpec, DenseSpec, Matrix, Structure};
+use adclick::builder::schema::{Kind, Schema};
 use anyhow::{Result, bail, ensure};
 
 use super::affine::Layer;

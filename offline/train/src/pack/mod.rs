@@ -23,8 +23,8 @@ mod sequential;
 pub mod taken;
 pub mod tensors;
 
-use adclick::artifact::model::spec::{CrossSpec, ModelSpec, NetworkSpec, Structure};
-use adclick::schema::{Kind, Schema};
+use adclick::builder::artifact::model::spec::{CrossSpec, ModelSpec, NetworkSpec, Structure};
+use adclick::builder::schema::{Kind, Schema};
 use anyhow::{Result, anyhow, bail, ensure};
 
 use adclick_data::schema_file::{ModelOptions, SchemaFile};
@@ -130,7 +130,7 @@ fn model_as(weights: &[u8], schema: Option<&SchemaFile>, model: &ModelOptions, o
         let rows: Vec<f64> = spec.rows.iter().map(|&v| f64::from(v)).collect();
         warnings.extend(check::vanishing(&format!("embedding {}", embedding.name), &rows));
     }
-    let network = |dense: fn(&Layer) -> adclick::artifact::model::spec::DenseSpec| NetworkSpec {
+    let network = |dense: fn(&Layer) -> adclick::builder::artifact::model::spec::DenseSpec| NetworkSpec {
         structure,
         cross: cross.0.clone(),
         deep: deep.layers.iter().map(dense).collect(),

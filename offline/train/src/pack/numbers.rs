@@ -1,6 +1,6 @@
 //! Numbers that a model turns into embeddings: a column for each weight, as FuxiCTR has it.
 
-use adclick::schema::Kind;
+use adclick::builder::schema::Kind;
 use anyhow::{Result, ensure};
 
 use super::tensors::Weights;

@@ -3,10 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use adclick::artifact::model::spec::GoldenValue;
-use adclick::schema::{Schema, Side};
-use adclick::types::{Candidate, Precision, Request, Value};
-use adclick::{Engine, Input, Scorer, ScorerLimits};
+use adclick::builder::artifact::model::spec::GoldenValue;
+use adclick::builder::schema::{Schema, Side};
+use adclick::{Candidate, Engine, Input, Precision, Request, Scorer, ScorerLimits, Value};
 use anyhow::{Result, anyhow};
 use indicatif::ProgressBar;
 

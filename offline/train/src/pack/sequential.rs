@@ -1,7 +1,7 @@
 //! A torch `Sequential` (or `ModuleList`) of Linear, activation, BatchNorm and Dropout, as dense layers with BatchNorm
 //! folded away.
 
-use adclick::artifact::model::spec::{Activation, DenseSpec};
+use adclick::builder::artifact::model::spec::{Activation, DenseSpec};
 use anyhow::{Result, bail, ensure};
 
 use super::affine::{Affine, Layer};

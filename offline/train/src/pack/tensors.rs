@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use adclick::artifact::model::spec::Matrix;
+use adclick::builder::artifact::model::spec::Matrix;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use half::{bf16, f16};
 use safetensors::SafeTensors;

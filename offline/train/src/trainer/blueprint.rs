@@ -1,6 +1,6 @@
 //! What a model is to be made of, before any row was seen: features without vocabularies, boundaries or means.
 
-use adclick::schema::{Pooling, Source, Transform};
+use adclick::builder::schema::{Pooling, Source, Transform};
 use anyhow::{Result, ensure};
 
 use super::config::Config;
@@ -95,7 +95,7 @@ pub enum Plan {
 pub struct FeaturePlan {
     /// Its name.
     pub name: String,
-    /// The input that it reads; of a time feature one of [`adclick::schema::TIME_INPUTS`].
+    /// The input that it reads; of a time feature one of [`adclick::builder::schema::TIME_INPUTS`].
     pub input: String,
     /// Where a server takes the value from.
     pub source: Source,

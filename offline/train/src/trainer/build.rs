@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use adclick::enrich::TimeInputs;
-use adclick::schema::{Embedding, Feature, Index, Kind, Schema, Source, TIME_INPUTS, Transform};
-use adclick::types::Value;
+use adclick::Value;
+use adclick::builder::enrich::TimeInputs;
+use adclick::builder::schema::{Embedding, Feature, Index, Kind, Schema, Source, TIME_INPUTS, Transform};
 use anyhow::{Context, Result, ensure};
 
 use super::blueprint::{Blueprint, IndexRule, Plan, TablePlan};

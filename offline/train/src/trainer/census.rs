@@ -1,6 +1,6 @@
 //! Pass one: what there is in the training rows.
 
-use adclick::artifact::model::spec::HeadKind;
+use adclick::builder::artifact::model::spec::HeadKind;
 use anyhow::{Result, ensure};
 
 use super::blueprint::Blueprint;

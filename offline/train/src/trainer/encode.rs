@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use adclick::enrich::{TimeInputs, number_input};
+use adclick::Value;
+use adclick::builder::enrich::{TimeInputs, number_input};
+use adclick::builder::schema::{Embedding, Index, Kind, Pooling, Schema, Source, TIME_INPUTS, bucketise};
 use adclick::hash::{bucket, mix};
-use adclick::schema::{Embedding, Index, Kind, Pooling, Schema, Source, TIME_INPUTS, bucketise};
-use adclick::types::Value;
 use anyhow::{Context, Result, ensure};
 
 use super::known::Known;

@@ -1,7 +1,7 @@
 //! What goes into the model file besides weights: reference histograms, golden requests, provenance.
 
-use adclick::artifact::model::spec::{GoldenRequest, Histogram};
-use adclick::schema::{Kind, Schema};
+use adclick::builder::artifact::model::spec::{GoldenRequest, Histogram};
+use adclick::builder::schema::{Kind, Schema};
 
 use super::census::Census;
 use super::config::{Config, Hyper};

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use adclick::artifact::model::spec::{HeadKind, ModelSpec};
-use adclick::schema::{Enrichment, Kind, Schema};
+use adclick::builder::artifact::model::spec::{HeadKind, ModelSpec};
+use adclick::builder::schema::{Enrichment, Kind, Schema};
 use anyhow::{Context, Result, bail};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;

@@ -1,6 +1,6 @@
 //! A schema file as features to train.
 
-use adclick::schema::{Embedding, Feature, Index, Kind};
+use adclick::builder::schema::{Embedding, Feature, Index, Kind};
 
 use super::blueprint::{Blueprint, FeaturePlan, IndexRule, Plan, TablePlan};
 use adclick_data::schema_file::{SchemaFile, Table};

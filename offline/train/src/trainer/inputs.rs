@@ -1,6 +1,6 @@
 //! What the trainer makes of raw rows, for holding it against what serving makes of them.
 
-use adclick::artifact::model::spec::ModelSpec;
+use adclick::builder::artifact::model::spec::ModelSpec;
 use anyhow::Result;
 
 use super::encode::{Encoder, Examples};

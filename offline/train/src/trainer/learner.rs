@@ -1,7 +1,7 @@
 //! The model while it learns: its weights, one step of training, and what it says of held-out rows.
 
-use adclick::artifact::model::spec::{EmbeddingSpec, HeadKind, ModelSpec, Structure};
-use adclick::schema::Enrichment;
+use adclick::builder::artifact::model::spec::{EmbeddingSpec, HeadKind, ModelSpec, Structure};
+use adclick::builder::schema::Enrichment;
 use anyhow::{Result, ensure};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;

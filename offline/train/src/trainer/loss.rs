@@ -1,6 +1,6 @@
 //! Log loss of one or two heads, and its gradients at the logits.
 
-use adclick::artifact::model::spec::HeadKind;
+use adclick::builder::artifact::model::spec::HeadKind;
 
 use super::encode::Label;
 

@@ -1,6 +1,6 @@
 //! The dense part: its parameters as plain arrays, and its forward pass on candle, which differentiates it.
 
-use adclick::artifact::model::spec::{
+use adclick::builder::artifact::model::spec::{
     Activation, CrossSpec, DenseSpec, ExpertSpec, HeadKind, HeadSpec, Matrix, NetworkSpec, Structure,
 };
 use anyhow::{Result, bail, ensure};

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use adclick::schema::Transform;
+use adclick::builder::schema::Transform;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

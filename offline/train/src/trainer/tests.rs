@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use adclick::artifact::model::spec::HeadKind;
+use adclick::builder::artifact::model::spec::HeadKind;
 use adclick::hash::mix;
 use tempfile::TempDir;
 
@@ -138,7 +138,7 @@ fn the_same_seed_gives_the_same_model_streamed_or_not() {
     let (a, b) = (train(&config, &data), train(&config, &data));
     assert_eq!(a.spec, b.spec);
     assert_eq!((&a.validation, &a.test), (&b.validation, &b.test));
-    let bytes = |t: &Trained| adclick::model::pack_model(&t.spec).unwrap();
+    let bytes = |t: &Trained| adclick::builder::model::pack_model(&t.spec).unwrap();
     assert_eq!(bytes(&a), bytes(&b));
     let other = train(&Config { seed: 1, ..config.clone() }, &data);
     assert_ne!(a.spec.network, other.spec.network);
@@ -153,9 +153,9 @@ fn the_packed_model_says_what_the_trainer_said() {
     let dir = TempDir::new().unwrap();
     let made = make(&dir, "rows.csv", 3000, 0, 40);
     let trained = train(&Config { epochs: Some(3), ..Config::default() }, &data(&made.path, true));
-    let bytes = adclick::model::pack_model(&trained.spec).unwrap();
-    let bytes = adclick::artifact::Bytes::copy_of(&bytes).unwrap();
-    let model = adclick::artifact::model::Model::open(bytes).unwrap();
+    let bytes = adclick::builder::model::pack_model(&trained.spec).unwrap();
+    let bytes = adclick::builder::artifact::Bytes::copy_of(&bytes).unwrap();
+    let model = adclick::builder::artifact::model::Model::open(bytes).unwrap();
     assert_eq!(model.goldens().len(), 16);
     // The golden requests are the first validation rows; their logits were computed by serving's code from fp16.
     for (i, golden) in model.goldens().iter().enumerate() {

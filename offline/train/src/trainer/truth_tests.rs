@@ -3,10 +3,10 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use adclick::artifact::model::spec::HeadKind;
-use adclick::calibrate::Calibrators;
+use adclick::builder::artifact::model::spec::HeadKind;
+use adclick::builder::calibrate::Calibrators;
+use adclick::builder::schema::{Kind, Source as From};
 use adclick::hash::mix;
-use adclick::schema::{Kind, Source as From};
 use tempfile::TempDir;
 
 use super::loss::sigmoid;
@@ -172,7 +172,7 @@ fn clicks_alone_train_pcvr_alone() {
     assert!((said - rate).abs() < 0.04, "{said} for {rate}");
     // Serving says pCVR and that nothing is known of clicks.
     let bundle = all.dir.path().join("bundle");
-    let model = adclick::model::pack_model(&trained.spec).unwrap();
+    let model = adclick::builder::model::pack_model(&trained.spec).unwrap();
     let (calibrators, tables) = (Calibrators::default(), Vec::new());
     Parts { model, calibrators, policy: None, precision: None, tables }.write(&bundle, false, false).unwrap();
     let engine = open_engine(&bundle, None, None).unwrap();
@@ -351,7 +351,7 @@ fn options_win_over_the_schema_or_are_refused() {
     assert!(table(Config { min_count: Some(1), ..Config::default() }).index.count() > 1500);
     assert_eq!(table(Config { dim: Some(6), ..Config::default() }).dim, 6);
     let hashed = table(Config { hash_buckets: Some(64), ..Config::default() });
-    assert_eq!(hashed.index, adclick::schema::Index::Hashed { buckets: 64 });
+    assert_eq!(hashed.index, adclick::builder::schema::Index::Hashed { buckets: 64 });
     let numbers = "[labels]\nclick = \"click\"\n[[features]]\nname = \"user\"\nkind = \"number\"\n";
     let text = std::fs::read_to_string(case.dir.path().join("rows.csv")).unwrap();
     let numbers = Case::new(numbers, &text);
@@ -386,7 +386,8 @@ fn a_warm_start_leaves_alone_what_it_does_not_see() {
     let skip = first.spec.schema.embeddings[0].first_row() as usize;
     let mut moved = 0;
     for (row, &id) in before.vocabulary.iter().enumerate().map(|(i, id)| (i + skip, id)) {
-        let of = |e: &adclick::artifact::model::spec::EmbeddingSpec| (e.rows[row * 4..][..4].to_vec(), e.wide[row]);
+        let of =
+            |e: &adclick::builder::artifact::model::spec::EmbeddingSpec| (e.rows[row * 4..][..4].to_vec(), e.wide[row]);
         if id >= 100 {
             assert_eq!(of(before), of(after), "user {id} was in no row");
         } else {

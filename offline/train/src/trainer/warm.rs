@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use adclick::artifact::model::spec::{EmbeddingSpec, ModelSpec};
-use adclick::schema::{Embedding, Feature, Index, Kind};
+use adclick::builder::artifact::model::spec::{EmbeddingSpec, ModelSpec};
+use adclick::builder::schema::{Embedding, Feature, Index, Kind};
 use anyhow::{Result, ensure};
 
 use super::build::Built;

@@ -3,11 +3,10 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use adclick::builder::schema::Side;
 use adclick::hash::category_id;
 use adclick::inputs::{Default, InputReading, ModelInput, ValueKind};
-use adclick::schema::Side;
-use adclick::types::{Candidate, Precision, Request, Value};
-use adclick::{Engine, Input, Options, TableChecks};
+use adclick::{Candidate, Engine, Input, Options, Precision, Request, TableChecks, Value};
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value as Json, json};
 

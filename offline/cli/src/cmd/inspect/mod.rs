@@ -7,15 +7,15 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use adclick::artifact::container::{ArtifactKind, Container, MAGIC};
-use adclick::artifact::model::Model;
-use adclick::artifact::model::network::{Cross, Dense, Network, Panels};
-use adclick::artifact::{Bytes, OpenMode};
 use adclick::auction::Policy;
-use adclick::bundle::{MANIFEST, Manifest, Role};
-use adclick::calibrate::Calibrators;
-use adclick::schema::{Index, Kind, Schema};
-use adclick::table::Checks;
+use adclick::builder::artifact::container::{ArtifactKind, Container, MAGIC};
+use adclick::builder::artifact::model::Model;
+use adclick::builder::artifact::model::network::{Cross, Dense, Network, Panels};
+use adclick::builder::artifact::{Bytes, OpenMode};
+use adclick::builder::bundle::{MANIFEST, Manifest, Role};
+use adclick::builder::calibrate::Calibrators;
+use adclick::builder::schema::{Index, Kind, Schema};
+use adclick::builder::table::Checks;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
@@ -117,7 +117,7 @@ fn bundle(path: &Path, text: &mut String) -> Result<Value> {
     for f in &manifest.files {
         let file = path.join(&f.name);
         if f.role == Role::Policy {
-            let policy = adclick::files::read_text(&file, f.bytes)?;
+            let policy = adclick::builder::files::read_text(&file, f.bytes)?;
             let policy = Policy::parse(&policy).with_context(|| file.display().to_string())?.to_toml();
             writeln!(text, "\npolicy\n{}", indented(&policy))?;
             report["policy"] = policy.into();
@@ -344,7 +344,8 @@ fn layers(network: &Network) -> Vec<Layer> {
             }
         });
     }
-    let reads_x0 = network.structure == adclick::artifact::model::spec::Structure::Parallel || network.cross.is_empty();
+    let reads_x0 =
+        network.structure == adclick::builder::artifact::model::spec::Structure::Parallel || network.cross.is_empty();
     let dense = |name: String, d: &Dense, shared| Layer::new(name, &[d.weight], d.bias.len, shared);
     for (l, d) in network.deep.iter().enumerate() {
         let shared = if l == 0 && reads_x0 { network.request_width } else { 0 };

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use adclick::builder::table::{ColumnKind, RowLayout, Table};
 use adclick::hash::{category_id, composite_key};
-use adclick::table::{ColumnKind, RowLayout, Table};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use adclick::artifact::model::Model;
-use adclick::artifact::{Bytes, OpenMode};
-use adclick::bundle::serving_text;
-use adclick::bundle::{CALIBRATORS_FILE, Entry, MODEL_FILE, Manifest, POLICY_FILE, Role, SERVING_FILE};
-use adclick::schema::Enrichment;
-use adclick::table::{Checks, Shard};
+use adclick::builder::artifact::model::Model;
+use adclick::builder::artifact::{Bytes, OpenMode};
+use adclick::builder::bundle::serving_text;
+use adclick::builder::bundle::{CALIBRATORS_FILE, Entry, MODEL_FILE, Manifest, POLICY_FILE, Role, SERVING_FILE};
+use adclick::builder::schema::Enrichment;
+use adclick::builder::table::{Checks, Shard};
 use anyhow::{Context, Result};
 
 use super::Args;

@@ -7,8 +7,8 @@ mod tables;
 
 use std::path::{Path, PathBuf};
 
-use adclick::bundle;
-use adclick::types::Precision;
+use adclick::Precision;
+use adclick::builder::bundle;
 use anyhow::{Context, Result, ensure};
 
 use adclick_data::progress::Progress;

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use adclick::artifact::container::{ArtifactKind, Container};
-use adclick::artifact::model::spec::{HeadKind, ModelSpec};
 use adclick::auction::Policy;
-use adclick::calibrate::Calibrators;
+use adclick::builder::artifact::container::{ArtifactKind, Container};
+use adclick::builder::artifact::model::spec::{HeadKind, ModelSpec};
+use adclick::builder::calibrate::Calibrators;
+use adclick::builder::model::pack_model;
 use adclick::hash::checksum;
-use adclick::model::pack_model;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::Args;

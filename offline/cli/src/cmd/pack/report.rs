@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use adclick::bundle::Manifest;
+use adclick::builder::bundle::Manifest;
 use anyhow::Result;
 use serde_json::{Value, json};
 

@@ -3,10 +3,10 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use adclick::artifact::container::MAGIC;
-use adclick::bundle::{Manifest, Role};
-use adclick::schema::Enrichment;
-use adclick::table::{Checks, Duplicates, Shard};
+use adclick::builder::artifact::container::MAGIC;
+use adclick::builder::bundle::{Manifest, Role};
+use adclick::builder::schema::Enrichment;
+use adclick::builder::table::{Checks, Duplicates, Shard};
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 
@@ -229,14 +229,14 @@ fn take(given: &Given, described: Option<&TableFile>) -> Result<Job> {
     Ok(Job::Take(given.name.clone(), files))
 }
 
-fn columns_text(columns: &[adclick::table::Column]) -> String {
+fn columns_text(columns: &[adclick::builder::table::Column]) -> String {
     columns.iter().map(|c| format!("{} ({})", c.name, c.kind)).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether a file is an artifact of ours and no data.
 fn is_packed(path: &Path) -> Result<bool> {
     let mut magic = [0; MAGIC.len()];
-    let (mut file, _) = adclick::files::open_regular(path)?;
+    let (mut file, _) = adclick::builder::files::open_regular(path)?;
     Ok(file.read_exact(&mut magic).is_ok() && magic == MAGIC)
 }
 
@@ -279,7 +279,7 @@ pub(in crate::cmd) fn for_training(
         if jobs.iter().any(|job| job.name() == table.name) {
             continue;
         }
-        let reads = |b: &&adclick::schema::Binding| b.lookup.columns().any(|c| c.table as usize == number);
+        let reads = |b: &&adclick::builder::schema::Binding| b.lookup.columns().any(|c| c.table as usize == number);
         let reader = match schema.enrichment.bindings.iter().find(reads) {
             Some(binding) => format!("feature `{}`", schema.schema.features[binding.feature as usize].name),
             None => "the key of another table".to_owned(),

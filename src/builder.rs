@@ -1,0 +1,50 @@
+//! What packing, training and the tests need beside the serving interface: file writers, the schema, the layers of a model,
+//! its reference in f64, bundles, tables. Present with the Cargo feature `builder`.
+//!
+//! **Unstable**: these are the rooms of the library as they are inside, and they may change in any release. A server needs
+//! none of them.
+
+/// Opens the room of that name.
+macro_rules! rooms {
+    ($($(#[$says:meta])* $room:ident;)*) => { $(
+        $(#[$says])*
+        pub mod $room {
+            #[doc(inline)]
+            pub use crate::$room::*;
+        }
+    )* };
+}
+
+rooms! {
+    /// Files as they are mapped: the container that all share, and the model in one.
+    artifact;
+    /// Directories of a generation's files: manifest, `CURRENT`, writing and publishing.
+    bundle;
+    /// Curves from logits to probabilities.
+    calibrate;
+    /// The exported C functions, called from Rust.
+    #[doc(hidden)]
+    capi;
+    /// Raw values to model inputs.
+    enrich;
+    /// Files and directories that are made beside their place and renamed to it.
+    files;
+    /// Model inputs to logits: kernels, plans, and the reference in f64.
+    infer;
+    /// A bundle opened as a generation.
+    live;
+    /// A model made ready to score, and packed.
+    model;
+    /// Rows on top of tables.
+    overlay;
+    /// Features: names, kinds, sources, and how tables feed them.
+    schema;
+    /// Feature tables: building, opening, lookup.
+    table;
+}
+
+/// The candidates that may decide an auction.
+pub mod auction {
+    #[doc(inline)]
+    pub use crate::auction::shortlist::{Bounds, Shortlist};
+}
