@@ -812,8 +812,8 @@ adclick_status adclick_engine_close(struct adclick_engine *engine);
 //
 // Errors: ADCLICK_BUSY when something goes on after that time, and `error` says what: the following thread in the middle of a
 // bundle, or calls under way. The engine is closed and its handle gone all the same; what goes on ends by itself, and memory
-// and maps go with it. Before `dlclose` or `exit` wait for it, or close without a bound. ADCLICK_CLOSED when it was closed
-// before.
+// and maps go with it. After ADCLICK_BUSY leave the library loaded; a program that unloads it (`dlclose`) closes without a bound.
+// ADCLICK_CLOSED when it was closed before.
 // Any thread.
 adclick_status adclick_engine_close_within(struct adclick_engine *engine,
                                            uint32_t timeout_ms,

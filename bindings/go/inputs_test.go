@@ -1,6 +1,9 @@
 package adclick_test
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -117,5 +120,81 @@ func TestFollowStateAndCloseWithin(t *testing.T) {
 		if err := engine.CloseWithin(time.Second); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A directory whose CURRENT names a good bundle, and beside it one that takes seconds to open: zeros that take no place on disk,
+// whose checksum is not the manifest's.
+func besideEndless(t *testing.T) (root string) {
+	t.Helper()
+	const size = 8 << 30
+	root = t.TempDir()
+	at := filepath.Join(root, "endless")
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(os.Symlink(bundle, filepath.Join(root, "a")))
+	check(os.WriteFile(filepath.Join(root, "CURRENT"), []byte("a\n"), 0o600))
+	check(os.Mkdir(at, 0o700))
+	check(os.WriteFile(filepath.Join(at, "model.adc"), nil, 0o600))
+	check(os.Truncate(filepath.Join(at, "model.adc"), size))
+	generation := adclick.Hash(fmt.Sprintf("model model.adc %d %016x\n", size, 1))
+	manifest := fmt.Sprintf("format = 1\ngeneration = \"%016x\"\n\n[[file]]\nrole = \"model\"\nname = \"model.adc\"\nbytes = %d\nxxh3 = \"%016x\"\n",
+		generation, size, 1)
+	check(os.WriteFile(filepath.Join(at, "manifest.toml"), []byte(manifest), 0o600))
+	return root
+}
+
+func TestCloseWithinDoesNotWaitForABundle(t *testing.T) {
+	root := besideEndless(t)
+	engine := must[*adclick.Engine](t)(adclick.Open(root, adclick.Options{Follow: time.Millisecond}))
+	if err := os.WriteFile(filepath.Join(root, "CURRENT"), []byte("endless\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// A look that does not end within 150 ms is in the middle of the bundle.
+	for looks := uint64(0); ; {
+		state := must[adclick.FollowState](t)(engine.FollowState())
+		if looks == state.Looks && looks > 0 {
+			break
+		}
+		looks = state.Looks
+		time.Sleep(150 * time.Millisecond)
+	}
+	err := engine.CloseWithin(0)
+	expect(t, "closing while a bundle is opened", err, adclick.ErrBusy)
+	if !strings.Contains(err.Error(), "the following thread") {
+		t.Error(err)
+	}
+	_, err = engine.Generation()
+	expect(t, "a call after it", err, adclick.ErrClosed)
+	if err := engine.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCloseWithinDoesNotWaitForARequest(t *testing.T) {
+	const many = 1 << 19
+	engine := must[*adclick.Engine](t)(adclick.Open(bundle, adclick.Options{}))
+	scorer := newScorer(t, engine, many)
+	in := &adclick.Input{Candidates: make([]adclick.Candidate, many)}
+	began, ended := make(chan bool), make(chan error, 1)
+	go func() {
+		var winners [1]adclick.Winner
+		close(began)
+		_, err := scorer.Decide(in, winners[:], nil)
+		ended <- err
+	}()
+	<-began
+	time.Sleep(10 * time.Millisecond)
+	err := engine.CloseWithin(0)
+	expect(t, "closing while a request is under way", err, adclick.ErrBusy)
+	if !strings.Contains(err.Error(), "requests under way") {
+		t.Error(err)
+	}
+	if err := <-ended; err != nil {
+		t.Error("the request under way did not end well:", err)
 	}
 }

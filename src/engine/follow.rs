@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -166,50 +166,93 @@ fn look(shared: &Arc<Shared>, root: &Path) -> Result<Option<u64>> {
 
 /// The thread that looks by itself.
 pub(super) struct Follower {
-    stop: Arc<(Mutex<bool>, Condvar)>,
+    turns: Arc<Turns>,
     thread: JoinHandle<()>,
+}
+
+/// What the following thread and whoever ends it tell each other.
+#[derive(Default)]
+struct Turns {
+    now: Mutex<Turn>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Turn {
+    stop: bool,
+    looking: bool,
+}
+
+impl Turns {
+    fn now(&self) -> MutexGuard<'_, Turn> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a change, up to so long.
+    fn wait<'a>(&self, now: MutexGuard<'a, Turn>, most: Duration) -> MutexGuard<'a, Turn> {
+        self.changed.wait_timeout(now, most).unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// A look that is under way; over when this is dropped, however it ends.
+struct Looking<'a>(&'a Turns);
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        self.0.now().looking = false;
+        self.0.changed.notify_all();
+    }
 }
 
 impl Follower {
     pub(super) fn start(shared: &Arc<Shared>, interval: Duration) -> Result<Self> {
-        let stop = Arc::new((Mutex::new(false), Condvar::new()));
-        let (shared, signal) = (Arc::clone(shared), Arc::clone(&stop));
+        let turns = Arc::new(Turns::default());
+        let (shared, of_thread) = (Arc::clone(shared), Arc::clone(&turns));
         let thread = std::thread::Builder::new()
             .name("adclick-follow".to_owned())
-            .spawn(move || {
-                let (stop, wake) = &*signal;
-                let mut pause = interval;
-                let mut stopped = stop.lock().unwrap_or_else(PoisonError::into_inner);
-                while !*stopped {
-                    stopped = wake.wait_timeout(stopped, pause).unwrap_or_else(PoisonError::into_inner).0;
-                    if !*stopped {
-                        drop(stopped);
-                        // The error is kept for `follow_error`; the next look tries again.
-                        pause = match poll(&shared) {
-                            Ok(_) => interval,
-                            Err(_) => (2 * pause).min(interval.max(LONGEST_PAUSE)),
-                        };
-                        stopped = stop.lock().unwrap_or_else(PoisonError::into_inner);
-                    }
-                }
-            })
+            .spawn(move || follow(&shared, &of_thread, interval))
             .map_err(|e| Error::new(Status::Io, format!("cannot start the following thread: {e}")))?;
-        Ok(Self { stop, thread })
+        Ok(Self { turns, thread })
     }
 
-    /// Ends it, waiting up to `end` if there is one. What it stages is called off by the engine's flag. False when it goes on.
-    pub(super) fn stop_by(self, end: Option<Instant>) -> bool {
-        let (stop, wake) = &*self.stop;
-        *stop.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        wake.notify_all();
-        while end.is_some_and(|end| Instant::now() < end) && !self.thread.is_finished() {
-            std::thread::sleep(Duration::from_millis(1));
+    /// Ends it, waiting up to `end` if there is one. What it stages is called off by the engine's flag. When a look is under
+    /// way still, gives it back: the thread ends with that look.
+    pub(super) fn stop_by(self, end: Option<Instant>) -> std::result::Result<(), Self> {
+        let turns = Arc::clone(&self.turns);
+        let mut now = turns.now();
+        now.stop = true;
+        turns.changed.notify_all();
+        while let (true, Some(end)) = (now.looking, end) {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(self);
+            }
+            now = turns.wait(now, left);
         }
-        if end.is_some() && !self.thread.is_finished() {
-            return false;
-        }
-        // A panic on that thread would already have been reported by the panic hook.
+        drop(now);
+        // Between looks it ends at once. A panic on that thread would already have been reported by the panic hook.
         let _ = self.thread.join();
-        true
+        Ok(())
+    }
+}
+
+/// What the thread does.
+fn follow(shared: &Arc<Shared>, turns: &Turns, interval: Duration) {
+    let mut pause = interval;
+    let mut now = turns.now();
+    while !now.stop {
+        now = turns.wait(now, pause);
+        if !now.stop {
+            now.looking = true;
+            drop(now);
+            let looking = Looking(turns);
+            // The error is kept for `follow_error`; the next look tries again.
+            pause = match poll(shared) {
+                Ok(_) => interval,
+                Err(_) => (2 * pause).min(interval.max(LONGEST_PAUSE)),
+            };
+            drop(looking);
+            now = turns.now();
+        }
     }
 }

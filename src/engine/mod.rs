@@ -224,8 +224,12 @@ impl Engine {
     /// Starts the following thread if there is to be one. To be called once.
     pub(crate) fn start_following(&self, options: &Options) -> Result<()> {
         let follower = options.follow.map(|interval| Follower::start(&self.shared, interval)).transpose()?;
-        *self.follower.lock().unwrap_or_else(PoisonError::into_inner) = follower;
+        *self.follower() = follower;
         Ok(())
+    }
+
+    fn follower(&self) -> MutexGuard<'_, Option<Follower>> {
+        self.follower.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens and checks a bundle without making it live: manifest, checksums, every shape and count, golden requests,
@@ -245,12 +249,13 @@ impl Engine {
     /// `NoPrevious` when there is none: only one earlier generation is kept, and a rollback uses it up.
     pub fn rollback(&self) -> Result<u64> {
         let _quiet = self.shared.overlays.quiet();
-        let mut published = self.shared.publisher()?;
-        let Some(previous) = published.previous.take() else {
+        let previous = self.shared.publisher()?.previous.clone();
+        let Some(previous) = previous else {
             return Err(Error::new(Status::NoPrevious, "there is no earlier generation to roll back to"));
         };
         let id = previous.id();
-        self.shared.carry_over(&published, &previous);
+        let mut published = self.shared.publisher_of(&previous)?;
+        published.previous = None;
         self.shared.cell.publish(Some(Arc::clone(&previous)));
         published.current = Some(previous);
         published.activated_us = now_us();
@@ -352,7 +357,8 @@ impl Engine {
     ///
     /// # Errors
     /// `Busy` when something goes on after that time, and what: the following thread in the middle of a bundle, or requests
-    /// under way. It is closed all the same; what goes on ends by itself, and memory and maps go with it.
+    /// under way. It is closed all the same; what goes on ends by itself, and memory and maps go with it. Closing again waits
+    /// for it again.
     pub fn close_within(&self, most: Duration) -> Result<()> {
         self.close_by(Instant::now().checked_add(most))
     }
@@ -364,8 +370,10 @@ impl Engine {
             *published = Published { closed: true, ..Published::default() };
             self.shared.cell.publish(None);
         }
-        let follower = self.follower.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if follower.is_some_and(|follower| !follower.stop_by(end)) {
+        let follower = self.follower().take();
+        if let Some(Err(looking)) = follower.map(|follower| follower.stop_by(end)) {
+            // For whoever closes again, and has more time.
+            *self.follower() = Some(looking);
             return Err(Error::new(Status::Busy, "closed, but the following thread is still opening a bundle"));
         }
         let last = Instant::now() + LAST_REQUESTS;
@@ -409,8 +417,7 @@ impl Staged {
     /// `Closed`; what is live stays as it is.
     pub fn activate(self) -> Result<u64> {
         let quiet = self.shared.overlays.quiet();
-        let mut published = self.shared.publisher()?;
-        self.shared.carry_over(&published, &self.generation);
+        let mut published = self.shared.publisher_of(&self.generation)?;
         self.shared.cell.publish(Some(Arc::clone(&self.generation)));
         let id = self.generation.id();
         published.previous = published.current.replace(self.generation);
@@ -437,11 +444,15 @@ impl Shared {
         Ok(published)
     }
 
-    /// Takes what was written on top of the live tables over to the next generation's.
-    fn carry_over(&self, published: &Published, next: &Generation) {
-        if let Some(current) = &published.current {
+    /// The publisher's lock, once what was written on top of the live tables is on those of the next generation too. To be
+    /// called with writers kept out: who holds them off is alone in changing what is current, so closing need not wait while
+    /// rows are taken over.
+    fn publisher_of(&self, next: &Generation) -> Result<MutexGuard<'_, Published>> {
+        let current = self.publisher()?.current.clone();
+        if let Some(current) = current {
             self.overlays.carry_over(current.tables(), next.tables());
         }
+        self.publisher()
     }
 
     fn names(&self) -> MutexGuard<'_, HashMap<String, u32>> {

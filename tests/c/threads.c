@@ -1,5 +1,6 @@
-/* `threads ROOT BUNDLE STACK`: threads that are cancelled in a call, signals while an engine follows, and a stack of so many bytes.
- * ROOT has CURRENT. Ends with 0 when nothing comes to harm. */
+/* `threads ROOT BUNDLE STACK ENDLESS`: threads that are cancelled in a call, signals while an engine follows, a stack of so many
+ * bytes, and closing while something goes on. ROOT has CURRENT, and a bundle ENDLESS that takes long to open. Ends with 0 when
+ * nothing comes to harm. */
 
 #include <adclick.h>
 
@@ -66,9 +67,97 @@ static void *serves(void *argument) {
   return NULL;
 }
 
+enum { MANY = 1 << 20 };
+
+static adclick_candidate *candidates;
+static float *pctr;
+
+/* One request that takes long. */
+static void *serves_long(void *scorer) {
+  adclick_error error = {.struct_size = sizeof error};
+  const adclick_request request = {.struct_size = sizeof request, .n_candidates = MANY};
+  const adclick_status status =
+      adclick_scorer_score(scorer, &request, NULL, candidates, NULL, pctr, NULL, NULL, &error);
+  if (status != ADCLICK_OK && status != ADCLICK_CLOSED) {
+    fail("a request while its engine is closed", &error);
+  }
+  return status == ADCLICK_OK ? scorer : NULL;
+}
+
+/* Closes an engine at once. Whether something goes on that is called `what`. */
+static int is_busy(adclick_engine *engine, const char *what) {
+  adclick_error error = {.struct_size = sizeof error}, after = {.struct_size = sizeof after};
+  const adclick_status status = adclick_engine_close_within(engine, 0, &error);
+  if (adclick_engine_close_within(engine, 0, &after) != ADCLICK_CLOSED) {
+    fail("the handle is there still", &after);
+  }
+  if (status != ADCLICK_OK && (status != ADCLICK_BUSY || strstr(error.message, what) == NULL)) {
+    fail(what, &error);
+  }
+  return status == ADCLICK_BUSY;
+}
+
+/* Whether a request was under way, which ended well, when its engine was closed so long after it began. */
+static int closes_on_request(useconds_t after) {
+  adclick_error error = {.struct_size = sizeof error};
+  adclick_engine *engine = NULL;
+  adclick_scorer *scorer = NULL;
+  const adclick_scorer_options many = {.struct_size = sizeof many, .max_candidates = MANY};
+  pthread_t thread;
+  if (adclick_engine_open(bundle, strlen(bundle), NULL, &engine, &error) != ADCLICK_OK ||
+      adclick_scorer_new(engine, &many, &scorer, &error) != ADCLICK_OK ||
+      pthread_create(&thread, NULL, serves_long, scorer) != 0) {
+    fail("open", &error);
+  }
+  usleep(after);
+  const int busy = is_busy(engine, "requests under way");
+  void *served = NULL;
+  if (pthread_join(thread, &served) != 0 || adclick_scorer_free(scorer) != ADCLICK_OK) {
+    fail("the request under way", NULL);
+  }
+  return busy && served != NULL;
+}
+
+static void closes_within(const char *endless) {
+  candidates = calloc(MANY, sizeof *candidates);
+  pctr = calloc(MANY, sizeof *pctr);
+  int busy = candidates != NULL && pctr != NULL && closes_on_request(1000);
+  for (useconds_t after = 0; !busy && after < 200000; after += 2000) {
+    busy = closes_on_request(after);
+  }
+  if (!busy) {
+    fail("no request was under way when its engine was closed", NULL);
+  }
+  free(candidates);
+  free(pctr);
+
+  adclick_error error = {.struct_size = sizeof error};
+  adclick_engine *engine = NULL;
+  const adclick_engine_options options = {.struct_size = sizeof options, .follow_ms = 1};
+  if (adclick_engine_open(root, strlen(root), &options, &engine, &error) != ADCLICK_OK) {
+    fail("follow", &error);
+  }
+  char current[4096];
+  snprintf(current, sizeof current, "%s/CURRENT", root);
+  FILE *file = fopen(current, "w");
+  if (file == NULL || fprintf(file, "%s\n", endless) < 0 || fclose(file) != 0) {
+    fail("CURRENT", NULL);
+  }
+  /* A look that does not end within 150 ms is in the middle of the bundle. */
+  adclick_follow_state before = {.struct_size = sizeof before}, after = {.struct_size = sizeof after, .looks = 1};
+  for (int i = 0; i < 200 && before.looks != after.looks; i++) {
+    adclick_engine_follow_state(engine, &before, &error);
+    usleep(150000);
+    adclick_engine_follow_state(engine, &after, &error);
+  }
+  if (!is_busy(engine, "the following thread")) {
+    fail("the following thread was not busy", NULL);
+  }
+}
+
 int main(int argc, char **argv) {
-  if (argc < 4) {
-    fprintf(stderr, "usage: threads ROOT BUNDLE STACK\n");
+  if (argc < 5) {
+    fprintf(stderr, "usage: threads ROOT BUNDLE STACK ENDLESS\n");
     return 2;
   }
   root = argv[1];
@@ -144,5 +233,6 @@ int main(int argc, char **argv) {
   if (adclick_engine_close_within(engine, 5000, &error) != ADCLICK_OK) {
     fail("close", &error);
   }
+  closes_within(argv[4]);
   return 0;
 }

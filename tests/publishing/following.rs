@@ -11,6 +11,7 @@ use adclick::builder::bundle::{self, CURRENT, MANIFEST, MODEL_FILE, Manifest, PO
 use adclick::builder::model::pack_model;
 use adclick::{Engine, OpenMode, Status};
 use testkit::common::{Bundles, Random, Wants, model, options};
+use testkit::endless;
 
 /// How many bundles the engine staged so far.
 fn stagings(engine: &Engine) -> u64 {
@@ -275,4 +276,31 @@ fn a_manifest_of_many_files_is_read_in_linear_time() {
     fs::write(bundles.path("a").join(MANIFEST), text).unwrap();
     let refused = Engine::open(&bundles.path("a"), &options("portable")).err().unwrap();
     assert!(refused.status == Status::Corrupt && refused.message.contains("at most 1048576"), "{refused}");
+}
+
+#[test]
+fn closing_within_a_time_does_not_wait_for_a_bundle_that_is_opened() {
+    let bundles = Bundles::new();
+    bundles.write("a", &model(&mut Random(8), Wants::default()));
+    bundle::publish(&bundles.path("a")).unwrap();
+    let mut following = options("portable");
+    following.follow = Some(Duration::from_secs(3600));
+    // Between looks the thread ends at once, however little time there is.
+    Engine::open(bundles.root(), &following).unwrap().close_within(Duration::ZERO).unwrap();
+    following.follow = Some(Duration::from_millis(1));
+    let engine = Engine::open(bundles.root(), &following).unwrap();
+    endless::write(bundles.root());
+    bundle::publish(&bundles.path(endless::NAME)).unwrap();
+    until("a look that takes long", || {
+        let looks = engine.follow_state().unwrap().looks;
+        std::thread::sleep(Duration::from_millis(150));
+        engine.follow_state().unwrap().looks == looks
+    });
+    let busy = engine.close_within(Duration::ZERO).unwrap_err();
+    assert!(busy.status == Status::Busy && busy.message.contains("the following thread"), "{busy}");
+    assert_eq!(engine.generation().err().unwrap().status, Status::Closed);
+    // It was called off, so it ends soon; whoever has time waits for it.
+    let begin = Instant::now();
+    engine.close_within(Duration::from_secs(60)).unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
 }

@@ -1,5 +1,6 @@
 //! What the live model reads, by name, and what is wrong with requests for it; values that are passed with the wrong side.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use adclick::builder::schema::{Side, Source};
@@ -231,4 +232,39 @@ fn closing_within_a_time_says_what_goes_on() {
     engine.close_within(Duration::ZERO).unwrap();
     assert_eq!(engine.follow_state().unwrap_err().status, Status::Closed);
     assert_eq!(held.id(), state.generation);
+}
+
+#[test]
+fn closing_within_a_time_does_not_wait_for_a_request_that_takes_long() {
+    const CANDIDATES: usize = 1 << 19;
+    let bundles = common::Bundles::new();
+    bundles.write("b", &model(&mut Random(5), Wants::default()));
+    let engine = Engine::open(&bundles.path("b"), &options("portable")).unwrap();
+    let mut scorer = scorer(&engine, CANDIDATES);
+    let mut case = common::Case::default();
+    case.request.struct_size = size_of::<Request>() as u32;
+    case.request.n_candidates = CANDIDATES as u32;
+    case.candidates = vec![Candidate::default(); CANDIDATES];
+    let (began, over) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let request = scope.spawn(|| {
+            began.store(true, Ordering::Release);
+            let scores = common::score(&mut scorer, &case);
+            over.store(true, Ordering::Release);
+            let after = common::score(&mut scorer, &case).unwrap_err();
+            (scores, after)
+        });
+        while !began.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        let busy = engine.close_within(Duration::from_millis(1)).unwrap_err();
+        assert!(!over.load(Ordering::Acquire), "the request took no time");
+        assert!(busy.status == Status::Busy && busy.message.contains("requests under way"), "{busy}");
+        // It ends well, and what it held goes then.
+        let (scores, after) = request.join().unwrap();
+        assert_eq!(scores.unwrap().outcome.n_scored as usize, CANDIDATES);
+        assert_eq!(after.status(), Status::Closed);
+        engine.close_within(Duration::ZERO).unwrap();
+    });
 }

@@ -11,7 +11,7 @@ use crate::small::Bundles;
 use adclick::builder::infer::Kernel;
 use adclick::hash::category_id;
 use adclick::{BidKind, Candidate, Engine, Input, Options, Request, ScorerLimits, Value, Winner};
-use testkit::overlaid;
+use testkit::{endless, overlaid};
 
 #[test]
 fn the_headers_are_clean_in_every_standard_and_twice() {
@@ -158,10 +158,11 @@ fn cancelled_threads_signals_and_small_stacks_do_no_harm() {
         return;
     }
     let bundles = Bundles::new();
+    endless::write(bundles.root());
     let built = build("tests/c/threads.c", Language::C, Link::Shared, &["-D_GNU_SOURCE"]);
     // The header says 64 KB, of a library that was optimised; this one was a little.
     let stack = if cfg!(debug_assertions) { "262144" } else { "65536" };
-    succeed(built.command().arg(bundles.root()).arg(bundles.bundle()).arg(stack));
+    succeed(built.command().arg(bundles.root()).arg(bundles.bundle()).arg(stack).arg(endless::NAME));
 }
 
 #[test]

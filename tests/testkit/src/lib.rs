@@ -6,6 +6,7 @@ pub mod allocator;
 pub mod child;
 pub mod common;
 pub mod container;
+pub mod endless;
 pub mod mutations;
 pub mod networks;
 pub mod opens;

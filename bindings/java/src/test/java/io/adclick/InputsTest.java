@@ -5,8 +5,14 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.RandomAccessFile;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.FutureTask;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /** What the live model reads, and whether requests have it; and what else an engine tells of its generations and rows. */
 class InputsTest {
@@ -108,5 +114,72 @@ class InputsTest {
     assertTrue(engine.isClosed());
     assertThrows(IllegalStateException.class, engine::model);
     assertThrows(IllegalArgumentException.class, () -> engine.closeWithin(-1));
+  }
+
+  /**
+   * A directory whose CURRENT names a good bundle, and beside it one that takes seconds to open: zeros that take no place on disk,
+   * whose checksum is not the manifest's.
+   */
+  private static Path besideEndless(Path root) throws Exception {
+    long size = 8L << 30;
+    Files.createSymbolicLink(root.resolve("a"), Ids.A);
+    Files.writeString(root.resolve("CURRENT"), "a\n");
+    Path at = Files.createDirectory(root.resolve("endless"));
+    try (RandomAccessFile model = new RandomAccessFile(at.resolve("model.adc").toFile(), "rw")) {
+      model.setLength(size);
+    }
+    long generation = Adclick.hash(String.format("model model.adc %d %016x\n", size, 1));
+    Files.writeString(
+        at.resolve("manifest.toml"),
+        String.format(
+            "format = 1\ngeneration = \"%016x\"\n\n[[file]]\nrole = \"model\"\nname = \"model.adc\"\nbytes = %d\nxxh3 = \"%016x\"\n",
+            generation, size, 1));
+    return root;
+  }
+
+  private static void assertBusy(Engine engine, String what) {
+    AdclickException busy = assertThrows(AdclickException.class, () -> engine.closeWithin(0));
+    assertEquals(Status.BUSY, busy.status());
+    assertTrue(busy.getMessage().contains(what), busy.getMessage());
+    assertTrue(engine.isClosed());
+    engine.close();
+  }
+
+  @Test
+  void closingDoesNotWaitForABundle(@TempDir Path directory) throws Exception {
+    Path root = besideEndless(directory);
+    Engine engine = Engine.open(root, new EngineOptions().followMillis(1));
+    Files.writeString(root.resolve("CURRENT"), "endless\n");
+    // A look that does not end within 150 ms is in the middle of the bundle.
+    for (long looks = -1, now; (now = engine.followState().looks()) != looks || now == 0; looks = now) {
+      Thread.sleep(150);
+    }
+    assertBusy(engine, "the following thread");
+  }
+
+  @Test
+  void closingDoesNotWaitForARequest() throws Exception {
+    int many = 1 << 19;
+    Engine engine = Engine.open(Ids.A);
+    Scorer scorer = engine.newScorer(many);
+    Candidates candidates = new Candidates(many, 0);
+    for (int i = 0; i < many; i++) {
+      candidates.add(i + 1);
+    }
+    CountDownLatch began = new CountDownLatch(1);
+    FutureTask<Integer> request =
+        new FutureTask<>(
+            () -> {
+              Winners winners = new Winners(1);
+              Request asked = new Request(1).timeMicros(Ids.TIME).slots(1);
+              began.countDown();
+              return scorer.decide(asked, candidates, winners).scored();
+            });
+    new Thread(request).start();
+    began.await();
+    Thread.sleep(20);
+    assertBusy(engine, "requests under way");
+    assertEquals(many, request.get());
+    scorer.close();
   }
 }
