@@ -149,6 +149,10 @@ fn place(beside: &Beside, new: &Path, target: &Path, replace: bool) -> Result<()
         let aside = beside.aside(&target.file_name().unwrap_or_default().to_string_lossy())?;
         match fs::rename(target, &aside) {
             Err(e) if e.kind() == ErrorKind::NotFound => continue,
+            Err(e) if e.kind() == ErrorKind::CrossesDevices => {
+                return Err(Error::io("move aside", target, &e)
+                    .within("a directory that comes from the image of a container cannot be renamed (overlayfs), put bundles on a volume"));
+            }
             moved => moved.map_err(|e| Error::io("move aside", target, &e))?,
         }
         let placed = rename_new(new, target);

@@ -258,23 +258,31 @@ fn remove_left_directory(parent: &Path, path: &Path) {
         return;
     }
     let Some(_lock) = lock_left(&lock) else { return };
-    for aside in fs::read_dir(path.join(ASIDE)).into_iter().flatten().flatten() {
-        // Back to its name if nothing has it.
-        let _ = rename_new(&aside.path(), &parent.join(aside.file_name()));
+    let aside = path.join(ASIDE);
+    // A link would lead to what is not ours.
+    if fs::symlink_metadata(&aside).is_ok_and(|found| found.is_dir()) {
+        for bundle in fs::read_dir(aside).into_iter().flatten().flatten() {
+            if bundle.file_type().is_ok_and(|kind| kind.is_dir()) {
+                // Back to its name if nothing has it.
+                let _ = rename_new(&bundle.path(), &parent.join(bundle.file_name()));
+            }
+        }
     }
     remove(path);
 }
 
-/// Removes a directory of ours whose lock is held: the lock goes last.
+/// Removes a directory of ours whose lock is held. The lock goes last, and stays if anything else does: without it the next
+/// command would not know whose the rest is.
 fn remove(path: &Path) {
-    for entry in fs::read_dir(path).into_iter().flatten().flatten().filter(|e| e.file_name() != LOCK) {
-        let _ = match entry.file_type() {
-            Ok(kind) if kind.is_dir() => fs::remove_dir_all(entry.path()),
-            _ => fs::remove_file(entry.path()),
-        };
+    let mut others = fs::read_dir(path).into_iter().flatten().flatten().filter(|e| e.file_name() != LOCK);
+    let gone = others.try_for_each(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => fs::remove_dir_all(entry.path()),
+        _ => fs::remove_file(entry.path()),
+    });
+    if gone.is_ok() {
+        let _ = fs::remove_file(path.join(LOCK));
+        let _ = fs::remove_dir(path);
     }
-    let _ = fs::remove_file(path.join(LOCK));
-    let _ = fs::remove_dir(path);
 }
 
 #[cfg(test)]

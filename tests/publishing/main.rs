@@ -18,6 +18,8 @@ fn in_a_child() {
     match words[..] {
         ["publish", ref rest @ ..] => publishers::child_publishes(rest),
         ["refused", ref rest @ ..] => publishers::child_is_refused(rest),
+        ["steps", root] => killed::takes_steps(Path::new(root)),
+        ["overlaid", root] => killed::in_a_container(Path::new(root)),
         ["sparse", root] => limits::sparse(Path::new(root)),
         ["tables", root] => limits::tables(Path::new(root)),
         ["chdir", root] => limits::chdir(Path::new(root)),

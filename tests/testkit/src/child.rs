@@ -40,6 +40,13 @@ pub fn may_unshare(options: &[&str]) -> bool {
     may
 }
 
+/// `unshare` with which a child may mount, as root or as one who is root in a namespace of its own; none where neither is permitted.
+pub fn unshare_mounts() -> Option<Vec<&'static str>> {
+    let ways: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--mount"]];
+    let way = ways.into_iter().find(|options| may_unshare(options))?;
+    Some(["unshare"].into_iter().chain(way.iter().copied()).collect())
+}
+
 /// A field of /proc/self/status in bytes.
 pub fn memory(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();

@@ -19,8 +19,19 @@ const NEVER_STAYS: &str = "replaced again and again";
 /// Different contents of bundles.
 const CONTENTS: u64 = 5;
 
+/// Makes a directory of bundles with one of each name, `a` live. Returns it and the generations of the contents.
+pub fn prepare(parent: &Path, random: &mut Random) -> (PathBuf, Vec<u64>) {
+    let root = parent.join("bundles");
+    std::fs::create_dir(&root).unwrap();
+    std::fs::write(parent.join("model.adc"), pack_model(&model(random, Wants::default())).unwrap()).unwrap();
+    let known = (0..CONTENTS).map(|content| write(&root, NAMES[0], content)).collect();
+    NAMES.iter().for_each(|name| _ = write(&root, name, 0));
+    bundle::publish(&root.join(NAMES[0])).unwrap();
+    (root, known)
+}
+
 /// Writes one of the contents under a name, in place of what is there. Returns its generation.
-fn write(root: &Path, name: &str, content: u64) -> u64 {
+pub fn write(root: &Path, name: &str, content: u64) -> u64 {
     let head = HeadCalibrator::new(1.0, Calibrator::Platt(Platt::new(0.5 + content as f64, 0.1).unwrap())).unwrap();
     let calibrators = encode_calibrators(&Calibrators { ctr: head, ..Calibrators::default() });
     let path = root.with_file_name("model.adc");
@@ -58,14 +69,8 @@ fn start(root: &Path, seed: u64, times: usize, wrap: &[&str]) -> Child {
 /// permitted, so that all have the same id. `kills` of them are killed, each after a random while, and others take their
 /// places. Meanwhile an engine is opened again and again and another one follows.
 pub fn run(parent: &Path, publishers: usize, kills: usize, seed: u64) {
-    let root = parent.join("bundles");
-    std::fs::create_dir(&root).unwrap();
     let mut random = Random(seed);
-    std::fs::write(parent.join("model.adc"), pack_model(&model(&mut random, Wants::default())).unwrap()).unwrap();
-    let known: Vec<u64> = (0..CONTENTS).map(|content| write(&root, NAMES[0], content)).collect();
-    NAMES.iter().for_each(|name| _ = write(&root, name, 0));
-    bundle::publish(&root.join("a")).unwrap();
-
+    let (root, known) = prepare(parent, &mut random);
     let own = ["unshare", "--pid", "--fork", "--kill-child"];
     let wrap: &[&str] = if child::may_unshare(&own[1..]) { &own } else { &[] };
     let mut following = Options::default();
