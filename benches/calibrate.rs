@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use adclick::Result;
 use adclick::builder::calibrate::{Beta, Calibrator, HeadCalibrator, Isotonic, Platt, Temperature};
-use adclick::hash::mix;
+use adclick::builder::hash::mix;
 
 const LOGITS: u64 = 1000;
 const TURNS: usize = 301;

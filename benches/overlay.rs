@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use adclick::builder::hash::mix;
 use adclick::builder::overlay::{Batch, Below, Freshness, Operation, Overlay};
 use adclick::builder::table::{Column, ColumnKind, RowLayout};
-use adclick::hash::mix;
 use adclick::{Engine, Options, Result, Row, ScorerLimits, Upsert, Value};
 use testkit::overlaid::{self, Asked, BUILT_S, Bundles, Handles, World};
 

@@ -29,6 +29,8 @@ rooms! {
     enrich;
     /// Files and directories that are made beside their place and renamed to it.
     files;
+    /// The one hash function, and what files and tables make of it.
+    hash;
     /// Model inputs to logits: kernels, plans, and the reference in f64.
     infer;
     /// A bundle opened as a generation.

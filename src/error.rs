@@ -73,7 +73,7 @@ impl Error {
 
     /// The same error, told from within `place` (a file or section name).
     #[must_use]
-    pub fn within(mut self, place: impl fmt::Display) -> Self {
+    pub(crate) fn within(mut self, place: impl fmt::Display) -> Self {
         self.message = format!("{place}: {}", self.message);
         self
     }

@@ -23,12 +23,10 @@ impl Writer {
         self.0.extend_from_slice(&v.to_le_bytes());
     }
 
-    #[cfg(feature = "builder")]
     pub(crate) fn i64(&mut self, v: i64) {
         self.0.extend_from_slice(&v.to_le_bytes());
     }
 
-    #[cfg(feature = "builder")]
     pub(crate) fn i32(&mut self, v: i32) {
         self.0.extend_from_slice(&v.to_le_bytes());
     }
@@ -37,7 +35,6 @@ impl Writer {
         self.0.extend_from_slice(&v.to_le_bytes());
     }
 
-    #[cfg(feature = "builder")]
     pub(crate) fn f64(&mut self, v: f64) {
         self.0.extend_from_slice(&v.to_le_bytes());
     }

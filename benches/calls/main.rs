@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use adclick::hash::category_id;
-use adclick::{BidKind, Candidate, Engine, Input, Options, Request, Scorer, ScorerLimits, Value, Winner};
+use adclick::{BidKind, Candidate, Engine, Input, Options, Request, Scorer, ScorerLimits, Value, Winner, category_id};
 
 const TURNS: usize = 41;
 

@@ -11,6 +11,7 @@ use adclick::builder::artifact::model::{Model, write};
 use adclick::builder::bundle::{self, CALIBRATORS_FILE, Content, MODEL_FILE, Role};
 use adclick::builder::calibrate::encode_calibrators;
 use adclick::builder::calibrate::{Calibrator, Calibrators, HeadCalibrator, Platt};
+use adclick::builder::hash::{checksum, mix};
 use adclick::builder::model::{deep_inputs, pack_model};
 use adclick::builder::schema::{
     Binding, ColumnUse, Enrichment, Feature, KeyPart, Kind, Lookup, Schema, Source, TableUse, Transform,
@@ -18,7 +19,6 @@ use adclick::builder::schema::{
 use adclick::builder::table::{
     BuildOptions, Cell, Column, ColumnKind, Duplicates, RowLayout, Shard, TableBuilder, TableSpec,
 };
-use adclick::hash::{checksum, mix};
 use adclick::{BidKind, Candidate, Engine, Input, Request, Value};
 
 use testkit::networks::Random;

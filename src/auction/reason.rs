@@ -51,7 +51,7 @@ impl Reason {
 
     /// The same name as a C string.
     #[must_use]
-    pub fn c_name(self) -> &'static CStr {
+    pub(crate) fn c_name(self) -> &'static CStr {
         match self {
             Self::Won => c"won",
             Self::Outranked => c"outranked",

@@ -27,16 +27,12 @@ pub const MANIFEST: &str = "manifest.toml";
 /// The file, beside the bundles, that names the live one.
 pub const CURRENT: &str = "CURRENT";
 /// The file name of each role in bundles that this library writes.
-#[cfg(feature = "builder")]
 pub const MODEL_FILE: &str = "model.adc";
 /// The calibrators' file name.
-#[cfg(feature = "builder")]
 pub const CALIBRATORS_FILE: &str = "calibrators.adc";
 /// The auction policy's file name.
-#[cfg(feature = "builder")]
 pub const POLICY_FILE: &str = "auction.toml";
 /// The file name of how the bundle is served.
-#[cfg(feature = "builder")]
 pub const SERVING_FILE: &str = "serving.toml";
 /// The longest `CURRENT` in bytes: a name and line ends.
 const MOST_CURRENT: u64 = 4096;
@@ -117,7 +113,6 @@ impl Manifest {
     }
 
     /// The text of `manifest.toml`.
-    #[cfg(feature = "builder")]
     #[must_use]
     pub fn to_toml(&self) -> String {
         let mut text = format!("format = 1\ngeneration = \"{:016x}\"\n", self.generation());
@@ -214,7 +209,6 @@ impl Manifest {
     ///
     /// # Errors
     /// `Io` or `Corrupt`, naming the first that is not.
-    #[cfg(feature = "builder")]
     pub fn check_files(&self, bundle: &Path) -> Result<()> {
         self.files.iter().try_for_each(|entry| entry.check(&bundle.join(&entry.name), None).map(drop))
     }

@@ -371,7 +371,7 @@ pub unsafe extern "C" fn adclick_engine_generation(
     guard_whole(error, || {
         // SAFETY: the caller's contract.
         let generation = unsafe { place(generation, "generation") }?;
-        generation.put(live_engine(engine)?.generation()?.id());
+        generation.put(live_engine(engine)?.live()?.id());
         Ok(())
     })
 }

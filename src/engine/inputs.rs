@@ -58,7 +58,7 @@ impl Engine {
     /// # Errors
     /// `Closed`.
     pub fn model(&self) -> Result<ModelInfo> {
-        let generation = self.generation()?;
+        let generation = self.live()?;
         let model = generation.model();
         Ok(ModelInfo {
             generation: generation.id(),
@@ -77,7 +77,7 @@ impl Engine {
     /// # Errors
     /// `Closed`.
     pub fn inputs(&self) -> Result<(u64, Vec<ModelInput>)> {
-        let generation = self.generation()?;
+        let generation = self.live()?;
         Ok((generation.id(), inputs(&generation)))
     }
 
@@ -88,7 +88,7 @@ impl Engine {
     /// A request that scoring would refuse for its counts, sizes or flags; `Closed`.
     pub fn check(&self, input: Input<'_>) -> Result<Check> {
         input.check(MAX_CANDIDATES)?;
-        let generation = self.generation()?;
+        let generation = self.live()?;
         let names = self.shared.names();
         let name = |handle: u32| names.iter().find(|(_, own)| **own == handle).map(|(name, _)| name.clone());
         Ok(crate::inputs::check(&generation, input, name))
@@ -99,7 +99,7 @@ impl Engine {
     /// # Errors
     /// `Closed`.
     pub fn wrong_sides(&self) -> Result<Vec<WrongSide>> {
-        let generation = self.generation()?;
+        let generation = self.live()?;
         let features = &generation.model().schema().features;
         let told = |(feature, values): (u32, u64)| {
             let feature = &features[feature as usize];

@@ -31,7 +31,7 @@ pub use inputs::{ModelInfo, WrongSide};
 pub use state::FollowState;
 
 /// Names the kernel to use instead of the best one; for tests.
-pub const KERNEL_VARIABLE: &str = "ADCLICK_KERNEL";
+const KERNEL_VARIABLE: &str = "ADCLICK_KERNEL";
 
 /// How an engine is opened. `Options::default()` is what most want.
 #[derive(Debug, Clone, PartialEq)]
@@ -315,7 +315,13 @@ impl Engine {
     ///
     /// # Errors
     /// `Closed`.
+    #[cfg(feature = "builder")]
     pub fn generation(&self) -> Result<Arc<Generation>> {
+        self.live()
+    }
+
+    /// The live generation.
+    pub(crate) fn live(&self) -> Result<Arc<Generation>> {
         let published = self.shared.publisher()?;
         published.current.clone().ok_or_else(|| Error::new(Status::Closed, "the engine was closed"))
     }
@@ -325,7 +331,7 @@ impl Engine {
     /// # Errors
     /// `Closed`.
     pub fn precision(&self) -> Result<(Precision, Precision, Option<String>)> {
-        let generation = self.generation()?;
+        let generation = self.live()?;
         let (wanted, serving, reason) = generation.precision();
         Ok((wanted, serving, reason.map(str::to_owned)))
     }
@@ -335,7 +341,7 @@ impl Engine {
     /// # Errors
     /// `Closed`.
     pub fn ad_cache(&self) -> Result<AdCacheInfo> {
-        Ok(self.generation()?.ad_cache())
+        Ok(self.live()?.ad_cache())
     }
 
     /// The name of the kernel that the engine chose.

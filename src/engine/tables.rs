@@ -40,7 +40,7 @@ impl Engine {
     /// the message names the row and the value.
     pub fn upsert(&self, upsert: &Upsert, rows: &[Row], values: &[Value]) -> Result<UpsertCounts> {
         let _steady = self.shared.overlays.steady();
-        let counts = self.shared.overlays.upsert(self.generation()?.tables(), upsert, rows, values)?;
+        let counts = self.shared.overlays.upsert(self.live()?.tables(), upsert, rows, values)?;
         self.shared.events.upserted(&counts);
         Ok(counts)
     }
@@ -52,7 +52,7 @@ impl Engine {
     /// `InvalidArgument` for a table that the live generation does not have and an engine without overlays, `Closed`.
     pub fn remove_rows(&self, table: u32, keys: &[u64]) -> Result<u64> {
         let _steady = self.shared.overlays.steady();
-        self.shared.overlays.remove(self.generation()?.tables(), table, Some(keys))
+        self.shared.overlays.remove(self.live()?.tables(), table, Some(keys))
     }
 
     /// Takes all rows off a table of the live generation, as [`Engine::remove_rows`]. Rows that are written meanwhile may stay.
@@ -61,7 +61,7 @@ impl Engine {
     /// As [`Engine::remove_rows`].
     pub fn clear_rows(&self, table: u32) -> Result<u64> {
         let _steady = self.shared.overlays.steady();
-        self.shared.overlays.remove(self.generation()?.tables(), table, None)
+        self.shared.overlays.remove(self.live()?.tables(), table, None)
     }
 
     /// A table of the live generation and what was written on top of it.
@@ -70,6 +70,6 @@ impl Engine {
     /// `InvalidArgument` for a table that the live generation does not have, `Closed`.
     pub fn table_info(&self, table: u32) -> Result<TableInfo> {
         let _steady = self.shared.overlays.steady();
-        self.shared.overlays.info(self.generation()?.tables(), table)
+        self.shared.overlays.info(self.live()?.tables(), table)
     }
 }

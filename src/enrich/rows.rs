@@ -152,7 +152,6 @@ impl Rows {
     }
 
     /// Whether a table that has a row for each candidate has that of candidate `i`'s key.
-    #[cfg(feature = "builder")]
     pub(super) fn has_row(&self, table: usize, i: usize) -> bool {
         self.at[table * self.candidates + i].is_some()
     }

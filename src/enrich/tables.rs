@@ -139,7 +139,6 @@ impl Tables {
     }
 
     /// The same with a row of its own for each candidate in every table, as if each were a request.
-    #[cfg(feature = "builder")]
     pub(super) fn unshared(mut self) -> Self {
         self.tables.iter_mut().for_each(|t| t.shared = false);
         self

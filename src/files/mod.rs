@@ -41,7 +41,6 @@ pub(crate) fn shortened(text: &str) -> &str {
 }
 
 /// The directory that a path stands in.
-#[cfg(feature = "builder")]
 pub(crate) fn parent(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),

@@ -67,7 +67,6 @@ pub struct Tile<'a> {
 
 impl Tile<'_> {
     /// How many.
-    #[cfg(feature = "builder")]
     #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
@@ -106,7 +105,6 @@ impl<'a> Pass<'a> {
     }
 
     /// How much of the request is shared.
-    #[cfg(feature = "builder")]
     #[must_use]
     pub fn level(&self) -> Level {
         self.program.level

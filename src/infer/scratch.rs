@@ -68,7 +68,6 @@ impl Scratch {
     }
 
     /// Whether it holds nothing.
-    #[cfg(feature = "builder")]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -12,7 +12,9 @@ pub use check::{Check, Problem, ProblemKind};
 use std::fmt;
 
 use crate::live::Generation;
-use crate::schema::{Feature, Kind, Side, Source};
+use crate::schema::{Feature, Kind};
+
+pub use crate::schema::{Side, Source};
 
 /// What a value of an input is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -148,7 +150,7 @@ pub(crate) fn side_name(side: Side) -> &'static str {
 
 /// The inputs of a generation's model, in the schema's order.
 #[must_use]
-pub fn inputs(generation: &Generation) -> Vec<ModelInput> {
+pub(crate) fn inputs(generation: &Generation) -> Vec<ModelInput> {
     let model = generation.model();
     let enrichment = model.enrichment();
     let mut all: Vec<ModelInput> = Vec::new();

@@ -307,6 +307,7 @@ impl Scorer {
     ///
     /// # Errors
     /// A [`Refusal`], as [`Scorer::score`]; `Length` when `x` does not have the model's width.
+    #[cfg(feature = "builder")]
     pub fn model_input(&mut self, input: Input<'_>, candidate: usize, x: &mut [f32]) -> Result<(), Refusal> {
         let n = input.check(self.max_candidates)?;
         if candidate >= n {

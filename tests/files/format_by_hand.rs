@@ -8,12 +8,13 @@ use adclick::builder::artifact::model::spec::{
     ModelSpec, NetworkSpec, Structure,
 };
 use adclick::builder::artifact::model::{Model, write};
+use adclick::builder::hash::checksum;
 use adclick::builder::model::pack_model;
 use adclick::builder::schema::{
     Binding, Column, ColumnUse, Embedding, Enrichment, Feature, Index, KeyPart, Kind, Layout, Lookup, Measure, Schema,
     Source, TableUse, Transform,
 };
-use adclick::hash::{category_id, checksum};
+use adclick::category_id;
 
 use testkit::container::{Part, assemble, part};
 
@@ -330,11 +331,11 @@ fn open(file: &[u8]) -> Model {
 fn hash_functions_are_those_of_the_page() {
     assert_eq!(category_id(b""), 0x2d06_8005_38d3_94c2);
     assert_eq!(category_id(b"news"), checksum("news".as_bytes()));
-    assert_eq!(adclick::hash::mix(0), 0xe220_a839_7b1d_cdaf);
-    assert_eq!(mix(7), adclick::hash::mix(7));
+    assert_eq!(adclick::builder::hash::mix(0), 0xe220_a839_7b1d_cdaf);
+    assert_eq!(mix(7), adclick::builder::hash::mix(7));
     let by_hand = |id: u64, buckets: u32| ((u128::from(mix(id)) * u128::from(buckets)) >> 64) as u32;
     for id in [0, 1, 7, u64::MAX, category_id(b"sports")] {
-        assert_eq!(adclick::hash::bucket(id, 1000), by_hand(id, 1000));
+        assert_eq!(adclick::builder::hash::bucket(id, 1000), by_hand(id, 1000));
     }
 }
 

@@ -7,9 +7,9 @@ use adclick::builder::artifact::model::spec::{
     CrossSpec, DenseSpec, EmbeddingSpec, GoldenRequest, GoldenValue, Matrix, ModelSpec, Structure,
 };
 use adclick::builder::artifact::model::{Model, write};
+use adclick::builder::hash::bucket;
 use adclick::builder::model::pack_model;
 use adclick::builder::schema::{Enrichment, Index, Kind, Source};
-use adclick::hash::bucket;
 use half::f16;
 use proptest::prelude::*;
 

@@ -4,11 +4,11 @@
 use std::sync::{Arc, OnceLock};
 
 use adclick::builder::artifact::Bytes;
+use adclick::builder::hash::mix;
 use adclick::builder::table::{
     BuildOptions, Cell, Checks, Column, ColumnKind, Duplicates, RowAt, RowLayout, Shard, Table, TableBuilder, TableSet,
     TableSpec,
 };
-use adclick::hash::mix;
 use adclick::{Error, Status};
 use testkit::container::{ENTRY, HEADER, assemble, reseal, reseal_header, split};
 

@@ -2,10 +2,11 @@
 //! bytes from the same rows.
 
 use adclick::builder::artifact::Bytes;
+use adclick::builder::hash::mix;
 use adclick::builder::table::{
     BuildOptions, Cell, Column, ColumnKind, Duplicates, RowLayout, Shard, Table, TableBuilder, TableSpec,
 };
-use adclick::hash::{composite_key, mix, shard};
+use adclick::{composite_key, shard};
 use testkit::container::{assemble, part};
 
 const P: u32 = 0;

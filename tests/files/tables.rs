@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use adclick::builder::artifact::{Bytes, OpenMode};
+use adclick::builder::hash::mix;
 use adclick::builder::table::{
     BuildOptions, Built, Cell, Column, ColumnKind, Duplicates, RowAt, RowLayout, Shard, Table, TableBuilder, TableSet,
     TableSpec,
 };
-use adclick::hash::mix;
 use proptest::prelude::*;
 
 fn columns() -> Vec<Column> {
@@ -208,7 +208,7 @@ fn shards_of_different_tables_do_not_join() {
     let mut at = vec![RowAt::NONE; keys.len()];
     half.find(&keys, &mut at);
     for (&key, at) in keys.iter().zip(at) {
-        assert_eq!(at.is_some(), adclick::hash::shard(key, 2) == 1);
+        assert_eq!(at.is_some(), adclick::shard(key, 2) == 1);
     }
     assert!(TableSet::new(Vec::new()).is_err());
 }

@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use adclick::builder::bundle::{self, CURRENT, Entry, MANIFEST, MODEL_FILE, Manifest, POLICY_FILE, Role};
+use adclick::builder::hash::checksum;
 use adclick::builder::model::pack_model;
-use adclick::hash::checksum;
 use adclick::{Engine, OpenMode, Options, Row, Status, Upsert, Value};
 use testkit::child::memory;
 use testkit::common::{Random, Wants, model};

@@ -10,9 +10,9 @@ use adclick::builder::artifact::model::spec::ModelSpec;
 use adclick::builder::bundle::{self, CALIBRATORS_FILE, CURRENT, MANIFEST, MODEL_FILE, Manifest, POLICY_FILE, Role};
 use adclick::builder::calibrate::encode_calibrators;
 use adclick::builder::calibrate::{Calibrator, Calibrators, HeadCalibrator, Platt};
+use adclick::builder::hash::checksum;
 use adclick::builder::infer::Kernel;
 use adclick::builder::model::pack_model;
-use adclick::hash::checksum;
 use adclick::{Engine, Refusal, Status};
 use testkit::common::{Bundles, Case, Random, Scores, Wants, case, decide, model, options, score, scorer};
 

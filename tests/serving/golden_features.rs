@@ -9,8 +9,7 @@ use adclick::builder::schema::{
     TableUse, Transform,
 };
 use adclick::builder::table::{Column, ColumnKind};
-use adclick::hash::{category_id, composite_key};
-use adclick::{Candidate, Engine, Options, Request, Value};
+use adclick::{Candidate, Engine, Options, Request, Value, category_id, composite_key};
 use serde_json::Value as Json;
 use testkit::common::{Bundles, Case, scorer};
 use testkit::plain_tables::{self, Plain, PlainTable};

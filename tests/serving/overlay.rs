@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use adclick::builder::hash::mix;
 use adclick::builder::overlay::{Batch, Below, Freshness, Operation, Overlay, UpsertCounts};
 use adclick::builder::table::{Cell, Column, ColumnKind, RowLayout};
-use adclick::hash::mix;
 use adclick::{Error, Result, Row, Status, Value};
 
 struct Random(u64);

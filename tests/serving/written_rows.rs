@@ -289,7 +289,7 @@ fn every_row_served_was_written_whole_while_writers_and_swaps_go_on() {
                         rows.clear();
                         values.clear();
                         for _ in 0..100 {
-                            number = adclick::hash::mix(number);
+                            number = adclick::builder::hash::mix(number);
                             handles.push_row(&mut rows, &mut values, 1 + number % 110, 4 + number % 2044);
                         }
                         let upsert = Upsert { table: handles.ads, time_us: NOW, ..Upsert::default() };

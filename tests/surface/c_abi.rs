@@ -9,8 +9,7 @@ use std::time::Duration;
 use crate::programs::{Language, Link, WARNINGS, build, compilers, libraries, prepare, root, run, sanitizers, succeed};
 use crate::small::Bundles;
 use adclick::builder::infer::Kernel;
-use adclick::hash::category_id;
-use adclick::{BidKind, Candidate, Engine, Input, Options, Request, ScorerLimits, Value, Winner};
+use adclick::{BidKind, Candidate, Engine, Input, Options, Request, ScorerLimits, Value, Winner, category_id};
 use testkit::{endless, overlaid};
 
 #[test]

@@ -11,7 +11,7 @@ use adclick::builder::schema::{Embedding, Enrichment, Feature, Index, Kind, Sche
 
 /// The value of a reproducible sequence, within ±0.5.
 fn noise(state: &mut u64) -> f64 {
-    *state = adclick::hash::mix(*state);
+    *state = adclick::builder::hash::mix(*state);
     *state as f64 / 2f64.powi(64) - 0.5
 }
 

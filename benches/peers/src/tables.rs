@@ -30,10 +30,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use adclick::builder::artifact::{Bytes, OpenMode};
+use adclick::builder::hash::mix;
 use adclick::builder::table::{
     BuildOptions, Cell, Column, ColumnKind, Duplicates, RowAt, Shard, Table, TableBuilder, TableSet, TableSpec,
 };
-use adclick::hash::mix;
 use heed::types::Bytes as Slice;
 use heed::{Database, EnvOpenOptions};
 use memmap2::{Advice, Mmap, MmapMut};

@@ -155,7 +155,7 @@ impl Demo {
             for c in 0..self.candidates {
                 let ad = (id * 37 + c) % rows.len();
                 // Bids of 0.20 to 2.19 per click, with a reserve of 0.05; no two requests alike.
-                let bid = 200_000 + adclick::hash::mix(ad as u64) % 2_000_000;
+                let bid = 200_000 + adclick::builder::hash::mix(ad as u64) % 2_000_000;
                 let _ = writeln!(text, "C {} {} {bid} cpc 50000", ad + 1, ad % 40 + 1);
                 text += &rows[ad].2;
             }

@@ -8,8 +8,8 @@ use adclick::builder::artifact::model::Model;
 use adclick::builder::artifact::{Bytes, OpenMode};
 use adclick::builder::bundle::MODEL_FILE;
 use adclick::builder::calibrate::{Calibrator, HeadCalibrator, Temperature};
+use adclick::builder::hash::mix;
 use adclick::builder::model::pack_model;
-use adclick::hash::mix;
 use adclick_train::bundle::Parts;
 use adclick_train::positions::as_logged;
 use adclick_train::unpack::unpack;
@@ -242,7 +242,7 @@ fn neither_the_order_of_rows_nor_the_scale_of_weights_matters() {
     shop.json(&format!("train {} --hidden 16 --epochs 2 --out a --json", data("train.csv", "full")));
     let text = std::fs::read_to_string(shop.path("test.csv")).unwrap();
     let mut lines: Vec<&str> = text.lines().skip(1).collect();
-    lines.sort_by_key(|line| adclick::hash::category_id(line.as_bytes()));
+    lines.sort_by_key(|line| adclick::category_id(line.as_bytes()));
     // Clicks first: what broke ties by row would show.
     lines.sort_by_key(|line| !line.ends_with("1,0") && !line.ends_with("1,1"));
     shop.write("shuffled.csv", &(HEADER.to_owned() + &lines.join("\n") + "\n"));

@@ -3,7 +3,7 @@
 mod support;
 mod workshop;
 
-use adclick::hash::mix;
+use adclick::builder::hash::mix;
 use support::tensor;
 use workshop::{Workshop, number};
 

@@ -6,8 +6,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use adclick::hash::category_id;
-use adclick::{Candidate, Engine, Input, Options, Request, ScorerLimits, Value, Winner};
+use adclick::{Candidate, Engine, Input, Options, Request, ScorerLimits, Value, Winner, category_id};
 use support::file_of;
 use tempfile::TempDir;
 

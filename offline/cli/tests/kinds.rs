@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use adclick::builder::table::{Checks, Duplicates};
-use adclick::hash::category_id;
+use adclick::category_id;
 use adclick_data::logs::{BadLimit, Format, Labels, Row, Source};
 use adclick_data::progress::Progress;
 use adclick_data::schema_file::SchemaFile;

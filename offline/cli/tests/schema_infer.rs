@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
+use adclick::builder::hash::mix;
 use adclick::builder::schema::{Kind, Source};
-use adclick::hash::mix;
 use adclick_data::schema_file::{SchemaFile, TimeUnit};
 use arrow_array::builder::{Float32Builder, ListBuilder, StringBuilder};
 use arrow_array::{

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use adclick::builder::artifact::model::Model;
 use adclick::builder::artifact::{Bytes, OpenMode};
-use adclick::hash::{category_id, mix};
-use adclick::{Candidate, Engine, Input, Options, Request, Scorer, ScorerLimits};
+use adclick::builder::hash::mix;
+use adclick::{Candidate, Engine, Input, Options, Request, Scorer, ScorerLimits, category_id};
 use adclick_data::logs::{Format, Lookups, Row, Source};
 use adclick_data::progress::Progress;
 use adclick_data::schema_file::SchemaFile;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use adclick::builder::table::{Checks, Duplicates, Table};
-use adclick::hash::{category_id, composite_key};
+use adclick::{category_id, composite_key};
 use adclick_data::logs::BadLimit;
 use adclick_data::progress::Progress;
 use adclick_data::schema_file::{SchemaFile, TableFile};

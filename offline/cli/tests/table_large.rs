@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use adclick::builder::artifact::{Bytes, OpenMode};
+use adclick::builder::hash::mix;
 use adclick::builder::table::{
     BuildOptions, Cell, Column, ColumnKind, Duplicates, RowAt, RowLayout, Shard, Table, TableBuilder, TableSet,
     TableSpec,
 };
-use adclick::hash::mix;
 
 const ROWS: u64 = 10_000_000;
 

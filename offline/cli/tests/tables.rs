@@ -471,7 +471,7 @@ fn a_request_of_ids_alone_gets_what_the_tables_hold() {
     let (mut with_ids, mut with_values) = (ids.scorer(limits).unwrap(), plain.scorer(limits).unwrap());
     let tables = NAMES.map(Cells::read);
     let [users, ads, pairs, tastes] = &tables;
-    let hash = |text: &str| adclick::hash::category_id(text.as_bytes());
+    let hash = |text: &str| adclick::category_id(text.as_bytes());
 
     let shown = [("a1", "acme"), ("a2", "globex"), ("a3", "initech"), ("a4", "acme"), ("gone", "acme")];
     let mut seen = std::collections::BTreeSet::new();

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use adclick::builder::artifact::model::Model;
 use adclick::builder::artifact::{Bytes, OpenMode};
-use adclick::hash::mix;
+use adclick::builder::hash::mix;
 use adclick::{Candidate, Engine, Input, Options, Request, ScorerLimits};
 use adclick_data::logs::{BadLimit, Format, Source};
 use adclick_data::schema_file::SchemaFile;

@@ -70,7 +70,6 @@ impl Keeping {
     }
 
     /// The level of sharing that the rest of the network has.
-    #[cfg(feature = "builder")]
     #[must_use]
     pub fn level(&self) -> Level {
         self.program.level
@@ -225,14 +224,12 @@ impl Plan {
 
     /// The same, which multiplies every input: layers behind a ReLU leave out those that are 0 otherwise. The logits have the
     /// same bits; it is for measuring.
-    #[cfg(feature = "builder")]
     #[must_use]
     pub fn without_skipping(self) -> Self {
         Self { skips: false, ..self }
     }
 
     /// The numbers that it multiplies.
-    #[cfg(feature = "builder")]
     #[must_use]
     pub fn arithmetic(&self) -> Arithmetic {
         self.arithmetic
@@ -257,7 +254,6 @@ impl Plan {
     }
 
     /// Of them, the request's, which come first.
-    #[cfg(feature = "builder")]
     #[must_use]
     pub fn request_width(&self) -> usize {
         self.request_width
@@ -295,7 +291,6 @@ impl Plan {
     }
 
     /// The level that costs least for a request of `candidates`.
-    #[cfg(feature = "builder")]
     #[must_use]
     pub fn level_for(&self, candidates: usize) -> Level {
         self.program_for(candidates).level
@@ -317,7 +312,6 @@ impl Plan {
     ///
     /// # Errors
     /// `InvalidArgument` when `x_request` is not `request_width` long, or the scratch or the weights are too small.
-    #[cfg(feature = "builder")]
     pub fn begin<'a>(
         &'a self,
         weights: Weights<'a>,

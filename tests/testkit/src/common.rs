@@ -43,7 +43,7 @@ pub fn chance(random: &mut Random, percent: usize) -> bool {
 
 /// An id that vocabularies may know (see [`IDS`]), scattered over u64.
 pub fn id(n: u64) -> u64 {
-    if n < 4 { n } else { adclick::hash::category_id(&n.to_le_bytes()) }
+    if n < 4 { n } else { adclick::category_id(&n.to_le_bytes()) }
 }
 
 pub fn model(random: &mut Random, wants: Wants) -> ModelSpec {

@@ -1,6 +1,6 @@
 //! A container put together by hand from the tables of docs/format.md, for tests that build or break files.
 
-use adclick::hash::checksum;
+use adclick::builder::hash::checksum;
 
 pub const HEADER: usize = 64;
 pub const ENTRY: usize = 64;

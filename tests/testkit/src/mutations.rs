@@ -11,8 +11,8 @@ use adclick::builder::bundle::{
 };
 use adclick::builder::calibrate::encode_calibrators;
 use adclick::builder::calibrate::{Beta, Calibrator, Calibrators, HeadCalibrator, Platt};
+use adclick::builder::hash::checksum;
 use adclick::builder::model::pack_model;
-use adclick::hash::checksum;
 use adclick::{BidKind, Engine, OpenMode, Precision, Status, Winner};
 
 use crate::child;

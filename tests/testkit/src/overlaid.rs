@@ -7,6 +7,7 @@ use adclick::builder::artifact::model::spec::{
     Activation, DenseSpec, EmbeddingSpec, HeadKind, HeadSpec, Matrix, ModelSpec, NetworkSpec, Structure,
 };
 use adclick::builder::bundle::{self, Content, MODEL_FILE, Role};
+use adclick::builder::hash::mix;
 use adclick::builder::model::pack_model;
 use adclick::builder::schema::{
     Binding, ColumnUse, Embedding, Enrichment, Feature, Index, KeyPart, Kind, Lookup, Pooling, Schema, Source,
@@ -15,7 +16,6 @@ use adclick::builder::schema::{
 use adclick::builder::table::{
     BuildOptions, Cell, Column, ColumnKind, Duplicates, RowLayout, Shard, TableBuilder, TableSpec,
 };
-use adclick::hash::mix;
 use adclick::{BidKind, Candidate, Engine, Input, Request, Row, Scorer, Upsert, UpsertCounts, Value};
 use tempfile::TempDir;
 

@@ -13,8 +13,7 @@ use adclick::builder::schema::{
 use adclick::builder::table::{
     BuildOptions, Cell, Column, ColumnKind, Duplicates, RowLayout, Shard, TableBuilder, TableSpec,
 };
-use adclick::hash::shard;
-use adclick::{Candidate, Engine, Request, Row, Value};
+use adclick::{Candidate, Engine, Request, Row, Value, shard};
 
 use crate::common::{Bundles, Case, IDS, Random, chance, id};
 

@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use adclick::BidKind;
 use adclick::auction::{Bid, Policy};
-use adclick::hash::category_id;
+use adclick::{BidKind, category_id};
 use serde_json::{Map, Value};
 
 const MICROS: f64 = 1e6;

@@ -205,8 +205,8 @@ fn reports(args: &Args, rows: &ScoredRows, keep_rates: [f64; 2]) -> Result<[Opti
     let columns: Vec<Field> = (args.field.iter().zip(broken_down))
         .map(|(name, texts)| Field::from_values(name, told.iter().map(|&row| texts[row].as_str())))
         .collect();
-    let groups: Option<Vec<u64>> = (grouped.first())
-        .map(|texts| told.iter().map(|&row| adclick::hash::category_id(texts[row].as_bytes())).collect());
+    let groups: Option<Vec<u64>> =
+        (grouped.first()).map(|texts| told.iter().map(|&row| adclick::category_id(texts[row].as_bytes())).collect());
     let options = Options { groups: groups.as_deref(), fields: &columns, top: args.top.unwrap_or(10), seed: args.seed };
     let plain = Options { seed: args.seed, ..Options::default() };
     let measure = |probabilities: &[f64], labels: &[bool], weights, options| {

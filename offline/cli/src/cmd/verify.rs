@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use adclick::builder::artifact::{Bytes, OpenMode};
 use adclick::builder::bundle::{self, CURRENT, Manifest};
+use adclick::builder::hash::checksum;
 use adclick::builder::infer::Kernel;
 use adclick::builder::live::{Generation, Opening, TableChecks};
 use adclick::builder::table::Checks;
-use adclick::hash::checksum;
 use anyhow::{Result, ensure};
 
 use adclick_train::bundle::{open_table, open_untouched};

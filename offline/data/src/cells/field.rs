@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use adclick::hash::category_id;
+use adclick::category_id;
 use arrow_array::ArrayRef;
 
 use super::fault::Fault;

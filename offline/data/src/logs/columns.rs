@@ -5,7 +5,7 @@
 pub enum InputKind {
     /// A finite number; NaN is missing.
     Number,
-    /// A category given as a string: its id is [`adclick::hash::category_id`] of its bytes.
+    /// A category given as a string: its id is [`adclick::category_id`] of its bytes.
     Text,
     /// A category given as an integer, which is its own id; a negative one is taken in two's complement of 64 bits.
     Integer,

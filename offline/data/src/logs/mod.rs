@@ -2,7 +2,7 @@
 //!
 //! A [`Reader`] streams a file in batches of bounded size. Raw values have the form in which a server passes them
 //! ([`adclick::Value`]): numbers as they are, integer categories as their own id, strings by
-//! [`adclick::hash::category_id`]. What a model makes of them is the schema's business.
+//! [`adclick::category_id`]. What a model makes of them is the schema's business.
 
 mod bad;
 mod clock;

@@ -6,7 +6,7 @@ use std::path::Path;
 use adclick::builder::schema::{
     Binding, Embedding, Feature, Index, Kind, Lookup, Pooling, Schema, Source, TIME_INPUTS, Transform,
 };
-use adclick::hash::category_id;
+use adclick::category_id;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::de::DeserializeOwned;
 

@@ -1,6 +1,6 @@
 use adclick::builder::schema::{Binding, ColumnUse, KeyPart, Lookup, Measure};
 use adclick::builder::table::ColumnKind;
-use adclick::hash::category_id;
+use adclick::category_id;
 
 use super::*;
 

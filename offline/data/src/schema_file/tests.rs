@@ -1,5 +1,5 @@
 use adclick::builder::schema::{Index, Kind, Pooling, Side};
-use adclick::hash::category_id;
+use adclick::category_id;
 
 use super::*;
 

@@ -2,7 +2,7 @@
 
 use adclick::builder::table;
 use adclick::builder::table::{ColumnKind, RowLayout};
-use adclick::hash::composite_key;
+use adclick::composite_key;
 use arrow_array::{Array, ArrayRef};
 
 use crate::cells::{Cell, Fault, Field, Record, STRING, cell};

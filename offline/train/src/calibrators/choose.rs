@@ -376,7 +376,7 @@ mod tests {
         // Ties between different labels, too.
         logits.iter_mut().for_each(|z| *z = (*z * 8.0).round() / 8.0);
         let mut order: Vec<usize> = (0..1500).collect();
-        order.sort_by_key(|&i| adclick::hash::mix(i as u64));
+        order.sort_by_key(|&i| adclick::builder::hash::mix(i as u64));
         let (x, y): (Vec<f64>, Vec<bool>) = order.iter().map(|&i| (logits[i], labels[i])).unzip();
         let [a, b] = [(&logits, &labels), (&x, &y)].map(|(x, y)| choose(&Sample::new(x, y, None).unwrap()).unwrap());
         assert_eq!(a.method, b.method);

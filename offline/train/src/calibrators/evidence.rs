@@ -1,7 +1,7 @@
 //! What rows say against a calibrator: score tests with a known rate of false alarms.
 
 use adclick::builder::calibrate::{Calibrator, sigmoid};
-use adclick::hash::mix;
+use adclick::builder::hash::mix;
 use anyhow::Result;
 
 use super::choose::check_order;

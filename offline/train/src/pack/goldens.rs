@@ -1,8 +1,8 @@
 //! Golden requests for a model that comes without any: made-up values that reach every feature.
 
 use adclick::builder::artifact::model::spec::{EmbeddingSpec, GoldenRequest, GoldenValue};
+use adclick::builder::hash::mix;
 use adclick::builder::schema::{Index, Kind, Schema, Transform};
-use adclick::hash::mix;
 
 use super::inputs::{is_passed, share};
 

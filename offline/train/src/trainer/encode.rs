@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use adclick::Value;
 use adclick::builder::enrich::{TimeInputs, number_input};
+use adclick::builder::hash::{bucket, mix};
 use adclick::builder::schema::{Embedding, Index, Kind, Pooling, Schema, Source, TIME_INPUTS, bucketise};
-use adclick::hash::{bucket, mix};
 use anyhow::{Context, Result, ensure};
 
 use super::known::Known;

@@ -99,7 +99,7 @@ mod tests {
             // Known are all of the first half, and fewer and fewer towards the end.
             let time = number as i64 * 1_000_000;
             let share = (2.0 - 2.0 * number as f64 / 20_000.0).min(1.0);
-            let known = adclick::hash::mix(number) as f64 / u64::MAX as f64 <= share;
+            let known = adclick::builder::hash::mix(number) as f64 / u64::MAX as f64 <= share;
             clicks.add(number, Some(time), known, 2.0);
         }
         let known = clicks.shares();

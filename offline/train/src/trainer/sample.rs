@@ -1,7 +1,7 @@
 //! Uniform samples of rows that are too many to keep: by the hash of the row's number, so that the same rows are kept
 //! whatever else is read.
 
-use adclick::hash::mix;
+use adclick::builder::hash::mix;
 
 /// Set apart from what else hashes row numbers.
 const SALT: u64 = 0x5d8a_19c6_72f4_0be3;

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use adclick::hash::mix;
+use adclick::builder::hash::mix;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::store::Data;

@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_order_of_rows_changes_nothing() {
-        let values: Vec<f32> = (0..5000u64).map(|i| adclick::hash::mix(i) as f32 / 1e18).collect();
+        let values: Vec<f32> = (0..5000u64).map(|i| adclick::builder::hash::mix(i) as f32 / 1e18).collect();
         let mut turned = values.clone();
         turned.reverse();
         let (a, b) = (of(&values), of(&turned));

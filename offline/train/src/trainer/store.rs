@@ -1,6 +1,6 @@
 //! The rows of one training run: encoded, held in memory or streamed in every pass.
 
-use adclick::hash::mix;
+use adclick::builder::hash::mix;
 use anyhow::{Result, ensure};
 use indicatif::ProgressBar;
 

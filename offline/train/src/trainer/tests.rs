@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use adclick::builder::artifact::model::spec::HeadKind;
-use adclick::hash::mix;
+use adclick::builder::hash::mix;
 use tempfile::TempDir;
 
 use super::loss::sigmoid;

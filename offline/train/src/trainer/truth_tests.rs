@@ -5,8 +5,8 @@ use std::path::Path;
 
 use adclick::builder::artifact::model::spec::HeadKind;
 use adclick::builder::calibrate::Calibrators;
+use adclick::builder::hash::mix;
 use adclick::builder::schema::{Kind, Source as From};
-use adclick::hash::mix;
 use tempfile::TempDir;
 
 use super::loss::sigmoid;

@@ -4,9 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use adclick::builder::schema::Side;
-use adclick::hash::category_id;
 use adclick::inputs::{Default, InputReading, ModelInput, ValueKind};
-use adclick::{Candidate, Engine, Input, Options, Precision, Request, TableChecks, Value};
+use adclick::{Candidate, Engine, Input, Options, Precision, Request, TableChecks, Value, category_id};
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value as Json, json};
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use adclick::builder::table::{ColumnKind, RowLayout, Table};
-use adclick::hash::{category_id, composite_key};
+use adclick::{category_id, composite_key};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 

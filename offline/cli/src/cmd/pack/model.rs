@@ -6,8 +6,8 @@ use adclick::auction::Policy;
 use adclick::builder::artifact::container::{ArtifactKind, Container};
 use adclick::builder::artifact::model::spec::{HeadKind, ModelSpec};
 use adclick::builder::calibrate::Calibrators;
+use adclick::builder::hash::checksum;
 use adclick::builder::model::pack_model;
-use adclick::hash::checksum;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::Args;
