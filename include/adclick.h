@@ -6,9 +6,7 @@
  *    adclick_error that the caller passes (it may be NULL). There is no thread-local last error.
  *  - Outputs are written only on success: after a failure every output, handles included, is what it was before. Only
  *    `error` is written then, and only then. Initialise handles with NULL.
- *  - A struct that begins with struct_size is told its own sizeof there; 0 in any other field means its default. A program
- *    built with an older header runs on a newer library; with a newer header it runs on an older library as long as it
- *    leaves what that library does not know at 0 (outputs that it does not know come back as 0).
+ *  - A struct that begins with struct_size is told its own sizeof there; 0 in any other field means its default.
  *  - adclick_engine is shared by all threads. adclick_scorer belongs to one caller at a time and may move between
  *    threads. adclick_scorer_score, _score_dense and _decide allocate nothing, take no lock and make no system call.
  *  - Arrays travel beside the structs and have the entries that their counts say; an array of no entries may be NULL.
@@ -37,65 +35,100 @@
  *  - Floating point: the library computes with the default environment. Calls may set exception flags, FE_INVALID among them;
  *    unmasked exceptions (feenableexcept) are not supported.
  *
- * Generated from the sources by cbindgen; `make header` renews it. docs/c-api.md begins with a tour. */
+ * Growth
+ *  - A program built with an older header runs on a newer library. A program built with a newer header runs on an older library as
+ *    long as it leaves what that library does not know at 0; what the library does not know of outputs comes back as 0. A field
+ *    that is not known and not 0 is refused with ADCLICK_BAD_STRUCT_SIZE: nothing is ignored.
+ *  - Structs with a struct_size grow at their end.
+ *  - Candidates and winners grow at their end too. Their arrays carry the size of an entry once, in candidate_size and winner_size
+ *    of adclick_request and adclick_auction_options: set them to sizeof(adclick_candidate) and sizeof(adclick_winner), always. 0
+ *    stands for the sizes of the first version, 56 and 64 bytes, and is refused from a header in which they have grown.
+ *  - Entries of the library's own size are used where they are. Candidates of another size are copied into the scorer, which
+ *    allocates nothing; winners are written as far as the caller's entry goes, and the rest of a longer one becomes 0. Entries have
+ *    up to 4096 bytes and keep the alignment of their type.
+ *  - adclick_value and adclick_row never change: what values need beyond them travels in arrays of its own.
+ *  - Exported names never go; statuses, reasons and other numbers are never renumbered, and get new ones.
+ *
+ * Generated from the sources; `make header` renews it. docs/c-api.md begins with a tour.
+ *
+ * Index
+ *   1. Versions
+ *      ADCLICK_ABI_VERSION adclick_abi_version adclick_version
+ *   2. Statuses and errors
+ *      adclick_status ADCLICK_ERROR_MESSAGE adclick_error adclick_status_name
+ *   3. Handles
+ *      adclick_engine adclick_staged adclick_scorer
+ *   4. Engines
+ *      ADCLICK_COPY ADCLICK_NO_OVERLAYS ADCLICK_LAZY_TABLES adclick_precision adclick_engine_options
+ *      adclick_engine_open adclick_engine_close adclick_engine_close_within adclick_kernel
+ *      adclick_engine_precision_error adclick_ad_cache_state adclick_ad_cache adclick_engine_ad_cache
+ *   5. Generations
+ *      adclick_engine_stage adclick_staged_generation adclick_staged_activate adclick_staged_discard
+ *      adclick_engine_rollback adclick_engine_generation
+ *   6. Following CURRENT
+ *      adclick_engine_poll adclick_engine_follow_error adclick_follow_state adclick_engine_follow_state
+ *   7. Names, ids and keys
+ *      adclick_engine_feature adclick_hash adclick_key
+ *   8. Requests
+ *      adclick_value adclick_request adclick_bid_kind adclick_candidate adclick_outcome
+ *   9. Scoring
+ *      adclick_scorer_options adclick_scorer_new adclick_scorer_free adclick_scorer_score
+ *      adclick_scorer_score_dense
+ *  10. Deciding
+ *      adclick_reason adclick_price_bound ADCLICK_NO_CANDIDATE adclick_winner adclick_scorer_decide
+ *      adclick_auction_options adclick_auction_run adclick_reason_name
+ *  11. What the model reads
+ *      ADCLICK_MODEL_WIDE adclick_model adclick_engine_model adclick_side adclick_value_kind adclick_reading
+ *      adclick_source ADCLICK_INPUT_NUMBER ADCLICK_INPUT_ID ADCLICK_INPUT_NAME ADCLICK_INPUT_FROM
+ *      adclick_model_input adclick_engine_model_input adclick_check adclick_engine_check
+ *      adclick_engine_input_error
+ *  12. Rows on top of tables
+ *      adclick_engine_table adclick_engine_column ADCLICK_UPSERT_INCREMENT ADCLICK_UPSERT_WHOLE_ROW
+ *      adclick_upsert adclick_row adclick_upsert_result adclick_engine_upsert adclick_engine_remove_rows
+ *      adclick_engine_clear_rows adclick_table_info adclick_engine_table_info
+ *  13. Metrics
+ *      adclick_engine_metrics */
 
 #ifndef ADCLICK_H
 #define ADCLICK_H
-
-
 #include <stddef.h>
 #include <stdint.h>
 
+/* An enum whose numbers have one width in every standard. */
+#if defined(__cplusplus)
+#define ADCLICK_ENUM(name, type) enum name : type
+#elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 202311L
+#define ADCLICK_ENUM(name, type) typedef enum name : type name; enum name : type
+#else
+#define ADCLICK_ENUM(name, type) typedef type name; enum name
+#endif
 
-// The bytes of `adclick_error.message`.
-#define ADCLICK_ERROR_MESSAGE 504
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- 1. Versions --------------------------------------------------------------------------------------------
+ */
 
 // The version of the ABI that this header describes. A library with a larger one still runs programs built with it.
 #define ADCLICK_ABI_VERSION 1
 
-// A flag of `adclick_engine_options`: copy the files into memory of the process instead of mapping them. Mapped files are
-// shared between processes, but a file that is truncated while it is mapped kills the process.
-#define ADCLICK_COPY 1
+// The version of the ABI that the linked library has. A program runs with every library for which this is at least the
+// `ADCLICK_ABI_VERSION` that it was compiled with. Any thread.
+uint32_t adclick_abi_version(void);
 
-// A flag of `adclick_engine_options`: nothing can be written on top of tables (`adclick_engine_upsert`).
-#define ADCLICK_NO_OVERLAYS 2
+// The library's version, such as "0.1.0". The text is static: do not free it. Any thread.
+const char *adclick_version(void);
 
-// A flag of `adclick_engine_options`: of table files only length and structure are checked, and nothing of their rows is
-// read before a request asks for it. For tables larger than memory that were checked where they were packed; a damaged
-// row then gives wrong values and nothing worse.
-#define ADCLICK_LAZY_TABLES 4
-
-// A flag of `adclick_model`: the model has a wide part, whose ids ready inputs (`adclick_scorer_score_dense`) cannot carry.
-#define ADCLICK_MODEL_WIDE 1
-
-// A flag of `adclick_model_input`: `default_number` stands in for a missing value, or is what the input is fixed to.
-#define ADCLICK_INPUT_NUMBER 1
-
-// A flag of `adclick_model_input`: `default_id` stands in for a missing value, or is what the input is fixed to.
-#define ADCLICK_INPUT_ID 2
-
-// The bytes of `adclick_model_input.name`.
-#define ADCLICK_INPUT_NAME 256
-
-// The bytes of `adclick_model_input.from`.
-#define ADCLICK_INPUT_FROM 1056
-
-// A flag of `adclick_upsert`: the numbers are added to what the columns hold.
-#define ADCLICK_UPSERT_INCREMENT 1
-
-// A flag of `adclick_upsert`: the rows are replaced as a whole; columns that are not given become missing.
-#define ADCLICK_UPSERT_WHOLE_ROW 2
-
-// `runner_up` of a winner that nobody was behind.
-#define ADCLICK_NO_CANDIDATE UINT32_MAX
+/* ---- 2. Statuses and errors ---------------------------------------------------------------------------------
+ *
+ * What every call returns, and the sentence that goes with a failure.
+ * See also: adclick_reason.
+ */
 
 // What a call returned. 0 is success, errors are negative and never renumbered; a later library may return numbers that
 // this header does not list.
-enum adclick_status
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
+ADCLICK_ENUM(adclick_status, int32_t) {
   // Done.
   ADCLICK_OK = 0,
   // An argument is NULL, out of range, or contradicts another one.
@@ -127,109 +160,65 @@ enum adclick_status
   // A bug in the library: a panic was caught at the boundary.
   ADCLICK_INTERNAL = -100,
 };
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum adclick_status adclick_status;
-#else
-typedef int32_t adclick_status;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
 
-// What became of a candidate, as a number that is never renumbered.
-enum adclick_reason
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-  // It has a place.
-  ADCLICK_REASON_WON = 0,
-  // Eligible, but every place went to candidates ahead of it.
-  ADCLICK_REASON_OUTRANKED = 1,
-  // The bid, in billed units, is under the candidate's reserve.
-  ADCLICK_REASON_BELOW_RESERVE = 2,
-  // The bid is zero, negative, NaN or infinite.
-  ADCLICK_REASON_INVALID_BID = 3,
-  // The bid is over 2^53 micros.
-  ADCLICK_REASON_BID_TOO_LARGE = 4,
-  // pCTR is needed and is NaN, not above 0, or above 1.
-  ADCLICK_REASON_INVALID_PCTR = 5,
-  // pCVR is needed and is not above 0, or above 1.
-  ADCLICK_REASON_INVALID_PCVR = 6,
-  // pCVR is needed and is missing (NaN).
-  ADCLICK_REASON_MISSING_PCVR = 7,
-  // The bid modifier is zero, negative, NaN or infinite.
-  ADCLICK_REASON_INVALID_MODIFIER = 8,
-  // The quality is zero, negative, NaN or infinite.
-  ADCLICK_REASON_INVALID_QUALITY = 9,
-  // The reserve is negative, NaN or infinite.
-  ADCLICK_REASON_INVALID_RESERVE = 10,
-  // The rank score is under the policy's score floor.
-  ADCLICK_REASON_BELOW_SCORE_FLOOR = 11,
-  // The rank score over- or underflows f64 arithmetic.
-  ADCLICK_REASON_SCORE_OUT_OF_RANGE = 12,
-  // The bid's kind is not one that this library knows.
-  ADCLICK_REASON_UNKNOWN_BID_KIND = 13,
-  // It was not scored before the deadline, so it took no part.
-  ADCLICK_REASON_CUT = 14,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum adclick_reason adclick_reason;
-#else
-typedef uint32_t adclick_reason;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
+// The bytes of `adclick_error.message`.
+#define ADCLICK_ERROR_MESSAGE 504
 
-// What a bid pays for.
-enum adclick_bid_kind
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-  // Per 1000 impressions.
-  ADCLICK_BID_KIND_CPM = 0,
-  // Per click.
-  ADCLICK_BID_KIND_CPC = 1,
-  // Per conversion.
-  ADCLICK_BID_KIND_CPA = 2,
-  // Bid per conversion, billed per 1000 impressions.
-  ADCLICK_BID_KIND_OCPM = 3,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum adclick_bid_kind adclick_bid_kind;
-#else
-typedef uint32_t adclick_bid_kind;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
+// Filled by a call that fails, if the caller passes one; a call that succeeds leaves it alone. It belongs to the caller
+// and can be used again and again: set `struct_size` once. 512 bytes.
+typedef struct adclick_error {
+  // `sizeof(adclick_error)`, set by the caller. With less, the message is cut to fit; with less than 8, nothing is
+  // written.
+  uint32_t struct_size;
+  // An `adclick_status`.
+  int32_t status;
+  // One sentence for a person: what was expected, what was found, what to do. UTF-8, ends with a 0 byte.
+  char message[ADCLICK_ERROR_MESSAGE];
+} adclick_error;
 
-// What decided a winner's price.
-enum adclick_price_bound
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-  // The next candidate's score.
-  ADCLICK_PRICE_BOUND_NEXT_SCORE = 0,
-  // The reserve.
-  ADCLICK_PRICE_BOUND_RESERVE = 1,
-  // The candidate's own bid.
-  ADCLICK_PRICE_BOUND_BID = 2,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum adclick_price_bound adclick_price_bound;
-#else
-typedef uint32_t adclick_price_bound;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
+// The name of a status, such as "ADCLICK_CLOSED"; "unknown status" for other numbers. The text is static: do not free
+// it. Any thread.
+const char *adclick_status_name(int32_t status);
+
+/* ---- 3. Handles ---------------------------------------------------------------------------------------------
+ *
+ * An engine holds what is live; a scorer is one caller's memory; a staged generation waits to go live.
+ * See also: adclick_engine_open, adclick_engine_stage, adclick_scorer_new.
+ */
+
+// An engine: owns the live generation. Shared by all threads: every call on it may be made at any time from any thread.
+// The handle is a number and never followed, so a call on a closed engine gives ADCLICK_CLOSED.
+typedef struct adclick_engine adclick_engine;
+
+// A generation that was opened and checked and is not live yet. Belongs to one caller, on any thread. It is used up by
+// `adclick_staged_activate` or `adclick_staged_discard`; using it again gives ADCLICK_CLOSED.
+typedef struct adclick_staged adclick_staged;
+
+// A scorer: one caller's memory, sized once. Belongs to one caller at a time and may move between threads. A call on a
+// scorer that another call is using gives ADCLICK_BUSY. Unlike other handles it is a pointer: using a freed one is
+// undefined.
+typedef struct adclick_scorer adclick_scorer;
+
+/* ---- 4. Engines ---------------------------------------------------------------------------------------------
+ *
+ * Opened once for each process, and shared by its threads.
+ * See also: adclick_engine_check, adclick_engine_metrics, adclick_engine_follow_state.
+ */
+
+// A flag of `adclick_engine_options`: copy the files into memory of the process instead of mapping them. Mapped files are
+// shared between processes, but a file that is truncated while it is mapped kills the process.
+#define ADCLICK_COPY 1
+
+// A flag of `adclick_engine_options`: nothing can be written on top of tables (`adclick_engine_upsert`).
+#define ADCLICK_NO_OVERLAYS 2
+
+// A flag of `adclick_engine_options`: of table files only length and structure are checked, and nothing of their rows is
+// read before a request asks for it. For tables larger than memory that were checked where they were packed; a damaged
+// row then gives wrong values and nothing worse.
+#define ADCLICK_LAZY_TABLES 4
 
 // The arithmetic that produced the outputs.
-enum adclick_precision
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
+ADCLICK_ENUM(adclick_precision, uint32_t) {
   // fp16 weights, f32 sums.
   ADCLICK_PRECISION_EXACT = 0,
   // bf16 weights and activations, f32 sums.
@@ -240,147 +229,6 @@ enum adclick_precision
   // winners at the same prices as exact.
   ADCLICK_PRECISION_AUCTION_EXACT = 3,
 };
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum adclick_precision adclick_precision;
-#else
-typedef uint32_t adclick_precision;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-// Why a generation has an ad cache or has none.
-enum adclick_ad_cache_state
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-  // The options allow no memory for one.
-  ADCLICK_AD_CACHE_STATE_OFF = 0,
-  // It has one.
-  ADCLICK_AD_CACHE_STATE_ON = 1,
-  // It would take more memory than the options allow.
-  ADCLICK_AD_CACHE_STATE_TOO_LARGE = 2,
-  // No feature reads a table whose key is the ad alone, or the first layers have so few such columns that keeping their
-  // sums would save nothing. A cache of more than 1 MiB has its sums in memory and must save more; one of at most 1 MiB is
-  // kept whenever it saves anything.
-  ADCLICK_AD_CACHE_STATE_USELESS = 3,
-  // The precision served is bf16 or int8, whose first layers are cheap: only exact sums are kept.
-  ADCLICK_AD_CACHE_STATE_NOT_EXACT = 4,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum adclick_ad_cache_state adclick_ad_cache_state;
-#else
-typedef uint32_t adclick_ad_cache_state;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-// Where in a request a feature's value comes from: the same for all candidates, or one for each.
-enum adclick_side
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint8_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-  // One value for the whole request.
-  ADCLICK_SIDE_REQUEST = 0,
-  // One value for each candidate.
-  ADCLICK_SIDE_CANDIDATE = 1,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum adclick_side adclick_side;
-#else
-typedef uint8_t adclick_side;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-// What a value of an input is.
-enum adclick_value_kind
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-  // One number: `number`.
-  ADCLICK_VALUE_KIND_NUMBER = 0,
-  // One category: `id`.
-  ADCLICK_VALUE_KIND_CATEGORY = 1,
-  // Any number of categories: `id`, and its weight in `number`.
-  ADCLICK_VALUE_KIND_CATEGORIES = 2,
-  // The positions of a vector: `id` is the position, `number` its number.
-  ADCLICK_VALUE_KIND_VECTOR = 3,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum adclick_value_kind adclick_value_kind;
-#else
-typedef uint32_t adclick_value_kind;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-// How a model comes by an input.
-enum adclick_reading
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-  // Passed, or its default.
-  ADCLICK_READING_PASSED = 0,
-  // Passed, or read from tables.
-  ADCLICK_READING_TABLE = 1,
-  // Derived from the request's time; what is passed is ignored.
-  ADCLICK_READING_TIME = 2,
-  // Fixed by the schema, as positions are; what is passed is ignored.
-  ADCLICK_READING_FIXED = 3,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum adclick_reading adclick_reading;
-#else
-typedef uint32_t adclick_reading;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-// The place a feature's raw value is taken from.
-enum adclick_source
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint8_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-  // Passed with the request.
-  ADCLICK_SOURCE_CONTEXT = 0,
-  // A table keyed by user.
-  ADCLICK_SOURCE_USER = 1,
-  // Derived from the request's time.
-  ADCLICK_SOURCE_TIME = 2,
-  // A table keyed by ad.
-  ADCLICK_SOURCE_AD = 3,
-  // A table keyed by a pair, such as user and advertiser.
-  ADCLICK_SOURCE_CROSS = 4,
-  // Passed with the candidate.
-  ADCLICK_SOURCE_CANDIDATE = 5,
-  // The dot product of two vectors.
-  ADCLICK_SOURCE_DOT = 6,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum adclick_source adclick_source;
-#else
-typedef uint8_t adclick_source;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-// An engine: owns the live generation. Shared by all threads: every call on it may be made at any time from any thread.
-// The handle is a number and never followed, so a call on a closed engine gives ADCLICK_CLOSED.
-typedef struct adclick_engine adclick_engine;
-
-// A scorer: one caller's memory, sized once. Belongs to one caller at a time and may move between threads. A call on a
-// scorer that another call is using gives ADCLICK_BUSY. Unlike other handles it is a pointer: using a freed one is
-// undefined.
-typedef struct adclick_scorer adclick_scorer;
-
-// A generation that was opened and checked and is not live yet. Belongs to one caller, on any thread. It is used up by
-// `adclick_staged_activate` or `adclick_staged_discard`; using it again gives ADCLICK_CLOSED.
-typedef struct adclick_staged adclick_staged;
 
 // How an engine is opened. Zero everything but `struct_size` for the defaults. 56 bytes; 32 in the first version.
 typedef struct adclick_engine_options {
@@ -415,374 +263,6 @@ typedef struct adclick_engine_options {
   // 0.
   uint32_t reserved;
 } adclick_engine_options;
-
-// Filled by a call that fails, if the caller passes one; a call that succeeds leaves it alone. It belongs to the caller
-// and can be used again and again: set `struct_size` once. 512 bytes.
-typedef struct adclick_error {
-  // `sizeof(adclick_error)`, set by the caller. With less, the message is cut to fit; with less than 8, nothing is
-  // written.
-  uint32_t struct_size;
-  // An `adclick_status`.
-  int32_t status;
-  // One sentence for a person: what was expected, what was found, what to do. UTF-8, ends with a 0 byte.
-  char message[ADCLICK_ERROR_MESSAGE];
-} adclick_error;
-
-// The ad cache of a generation, or what it would take. 32 bytes.
-typedef struct adclick_ad_cache {
-  // `sizeof(adclick_ad_cache)`, set by the caller.
-  uint32_t struct_size;
-  // An `adclick_ad_cache_state`: whether there is one, or why not.
-  uint32_t state;
-  // Ads whose sums it holds.
-  uint64_t n_ads;
-  // Bytes that it holds.
-  uint64_t bytes;
-  // Bytes that it takes, or would take; 0 when no sums can be kept.
-  uint64_t bytes_needed;
-} adclick_ad_cache;
-
-// What became of an engine's generations. Counters never go back, so that a change tells of what happened since they were
-// read. 72 bytes.
-typedef struct adclick_follow_state {
-  // `sizeof(adclick_follow_state)`, set by the caller.
-  uint32_t struct_size;
-  // The status of the last look at CURRENT; `adclick_engine_follow_error` has the message.
-  int32_t status;
-  // 1 when a thread of the library's own looks at CURRENT (`follow_ms`), else 0.
-  uint32_t follows;
-  // 0.
-  uint32_t reserved;
-  // The id of the live generation.
-  uint64_t generation;
-  // When it became live here: microseconds since 1970-01-01 00:00 UTC.
-  int64_t activated_us;
-  // When CURRENT was last looked at; 0 = never.
-  int64_t looked_us;
-  // Looks at CURRENT, by `adclick_engine_poll` too.
-  uint64_t looks;
-  // Of them, those that failed.
-  uint64_t failed_looks;
-  // Generations that became live after the first.
-  uint64_t activations;
-  // Returns to the generation before.
-  uint64_t rollbacks;
-} adclick_follow_state;
-
-// The live model in figures. 40 bytes.
-typedef struct adclick_model {
-  // `sizeof(adclick_model)`, set by the caller.
-  uint32_t struct_size;
-  // `ADCLICK_MODEL_WIDE`, or 0.
-  uint32_t flags;
-  // Columns of a ready input: the `width` of `adclick_scorer_score_dense`.
-  uint32_t width;
-  // Of them, those of the request.
-  uint32_t request_width;
-  // 1: pCTR; 2: pCTR and pCVR.
-  uint32_t n_heads;
-  // Inputs that `adclick_engine_model_input` tells of.
-  uint32_t n_inputs;
-  // Features; several may read one input.
-  uint32_t n_features;
-  // Tables that the model reads.
-  uint32_t n_tables;
-  // The generation's id.
-  uint64_t generation;
-} adclick_model;
-
-// An input of the live model. 1368 bytes.
-typedef struct adclick_model_input {
-  // `sizeof(adclick_model_input)`, set by the caller.
-  uint32_t struct_size;
-  // The handle of its name, for `adclick_value.feature`.
-  uint32_t feature;
-  // An `adclick_side`: where its values come with.
-  uint32_t side;
-  // An `adclick_value_kind`: what its values are.
-  uint32_t kind;
-  // Positions of a vector; else 1.
-  uint32_t dim;
-  // An `adclick_reading`: whether it is passed, read from tables when it is not, or neither.
-  uint32_t reading;
-  // An `adclick_source`: where the schema takes it from.
-  uint32_t source;
-  // `ADCLICK_INPUT_NUMBER`, `ADCLICK_INPUT_ID`, or 0: the embedding's row for missing values, or zeros, stand in.
-  uint32_t flags;
-  // See `ADCLICK_INPUT_ID`.
-  uint64_t default_id;
-  // See `ADCLICK_INPUT_NUMBER`.
-  float default_number;
-  // 0.
-  uint32_t reserved;
-  // Its name, closed with 0.
-  char name[ADCLICK_INPUT_NAME];
-  // Of one that is read from tables, from which column, such as "users.age", or "dot(…)" or "cosine(…)" of two. Closed
-  // with 0.
-  char from[ADCLICK_INPUT_FROM];
-  // The generation's id. When it is not that of `adclick_model`, another one went live meanwhile: begin again.
-  uint64_t generation;
-} adclick_model_input;
-
-// One ad request. 64 bytes.
-typedef struct adclick_request {
-  // `sizeof(adclick_request)`.
-  uint32_t struct_size;
-  // No flag is defined yet: 0.
-  uint32_t flags;
-  // The caller's id of the request; seeds what is random and ends up in logs.
-  uint64_t request_id;
-  // The user's key in user tables; 0 = unknown.
-  uint64_t user_key;
-  // When the request was made: microseconds since 1970-01-01 00:00 UTC.
-  int64_t time_us;
-  // The user's offset from UTC in seconds, -86400 to 86400; 0 for a model that was trained on hours in UTC. Which clock
-  // that was stands in its provenance (`clock`, shown by `adclick inspect`).
-  int32_t utc_offset_s;
-  // Entries in the request's array of values.
-  uint32_t n_values;
-  // Entries in the array of candidates.
-  uint32_t n_candidates;
-  // Entries in the candidates' array of values.
-  uint32_t n_candidate_values;
-  // Places to fill; 0 = 1.
-  uint32_t n_slots;
-  // The caller's number of the placement.
-  uint32_t placement;
-  // Time that the call may take, in microseconds; 0 = no limit.
-  uint32_t deadline_us;
-  // 0.
-  uint32_t reserved;
-} adclick_request;
-
-// One raw value of a feature. 16 bytes. A repeated feature is a multi-valued one.
-typedef struct adclick_value {
-  // The handle that `adclick_engine_feature` gave for the feature's input name.
-  uint32_t feature;
-  // The number of a number feature or vector position; of a multi-valued category its weight, 0 = 1.
-  float number;
-  // The id of a category (`adclick_hash` of a string, or the integer itself); the position in a vector.
-  uint64_t id;
-} adclick_value;
-
-// One candidate ad. 56 bytes.
-typedef struct adclick_candidate {
-  // The ad's key in ad tables; breaks ties (the smaller wins).
-  uint64_t ad_key;
-  // The advertiser's key in cross tables.
-  uint64_t advertiser_key;
-  // The bid for one event of its kind (CPM: 1000 impressions; oCPM: a conversion) in millionths of the currency unit.
-  int64_t bid_micros;
-  // The least price of one billed event (CPM and oCPM: 1000 impressions); 0 = the policy's.
-  int64_t reserve_micros;
-  // An `adclick_bid_kind`.
-  uint32_t bid_kind;
-  // The first of this candidate's values in the candidates' array of values.
-  uint32_t first_value;
-  // How many values this candidate has.
-  uint32_t n_values;
-  // Multiplies the bid in ranking; 0 = 1.
-  float modifier;
-  // Multiplies the rank score; 0 = 1.
-  float quality;
-  // 0.
-  uint32_t reserved;
-} adclick_candidate;
-
-// What `adclick_engine_check` found: how many values, or for the last two requests and candidates, have each fault. 64 bytes.
-typedef struct adclick_check {
-  // `sizeof(adclick_check)`, set by the caller.
-  uint32_t struct_size;
-  // Lines of the text: one for each fault of each input.
-  uint32_t n_problems;
-  // Of them, errors: faults of the first five kinds below. Serve no traffic before there are none. The others are notes, which
-  // may be as they should.
-  uint32_t n_errors;
-  // Values with a handle that no name has, or whose name the model does not read.
-  uint32_t n_unknown;
-  // Values that the model reads from the other side.
-  uint32_t n_wrong_side;
-  // Ids where a number is read, or numbers where an id is: values of inputs none of whose values is what is read.
-  uint32_t n_wrong_kind;
-  // Positions that a vector does not have.
-  uint32_t n_out_of_range;
-  // Values that are NaN or infinite.
-  uint32_t n_not_finite;
-  // Values of inputs that are never read from what is passed: times, fixed positions.
-  uint32_t n_never_read;
-  // Ids that the model's vocabularies do not have.
-  uint32_t n_unknown_ids;
-  // Values more than one of an input that reads one: the last one counts.
-  uint32_t n_repeated;
-  // Inputs that are neither passed (a vector: not all of it) nor in a table, summed over the request and its candidates.
-  uint32_t n_missing;
-  // Ids of 0 in the keys of tables that the model reads.
-  uint32_t n_no_key;
-  // 0.
-  uint32_t reserved;
-  // The id of the generation that it was checked against.
-  uint64_t generation;
-} adclick_check;
-
-// What a scorer is sized for. Zero everything but `struct_size` for the defaults. 16 bytes.
-typedef struct adclick_scorer_options {
-  // `sizeof(adclick_scorer_options)`.
-  uint32_t struct_size;
-  // No flag is defined yet: 0.
-  uint32_t flags;
-  // Candidates of one request, 1 to 1,048,576; 0 = 1024.
-  uint32_t max_candidates;
-  // 0.
-  uint32_t reserved;
-} adclick_scorer_options;
-
-// What a call did. 40 bytes; 32 in the first version.
-typedef struct adclick_outcome {
-  // `sizeof(adclick_outcome)`, set by the caller.
-  uint32_t struct_size;
-  // Winners written.
-  uint32_t n_winners;
-  // Candidates scored.
-  uint32_t n_scored;
-  // Candidates that the deadline cut off.
-  uint32_t n_cut;
-  // Feature values that were missing or unknown and took their default, and values that the model has no use for.
-  uint32_t n_missing;
-  // An `adclick_precision`.
-  uint32_t precision;
-  // The generation that the whole call saw.
-  uint64_t generation;
-  // Of `n_missing`, values passed with the request that the model reads with candidates, or the other way round:
-  // `adclick_engine_input_error` names their inputs.
-  uint32_t n_wrong_side;
-  // 0.
-  uint32_t reserved;
-} adclick_outcome;
-
-// One winner. 64 bytes.
-typedef struct adclick_winner {
-  // Index in the array of candidates.
-  uint32_t candidate;
-  // The place, from 0.
-  uint32_t slot;
-  // Calibrated P(click | impression); NaN when the model has no such head.
-  float pctr;
-  // Calibrated P(conversion | click); NaN when the model has no such head.
-  float pcvr;
-  // Expected value of 1000 impressions at the bid, in millionths of the currency unit.
-  int64_t ecpm_micros;
-  // The price of one billed event (1000 impressions for CPM and oCPM).
-  int64_t price_micros;
-  // An `adclick_price_bound`.
-  uint32_t price_bound;
-  // The eligible candidate next in rank, placed or not; `ADCLICK_NO_CANDIDATE` when nobody was behind.
-  uint32_t runner_up;
-  // The probability with which this candidate was put in this place; 1 when nothing is random.
-  double propensity;
-  // Identifies this impression in logs: derived from the request id and the slot.
-  uint64_t impression_id;
-  // 0.
-  uint64_t reserved;
-} adclick_winner;
-
-// What `adclick_engine_upsert` writes and where. 32 bytes.
-typedef struct adclick_upsert {
-  // `sizeof(adclick_upsert)`.
-  uint32_t struct_size;
-  // 0: the columns that are given are replaced and the others stay. Or `ADCLICK_UPSERT_INCREMENT`, or
-  // `ADCLICK_UPSERT_WHOLE_ROW`.
-  uint32_t flags;
-  // The handle that `adclick_engine_table` gave for the table's name.
-  uint32_t table;
-  // Entries in the array of rows.
-  uint32_t n_rows;
-  // Entries in the array of values.
-  uint32_t n_values;
-  // 0.
-  uint32_t reserved;
-  // When the values were right: microseconds since 1970-01-01 00:00 UTC, no further ahead of this machine's clock than
-  // `overlay_max_skew_s` and not past 2106; 0 = now by that clock.
-  int64_t time_us;
-} adclick_upsert;
-
-// One row of a feature table to write. 16 bytes.
-typedef struct adclick_row {
-  // The row's key, not 0; of a cross table what `adclick_key` makes of the ids.
-  uint64_t key;
-  // The first of the row's values in the array of values.
-  uint32_t first_value;
-  // How many values the row has.
-  uint32_t n_values;
-} adclick_row;
-
-// What an upsert did. 16 bytes.
-typedef struct adclick_upsert_result {
-  // `sizeof(adclick_upsert_result)`, set by the caller.
-  uint32_t struct_size;
-  // Rows of which at least one column was written.
-  uint32_t n_applied;
-  // Rows of which at least one column was not, because what is there, or the table itself, is newer.
-  uint32_t n_stale;
-  // Rows of other keys that made room.
-  uint32_t n_evicted;
-} adclick_upsert_result;
-
-// A table of the live generation and what was written on top of it. 64 bytes.
-typedef struct adclick_table_info {
-  // `sizeof(adclick_table_info)`, set by the caller.
-  uint32_t struct_size;
-  // Files (shards) of the table that the bundle has.
-  uint32_t n_shards;
-  // Rows of these files.
-  uint64_t rows;
-  // When the oldest of them was built: microseconds since 1970-01-01 00:00 UTC.
-  int64_t built_us;
-  // For how many seconds the table is fresh; 0 = no limit.
-  uint64_t fresh_for_s;
-  // Rows written on top of the table, those that count no longer included.
-  uint64_t overlay_rows;
-  // Rows that were asked for; 0 = the engine has no overlays.
-  uint64_t overlay_capacity;
-  // Rows that made room for others so far.
-  uint64_t overlay_evictions;
-  // Bytes reserved for what is written on top of the table.
-  uint64_t overlay_bytes;
-} adclick_table_info;
-
-// The rules of an auction; 0 in a field is its default. 56 bytes.
-typedef struct adclick_auction_options {
-  // `sizeof(adclick_auction_options)`.
-  uint32_t struct_size;
-  // Places to fill; 0 = 1.
-  uint32_t n_slots;
-  // The exponent of the event's probability in the rank score, in (0, 1]; 0 = 1.
-  double squash;
-  // The least rank score per 1000 impressions, in micros.
-  int64_t score_floor_micros;
-  // The reserve of candidates without one of their own, by bid kind (CPM, CPC, CPA, oCPM), in micros per billed
-  // event.
-  int64_t reserve_micros[4];
-} adclick_auction_options;
-
-
-
-#ifdef __cplusplus
-extern "C" {
-#endif // __cplusplus
-
-// POSIX; the libc crate has it not.
-extern int pthread_setcancelstate(int state, int *before);
-
-// The version of the ABI that the linked library has. A program runs with every library for which this is at least the
-// `ADCLICK_ABI_VERSION` that it was compiled with. Any thread.
-uint32_t adclick_abi_version(void);
-
-// The library's version, such as "0.1.0". The text is static: do not free it. Any thread.
-const char *adclick_version(void);
-
-// The name of a status, such as "ADCLICK_CLOSED"; "unknown status" for other numbers. The text is static: do not free
-// it. Any thread.
-const char *adclick_status_name(int32_t status);
 
 // Opens an engine on `path`: a bundle directory, or a directory that holds bundles and CURRENT. The bundle is checked
 // whole (manifest, checksums, every shape and count, golden requests) before the call returns.
@@ -819,6 +299,60 @@ adclick_status adclick_engine_close_within(struct adclick_engine *engine,
                                            uint32_t timeout_ms,
                                            struct adclick_error *error);
 
+// The name of the kernel (the instruction set) that an engine uses: "avx512", "avx2" or "portable"; with NULL, of the
+// best one that this CPU has; "" for a closed engine. The text is static: do not free it. Any thread; takes a lock.
+const char *adclick_kernel(const struct adclick_engine *engine);
+
+// Why the live generation is served in exact precision although another was asked for (`adclick_engine_options.precision`,
+// or the bundle): returns ADCLICK_UNSUPPORTED and fills `error` with the reason. ADCLICK_OK when it is served as asked for.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
+// Any thread; takes a lock. Of one request, `adclick_outcome.precision` tells what it was computed in.
+adclick_status adclick_engine_precision_error(const struct adclick_engine *engine,
+                                              struct adclick_error *error);
+
+// Why a generation has an ad cache or has none.
+ADCLICK_ENUM(adclick_ad_cache_state, uint32_t) {
+  // The options allow no memory for one.
+  ADCLICK_AD_CACHE_STATE_OFF = 0,
+  // It has one.
+  ADCLICK_AD_CACHE_STATE_ON = 1,
+  // It would take more memory than the options allow.
+  ADCLICK_AD_CACHE_STATE_TOO_LARGE = 2,
+  // No feature reads a table whose key is the ad alone, or the first layers have so few such columns that keeping their
+  // sums would save nothing. A cache of more than 1 MiB has its sums in memory and must save more; one of at most 1 MiB is
+  // kept whenever it saves anything.
+  ADCLICK_AD_CACHE_STATE_USELESS = 3,
+  // The precision served is bf16 or int8, whose first layers are cheap: only exact sums are kept.
+  ADCLICK_AD_CACHE_STATE_NOT_EXACT = 4,
+};
+
+// The ad cache of a generation, or what it would take. 32 bytes.
+typedef struct adclick_ad_cache {
+  // `sizeof(adclick_ad_cache)`, set by the caller.
+  uint32_t struct_size;
+  // An `adclick_ad_cache_state`: whether there is one, or why not.
+  uint32_t state;
+  // Ads whose sums it holds.
+  uint64_t n_ads;
+  // Bytes that it holds.
+  uint64_t bytes;
+  // Bytes that it takes, or would take; 0 when no sums can be kept.
+  uint64_t bytes_needed;
+} adclick_ad_cache;
+
+// The ad cache of the live generation, or what it would take, into `*cache`: `adclick_engine_options.ad_cache_mib`.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
+// Any thread; takes a lock.
+adclick_status adclick_engine_ad_cache(const struct adclick_engine *engine,
+                                       struct adclick_ad_cache *cache,
+                                       struct adclick_error *error);
+
+/* ---- 5. Generations -----------------------------------------------------------------------------------------
+ *
+ * Model, calibrators, tables and auction policy, published and swapped as one.
+ * See also: adclick_outcome.
+ */
+
 // Opens and checks a bundle, as `adclick_engine_open` does, without making it live. What is live stays as it is, also on
 // failure.
 //
@@ -833,6 +367,13 @@ adclick_status adclick_engine_stage(struct adclick_engine *engine,
                                     size_t path_len,
                                     struct adclick_staged **out,
                                     struct adclick_error *error);
+
+// The id that a staged generation will have, into `*generation`: `adclick_engine_generation`.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED (`staged` was used up).
+// Any thread.
+adclick_status adclick_staged_generation(const struct adclick_staged *staged,
+                                         uint64_t *generation,
+                                         struct adclick_error *error);
 
 // Makes a staged generation live by one pointer swap: calls that begin from now on see it, calls under way end with the
 // one that they began with. The one before is kept for `adclick_engine_rollback`.
@@ -850,13 +391,6 @@ adclick_status adclick_staged_activate(struct adclick_staged *staged,
 // Any thread; takes the time to unmap its files.
 adclick_status adclick_staged_discard(struct adclick_staged *staged);
 
-// The id that a staged generation will have, into `*generation`: `adclick_engine_generation`.
-// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED (`staged` was used up).
-// Any thread.
-adclick_status adclick_staged_generation(const struct adclick_staged *staged,
-                                         uint64_t *generation,
-                                         struct adclick_error *error);
-
 // Goes back to the generation before the last activation. One earlier generation is kept, and a rollback uses it up.
 //
 // On success `*generation` is the id of what is live now; it may be NULL.
@@ -865,6 +399,19 @@ adclick_status adclick_staged_generation(const struct adclick_staged *staged,
 adclick_status adclick_engine_rollback(struct adclick_engine *engine,
                                        uint64_t *generation,
                                        struct adclick_error *error);
+
+// The id of the live generation, into `*generation`: the hash of its bundle's content, never 0, the same on every machine.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
+// Any thread; takes a lock. Of one request, `adclick_outcome.generation` tells it.
+adclick_status adclick_engine_generation(const struct adclick_engine *engine,
+                                         uint64_t *generation,
+                                         struct adclick_error *error);
+
+/* ---- 6. Following CURRENT -----------------------------------------------------------------------------------
+ *
+ * How an engine goes to the bundle that was published last: by a thread of its own (follow_ms), or by polling.
+ * See also: adclick_engine_options, adclick_engine_close_within.
+ */
 
 // Looks at CURRENT now. When it names another bundle than at the last look, stages and activates it. Also frees replaced
 // generations that no call holds any more. For callers that drive the following themselves, on a thread of their own.
@@ -887,42 +434,46 @@ adclick_status adclick_engine_poll(struct adclick_engine *engine,
 adclick_status adclick_engine_follow_error(const struct adclick_engine *engine,
                                            struct adclick_error *error);
 
-// Why the live generation is served in exact precision although another was asked for (`adclick_engine_options.precision`,
-// or the bundle): returns ADCLICK_UNSUPPORTED and fills `error` with the reason. ADCLICK_OK when it is served as asked for.
-// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
-// Any thread; takes a lock. Of one request, `adclick_outcome.precision` tells what it was computed in.
-adclick_status adclick_engine_precision_error(const struct adclick_engine *engine,
-                                              struct adclick_error *error);
+// What became of an engine's generations. Counters never go back, so that a change tells of what happened since they were
+// read. 72 bytes.
+typedef struct adclick_follow_state {
+  // `sizeof(adclick_follow_state)`, set by the caller.
+  uint32_t struct_size;
+  // The status of the last look at CURRENT; `adclick_engine_follow_error` has the message.
+  int32_t status;
+  // 1 when a thread of the library's own looks at CURRENT (`follow_ms`), else 0.
+  uint32_t follows;
+  // 0.
+  uint32_t reserved;
+  // The id of the live generation.
+  uint64_t generation;
+  // When it became live here: microseconds since 1970-01-01 00:00 UTC.
+  int64_t activated_us;
+  // When CURRENT was last looked at; 0 = never.
+  int64_t looked_us;
+  // Looks at CURRENT, by `adclick_engine_poll` too.
+  uint64_t looks;
+  // Of them, those that failed.
+  uint64_t failed_looks;
+  // Generations that became live after the first.
+  uint64_t activations;
+  // Returns to the generation before.
+  uint64_t rollbacks;
+} adclick_follow_state;
 
-// The ad cache of the live generation, or what it would take, into `*cache`: `adclick_engine_options.ad_cache_mib`.
+// What following came to so far, into `*state`: for programs that want to know of new generations and of failures. Look now
+// and then; there are no callbacks, so that no code of the caller's runs on a thread of the library's.
 // Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
-// Any thread; takes a lock.
-adclick_status adclick_engine_ad_cache(const struct adclick_engine *engine,
-                                       struct adclick_ad_cache *cache,
-                                       struct adclick_error *error);
+// Any thread; takes locks.
+adclick_status adclick_engine_follow_state(const struct adclick_engine *engine,
+                                           struct adclick_follow_state *state,
+                                           struct adclick_error *error);
 
-// The id of the live generation, into `*generation`: the hash of its bundle's content, never 0, the same on every machine.
-// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
-// Any thread; takes a lock. Of one request, `adclick_outcome.generation` tells it.
-adclick_status adclick_engine_generation(const struct adclick_engine *engine,
-                                         uint64_t *generation,
-                                         struct adclick_error *error);
-
-// All metrics of an engine at this moment, in Prometheus' text exposition format 0.0.4, into `text`: for the answer to
-// GET /metrics, with the content type "text/plain; version=0.0.4; charset=utf-8". docs/operations.md says what each means.
-//
-// `text` has room for `room` bytes; it may be NULL when `room` is 0. On success `*length` of them are written, no 0 after
-// them. When there is too little room nothing is written to `text`, and `*length` is what is needed: the one output that is
-// written on failure. The text grows as numbers get longer and tables come, so give it a little more; 64 KB are enough for
-// 20 tables.
-// Errors: ADCLICK_BUFFER_TOO_SMALL, ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
-// Any thread; takes locks that no request takes, allocates nothing, and stops nobody: requests are counted on. Takes a
-// few tenths of a millisecond.
-adclick_status adclick_engine_metrics(const struct adclick_engine *engine,
-                                      char *text,
-                                      size_t room,
-                                      size_t *length,
-                                      struct adclick_error *error);
+/* ---- 7. Names, ids and keys ---------------------------------------------------------------------------------
+ *
+ * Asked for once, at start.
+ * See also: adclick_engine_table, adclick_engine_column, adclick_engine_model_input.
+ */
 
 // The handle of a feature's input name, for `adclick_value.feature`, into `*handle`. The same name has the same handle for
 // the engine's life, whichever generation is live: get handles once, at start. A name that no model uses gets one too;
@@ -939,71 +490,144 @@ adclick_status adclick_engine_feature(struct adclick_engine *engine,
                                       uint32_t *handle,
                                       struct adclick_error *error);
 
-// The name of the kernel (the instruction set) that an engine uses: "avx512", "avx2" or "portable"; with NULL, of the
-// best one that this CPU has; "" for a closed engine. The text is static: do not free it. Any thread; takes a lock.
-const char *adclick_kernel(const struct adclick_engine *engine);
-
 // The id of a category string of `len` bytes, for `adclick_value.id`: XXH3-64 with seed 0. An integer category is its own
 // id. NULL or a length of 0 gives the id of the empty string. Any thread; allocates nothing.
 uint64_t adclick_hash(const void *bytes,
                       size_t len);
 
-// What following came to so far, into `*state`: for programs that want to know of new generations and of failures. Look now
-// and then; there are no callbacks, so that no code of the caller's runs on a thread of the library's.
-// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
-// Any thread; takes locks.
-adclick_status adclick_engine_follow_state(const struct adclick_engine *engine,
-                                           struct adclick_follow_state *state,
-                                           struct adclick_error *error);
+// The key of a table row that belongs to `n` ids, such as user and advertiser, in the order in which the table's key names
+// them: what packing and serving use. One id is its own key. 0, which is no key, when an id is 0 (unknown), or when there
+// is none. Any thread; allocates nothing.
+uint64_t adclick_key(const uint64_t *ids,
+                     size_t n);
 
-// The live model in figures, into `*model`.
-// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
-// Any thread; takes a lock and allocates.
-adclick_status adclick_engine_model(const struct adclick_engine *engine,
-                                    struct adclick_model *model,
-                                    struct adclick_error *error);
+/* ---- 8. Requests --------------------------------------------------------------------------------------------
+ *
+ * What every call that serves takes: a request, the values that are known of it, its candidates and their values.
+ * See also: adclick_engine_check.
+ */
 
-// The `index`-th input of the live model, from 0 and below `adclick_model.n_inputs`, into `*input`: under which name its values
-// are passed, with the request or with candidates, what they are, and where they come from when they are not passed. Values
-// that are passed win over tables.
-// Errors: ADCLICK_INVALID_ARGUMENT (NULL, or there is no such input), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
-// Any thread; takes a lock and allocates.
-adclick_status adclick_engine_model_input(const struct adclick_engine *engine,
-                                          uint32_t index,
-                                          struct adclick_model_input *input,
-                                          struct adclick_error *error);
+// One raw value of a feature. 16 bytes. A repeated feature is a multi-valued one.
+typedef struct adclick_value {
+  // The handle that `adclick_engine_feature` gave for the feature's input name.
+  uint32_t feature;
+  // The number of a number feature or vector position; of a multi-valued category its weight, 0 = 1.
+  float number;
+  // The id of a category (`adclick_hash` of a string, or the integer itself); the position in a vector.
+  uint64_t id;
+} adclick_value;
 
-// Checks a request against the live model: whether every value has a name that the model reads, comes with the side that it is
-// read with, and is what is read; and which inputs nobody gives. A server asks once, at start, with a request as it makes them.
-// Scoring only counts what it has no use for (`adclick_outcome.n_missing`, `n_wrong_side`): a request must outlive a swap to a
-// model that reads other inputs.
-//
-// Inputs as in `adclick_scorer_score`. `check` takes the counts; it may be NULL. `text` takes a line for each fault, by name,
-// errors first; it has room for `room` bytes, and may be NULL when `room` is 0. On success `*length` of them are written, no 0
-// after them. When there is too little room nothing is written to `text`, and `check` and `*length`, which is what is needed,
-// are written all the same. `length` may be NULL when `room` is 0: then the counts are all that is wanted, and too little room is
-// no error.
-// Errors: those of `adclick_scorer_score` for counts, sizes and flags; ADCLICK_BUFFER_TOO_SMALL, ADCLICK_CLOSED. A fault of the
-// request is none.
-// Any thread; takes locks and allocates, so not on a request's path.
-adclick_status adclick_engine_check(const struct adclick_engine *engine,
-                                    const struct adclick_request *request,
-                                    const struct adclick_value *values,
-                                    const struct adclick_candidate *candidates,
-                                    const struct adclick_value *candidate_values,
-                                    struct adclick_check *check,
-                                    char *text,
-                                    size_t room,
-                                    size_t *length,
-                                    struct adclick_error *error);
+// One ad request. 72 bytes; 64 in the first version.
+typedef struct adclick_request {
+  // `sizeof(adclick_request)`.
+  uint32_t struct_size;
+  // No flag is defined yet: 0.
+  uint32_t flags;
+  // The caller's id of the request; seeds what is random and ends up in logs.
+  uint64_t request_id;
+  // The user's key in user tables; 0 = unknown.
+  uint64_t user_key;
+  // When the request was made: microseconds since 1970-01-01 00:00 UTC.
+  int64_t time_us;
+  // The user's offset from UTC in seconds, -86400 to 86400; 0 for a model that was trained on hours in UTC. Which clock
+  // that was stands in its provenance (`clock`, shown by `adclick inspect`).
+  int32_t utc_offset_s;
+  // Entries in the request's array of values.
+  uint32_t n_values;
+  // Entries in the array of candidates.
+  uint32_t n_candidates;
+  // Entries in the candidates' array of values.
+  uint32_t n_candidate_values;
+  // Places to fill; 0 = 1.
+  uint32_t n_slots;
+  // The caller's number of the placement.
+  uint32_t placement;
+  // Time that the call may take, in microseconds; 0 = no limit.
+  uint32_t deadline_us;
+  // 0.
+  uint32_t reserved;
+  // `sizeof(adclick_candidate)`: how far apart the candidates stand. 0 = 56, the first version's.
+  uint32_t candidate_size;
+  // `sizeof(adclick_winner)`: how far apart the winners stand. 0 = 64, the first version's.
+  uint32_t winner_size;
+} adclick_request;
 
-// Whether requests passed values of the live model's inputs with the wrong side since it was opened (to the request what is read
-// with candidates, or the other way round), which are ignored: returns ADCLICK_INVALID_VALUE and fills `error` with the names.
-// ADCLICK_OK when none did. For the health check of a server; `adclick_input_wrong_side_values` of the metrics has the counts.
-// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
-// Any thread; takes a lock and allocates.
-adclick_status adclick_engine_input_error(const struct adclick_engine *engine,
-                                          struct adclick_error *error);
+// What a bid pays for.
+ADCLICK_ENUM(adclick_bid_kind, uint32_t) {
+  // Per 1000 impressions.
+  ADCLICK_BID_KIND_CPM = 0,
+  // Per click.
+  ADCLICK_BID_KIND_CPC = 1,
+  // Per conversion.
+  ADCLICK_BID_KIND_CPA = 2,
+  // Bid per conversion, billed per 1000 impressions.
+  ADCLICK_BID_KIND_OCPM = 3,
+};
+
+// One candidate ad. 56 bytes; a later version has more fields at its end.
+typedef struct adclick_candidate {
+  // The ad's key in ad tables; breaks ties (the smaller wins).
+  uint64_t ad_key;
+  // The advertiser's key in cross tables.
+  uint64_t advertiser_key;
+  // The bid for one event of its kind (CPM: 1000 impressions; oCPM: a conversion) in millionths of the currency unit.
+  int64_t bid_micros;
+  // The least price of one billed event (CPM and oCPM: 1000 impressions); 0 = the policy's.
+  int64_t reserve_micros;
+  // An `adclick_bid_kind`.
+  uint32_t bid_kind;
+  // The first of this candidate's values in the candidates' array of values.
+  uint32_t first_value;
+  // How many values this candidate has.
+  uint32_t n_values;
+  // Multiplies the bid in ranking; 0 = 1.
+  float modifier;
+  // Multiplies the rank score; 0 = 1.
+  float quality;
+  // 0.
+  uint32_t reserved;
+} adclick_candidate;
+
+// What a call did. 40 bytes; 32 in the first version.
+typedef struct adclick_outcome {
+  // `sizeof(adclick_outcome)`, set by the caller.
+  uint32_t struct_size;
+  // Winners written.
+  uint32_t n_winners;
+  // Candidates scored.
+  uint32_t n_scored;
+  // Candidates that the deadline cut off.
+  uint32_t n_cut;
+  // Feature values that were missing or unknown and took their default, and values that the model has no use for.
+  uint32_t n_missing;
+  // An `adclick_precision`.
+  uint32_t precision;
+  // The generation that the whole call saw.
+  uint64_t generation;
+  // Of `n_missing`, values passed with the request that the model reads with candidates, or the other way round:
+  // `adclick_engine_input_error` names their inputs.
+  uint32_t n_wrong_side;
+  // 0.
+  uint32_t reserved;
+} adclick_outcome;
+
+/* ---- 9. Scoring ---------------------------------------------------------------------------------------------
+ *
+ * Candidates to calibrated probabilities. One call for each request, never one for each candidate.
+ * See also: adclick_engine_model.
+ */
+
+// What a scorer is sized for. Zero everything but `struct_size` for the defaults. 16 bytes.
+typedef struct adclick_scorer_options {
+  // `sizeof(adclick_scorer_options)`.
+  uint32_t struct_size;
+  // No flag is defined yet: 0.
+  uint32_t flags;
+  // Candidates of one request, 1 to 1,048,576; 0 = 1024.
+  uint32_t max_candidates;
+  // 0.
+  uint32_t reserved;
+} adclick_scorer_options;
 
 // Makes a scorer for an engine. All memory that its requests need is allocated here, none later.
 //
@@ -1058,6 +682,85 @@ adclick_status adclick_scorer_score_dense(struct adclick_scorer *scorer,
                                           struct adclick_outcome *outcome,
                                           struct adclick_error *error);
 
+/* ---- 10. Deciding --------------------------------------------------------------------------------------------
+ *
+ * Candidates to winners with prices: the whole path, or the auction alone.
+ * See also: adclick_candidate.
+ */
+
+// What became of a candidate, as a number that is never renumbered.
+ADCLICK_ENUM(adclick_reason, uint32_t) {
+  // It has a place.
+  ADCLICK_REASON_WON = 0,
+  // Eligible, but every place went to candidates ahead of it.
+  ADCLICK_REASON_OUTRANKED = 1,
+  // The bid, in billed units, is under the candidate's reserve.
+  ADCLICK_REASON_BELOW_RESERVE = 2,
+  // The bid is zero, negative, NaN or infinite.
+  ADCLICK_REASON_INVALID_BID = 3,
+  // The bid is over 2^53 micros.
+  ADCLICK_REASON_BID_TOO_LARGE = 4,
+  // pCTR is needed and is NaN, not above 0, or above 1.
+  ADCLICK_REASON_INVALID_PCTR = 5,
+  // pCVR is needed and is not above 0, or above 1.
+  ADCLICK_REASON_INVALID_PCVR = 6,
+  // pCVR is needed and is missing (NaN).
+  ADCLICK_REASON_MISSING_PCVR = 7,
+  // The bid modifier is zero, negative, NaN or infinite.
+  ADCLICK_REASON_INVALID_MODIFIER = 8,
+  // The quality is zero, negative, NaN or infinite.
+  ADCLICK_REASON_INVALID_QUALITY = 9,
+  // The reserve is negative, NaN or infinite.
+  ADCLICK_REASON_INVALID_RESERVE = 10,
+  // The rank score is under the policy's score floor.
+  ADCLICK_REASON_BELOW_SCORE_FLOOR = 11,
+  // The rank score over- or underflows f64 arithmetic.
+  ADCLICK_REASON_SCORE_OUT_OF_RANGE = 12,
+  // The bid's kind is not one that this library knows.
+  ADCLICK_REASON_UNKNOWN_BID_KIND = 13,
+  // It was not scored before the deadline, so it took no part.
+  ADCLICK_REASON_CUT = 14,
+};
+
+// What decided a winner's price.
+ADCLICK_ENUM(adclick_price_bound, uint32_t) {
+  // The next candidate's score.
+  ADCLICK_PRICE_BOUND_NEXT_SCORE = 0,
+  // The reserve.
+  ADCLICK_PRICE_BOUND_RESERVE = 1,
+  // The candidate's own bid.
+  ADCLICK_PRICE_BOUND_BID = 2,
+};
+
+// `runner_up` of a winner that nobody was behind.
+#define ADCLICK_NO_CANDIDATE UINT32_MAX
+
+// One winner. 64 bytes; a later version has more fields at its end.
+typedef struct adclick_winner {
+  // Index in the array of candidates.
+  uint32_t candidate;
+  // The place, from 0.
+  uint32_t slot;
+  // Calibrated P(click | impression); NaN when the model has no such head.
+  float pctr;
+  // Calibrated P(conversion | click); NaN when the model has no such head.
+  float pcvr;
+  // Expected value of 1000 impressions at the bid, in millionths of the currency unit.
+  int64_t ecpm_micros;
+  // The price of one billed event (1000 impressions for CPM and oCPM).
+  int64_t price_micros;
+  // An `adclick_price_bound`.
+  uint32_t price_bound;
+  // The eligible candidate next in rank, placed or not; `ADCLICK_NO_CANDIDATE` when nobody was behind.
+  uint32_t runner_up;
+  // The probability with which this candidate was put in this place; 1 when nothing is random.
+  double propensity;
+  // Identifies this impression in logs: derived from the request id and the slot.
+  uint64_t impression_id;
+  // 0.
+  uint64_t reserved;
+} adclick_winner;
+
 // The whole path: scores the candidates, calibrates, runs the auction by the generation's policy, and writes the winners,
 // best slot first.
 //
@@ -1081,6 +784,269 @@ adclick_status adclick_scorer_decide(struct adclick_scorer *scorer,
                                      uint32_t *reasons,
                                      struct adclick_outcome *outcome,
                                      struct adclick_error *error);
+
+// The rules of an auction; 0 in a field is its default. 64 bytes; 56 in the first version.
+typedef struct adclick_auction_options {
+  // `sizeof(adclick_auction_options)`.
+  uint32_t struct_size;
+  // Places to fill; 0 = 1.
+  uint32_t n_slots;
+  // The exponent of the event's probability in the rank score, in (0, 1]; 0 = 1.
+  double squash;
+  // The least rank score per 1000 impressions, in micros.
+  int64_t score_floor_micros;
+  // The reserve of candidates without one of their own, by bid kind (CPM, CPC, CPA, oCPM), in micros per billed
+  // event.
+  int64_t reserve_micros[4];
+  // `sizeof(adclick_candidate)`: how far apart the candidates stand. 0 = 56, the first version's.
+  uint32_t candidate_size;
+  // `sizeof(adclick_winner)`: how far apart the winners stand. 0 = 64, the first version's.
+  uint32_t winner_size;
+} adclick_auction_options;
+
+// Runs one auction, by `options`, on `n` candidates whose probabilities the caller has. Best slot first, the winners go to
+// `winners` and their number to `*n_winners`. Their `impression_id` is 0; the values that candidates refer to
+// (`first_value`, `n_values`) play no part.
+//
+// `candidates` has `n` entries and `pctr` `n` probabilities; `pcvr` has `n`, NaN where one is missing, or is NULL.
+// `winners` has room for `max_winners` entries, at least min(n_slots, n). `reasons` takes `n` values of
+// `adclick_reason`, or is NULL when it is not wanted.
+// `scorer` lends its memory, so that nothing is allocated; with NULL the call allocates up to 28 bytes a candidate. The
+// scorer's engine may be closed.
+// Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CAPACITY_EXCEEDED, ADCLICK_BUFFER_TOO_SMALL,
+// ADCLICK_BUSY. A bad bid or probability is no error: the candidate gets its reason.
+// One thread at a time for each scorer; with NULL, any thread.
+adclick_status adclick_auction_run(struct adclick_scorer *scorer,
+                                   const struct adclick_auction_options *options,
+                                   const struct adclick_candidate *candidates,
+                                   const float *pctr,
+                                   const float *pcvr,
+                                   uint32_t n,
+                                   struct adclick_winner *winners,
+                                   uint32_t max_winners,
+                                   uint32_t *reasons,
+                                   uint32_t *n_winners,
+                                   struct adclick_error *error);
+
+// The name of a reason, such as "below_reserve"; "unknown reason" for other numbers. The text is static: do not free it.
+// Any thread.
+const char *adclick_reason_name(uint32_t reason);
+
+/* ---- 11. What the model reads --------------------------------------------------------------------------------
+ *
+ * The live model in figures, its inputs by name, and whether a request has them.
+ * See also: adclick_engine_feature.
+ */
+
+// A flag of `adclick_model`: the model has a wide part, whose ids ready inputs (`adclick_scorer_score_dense`) cannot carry.
+#define ADCLICK_MODEL_WIDE 1
+
+// The live model in figures. 40 bytes.
+typedef struct adclick_model {
+  // `sizeof(adclick_model)`, set by the caller.
+  uint32_t struct_size;
+  // `ADCLICK_MODEL_WIDE`, or 0.
+  uint32_t flags;
+  // Columns of a ready input: the `width` of `adclick_scorer_score_dense`.
+  uint32_t width;
+  // Of them, those of the request.
+  uint32_t request_width;
+  // 1: pCTR; 2: pCTR and pCVR.
+  uint32_t n_heads;
+  // Inputs that `adclick_engine_model_input` tells of.
+  uint32_t n_inputs;
+  // Features; several may read one input.
+  uint32_t n_features;
+  // Tables that the model reads.
+  uint32_t n_tables;
+  // The generation's id.
+  uint64_t generation;
+} adclick_model;
+
+// The live model in figures, into `*model`.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
+// Any thread; takes a lock and allocates.
+adclick_status adclick_engine_model(const struct adclick_engine *engine,
+                                    struct adclick_model *model,
+                                    struct adclick_error *error);
+
+// Where in a request a feature's value comes from: the same for all candidates, or one for each.
+ADCLICK_ENUM(adclick_side, uint8_t) {
+  // One value for the whole request.
+  ADCLICK_SIDE_REQUEST = 0,
+  // One value for each candidate.
+  ADCLICK_SIDE_CANDIDATE = 1,
+};
+
+// What a value of an input is.
+ADCLICK_ENUM(adclick_value_kind, uint32_t) {
+  // One number: `number`.
+  ADCLICK_VALUE_KIND_NUMBER = 0,
+  // One category: `id`.
+  ADCLICK_VALUE_KIND_CATEGORY = 1,
+  // Any number of categories: `id`, and its weight in `number`.
+  ADCLICK_VALUE_KIND_CATEGORIES = 2,
+  // The positions of a vector: `id` is the position, `number` its number.
+  ADCLICK_VALUE_KIND_VECTOR = 3,
+};
+
+// How a model comes by an input.
+ADCLICK_ENUM(adclick_reading, uint32_t) {
+  // Passed, or its default.
+  ADCLICK_READING_PASSED = 0,
+  // Passed, or read from tables.
+  ADCLICK_READING_TABLE = 1,
+  // Derived from the request's time; what is passed is ignored.
+  ADCLICK_READING_TIME = 2,
+  // Fixed by the schema, as positions are; what is passed is ignored.
+  ADCLICK_READING_FIXED = 3,
+};
+
+// The place a feature's raw value is taken from.
+ADCLICK_ENUM(adclick_source, uint8_t) {
+  // Passed with the request.
+  ADCLICK_SOURCE_CONTEXT = 0,
+  // A table keyed by user.
+  ADCLICK_SOURCE_USER = 1,
+  // Derived from the request's time.
+  ADCLICK_SOURCE_TIME = 2,
+  // A table keyed by ad.
+  ADCLICK_SOURCE_AD = 3,
+  // A table keyed by a pair, such as user and advertiser.
+  ADCLICK_SOURCE_CROSS = 4,
+  // Passed with the candidate.
+  ADCLICK_SOURCE_CANDIDATE = 5,
+  // The dot product of two vectors.
+  ADCLICK_SOURCE_DOT = 6,
+};
+
+// A flag of `adclick_model_input`: `default_number` stands in for a missing value, or is what the input is fixed to.
+#define ADCLICK_INPUT_NUMBER 1
+
+// A flag of `adclick_model_input`: `default_id` stands in for a missing value, or is what the input is fixed to.
+#define ADCLICK_INPUT_ID 2
+
+// The bytes of `adclick_model_input.name`.
+#define ADCLICK_INPUT_NAME 256
+
+// The bytes of `adclick_model_input.from`.
+#define ADCLICK_INPUT_FROM 1056
+
+// An input of the live model. 1368 bytes.
+typedef struct adclick_model_input {
+  // `sizeof(adclick_model_input)`, set by the caller.
+  uint32_t struct_size;
+  // The handle of its name, for `adclick_value.feature`.
+  uint32_t feature;
+  // An `adclick_side`: where its values come with.
+  uint32_t side;
+  // An `adclick_value_kind`: what its values are.
+  uint32_t kind;
+  // Positions of a vector; else 1.
+  uint32_t dim;
+  // An `adclick_reading`: whether it is passed, read from tables when it is not, or neither.
+  uint32_t reading;
+  // An `adclick_source`: where the schema takes it from.
+  uint32_t source;
+  // `ADCLICK_INPUT_NUMBER`, `ADCLICK_INPUT_ID`, or 0: the embedding's row for missing values, or zeros, stand in.
+  uint32_t flags;
+  // See `ADCLICK_INPUT_ID`.
+  uint64_t default_id;
+  // See `ADCLICK_INPUT_NUMBER`.
+  float default_number;
+  // 0.
+  uint32_t reserved;
+  // Its name, closed with 0.
+  char name[ADCLICK_INPUT_NAME];
+  // Of one that is read from tables, from which column, such as "users.age", or "dot(…)" or "cosine(…)" of two. Closed
+  // with 0.
+  char from[ADCLICK_INPUT_FROM];
+  // The generation's id. When it is not that of `adclick_model`, another one went live meanwhile: begin again.
+  uint64_t generation;
+} adclick_model_input;
+
+// The `index`-th input of the live model, from 0 and below `adclick_model.n_inputs`, into `*input`: under which name its values
+// are passed, with the request or with candidates, what they are, and where they come from when they are not passed. Values
+// that are passed win over tables.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL, or there is no such input), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
+// Any thread; takes a lock and allocates.
+adclick_status adclick_engine_model_input(const struct adclick_engine *engine,
+                                          uint32_t index,
+                                          struct adclick_model_input *input,
+                                          struct adclick_error *error);
+
+// What `adclick_engine_check` found: how many values, or for the last two requests and candidates, have each fault. 64 bytes.
+typedef struct adclick_check {
+  // `sizeof(adclick_check)`, set by the caller.
+  uint32_t struct_size;
+  // Lines of the text: one for each fault of each input.
+  uint32_t n_problems;
+  // Of them, errors: faults of the first five kinds below. Serve no traffic before there are none. The others are notes, which
+  // may be as they should.
+  uint32_t n_errors;
+  // Values with a handle that no name has, or whose name the model does not read.
+  uint32_t n_unknown;
+  // Values that the model reads from the other side.
+  uint32_t n_wrong_side;
+  // Ids where a number is read, or numbers where an id is: values of inputs none of whose values is what is read.
+  uint32_t n_wrong_kind;
+  // Positions that a vector does not have.
+  uint32_t n_out_of_range;
+  // Values that are NaN or infinite.
+  uint32_t n_not_finite;
+  // Values of inputs that are never read from what is passed: times, fixed positions.
+  uint32_t n_never_read;
+  // Ids that the model's vocabularies do not have.
+  uint32_t n_unknown_ids;
+  // Values more than one of an input that reads one: the last one counts.
+  uint32_t n_repeated;
+  // Inputs that are neither passed (a vector: not all of it) nor in a table, summed over the request and its candidates.
+  uint32_t n_missing;
+  // Ids of 0 in the keys of tables that the model reads.
+  uint32_t n_no_key;
+  // 0.
+  uint32_t reserved;
+  // The id of the generation that it was checked against.
+  uint64_t generation;
+} adclick_check;
+
+// Checks a request against the live model: whether every value has a name that the model reads, comes with the side that it is
+// read with, and is what is read; and which inputs nobody gives. A server asks once, at start, with a request as it makes them.
+// Scoring only counts what it has no use for (`adclick_outcome.n_missing`, `n_wrong_side`): a request must outlive a swap to a
+// model that reads other inputs.
+//
+// Inputs as in `adclick_scorer_score`. `check` takes the counts; it may be NULL. `text` takes a line for each fault, by name,
+// errors first; it has room for `room` bytes, and may be NULL when `room` is 0. On success `*length` of them are written, no 0
+// after them. When there is too little room nothing is written to `text`, and `check` and `*length`, which is what is needed,
+// are written all the same. `length` may be NULL when `room` is 0: then the counts are all that is wanted, and too little room is
+// no error.
+// Errors: those of `adclick_scorer_score` for counts, sizes and flags; ADCLICK_BUFFER_TOO_SMALL, ADCLICK_CLOSED. A fault of the
+// request is none.
+// Any thread; takes locks and allocates, so not on a request's path.
+adclick_status adclick_engine_check(const struct adclick_engine *engine,
+                                    const struct adclick_request *request,
+                                    const struct adclick_value *values,
+                                    const struct adclick_candidate *candidates,
+                                    const struct adclick_value *candidate_values,
+                                    struct adclick_check *check,
+                                    char *text,
+                                    size_t room,
+                                    size_t *length,
+                                    struct adclick_error *error);
+
+// Whether requests passed values of the live model's inputs with the wrong side since it was opened (to the request what is read
+// with candidates, or the other way round), which are ignored: returns ADCLICK_INVALID_VALUE and fills `error` with the names.
+// ADCLICK_OK when none did. For the health check of a server; `adclick_input_wrong_side_values` of the metrics has the counts.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
+// Any thread; takes a lock and allocates.
+adclick_status adclick_engine_input_error(const struct adclick_engine *engine,
+                                          struct adclick_error *error);
+
+/* ---- 12. Rows on top of tables -------------------------------------------------------------------------------
+ *
+ * What is known before the next bundle is written on top of the live tables.
+ * See also: adclick_key, adclick_engine_options.
+ */
 
 // The handle of a table's name, for `adclick_upsert.table`, into `*handle`. The same name has the same handle for the
 // engine's life, whichever generation is live, and a name that no bundle has gets one too. Handles are never 0.
@@ -1107,6 +1073,54 @@ adclick_status adclick_engine_column(struct adclick_engine *engine,
                                      size_t name_len,
                                      uint32_t *handle,
                                      struct adclick_error *error);
+
+// A flag of `adclick_upsert`: the numbers are added to what the columns hold.
+#define ADCLICK_UPSERT_INCREMENT 1
+
+// A flag of `adclick_upsert`: the rows are replaced as a whole; columns that are not given become missing.
+#define ADCLICK_UPSERT_WHOLE_ROW 2
+
+// What `adclick_engine_upsert` writes and where. 32 bytes.
+typedef struct adclick_upsert {
+  // `sizeof(adclick_upsert)`.
+  uint32_t struct_size;
+  // 0: the columns that are given are replaced and the others stay. Or `ADCLICK_UPSERT_INCREMENT`, or
+  // `ADCLICK_UPSERT_WHOLE_ROW`.
+  uint32_t flags;
+  // The handle that `adclick_engine_table` gave for the table's name.
+  uint32_t table;
+  // Entries in the array of rows.
+  uint32_t n_rows;
+  // Entries in the array of values.
+  uint32_t n_values;
+  // 0.
+  uint32_t reserved;
+  // When the values were right: microseconds since 1970-01-01 00:00 UTC, no further ahead of this machine's clock than
+  // `overlay_max_skew_s` and not past 2106; 0 = now by that clock.
+  int64_t time_us;
+} adclick_upsert;
+
+// One row of a feature table to write. 16 bytes.
+typedef struct adclick_row {
+  // The row's key, not 0; of a cross table what `adclick_key` makes of the ids.
+  uint64_t key;
+  // The first of the row's values in the array of values.
+  uint32_t first_value;
+  // How many values the row has.
+  uint32_t n_values;
+} adclick_row;
+
+// What an upsert did. 16 bytes.
+typedef struct adclick_upsert_result {
+  // `sizeof(adclick_upsert_result)`, set by the caller.
+  uint32_t struct_size;
+  // Rows of which at least one column was written.
+  uint32_t n_applied;
+  // Rows of which at least one column was not, because what is there, or the table itself, is newer.
+  uint32_t n_stale;
+  // Rows of other keys that made room.
+  uint32_t n_evicted;
+} adclick_upsert_result;
 
 // Writes rows on top of a table of the live generation, for what is known before the next bundle. Requests that begin
 // afterwards see them; those under way may. Readers are never kept waiting.
@@ -1158,6 +1172,28 @@ adclick_status adclick_engine_clear_rows(struct adclick_engine *engine,
                                          uint64_t *n_removed,
                                          struct adclick_error *error);
 
+// A table of the live generation and what was written on top of it. 64 bytes.
+typedef struct adclick_table_info {
+  // `sizeof(adclick_table_info)`, set by the caller.
+  uint32_t struct_size;
+  // Files (shards) of the table that the bundle has.
+  uint32_t n_shards;
+  // Rows of these files.
+  uint64_t rows;
+  // When the oldest of them was built: microseconds since 1970-01-01 00:00 UTC.
+  int64_t built_us;
+  // For how many seconds the table is fresh; 0 = no limit.
+  uint64_t fresh_for_s;
+  // Rows written on top of the table, those that count no longer included.
+  uint64_t overlay_rows;
+  // Rows that were asked for; 0 = the engine has no overlays.
+  uint64_t overlay_capacity;
+  // Rows that made room for others so far.
+  uint64_t overlay_evictions;
+  // Bytes reserved for what is written on top of the table.
+  uint64_t overlay_bytes;
+} adclick_table_info;
+
 // A table of the live generation and what was written on top of it, into `*info`.
 // Errors: ADCLICK_INVALID_ARGUMENT (NULL, or the live generation has no such table), ADCLICK_BAD_STRUCT_SIZE,
 // ADCLICK_CLOSED.
@@ -1167,44 +1203,29 @@ adclick_status adclick_engine_table_info(const struct adclick_engine *engine,
                                          struct adclick_table_info *info,
                                          struct adclick_error *error);
 
-// The key of a table row that belongs to `n` ids, such as user and advertiser, in the order in which the table's key names
-// them: what packing and serving use. One id is its own key. 0, which is no key, when an id is 0 (unknown), or when there
-// is none. Any thread; allocates nothing.
-uint64_t adclick_key(const uint64_t *ids,
-                     size_t n);
+/* ---- 13. Metrics ---------------------------------------------------------------------------------------------
+ * See also: adclick_engine_follow_error, adclick_engine_input_error.
+ */
 
-// Runs one auction, by `options`, on `n` candidates whose probabilities the caller has. Best slot first, the winners go to
-// `winners` and their number to `*n_winners`. Their `impression_id` is 0; the values that candidates refer to
-// (`first_value`, `n_values`) play no part.
+// All metrics of an engine at this moment, in Prometheus' text exposition format 0.0.4, into `text`: for the answer to
+// GET /metrics, with the content type "text/plain; version=0.0.4; charset=utf-8". docs/operations.md says what each means.
 //
-// `candidates` has `n` entries and `pctr` `n` probabilities; `pcvr` has `n`, NaN where one is missing, or is NULL.
-// `winners` has room for `max_winners` entries, at least min(n_slots, n). `reasons` takes `n` values of
-// `adclick_reason`, or is NULL when it is not wanted.
-// `scorer` lends its memory, so that nothing is allocated; with NULL the call allocates up to 28 bytes a candidate. The
-// scorer's engine may be closed.
-// Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CAPACITY_EXCEEDED, ADCLICK_BUFFER_TOO_SMALL,
-// ADCLICK_BUSY. A bad bid or probability is no error: the candidate gets its reason.
-// One thread at a time for each scorer; with NULL, any thread.
-adclick_status adclick_auction_run(struct adclick_scorer *scorer,
-                                   const struct adclick_auction_options *options,
-                                   const struct adclick_candidate *candidates,
-                                   const float *pctr,
-                                   const float *pcvr,
-                                   uint32_t n,
-                                   struct adclick_winner *winners,
-                                   uint32_t max_winners,
-                                   uint32_t *reasons,
-                                   uint32_t *n_winners,
-                                   struct adclick_error *error);
-
-// The name of a reason, such as "below_reserve"; "unknown reason" for other numbers. The text is static: do not free it.
-// Any thread.
-const char *adclick_reason_name(uint32_t reason);
+// `text` has room for `room` bytes; it may be NULL when `room` is 0. On success `*length` of them are written, no 0 after
+// them. When there is too little room nothing is written to `text`, and `*length` is what is needed: the one output that is
+// written on failure. The text grows as numbers get longer and tables come, so give it a little more; 64 KB are enough for
+// 20 tables.
+// Errors: ADCLICK_BUFFER_TOO_SMALL, ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
+// Any thread; takes locks that no request takes, allocates nothing, and stops nobody: requests are counted on. Takes a
+// few tenths of a millisecond.
+adclick_status adclick_engine_metrics(const struct adclick_engine *engine,
+                                      char *text,
+                                      size_t room,
+                                      size_t *length,
+                                      struct adclick_error *error);
 
 #ifdef __cplusplus
-}  // extern "C"
-#endif  // __cplusplus
-
+}  /* extern "C" */
+#endif
 /* The layouts are frozen. */
 #if defined(__cplusplus) || (defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L)
 #ifdef __cplusplus
@@ -1222,7 +1243,7 @@ ADCLICK_ASSERT_SIZE(adclick_row, 16);
 ADCLICK_ASSERT_AT(adclick_row, key, 0);
 ADCLICK_ASSERT_AT(adclick_row, first_value, 8);
 ADCLICK_ASSERT_AT(adclick_row, n_values, 12);
-ADCLICK_ASSERT_SIZE(adclick_request, 64);
+ADCLICK_ASSERT_SIZE(adclick_request, 72);
 ADCLICK_ASSERT_AT(adclick_request, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_request, flags, 4);
 ADCLICK_ASSERT_AT(adclick_request, request_id, 8);
@@ -1236,6 +1257,8 @@ ADCLICK_ASSERT_AT(adclick_request, n_slots, 48);
 ADCLICK_ASSERT_AT(adclick_request, placement, 52);
 ADCLICK_ASSERT_AT(adclick_request, deadline_us, 56);
 ADCLICK_ASSERT_AT(adclick_request, reserved, 60);
+ADCLICK_ASSERT_AT(adclick_request, candidate_size, 64);
+ADCLICK_ASSERT_AT(adclick_request, winner_size, 68);
 ADCLICK_ASSERT_SIZE(adclick_candidate, 56);
 ADCLICK_ASSERT_AT(adclick_candidate, ad_key, 0);
 ADCLICK_ASSERT_AT(adclick_candidate, advertiser_key, 8);
@@ -1372,15 +1395,18 @@ ADCLICK_ASSERT_AT(adclick_scorer_options, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_scorer_options, flags, 4);
 ADCLICK_ASSERT_AT(adclick_scorer_options, max_candidates, 8);
 ADCLICK_ASSERT_AT(adclick_scorer_options, reserved, 12);
-ADCLICK_ASSERT_SIZE(adclick_auction_options, 56);
+ADCLICK_ASSERT_SIZE(adclick_auction_options, 64);
 ADCLICK_ASSERT_AT(adclick_auction_options, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_auction_options, n_slots, 4);
 ADCLICK_ASSERT_AT(adclick_auction_options, squash, 8);
 ADCLICK_ASSERT_AT(adclick_auction_options, score_floor_micros, 16);
 ADCLICK_ASSERT_AT(adclick_auction_options, reserve_micros, 24);
+ADCLICK_ASSERT_AT(adclick_auction_options, candidate_size, 56);
+ADCLICK_ASSERT_AT(adclick_auction_options, winner_size, 60);
 #undef ADCLICK_ASSERT_AT
 #undef ADCLICK_ASSERT_SIZE
 #undef ADCLICK_ASSERT
 #endif
+#undef ADCLICK_ENUM
 
 #endif  /* ADCLICK_H */

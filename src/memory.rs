@@ -1,5 +1,7 @@
 //! Memory that callers give no size to twice: it is there when this returns, or the caller is told that it is not.
 
+use bytemuck::Zeroable;
+
 use crate::error::{Error, Result, Status};
 
 /// `n` times the default, every page of it touched: nothing is left for a first request to wait for.
@@ -12,20 +14,30 @@ pub(crate) fn filled<T: Default + Clone>(n: usize) -> Result<Box<[T]>> {
     Ok(values.into_boxed_slice())
 }
 
+/// `n` zeros, whose pages the system gives when they are first written: for what most callers never use.
+///
+/// # Errors
+/// As [`filled`].
+pub(crate) fn untouched<T: Zeroable>(n: usize) -> Result<Box<[T]>> {
+    bytemuck::try_zeroed_slice_box(n).map_err(|()| refused::<T>(n))
+}
+
 /// Room for `n`.
 ///
 /// # Errors
 /// As [`filled`].
 pub(crate) fn reserved<T>(n: usize) -> Result<Vec<T>> {
     let mut values = Vec::new();
-    values.try_reserve_exact(n).map_err(|_| {
-        let text = format!(
-            "{} bytes of memory were refused: ask for fewer candidates, or free some",
-            n as u128 * size_of::<T>() as u128
-        );
-        Error::new(Status::CapacityExceeded, text)
-    })?;
+    values.try_reserve_exact(n).map_err(|_| refused::<T>(n))?;
     Ok(values)
+}
+
+fn refused<T>(n: usize) -> Error {
+    let bytes = n as u128 * size_of::<T>() as u128;
+    Error::new(
+        Status::CapacityExceeded,
+        format!("{bytes} bytes of memory were refused: ask for fewer candidates, or free some"),
+    )
 }
 
 #[cfg(test)]
@@ -35,7 +47,9 @@ mod tests {
     #[test]
     fn what_cannot_be_had_is_an_error_that_says_how_much() {
         assert_eq!(&*filled::<u32>(3).unwrap(), [0, 0, 0]);
+        assert_eq!(&*untouched::<u32>(3).unwrap(), [0, 0, 0]);
         assert_eq!(reserved::<u64>(5).unwrap().capacity(), 5);
+        assert_eq!(untouched::<u64>(usize::MAX / 16).unwrap_err().status, Status::CapacityExceeded);
         for n in [usize::MAX, usize::MAX / 16] {
             let error = filled::<u64>(n).unwrap_err();
             assert_eq!(error.status, Status::CapacityExceeded);

@@ -59,6 +59,26 @@ pub enum Refusal {
         /// The size of this library.
         expected: u32,
     },
+    /// The size that is stated for the entries of an array is none that they have in any header.
+    EntrySize {
+        /// The field that states it.
+        what: &'static str,
+        /// The size found.
+        found: u32,
+        /// The size in the first header.
+        first: u32,
+        /// What it is a multiple of.
+        align: u32,
+    },
+    /// An entry of an array has something in a field that this library does not know.
+    UnknownField {
+        /// Which array.
+        what: &'static str,
+        /// Its entry.
+        index: usize,
+        /// The bytes of an entry that this library knows.
+        known: u32,
+    },
     /// The engine was closed.
     Closed,
     /// A bug of this library.
@@ -76,7 +96,7 @@ impl Refusal {
             Self::Capacity { .. } => Status::CapacityExceeded,
             Self::Length { .. } | Self::Field { .. } | Self::Argument { .. } => Status::InvalidArgument,
             Self::NotFinite { .. } => Status::InvalidValue,
-            Self::StructSize { .. } => Status::BadStructSize,
+            Self::StructSize { .. } | Self::EntrySize { .. } | Self::UnknownField { .. } => Status::BadStructSize,
             Self::Closed => Status::Closed,
             Self::Internal { .. } => Status::Internal,
         }
@@ -102,6 +122,15 @@ impl fmt::Display for Refusal {
                 f,
                 "{what}.struct_size is {found}, this library knows {expected}: set it to sizeof({what}) of the header \
                  that came with this library or an older one"
+            ),
+            Self::EntrySize { what, found, first, align } => write!(
+                f,
+                "{what} is {found}, expected the sizeof of an entry: a multiple of {align} from {first} to 4096 bytes"
+            ),
+            Self::UnknownField { what, index, known } => write!(
+                f,
+                "{what}[{index}] is not 0 past byte {known}, where this library knows no field: leave fields of a newer header \
+                 at 0, or use the library that came with it"
             ),
             Self::Closed => f.write_str("the engine was closed"),
             Self::Internal { what } => write!(f, "a bug in libadclick: {what}; please report it"),

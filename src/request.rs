@@ -1,7 +1,7 @@
 //! A request as a caller hands it over: the struct, and the arrays beside it.
 
 use crate::refusal::Refusal;
-use crate::types::{Candidate, Request, Value};
+use crate::types::{Candidate, Request, Value, Winner};
 
 /// The arrays that travel beside a [`Request`].
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,14 @@ impl Input<'_> {
         }
         if r.flags != 0 || r.reserved != 0 {
             return Err(Refusal::Argument { what: "request.flags", rule: "no flag is defined, expected 0" });
+        }
+        for (what, stated, size) in [
+            ("request.candidate_size", r.candidate_size, size_of::<Candidate>()),
+            ("request.winner_size", r.winner_size, size_of::<Winner>()),
+        ] {
+            if stated != 0 && stated as usize != size {
+                return Err(Refusal::Argument { what, rule: "slices have entries of one size, expected 0 or that" });
+            }
         }
         if r.utc_offset_s.unsigned_abs() > 86_400 {
             let rule = "expected -86400 to 86400 seconds";

@@ -49,7 +49,7 @@ impl BidKind {
     }
 }
 
-/// One ad request. 64 bytes.
+/// One ad request. 72 bytes; 64 in the first version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct Request {
@@ -80,9 +80,16 @@ pub struct Request {
     pub deadline_us: u32,
     /// 0.
     pub reserved: u32,
+    /// `sizeof(adclick_candidate)`: how far apart the candidates stand. 0 = 56, the first version's.
+    pub candidate_size: u32,
+    /// `sizeof(adclick_winner)`: how far apart the winners stand. 0 = 64, the first version's.
+    pub winner_size: u32,
+    /// A field of a later header, in the build that tests how the ABI grows.
+    #[cfg(adclick_grown)]
+    pub grown: u64,
 }
 
-/// One candidate ad. 56 bytes.
+/// One candidate ad. 56 bytes; a later version has more fields at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct Candidate {
@@ -106,6 +113,9 @@ pub struct Candidate {
     pub quality: f32,
     /// 0.
     pub reserved: u32,
+    /// A field of a later header, in the build that tests how the ABI grows.
+    #[cfg(adclick_grown)]
+    pub grown: u64,
 }
 
 /// What decided a winner's price.
@@ -123,7 +133,7 @@ pub enum PriceBound {
 /// `runner_up` of a winner that nobody was behind.
 pub const NO_CANDIDATE: u32 = u32::MAX;
 
-/// One winner. 64 bytes.
+/// One winner. 64 bytes; a later version has more fields at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct Winner {
@@ -149,6 +159,9 @@ pub struct Winner {
     pub impression_id: u64,
     /// 0.
     pub reserved: u64,
+    /// A field of a later header, in the build that tests how the ABI grows.
+    #[cfg(adclick_grown)]
+    pub grown: u64,
 }
 
 /// The arithmetic that produced the outputs.

@@ -80,6 +80,8 @@ int main(int argc, char **argv) {
   const adclick_request empty = {.struct_size = sizeof empty};
   const adclick_request full = {
       .struct_size = sizeof full,
+      .candidate_size = sizeof(adclick_candidate),
+      .winner_size = sizeof(adclick_winner),
       .request_id = 42,
       .user_key = key_of("u1001"),
       .time_us = 1790000000000000,

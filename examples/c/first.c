@@ -49,6 +49,8 @@ int main(int argc, char **argv) {
   /* A request. What the ad server knows of it travels as values beside it; this one has none of its own. */
   const adclick_request request = {
       .struct_size = sizeof request,
+      .candidate_size = sizeof(adclick_candidate),
+      .winner_size = sizeof(adclick_winner),
       .request_id = 42,
       .time_us = INT64_C(1700000000000000),
       .n_candidates = CANDIDATES,

@@ -62,6 +62,8 @@ int main(int argc, char **argv) {
   const adclick_value context[] = {{.feature = device, .id = key_of("mobile")}};
   const adclick_request request = {
       .struct_size = sizeof request,
+      .candidate_size = sizeof(adclick_candidate),
+      .winner_size = sizeof(adclick_winner),
       .request_id = 42,
       .user_key = key_of("u1001"),
       .time_us = (int64_t)time(NULL) * 1000000,

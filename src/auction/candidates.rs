@@ -46,8 +46,7 @@ pub fn run_candidates(
             price_bound: place.bound as u32,
             runner_up: place.runner_up,
             propensity: 1.0,
-            impression_id: 0,
-            reserved: 0,
+            ..Winner::default()
         };
     }
     Ok(ranking.n_placed)

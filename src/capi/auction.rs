@@ -4,16 +4,18 @@ use std::ffi::c_char;
 
 use bytemuck::{Pod, Zeroable};
 
+use super::arrays::{Entry, Outputs, Room, Strides, entries};
+use super::failure::Failure;
 use super::memory::{SizedStruct, place, read_sized, slice, slice_mut};
 use super::scorer::{adclick_scorer, check_room, on_scorer};
-use super::status::{Failure, adclick_error, adclick_status, guard};
+use super::status::{adclick_error, adclick_status, guard};
 use crate::auction::{Policy, Reason, Scratch, run_candidates};
 use crate::limits::MAX_CANDIDATES;
 use crate::metrics::Call;
 use crate::scorer::Scorer;
 use crate::types::{BidKind, Candidate, Winner};
 
-/// The rules of an auction; 0 in a field is its default. 56 bytes.
+/// The rules of an auction; 0 in a field is its default. 64 bytes; 56 in the first version.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub struct adclick_auction_options {
@@ -28,7 +30,24 @@ pub struct adclick_auction_options {
     /// The reserve of candidates without one of their own, by bid kind (CPM, CPC, CPA, oCPM), in micros per billed
     /// event.
     pub reserve_micros: [i64; 4],
+    /// `sizeof(adclick_candidate)`: how far apart the candidates stand. 0 = 56, the first version's.
+    pub candidate_size: u32,
+    /// `sizeof(adclick_winner)`: how far apart the winners stand. 0 = 64, the first version's.
+    pub winner_size: u32,
+    /// A field of a later header, in the build that tests how the ABI grows.
+    #[cfg(adclick_grown)]
+    pub grown: u64,
 }
+
+/// The options of the headers whose entries are those of the first version. Only they may leave the sizes at 0.
+const LAST_WITHOUT_SIZES: usize = 64;
+
+/// As `adclick_request`.
+const _: () = assert!(
+    size_of::<Candidate>() == Candidate::FIRST && size_of::<Winner>() == Winner::FIRST
+        || size_of::<adclick_auction_options>() > LAST_WITHOUT_SIZES,
+    "when candidates or winners grow, so must adclick_auction_options"
+);
 
 impl SizedStruct for adclick_auction_options {
     const NAME: &'static str = "adclick_auction_options";
@@ -62,38 +81,45 @@ pub unsafe extern "C" fn adclick_auction_run(
     error: *mut adclick_error,
 ) -> adclick_status {
     guard(error, || {
-        let run = |lent: Option<(&mut Scorer, &mut [Reason])>| {
-            // SAFETY: the caller's contract.
+        let run = |lent: Option<(&mut Scorer, &mut Room)>| {
+            // SAFETY: clauses pointers and outputs.
             let n_winners = unsafe { place(n_winners, "n_winners") }?;
-            // SAFETY: the caller's contract.
+            // SAFETY: clause sizes.
             let options = unsafe { read_sized(options) }?;
             let policy = to_policy(&options)?;
+            let may_be_zero = options.struct_size as usize <= LAST_WITHOUT_SIZES;
+            let strides = Strides::new(options.candidate_size, options.winner_size, may_be_zero)?;
             let (n, slots) = (n as usize, options.n_slots.max(1) as usize);
             let most = lent.as_ref().map_or(MAX_CANDIDATES, |(scorer, _)| scorer.max_candidates());
             check_room(n, most, slots, max_winners)?;
-            // SAFETY: the caller's contract.
-            let candidates = unsafe { slice(candidates, n, "candidates") }?;
-            // SAFETY: the caller's contract.
-            let pctr = unsafe { slice(pctr, n, "pctr") }?;
-            // SAFETY: the caller's contract.
-            let pcvr = unsafe { slice(pcvr, if pcvr.is_null() { 0 } else { n }, "pcvr") }?;
-            // SAFETY: the caller's contract.
-            let winners = unsafe { slice_mut(winners, max_winners as usize, "winners") }?;
-            // SAFETY: the caller's contract.
-            let to = unsafe { slice_mut(reasons, if reasons.is_null() { 0 } else { n }, "reasons") }?;
-            let mut owned = Vec::new();
-            let (scorer, found) = match lent {
-                Some((scorer, found)) => (Some(scorer), &mut found[..to.len()]),
+            let n_reasons = if reasons.is_null() { 0 } else { n };
+            let mut owned;
+            let (scorer, room) = match lent {
+                Some((scorer, room)) => (Some(scorer), room),
                 None => {
-                    owned.resize(to.len(), Reason::Won);
-                    (None, &mut owned[..])
+                    owned = Room::of_call(n_reasons, n, slots.min(n), strides)?;
+                    (None, &mut owned)
                 }
             };
+            // SAFETY: clause arrays.
+            let candidates = unsafe { entries(candidates, n, strides.candidate, &mut room.candidates) }?;
+            // SAFETY: clause arrays.
+            let pctr = unsafe { slice(pctr, n, "pctr") }?;
+            // SAFETY: clause arrays.
+            let pcvr = unsafe { slice(pcvr, if pcvr.is_null() { 0 } else { n }, "pcvr") }?;
+            let most = max_winners as usize;
+            // SAFETY: clauses arrays and outputs.
+            let mut winners = unsafe { Outputs::new(winners, most, strides.winner, &mut room.winners) }?;
+            // SAFETY: clauses arrays and outputs.
+            let to = unsafe { slice_mut(reasons, n_reasons, "reasons") }?;
+            let found = &mut room.reasons[..n_reasons];
             let wanted = (!found.is_empty()).then_some(&mut *found);
+            let (policy, won) = (&policy, winners.entries());
             let filled = match scorer {
-                Some(scorer) => scorer.auction(&policy, candidates, pctr, pcvr, slots, winners, wanted)?,
-                None => run_candidates(&policy, candidates, pctr, pcvr, slots, &mut Scratch::new(n), winners, wanted)?,
+                Some(scorer) => scorer.auction(policy, candidates, pctr, pcvr, slots, won, wanted)?,
+                None => run_candidates(policy, candidates, pctr, pcvr, slots, &mut Scratch::new(n), won, wanted)?,
             };
+            winners.finish(filled);
             for (to, reason) in to.iter_mut().zip(found) {
                 *to = *reason as u32;
             }
@@ -102,8 +128,8 @@ pub unsafe extern "C" fn adclick_auction_run(
         };
         match scorer.is_null() {
             true => run(None),
-            // SAFETY: the caller's contract.
-            false => unsafe { on_scorer(scorer, Call::Auction, |scorer, found| run(Some((scorer, found)))) },
+            // SAFETY: clause scorers.
+            false => unsafe { on_scorer(scorer, Call::Auction, |scorer, room| run(Some((scorer, room)))) },
         }
     })
 }

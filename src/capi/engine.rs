@@ -1,17 +1,18 @@
-//! Engines and staged generations.
+//! Engines: opened, closed, and what they tell of themselves.
 
 use std::ffi::{c_char, c_void};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
 
+use super::failure::Failure;
 use super::handles::Handles;
-use super::memory::{self, Output, SizedStruct, optional_place, place, read_optional, slice, slice_mut, text};
-use super::status::{Failure, adclick_error, adclick_status, guard_whole};
+use super::memory::{self, Output, SizedStruct, place, read_optional, slice, slice_mut, text};
+use super::status::{adclick_error, adclick_status, guard_whole};
 use super::thread::WithoutSignals;
 use crate::artifact::OpenMode;
-use crate::engine::{Engine, Options, Staged};
+use crate::engine::{Engine, Options};
 use crate::error::{Error, Status};
 use crate::infer::Kernel;
 use crate::live::TableChecks;
@@ -21,12 +22,6 @@ use crate::types::Precision;
 /// An engine: owns the live generation. Shared by all threads: every call on it may be made at any time from any thread.
 /// The handle is a number and never followed, so a call on a closed engine gives ADCLICK_CLOSED.
 pub struct adclick_engine {
-    _opaque: [u8; 0],
-}
-
-/// A generation that was opened and checked and is not live yet. Belongs to one caller, on any thread. It is used up by
-/// `adclick_staged_activate` or `adclick_staged_discard`; using it again gives ADCLICK_CLOSED.
-pub struct adclick_staged {
     _opaque: [u8; 0],
 }
 
@@ -103,7 +98,6 @@ impl SizedStruct for adclick_engine_options {
 }
 
 static ENGINES: Handles<Engine> = Handles::new(1);
-static STAGED: Handles<Mutex<Option<Staged>>> = Handles::new(2);
 
 /// The engine behind a handle.
 pub(super) fn live_engine(handle: *const adclick_engine) -> Result<Arc<Engine>, Failure> {
@@ -128,11 +122,11 @@ pub unsafe extern "C" fn adclick_engine_open(
     error: *mut adclick_error,
 ) -> adclick_status {
     guard_whole(error, || {
-        // SAFETY: the caller's contract.
+        // SAFETY: clauses pointers and outputs.
         let out = unsafe { place(out, "out") }?;
-        // SAFETY: the caller's contract.
+        // SAFETY: clause arrays.
         let path = unsafe { memory::path(path, path_len) }?;
-        // SAFETY: the caller's contract.
+        // SAFETY: clause sizes.
         let options = match unsafe { read_optional(options) }? {
             Some(options) => to_options(&options)?,
             None => Options::default(),
@@ -186,146 +180,6 @@ pub unsafe extern "C" fn adclick_engine_close_within(
     })
 }
 
-/// Opens and checks a bundle, as `adclick_engine_open` does, without making it live. What is live stays as it is, also on
-/// failure.
-///
-/// On success `*out` is the staged generation, the caller's to use up by `adclick_staged_activate` or
-/// `adclick_staged_discard`.
-/// Errors: ADCLICK_IO, ADCLICK_CORRUPT, ADCLICK_UNSUPPORTED (also when it is larger than the engine's `headroom` allows),
-/// ADCLICK_GOLDEN_MISMATCH, ADCLICK_CAPACITY_EXCEEDED (no memory for `overlay_rows` or the ad cache),
-/// ADCLICK_INVALID_ARGUMENT, ADCLICK_CLOSED.
-/// Any thread; reads files, so not on a request's path.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn adclick_engine_stage(
-    engine: *mut adclick_engine,
-    path: *const c_char,
-    path_len: usize,
-    out: *mut *mut adclick_staged,
-    error: *mut adclick_error,
-) -> adclick_status {
-    guard_whole(error, || {
-        // SAFETY: the caller's contract.
-        let out = unsafe { place(out, "out") }?;
-        // SAFETY: the caller's contract.
-        let path = unsafe { memory::path(path, path_len) }?;
-        out.put(STAGED.insert(Mutex::new(Some(live_engine(engine)?.stage(path)?))));
-        Ok(())
-    })
-}
-
-/// Makes a staged generation live by one pointer swap: calls that begin from now on see it, calls under way end with the
-/// one that they began with. The one before is kept for `adclick_engine_rollback`.
-///
-/// Uses `staged` up, whatever the result. On success `*generation` is the generation's id; it may be NULL.
-/// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED (the engine was closed, or `staged` was used up before).
-/// Any thread; takes microseconds, and the time to unmap what was replaced earlier. Waits for upserts under way, and moves
-/// rows that were written on top of a table which has other columns now.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn adclick_staged_activate(
-    staged: *mut adclick_staged,
-    generation: *mut u64,
-    error: *mut adclick_error,
-) -> adclick_status {
-    guard_whole(error, || {
-        // SAFETY: the caller's contract.
-        let generation = unsafe { optional_place(generation) };
-        let slot = STAGED.remove(staged, "staged")?;
-        let staged = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-        generation.put(staged.ok_or(Failure::Plain(Status::Closed, "it was activated before"))?.activate()?);
-        Ok(())
-    })
-}
-
-/// Drops a staged generation without making it live. NULL does nothing.
-/// Errors: ADCLICK_CLOSED when it was used up before.
-/// Any thread; takes the time to unmap its files.
-#[unsafe(no_mangle)]
-pub extern "C" fn adclick_staged_discard(staged: *mut adclick_staged) -> adclick_status {
-    guard_whole(std::ptr::null_mut(), || {
-        if !staged.is_null() {
-            STAGED.remove(staged, "staged")?;
-        }
-        Ok(())
-    })
-}
-
-/// The id that a staged generation will have, into `*generation`: `adclick_engine_generation`.
-/// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED (`staged` was used up).
-/// Any thread.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn adclick_staged_generation(
-    staged: *const adclick_staged,
-    generation: *mut u64,
-    error: *mut adclick_error,
-) -> adclick_status {
-    guard_whole(error, || {
-        // SAFETY: the caller's contract.
-        let generation = unsafe { place(generation, "generation") }?;
-        let slot = STAGED.get(staged, "staged")?;
-        let id = slot.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Staged::generation);
-        generation.put(id.ok_or(Failure::Plain(Status::Closed, "the staged generation was used up"))?);
-        Ok(())
-    })
-}
-
-/// Goes back to the generation before the last activation. One earlier generation is kept, and a rollback uses it up.
-///
-/// On success `*generation` is the id of what is live now; it may be NULL.
-/// Errors: ADCLICK_NO_PREVIOUS, ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
-/// Any thread; takes microseconds. Waits for upserts under way, as `adclick_staged_activate` does.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn adclick_engine_rollback(
-    engine: *mut adclick_engine,
-    generation: *mut u64,
-    error: *mut adclick_error,
-) -> adclick_status {
-    guard_whole(error, || {
-        // SAFETY: the caller's contract.
-        let generation = unsafe { optional_place(generation) };
-        generation.put(live_engine(engine)?.rollback()?);
-        Ok(())
-    })
-}
-
-/// Looks at CURRENT now. When it names another bundle than at the last look, stages and activates it. Also frees replaced
-/// generations that no call holds any more. For callers that drive the following themselves, on a thread of their own.
-/// A bundle that was refused is remembered: until its files or CURRENT change, looks answer with the same error and read
-/// nothing. (What may pass by itself, such as a lack of memory, is tried again, first after a second, in the end every five
-/// minutes.)
-///
-/// On success `*generation` is the id of the generation that was activated, 0 when there is nothing new; it may be NULL.
-/// Errors: as `adclick_engine_stage`; ADCLICK_INVALID_ARGUMENT also when the engine was opened on a bundle itself.
-/// Any thread; reads files, so not on a request's path.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn adclick_engine_poll(
-    engine: *mut adclick_engine,
-    generation: *mut u64,
-    error: *mut adclick_error,
-) -> adclick_status {
-    guard_whole(error, || {
-        // SAFETY: the caller's contract.
-        let generation = unsafe { optional_place(generation) };
-        generation.put(live_engine(engine)?.poll()?.unwrap_or(0));
-        Ok(())
-    })
-}
-
-/// Why the last look at CURRENT failed: returns its status and fills `error` with its message. ADCLICK_OK when it did not
-/// fail. For the health check of a server that follows; what is live serves on. It also tells of a live bundle whose files are
-/// missing or have another length by now: a restart would not find them.
-/// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED, and those of `adclick_engine_stage`.
-/// Any thread; takes a lock.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn adclick_engine_follow_error(
-    engine: *const adclick_engine,
-    error: *mut adclick_error,
-) -> adclick_status {
-    guard_whole(error, || match live_engine(engine)?.follow_error() {
-        Some(error) => Err(error.into()),
-        None => Ok(()),
-    })
-}
-
 /// Why the live generation is served in exact precision although another was asked for (`adclick_engine_options.precision`,
 /// or the bundle): returns ADCLICK_UNSUPPORTED and fills `error` with the reason. ADCLICK_OK when it is served as asked for.
 /// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
@@ -351,27 +205,10 @@ pub unsafe extern "C" fn adclick_engine_ad_cache(
     error: *mut adclick_error,
 ) -> adclick_status {
     guard_whole(error, || {
-        // SAFETY: the caller's contract.
+        // SAFETY: clauses sizes and outputs.
         let out = unsafe { place(cache, "cache").and_then(|_| Output::new(cache)) }?;
         let AdCacheInfo { state, ads, bytes, bytes_needed } = live_engine(engine)?.ad_cache()?;
         out.write(&adclick_ad_cache { struct_size: 0, state: state as u32, n_ads: ads, bytes, bytes_needed });
-        Ok(())
-    })
-}
-
-/// The id of the live generation, into `*generation`: the hash of its bundle's content, never 0, the same on every machine.
-/// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
-/// Any thread; takes a lock. Of one request, `adclick_outcome.generation` tells it.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn adclick_engine_generation(
-    engine: *const adclick_engine,
-    generation: *mut u64,
-    error: *mut adclick_error,
-) -> adclick_status {
-    guard_whole(error, || {
-        // SAFETY: the caller's contract.
-        let generation = unsafe { place(generation, "generation") }?;
-        generation.put(live_engine(engine)?.live()?.id());
         Ok(())
     })
 }
@@ -395,9 +232,9 @@ pub unsafe extern "C" fn adclick_engine_metrics(
     error: *mut adclick_error,
 ) -> adclick_status {
     guard_whole(error, || {
-        // SAFETY: the caller's contract.
+        // SAFETY: clauses pointers and outputs.
         let length = unsafe { place(length, "length") }?;
-        // SAFETY: the caller's contract.
+        // SAFETY: clauses arrays and outputs.
         let text = unsafe { slice_mut(text.cast::<u8>(), room, "text") }?;
         let written = live_engine(engine)?.metrics()?.write(text);
         length.put(written.unwrap_or_else(|needed| needed));
@@ -426,9 +263,9 @@ pub unsafe extern "C" fn adclick_engine_feature(
     error: *mut adclick_error,
 ) -> adclick_status {
     guard_whole(error, || {
-        // SAFETY: the caller's contract.
+        // SAFETY: clauses pointers and outputs.
         let handle = unsafe { place(handle, "handle") }?;
-        // SAFETY: the caller's contract.
+        // SAFETY: clause arrays.
         let name = unsafe { text(name, name_len, "name") }?;
         handle.put(live_engine(engine)?.feature(name)?);
         Ok(())
@@ -456,7 +293,7 @@ pub extern "C" fn adclick_kernel(engine: *const adclick_engine) -> *const c_char
 /// id. NULL or a length of 0 gives the id of the empty string. Any thread; allocates nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_hash(bytes: *const c_void, len: usize) -> u64 {
-    // SAFETY: the caller's contract.
+    // SAFETY: clause arrays.
     unsafe { slice(bytes.cast(), len, "bytes") }
         .map_or_else(|_| crate::hash::category_id(b""), crate::hash::category_id)
 }

@@ -1,9 +1,9 @@
-//! What became of an engine's generations, for programs that look now and then.
+//! Following CURRENT: looks at it, and what became of an engine's generations.
 
 use bytemuck::{Pod, Zeroable};
 
 use super::engine::{adclick_engine, live_engine};
-use super::memory::{Output, SizedStruct, place};
+use super::memory::{Output, SizedStruct, optional_place, place};
 use super::status::{adclick_error, adclick_status, guard_whole};
 
 /// What became of an engine's generations. Counters never go back, so that a change tells of what happened since they were
@@ -51,7 +51,7 @@ pub unsafe extern "C" fn adclick_engine_follow_state(
     error: *mut adclick_error,
 ) -> adclick_status {
     guard_whole(error, || {
-        // SAFETY: the caller's contract.
+        // SAFETY: clauses sizes and outputs.
         let out = unsafe { place(state, "state").and_then(|_| Output::new(state)) }?;
         let state = live_engine(engine)?.follow_state()?;
         out.write(&adclick_follow_state {
@@ -68,5 +68,44 @@ pub unsafe extern "C" fn adclick_engine_follow_state(
             rollbacks: state.rollbacks,
         });
         Ok(())
+    })
+}
+
+/// Looks at CURRENT now. When it names another bundle than at the last look, stages and activates it. Also frees replaced
+/// generations that no call holds any more. For callers that drive the following themselves, on a thread of their own.
+/// A bundle that was refused is remembered: until its files or CURRENT change, looks answer with the same error and read
+/// nothing. (What may pass by itself, such as a lack of memory, is tried again, first after a second, in the end every five
+/// minutes.)
+///
+/// On success `*generation` is the id of the generation that was activated, 0 when there is nothing new; it may be NULL.
+/// Errors: as `adclick_engine_stage`; ADCLICK_INVALID_ARGUMENT also when the engine was opened on a bundle itself.
+/// Any thread; reads files, so not on a request's path.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn adclick_engine_poll(
+    engine: *mut adclick_engine,
+    generation: *mut u64,
+    error: *mut adclick_error,
+) -> adclick_status {
+    guard_whole(error, || {
+        // SAFETY: clauses pointers and outputs.
+        let generation = unsafe { optional_place(generation) };
+        generation.put(live_engine(engine)?.poll()?.unwrap_or(0));
+        Ok(())
+    })
+}
+
+/// Why the last look at CURRENT failed: returns its status and fills `error` with its message. ADCLICK_OK when it did not
+/// fail. For the health check of a server that follows; what is live serves on. It also tells of a live bundle whose files are
+/// missing or have another length by now: a restart would not find them.
+/// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED, and those of `adclick_engine_stage`.
+/// Any thread; takes a lock.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn adclick_engine_follow_error(
+    engine: *const adclick_engine,
+    error: *mut adclick_error,
+) -> adclick_status {
+    guard_whole(error, || match live_engine(engine)?.follow_error() {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
     })
 }

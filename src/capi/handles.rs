@@ -4,8 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::memory::null;
-use super::status::Failure;
+use super::failure::{Failure, null};
 use crate::error::Status;
 
 /// The live objects of one kind.

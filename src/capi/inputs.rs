@@ -5,10 +5,12 @@ use std::fmt::Write;
 
 use bytemuck::{Pod, Zeroable};
 
+use super::arrays::{Room, entries};
 use super::engine::{adclick_engine, live_engine};
+use super::failure::Failure;
 use super::memory::{Output, SizedStruct, place, slice_mut};
-use super::scorer::{arrays, read_request};
-use super::status::{Failure, adclick_error, adclick_status, guard_whole};
+use super::scorer::{input, read_request};
+use super::status::{adclick_error, adclick_status, guard_whole};
 use crate::error::{Error, Status};
 use crate::inputs::{Check, Default, ModelInput, ProblemKind};
 use crate::types::{Candidate, Request, Value};
@@ -159,7 +161,7 @@ pub unsafe extern "C" fn adclick_engine_model(
     error: *mut adclick_error,
 ) -> adclick_status {
     guard_whole(error, || {
-        // SAFETY: the caller's contract.
+        // SAFETY: clauses sizes and outputs.
         let out = unsafe { place(model, "model").and_then(|_| Output::new(model)) }?;
         let model = live_engine(engine)?.model()?;
         out.write(&adclick_model {
@@ -190,7 +192,7 @@ pub unsafe extern "C" fn adclick_engine_model_input(
     error: *mut adclick_error,
 ) -> adclick_status {
     guard_whole(error, || {
-        // SAFETY: the caller's contract.
+        // SAFETY: clauses sizes and outputs.
         let out = unsafe { place(input, "input").and_then(|_| Output::new(input)) }?;
         let (generation, all) = live_engine(engine)?.inputs()?;
         let Some(input) = all.get(index as usize) else {
@@ -228,19 +230,23 @@ pub unsafe extern "C" fn adclick_engine_check(
     error: *mut adclick_error,
 ) -> adclick_status {
     guard_whole(error, || {
-        // SAFETY: the caller's contract.
+        // SAFETY: clauses sizes and outputs.
         let out = unsafe { Output::new(check) }?;
         let length = match (length.is_null(), room) {
             (true, 0) => None,
-            // SAFETY: the caller's contract.
+            // SAFETY: clauses pointers and outputs.
             _ => Some(unsafe { place(length, "length") }?),
         };
-        // SAFETY: the caller's contract.
+        // SAFETY: clauses arrays and outputs.
         let text = unsafe { slice_mut(text.cast::<u8>(), room, "text") }?;
-        // SAFETY: the caller's contract.
-        let request = unsafe { read_request(request) }?;
-        // SAFETY: the caller's contract.
-        let input = unsafe { arrays(&request, values, candidates, candidate_values) }?;
+        // SAFETY: clause sizes.
+        let (request, strides) = unsafe { read_request(request) }?;
+        let n = request.n_candidates as usize;
+        let mut copies = Room::of_call(0, n, 0, strides)?;
+        // SAFETY: clause arrays.
+        let candidates = unsafe { entries(candidates, n, strides.candidate, &mut copies.candidates) }?;
+        // SAFETY: clause arrays.
+        let input = unsafe { input(&request, values, candidates, candidate_values) }?;
         let found = live_engine(engine)?.check(input)?;
         let told = found.to_string();
         let needed = told.len();

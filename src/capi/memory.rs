@@ -4,7 +4,7 @@ use std::ffi::c_char;
 
 use bytemuck::Pod;
 
-use super::status::Failure;
+use super::failure::{Failure, null};
 use crate::error::Status;
 use crate::refusal::Refusal;
 
@@ -119,7 +119,7 @@ impl<T: SizedStruct> Output<T> {
 /// # Safety
 /// `from` is NULL or points to `len` readable entries that nobody changes for as long as the slice is used.
 pub(super) unsafe fn slice<'a, T: Pod>(from: *const T, len: usize, what: &'static str) -> Result<&'a [T], Failure> {
-    check_array(from, len, what)?;
+    check_array(from, len, size_of::<T>(), what)?;
     if len == 0 {
         return Ok(&[]);
     }
@@ -133,7 +133,7 @@ pub(super) unsafe fn slice<'a, T: Pod>(from: *const T, len: usize, what: &'stati
 /// `to` is NULL or points to `len` writable entries that nobody else touches for as long as the slice is used. What they
 /// hold does not matter: memory from C has some content, and any bytes are a valid T.
 pub(super) unsafe fn slice_mut<'a, T: Pod>(to: *mut T, len: usize, what: &'static str) -> Result<&'a mut [T], Failure> {
-    check_array(to, len, what)?;
+    check_array(to, len, size_of::<T>(), what)?;
     if len == 0 {
         return Ok(&mut []);
     }
@@ -141,14 +141,15 @@ pub(super) unsafe fn slice_mut<'a, T: Pod>(to: *mut T, len: usize, what: &'stati
     Ok(unsafe { std::slice::from_raw_parts_mut(to, len) })
 }
 
-fn check_array<T>(at: *const T, len: usize, what: &'static str) -> Result<(), Failure> {
+/// Whether an array of entries `stride` bytes apart can be where it is said to be.
+pub(super) fn check_array<T>(at: *const T, len: usize, stride: usize, what: &'static str) -> Result<(), Failure> {
     if len == 0 {
         return Ok(());
     }
     if at.is_null() {
         return Err(null(what));
     }
-    if !at.is_aligned() || len.checked_mul(size_of::<T>()).is_none_or(|bytes| bytes > isize::MAX as usize) {
+    if !at.is_aligned() || len.checked_mul(stride).is_none_or(|bytes| bytes > isize::MAX as usize) {
         let rule = "the array is not aligned to its entries, or larger than memory";
         return Err(Failure::Refusal(Refusal::Argument { what, rule }));
     }
@@ -181,10 +182,6 @@ impl<T> Place<T> {
             unsafe { self.0.write_unaligned(value) };
         }
     }
-}
-
-pub(super) fn null(what: &'static str) -> Failure {
-    Failure::Refusal(Refusal::Argument { what, rule: "it is NULL, expected a pointer" })
 }
 
 /// A text of the caller: bytes with a length.

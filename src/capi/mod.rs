@@ -1,32 +1,31 @@
 //! The C ABI. Every function checks its pointers, converts, calls the engine and maps the error; no panic crosses.
 //! The comments here are the manual that C programmers read: cbindgen copies them to `include/adclick.h`.
 //!
-//! The caller's contract, which `SAFETY` comments refer to, stands at the top of the header (`cbindgen.toml`): pointers
-//! are NULL or point to what the parameter says; sized structs begin with their size; arrays have the entries that their
-//! counts say; outputs overlap nothing else; nobody else touches them during the call; a scorer came from
-//! `adclick_scorer_new` and was not freed.
+//! The caller's contract stands at the top of the header (`cbindgen.toml`). `SAFETY` comments name the clause that they rely on:
+//! - **pointers**: a pointer is NULL or points to what its parameter says;
+//! - **sizes**: a sized struct begins with its size, and so many bytes are there;
+//! - **arrays**: an array has the entries that its count says, as far apart as their size says; a text has the bytes that its length
+//!   says;
+//! - **outputs**: an output may be written, overlaps no other argument, and nobody else touches the arguments during the call;
+//! - **scorers**: a scorer came from `adclick_scorer_new` and was not freed.
 
 #![allow(non_camel_case_types, reason = "these are C names")]
 #![allow(clippy::missing_safety_doc, reason = "C's contract for all calls stands at the top of the header")]
 
+mod arrays;
+mod failure;
 mod handles;
 mod memory;
 mod thread;
 
-// In the order in which the header tells of them.
-mod status;
-
+mod auction;
 mod engine;
-
 mod follow;
-
+mod generations;
 mod inputs;
-
 mod scorer;
-
+mod status;
 mod tables;
 
-mod auction;
-
 // For tests that call the exported functions from Rust.
-pub use {auction::*, engine::*, follow::*, inputs::*, scorer::*, status::*, tables::*};
+pub use {auction::*, engine::*, follow::*, generations::*, inputs::*, scorer::*, status::*, tables::*};

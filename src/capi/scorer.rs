@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytemuck::{Pod, Zeroable};
 
+use super::arrays::{LAST_WITHOUT_SIZES, Outputs, Room, Strides, entries};
 use super::engine::{adclick_engine, live_engine};
-use super::memory::{Output, SizedStruct, null, place, read_optional, read_sized, slice, slice_mut};
-use super::status::{Failure, adclick_error, adclick_status, guard, guard_whole};
-use crate::auction::Reason;
+use super::failure::{Failure, null};
+use super::memory::{Output, SizedStruct, place, read_optional, read_sized, slice, slice_mut};
+use super::status::{adclick_error, adclick_status, guard, guard_whole};
 use crate::error::Status;
 use crate::metrics::{Block, Call};
 use crate::refusal::Refusal;
@@ -30,8 +31,8 @@ pub struct adclick_scorer {
 /// What a call that has the scorer to itself may touch.
 struct Inside {
     scorer: Scorer,
-    /// `[max_candidates]`: reasons are found here and told as numbers once the call has succeeded.
-    reasons: Box<[Reason]>,
+    /// For `max_candidates`.
+    room: Room,
 }
 
 /// A scorer may move between threads.
@@ -92,12 +93,12 @@ impl<'a> Using<'a> {
         Ok(Self(scorer))
     }
 
-    /// The scorer and its room for reasons.
-    fn parts(&mut self) -> (&mut Scorer, &mut [Reason]) {
+    /// The scorer and its room for what the boundary copies.
+    fn parts(&mut self) -> (&mut Scorer, &mut Room) {
         // SAFETY: `busy` was false when this value took it, and only this value gives it back, so nobody else holds a
         // reference; `&mut self` makes this one unique.
         let inside = unsafe { &mut *self.0.inside.get() };
-        (&mut inside.scorer, &mut inside.reasons)
+        (&mut inside.scorer, &mut inside.room)
     }
 }
 
@@ -124,21 +125,21 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// One call on a scorer, with its room for reasons. It is counted once, whatever it ends with.
+/// One call on a scorer, with its room. It is counted once, whatever it ends with.
 ///
 /// # Safety
 /// As [`Using::new`].
 pub(super) unsafe fn on_scorer(
     scorer: *mut adclick_scorer,
     call: Call,
-    run: impl FnOnce(&mut Scorer, &mut [Reason]) -> Result<(), Failure>,
+    run: impl FnOnce(&mut Scorer, &mut Room) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     // SAFETY: the same contract.
     let mut using = unsafe { Using::new(scorer, Some(call)) }?;
-    let (scorer, reasons) = using.parts();
+    let (scorer, room) = using.parts();
     let before = scorer.meter().counted();
     let mut counted = Counted { scorer, call, before, status: Status::Internal };
-    let result = run(counted.scorer, reasons);
+    let result = run(counted.scorer, room);
     if let Err(failure) = &result {
         counted.status = failure.status();
     }
@@ -160,10 +161,10 @@ pub unsafe extern "C" fn adclick_scorer_new(
     error: *mut adclick_error,
 ) -> adclick_status {
     guard_whole(error, || {
-        // SAFETY: the caller's contract.
+        // SAFETY: clauses pointers and outputs.
         let out = unsafe { place(out, "out") }?;
         let mut limits = ScorerLimits::default();
-        // SAFETY: the caller's contract.
+        // SAFETY: clause sizes.
         if let Some(options) = unsafe { read_optional(options) }? {
             if options.flags != 0 || options.reserved != 0 {
                 let text = "options.flags and options.reserved: nothing is defined, expected 0";
@@ -174,10 +175,10 @@ pub unsafe extern "C" fn adclick_scorer_new(
             }
         }
         let mut scorer = live_engine(engine)?.scorer(limits)?;
-        let reasons = vec![Reason::Won; limits.max_candidates].into_boxed_slice();
-        scorer.meter().hold(size_of_val(&*reasons));
+        let room = Room::of_scorer(limits.max_candidates)?;
+        scorer.meter().hold(room.bytes());
         let counters = Arc::clone(scorer.meter().block());
-        let inside = UnsafeCell::new(Inside { scorer, reasons });
+        let inside = UnsafeCell::new(Inside { scorer, room });
         out.put(Box::into_raw(Box::new(adclick_scorer { busy: AtomicBool::new(false), counters, inside })));
         Ok(())
     })
@@ -192,7 +193,7 @@ pub unsafe extern "C" fn adclick_scorer_free(scorer: *mut adclick_scorer) -> adc
         if scorer.is_null() {
             return Ok(());
         }
-        // SAFETY: the caller's contract. The use is not given back: the scorer goes.
+        // SAFETY: clause scorers. The use is not given back: the scorer goes.
         std::mem::forget(unsafe { Using::new(scorer, None) }?);
         // SAFETY: it came from `Box::into_raw` in `adclick_scorer_new`, and `busy` keeps other calls out.
         drop(unsafe { Box::from_raw(scorer) });
@@ -224,23 +225,25 @@ pub unsafe extern "C" fn adclick_scorer_score(
     error: *mut adclick_error,
 ) -> adclick_status {
     guard(error, || {
-        let run = |scorer: &mut Scorer, _: &mut [Reason]| {
-            // SAFETY: the caller's contract.
+        let run = |scorer: &mut Scorer, room: &mut Room| {
+            // SAFETY: clauses sizes and outputs.
             let outcome = unsafe { Output::new(outcome) }?;
-            // SAFETY: the caller's contract.
-            let request = unsafe { read_request(request) }?;
+            // SAFETY: clause sizes.
+            let (request, strides) = unsafe { read_request(request) }?;
             let n = request.n_candidates as usize;
             check_capacity(n, scorer.max_candidates())?;
-            // SAFETY: the caller's contract.
-            let input = unsafe { arrays(&request, values, candidates, candidate_values) }?;
-            // SAFETY: the caller's contract.
+            // SAFETY: clause arrays.
+            let candidates = unsafe { entries(candidates, n, strides.candidate, &mut room.candidates) }?;
+            // SAFETY: clause arrays.
+            let input = unsafe { input(&request, values, candidates, candidate_values) }?;
+            // SAFETY: clauses arrays and outputs.
             let pctr = unsafe { slice_mut(pctr, n, "pctr") }?;
-            // SAFETY: the caller's contract.
+            // SAFETY: clauses arrays and outputs.
             let pcvr = unsafe { slice_mut(pcvr, if pcvr.is_null() { 0 } else { n }, "pcvr") }?;
             outcome.write(&scorer.score(input, pctr, pcvr)?);
             Ok(())
         };
-        // SAFETY: the caller's contract.
+        // SAFETY: clause scorers.
         unsafe { on_scorer(scorer, Call::Score, run) }
     })
 }
@@ -263,21 +266,21 @@ pub unsafe extern "C" fn adclick_scorer_score_dense(
     error: *mut adclick_error,
 ) -> adclick_status {
     guard(error, || {
-        let run = |scorer: &mut Scorer, _: &mut [Reason]| {
-            // SAFETY: the caller's contract.
+        let run = |scorer: &mut Scorer, _: &mut Room| {
+            // SAFETY: clauses sizes and outputs.
             let outcome = unsafe { Output::new(outcome) }?;
             let (n, width) = (n as usize, width as usize);
             check_capacity(n, scorer.max_candidates())?;
-            // SAFETY: the caller's contract.
+            // SAFETY: clause arrays.
             let x = unsafe { slice(x, n.saturating_mul(width), "x") }?;
-            // SAFETY: the caller's contract.
+            // SAFETY: clauses arrays and outputs.
             let pctr = unsafe { slice_mut(pctr, n, "pctr") }?;
-            // SAFETY: the caller's contract.
+            // SAFETY: clauses arrays and outputs.
             let pcvr = unsafe { slice_mut(pcvr, if pcvr.is_null() { 0 } else { n }, "pcvr") }?;
             outcome.write(&scorer.score_dense(x, n, width, pctr, pcvr)?);
             Ok(())
         };
-        // SAFETY: the caller's contract.
+        // SAFETY: clause scorers.
         unsafe { on_scorer(scorer, Call::ScoreDense, run) }
     })
 }
@@ -309,28 +312,32 @@ pub unsafe extern "C" fn adclick_scorer_decide(
     error: *mut adclick_error,
 ) -> adclick_status {
     guard(error, || {
-        let run = |scorer: &mut Scorer, found: &mut [Reason]| {
-            // SAFETY: the caller's contract.
+        let run = |scorer: &mut Scorer, room: &mut Room| {
+            // SAFETY: clauses sizes and outputs.
             let outcome = unsafe { Output::new(outcome) }?;
-            // SAFETY: the caller's contract.
-            let request = unsafe { read_request(request) }?;
+            // SAFETY: clause sizes.
+            let (request, strides) = unsafe { read_request(request) }?;
             let n = request.n_candidates as usize;
             check_room(n, scorer.max_candidates(), request.n_slots.max(1) as usize, max_winners)?;
-            // SAFETY: the caller's contract.
-            let input = unsafe { arrays(&request, values, candidates, candidate_values) }?;
-            // SAFETY: the caller's contract.
-            let winners = unsafe { slice_mut(winners, max_winners as usize, "winners") }?;
-            // SAFETY: the caller's contract.
+            // SAFETY: clause arrays.
+            let candidates = unsafe { entries(candidates, n, strides.candidate, &mut room.candidates) }?;
+            // SAFETY: clause arrays.
+            let input = unsafe { input(&request, values, candidates, candidate_values) }?;
+            let most = max_winners as usize;
+            // SAFETY: clauses arrays and outputs.
+            let mut winners = unsafe { Outputs::new(winners, most, strides.winner, &mut room.winners) }?;
+            // SAFETY: clauses arrays and outputs.
             let to = unsafe { slice_mut(reasons, if reasons.is_null() { 0 } else { n }, "reasons") }?;
-            let found = &mut found[..to.len()];
-            let done = scorer.decide(input, winners, found)?;
+            let found = &mut room.reasons[..to.len()];
+            let done = scorer.decide(input, winners.entries(), found)?;
+            winners.finish(done.n_winners as usize);
             for (to, reason) in to.iter_mut().zip(found) {
                 *to = *reason as u32;
             }
             outcome.write(&done);
             Ok(())
         };
-        // SAFETY: the caller's contract.
+        // SAFETY: clause scorers.
         unsafe { on_scorer(scorer, Call::Decide, run) }
     })
 }
@@ -353,31 +360,33 @@ pub(super) fn check_room(n: usize, most: usize, slots: usize, max_winners: u32) 
     Ok(())
 }
 
-/// The request as this library knows it.
+/// The request as this library knows it, and the sizes of its arrays' entries.
 ///
 /// # Safety
 /// `request` is NULL or begins with its size.
-pub(super) unsafe fn read_request(request: *const Request) -> Result<Request, Failure> {
-    // SAFETY: the caller's contract.
-    let request = unsafe { read_sized(request) }?;
-    Ok(Request { struct_size: size_of::<Request>() as u32, ..request })
+pub(super) unsafe fn read_request(request: *const Request) -> Result<(Request, Strides), Failure> {
+    // SAFETY: the same contract.
+    let stated = unsafe { read_sized(request) }?;
+    let may_be_zero = stated.struct_size as usize <= LAST_WITHOUT_SIZES;
+    let strides = Strides::new(stated.candidate_size, stated.winner_size, may_be_zero)?;
+    let request = Request { struct_size: size_of::<Request>() as u32, candidate_size: 0, winner_size: 0, ..stated };
+    Ok((request, strides))
 }
 
 /// # Safety
-/// The arrays have the entries that the request says.
-pub(super) unsafe fn arrays<'a>(
+/// The arrays of values have the entries that the request says.
+pub(super) unsafe fn input<'a>(
     request: &'a Request,
     values: *const Value,
-    candidates: *const Candidate,
+    candidates: &'a [Candidate],
     candidate_values: *const Value,
 ) -> Result<Input<'a>, Failure> {
     Ok(Input {
         request,
-        // SAFETY: the caller's contract.
+        // SAFETY: the same contract.
         values: unsafe { slice(values, request.n_values as usize, "values") }?,
-        // SAFETY: the caller's contract.
-        candidates: unsafe { slice(candidates, request.n_candidates as usize, "candidates") }?,
-        // SAFETY: the caller's contract.
+        candidates,
+        // SAFETY: the same contract.
         candidate_values: unsafe { slice(candidate_values, request.n_candidate_values as usize, "candidate_values") }?,
     })
 }

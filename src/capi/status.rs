@@ -1,14 +1,14 @@
 //! Statuses, the caller's error struct, versions, and the guard around every call.
 
-use std::ffi::c_char;
+use std::ffi::{CStr, c_char};
 use std::fmt::{self, Write};
 use std::mem::offset_of;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::failure::Failure;
 use super::memory::sized_room;
 use super::thread::Uncancelled;
-use crate::error::{Error, Status};
-use crate::refusal::Refusal;
+use crate::error::Status;
 
 /// What a call returned. 0 is success, errors are negative and never renumbered; a later library may return numbers that
 /// this header does not list.
@@ -63,56 +63,6 @@ pub struct adclick_error {
     pub status: i32,
     /// One sentence for a person: what was expected, what was found, what to do. UTF-8, ends with a 0 byte.
     pub message: [c_char; ADCLICK_ERROR_MESSAGE],
-}
-
-/// A failure on its way to the caller, whatever it is made of.
-pub(super) enum Failure {
-    Error(Error),
-    Refusal(Refusal),
-    Plain(Status, &'static str),
-    /// The caller's room for an output is too small.
-    Room {
-        what: &'static str,
-        unit: &'static str,
-        found: usize,
-        needed: usize,
-    },
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
-    }
-}
-
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refusal(refusal)
-    }
-}
-
-impl Failure {
-    pub(super) fn status(&self) -> Status {
-        match self {
-            Self::Error(e) => e.status,
-            Self::Refusal(r) => r.status(),
-            Self::Plain(status, _) => *status,
-            Self::Room { .. } => Status::BufferTooSmall,
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Error(e) => e.fmt(f),
-            Self::Refusal(r) => r.fmt(f),
-            Self::Plain(_, text) => f.write_str(text),
-            Self::Room { what, unit, found, needed } => {
-                write!(f, "{what} has room for {found} {unit}, needed are {needed}")
-            }
-        }
-    }
 }
 
 /// As [`guard`], for calls that read files, wait, or take locks: a thread that is cancelled meanwhile goes on to the end of
@@ -183,23 +133,26 @@ impl Write for Text {
     }
 }
 
+/// Every failure: what the core calls it, its number in C, its name there.
+const FAILURES: [(Status, adclick_status, &CStr); 13] = [
+    (Status::InvalidArgument, adclick_status::ADCLICK_INVALID_ARGUMENT, c"ADCLICK_INVALID_ARGUMENT"),
+    (Status::BadStructSize, adclick_status::ADCLICK_BAD_STRUCT_SIZE, c"ADCLICK_BAD_STRUCT_SIZE"),
+    (Status::CapacityExceeded, adclick_status::ADCLICK_CAPACITY_EXCEEDED, c"ADCLICK_CAPACITY_EXCEEDED"),
+    (Status::InvalidValue, adclick_status::ADCLICK_INVALID_VALUE, c"ADCLICK_INVALID_VALUE"),
+    (Status::Closed, adclick_status::ADCLICK_CLOSED, c"ADCLICK_CLOSED"),
+    (Status::Io, adclick_status::ADCLICK_IO, c"ADCLICK_IO"),
+    (Status::Corrupt, adclick_status::ADCLICK_CORRUPT, c"ADCLICK_CORRUPT"),
+    (Status::Unsupported, adclick_status::ADCLICK_UNSUPPORTED, c"ADCLICK_UNSUPPORTED"),
+    (Status::GoldenMismatch, adclick_status::ADCLICK_GOLDEN_MISMATCH, c"ADCLICK_GOLDEN_MISMATCH"),
+    (Status::NoPrevious, adclick_status::ADCLICK_NO_PREVIOUS, c"ADCLICK_NO_PREVIOUS"),
+    (Status::Busy, adclick_status::ADCLICK_BUSY, c"ADCLICK_BUSY"),
+    (Status::BufferTooSmall, adclick_status::ADCLICK_BUFFER_TOO_SMALL, c"ADCLICK_BUFFER_TOO_SMALL"),
+    (Status::Internal, adclick_status::ADCLICK_INTERNAL, c"ADCLICK_INTERNAL"),
+];
+
 impl From<Status> for adclick_status {
     fn from(status: Status) -> Self {
-        match status {
-            Status::InvalidArgument => Self::ADCLICK_INVALID_ARGUMENT,
-            Status::BadStructSize => Self::ADCLICK_BAD_STRUCT_SIZE,
-            Status::CapacityExceeded => Self::ADCLICK_CAPACITY_EXCEEDED,
-            Status::InvalidValue => Self::ADCLICK_INVALID_VALUE,
-            Status::Closed => Self::ADCLICK_CLOSED,
-            Status::Io => Self::ADCLICK_IO,
-            Status::Corrupt => Self::ADCLICK_CORRUPT,
-            Status::Unsupported => Self::ADCLICK_UNSUPPORTED,
-            Status::GoldenMismatch => Self::ADCLICK_GOLDEN_MISMATCH,
-            Status::NoPrevious => Self::ADCLICK_NO_PREVIOUS,
-            Status::Busy => Self::ADCLICK_BUSY,
-            Status::BufferTooSmall => Self::ADCLICK_BUFFER_TOO_SMALL,
-            Status::Internal => Self::ADCLICK_INTERNAL,
-        }
+        FAILURES.iter().find(|failure| failure.0 == status).map_or(Self::ADCLICK_INTERNAL, |failure| failure.1)
     }
 }
 
@@ -223,55 +176,34 @@ pub extern "C" fn adclick_version() -> *const c_char {
 /// it. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn adclick_status_name(status: i32) -> *const c_char {
-    let name = match status {
-        0 => c"ADCLICK_OK",
-        -1 => c"ADCLICK_INVALID_ARGUMENT",
-        -2 => c"ADCLICK_BAD_STRUCT_SIZE",
-        -3 => c"ADCLICK_CAPACITY_EXCEEDED",
-        -4 => c"ADCLICK_INVALID_VALUE",
-        -5 => c"ADCLICK_CLOSED",
-        -6 => c"ADCLICK_IO",
-        -7 => c"ADCLICK_CORRUPT",
-        -8 => c"ADCLICK_UNSUPPORTED",
-        -9 => c"ADCLICK_GOLDEN_MISMATCH",
-        -10 => c"ADCLICK_NO_PREVIOUS",
-        -11 => c"ADCLICK_BUSY",
-        -12 => c"ADCLICK_BUFFER_TOO_SMALL",
-        -100 => c"ADCLICK_INTERNAL",
-        _ => c"unknown status",
-    };
-    name.as_ptr()
+    let failure = FAILURES.iter().find(|failure| failure.1 as i32 == status);
+    match (status, failure) {
+        (0, _) => c"ADCLICK_OK",
+        (_, Some(failure)) => failure.2,
+        (_, None) => c"unknown status",
+    }
+    .as_ptr()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::CStr;
-
     use super::*;
+    use crate::error::Error;
 
     #[test]
     fn c_statuses_are_the_core_ones() {
-        use Status::*;
-        for (c, core) in [
-            (adclick_status::ADCLICK_INVALID_ARGUMENT, InvalidArgument),
-            (adclick_status::ADCLICK_BAD_STRUCT_SIZE, BadStructSize),
-            (adclick_status::ADCLICK_CAPACITY_EXCEEDED, CapacityExceeded),
-            (adclick_status::ADCLICK_INVALID_VALUE, InvalidValue),
-            (adclick_status::ADCLICK_CLOSED, Closed),
-            (adclick_status::ADCLICK_IO, Io),
-            (adclick_status::ADCLICK_CORRUPT, Corrupt),
-            (adclick_status::ADCLICK_UNSUPPORTED, Unsupported),
-            (adclick_status::ADCLICK_GOLDEN_MISMATCH, GoldenMismatch),
-            (adclick_status::ADCLICK_NO_PREVIOUS, NoPrevious),
-            (adclick_status::ADCLICK_BUSY, Busy),
-            (adclick_status::ADCLICK_BUFFER_TOO_SMALL, BufferTooSmall),
-            (adclick_status::ADCLICK_INTERNAL, Internal),
-        ] {
+        for (core, c, name) in FAILURES {
             assert_eq!(c as i32, core as i32);
-            // SAFETY: the names are static C strings.
-            let name = unsafe { CStr::from_ptr(adclick_status_name(c as i32)) };
-            assert_eq!(name.to_str().unwrap(), format!("{c:?}"));
+            assert_eq!((adclick_status::from(core), name.to_str().unwrap()), (c, &*format!("{c:?}")));
+            assert_eq!(adclick_status_name(c as i32), name.as_ptr());
         }
+        // The core's statuses are all there: a new one has to be named here too.
+        let known = |status: Status| match status {
+            Status::InvalidArgument | Status::BadStructSize | Status::CapacityExceeded | Status::InvalidValue => true,
+            Status::Closed | Status::Io | Status::Corrupt | Status::Unsupported | Status::GoldenMismatch => true,
+            Status::NoPrevious | Status::Busy | Status::BufferTooSmall | Status::Internal => true,
+        };
+        assert!(FAILURES.iter().all(|failure| known(failure.0)));
     }
 
     #[test]

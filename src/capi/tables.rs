@@ -5,8 +5,9 @@ use std::ffi::c_char;
 use bytemuck::{Pod, Zeroable};
 
 use super::engine::{adclick_engine, live_engine};
+use super::failure::Failure;
 use super::memory::{Output, SizedStruct, optional_place, place, read_sized, slice, text};
-use super::status::{Failure, adclick_error, adclick_status, guard_whole};
+use super::status::{adclick_error, adclick_status, guard_whole};
 use crate::error::Error;
 use crate::overlay::{Operation, Upsert};
 use crate::types::{Row, Value};
@@ -107,9 +108,9 @@ pub unsafe extern "C" fn adclick_engine_table(
     error: *mut adclick_error,
 ) -> adclick_status {
     guard_whole(error, || {
-        // SAFETY: the caller's contract.
+        // SAFETY: clauses pointers and outputs.
         let handle = unsafe { place(handle, "handle") }?;
-        // SAFETY: the caller's contract.
+        // SAFETY: clause arrays.
         let name = unsafe { text(name, name_len, "name") }?;
         handle.put(live_engine(engine)?.table(name)?);
         Ok(())
@@ -132,9 +133,9 @@ pub unsafe extern "C" fn adclick_engine_column(
     error: *mut adclick_error,
 ) -> adclick_status {
     guard_whole(error, || {
-        // SAFETY: the caller's contract.
+        // SAFETY: clauses pointers and outputs.
         let handle = unsafe { place(handle, "handle") }?;
-        // SAFETY: the caller's contract.
+        // SAFETY: clause arrays.
         let name = unsafe { text(name, name_len, "name") }?;
         handle.put(live_engine(engine)?.column(table, name)?);
         Ok(())
@@ -169,13 +170,13 @@ pub unsafe extern "C" fn adclick_engine_upsert(
     error: *mut adclick_error,
 ) -> adclick_status {
     guard_whole(error, || {
-        // SAFETY: the caller's contract.
+        // SAFETY: clause sizes.
         let upsert = unsafe { read_sized(upsert) }?;
-        // SAFETY: the caller's contract.
+        // SAFETY: clauses sizes and outputs.
         let out = unsafe { Output::new(out) }?;
-        // SAFETY: the caller's contract.
+        // SAFETY: clause arrays.
         let rows = unsafe { slice(rows, upsert.n_rows as usize, "rows") }?;
-        // SAFETY: the caller's contract.
+        // SAFETY: clause arrays.
         let values = unsafe { slice(values, upsert.n_values as usize, "values") }?;
         let counts = live_engine(engine)?.upsert(&to_upsert(&upsert)?, rows, values)?;
         // There are no more than `n_rows` of each.
@@ -202,9 +203,9 @@ pub unsafe extern "C" fn adclick_engine_remove_rows(
     error: *mut adclick_error,
 ) -> adclick_status {
     guard_whole(error, || {
-        // SAFETY: the caller's contract.
+        // SAFETY: clauses pointers and outputs.
         let n_removed = unsafe { optional_place(n_removed) };
-        // SAFETY: the caller's contract.
+        // SAFETY: clause arrays.
         let keys = unsafe { slice(keys, n, "keys") }?;
         n_removed.put(live_engine(engine)?.remove_rows(table, keys)?);
         Ok(())
@@ -225,7 +226,7 @@ pub unsafe extern "C" fn adclick_engine_clear_rows(
     error: *mut adclick_error,
 ) -> adclick_status {
     guard_whole(error, || {
-        // SAFETY: the caller's contract.
+        // SAFETY: clauses pointers and outputs.
         let n_removed = unsafe { optional_place(n_removed) };
         n_removed.put(live_engine(engine)?.clear_rows(table)?);
         Ok(())
@@ -244,7 +245,7 @@ pub unsafe extern "C" fn adclick_engine_table_info(
     error: *mut adclick_error,
 ) -> adclick_status {
     guard_whole(error, || {
-        // SAFETY: the caller's contract.
+        // SAFETY: clauses sizes and outputs.
         let out = unsafe { place(info, "info").and_then(|_| Output::new(info)) }?;
         let info = live_engine(engine)?.table_info(table)?;
         out.write(&adclick_table_info {
@@ -267,7 +268,7 @@ pub unsafe extern "C" fn adclick_engine_table_info(
 /// is none. Any thread; allocates nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_key(ids: *const u64, n: usize) -> u64 {
-    // SAFETY: the caller's contract.
+    // SAFETY: clause arrays.
     unsafe { slice(ids, n, "ids") }.map_or(0, crate::hash::composite_key)
 }
 

@@ -13,7 +13,7 @@ mod cancel {
     pub(super) const DISABLE: c_int = 1;
 
     unsafe extern "C" {
-        /// POSIX; the libc crate has it not.
+        /// POSIX; the libc crate lacks it.
         pub(super) fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
     }
 }

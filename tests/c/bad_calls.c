@@ -248,7 +248,7 @@ static void test_requests(void) {
                                                          NULL, NULL, &error));
 
   /* struct_size: too small, absurd, and larger with and without something in the tail. */
-  const uint32_t sizes[] = {0, 3, 4, sizeof r - 4, sizeof r - 1, sizeof r + 4097, UINT32_MAX};
+  const uint32_t sizes[] = {0, 3, 4, 60, 63, sizeof r + 4097, UINT32_MAX}; /* the first version had 64 bytes */
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
     r.struct_size = sizes[i];
     REFUSED(ADCLICK_BAD_STRUCT_SIZE, &r);
@@ -260,6 +260,9 @@ static void test_requests(void) {
   memset(&newer, 0, sizeof newer);
   newer.known = request;
   newer.known.struct_size = sizeof newer;
+  REFUSED(ADCLICK_BAD_STRUCT_SIZE, &newer.known); /* a header in which candidates may have grown states their size */
+  newer.known.candidate_size = sizeof(adclick_candidate);
+  newer.known.winner_size = sizeof(adclick_winner);
   newer.later[23] = 1;
   REFUSED(ADCLICK_BAD_STRUCT_SIZE, &newer.known);
   newer.later[23] = 0;

@@ -78,7 +78,11 @@ int main(int argc, char **argv) {
 
   for (uint32_t r = 0; r < count; r++) {
     adclick_request request;
-    check(fread(&request, sizeof request, 1, from) == 1, "the file of requests ends early");
+    memset(&request, 0, sizeof request);
+    check(fread(&request, 64, 1, from) == 1, "the file of requests ends early");
+    request.struct_size = sizeof request;
+    request.candidate_size = sizeof(adclick_candidate);
+    request.winner_size = sizeof(adclick_winner);
     const uint32_t n = request.n_candidates, slots = request.n_slots == 0 ? 1 : request.n_slots;
     adclick_value *const values = take(from, request.n_values, sizeof *values);
     adclick_candidate *const candidates = take(from, n, sizeof *candidates);

@@ -45,7 +45,10 @@ fn the_list_of_exported_symbols_is_the_header() {
 
 #[test]
 fn the_cpp_header_has_every_call_of_the_c_header() {
-    let text = std::fs::read_to_string(root().join("include/adclick.hpp")).unwrap();
+    let mut text = std::fs::read_to_string(root().join("include/adclick.hpp")).unwrap();
+    for piece in std::fs::read_dir(root().join("include/adclick")).unwrap() {
+        text += &std::fs::read_to_string(piece.unwrap().path()).unwrap();
+    }
     let lacking: Vec<_> =
         functions(&present()).into_iter().filter(|name| !text.contains(&format!("{name}("))).collect();
     assert!(lacking.iter().all(|name| text.contains(&format!("({name})"))), "adclick.hpp does not call {lacking:?}");
@@ -162,6 +165,56 @@ fn first_library(directory: &Path) {
     succeed(command.arg("libadclick.so").current_dir(directory));
 }
 
+/// The present header with a field more at the end of the structs that grow with candidates and winners.
+fn grown_header() -> String {
+    let mut text = std::fs::read_to_string(present()).unwrap();
+    for (name, size) in
+        [("adclick_request", 72), ("adclick_candidate", 56), ("adclick_winner", 64), ("adclick_auction_options", 64)]
+    {
+        for (from, to) in [
+            (format!("}} {name};"), format!("  uint64_t grown;\n}} {name};")),
+            (format!("_SIZE({name}, {size})"), format!("_SIZE({name}, {})", size + 8)),
+        ] {
+            assert_eq!(text.matches(&from).count(), 1, "{from}");
+            text = text.replace(&from, &to);
+        }
+    }
+    text
+}
+
+/// Where the libraries are whose structs have the fields of `grown_header`: `make test-grown` builds them.
+fn grown_libraries() -> Option<PathBuf> {
+    let set = std::env::var_os("ADCLICK_GROWN");
+    if set.is_none() {
+        println!("skipped: no library with larger candidates and winners (make test-grown)");
+    }
+    set.map(PathBuf::from)
+}
+
+/// A program of tests/c/abi, compiled with a header and linked with what was there when it was written.
+fn client(directory: &Path, source: &str, header: &str, flags: &[&str]) -> PathBuf {
+    let made = tempfile::tempdir_in(directory).unwrap().keep();
+    std::fs::write(made.join("adclick.h"), header).unwrap();
+    std::fs::write(made.join("adclick-1.h"), header).unwrap();
+    std::fs::copy(root().join("tests/c/abi").join(source), made.join(source)).unwrap();
+    let mut command = Command::new(Language::C.compiler());
+    command.args(["-std=c11", "-O1"]).args(WARNINGS).args(flags).arg("-I").arg(&made).arg(made.join(source));
+    succeed(command.arg("-L").arg(directory).arg("-ladclick").arg("-o").arg(made.join("client")));
+    made.join("client")
+}
+
+/// What a client prints with the present library, and, where there is one, with one whose entries have grown.
+fn on_every_library(program: &Path, bundle: &Path) -> String {
+    let told = succeed(Command::new(program).arg(bundle));
+    if let Some(grown) = grown_libraries() {
+        let mut command = Command::new(program);
+        let output = command.arg(bundle).env("LD_LIBRARY_PATH", grown).output().unwrap();
+        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), told, "on a newer library");
+    }
+    told
+}
+
 #[test]
 fn an_old_client_binary_runs_on_this_library_and_is_told_the_same() {
     if !compilers() {
@@ -170,24 +223,30 @@ fn an_old_client_binary_runs_on_this_library_and_is_told_the_same() {
     let bundles = small::Bundles::new();
     let directory = tempfile::tempdir().unwrap();
     first_library(directory.path());
-    let client = root().join("tests/c/abi/client.c");
-    // The same program with the present header, for comparison.
-    let now = tempfile::tempdir().unwrap();
-    std::fs::copy(present(), now.path().join("adclick-1.h")).unwrap();
-    std::fs::copy(&client, now.path().join("client.c")).unwrap();
-    let compile = |source: &Path, flags: &[&str], program: &str| {
-        let mut command = Command::new(Language::C.compiler());
-        command.args(["-std=c11", "-O1"]).args(WARNINGS).args(flags).arg(source).arg("-L").arg(directory.path());
-        succeed(command.arg("-ladclick").arg("-o").arg(directory.path().join(program)));
-        directory.path().join(program)
-    };
-    let old = compile(&client, &["-DOPTIONS=32"], "old");
-    let new = compile(&now.path().join("client.c"), &[], "new");
+    let [first, present] = [first(), present()].map(|header| std::fs::read_to_string(header).unwrap());
+    let old = client(directory.path(), "client.c", &first, &["-DOPTIONS=32"]);
+    let new = client(directory.path(), "client.c", &present, &[]);
     let dynamic = tool("readelf", &["-dVW"], &old);
     assert!(dynamic.contains("[libadclick.so.1]") && dynamic.contains("ADCLICK_1"), "{dynamic}");
-    let [old, new] = [old, new].map(|program| succeed(Command::new(program).arg(bundles.bundle())));
+    let [old, new] = [old, new].map(|program| on_every_library(&program, &bundles.bundle()));
     assert_eq!(old, new);
     for part in ["kernel portable\n", "won\n", "invalid_bid\n", "ADCLICK_INVALID_ARGUMENT: "] {
         assert!(old.contains(part), "no {part:?} in {old}");
     }
+}
+
+#[test]
+fn clients_and_libraries_whose_candidates_and_winners_differ_understand_each_other() {
+    if !compilers() {
+        return;
+    }
+    let bundles = small::Bundles::new();
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::copy(libraries().join("libadclick.so"), directory.path().join("libadclick.so")).unwrap();
+    let present = std::fs::read_to_string(present()).unwrap();
+    let now = client(directory.path(), "sizes.c", &present, &[]);
+    let later = client(directory.path(), "sizes.c", &grown_header(), &["-DGROWN"]);
+    let [now, later] = [now, later].map(|program| on_every_library(&program, &bundles.bundle()));
+    assert!(now.contains(" won\n") && now.contains(" invalid_bid\n"), "{now}");
+    assert_eq!(now, later);
 }

@@ -14,6 +14,9 @@ use bytemuck::Pod;
 use crate::common::{Case, Random, Wants, case, chance, model};
 use crate::plain_tables::{PlainTable, ask, enrich, files};
 
+/// The bytes of a request in the file: those of the first version.
+const REQUEST: usize = 64;
+
 /// The requests of the full set.
 pub const COUNT: usize = 10_000;
 /// What every language's scorer is made for.
@@ -68,7 +71,8 @@ pub fn make(directory: &Path, count: usize) {
         if i % 20 == 7 {
             spoil(&mut random, &mut case, i / 20);
         }
-        put(&mut bytes, &[case.request]);
+        let request = Request { struct_size: REQUEST as u32, ..case.request };
+        bytes.extend_from_slice(&bytemuck::bytes_of(&request)[..REQUEST]);
         put(&mut bytes, &case.values);
         put(&mut bytes, &case.candidates);
         put(&mut bytes, &case.candidate_values);
@@ -192,7 +196,9 @@ pub fn answer(bundle: &Path, requests: &Path, outputs: &Path) -> Summary {
     put(&mut out, &header[..2]);
     let mut summary = Summary::default();
     for _ in 0..header[0] {
-        let request = rest.array::<Request>(1)[0];
+        let mut request = Request::default();
+        bytemuck::bytes_of_mut(&mut request)[..REQUEST].copy_from_slice(rest.take(REQUEST));
+        request.struct_size = size_of::<Request>() as u32;
         let mut values = rest.array::<Value>(request.n_values as usize);
         let candidates = rest.array::<Candidate>(request.n_candidates as usize);
         let mut candidate_values = rest.array::<Value>(request.n_candidate_values as usize);
