@@ -29,9 +29,10 @@ fill() {
   chmod 644 "$2"
 }
 
-install -d "$root/include" "$lib/cmake/adclick" "$lib/pkgconfig"
+install -d "$root/include/adclick" "$lib/cmake/adclick" "$lib/pkgconfig"
 "$here/libraries.sh" "$archive" "$lib"
 install -m 644 "$here/../include/adclick.h" "$here/../include/adclick.hpp" "$root/include/"
+install -m 644 "$here/../include/adclick/"*.hpp "$root/include/adclick/"
 fill adclick.pc.in "$lib/pkgconfig/adclick.pc" "$system"
 fill adclick-config.cmake.in "$lib/cmake/adclick/adclick-config.cmake" "$(echo "$system" | sed 's/^-l//; s/ -l/;/g')"
 fill adclick-config-version.cmake.in "$lib/cmake/adclick/adclick-config-version.cmake" ''

@@ -72,6 +72,7 @@ fn the_tree_is_whole_and_holds_no_path() {
     let names = [
         "include/adclick.h",
         "include/adclick.hpp",
+        "include/adclick/engine.hpp",
         "lib64/libadclick.a",
         "lib64/libadclick.so",
         "lib64/libadclick.so.1",

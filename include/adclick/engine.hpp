@@ -1,0 +1,485 @@
+// Engines and staged generations. A part of adclick.hpp: include that.
+
+#ifndef ADCLICK_ENGINE_HPP
+#define ADCLICK_ENGINE_HPP
+
+#include "request.hpp"
+#include "result.hpp"
+#include "scorer.hpp"
+#include "types.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace adclick {
+
+// A generation that was opened and checked and is not live yet. Destroying it discards it.
+class staged {
+ public:
+  staged() noexcept = default;
+  explicit staged(adclick_staged *owned) noexcept : handle_(owned) {}
+  staged(staged &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  staged &operator=(staged &&other) noexcept {
+    if (this != &other) {
+      adclick_staged_discard(std::exchange(handle_, std::exchange(other.handle_, nullptr)));
+    }
+    return *this;
+  }
+  staged(const staged &) = delete;
+  staged &operator=(const staged &) = delete;
+  ~staged() { adclick_staged_discard(handle_); }
+
+  explicit operator bool() const noexcept { return handle_ != nullptr; }
+  [[nodiscard]] adclick_staged *handle() noexcept { return handle_; }
+
+  // The id that it will have.
+  [[nodiscard]] result<std::uint64_t> try_generation() const noexcept {
+    std::uint64_t generation = 0;
+    failure why;
+    if (adclick_staged_generation(handle_, &generation, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return generation;
+  }
+  [[nodiscard]] std::uint64_t generation() const { return try_generation().value(); }
+
+  // Discards it now. A second time does nothing.
+  void discard() noexcept { adclick_staged_discard(std::exchange(handle_, nullptr)); }
+
+  // Makes it live and returns its id. Uses it up, whatever the result.
+  [[nodiscard]] result<std::uint64_t> try_activate() noexcept {
+    std::uint64_t generation = 0;
+    failure why;
+    if (adclick_staged_activate(std::exchange(handle_, nullptr), &generation, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return generation;
+  }
+  std::uint64_t activate() { return try_activate().value(); }
+
+ private:
+  adclick_staged *handle_ = nullptr;
+};
+
+// The arithmetic that an engine serves in. A CPU or a model that cannot do it serves exact: engine::precision_error says why.
+enum class precision : std::uint32_t {
+  // What each bundle says, or exact.
+  of_bundle = 0,
+  exact = 1 + ADCLICK_PRECISION_EXACT,
+  bf16 = 1 + ADCLICK_PRECISION_BF16,
+  int8 = 1 + ADCLICK_PRECISION_INT8,
+  auction_exact = 1 + ADCLICK_PRECISION_AUCTION_EXACT,
+};
+
+// How an engine is opened; the defaults of adclick_engine_options.
+struct engine_options {
+  // Copy the files into memory instead of mapping them.
+  bool copy = false;
+  // How much larger than the first model later ones may be; 0 = 2.
+  float headroom = 0.0F;
+  // Look at CURRENT this often, on a thread of the library's; 0 = never.
+  std::uint32_t follow_ms = 0;
+  // "portable", "avx2" or "avx512", at most 16 bytes; empty = ADCLICK_KERNEL of the environment, or the best.
+  std::string_view kernel = {};
+  // Rows that can be written on top of each table; 0 = 65,536.
+  std::uint32_t overlay_rows = 0;
+  // For how many seconds they count; 0 = until a newer table comes.
+  std::uint32_t overlay_max_age_s = 0;
+  // How many seconds the time of an upsert may be ahead of the clock; 0 = 300, UINT32_MAX = any time.
+  std::uint32_t overlay_max_skew_s = 0;
+  // What to compute in.
+  adclick::precision precision = adclick::precision::of_bundle;
+  // MiB that each generation may take to keep what every ad adds to the first layers; 0 = none. engine::ad_cache tells.
+  std::uint32_t ad_cache_mib = 0;
+  // Nothing can be written on top of tables.
+  bool no_overlays = false;
+  // Check only length and structure of table files.
+  bool lazy_tables = false;
+};
+
+// What an upsert does with the columns that it is given.
+enum class operation : std::uint32_t {
+  // Replaces them; the others stay.
+  columns = 0,
+  // Adds to them.
+  increment = ADCLICK_UPSERT_INCREMENT,
+  // Replaces the row; what is not given becomes missing.
+  whole_row = ADCLICK_UPSERT_WHOLE_ROW,
+};
+
+// Owns what is live; shared by all threads. Destroying it closes it; scorers may outlive it.
+class engine {
+ public:
+  // Holds nothing; calls on it fail.
+  engine() noexcept = default;
+  explicit engine(adclick_engine *owned) noexcept : handle_(owned) {}
+  engine(engine &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  engine &operator=(engine &&other) noexcept {
+    if (this != &other) {
+      adclick_engine_close(std::exchange(handle_, std::exchange(other.handle_, nullptr)));
+    }
+    return *this;
+  }
+  engine(const engine &) = delete;
+  engine &operator=(const engine &) = delete;
+  ~engine() { adclick_engine_close(handle_); }
+
+  // adclick_engine_open on a bundle, or on a directory that holds bundles and CURRENT.
+  [[nodiscard]] static result<engine> try_open(std::string_view path, const engine_options &options = {}) noexcept {
+    adclick_engine_options raw{};
+    raw.struct_size = sizeof raw;
+    raw.flags = (options.copy ? ADCLICK_COPY : 0U) | (options.no_overlays ? ADCLICK_NO_OVERLAYS : 0U) |
+                (options.lazy_tables ? ADCLICK_LAZY_TABLES : 0U);
+    raw.headroom = options.headroom;
+    raw.follow_ms = options.follow_ms;
+    raw.overlay_rows = options.overlay_rows;
+    raw.overlay_max_age_s = options.overlay_max_age_s;
+    raw.overlay_max_skew_s = options.overlay_max_skew_s;
+    raw.precision = static_cast<std::uint32_t>(options.precision);
+    raw.ad_cache_mib = options.ad_cache_mib;
+    if (options.kernel.size() > sizeof raw.kernel) {
+      return failure(ADCLICK_UNSUPPORTED, "no kernel has a name that long");
+    }
+    if (!options.kernel.empty()) {
+      std::memcpy(raw.kernel, options.kernel.data(), options.kernel.size());
+    }
+    adclick_engine *handle = nullptr;
+    failure why;
+    if (adclick_engine_open(path.data(), path.size(), &raw, &handle, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return engine(handle);
+  }
+  static engine open(std::string_view path, const engine_options &options = {}) {
+    return try_open(path, options).value();
+  }
+
+  explicit operator bool() const noexcept { return handle_ != nullptr; }
+  [[nodiscard]] adclick_engine *handle() const noexcept { return handle_; }
+
+  // Closes it now: scorers answer ADCLICK_CLOSED from here on. A second time does nothing.
+  void close() noexcept { adclick_engine_close(std::exchange(handle_, nullptr)); }
+
+  // The same in at most so many milliseconds; ADCLICK_BUSY says what goes on after them. It is closed all the same.
+  [[nodiscard]] result<done> close_within(std::uint32_t timeout_ms) noexcept {
+    failure why;
+    if (adclick_engine_close_within(std::exchange(handle_, nullptr), timeout_ms, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return done{};
+  }
+
+  // Opens and checks a bundle without making it live.
+  [[nodiscard]] result<staged> try_stage(std::string_view path) const noexcept {
+    adclick_staged *handle = nullptr;
+    failure why;
+    if (adclick_engine_stage(handle_, path.data(), path.size(), &handle, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return staged(handle);
+  }
+  [[nodiscard]] staged stage(std::string_view path) const { return try_stage(path).value(); }
+
+  // Back to the generation before the last activation. Returns its id.
+  [[nodiscard]] result<std::uint64_t> try_rollback() const noexcept { return number(adclick_engine_rollback); }
+  std::uint64_t rollback() const { return try_rollback().value(); }
+
+  // Looks at CURRENT; the id of the generation that was activated, 0 when there is nothing new.
+  [[nodiscard]] result<std::uint64_t> try_poll() const noexcept { return number(adclick_engine_poll); }
+  std::uint64_t poll() const { return try_poll().value(); }
+
+  // Whether the last look at CURRENT went well, and why not.
+  [[nodiscard]] result<done> follow_error() const noexcept {
+    failure why;
+    if (adclick_engine_follow_error(handle_, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return done{};
+  }
+
+  // What following came to so far: counters that never go back.
+  [[nodiscard]] result<adclick::follow_state> try_follow_state() const noexcept {
+    adclick::follow_state state{};
+    state.struct_size = sizeof state;
+    failure why;
+    if (adclick_engine_follow_state(handle_, &state, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return state;
+  }
+  [[nodiscard]] adclick::follow_state follow_state() const { return try_follow_state().value(); }
+
+  // The live model in figures.
+  [[nodiscard]] result<adclick::model> try_model() const noexcept {
+    adclick::model model{};
+    model.struct_size = sizeof model;
+    failure why;
+    if (adclick_engine_model(handle_, &model, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return model;
+  }
+  [[nodiscard]] adclick::model model() const { return try_model().value(); }
+
+  // The inputs of the live model: names, sides, kinds, and where their values come from.
+  [[nodiscard]] result<std::vector<model_input>> try_inputs() const {
+    for (;;) {
+      const result<adclick::model> of = try_model();
+      if (!of) {
+        return failure(of.code(), of.message());
+      }
+      std::vector<model_input> all(of->n_inputs);
+      bool same = true;
+      for (std::uint32_t i = 0; i < of->n_inputs && same; ++i) {
+        all[i].struct_size = sizeof all[i];
+        failure why;
+        const adclick_status told = adclick_engine_model_input(handle_, i, &all[i], why.raw());
+        if (told != ADCLICK_OK && told != ADCLICK_INVALID_ARGUMENT) {
+          return why;
+        }
+        // Another generation may have gone live, with other inputs: then once more.
+        same = told == ADCLICK_OK && all[i].generation == of->generation;
+      }
+      if (same) {
+        return all;
+      }
+    }
+  }
+  [[nodiscard]] std::vector<model_input> inputs() const { return try_inputs().value(); }
+
+  // adclick_engine_check: what is wrong with a request for the live model. Ask once, at start.
+  [[nodiscard]] result<adclick::check> try_check(const input &in) const {
+    adclick_request sized;
+    if (!detail::counted(in, sized)) {
+      return detail::too_long();
+    }
+    adclick::check found;
+    found.counts.struct_size = sizeof found.counts;
+    found.text.resize(std::size_t{1} << 12U);
+    for (;;) {
+      std::size_t length = 0;
+      failure why;
+      const adclick_status told = adclick_engine_check(
+          handle_, &sized, detail::or_null(in.values), detail::or_null(in.candidates),
+          detail::or_null(in.candidate_values), &found.counts, &found.text[0], found.text.size(), &length, why.raw());
+      found.text.resize(length);
+      if (told == ADCLICK_OK) {
+        return found;
+      }
+      if (told != ADCLICK_BUFFER_TOO_SMALL) {
+        return why;
+      }
+    }
+  }
+  [[nodiscard]] adclick::check check(const input &in) const { return try_check(in).value(); }
+
+  // Whether requests passed values with the wrong side since the live generation was opened, and of which inputs.
+  [[nodiscard]] result<done> input_error() const noexcept {
+    failure why;
+    if (adclick_engine_input_error(handle_, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return done{};
+  }
+
+  // Why the live generation is served in exact precision although another was asked for.
+  [[nodiscard]] result<done> precision_error() const noexcept {
+    failure why;
+    if (adclick_engine_precision_error(handle_, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return done{};
+  }
+
+  // The ad cache of the live generation, or what it would take.
+  [[nodiscard]] result<adclick::ad_cache> try_ad_cache() const noexcept {
+    adclick::ad_cache cache{};
+    cache.struct_size = sizeof cache;
+    failure why;
+    if (adclick_engine_ad_cache(handle_, &cache, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return cache;
+  }
+  [[nodiscard]] adclick::ad_cache ad_cache() const { return try_ad_cache().value(); }
+
+  // The id of the live generation.
+  [[nodiscard]] result<std::uint64_t> try_generation() const noexcept {
+    std::uint64_t generation = 0;
+    failure why;
+    if (adclick_engine_generation(handle_, &generation, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return generation;
+  }
+  [[nodiscard]] std::uint64_t generation() const { return try_generation().value(); }
+
+  // adclick_engine_metrics: the text for GET /metrics into `text`. Returns its length; with ADCLICK_BUFFER_TOO_SMALL
+  // `*needed` is the length that there has to be room for.
+  [[nodiscard]] result<std::size_t> try_metrics(span<char> text, std::size_t *needed = nullptr) const noexcept {
+    std::size_t length = 0;
+    failure why;
+    if (adclick_engine_metrics(handle_, detail::or_null(text), text.size(), &length, why.raw()) != ADCLICK_OK) {
+      if (needed != nullptr) {
+        *needed = length;
+      }
+      return why;
+    }
+    return length;
+  }
+  // The same as a string.
+  [[nodiscard]] result<std::string> try_metrics() const {
+    std::string text(std::size_t{1} << 15U, '\0');
+    for (;;) {
+      std::size_t needed = 0;
+      const result<std::size_t> length = try_metrics(span<char>(&text[0], text.size()), &needed);
+      if (length) {
+        text.resize(*length);
+        return text;
+      }
+      if (length.code() != ADCLICK_BUFFER_TOO_SMALL) {
+        return failure(length.code(), length.message());
+      }
+      // Numbers may be longer at the next try.
+      text.resize(needed + 1024);
+    }
+  }
+  [[nodiscard]] std::string metrics() const { return try_metrics().value(); }
+
+  // The handle of a feature's input name. Get handles once, at start.
+  [[nodiscard]] result<std::uint32_t> try_feature(std::string_view name) const noexcept {
+    std::uint32_t handle = 0;
+    failure why;
+    if (adclick_engine_feature(handle_, name.data(), name.size(), &handle, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return handle;
+  }
+  [[nodiscard]] std::uint32_t feature(std::string_view name) const { return try_feature(name).value(); }
+
+  // The handle of a table's name, and of a column of a table. Get handles once, at start.
+  [[nodiscard]] result<std::uint32_t> try_table(std::string_view name) const noexcept {
+    std::uint32_t handle = 0;
+    failure why;
+    if (adclick_engine_table(handle_, name.data(), name.size(), &handle, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return handle;
+  }
+  [[nodiscard]] std::uint32_t table(std::string_view name) const { return try_table(name).value(); }
+  [[nodiscard]] result<std::uint32_t> try_column(std::uint32_t table, std::string_view name) const noexcept {
+    std::uint32_t handle = 0;
+    failure why;
+    if (adclick_engine_column(handle_, table, name.data(), name.size(), &handle, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return handle;
+  }
+  [[nodiscard]] std::uint32_t column(std::uint32_t table, std::string_view name) const {
+    return try_column(table, name).value();
+  }
+
+  // adclick_engine_upsert: writes rows on top of a table of the live generation. `time_us` is when the values were right;
+  // 0 = now.
+  [[nodiscard]] result<upsert_result> try_upsert(std::uint32_t table, span<const row> rows, span<const value> values,
+                                                 operation what = operation::columns,
+                                                 std::int64_t time_us = 0) const noexcept {
+    if (!detail::fits(rows.size()) || !detail::fits(values.size())) {
+      return detail::too_long();
+    }
+    adclick_upsert upsert{};
+    upsert.struct_size = sizeof upsert;
+    upsert.flags = static_cast<std::uint32_t>(what);
+    upsert.table = table;
+    upsert.n_rows = static_cast<std::uint32_t>(rows.size());
+    upsert.n_values = static_cast<std::uint32_t>(values.size());
+    upsert.time_us = time_us;
+    upsert_result done{};
+    done.struct_size = sizeof done;
+    failure why;
+    if (adclick_engine_upsert(handle_, &upsert, detail::or_null(rows), detail::or_null(values), &done, why.raw()) !=
+        ADCLICK_OK) {
+      return why;
+    }
+    return done;
+  }
+  upsert_result upsert(std::uint32_t table, span<const row> rows, span<const value> values,
+                       operation what = operation::columns, std::int64_t time_us = 0) const {
+    return try_upsert(table, rows, values, what, time_us).value();
+  }
+
+  // Takes rows off a table that were written on top of it, or all of them. Returns how many there were.
+  [[nodiscard]] result<std::uint64_t> try_remove_rows(std::uint32_t table, span<const std::uint64_t> keys) const noexcept {
+    std::uint64_t removed = 0;
+    failure why;
+    if (adclick_engine_remove_rows(handle_, table, detail::or_null(keys), keys.size(), &removed, why.raw()) !=
+        ADCLICK_OK) {
+      return why;
+    }
+    return removed;
+  }
+  std::uint64_t remove_rows(std::uint32_t table, span<const std::uint64_t> keys) const {
+    return try_remove_rows(table, keys).value();
+  }
+  [[nodiscard]] result<std::uint64_t> try_clear_rows(std::uint32_t table) const noexcept {
+    std::uint64_t removed = 0;
+    failure why;
+    if (adclick_engine_clear_rows(handle_, table, &removed, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return removed;
+  }
+  std::uint64_t clear_rows(std::uint32_t table) const { return try_clear_rows(table).value(); }
+
+  // A table of the live generation and what was written on top of it.
+  [[nodiscard]] result<adclick::table_info> try_table_info(std::uint32_t table) const noexcept {
+    adclick::table_info info{};
+    info.struct_size = sizeof info;
+    failure why;
+    if (adclick_engine_table_info(handle_, table, &info, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return info;
+  }
+  [[nodiscard]] adclick::table_info table_info(std::uint32_t table) const { return try_table_info(table).value(); }
+
+  // Makes a scorer for up to `max_candidates`; 0 = 1024.
+  [[nodiscard]] result<adclick::scorer> try_make_scorer(std::uint32_t max_candidates = 0) const noexcept {
+    adclick_scorer_options options{};
+    options.struct_size = sizeof options;
+    options.max_candidates = max_candidates;
+    adclick_scorer *handle = nullptr;
+    failure why;
+    if (adclick_scorer_new(handle_, &options, &handle, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return adclick::scorer(handle);
+  }
+  [[nodiscard]] adclick::scorer make_scorer(std::uint32_t max_candidates = 0) const {
+    return try_make_scorer(max_candidates).value();
+  }
+
+  // The instruction set that it uses; "" when closed.
+  [[nodiscard]] const char *kernel() const noexcept { return handle_ == nullptr ? "" : adclick_kernel(handle_); }
+
+ private:
+  result<std::uint64_t> number(adclick_status (*call)(adclick_engine *, std::uint64_t *, adclick_error *)) const noexcept {
+    std::uint64_t id = 0;
+    failure why;
+    if (call(handle_, &id, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return id;
+  }
+
+  adclick_engine *handle_ = nullptr;
+};
+
+}  // namespace adclick
+
+#endif  // ADCLICK_ENGINE_HPP
