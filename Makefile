@@ -35,7 +35,7 @@ help:
 	@echo 'make core      the library        make cli      the adclick command'
 	@echo 'make go-module DIR=…  the Go module as it is published     make go-musl  its archive for musl (docs/go.md)'
 	@echo 'make java      the Java binding, into the local Maven repository (docs/java.md)'
-	@echo 'make bench     benchmarks (BENCH=--quick: in short)   make header   renew include/adclick.h'
+	@echo 'make bench     benchmarks (BENCH=--quick: in short)   make header   renew include/adclick.h, make bindings what follows from it'
 	@echo 'make install PREFIX=/usr/local    libraries, headers, CMake package, pkg-config file and command'
 
 # What is needed first. A missing compiler is installed where that takes no question, else named in one line.
@@ -56,7 +56,7 @@ cli: tools
 
 LINK := -Ltarget/release -ladclick -pthread -Wl,-rpath,'$(CURDIR)/target/release'
 
-$(BUILD)/%: examples/cpp/%.cpp include/adclick.h include/adclick.hpp | cli
+$(BUILD)/%: examples/cpp/%.cpp include/adclick.h include/adclick.hpp $(wildcard include/adclick/*.hpp) | cli
 	@mkdir -p $(BUILD)
 	$(CXX) -std=c++17 $(CXXFLAGS) $(WARNINGS) -Iinclude $< -o $@ $(LINK)
 
@@ -153,6 +153,22 @@ include examples/openrtb/servers.mk
 lint: tools
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	python3 bindings/generate --check
+
+.PHONY: bindings test-grown
+# What the bindings say of the header: numbers, layouts, options (bindings/generate).
+bindings:
+	python3 bindings/generate
+
+# How the ABI grows: programs and libraries whose candidates, winners and requests differ by a field, both ways, in C, Go and Java.
+GROWN := $(BUILD)/grown
+test: test-grown
+test-grown: tools parity-rust
+	RUSTFLAGS='--cfg adclick_grown' $(CARGO) build -p adclick --lib --target-dir target/grown
+	packaging/libraries.sh target/grown/debug/libadclick.a $(GROWN)/grown
+	packaging/libraries.sh target/release/libadclick.a $(GROWN)/present
+	ADCLICK_GROWN='$(CURDIR)/$(GROWN)/grown' $(CARGO) test -p adclick --test surface -- client
+	python3 bindings/test_growth.py $(GROWN)/present $(GROWN)/grown $(BUILD)/parity $(GROWN)
 
 header:
 	ADCLICK_UPDATE=1 $(CARGO) test -q -p adclick --test surface header

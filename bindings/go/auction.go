@@ -7,19 +7,6 @@ import "C"
 
 import "unsafe"
 
-// AuctionOptions are the rules of an auction; 0 in a field is its default.
-type AuctionOptions struct {
-	structSize uint32
-	// Places to fill; 0 = 1.
-	Slots uint32
-	// The exponent of the event's probability in the rank score, in (0, 1]; 0 = 1.
-	Squash float64
-	// The least rank score per 1000 impressions, in micros.
-	ScoreFloorMicros int64
-	// The reserve of candidates without one of their own, by bid kind, in micros per billed event.
-	ReserveMicros [4]int64
-}
-
 // RunAuction runs one auction on candidates whose probabilities the caller has, and returns how many of winners it wrote,
 // best slot first. Their ImpressionID is 0; the values that candidates refer to play no part. pctr has an entry for each
 // candidate; pcvr too, NaN where one is missing, or is nil; winners and reasons as in Decide. It uses the scorer's memory
@@ -52,6 +39,8 @@ func runAuction(memory *C.adclick_scorer, options *AuctionOptions, candidates []
 		return 0, invalid("pctr, pcvr and reasons: expected one entry for each candidate")
 	}
 	options.structSize = C.sizeof_adclick_auction_options
+	options.candidateSize = C.sizeof_adclick_candidate
+	options.winnerSize = C.sizeof_adclick_winner
 	status := C.adclick_auction_run(memory, options.raw(), candidatesOf(candidates), floatsOf(pctr), floatsOf(pcvr),
 		C.uint32_t(count), winnersOf(winners), C.uint32_t(len(winners)), reasonsOf(reasons), n, why)
 	if err := toError(status, why); err != nil {

@@ -11,38 +11,6 @@ import (
 	"unsafe"
 )
 
-// Options say how an engine is opened. The zero value is the default.
-type Options struct {
-	// Copy the files into memory of the process instead of mapping them. Mapped files are shared between processes, but a
-	// file that is truncated while it is mapped kills the process.
-	Copy bool
-	// Nothing can be written on top of tables.
-	NoOverlays bool
-	// Check only length and structure of table files: for tables larger than memory, checked where they were packed.
-	LazyTables bool
-	// How much larger than the first model later ones may be, 1 to 1000; 0 = 2.
-	Headroom float32
-	// Look at CURRENT this often, on a thread of the library's own, and go to the bundle that it names; 0 = never, only when
-	// Poll is called. Rounded up to milliseconds.
-	Follow time.Duration
-	// "portable", "avx2" or "avx512"; "" = the environment's ADCLICK_KERNEL, or the best that this CPU has.
-	Kernel string
-	// Rows that can be written on top of each table; 0 = 65,536.
-	OverlayRows uint32
-	// How long they count, by the time of the request; 0 = until a newer table comes. Rounded up to seconds.
-	OverlayMaxAge time.Duration
-	// How far the time of an upsert may be ahead of this machine's clock; 0 = 5 minutes, negative = any time. Rounded up to
-	// seconds.
-	OverlayMaxSkew time.Duration
-	// The precision to serve in; 0 = what each bundle says, or exact. A CPU or a model that cannot do it serves exact:
-	// PrecisionError says why.
-	Precision Precision
-	// MiB of memory that each generation may take to keep what every ad adds to the first layers of the network; 0 = none.
-	// AdCache tells what it takes. The live generation, the one before and one that is staged have each its own, but for
-	// those that have the same model and ads.
-	AdCacheMiB uint32
-}
-
 // Engine owns the live generation. Every call may be made at any time from any goroutine.
 type Engine struct {
 	// A number that the library looks up, and no address. The type is incomplete in C, so the garbage collector leaves
@@ -68,42 +36,6 @@ func Open(path string, options Options) (*Engine, error) {
 	}
 	e.cleanup = runtime.AddCleanup(e, func(handle *C.adclick_engine) { C.adclick_engine_close(handle) }, e.handle)
 	return e, nil
-}
-
-func (o *Options) raw() (C.adclick_engine_options, error) {
-	raw := C.adclick_engine_options{struct_size: C.sizeof_adclick_engine_options}
-	if o.Copy {
-		raw.flags |= C.ADCLICK_COPY
-	}
-	if o.NoOverlays {
-		raw.flags |= C.ADCLICK_NO_OVERLAYS
-	}
-	if o.LazyTables {
-		raw.flags |= C.ADCLICK_LAZY_TABLES
-	}
-	follow, ok := units(o.Follow, time.Millisecond)
-	age, ok2 := units(o.OverlayMaxAge, time.Second)
-	skew, ok3 := C.uint32_t(math.MaxUint32), true
-	if o.OverlayMaxSkew >= 0 {
-		skew, ok3 = units(o.OverlayMaxSkew, time.Second)
-	}
-	if !ok || !ok2 || !ok3 {
-		return raw, invalid("Follow, OverlayMaxAge and OverlayMaxSkew: expected 0 to 4,294,967,295 milliseconds or seconds")
-	}
-	if len(o.Kernel) > len(raw.kernel) {
-		return raw, &Error{ErrUnsupported, "no kernel has a name that long"}
-	}
-	for i := range len(o.Kernel) {
-		raw.kernel[i] = C.char(o.Kernel[i])
-	}
-	raw.headroom = C.float(o.Headroom)
-	raw.follow_ms = follow
-	raw.overlay_rows = C.uint32_t(o.OverlayRows)
-	raw.overlay_max_age_s = age
-	raw.overlay_max_skew_s = skew
-	raw.precision = C.uint32_t(o.Precision)
-	raw.ad_cache_mib = C.uint32_t(o.AdCacheMiB)
-	return raw, nil
 }
 
 // The duration in whole units, rounded up, so that a short one does not become 0.

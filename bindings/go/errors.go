@@ -7,40 +7,6 @@ import (
 	"math"
 )
 
-// Status says what kind of failure an [Error] is. It is an error itself, to compare with by errors.Is. A later library may
-// return statuses that are not listed here.
-type Status int32
-
-const (
-	// ErrInvalidArgument: an argument is out of range or contradicts another one.
-	ErrInvalidArgument Status = C.ADCLICK_INVALID_ARGUMENT
-	// ErrBadStructSize: the library is older than this package and lacks something that was asked for.
-	ErrBadStructSize Status = C.ADCLICK_BAD_STRUCT_SIZE
-	// ErrCapacityExceeded: more candidates than the scorer was sized for, too many names, or no memory for overlay rows or
-	// the ad cache.
-	ErrCapacityExceeded Status = C.ADCLICK_CAPACITY_EXCEEDED
-	// ErrInvalidValue: an input value is NaN or infinite; or, of [Engine.InputError], values came with the wrong side.
-	ErrInvalidValue Status = C.ADCLICK_INVALID_VALUE
-	// ErrClosed: the engine, scorer, pool or staged generation was closed or used up.
-	ErrClosed Status = C.ADCLICK_CLOSED
-	// ErrIO: a file or directory cannot be opened or read.
-	ErrIO Status = C.ADCLICK_IO
-	// ErrCorrupt: a file is damaged.
-	ErrCorrupt Status = C.ADCLICK_CORRUPT
-	// ErrUnsupported: a file, a kernel or this package needs something that the library or the CPU does not have.
-	ErrUnsupported Status = C.ADCLICK_UNSUPPORTED
-	// ErrGoldenMismatch: the model's golden requests give other results here than where it was packed.
-	ErrGoldenMismatch Status = C.ADCLICK_GOLDEN_MISMATCH
-	// ErrNoPrevious: there is no earlier generation to roll back to.
-	ErrNoPrevious Status = C.ADCLICK_NO_PREVIOUS
-	// ErrBusy: the scorer is in use by another call; or something goes on after the time given to [Engine.CloseWithin].
-	ErrBusy Status = C.ADCLICK_BUSY
-	// ErrBufferTooSmall: the slice for the winners is too small.
-	ErrBufferTooSmall Status = C.ADCLICK_BUFFER_TOO_SMALL
-	// ErrInternal: a bug in the library.
-	ErrInternal Status = C.ADCLICK_INTERNAL
-)
-
 // Error is the status's name in the C header, such as "ADCLICK_CLOSED".
 func (s Status) Error() string {
 	return C.GoString(C.adclick_status_name(C.int32_t(s)))

@@ -5,7 +5,6 @@ import "C"
 
 import (
 	"errors"
-	"fmt"
 	"runtime"
 	"slices"
 	"unsafe"
@@ -24,64 +23,6 @@ type Model struct {
 	// Inputs, features (several may read one input), and tables that it reads.
 	Inputs, Features, Tables int
 }
-
-// Side says where the values of an input come with.
-type Side uint32
-
-const (
-	// SideRequest: one value for the whole request, in [Input].Values.
-	SideRequest Side = C.ADCLICK_SIDE_REQUEST
-	// SideCandidate: one value for each candidate, in [Input].CandidateValues.
-	SideCandidate Side = C.ADCLICK_SIDE_CANDIDATE
-)
-
-// ValueKind says what the values of an input are.
-type ValueKind uint32
-
-const (
-	// KindNumber: one number.
-	KindNumber ValueKind = C.ADCLICK_VALUE_KIND_NUMBER
-	// KindCategory: one category, by its id.
-	KindCategory ValueKind = C.ADCLICK_VALUE_KIND_CATEGORY
-	// KindCategories: any number of categories; Number is a weight.
-	KindCategories ValueKind = C.ADCLICK_VALUE_KIND_CATEGORIES
-	// KindVector: the positions of a vector; ID is the position.
-	KindVector ValueKind = C.ADCLICK_VALUE_KIND_VECTOR
-)
-
-// Reading says how a model comes by an input.
-type Reading uint32
-
-const (
-	// ReadPassed: it is passed, or its default stands in.
-	ReadPassed Reading = C.ADCLICK_READING_PASSED
-	// ReadTable: it is passed, or read from tables.
-	ReadTable Reading = C.ADCLICK_READING_TABLE
-	// ReadTime: it is derived from the request's time; what is passed is ignored.
-	ReadTime Reading = C.ADCLICK_READING_TIME
-	// ReadFixed: the schema fixes it, as positions; what is passed is ignored.
-	ReadFixed Reading = C.ADCLICK_READING_FIXED
-)
-
-// Source says where a model's schema takes an input from.
-type Source uint32
-
-const (
-	// SourceContext: passed with the request.
-	SourceContext Source = C.ADCLICK_SOURCE_CONTEXT
-	// SourceUser: a table keyed by user.
-	SourceUser Source = C.ADCLICK_SOURCE_USER
-	// SourceTime: derived from the request's time.
-	SourceTime Source = C.ADCLICK_SOURCE_TIME
-	// SourceAd: a table keyed by ad.
-	SourceAd Source = C.ADCLICK_SOURCE_AD
-	// SourceCross: a table keyed by a pair, such as user and advertiser.
-	SourceCross Source = C.ADCLICK_SOURCE_CROSS
-	// SourceCandidate: passed with the candidate.
-	SourceCandidate Source = C.ADCLICK_SOURCE_CANDIDATE
-	// SourceDot: the similarity of two vectors.
-	SourceDot Source = C.ADCLICK_SOURCE_DOT
-)
 
 // ModelInput is an input of the live model.
 type ModelInput struct {
@@ -231,32 +172,4 @@ func (e *Engine) InputError() error {
 	defer runtime.KeepAlive(e)
 	why := newFailure()
 	return toError(C.adclick_engine_input_error(e.handle, &why), &why)
-}
-
-// String is the side's name.
-func (s Side) String() string {
-	return nameOf(s, "Side", "request", "candidate")
-}
-
-// String is the kind's name.
-func (k ValueKind) String() string {
-	return nameOf(k, "ValueKind", "number", "category", "categories", "vector")
-}
-
-// String is the reading's name.
-func (r Reading) String() string {
-	return nameOf(r, "Reading", "passed", "table", "time", "fixed")
-}
-
-// String is the source's name in schemas.
-func (s Source) String() string {
-	return nameOf(s, "Source", "context", "user", "time", "ad", "cross", "candidate", "dot")
-}
-
-// The name of a number that may be one of a newer library.
-func nameOf[T ~uint32](number T, what string, names ...string) string {
-	if int(number) < len(names) {
-		return names[number]
-	}
-	return fmt.Sprintf("%s(%d)", what, uint32(number))
 }

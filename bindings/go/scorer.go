@@ -117,6 +117,8 @@ func (in *Input) sized(request *Request) error {
 	request.nValues = uint32(len(in.Values))
 	request.nCandidates = uint32(len(in.Candidates))
 	request.nCandidateValues = uint32(len(in.CandidateValues))
+	request.candidateSize = C.sizeof_adclick_candidate
+	request.winnerSize = C.sizeof_adclick_winner
 	return nil
 }
 

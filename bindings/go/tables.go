@@ -8,16 +8,6 @@ import (
 	"unsafe"
 )
 
-// Row is one row of a feature table to write.
-type Row struct {
-	// The row's key, not 0; of a cross table what [Key] makes of the ids.
-	Key uint64
-	// The first of the row's values in Upsert.Values.
-	FirstValue uint32
-	// How many values the row has.
-	NumValues uint32
-}
-
 // Operation says what an [Upsert] does with the columns that it is given.
 type Operation uint32
 
@@ -46,38 +36,6 @@ type Upsert struct {
 	Rows   []Row
 	// The values of all rows; Feature is a column's handle ([Engine.Column]), and the values of one column stand together.
 	Values []Value
-}
-
-// UpsertResult says what an upsert did.
-type UpsertResult struct {
-	structSize uint32
-	// Rows of which at least one column was written.
-	Applied uint32
-	// Rows of which at least one column was not, because what is there, or the table itself, is newer.
-	Stale uint32
-	// Rows of other keys that made room.
-	Evicted uint32
-}
-
-// TableInfo describes a table of the live generation and what was written on top of it.
-type TableInfo struct {
-	structSize uint32
-	// Files (shards) of the table that the bundle has.
-	Shards uint32
-	// Rows of these files.
-	Rows uint64
-	// When the oldest of them was built: microseconds since 1970-01-01 00:00 UTC.
-	BuiltUS int64
-	// For how many seconds the table is fresh; 0 = no limit.
-	FreshForS uint64
-	// Rows written on top of the table, those that count no longer included.
-	OverlayRows uint64
-	// Rows that were asked for; 0 = the engine has no overlays.
-	OverlayCapacity uint64
-	// Rows that made room for others so far.
-	OverlayEvictions uint64
-	// Bytes reserved for what is written on top of the table.
-	OverlayBytes uint64
 }
 
 // Table is the handle of a table's name. It lasts as long as the engine; a name that no bundle has gets one too.

@@ -71,16 +71,32 @@ func (s *source) bytes(n int) []byte {
 
 func (s *source) uint32() uint32 { return binary.LittleEndian.Uint32(s.bytes(4)) }
 
-// The bytes of structs without pointers and holes.
-func bytesOf[T any](of []T) []byte {
-	var one T
-	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(of))), len(of)*int(unsafe.Sizeof(one)))
+// The bytes of each struct in the files: those of the first header. Later ones have more fields at the end.
+const (
+	requestSize   = 64
+	candidateSize = 56
+	winnerSize    = 64
+	outcomeSize   = 40
+	valueSize     = 16
+)
+
+// The bytes of a struct without pointers and holes.
+func bytesOf[T any](of *T) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(of)), unsafe.Sizeof(*of))
 }
 
-func read[T any](s *source, n uint32) []T {
+func read[T any](s *source, n uint32, size int) []T {
 	of := make([]T, n)
-	copy(bytesOf(of), s.bytes(len(bytesOf(of))))
+	for i := range of {
+		copy(bytesOf(&of[i]), s.bytes(size))
+	}
 	return of
+}
+
+func write[T any](out *bufio.Writer, of []T, size int) {
+	for i := range of {
+		out.Write(bytesOf(&of[i])[:size])
+	}
 }
 
 func answerAll(engine *adclick.Engine, scorer *adclick.Scorer, in *source, out *bufio.Writer) error {
@@ -113,13 +129,13 @@ func answerAll(engine *adclick.Engine, scorer *adclick.Scorer, in *source, out *
 }
 
 func answer(scorer *adclick.Scorer, in *source, out *bufio.Writer, handles []uint32) error {
-	raw := in.bytes(int(unsafe.Sizeof(adclick.Request{})))
+	raw := in.bytes(requestSize)
 	request := adclick.Input{}
-	copy(bytesOf(unsafe.Slice(&request.Request, 1)), raw)
+	copy(bytesOf(&request.Request), raw)
 	counts := raw[36:48] // n_values, n_candidates, n_candidate_values
-	request.Values = read[adclick.Value](in, binary.LittleEndian.Uint32(counts))
-	request.Candidates = read[adclick.Candidate](in, binary.LittleEndian.Uint32(counts[4:]))
-	request.CandidateValues = read[adclick.Value](in, binary.LittleEndian.Uint32(counts[8:]))
+	request.Values = read[adclick.Value](in, binary.LittleEndian.Uint32(counts), valueSize)
+	request.Candidates = read[adclick.Candidate](in, binary.LittleEndian.Uint32(counts[4:]), candidateSize)
+	request.CandidateValues = read[adclick.Value](in, binary.LittleEndian.Uint32(counts[8:]), valueSize)
 	if in.failed != nil {
 		return in.failed
 	}
@@ -145,10 +161,10 @@ func answer(scorer *adclick.Scorer, in *source, out *bufio.Writer, handles []uin
 		return err
 	}
 	outcome.Precision -= adclick.Exact // the library's number
-	out.Write(bytesOf([]adclick.Outcome{outcome}))
-	out.Write(bytesOf(winners[:outcome.Winners]))
-	out.Write(bytesOf(reasons))
-	out.Write(bytesOf(pctr))
-	out.Write(bytesOf(pcvr))
+	write(out, []adclick.Outcome{outcome}, outcomeSize)
+	write(out, winners[:outcome.Winners], winnerSize)
+	write(out, reasons, 4)
+	write(out, pctr, 4)
+	write(out, pcvr, 4)
 	return nil // a failed write is told by Flush
 }

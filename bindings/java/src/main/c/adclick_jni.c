@@ -26,7 +26,7 @@ static adclick_frame *frame_at(jlong address) {
 /* Of classes and library: raised with every change of the functions below. */
 NATIVE(jint, shimVersion)(JNIEnv *env, jclass class) {
   (void)env, (void)class;
-  return 4;
+  return 5;
 }
 
 NATIVE(jint, headerAbiVersion)(JNIEnv *env, jclass class) {
@@ -94,27 +94,14 @@ NATIVE(jlong, key)(JNIEnv *env, jclass class, jobject ids, jint n) {
   return (jlong)adclick_key((*env)->GetDirectBufferAddress(env, ids), (size_t)n);
 }
 
-/* `kernel` has up to 15 bytes. */
-NATIVE(jint, engineOpen)(JNIEnv *env, jclass class, jlong path, jint path_len, jint flags, jfloat headroom, jint follow_ms,
-                         jlong kernel, jint kernel_len, jint overlay_rows, jint overlay_max_age_s, jint precision,
-                         jint ad_cache_mib, jint overlay_max_skew_s, jlong address) {
+NATIVE(jint, engineOpen)(JNIEnv *env, jclass class, jlong path, jint path_len, jlong options, jlong address) {
   (void)env, (void)class;
   adclick_frame *f = frame_at(address);
-  adclick_engine_options options = {.struct_size = sizeof options,
-                                    .flags = (uint32_t)flags,
-                                    .headroom = headroom,
-                                    .follow_ms = (uint32_t)follow_ms,
-                                    .overlay_rows = (uint32_t)overlay_rows,
-                                    .overlay_max_age_s = (uint32_t)overlay_max_age_s,
-                                    .precision = (uint32_t)precision,
-                                    .ad_cache_mib = (uint32_t)ad_cache_mib,
-                                    .overlay_max_skew_s = (uint32_t)overlay_max_skew_s};
-  if (kernel_len < 0 || (size_t)kernel_len >= sizeof options.kernel) {
-    return ADCLICK_INVALID_ARGUMENT; /* Java refuses it before */
-  }
-  memcpy(options.kernel, at(kernel), (size_t)kernel_len);
+  adclick_engine_options copy;
+  memcpy(&copy, at(options), sizeof copy);
+  copy.struct_size = sizeof copy;
   adclick_engine *engine = NULL;
-  const adclick_status status = adclick_engine_open(at(path), (size_t)path_len, &options, &engine, &f->error);
+  const adclick_status status = adclick_engine_open(at(path), (size_t)path_len, &copy, &engine, &f->error);
   f->result.number = (uint64_t)(uintptr_t)engine;
   return status;
 }
@@ -309,6 +296,8 @@ static adclick_request request_of(jlong request, jint n_values, jint n_candidate
   copy.n_values = (uint32_t)n_values;
   copy.n_candidates = (uint32_t)n_candidates;
   copy.n_candidate_values = (uint32_t)n_candidate_values;
+  copy.candidate_size = sizeof(adclick_candidate);
+  copy.winner_size = sizeof(adclick_winner);
   return copy;
 }
 
@@ -369,6 +358,8 @@ NATIVE(jint, auction)(JNIEnv *env, jclass class, jlong scorer, jlong options, jl
   adclick_auction_options copy;
   memcpy(&copy, at(options), sizeof copy);
   copy.struct_size = sizeof copy;
+  copy.candidate_size = sizeof(adclick_candidate);
+  copy.winner_size = sizeof(adclick_winner);
   uint32_t n_winners = 0;
   const adclick_status status =
       adclick_auction_run(at(scorer), &copy, at(candidates), at(pctr), at(pcvr), (uint32_t)n, at(winners),

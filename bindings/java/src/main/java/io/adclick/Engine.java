@@ -2,14 +2,11 @@ package io.adclick;
 
 import java.lang.ref.Cleaner;
 import java.lang.ref.Reference;
-import java.nio.charset.Charset;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.concurrent.atomic.AtomicReference;
-import java.util.function.Function;
 
 /**
  * An engine owns the live generation: model, calibrators, tables and auction policy. It is shared: every call may be made from any
@@ -17,19 +14,17 @@ import java.util.function.Function;
  * belongs on a request's path; {@link Scorer} has those.
  */
 public final class Engine implements AutoCloseable {
-  private static final int TEXT = 1024;
   private static final int METRICS = 32 << 10;
   private static final int METRICS_SLACK = 4 << 10;
-  private static final byte[] NO_TEXT = {};
 
   private final Handle handle;
   private final Cleaner.Cleanable cleanable;
-  /** The memory of the last call, for the next one; null while a call has it. */
-  private final AtomicReference<Frame> spare = new AtomicReference<>();
+  private final Calls calls;
 
   private Engine(long engine) {
     handle = new Handle(engine, "engine was closed", Native::engineClose);
     cleanable = Handle.CLEANER.register(this, handle);
+    calls = new Calls(handle);
   }
 
   /**
@@ -54,17 +49,11 @@ public final class Engine implements AutoCloseable {
    *     range
    */
   public static Engine open(Path path, EngineOptions options) {
-    byte[] name = bytes(path);
-    byte[] text = new byte[name.length + options.kernel.length];
-    System.arraycopy(name, 0, text, 0, name.length);
-    System.arraycopy(options.kernel, 0, text, name.length, options.kernel.length);
-    Frame frame = new Frame(text.length);
-    frame.text(text);
-    int status =
-        Native.engineOpen(
-            frame.textAddress(), name.length, options.flags, options.headroom, options.followMillis,
-            frame.textAddress() + name.length, options.kernel.length, options.overlayRows, options.overlayMaxAgeSeconds,
-            options.precision, options.adCacheMib, options.overlayMaxSkewSeconds, frame.address());
+    byte[] name = Calls.bytes(path);
+    Frame frame = new Frame(name.length);
+    frame.text(name);
+    int status = Native.engineOpen(frame.textAddress(), name.length, options.address(), frame.address());
+    Reference.reachabilityFence(options);
     if (status != 0) {
       throw frame.failure(status);
     }
@@ -83,7 +72,8 @@ public final class Engine implements AutoCloseable {
    */
   public int feature(String name) {
     return (int)
-        call(utf8(name), (engine, frame, length) -> Native.engineFeature(engine, frame.textAddress(), length, frame.address()));
+        calls.call(this, Calls.utf8(name),
+            (engine, frame, length) -> Native.engineFeature(engine, frame.textAddress(), length, frame.address()));
   }
 
   /**
@@ -94,7 +84,8 @@ public final class Engine implements AutoCloseable {
    */
   public int table(String name) {
     return (int)
-        call(utf8(name), (engine, frame, length) -> Native.engineTable(engine, frame.textAddress(), length, frame.address()));
+        calls.call(this, Calls.utf8(name),
+            (engine, frame, length) -> Native.engineTable(engine, frame.textAddress(), length, frame.address()));
   }
 
   /**
@@ -106,8 +97,9 @@ public final class Engine implements AutoCloseable {
    */
   public int column(int table, String name) {
     return (int)
-        call(
-            utf8(name),
+        calls.call(
+            this,
+            Calls.utf8(name),
             (engine, frame, length) -> Native.engineColumn(engine, table, frame.textAddress(), length, frame.address()));
   }
 
@@ -122,7 +114,8 @@ public final class Engine implements AutoCloseable {
       throw new IllegalArgumentException("a scorer for " + maxCandidates + " candidates");
     }
     return new Scorer(
-        this, call(NO_TEXT, (engine, frame, length) -> Native.scorerNew(engine, maxCandidates, frame.address())));
+        this, calls.call(this, Calls.NO_TEXT,
+            (engine, frame, length) -> Native.scorerNew(engine, maxCandidates, frame.address())));
   }
 
   /**
@@ -136,7 +129,8 @@ public final class Engine implements AutoCloseable {
   public Staged stage(Path path) {
     return new Staged(
         this,
-        call(bytes(path), (engine, frame, length) -> Native.engineStage(engine, frame.textAddress(), length, frame.address())));
+        calls.call(this, Calls.bytes(path),
+            (engine, frame, length) -> Native.engineStage(engine, frame.textAddress(), length, frame.address())));
   }
 
   /**
@@ -147,7 +141,7 @@ public final class Engine implements AutoCloseable {
    * @throws AdclickException as {@link #stage}; also when the engine was opened on a bundle itself
    */
   public long poll() {
-    return call(NO_TEXT, (engine, frame, length) -> Native.enginePoll(engine, frame.address()));
+    return calls.call(this, Calls.NO_TEXT, (engine, frame, length) -> Native.enginePoll(engine, frame.address()));
   }
 
   /**
@@ -157,7 +151,7 @@ public final class Engine implements AutoCloseable {
    * @throws AdclickException with {@link Status#NO_PREVIOUS} when there is none
    */
   public long rollback() {
-    return call(NO_TEXT, (engine, frame, length) -> Native.engineRollback(engine, frame.address()));
+    return calls.call(this, Calls.NO_TEXT, (engine, frame, length) -> Native.engineRollback(engine, frame.address()));
   }
 
   /**
@@ -166,7 +160,7 @@ public final class Engine implements AutoCloseable {
    * @return its id: the hash of its bundle's content, never 0, the same on every machine
    */
   public long generation() {
-    return call(NO_TEXT, (engine, frame, length) -> Native.engineGeneration(engine, frame.address()));
+    return calls.call(this, Calls.NO_TEXT, (engine, frame, length) -> Native.engineGeneration(engine, frame.address()));
   }
 
   /**
@@ -177,7 +171,7 @@ public final class Engine implements AutoCloseable {
    * @throws IllegalStateException when the engine was closed
    */
   public Optional<AdclickException> followError() {
-    return told((engine, frame, length) -> Native.engineFollowError(engine, frame.address()));
+    return calls.told(this, (engine, frame, length) -> Native.engineFollowError(engine, frame.address()));
   }
 
   /**
@@ -188,7 +182,7 @@ public final class Engine implements AutoCloseable {
    * @throws IllegalStateException when the engine was closed
    */
   public Optional<AdclickException> precisionError() {
-    return told((engine, frame, length) -> Native.enginePrecisionError(engine, frame.address()));
+    return calls.told(this, (engine, frame, length) -> Native.enginePrecisionError(engine, frame.address()));
   }
 
   /**
@@ -199,7 +193,7 @@ public final class Engine implements AutoCloseable {
    * @throws IllegalStateException when the engine was closed
    */
   public Optional<AdclickException> inputError() {
-    return told((engine, frame, length) -> Native.engineInputError(engine, frame.address()));
+    return calls.told(this, (engine, frame, length) -> Native.engineInputError(engine, frame.address()));
   }
 
   /**
@@ -208,7 +202,8 @@ public final class Engine implements AutoCloseable {
    * @return the numbers of now
    */
   public Model model() {
-    return call(NO_TEXT, (engine, frame, length) -> Native.engineModel(engine, frame.address()), Model::new);
+    return calls.call(this, Calls.NO_TEXT,
+        (engine, frame, length) -> Native.engineModel(engine, frame.address()), Model::new);
   }
 
   /**
@@ -225,8 +220,9 @@ public final class Engine implements AutoCloseable {
         for (int i = 0; i < model.inputs(); i++) {
           int index = i;
           ModelInput input =
-              call(
-                  NO_TEXT,
+              calls.call(
+            this,
+                  Calls.NO_TEXT,
                   (engine, frame, length) -> Native.engineModelInput(engine, index, frame.address()),
                   frame ->
                       frame.resultLong(Layout.MODEL_INPUT_GENERATION) == model.generation() ? new ModelInput(frame) : null);
@@ -258,9 +254,9 @@ public final class Engine implements AutoCloseable {
    * @throws AdclickException when scoring would refuse the request
    */
   public Check check(Request request, Candidates candidates) {
-    Frame frame = take(NO_TEXT);
+    Frame frame = calls.take(Calls.NO_TEXT);
     try {
-      int room = TEXT;
+      int room = Calls.TEXT;
       while (true) {
         Memory text = new Memory((long) room + Long.BYTES);
         int status =
@@ -282,7 +278,7 @@ public final class Engine implements AutoCloseable {
         return new Check(frame, new String(bytes, StandardCharsets.UTF_8));
       }
     } finally {
-      giveBack(frame);
+      calls.giveBack(frame);
       Reference.reachabilityFence(request);
       Reference.reachabilityFence(candidates);
       Reference.reachabilityFence(this);
@@ -295,25 +291,8 @@ public final class Engine implements AutoCloseable {
    * @return the numbers of now
    */
   public FollowState followState() {
-    return call(NO_TEXT, (engine, frame, length) -> Native.engineFollowState(engine, frame.address()), FollowState::new);
-  }
-
-  /** The failure that a call is there to tell. */
-  private Optional<AdclickException> told(Call call) {
-    Frame frame = take(NO_TEXT);
-    try {
-      int status = call.run(handle.get(), frame, 0);
-      if (status == 0) {
-        return Optional.empty();
-      }
-      if (frame.failure(status) instanceof AdclickException failure) {
-        return Optional.of(failure);
-      }
-      throw frame.failure(status);
-    } finally {
-      giveBack(frame);
-      Reference.reachabilityFence(this);
-    }
+    return calls.call(this, Calls.NO_TEXT,
+        (engine, frame, length) -> Native.engineFollowState(engine, frame.address()), FollowState::new);
   }
 
   /**
@@ -322,7 +301,8 @@ public final class Engine implements AutoCloseable {
    * @return the numbers of now
    */
   public AdCache adCache() {
-    return call(NO_TEXT, (engine, frame, length) -> Native.engineAdCache(engine, frame.address()), AdCache::new);
+    return calls.call(this, Calls.NO_TEXT,
+        (engine, frame, length) -> Native.engineAdCache(engine, frame.address()), AdCache::new);
   }
 
   /**
@@ -358,8 +338,9 @@ public final class Engine implements AutoCloseable {
       memory.bytes.putLong(i * Long.BYTES, keys[i]);
     }
     try {
-      return call(
-          NO_TEXT,
+      return calls.call(
+            this,
+          Calls.NO_TEXT,
           (engine, frame, length) ->
               Native.engineRemoveRows(engine, table, memory.address, keys.length, frame.address()));
     } finally {
@@ -374,7 +355,8 @@ public final class Engine implements AutoCloseable {
    * @return how many rows there were
    */
   public long clearRows(int table) {
-    return call(NO_TEXT, (engine, frame, length) -> Native.engineClearRows(engine, table, frame.address()));
+    return calls.call(this, Calls.NO_TEXT,
+        (engine, frame, length) -> Native.engineClearRows(engine, table, frame.address()));
   }
 
   /**
@@ -385,8 +367,9 @@ public final class Engine implements AutoCloseable {
    * @throws AdclickException when the live generation has no such table
    */
   public TableInfo tableInfo(int table) {
-    return call(
-        NO_TEXT, (engine, frame, length) -> Native.engineTableInfo(engine, table, frame.address()), TableInfo::new);
+    return calls.call(
+            this,
+        Calls.NO_TEXT, (engine, frame, length) -> Native.engineTableInfo(engine, table, frame.address()), TableInfo::new);
   }
 
   /**
@@ -400,7 +383,7 @@ public final class Engine implements AutoCloseable {
   }
 
   byte[] metrics(int firstRoom) {
-    Frame frame = take(NO_TEXT);
+    Frame frame = calls.take(Calls.NO_TEXT);
     try {
       int room = firstRoom;
       while (true) {
@@ -421,7 +404,7 @@ public final class Engine implements AutoCloseable {
         return bytes;
       }
     } finally {
-      giveBack(frame);
+      calls.giveBack(frame);
       Reference.reachabilityFence(this);
     }
   }
@@ -485,50 +468,5 @@ public final class Engine implements AutoCloseable {
       Reference.reachabilityFence(frame);
       Reference.reachabilityFence(this);
     }
-  }
-
-  private interface Call {
-    int run(long engine, Frame frame, int textLength);
-  }
-
-  private long call(byte[] text, Call call) {
-    return call(text, call, Frame::number);
-  }
-
-  private <R> R call(byte[] text, Call call, Function<Frame, R> result) {
-    Frame frame = take(text);
-    try {
-      int status = call.run(handle.get(), frame, text.length);
-      if (status != 0) {
-        throw frame.failure(status);
-      }
-      return result.apply(frame);
-    } finally {
-      giveBack(frame);
-      Reference.reachabilityFence(this);
-    }
-  }
-
-  private Frame take(byte[] text) {
-    Frame frame = spare.getAndSet(null);
-    if (frame == null || !frame.holds(text)) {
-      frame = new Frame(Math.max(TEXT, text.length));
-    }
-    frame.text(text);
-    return frame;
-  }
-
-  private void giveBack(Frame frame) {
-    spare.set(frame);
-  }
-
-  private static byte[] utf8(String name) {
-    return name.getBytes(StandardCharsets.UTF_8);
-  }
-
-  /** As the Java runtime itself gives names to the file system. */
-  private static byte[] bytes(Path path) {
-    String encoding = System.getProperty("sun.jnu.encoding");
-    return path.toString().getBytes(encoding == null ? Charset.defaultCharset() : Charset.forName(encoding));
   }
 }

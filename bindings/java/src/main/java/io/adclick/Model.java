@@ -14,15 +14,13 @@ package io.adclick;
  */
 public record Model(
     long generation, int width, int requestWidth, int heads, boolean hasWide, int inputs, int features, int tables) {
-  static final int WIDE = 1;
-
   Model(Frame frame) {
     this(
         frame.resultLong(Layout.MODEL_GENERATION),
         frame.resultInt(Layout.MODEL_WIDTH),
         frame.resultInt(Layout.MODEL_REQUEST_WIDTH),
         frame.resultInt(Layout.MODEL_N_HEADS),
-        (frame.resultInt(Layout.MODEL_FLAGS) & WIDE) != 0,
+        (frame.resultInt(Layout.MODEL_FLAGS) & Constants.MODEL_WIDE) != 0,
         frame.resultInt(Layout.MODEL_N_INPUTS),
         frame.resultInt(Layout.MODEL_N_FEATURES),
         frame.resultInt(Layout.MODEL_N_TABLES));

@@ -3,7 +3,7 @@ package io.adclick;
 /** The functions of {@code adclick_jni.c}. Addresses and counts are checked before they come here. */
 final class Native {
   /** Raised with every change of these functions; the library has its own. */
-  static final int SHIM_VERSION = 4;
+  static final int SHIM_VERSION = 5;
 
   static {
     NativeLibrary.load();
@@ -37,9 +37,7 @@ final class Native {
   /** The key of 64-bit ids in a direct buffer; for the test that compares. */
   static native long key(java.nio.ByteBuffer ids, int n);
 
-  static native int engineOpen(
-      long path, int pathLength, int flags, float headroom, int followMillis, long kernel, int kernelLength,
-      int overlayRows, int overlayMaxAgeSeconds, int precision, int adCacheMib, int overlayMaxSkewSeconds, long frame);
+  static native int engineOpen(long path, int pathLength, long options, long frame);
 
   static native int engineClose(long engine);
 

@@ -15,9 +15,9 @@ public final class Upsert {
     /** The columns that are given are replaced and the others stay. */
     COLUMNS(0),
     /** The numbers are added to what the columns hold. */
-    INCREMENT(1),
+    INCREMENT(Constants.UPSERT_INCREMENT),
     /** The rows are replaced as a whole; columns that are not given become missing. */
-    WHOLE_ROW(2);
+    WHOLE_ROW(Constants.UPSERT_WHOLE_ROW);
 
     final int flag;
 
