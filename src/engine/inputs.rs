@@ -66,7 +66,7 @@ impl Engine {
             request_width: model.layout().request_width,
             heads: model.network().heads.iter().map(|head| head.kind).collect(),
             has_wide: model.has_wide(),
-            inputs: inputs(&generation).len(),
+            inputs: inputs(generation.scoring()).len(),
             tables: model.enrichment().tables.len(),
             features: model.schema().features.len(),
         })
@@ -78,7 +78,7 @@ impl Engine {
     /// `Closed`.
     pub fn inputs(&self) -> Result<(u64, Vec<ModelInput>)> {
         let generation = self.live()?;
-        Ok((generation.id(), inputs(&generation)))
+        Ok((generation.id(), inputs(generation.scoring())))
     }
 
     /// What is wrong with a request for the live model: values that it has no use for, or reads from the other side, or as
@@ -91,7 +91,7 @@ impl Engine {
         let generation = self.live()?;
         let names = self.shared.names();
         let name = |handle: u32| names.iter().find(|(_, own)| **own == handle).map(|(name, _)| name.clone());
-        Ok(crate::inputs::check(&generation, input, name))
+        Ok(crate::inputs::check(generation.id(), generation.scoring(), input, name))
     }
 
     /// What requests passed with the wrong side since the live generation was opened, by input. Such values are ignored.
@@ -105,6 +105,6 @@ impl Engine {
             let feature = &features[feature as usize];
             WrongSide { input: feature.input.clone(), read_with: feature.side(), values }
         };
-        Ok(generation.wrong_sides().map(told).collect())
+        Ok(generation.scoring().wrong_sides().map(told).collect())
     }
 }

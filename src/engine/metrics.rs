@@ -21,7 +21,7 @@ impl Engine {
             let caches =
                 current.ad_cache_bytes_beside(None) + previous.map_or(0, |p| p.ad_cache_bytes_beside(Some(&current)));
             let live = Live {
-                kernel: shared.kernel.name(),
+                kernel: shared.staging.kernel.name(),
                 generation: current.id(),
                 activated_us: published.activated_us,
                 now_us: now_us(),

@@ -11,7 +11,7 @@ use crate::bundle;
 use crate::clock::now_us;
 use crate::error::{Error, Result, Status};
 use crate::infer::Kernel;
-use crate::live::{Cancel, Cell, Generation, Opening, Reader, TableChecks};
+use crate::live::{Cancel, Cell, Generation, Opening, Reader, StagingOptions, TableChecks};
 use crate::metrics::{Events, Meters};
 use crate::model::{AdCacheInfo, Limits};
 use crate::overlay::Overlays;
@@ -86,6 +86,14 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// What each staging depends on.
+    fn staging(&self, kernel: &'static Kernel) -> StagingOptions {
+        let &Self { mode, tables, precision, ad_cache_bytes, .. } = self;
+        StagingOptions { mode, kernel, tables, precision, ad_cache_bytes }
+    }
+}
+
 /// Owns what is live. Cheap to share by reference; dropping it closes it.
 pub struct Engine {
     shared: Arc<Shared>,
@@ -94,11 +102,7 @@ pub struct Engine {
 
 /// What engine, staged generations and scorers have in common.
 pub(crate) struct Shared {
-    kernel: &'static Kernel,
-    mode: OpenMode,
-    tables: TableChecks,
-    precision: Option<Precision>,
-    ad_cache_bytes: u64,
+    staging: StagingOptions,
     overlays: Overlays,
     limits: Limits,
     cell: Arc<Cell<Generation>>,
@@ -174,17 +178,8 @@ impl Engine {
         }
         let mut names = HashMap::new();
         let overlays = Overlays::new(options.overlay_rows, options.overlay_max_age).with_skew(options.overlay_max_skew);
-        let how = Opening {
-            mode: options.mode,
-            kernel,
-            tables: options.tables,
-            earlier: &[],
-            overlays: Some(&overlays),
-            precision: options.precision,
-            ad_cache_bytes: options.ad_cache_bytes,
-            limits: None,
-            cancel: Cancel::default(),
-        };
+        let staging = options.staging(kernel);
+        let how = Opening { staging, earlier: &[], overlays: Some(&overlays), limits: None, cancel: Cancel::default() };
         let generation = Generation::open(&first, how, |name| register(&mut names, name))?;
         let needs = generation.needs();
         let roomy = |n: usize| (n as f64 * f64::from(options.headroom)).ceil() as usize;
@@ -202,11 +197,7 @@ impl Engine {
         let activated_us = now_us();
         let published = Published { current: Some(generation), followed, activated_us, ..Published::default() };
         let shared = Arc::new(Shared {
-            kernel,
-            mode: options.mode,
-            tables: options.tables,
-            precision: options.precision,
-            ad_cache_bytes: options.ad_cache_bytes,
+            staging,
             overlays,
             limits,
             cell,
@@ -347,7 +338,7 @@ impl Engine {
     /// The name of the kernel that the engine chose.
     #[must_use]
     pub fn kernel(&self) -> &'static str {
-        self.shared.kernel.name()
+        self.shared.staging.kernel.name()
     }
 
     /// Stops following and withdraws the generation: from now on scorers answer `Closed`. Requests under way end well:
@@ -508,13 +499,9 @@ fn open_staged(shared: &Arc<Shared>, bundle: &Path) -> Result<Staged> {
     };
     let closing = || shared.closing.load(Ordering::Relaxed);
     let how = Opening {
-        mode: shared.mode,
-        kernel: shared.kernel,
-        tables: shared.tables,
+        staging: shared.staging,
         earlier: &earlier,
         overlays: Some(&shared.overlays),
-        precision: shared.precision,
-        ad_cache_bytes: shared.ad_cache_bytes,
         limits: Some(shared.limits),
         cancel: Cancel::when(&closing),
     };

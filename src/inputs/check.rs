@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::{Default, InputReading, ModelInput, ValueKind, inputs, side_name};
 use crate::artifact::model::Model;
-use crate::live::Generation;
+use crate::model::ScoringModel;
 use crate::request::Input;
 use crate::schema::{KeyPart, Kind, Side};
 use crate::types::Value;
@@ -93,25 +93,25 @@ impl fmt::Display for Check {
     }
 }
 
-/// Checks a request, whose counts were checked, against a generation's model. `name` gives the name of a handle.
-pub(crate) fn check(generation: &Generation, input: Input<'_>, name: impl Fn(u32) -> Option<String>) -> Check {
-    let inputs = inputs(generation);
-    let mut found = Found {
-        fitting: BTreeSet::new(),
-        model: generation.model(),
-        inputs: &inputs,
-        name: &name,
-        all: BTreeMap::new(),
-    };
+/// Checks a request, whose counts were checked, against the model of a generation. `name` gives the name of a handle.
+pub(crate) fn check(
+    generation: u64,
+    scoring: &ScoringModel,
+    input: Input<'_>,
+    name: impl Fn(u32) -> Option<String>,
+) -> Check {
+    let inputs = inputs(scoring);
+    let mut found =
+        Found { fitting: BTreeSet::new(), model: scoring.file(), inputs: &inputs, name: &name, all: BTreeMap::new() };
     found.values(Side::Request, 0, input.values, 0);
     for (i, candidate) in input.candidates.iter().enumerate() {
         let first = candidate.first_value as usize;
         found.values(Side::Candidate, i, &input.candidate_values[first..][..candidate.n_values as usize], first);
     }
     let mut problems = found.problems();
-    keys(generation, input, &mut problems);
+    keys(scoring.file(), input, &mut problems);
     problems.sort_by_key(|problem| problem.kind);
-    Check { generation: generation.id(), problems }
+    Check { generation, problems }
 }
 
 /// Where something was seen first, and how often.
@@ -279,8 +279,8 @@ fn is_read(input: &ModelInput) -> bool {
 }
 
 /// Tables that cannot be looked up.
-fn keys(generation: &Generation, input: Input<'_>, problems: &mut Vec<Problem>) {
-    for table in &generation.model().enrichment().tables {
+fn keys(model: &Model, input: Input<'_>, problems: &mut Vec<Problem>) {
+    for table in &model.enrichment().tables {
         let mut note = |what: &str, count: usize| {
             if count > 0 {
                 let of = if count == 1 { String::new() } else { format!(" of {count} candidates") };

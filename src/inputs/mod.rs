@@ -11,7 +11,7 @@ pub use check::{Check, Problem, ProblemKind};
 
 use std::fmt;
 
-use crate::live::Generation;
+use crate::model::ScoringModel;
 use crate::schema::{Feature, Kind};
 
 pub use crate::schema::{Side, Source};
@@ -148,10 +148,10 @@ pub(crate) fn side_name(side: Side) -> &'static str {
     }
 }
 
-/// The inputs of a generation's model, in the schema's order.
+/// The inputs of a model, in the schema's order.
 #[must_use]
-pub(crate) fn inputs(generation: &Generation) -> Vec<ModelInput> {
-    let model = generation.model();
+pub(crate) fn inputs(scoring: &ScoringModel) -> Vec<ModelInput> {
+    let model = scoring.file();
     let enrichment = model.enrichment();
     let mut all: Vec<ModelInput> = Vec::new();
     for (i, feature) in model.schema().features.iter().enumerate() {
@@ -174,7 +174,7 @@ pub(crate) fn inputs(generation: &Generation) -> Vec<ModelInput> {
         };
         let input = ModelInput {
             name: feature.input.clone(),
-            handle: generation.assembler.handle(i),
+            handle: scoring.assembler().handle(i),
             side: feature.side(),
             kind,
             dim,

@@ -1,51 +1,72 @@
-//! A generation: model, calibrators, policy and tables of one bundle, checked and ready to serve.
+//! A generation: the scoring model, tables and policy of one bundle, checked and ready to serve.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use super::open::{Opened, Opening, content, join, open_file, open_model, open_table};
+use super::open::{Files, Opened};
+use super::options::StagingOptions;
 use crate::artifact::model::Model;
 use crate::auction::Policy;
 use crate::bundle::{Manifest, Role, parse_serving};
 use crate::calibrate::{Calibrators, decode_calibrators};
-use crate::enrich::{Assembler, Tables};
+use crate::cancel::Cancel;
 use crate::error::{Error, Result};
-use crate::infer::{Arithmetic, Plan};
-use crate::model::{AdCache, AdCacheInfo, KeptSums, Limits, Serving};
-use crate::table::{Table, TableSource};
+use crate::infer::Kernel;
+use crate::model::{AdCacheInfo, Limits, PlannedModel, Preparation, Prepared, ScoringModel};
+use crate::overlay::Overlays;
+use crate::table::{Table, TableSource, join_shards};
 use crate::types::Precision;
+
+/// How a bundle is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct Opening<'a> {
+    /// What does not change from one bundle to the next.
+    pub staging: StagingOptions,
+    /// Generations opened in the same way: a model or table file that has the length and checksum of one of theirs is
+    /// not read again, its map and the checks it has passed are shared.
+    pub earlier: &'a [Arc<Generation>],
+    /// What lies on top of tables; none: the tables alone.
+    pub overlays: Option<&'a Overlays>,
+    /// What scorers that must serve the generation have room for; none: there are no such scorers yet.
+    pub limits: Option<Limits>,
+    /// Whether opening should go on: asked between golden requests, tables, parts of large files.
+    pub cancel: Cancel<'a>,
+}
+
+impl Opening<'_> {
+    /// [`StagingOptions::new`], nothing shared.
+    #[must_use]
+    pub fn new(kernel: &'static Kernel) -> Self {
+        Self {
+            staging: StagingOptions::new(kernel),
+            earlier: &[],
+            overlays: None,
+            limits: None,
+            cancel: Cancel::default(),
+        }
+    }
+}
 
 /// Everything that a request reads, published as one.
 #[derive(Debug)]
 pub struct Generation {
     id: u64,
-    pub(super) model: Opened<Model>,
-    pub(crate) assembler: Assembler,
-    pub(crate) plan: Arc<Plan>,
-    pub(crate) serving: Serving,
-    pub(crate) ads: KeptSums,
-    calibrators: Calibrators,
+    scoring: ScoringModel,
     policy: Policy,
-    pub(super) files: Vec<Opened<Table>>,
     tables: Vec<TableSource>,
-    /// For each table that the model reads its number in the engine.
-    numbers: Vec<usize>,
-    needs: Limits,
+    model_file: Opened<PlannedModel>,
+    table_files: Vec<Opened<Arc<Table>>>,
 }
 
 /// All of a generation that has to do with its files alone: checked, and good for the engine's scorers. What is refused
 /// ends before this, so that the engine keeps no name of it.
 struct Checked {
     id: u64,
-    model: Opened<Model>,
-    plan: Arc<Plan>,
-    serving: Serving,
-    ads: KeptSums,
-    calibrators: Calibrators,
+    scoring: Prepared,
     policy: Policy,
-    files: Vec<Opened<Table>>,
     tables: Vec<TableSource>,
-    needs: Limits,
+    model_file: Opened<PlannedModel>,
+    table_files: Vec<Opened<Arc<Table>>>,
 }
 
 /// How often a bundle is opened that is replaced meanwhile.
@@ -71,7 +92,7 @@ impl Generation {
             let now = Manifest::read_stamped(bundle)?;
             // The stamp tells of a bundle that was replaced by another one and came back meanwhile.
             if now == listed {
-                return opened?.bind(how, handle).map_err(|e| e.within(bundle.display()));
+                return opened?.bind(how.overlays, handle).map_err(|e| e.within(bundle.display()));
             }
             listed = now;
         }
@@ -85,10 +106,17 @@ impl Generation {
         self.id
     }
 
-    /// The model.
+    /// The model that requests are scored with.
+    #[inline]
+    #[must_use]
+    pub fn scoring(&self) -> &ScoringModel {
+        &self.scoring
+    }
+
+    /// The model's file.
     #[must_use]
     pub fn model(&self) -> &Arc<Model> {
-        &self.model.content
+        self.scoring.file()
     }
 
     /// All tables of the bundle, those that the model does not read included, in the order of their first files.
@@ -97,41 +125,25 @@ impl Generation {
         &self.tables
     }
 
-    /// For each table that the model reads its number in the engine.
-    pub(crate) fn table_numbers(&self) -> &[usize] {
-        &self.numbers
-    }
-
-    /// The features of whose inputs requests passed values with the wrong side, and how many values.
-    pub(crate) fn wrong_sides(&self) -> impl Iterator<Item = (u32, u64)> {
-        let counts = (0..self.model().schema().features.len()).map(|i| (i as u32, self.assembler.wrong_side(i)));
-        counts.filter(|(_, count)| *count > 0)
-    }
-
     /// Bytes of the model and table files, without those that `other` has open too.
     pub(crate) fn file_bytes_beside(&self, other: Option<&Self>) -> u64 {
-        let model = match other {
-            Some(other) if Arc::ptr_eq(&self.model.content, &other.model.content) => 0,
-            _ => self.model.entry.bytes,
+        let shares_model = other.is_some_and(|other| other.model_file.content.is(&self.model_file.content));
+        let model = if shares_model { 0 } else { self.model_file.entry.bytes };
+        let shared = |file: &Opened<Arc<Table>>| {
+            other.is_some_and(|other| other.table_files.iter().any(|o| Arc::ptr_eq(&o.content, &file.content)))
         };
-        let shared = |file: &Opened<Table>| {
-            other.is_some_and(|other| other.files.iter().any(|o| Arc::ptr_eq(&o.content, &file.content)))
-        };
-        model + self.files.iter().filter(|file| !shared(file)).map(|file| file.entry.bytes).sum::<u64>()
+        model + self.table_files.iter().filter(|file| !shared(file)).map(|file| file.entry.bytes).sum::<u64>()
     }
 
     /// Bytes of its ad cache, if `other` has not the same one.
     pub(crate) fn ad_cache_bytes_beside(&self, other: Option<&Self>) -> u64 {
-        match (self.kept(), other.and_then(Self::kept)) {
-            (Some(own), Some(others)) if std::ptr::eq(own, others) => 0,
-            _ => self.ads.info.bytes,
-        }
+        self.scoring.ad_cache_bytes_beside(other.map(Self::scoring))
     }
 
     /// The calibrators.
     #[must_use]
     pub fn calibrators(&self) -> &Calibrators {
-        &self.calibrators
+        self.scoring.calibrators()
     }
 
     /// The auction policy.
@@ -143,34 +155,25 @@ impl Generation {
     /// What is kept of every ad, and what that takes.
     #[must_use]
     pub fn ad_cache(&self) -> AdCacheInfo {
-        self.ads.info
-    }
-
-    /// The sums that are kept of ads.
-    pub(crate) fn kept(&self) -> Option<&AdCache> {
-        self.ads.cache.as_deref()
+        self.scoring.ad_cache()
     }
 
     /// The precision that was asked for and the one that it is served in here; when they differ, why.
     #[must_use]
     pub fn precision(&self) -> (Precision, Precision, Option<&str>) {
-        (self.serving.wanted, self.serving.precision, self.serving.reason.as_deref())
+        self.scoring.precision()
     }
 
     /// What multiplies in the first pass of `auction-exact`: `Int8` or `Bf16`. None when something else is served.
     #[must_use]
     pub fn first_pass(&self) -> Option<Precision> {
-        self.serving.first_pass().map(|fast| match fast.arithmetic {
-            Arithmetic::Int8 => Precision::Int8,
-            Arithmetic::Bf16 => Precision::Bf16,
-            Arithmetic::Exact => Precision::Exact,
-        })
+        self.scoring.first_pass()
     }
 
     /// What a scorer must hold to serve this generation.
     #[must_use]
     pub fn needs(&self) -> Limits {
-        self.needs
+        self.scoring.needs()
     }
 }
 
@@ -178,79 +181,43 @@ impl Checked {
     /// Opens the files that a manifest lists.
     fn open(manifest: &Manifest, bundle: &Path, how: Opening<'_>) -> Result<Self> {
         let here = |e: Error| e.within(bundle.display());
+        let files = Files { bundle, staging: &how.staging, cancel: how.cancel };
         let entry = manifest.file(Role::Model).ok_or_else(|| Error::corrupt("the bundle has no model"))?;
-        let (model, plan) = open_model(bundle, entry, how)?;
-        let calibrators = small(manifest, bundle, how, Role::Calibrators, decode_calibrators)?.unwrap_or_default();
-        let policy =
-            small(manifest, bundle, how, Role::Policy, |bytes| Policy::parse(text(bytes)?))?.unwrap_or_default();
-        let wanted = small(manifest, bundle, how, Role::Serving, |bytes| parse_serving(text(bytes)?))?;
-        let wanted = how.precision.or(wanted).unwrap_or(Precision::Exact);
-        let serving = serving(&model, &plan, how, wanted)?;
-        let files = manifest.tables().map(|entry| open_table(bundle, entry, how)).collect::<Result<Vec<_>>>()?;
-        let tables = join(&files).map_err(here)?;
-        let compiled = Tables::compile(model.content.schema(), model.content.enrichment(), &tables).map_err(here)?;
-        let ads = KeptSums::prepare(how, &model.content, &plan, serving.precision, &tables).map_err(here)?;
-        let fast = serving.fast.as_ref().map_or(0, |fast| fast.plan.scratch_len());
-        let exact = ads.cache.as_ref().map_or(plan.scratch_len(), |kept| kept.keeping.scratch_len());
-        let needs = Limits {
-            scratch: exact.max(fast),
-            features: model.content.schema().features.len(),
-            width: model.content.layout().width,
-            tables: compiled.len(),
-            row_bytes: compiled.row_bytes(),
+        let model_file = files.model(entry, how.earlier.iter().map(|earlier| &earlier.model_file))?;
+        let calibrators = files.small(manifest, Role::Calibrators, decode_calibrators)?.unwrap_or_default();
+        let policy = files.small(manifest, Role::Policy, |bytes| Policy::parse(text(bytes)?))?.unwrap_or_default();
+        let wanted = files.small(manifest, Role::Serving, |bytes| parse_serving(text(bytes)?))?;
+        let open_tables = || how.earlier.iter().flat_map(|earlier| &earlier.table_files);
+        let table_files =
+            manifest.tables().map(|entry| files.table(entry, open_tables())).collect::<Result<Vec<_>>>()?;
+        let shards = table_files.iter().map(|file| (Arc::clone(&file.content), file.entry.name.as_str()));
+        let tables = join_shards(shards).map_err(here)?;
+        let earlier: Vec<&ScoringModel> = how.earlier.iter().map(|earlier| earlier.scoring()).collect();
+        let preparation = Preparation {
+            precision: how.staging.precision.or(wanted).unwrap_or(Precision::Exact),
+            ad_cache_bytes: how.staging.ad_cache_bytes,
+            earlier: &earlier,
+            cancel: how.cancel,
         };
+        let scoring = Prepared::new(model_file.content.clone(), calibrators, &tables, preparation).map_err(here)?;
         if let Some(limits) = how.limits {
-            needs.fit(limits).map_err(here)?;
+            scoring.needs().fit(limits).map_err(here)?;
         }
-        Ok(Self { id: manifest.generation(), model, plan, serving, ads, calibrators, policy, files, tables, needs })
+        Ok(Self { id: manifest.generation(), scoring, policy, tables, model_file, table_files })
     }
 
     /// Joins it with what the engine knows by name: handles of features, what lies on top of tables.
-    fn bind(mut self, how: Opening<'_>, mut handle: impl FnMut(&str) -> u32) -> Result<Generation> {
-        if let Some(overlays) = how.overlays {
-            overlays.bind(&mut self.tables)?;
+    fn bind(self, overlays: Option<&Overlays>, handle: impl FnMut(&str) -> u32) -> Result<Generation> {
+        let Self { id, scoring, policy, mut tables, model_file, table_files } = self;
+        if let Some(overlays) = overlays {
+            overlays.bind(&mut tables)?;
         }
-        let (schema, enrichment) = (self.model.content.schema(), self.model.content.enrichment());
-        let compiled = Tables::compile(schema, enrichment, &self.tables)?;
-        let handles: Vec<u32> = schema.features.iter().map(|f| handle(&f.input)).collect();
-        let assembler = Assembler::new(&self.model.content, compiled, |i, _| handles[i]);
-        let number = |name| how.overlays.map_or(usize::MAX, |overlays| overlays.number(name));
-        let numbers = assembler.tables().names().map(number).collect();
-        let Self { id, model, plan, serving, ads, calibrators, policy, files, tables, needs } = self;
-        Ok(Generation { id, model, assembler, plan, serving, ads, calibrators, policy, files, tables, numbers, needs })
+        let number = |name: &str| overlays.map_or(usize::MAX, |overlays| overlays.number(name));
+        let scoring = scoring.bind(&tables, handle, number)?;
+        Ok(Generation { id, scoring, policy, tables, model_file, table_files })
     }
-}
-
-/// The longest policy and the longest file that says how a bundle is served, in bytes. Read as TOML, it takes a hundred times
-/// as much at worst.
-const MOST_SMALL: u64 = 64 << 10;
-
-/// What a small file holds, if the bundle has one of this role. Its length is looked at before it is read.
-fn small<T>(
-    manifest: &Manifest,
-    bundle: &Path,
-    how: Opening<'_>,
-    role: Role,
-    read: impl FnOnce(&[u8]) -> Result<T>,
-) -> Result<Option<T>> {
-    let Some(entry) = manifest.file(role) else { return Ok(None) };
-    let named = |e: Error| content(e).within(bundle.join(&entry.name).display());
-    if entry.bytes > MOST_SMALL && role != Role::Calibrators {
-        let message = format!("{} bytes, expected at most {MOST_SMALL}: not what it should be", entry.bytes);
-        return Err(named(Error::corrupt(message)));
-    }
-    read(&open_file(bundle, entry, how, true)?).map(Some).map_err(named)
 }
 
 fn text(bytes: &[u8]) -> Result<&str> {
     std::str::from_utf8(bytes).map_err(|e| Error::corrupt(format!("not UTF-8 at offset {}", e.valid_up_to())))
-}
-
-/// How the model is served: as in an earlier generation that shares it, or prepared here.
-fn serving(model: &Opened<Model>, plan: &Arc<Plan>, how: Opening<'_>, wanted: Precision) -> Result<Serving> {
-    let same = |earlier: &&Arc<Generation>| Arc::ptr_eq(&earlier.plan, plan) && earlier.serving.wanted == wanted;
-    match how.earlier.iter().find(same) {
-        Some(earlier) => Ok(earlier.serving.clone()),
-        None => Serving::prepare(&model.content, how.kernel, wanted),
-    }
 }

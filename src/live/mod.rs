@@ -4,8 +4,9 @@
 mod cell;
 mod generation;
 mod open;
+mod options;
 
 pub use crate::cancel::Cancel;
 pub(crate) use cell::{Cell, Reader};
-pub use generation::Generation;
-pub use open::{Opening, TableChecks};
+pub use generation::{Generation, Opening};
+pub use options::{StagingOptions, TableChecks};

@@ -1,10 +1,10 @@
 //! Who counts, and who keeps what was counted.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use super::block::{Block, Cell, Sums, Times};
-use super::{Call, OK, Stage, place};
+use super::stopwatch::Stopwatch;
+use super::{Call, OK, place};
 use crate::auction::{Reason, Tally};
 use crate::enrich::{Counts, Lookups};
 use crate::error::Status;
@@ -17,9 +17,9 @@ use crate::types::Outcome;
 const STAGED_IN: u64 = 8;
 
 /// The blocks of an engine's scorers. Locked when a scorer is made or freed and when somebody reads, never by a request.
-pub(crate) struct Meters(Mutex<Kept>);
+pub(crate) struct Meters(Mutex<Blocks>);
 
-struct Kept {
+struct Blocks {
     blocks: Vec<Arc<Block>>,
     /// What scorers counted that are freed.
     freed: Sums,
@@ -34,18 +34,18 @@ pub(super) struct Reading {
 
 impl Meters {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(Kept { blocks: Vec::new(), freed: Sums::ZERO }))
+        Self(Mutex::new(Blocks { blocks: Vec::new(), freed: Sums::ZERO }))
     }
 
     pub(super) fn read(&self) -> Reading {
-        let kept = self.kept();
-        let mut sums = kept.freed.clone();
-        kept.blocks.iter().for_each(|block| sums.add(block));
-        let bytes = kept.blocks.iter().map(|block| block.bytes()).sum();
-        Reading { sums, scorers: kept.blocks.len() as u64, bytes }
+        let all = self.blocks();
+        let mut sums = all.freed.clone();
+        all.blocks.iter().for_each(|block| sums.add(block));
+        let bytes = all.blocks.iter().map(|block| block.bytes()).sum();
+        Reading { sums, scorers: all.blocks.len() as u64, bytes }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn blocks(&self) -> MutexGuard<'_, Blocks> {
         // List and sums are valid at every point where a panic could happen.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -59,38 +59,11 @@ pub(crate) struct Meter {
     counted: u64,
 }
 
-/// The time of a call under way.
-pub(crate) struct Watch {
-    call: Call,
-    start: Instant,
-    /// When the last stage ended, if this call is timed stage by stage.
-    lap: Option<Instant>,
-    /// Nanoseconds of each stage.
-    stages: [u64; Stage::NAMES.len()],
-}
-
-impl Watch {
-    /// When the call began.
-    pub(crate) fn start(&self) -> Instant {
-        self.start
-    }
-
-    /// What passed since the last stage belongs to this one.
-    #[inline]
-    pub(crate) fn lap(&mut self, stage: Stage) {
-        if let Some(last) = self.lap {
-            let now = Instant::now();
-            self.stages[stage as usize] += nanoseconds(last, now);
-            self.lap = Some(now);
-        }
-    }
-}
-
 impl Meter {
     /// The counters of a new scorer, which holds `bytes` of memory.
     pub(crate) fn new(meters: &Arc<Meters>, bytes: usize) -> Self {
         let block = Arc::new(Block::new(bytes + size_of::<Block>()));
-        meters.kept().blocks.push(Arc::clone(&block));
+        meters.blocks().blocks.push(Arc::clone(&block));
         Self { meters: Arc::clone(meters), block, started: 0, counted: 0 }
     }
 
@@ -110,40 +83,35 @@ impl Meter {
     }
 
     #[inline]
-    pub(crate) fn start(&mut self, call: Call) -> Watch {
+    pub(crate) fn start(&mut self, call: Call) -> Stopwatch {
         let staged = mix(self.started).is_multiple_of(STAGED_IN);
         self.started += 1;
-        let start = Instant::now();
-        Watch { call, start, lap: staged.then_some(start), stages: [0; Stage::NAMES.len()] }
+        Stopwatch::start(call, staged)
     }
 
     /// Counts a call as it ended.
     #[inline]
-    pub(crate) fn finish(&mut self, watch: &Watch, result: &Result<Outcome, Refusal>) {
+    pub(crate) fn finish(&mut self, watch: &Stopwatch, result: &Result<Outcome, Refusal>) {
         match result {
             Ok(outcome) => {
                 self.done(watch);
                 self.block.add(Cell::scored(outcome.precision as usize), outcome.n_scored.into());
                 self.add_some(Cell::CUT, outcome.n_cut.into());
             }
-            Err(refusal) => self.refuse(watch.call, refusal.status()),
+            Err(refusal) => self.refuse(watch.call(), refusal.status()),
         }
     }
 
     /// Counts a call that went well.
-    pub(crate) fn done(&mut self, watch: &Watch) {
-        let now = Instant::now();
+    pub(crate) fn done(&mut self, watch: &Stopwatch) {
+        let elapsed = watch.elapsed();
         self.counted += 1;
-        self.block.add(Cell::requests(watch.call, OK), 1);
-        self.block.time(Times::call(watch.call), nanoseconds(watch.start, now));
-        if watch.lap.is_some() {
-            for (stage, &ns) in
-                [Stage::Enrich, Stage::Score, Stage::Calibrate, Stage::Auction].iter().zip(&watch.stages)
-            {
-                // A call without this stage says nothing of it.
-                if ns > 0 {
-                    self.block.time(Times::stage(*stage), ns);
-                }
+        self.block.add(Cell::requests(watch.call(), OK), 1);
+        self.block.time(Times::call(watch.call()), elapsed);
+        for (stage, ns) in watch.stages() {
+            // A call without this stage says nothing of it.
+            if ns > 0 {
+                self.block.time(Times::stage(stage), ns);
             }
         }
     }
@@ -194,13 +162,9 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        let mut kept = self.meters.kept();
-        let Kept { blocks, freed } = &mut *kept;
+        let mut all = self.meters.blocks();
+        let Blocks { blocks, freed } = &mut *all;
         freed.add(&self.block);
         blocks.retain(|block| !Arc::ptr_eq(block, &self.block));
     }
-}
-
-fn nanoseconds(from: Instant, to: Instant) -> u64 {
-    u64::try_from(to.saturating_duration_since(from).as_nanos()).unwrap_or(u64::MAX)
 }

@@ -15,13 +15,15 @@ mod buckets;
 mod events;
 mod meter;
 mod snapshot;
+mod stopwatch;
 mod text;
 
 pub(crate) use block::Block;
 pub(crate) use events::Events;
-pub(crate) use meter::{Meter, Meters, Watch};
+pub(crate) use meter::{Meter, Meters};
 pub use snapshot::Metrics;
 pub(crate) use snapshot::{Live, TableState};
+pub(crate) use stopwatch::Stopwatch;
 
 use crate::error::Status;
 
@@ -52,6 +54,7 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
+    const ALL: [Self; 4] = [Self::Enrich, Self::Score, Self::Calibrate, Self::Auction];
     const NAMES: [&str; 4] = ["enrich", "score", "calibrate", "auction"];
 }
 

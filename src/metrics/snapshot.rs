@@ -39,7 +39,7 @@ pub(super) struct WrongSides {
 impl WrongSides {
     fn new(generation: &Generation) -> Self {
         let mut this = Self { all: [(0, 0); MOST_WRONG_SIDES], len: 0 };
-        for (place, wrong) in this.all.iter_mut().zip(generation.wrong_sides()) {
+        for (place, wrong) in this.all.iter_mut().zip(generation.scoring().wrong_sides()) {
             *place = wrong;
             this.len += 1;
         }

@@ -6,13 +6,13 @@
 
 use std::sync::Arc;
 
+use super::{PlannedModel, Preparation};
 use crate::artifact::Bytes;
 use crate::artifact::model::Model;
 use crate::cancel::Cancel;
 use crate::enrich::{AdColumns, Assembler, Passed, Rows, State, Tables};
 use crate::error::{Error, Result, Status};
 use crate::infer::{Keeping, Plan, Scratch, Weights};
-use crate::live::{Generation, Opening};
 use crate::prefetch::prefetch;
 use crate::table::{RowAt, TableSet, TableSource};
 use crate::types::{Candidate, Precision, Request};
@@ -78,12 +78,12 @@ impl KeptSums {
     /// Computes the sums if the options allow the memory, or shares those of an earlier generation that has the same model
     /// and the same ads.
     pub(crate) fn prepare(
-        how: Opening<'_>,
-        model: &Arc<Model>,
-        plan: &Arc<Plan>,
+        how: Preparation<'_>,
+        planned: &PlannedModel,
         served: Precision,
         tables: &[TableSource],
     ) -> Result<Self> {
+        let PlannedModel { file: model, plan } = planned;
         let none =
             |state, bytes_needed| Ok(Self { cache: None, info: AdCacheInfo { state, bytes_needed, ..<_>::default() } });
         let Some(columns) = AdColumns::of(model) else { return none(AdCacheState::Useless, 0) };
@@ -103,9 +103,9 @@ impl KeptSums {
             _ => {}
         }
         let info = AdCacheInfo { state: AdCacheState::On, ads: source.set.len(), bytes, bytes_needed: bytes };
-        let same = |earlier: &&Arc<Generation>| Arc::ptr_eq(&earlier.plan, plan);
-        let earlier = how.earlier.iter().filter(same).filter_map(|earlier| earlier.ads.cache.as_ref());
-        if let Some(cache) = earlier.into_iter().find(|cache| same_shards(&cache.set, &source.set)) {
+        let same = how.earlier.iter().filter(|earlier| earlier.planned.is(planned));
+        let mut earlier = same.filter_map(|earlier| earlier.ads.cache.as_ref());
+        if let Some(cache) = earlier.find(|cache| same_shards(&cache.set, &source.set)) {
             return Ok(Self { cache: Some(Arc::clone(cache)), info });
         }
         let memory = |e: Error| Error::new(Status::CapacityExceeded, e.message).within("the ad cache");

@@ -1,17 +1,231 @@
-//! A model made ready to score: its plans for the CPU, the precision that it is served in, the sums that are kept of ads;
-//! and the golden requests that show whether it computes what it did where it was packed.
+//! A model made ready to score: the plans that run it on this CPU, the assembler that turns raw values into its inputs,
+//! the sums that are kept of ads, its calibrators; and the golden requests that show whether it computes here what it did
+//! where it was packed.
+//!
+//! A [`ScoringModel`] knows nothing of bundles, policies or engines, so that several of them can be live at once, and one
+//! can be replaced in part.
 
 mod ad_cache;
-pub(crate) mod golden;
+mod golden;
 mod limits;
 #[cfg(feature = "builder")]
 mod pack;
+mod planned;
 mod precision;
 
-pub(crate) use ad_cache::{AdCache, KeptSums};
+pub(crate) use ad_cache::AdCache;
 pub use ad_cache::{AdCacheInfo, AdCacheState};
 pub use limits::Limits;
 #[cfg(feature = "builder")]
 pub use pack::{deep_inputs, pack_model};
+pub(crate) use planned::PlannedModel;
 pub use precision::Fast;
-pub(crate) use precision::Serving;
+
+use std::sync::Arc;
+
+use ad_cache::KeptSums;
+use precision::Serving;
+
+use crate::artifact::model::Model;
+use crate::calibrate::Calibrators;
+use crate::cancel::Cancel;
+use crate::enrich::{Assembler, Tables};
+use crate::error::Result;
+use crate::infer::{Arithmetic, Plan};
+use crate::table::TableSource;
+use crate::types::Precision;
+
+/// A model that requests are scored with. Immutable, shared by all scorers.
+#[derive(Debug)]
+pub struct ScoringModel {
+    planned: PlannedModel,
+    serving: Serving,
+    ads: KeptSums,
+    calibrators: Calibrators,
+    assembler: Assembler,
+    /// For each table that the model reads, its number in the engine.
+    table_numbers: Vec<usize>,
+    needs: Limits,
+}
+
+/// How a model is prepared.
+#[derive(Clone, Copy)]
+pub(crate) struct Preparation<'a> {
+    /// The precision that is asked for.
+    pub(crate) precision: Precision,
+    /// Bytes that an ad cache may take; 0: there is none.
+    pub(crate) ad_cache_bytes: u64,
+    /// Models of the same engine, whose plans and kept sums are shared where they are the same.
+    pub(crate) earlier: &'a [&'a ScoringModel],
+    /// Whether to go on.
+    pub(crate) cancel: Cancel<'a>,
+}
+
+/// A scoring model but for what the engine knows by name: handles of features and numbers of tables. Whatever may be
+/// refused is refused before this, so that the engine keeps no name of a model that it does not take.
+pub(crate) struct Prepared {
+    planned: PlannedModel,
+    serving: Serving,
+    ads: KeptSums,
+    calibrators: Calibrators,
+    needs: Limits,
+}
+
+/// A plan of a model and the sums of ads that fit it. Sums are kept in the exact arithmetic, so a fast plan has none.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ServingPlan<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) ads: Option<&'a AdCache>,
+}
+
+impl Prepared {
+    /// Makes the plans of the precision, compiles what the model reads from `tables` and computes the sums to keep.
+    ///
+    /// # Errors
+    /// `Unsupported` when the tables are not what the model reads them as; `CapacityExceeded` when there is no memory for
+    /// the ad cache; `Closed` when it is called off; what is wrong with the model itself.
+    pub(crate) fn new(
+        planned: PlannedModel,
+        calibrators: Calibrators,
+        tables: &[TableSource],
+        how: Preparation<'_>,
+    ) -> Result<Self> {
+        let serving = match how.earlier.iter().find(|e| e.planned.is(&planned) && e.serving.wanted == how.precision) {
+            Some(earlier) => earlier.serving.clone(),
+            None => Serving::prepare(&planned, how.precision)?,
+        };
+        let file = &*planned.file;
+        let compiled = Tables::compile(file.schema(), file.enrichment(), tables)?;
+        let ads = KeptSums::prepare(how, &planned, serving.precision, tables)?;
+        let fast = serving.fast.as_ref().map_or(0, |fast| fast.plan.scratch_len());
+        let exact = ads.cache.as_ref().map_or(planned.plan.scratch_len(), |kept| kept.keeping.scratch_len());
+        let needs = Limits {
+            scratch: exact.max(fast),
+            features: file.schema().features.len(),
+            width: file.layout().width,
+            tables: compiled.len(),
+            row_bytes: compiled.row_bytes(),
+        };
+        Ok(Self { planned, serving, ads, calibrators, needs })
+    }
+
+    /// What a scorer must hold for it.
+    pub(crate) fn needs(&self) -> Limits {
+        self.needs
+    }
+
+    /// Joins it with what the engine knows by name: `handle` gives the handle of a feature's input name, `number` that of
+    /// a table. `tables` are those that it was prepared with, by now with what was written on top of them.
+    ///
+    /// # Errors
+    /// As [`Prepared::new`] of the tables.
+    pub(crate) fn bind(
+        self,
+        tables: &[TableSource],
+        mut handle: impl FnMut(&str) -> u32,
+        number: impl FnMut(&str) -> usize,
+    ) -> Result<ScoringModel> {
+        let Self { planned, serving, ads, calibrators, needs } = self;
+        let (schema, enrichment) = (planned.file.schema(), planned.file.enrichment());
+        let compiled = Tables::compile(schema, enrichment, tables)?;
+        let handles: Vec<u32> = schema.features.iter().map(|f| handle(&f.input)).collect();
+        let assembler = Assembler::new(&planned.file, compiled, |i, _| handles[i]);
+        let table_numbers = assembler.tables().names().map(number).collect();
+        Ok(ScoringModel { planned, serving, ads, calibrators, assembler, table_numbers, needs })
+    }
+}
+
+impl ScoringModel {
+    /// The model file.
+    #[must_use]
+    pub fn file(&self) -> &Arc<Model> {
+        &self.planned.file
+    }
+
+    /// What turns raw values into inputs.
+    #[inline]
+    pub(crate) fn assembler(&self) -> &Assembler {
+        &self.assembler
+    }
+
+    /// The calibrators.
+    #[must_use]
+    pub fn calibrators(&self) -> &Calibrators {
+        &self.calibrators
+    }
+
+    /// For each table that the model reads, its number in the engine.
+    pub(crate) fn table_numbers(&self) -> &[usize] {
+        &self.table_numbers
+    }
+
+    /// What a scorer must hold to score with it.
+    #[must_use]
+    pub fn needs(&self) -> Limits {
+        self.needs
+    }
+
+    /// The plan that multiplies exactly.
+    #[inline]
+    pub(crate) fn exact(&self) -> ServingPlan<'_> {
+        ServingPlan { plan: &self.planned.plan, ads: self.ads.cache.as_deref() }
+    }
+
+    /// The plan for probabilities of all candidates, and the precision that they have. Probabilities alone decide no
+    /// auction, so `AuctionExact` gives exact ones.
+    #[inline]
+    pub(crate) fn for_scores(&self) -> (ServingPlan<'_>, Precision) {
+        match (self.serving.precision, &self.serving.fast) {
+            (precision @ (Precision::Bf16 | Precision::Int8), Some(fast)) => (fast.serving_plan(), precision),
+            _ => (self.exact(), Precision::Exact),
+        }
+    }
+
+    /// What decides auctions of two passes.
+    #[inline]
+    pub(crate) fn fast_pass(&self) -> Option<&Fast> {
+        self.serving.fast.as_ref().filter(|_| self.serving.precision == Precision::AuctionExact)
+    }
+
+    /// The precision that was asked for and the one that it is served in here; when they differ, why.
+    #[must_use]
+    pub fn precision(&self) -> (Precision, Precision, Option<&str>) {
+        (self.serving.wanted, self.serving.precision, self.serving.reason.as_deref())
+    }
+
+    /// The precision that it is served in.
+    #[inline]
+    pub(crate) fn served(&self) -> Precision {
+        self.serving.precision
+    }
+
+    /// What multiplies in the first pass of `auction-exact`: `Int8` or `Bf16`. None when something else is served.
+    #[must_use]
+    pub fn first_pass(&self) -> Option<Precision> {
+        self.fast_pass().map(|fast| match fast.arithmetic {
+            Arithmetic::Int8 => Precision::Int8,
+            Arithmetic::Bf16 => Precision::Bf16,
+            Arithmetic::Exact => Precision::Exact,
+        })
+    }
+
+    /// What is kept of every ad, and what that takes.
+    #[must_use]
+    pub fn ad_cache(&self) -> AdCacheInfo {
+        self.ads.info
+    }
+
+    /// Bytes of its ad cache, if `other` has not the same one.
+    pub(crate) fn ad_cache_bytes_beside(&self, other: Option<&Self>) -> u64 {
+        match (&self.ads.cache, other.and_then(|other| other.ads.cache.as_ref())) {
+            (Some(own), Some(others)) if Arc::ptr_eq(own, others) => 0,
+            _ => self.ads.info.bytes,
+        }
+    }
+
+    /// The features of whose inputs requests passed values with the wrong side, and how many values.
+    pub(crate) fn wrong_sides(&self) -> impl Iterator<Item = (u32, u64)> {
+        let counts = (0..self.file().schema().features.len()).map(|i| (i as u32, self.assembler.wrong_side(i)));
+        counts.filter(|(_, count)| *count > 0)
+    }
+}

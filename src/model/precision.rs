@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use super::golden;
-use crate::artifact::model::Model;
+use super::{PlannedModel, ServingPlan, golden};
 use crate::error::Result;
-use crate::infer::{Arithmetic, Kernel, Plan, Weights};
+use crate::infer::{Arithmetic, Plan, Weights};
 use crate::types::Precision;
 
 /// How far a golden request's logit may be off in a fast arithmetic before it is not served: this share of its size, or of
@@ -57,6 +56,12 @@ impl Fast {
         Self { limit: largest * BEYOND, ..self }
     }
 
+    /// The plan as scorers run it: no sums are kept in a fast arithmetic.
+    #[inline]
+    pub(crate) fn serving_plan(&self) -> ServingPlan<'_> {
+        ServingPlan { plan: &self.plan, ads: None }
+    }
+
     /// How far an exact logit is taken to be from this one at most. One that overflowed says nothing.
     #[must_use]
     #[inline]
@@ -101,20 +106,20 @@ impl Fast {
 
 /// The precision of a generation.
 #[derive(Debug, Clone)]
-pub(crate) struct Serving {
+pub(super) struct Serving {
     /// What was asked for.
-    pub(crate) wanted: Precision,
+    pub(super) wanted: Precision,
     /// What is served: the same, or exact.
-    pub(crate) precision: Precision,
+    pub(super) precision: Precision,
     /// Why they differ.
-    pub(crate) reason: Option<String>,
+    pub(super) reason: Option<String>,
     /// The plan in the fast arithmetic; none when all is exact.
-    pub(crate) fast: Option<Fast>,
+    pub(super) fast: Option<Fast>,
 }
 
 impl Serving {
     /// Everything exact.
-    pub(crate) fn exact() -> Self {
+    pub(super) fn exact() -> Self {
         Self { wanted: Precision::Exact, precision: Precision::Exact, reason: None, fast: None }
     }
 
@@ -123,7 +128,8 @@ impl Serving {
     ///
     /// # Errors
     /// Only what is wrong with the model itself.
-    pub(crate) fn prepare(model: &Model, kernel: &'static Kernel, wanted: Precision) -> Result<Self> {
+    pub(super) fn prepare(planned: &PlannedModel, wanted: Precision) -> Result<Self> {
+        let (model, kernel) = (&*planned.file, planned.plan.kernel());
         let make = |arithmetic, ranges: &[f32]| {
             let plan = match Plan::with(model.network(), Weights::of(model), kernel, arithmetic, ranges) {
                 Ok(plan) => plan,
@@ -154,19 +160,5 @@ impl Serving {
             Ok(fast) => Self { wanted, precision: wanted, reason: None, fast: Some(fast) },
             Err(reason) => Self { wanted, reason: Some(reason), ..Self::exact() },
         })
-    }
-
-    /// What decides auctions of two passes.
-    pub(crate) fn first_pass(&self) -> Option<&Fast> {
-        self.fast.as_ref().filter(|_| self.precision == Precision::AuctionExact)
-    }
-
-    /// The plan for probabilities of all candidates, and the precision that they have. Probabilities alone decide no
-    /// auction, so `AuctionExact` gives exact ones.
-    pub(crate) fn of_scores<'a>(&'a self, exact: &'a Plan) -> (&'a Plan, Precision) {
-        match (self.precision, &self.fast) {
-            (Precision::Bf16 | Precision::Int8, Some(fast)) => (&fast.plan, self.precision),
-            _ => (exact, Precision::Exact),
-        }
     }
 }

@@ -18,4 +18,4 @@ pub use build::{BuildOptions, Built, Duplicates, TableBuilder, TableSpec};
 pub use columns::{Cell, Column, ColumnKind, MAX_COLUMNS, MAX_ROW, NumberAt, RowLayout, Span};
 pub use file::{Checks, Shard, Table};
 pub use set::{MAX_SHARDS, RowAt, TableSet};
-pub use source::{Overrides, TableSource};
+pub use source::{Overrides, TableSource, join_shards};

@@ -146,7 +146,8 @@ pub fn open(path: &Path) -> Result<Generation> {
 /// # Errors
 /// As [`open`].
 pub fn open_untouched(path: &Path) -> Result<Generation> {
-    let how = Opening { tables: TableChecks::Lazy, ..Opening::new(Kernel::detect()) };
+    let mut how = Opening::new(Kernel::detect());
+    how.staging.tables = TableChecks::Lazy;
     Ok(Generation::open(path, how, |_| 1)?)
 }
 

@@ -10,7 +10,7 @@ use adclick::Precision;
 use adclick::builder::artifact::{Bytes, OpenMode};
 use adclick::builder::bundle::{self, Manifest, Role};
 use adclick::builder::calibrate::{Calibrators, HeadCalibrator};
-use adclick::builder::table::{Checks, Table, TableSet, TableSource};
+use adclick::builder::table::{Checks, Table, TableSource, join_shards};
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
@@ -240,19 +240,13 @@ struct BuiltTables {
 
 /// Opens table files, shards of one table together.
 fn open_tables(parts: &[Part]) -> Result<Vec<TableSource>> {
-    let mut all: Vec<(String, Vec<Arc<Table>>)> = Vec::new();
+    let mut files: Vec<(Arc<Table>, &str)> = Vec::new();
     for part in parts {
         let (Holds::Copy(path) | Holds::Link(path)) = &part.holds else { continue };
         // Rows need no look: they were just written, or checked when they were taken.
-        let table = Arc::new(open_table(path, Checks::Structure)?);
-        match all.iter_mut().find(|(_, shards)| shards[0].name() == table.name()) {
-            Some((_, shards)) => shards.push(table),
-            None => all.push((part.name.clone(), vec![table])),
-        }
+        files.push((Arc::new(open_table(path, Checks::Structure)?), &part.name));
     }
-    all.into_iter()
-        .map(|(file, shards)| Ok(TableSource { set: Arc::new(TableSet::new(shards)?), file, overrides: None }))
-        .collect()
+    Ok(join_shards(files)?)
 }
 
 /// The validation rows in the arithmetic that serves; `None` when this CPU serves exact.

@@ -60,7 +60,8 @@ pub(super) fn run(args: Args) -> Result<()> {
     let mut goldens = 0;
     for kernel in Kernel::available() {
         let mut handle = 0;
-        let how = Opening { tables: TableChecks::Lazy, ..Opening::new(kernel) };
+        let mut how = Opening::new(kernel);
+        how.staging.tables = TableChecks::Lazy;
         let generation = Generation::open(&bundle, how, |_| {
             handle += 1;
             handle

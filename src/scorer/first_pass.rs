@@ -1,0 +1,100 @@
+//! All candidates of a request to logits: the only pass, or the first of two.
+
+use std::time::Instant;
+
+use super::memory::Memory;
+use super::scored::Scored;
+use super::tiles::{Beside, TileRun, begin, passed, tile};
+use crate::infer::TILE_ROWS;
+use crate::metrics::{Stage, Stopwatch};
+use crate::model::{Fast, ScoringModel, ServingPlan};
+use crate::refusal::Refusal;
+use crate::request::Input;
+use crate::types::Precision;
+
+/// Candidates that are scored between two looks at the clock, at most, when there is a deadline. Tiles may hold more.
+const ROWS_BEFORE_A_LOOK: usize = 42;
+
+/// How a request is scored.
+pub(super) struct Route<'a> {
+    /// What gives the logits.
+    pub(super) plan: ServingPlan<'a>,
+    /// The precision that the outcome tells.
+    pub(super) precision: Precision,
+    /// What gives them first, when a second pass will settle those that matter.
+    pub(super) fast: Option<&'a Fast>,
+    /// When to stop.
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Memory {
+    /// Logits of the candidates, until the deadline: those of the route's plan, or of the fast one. The fast logits of a
+    /// candidate for which the tolerance does not hold are NaN; a request for which it does not hold is not scored fast.
+    pub(super) fn score(
+        &mut self,
+        model: &ScoringModel,
+        route: Route<'_>,
+        input: Input<'_>,
+        watch: &mut Stopwatch,
+    ) -> Result<Scored, Refusal> {
+        let (file, assembler) = (&**model.file(), model.assembler());
+        let (heads, request_width) = (file.network().heads.len(), file.layout().request_width);
+        let mut request_wide = [0.0; 2];
+        let x = &mut self.request[..request_width];
+        let time = (input.request.time_us, input.request.utc_offset_s);
+        assembler.find(&mut self.state, input.request, input.candidates);
+        let counts = assembler.request(file, &mut self.state, time, input.values, x, &mut request_wide[..heads])?;
+        let mut scored = Scored::new(model, route.precision);
+        scored.counts[0] = counts;
+        scored.wide = request_wide;
+        let fast = route.fast.filter(|fast| !fast.is_beyond(x));
+        let plan = fast.map_or(route.plan, Fast::serving_plan);
+        scored.to_settle = fast.is_some();
+        watch.lap(Stage::Enrich);
+        let mut pass = begin(model, plan, &mut self.scratch, x, input.candidates.len())?;
+        let ads = plan.ads.filter(|_| pass.keeps());
+        watch.lap(Stage::Score);
+        let most = route.deadline.map_or(TILE_ROWS, |_| ROWS_BEFORE_A_LOOK);
+        let tile_rows = plan.plan.tile_within(input.candidates.len(), most);
+        for first in (0..input.candidates.len()).step_by(tile_rows) {
+            // The first tile is always scored: a decision among few is better than none.
+            if first > 0 && route.deadline.is_some_and(|d| Instant::now() >= d) {
+                break;
+            }
+            let rows = tile_rows.min(input.candidates.len() - first);
+            let mut beside = Beside::new();
+            let mut unknown = [false; TILE_ROWS];
+            let mut tile = tile(&mut pass, rows)?;
+            for row in 0..rows {
+                let wide = &mut beside.wide[row * heads..][..heads];
+                wide.copy_from_slice(&request_wide[..heads]);
+                let x = &mut tile.row(row)[request_width..];
+                let passed = passed(&input, first + row);
+                let counts = assembler.candidate(file, &mut self.state, passed, x, wide)?;
+                scored.counts[1].add(counts);
+                unknown[row] = fast.is_some_and(|fast| fast.is_beyond(x));
+                beside.kept[row] = ads.and_then(|ads| ads.of(assembler, &self.state, passed));
+            }
+            watch.lap(Stage::Enrich);
+            scored.kept += beside.kept[..rows].iter().flatten().count() as u32;
+            let run = TileRun {
+                rows,
+                candidate: |row| first + row,
+                kept: &beside.kept[..rows],
+                wide: file.has_wide().then_some(&beside.wide[..rows * heads]),
+                logits: &mut self.logits[..heads],
+            };
+            run.run(&mut pass)?;
+            if fast.is_some() {
+                pass.cut_off(rows, |row| unknown[row] = true);
+                for row in (0..rows).filter(|&row| unknown[row]) {
+                    self.logits.iter_mut().for_each(|logits| logits[first + row] = f32::NAN);
+                }
+            }
+            watch.lap(Stage::Score);
+            scored.n = first + rows;
+        }
+        assembler.count_wrong_side(&self.state);
+        Ok(scored)
+    }
+}

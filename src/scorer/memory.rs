@@ -1,0 +1,61 @@
+//! The buffers of a scorer, allocated once.
+
+use crate::auction::{self, Shortlist};
+use crate::enrich::{Rows, State};
+use crate::error::Result;
+use crate::infer::Scratch;
+use crate::memory::filled;
+use crate::model::Limits;
+
+/// One scorer's buffers. `n` is the most candidates of a request.
+pub(super) struct Memory {
+    /// What the network works in.
+    pub(super) scratch: Scratch,
+    /// What enrichment works in.
+    pub(super) state: State,
+    /// The request's columns of x0.
+    pub(super) request: Box<[f32]>,
+    /// `[n]` for each head, in the order of the model's heads; after calibration always pCTR, pCVR.
+    pub(super) logits: [Box<[f32]>; 2],
+    /// `[n]`.
+    pub(super) pctr: Box<[f32]>,
+    /// `[n]`.
+    pub(super) pcvr: Box<[f32]>,
+    /// What the auction works in.
+    pub(super) auction: auction::Scratch,
+    pub(super) second: SecondPass,
+}
+
+/// What the second of two passes works in.
+pub(super) struct SecondPass {
+    /// Which candidates the auction depends on.
+    pub(super) shortlist: Shortlist,
+    /// Their numbers, `[n]`.
+    pub(super) listed: Box<[u32]>,
+    /// The logits of the fast pass, `[n]` for each head.
+    pub(super) fast: [Box<[f32]>; 2],
+}
+
+impl Memory {
+    /// Buffers for `n` candidates of models within these limits.
+    pub(super) fn new(model: Limits, n: usize) -> Result<Self> {
+        Ok(Self {
+            scratch: Scratch::try_new(model.scratch)?,
+            state: State::new(model.features, model.width, Rows::new(model.tables, model.row_bytes, n)?),
+            request: filled(model.width)?,
+            logits: [filled(n)?, filled(n)?],
+            pctr: filled(n)?,
+            pcvr: filled(n)?,
+            auction: auction::Scratch::try_new(n)?,
+            second: SecondPass { shortlist: Shortlist::new(n)?, listed: filled(n)?, fast: [filled(n)?, filled(n)?] },
+        })
+    }
+
+    /// Bytes that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        let Self { scratch, state, request, logits: [a, b], pctr, pcvr, auction, second } = self;
+        let SecondPass { shortlist, listed, fast: [c, d] } = second;
+        let floats: usize = [request, a, b, c, d, pctr, pcvr].iter().map(|floats| size_of_val(&***floats)).sum();
+        scratch.bytes() + state.bytes() + auction.bytes() + shortlist.bytes() + size_of_val(&**listed) + floats
+    }
+}

@@ -1,0 +1,113 @@
+//! After a fast pass: exact logits of those candidates that the auction depends on.
+
+use super::memory::Memory;
+use super::scored::Scored;
+use super::tiles::{Beside, TileRun, begin, passed, tile};
+use crate::auction::{Bounds, Policy};
+use crate::metrics::{Stage, Stopwatch};
+use crate::model::{Fast, ScoringModel};
+use crate::refusal::Refusal;
+use crate::request::Input;
+
+/// The auction that is to be settled.
+pub(super) struct Auction<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) n_slots: usize,
+}
+
+impl Memory {
+    /// Computes the exact logits of those candidates that the auction depends on, at the level of sharing that an exact
+    /// pass over all would have, so that they are the same to the bit. If one of them is farther off than it may be, the
+    /// fast logits are not to be relied upon, and all are computed.
+    pub(super) fn settle(
+        &mut self,
+        model: &ScoringModel,
+        scored: &Scored,
+        input: Input<'_>,
+        auction: Auction<'_>,
+        fast: &Fast,
+        watch: &mut Stopwatch,
+    ) -> Result<(), Refusal> {
+        let (n, calibrators) = (scored.n, model.calibrators());
+        let off = |logit| fast.off(logit);
+        let logits = &self.logits;
+        let bounds = |first: usize, some: &mut [Bounds]| {
+            let rows = first..first + some.len();
+            let of = |head: usize| &logits[head][rows.clone()];
+            let none = [f32::NAN; 2];
+            some.fill(Bounds { pctr: none, pcvr: none });
+            if scored.has_ctr {
+                calibrators.ctr.bounds(of(0), off, |i, ends| some[i].pctr = ends);
+            }
+            if scored.has_cvr {
+                // Logits stand in the order of the model's heads.
+                let cvr = of(usize::from(scored.has_ctr));
+                calibrators.cvr.bounds(cvr, off, |i, ends| some[i].pcvr = ends);
+            }
+        };
+        let second = &mut self.second;
+        second.shortlist.choose(auction.policy, &input.candidates[..n], auction.n_slots, bounds);
+        let mut listed = 0;
+        for i in (0..n).filter(|&i| second.shortlist.contains(i)) {
+            second.listed[listed] = i as u32;
+            listed += 1;
+        }
+        for (fast, logits) in second.fast.iter_mut().zip(&self.logits) {
+            fast[..n].copy_from_slice(&logits[..n]);
+        }
+        watch.lap(Stage::Calibrate);
+        self.exact(model, scored, input, listed, watch)?;
+        let heads = usize::from(scored.has_ctr) + usize::from(scored.has_cvr);
+        let as_told = |memory: &Self, i: usize| {
+            (0..heads).all(|head| {
+                let (fast, exact) = (memory.second.fast[head][i], memory.logits[head][i]);
+                // A fast sum may overflow where the exact one does not; such a candidate was listed.
+                !fast.is_finite() || (fast - exact).abs() <= off(fast)
+            })
+        };
+        if !(0..listed).all(|at| as_told(self, self.second.listed[at] as usize)) {
+            self.second.listed[..n].iter_mut().zip(0..).for_each(|(listed, i)| *listed = i);
+            self.exact(model, scored, input, n, watch)?;
+        }
+        Ok(())
+    }
+
+    /// The exact logits of the first `listed` candidates of the list.
+    fn exact(
+        &mut self,
+        model: &ScoringModel,
+        scored: &Scored,
+        input: Input<'_>,
+        listed: usize,
+        watch: &mut Stopwatch,
+    ) -> Result<(), Refusal> {
+        let (file, assembler, exact) = (&**model.file(), model.assembler(), model.exact());
+        let (request_width, heads) = (file.layout().request_width, file.network().heads.len());
+        let x = &self.request[..request_width];
+        let mut pass = begin(model, exact, &mut self.scratch, x, input.candidates.len())?;
+        let ads = exact.ads.filter(|_| pass.keeps());
+        for list in self.second.listed[..listed].chunks(exact.plan.tile_for(listed)) {
+            let rows = list.len();
+            let mut beside = Beside::new();
+            let mut tile = tile(&mut pass, rows)?;
+            for (row, &i) in list.iter().enumerate() {
+                let wide = &mut beside.wide[row * heads..][..heads];
+                wide.copy_from_slice(&scored.wide[..heads]);
+                let x = &mut tile.row(row)[request_width..];
+                let passed = passed(&input, i as usize);
+                assembler.candidate(file, &mut self.state, passed, x, wide)?;
+                beside.kept[row] = ads.and_then(|ads| ads.of(assembler, &self.state, passed));
+            }
+            let run = TileRun {
+                rows,
+                candidate: |row: usize| list[row] as usize,
+                kept: &beside.kept[..rows],
+                wide: file.has_wide().then_some(&beside.wide[..rows * heads]),
+                logits: &mut self.logits[..heads],
+            };
+            run.run(&mut pass)?;
+        }
+        watch.lap(Stage::Score);
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! Tiles of candidates on their way through a plan.
+
+use crate::enrich::Passed;
+use crate::infer::{Pass, Scratch, TILE_ROWS, Tile, Weights};
+use crate::model::{ScoringModel, ServingPlan};
+use crate::refusal::Refusal;
+use crate::request::Input;
+
+/// The most numbers of a tile that has one for each row and head.
+const OUTPUTS: usize = 2 * TILE_ROWS;
+
+/// What goes with each row of a tile besides its columns: `[rows, heads]` wide weights, and the sums that are kept of
+/// its ad.
+pub(super) struct Beside<'k> {
+    pub(super) wide: [f32; OUTPUTS],
+    pub(super) kept: [Option<&'k [f32]>; TILE_ROWS],
+}
+
+impl Beside<'_> {
+    pub(super) fn new() -> Self {
+        Self { wide: [0.0; OUTPUTS], kept: [None; TILE_ROWS] }
+    }
+}
+
+/// A tile whose columns are written.
+pub(super) struct TileRun<'a, C> {
+    pub(super) rows: usize,
+    /// The number of the candidate in each row.
+    pub(super) candidate: C,
+    /// The kept sums of each row; empty when no row has any.
+    pub(super) kept: &'a [Option<&'a [f32]>],
+    /// Wide weights, `[rows, heads]`; none for a model without a wide part.
+    pub(super) wide: Option<&'a [f32]>,
+    /// The logits of all candidates, a slice for each head.
+    pub(super) logits: &'a mut [Box<[f32]>],
+}
+
+impl<C: Fn(usize) -> usize> TileRun<'_, C> {
+    /// Runs the tile and puts each row's logits where its candidate's belong.
+    #[inline]
+    pub(super) fn run(self, pass: &mut Pass<'_>) -> Result<(), Refusal> {
+        let Self { rows, candidate, kept, wide, logits } = self;
+        let heads = logits.len();
+        let mut outputs = [0.0; OUTPUTS];
+        let outputs = &mut outputs[..rows * heads];
+        pass.run_kept(rows, kept, wide, outputs).map_err(|_| NO_FIT)?;
+        for (head, logits) in logits.iter_mut().enumerate() {
+            for row in 0..rows {
+                logits[candidate(row)] = outputs[row * heads + head];
+            }
+        }
+        Ok(())
+    }
+}
+
+const NO_FIT: Refusal = Refusal::Internal { what: "the tile does not fit the plan" };
+
+/// Starts a pass over the candidates of a request, whose columns are `x`.
+pub(super) fn begin<'a>(
+    model: &'a ScoringModel,
+    route: ServingPlan<'a>,
+    scratch: &'a mut Scratch,
+    x: &[f32],
+    candidates: usize,
+) -> Result<Pass<'a>, Refusal> {
+    let keeping = route.ads.map(|ads| &ads.keeping);
+    let begun = route.plan.begin_keeping(keeping, Weights::of(model.file()), scratch, x, candidates);
+    begun.map_err(|_| Refusal::Internal { what: "the plan does not fit its own model" })
+}
+
+/// The rows of x0 of the next tile.
+pub(super) fn tile<'a>(pass: &'a mut Pass<'_>, rows: usize) -> Result<Tile<'a>, Refusal> {
+    pass.tile(rows).map_err(|_| NO_FIT)
+}
+
+/// What was passed for one candidate.
+#[inline]
+pub(super) fn passed<'a>(input: &Input<'a>, candidate: usize) -> Passed<'a> {
+    let c = &input.candidates[candidate];
+    let first_value = c.first_value as usize;
+    Passed { candidate, values: &input.candidate_values[first_value..][..c.n_values as usize], first_value }
+}
