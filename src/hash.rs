@@ -6,6 +6,10 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The id of a category string: XXH3-64 (seed 0) of its bytes. The empty string has an id too.
+///
+/// ```
+/// assert_eq!(adclick::category_id(b""), 0x2d06_8005_38d3_94c2);
+/// ```
 #[must_use]
 pub fn category_id(text: &[u8]) -> u64 {
     xxh3_64(text)
@@ -38,6 +42,14 @@ pub fn mix(id: u64) -> u64 {
 /// The key of a table row that belongs to several ids, such as user and advertiser: `k = first id; for each further id
 /// p: k = mix(mix(k) ^ p)`. Order matters. When any id is 0 (unknown) the key is 0 too, which no table has; a key that
 /// comes out as 0 otherwise is 1. One id is its own key.
+///
+/// ```
+/// use adclick::{category_id, composite_key};
+///
+/// let (user, advertiser) = (category_id(b"u1001"), category_id(b"acme"));
+/// assert_ne!(composite_key(&[user, advertiser]), composite_key(&[advertiser, user]));
+/// assert_eq!((composite_key(&[user]), composite_key(&[user, 0])), (user, 0));
+/// ```
 #[must_use]
 pub fn composite_key(ids: &[u64]) -> u64 {
     let Some((&first, rest)) = ids.split_first() else { return 0 };
@@ -48,6 +60,10 @@ pub fn composite_key(ids: &[u64]) -> u64 {
 }
 
 /// Which of `shards` shards of a table a key belongs to.
+///
+/// ```
+/// assert!(adclick::shard(adclick::category_id(b"u1001"), 16) < 16);
+/// ```
 #[inline]
 #[must_use]
 pub fn shard(key: u64, shards: u32) -> u32 {

@@ -1,7 +1,39 @@
 //! A request as a caller hands it over: the struct, and the arrays beside it.
 
+use bytemuck::Zeroable;
+
 use crate::refusal::Refusal;
 use crate::types::{Candidate, Request, Value, Winner};
+
+impl Default for Request {
+    /// A request of this version's size with every other field at its default.
+    fn default() -> Self {
+        Self { struct_size: size_of::<Self>() as u32, ..Self::zeroed() }
+    }
+}
+
+impl Request {
+    /// The same request with the lengths of the arrays that travel beside it.
+    ///
+    /// ```
+    /// use adclick::{Candidate, Request, Value};
+    ///
+    /// let candidates = [Candidate { ad_key: 7, ..Candidate::default() }];
+    /// let request = Request { request_id: 42, ..Request::default() }.counting(&[Value::default()], &candidates, &[]);
+    /// assert_eq!((request.n_values, request.n_candidates, request.n_candidate_values), (1, 1, 0));
+    /// ```
+    #[must_use]
+    pub fn counting(self, values: &[Value], candidates: &[Candidate], candidate_values: &[Value]) -> Self {
+        // What a request cannot count is past any limit, and is refused as such.
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Self {
+            n_values: count(values.len()),
+            n_candidates: count(candidates.len()),
+            n_candidate_values: count(candidate_values.len()),
+            ..self
+        }
+    }
+}
 
 /// The arrays that travel beside a [`Request`].
 #[derive(Debug, Clone, Copy)]

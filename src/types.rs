@@ -50,7 +50,7 @@ impl BidKind {
 }
 
 /// One ad request. 72 bytes; 64 in the first version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Request {
     /// `sizeof(adclick_request)`.

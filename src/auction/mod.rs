@@ -31,6 +31,30 @@
 //! least step: there a price is `s_next / …` whatever the keys are.
 //!
 //! Nothing here allocates, given a [`Scratch`], and the work is bounded by O(n + k log k) for k places.
+//!
+//! # Example
+//! ```
+//! use adclick::auction::{Bid, Placement, Policy, Reason, Scratch, run};
+//! use adclick::{BidKind, PriceBound};
+//!
+//! # fn main() -> adclick::Result<()> {
+//! let policy = Policy::parse("[reserve_micros]\ncpc = 100_000")?;
+//! let bids: [Bid; 3] = [
+//!     Bid { pctr: 0.02, ..Bid::new(BidKind::Cpc, 500_000) }, // 0.50 for a click
+//!     Bid { pctr: 0.03, ..Bid::new(BidKind::Cpc, 300_000) },
+//!     Bid { pctr: f64::NAN, ..Bid::new(BidKind::Cpc, 900_000) },
+//! ];
+//! let mut scratch = Scratch::new(bids.len());
+//! let (mut placements, mut reasons) = ([Placement::default(); 1], [Reason::Won; 3]);
+//! let placed = run(&policy, &bids, 1, &mut scratch, &mut placements, Some(&mut reasons))?;
+//!
+//! assert_eq!((placed, placements[0].candidate, placements[0].runner_up), (1, 0, 1));
+//! // 0.30 · 0.03 / 0.02, and a micro more where the tie would be lost.
+//! assert_eq!((placements[0].price, placements[0].bound), (450_000, PriceBound::NextScore));
+//! assert_eq!(reasons.map(Reason::name), ["won", "outranked", "invalid_pctr"]);
+//! # Ok(())
+//! # }
+//! ```
 
 mod amount;
 mod bid;

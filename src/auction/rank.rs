@@ -29,7 +29,7 @@ impl Scratch {
     ///
     /// # Errors
     /// `CapacityExceeded` when the system refuses so much memory.
-    pub fn try_new(max_candidates: usize) -> Result<Self> {
+    pub(crate) fn try_new(max_candidates: usize) -> Result<Self> {
         Ok(Self { entries: reserved(max_candidates)?, capacity: max_candidates, tally: Tally::default() })
     }
 

@@ -38,7 +38,7 @@ pub fn write(bundle: &Path, files: &[(Role, &str, &[u8])], replace: bool) -> Res
 /// The same with files that are on disk already.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_files(bundle: &Path, files: &[(Role, &str, Content<'_>)], replace: bool) -> Result<u64> {
     check_target(bundle, replace)?;
     let mut names = HashSet::new();

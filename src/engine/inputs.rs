@@ -76,6 +76,25 @@ impl Engine {
     ///
     /// # Errors
     /// `Closed`.
+    ///
+    /// ```
+    /// use std::path::Path;
+    ///
+    /// use adclick::inputs::{Default as Missing, InputReading, Side, Source, ValueKind};
+    /// use adclick::{Engine, HeadKind, Options};
+    ///
+    /// # fn main() -> adclick::Result<()> {
+    /// let engine = Engine::open(Path::new("examples/bundles/first"), &Options::default())?;
+    /// assert_eq!(engine.model()?.heads, [HeadKind::Ctr]);
+    ///
+    /// let (_, inputs) = engine.inputs()?;
+    /// let clicks = inputs.iter().find(|input| input.name == "user_clicks_7d").unwrap();
+    /// assert_eq!((clicks.side, clicks.kind, clicks.source), (Side::Request, ValueKind::Number, Source::User));
+    /// assert_eq!((clicks.reading, clicks.from.as_str()), (InputReading::Table, "users.clicks_7d"));
+    /// assert_eq!(clicks.default, Missing::Number(0.0));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn inputs(&self) -> Result<(u64, Vec<ModelInput>)> {
         let generation = self.live()?;
         Ok((generation.id(), inputs(generation.scoring())))
@@ -86,6 +105,29 @@ impl Engine {
     ///
     /// # Errors
     /// A request that scoring would refuse for its counts, sizes or flags; `Closed`.
+    ///
+    /// ```
+    /// use std::path::Path;
+    ///
+    /// use adclick::inputs::ProblemKind;
+    /// use adclick::{Candidate, Engine, Input, Options, Request, Value};
+    ///
+    /// # fn main() -> adclick::Result<()> {
+    /// let engine = Engine::open(Path::new("examples/bundles/first"), &Options::default())?;
+    /// let context = [Value { feature: engine.feature("devise_type")?, ..Value::default() }]; // misspelt
+    /// let candidates = [Candidate::default()];
+    /// let request = Request::default().counting(&context, &candidates, &[]);
+    /// let check = engine.check(Input {
+    ///     request: &request,
+    ///     values: &context,
+    ///     candidates: &candidates,
+    ///     candidate_values: &[],
+    /// })?;
+    /// assert_eq!((check.errors(), check.count(ProblemKind::Unknown)), (1, 1));
+    /// assert!(check.to_string().contains("devise_type")); // a line for each problem
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn check(&self, input: Input<'_>) -> Result<Check> {
         input.check(MAX_CANDIDATES)?;
         let generation = self.live()?;
@@ -98,6 +140,18 @@ impl Engine {
     ///
     /// # Errors
     /// `Closed`.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use adclick::{Engine, Options};
+    /// # fn main() -> adclick::Result<()> {
+    /// let engine = Engine::open(Path::new("examples/bundles/first"), &Options::default())?;
+    /// for wrong in engine.wrong_sides()? {
+    ///     eprintln!("{wrong}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn wrong_sides(&self) -> Result<Vec<WrongSide>> {
         let generation = self.live()?;
         let features = &generation.model().schema().features;

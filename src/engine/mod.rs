@@ -34,6 +34,27 @@ pub use state::FollowState;
 const KERNEL_VARIABLE: &str = "ADCLICK_KERNEL";
 
 /// How an engine is opened. `Options::default()` is what most want.
+///
+/// ```
+/// use std::path::Path;
+/// use std::time::Duration;
+///
+/// use adclick::{Engine, OpenMode, Options, Precision, TableChecks};
+///
+/// # fn main() -> adclick::Result<()> {
+/// let mut options = Options::default();
+/// options.mode = OpenMode::Copy; // survives files that are truncated in place
+/// options.tables = TableChecks::Full;
+/// options.precision = Some(Precision::Exact);
+/// options.overlay_rows = 100_000;
+/// options.follow = Some(Duration::from_secs(5)); // the directory has a CURRENT
+/// let engine = Engine::open(Path::new("examples/bundles"), &options)?;
+/// assert!(engine.follow_state()?.follows);
+/// assert_eq!(engine.precision()?, (Precision::Exact, Precision::Exact, None));
+/// engine.close();
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Options {
@@ -136,6 +157,23 @@ struct Published {
 }
 
 /// A generation that was opened and checked and is not live yet. Dropping it discards it.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use adclick::{Engine, Options};
+///
+/// # fn main() -> adclick::Result<()> {
+/// let engine = Engine::open(Path::new("examples/bundles/first"), &Options::default())?;
+/// let first = engine.model()?.generation;
+///
+/// let staged = engine.stage(Path::new("examples/bundles/second"))?; // read and checked; nothing changes for requests
+/// let second = staged.generation();
+/// assert_eq!(staged.activate()?, second); // requests that begin from now on see it
+/// assert_eq!(engine.rollback()?, first);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Staged {
     shared: Arc<Shared>,
     generation: Arc<Generation>,
@@ -257,6 +295,18 @@ impl Engine {
     /// Looks at `CURRENT` now: when the bundle that it names holds another generation than at the last look, and not
     /// the live one, stages and activates it. Frees replaced generations that no request holds any more. Returns the
     /// new generation's id if there is one.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use adclick::{Engine, Options};
+    /// # fn main() -> adclick::Result<()> {
+    /// let engine = Engine::open(Path::new("examples/bundles"), &Options::default())?;
+    /// assert_eq!(engine.poll()?, None); // CURRENT names what is live
+    /// let state = engine.follow_state()?;
+    /// assert_eq!((state.looks, state.failed_looks, state.activations, state.error), (1, 0, 0, None));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// A bundle that was refused is remembered, and so is why: the same error comes again, without another staging, until
     /// `CURRENT` or a file of the bundle changes. When the reason was not in the files (no memory, an I/O error), or a file changed

@@ -2,8 +2,6 @@
 
 use super::Engine;
 use crate::error::Result;
-#[cfg(doc)]
-use crate::overlay::Overlay;
 use crate::overlay::{TableInfo, Upsert, UpsertCounts};
 use crate::types::{Row, Value};
 
@@ -28,8 +26,12 @@ impl Engine {
 
     /// Writes rows on top of a table of the live generation: whole rows, single columns, or increments. Requests that
     /// begin afterwards see them, those under way may. All rows are checked before the first is written; each appears
-    /// whole, one by one. What [`Overlay::upsert`] says of times and counts holds; how long rows last is said in
-    /// [`crate::overlay`].
+    /// whole, one by one.
+    ///
+    /// A column keeps the time of its last write, in whole seconds. Replacing it takes the same time or a later one; an
+    /// increment counts whatever its time. A column counts while it is not older than the table below it nor than
+    /// [`Options::overlay_max_age`](crate::Options::overlay_max_age). When the overlay is full, the rows that were written
+    /// longest ago make room.
     ///
     /// The values of a row are [`Value`]s whose `feature` is a column's handle: a number; for each id of an id column one;
     /// for each position of a vector one, `id` being the position.
@@ -38,6 +40,26 @@ impl Engine {
     /// `InvalidArgument` for a table or column that the live generation does not have, an engine without overlays, and
     /// values that do not fit their column; `InvalidValue` for NaN and infinity; `Closed`. Then nothing was written, and
     /// the message names the row and the value.
+    ///
+    /// ```
+    /// use std::path::Path;
+    ///
+    /// use adclick::{Engine, Operation, Options, Row, Upsert, UpsertCounts, Value, category_id};
+    ///
+    /// # fn main() -> adclick::Result<()> {
+    /// let engine = Engine::open(Path::new("examples/bundles/first"), &Options::default())?;
+    /// let users = engine.table("users")?;
+    /// let clicks = engine.column(users, "clicks_7d")?;
+    ///
+    /// // The user clicked once more.
+    /// let one_click = [Value { feature: clicks, number: 1.0, id: 0 }];
+    /// let rows = [Row { key: category_id(b"u1001"), first_value: 0, n_values: 1 }];
+    /// let upsert = Upsert { table: users, operation: Operation::Increment, time_us: 0 };
+    /// assert_eq!(engine.upsert(&upsert, &rows, &one_click)?, UpsertCounts { applied: 1, stale: 0, evicted: 0 });
+    /// assert_eq!(engine.table_info(users)?.overlay_rows, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn upsert(&self, upsert: &Upsert, rows: &[Row], values: &[Value]) -> Result<UpsertCounts> {
         let _steady = self.shared.overlays.steady();
         let counts = self.shared.overlays.upsert(self.live()?.tables(), upsert, rows, values)?;

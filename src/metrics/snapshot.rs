@@ -15,6 +15,16 @@ use crate::overlay::TableInfo;
 /// moment. docs/operations.md says what each means.
 ///
 /// Taking one and writing it allocates nothing; it is about 20 KB of stack.
+///
+/// ```
+/// # use std::path::Path;
+/// # use adclick::{Engine, Options};
+/// # fn main() -> adclick::Result<()> {
+/// let engine = Engine::open(Path::new("examples/bundles/first"), &Options::default())?;
+/// assert!(engine.metrics()?.to_string().contains("adclick_"));
+/// # Ok(())
+/// # }
+/// ```
 pub struct Metrics {
     pub(super) sums: Sums,
     pub(super) scorers: u64,

@@ -44,6 +44,20 @@ pub enum AdCacheState {
 }
 
 /// The ad cache of a generation, or what it would take.
+///
+/// ```
+/// # use std::path::Path;
+/// use adclick::{AdCacheState, Engine, Options};
+///
+/// # fn main() -> adclick::Result<()> {
+/// let mut options = Options::default();
+/// options.ad_cache_bytes = 1 << 20;
+/// let engine = Engine::open(Path::new("examples/bundles/first"), &options)?;
+/// let cache = engine.ad_cache()?;
+/// assert_eq!((cache.state, cache.bytes), (AdCacheState::On, cache.bytes_needed));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AdCacheInfo {
     /// Whether it has one.

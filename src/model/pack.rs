@@ -14,7 +14,7 @@ use crate::infer::{Kernel, Plan, Weights};
 /// refused.
 ///
 /// # Errors
-/// As [`write`]; `InvalidArgument` naming the golden request.
+/// As [`write()`]; `InvalidArgument` naming the golden request.
 pub fn pack_model(spec: &ModelSpec) -> Result<Vec<u8>> {
     let heads = spec.network.heads.len();
     let without = write(&ModelSpec { goldens: Vec::new(), ..spec.clone() }, &[])?;

@@ -74,12 +74,34 @@ fn succeed(command: &mut Command) -> String {
 
 /// Packs the bundle as `make ids` and docs/tables.md do.
 fn pack(out: &Path) {
+    pack_with(&[], out);
+}
+
+fn pack_with(more: &[&str], out: &Path) {
     let tables = ["users", "ads", "user_advertiser", "user_category"];
     let mut command = Command::new(env!("CARGO_BIN_EXE_adclick"));
     command.current_dir(root()).args(["pack", "--weights", "examples/tables/weights.safetensors"]);
     command.args(["--schema", "examples/schemas/document_tables.toml"]);
     command.args(tables.map(|t| format!("--table={t}=examples/tables/{t}.csv")));
-    succeed(command.arg("--out").arg(out));
+    succeed(command.args(more).arg("--out").arg(out));
+}
+
+/// What the documentation of the Rust library and its examples open: so small that a download holds them.
+/// `ADCLICK_UPDATE=1` packs them anew.
+#[test]
+fn the_bundles_of_the_examples_are_what_pack_makes() {
+    let directory = TempDir::new().unwrap();
+    let as_of = ["--as-of", "2026-11-01T00:00:00Z"];
+    let policy = ["--policy", "examples/bundles/second/auction.toml"];
+    for (name, more) in [("first", &as_of[..]), ("second", &[as_of, policy].concat())] {
+        let (here, there) = (directory.path().join(name), root().join("examples/bundles").join(name));
+        pack_with(more, &here);
+        if std::env::var_os("ADCLICK_UPDATE").is_some() {
+            pack_with(&[more, &["--replace"]].concat(), &there);
+        }
+        let manifest = |bundle: &Path| std::fs::read_to_string(bundle.join("manifest.toml")).unwrap();
+        assert_eq!(manifest(&there), manifest(&here), "{}: ADCLICK_UPDATE=1 packs it anew", there.display());
+    }
 }
 
 /// Compiles an example against the library of this build. `None`, told, without a compiler, which CI has.

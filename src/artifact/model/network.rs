@@ -1,4 +1,4 @@
-//! The layers of a mapped model: shapes and places, no numbers. [`crate::infer`] runs them.
+//! The layers of a mapped model: shapes and places, no numbers. `infer` runs them.
 
 use super::spec::{Activation, HeadKind, Structure};
 
