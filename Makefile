@@ -151,6 +151,7 @@ include bindings/java/java.mk
 include examples/openrtb/servers.mk
 
 lint: tools
+	scripts/rooms.py
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	python3 bindings/generate --check

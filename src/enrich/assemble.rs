@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::direct::Direct;
+use super::planned::{NO_CELL, Taken};
 use super::raw::{Counts, Raw, add_wide, take, widen};
 use super::rows::{Lookups, Rows};
-use super::tables::{Keys, NO_CELL, Tables, Taken};
+use super::table_plan::{Keys, TablePlan};
 use super::{TimeInputs, category_row, number_input};
 use crate::artifact::model::Model;
 use crate::refusal::Refusal;
@@ -28,7 +29,7 @@ pub struct Assembler {
     columns: Vec<usize>,
     time_input: Vec<u8>,
     time: TimeInputs,
-    tables: Tables,
+    tables: TablePlan,
     /// For each feature the handle of its input.
     handles: Vec<u32>,
     /// For each feature how many values of its input were passed with the other side, counted at the first of the
@@ -112,7 +113,7 @@ impl Assembler {
     /// Compiles the plan of the model, which reads `tables`: those compiled for it, or none to go by what is passed
     /// alone. `handle` gives the handle of each feature's input.
     #[must_use]
-    pub fn new(model: &Model, tables: Tables, handle: impl Fn(usize, &Feature) -> u32) -> Self {
+    pub fn new(model: &Model, tables: TablePlan, handle: impl Fn(usize, &Feature) -> u32) -> Self {
         let schema = model.schema();
         let handles: Vec<u32> = schema.features.iter().enumerate().map(|(i, f)| handle(i, f)).collect();
         let features = schema.features.iter().enumerate();
@@ -186,7 +187,7 @@ impl Assembler {
 
     /// What it reads from tables.
     #[must_use]
-    pub fn tables(&self) -> &Tables {
+    pub fn tables(&self) -> &TablePlan {
         &self.tables
     }
 

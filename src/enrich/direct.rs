@@ -4,10 +4,11 @@
 use std::ops::Range;
 
 use super::number_input;
+use super::planned::FeatureCell;
 use super::raw::Counts;
 use super::rows::Rows;
 use super::similarity::{is_finite, widen};
-use super::tables::{Cell, Tables};
+use super::table_plan::TablePlan;
 use crate::schema::{Feature, Kind, Transform};
 use crate::table::NumberAt;
 
@@ -46,11 +47,11 @@ struct Vector {
 
 impl Direct {
     /// Takes over a feature whose columns begin at `column`, if it is of that sort.
-    pub(super) fn add(&mut self, tables: &Tables, feature: usize, of: &Feature, column: usize) -> bool {
+    pub(super) fn add(&mut self, tables: &TablePlan, feature: usize, of: &Feature, column: usize) -> bool {
         let Some(cell) = tables.cell(feature).filter(|_| of.position.is_none()) else { return false };
         let (feature, column) = (feature as u32, column as u32);
         match (&of.kind, cell) {
-            (&Kind::Number { transform, .. }, &Cell::Number { place, position }) => {
+            (&Kind::Number { transform, .. }, &FeatureCell::Number { place, position }) => {
                 let (layout, default) = tables.layout(place.table);
                 let Some(at) = layout.number_at(place.column, position) else { return false };
                 let otherwise = number_input(&of.kind, at.read(default));
@@ -59,7 +60,7 @@ impl Direct {
                 // Of one kind together: then a CPU guesses right what comes next.
                 numbers.sort_by_key(|n| (n.transform.log1p, n.at));
             }
-            (&Kind::Vector { dim }, &Cell::Vector(place)) => {
+            (&Kind::Vector { dim }, &FeatureCell::Vector(place)) => {
                 let (layout, default) = tables.layout(place.table);
                 let span = layout.span(place.column);
                 let bytes = span.offset..span.offset + span.len;
@@ -86,7 +87,7 @@ impl Direct {
     #[inline(always)]
     pub(super) fn read(
         &self,
-        (tables, rows): (&Tables, &Rows),
+        (tables, rows): (&TablePlan, &Rows),
         i: usize,
         passed: impl Fn(u32) -> bool,
         x: &mut [f32],

@@ -1,6 +1,6 @@
 //! Whether the columns of tables are what a model reads them as. Every refusal names both.
 
-use super::tables::{Cell, Place};
+use super::planned::{FeatureCell, TableColumn};
 use crate::error::{Error, Result};
 use crate::schema::{ColumnUse, Enrichment, Feature, Kind, Lookup};
 use crate::table::{ColumnKind, TableSource};
@@ -42,7 +42,7 @@ impl<'a> Fit<'a> {
     }
 
     /// The id column of a key.
-    pub(super) fn key(&self, table: &str, column: &ColumnUse) -> Result<Place> {
+    pub(super) fn key(&self, table: &str, column: &ColumnUse) -> Result<TableColumn> {
         let reader = Reader::Key(table);
         let (place, kind) = self.column(&reader, column)?;
         match kind {
@@ -52,7 +52,7 @@ impl<'a> Fit<'a> {
     }
 
     /// Where a feature's values stand.
-    pub(super) fn cell(&self, feature: &Feature, lookup: &Lookup) -> Result<Cell> {
+    pub(super) fn cell(&self, feature: &Feature, lookup: &Lookup) -> Result<FeatureCell> {
         let reader = Reader::Feature(feature);
         let column = match lookup {
             Lookup::Column(column) => column,
@@ -69,7 +69,7 @@ impl<'a> Fit<'a> {
                         self.file(right)
                     )));
                 }
-                return Ok(Cell::Similarity { left: a, right: b, measure: *measure });
+                return Ok(FeatureCell::Similarity { left: a, right: b, measure: *measure });
             }
         };
         let (place, kind) = self.column(&reader, column)?;
@@ -80,29 +80,35 @@ impl<'a> Fit<'a> {
             Kind::MultiCategory { .. } | Kind::Vector { .. } => false,
         };
         match (&feature.kind, column.position, kind) {
-            (_, None, ColumnKind::F32 | ColumnKind::F16) if number => Ok(Cell::Number { place, position: 0 }),
+            (_, None, ColumnKind::F32 | ColumnKind::F16) if number => Ok(FeatureCell::Number { place, position: 0 }),
             (_, Some(p), ColumnKind::Vector { dim }) if number && p < dim => {
-                Ok(Cell::Number { place, position: p.into() })
+                Ok(FeatureCell::Number { place, position: p.into() })
             }
             (_, None, _) if number => other("as a number"),
             (_, Some(p), _) if number => other(&format!("as a vector with position {p}")),
-            (Kind::Category { .. }, _, ColumnKind::U32 { cap: 1 } | ColumnKind::U64 { cap: 1 }) => Ok(Cell::Ids(place)),
-            (Kind::MultiCategory { .. }, _, ColumnKind::U32 { .. } | ColumnKind::U64 { .. }) => Ok(Cell::Ids(place)),
-            (Kind::Vector { dim: n }, _, ColumnKind::Vector { dim }) if *n == dim.into() => Ok(Cell::Vector(place)),
+            (Kind::Category { .. }, _, ColumnKind::U32 { cap: 1 } | ColumnKind::U64 { cap: 1 }) => {
+                Ok(FeatureCell::Ids(place))
+            }
+            (Kind::MultiCategory { .. }, _, ColumnKind::U32 { .. } | ColumnKind::U64 { .. }) => {
+                Ok(FeatureCell::Ids(place))
+            }
+            (Kind::Vector { dim: n }, _, ColumnKind::Vector { dim }) if *n == dim.into() => {
+                Ok(FeatureCell::Vector(place))
+            }
             (Kind::Vector { dim }, ..) => other(&format!("as a vector of {dim}")),
             (Kind::MultiCategory { .. }, ..) => other("as ids"),
             _ => other("as one id"),
         }
     }
 
-    fn vector(&self, reader: &Reader<'_>, column: &ColumnUse) -> Result<(Place, u16)> {
+    fn vector(&self, reader: &Reader<'_>, column: &ColumnUse) -> Result<(TableColumn, u16)> {
         match self.column(reader, column)? {
             (place, ColumnKind::Vector { dim }) => Ok((place, dim)),
             (_, kind) => Err(self.other(reader, column, "as a vector", kind)),
         }
     }
 
-    fn column(&self, reader: &Reader<'_>, column: &ColumnUse) -> Result<(Place, ColumnKind)> {
+    fn column(&self, reader: &Reader<'_>, column: &ColumnUse) -> Result<(TableColumn, ColumnKind)> {
         let layout = self.sources[column.table as usize].set.layout();
         let Some(at) = layout.find(&column.column) else {
             let names: Vec<_> = layout.columns().iter().take(20).map(|c| format!("`{}`", c.name)).collect();
@@ -114,7 +120,7 @@ impl<'a> Fit<'a> {
                 names.join(", ")
             )));
         };
-        Ok((Place { table: column.table as usize, column: at }, layout.columns()[at].kind))
+        Ok((TableColumn { table: column.table as usize, column: at }, layout.columns()[at].kind))
     }
 
     fn other(&self, reader: &Reader<'_>, column: &ColumnUse, what: &str, kind: ColumnKind) -> Error {

@@ -1,19 +1,20 @@
 //! Raw values to model inputs: which value goes to which columns, decided when a generation is staged and run once
 //! for the request and once for each candidate. Training and packing use the same functions.
 //!
-//! A raw value is passed with the request or candidate, or read from a table ([`Tables`]); then it takes the same way.
+//! A raw value is passed with the request or candidate, or read from a table ([`TablePlan`]); then it takes the same way.
 //! [`TableReader`] gives trainers the values that tables have.
 
 mod ads;
 mod assemble;
 mod direct;
 mod fit;
+mod planned;
 mod raw;
 #[cfg(feature = "builder")]
 mod reader;
 mod rows;
 mod similarity;
-mod tables;
+mod table_plan;
 mod time;
 
 pub(crate) use ads::AdColumns;
@@ -24,7 +25,7 @@ pub use reader::TableReader;
 pub(crate) use rows::Lookups;
 pub use rows::Rows;
 pub use similarity::{dot, similarity};
-pub use tables::{Keys, Tables};
+pub use table_plan::{Keys, TablePlan};
 pub use time::TimeInputs;
 
 use crate::artifact::model::Model;

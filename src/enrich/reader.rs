@@ -1,7 +1,8 @@
 //! Values of tables for whoever trains or packs: the same code that serves, row by row.
 
+use super::planned::NO_CELL;
 use super::rows::Rows;
-use super::tables::{Keys, NO_CELL, Tables};
+use super::table_plan::{Keys, TablePlan};
 use crate::error::Result;
 use crate::schema::{Enrichment, Schema};
 use crate::table::TableSource;
@@ -16,7 +17,7 @@ const BATCH: usize = 1024;
 /// row carries itself wins over them: leave out those of a feature whose input was logged.
 #[derive(Debug)]
 pub struct TableReader {
-    tables: Tables,
+    tables: TablePlan,
     rows: Rows,
     /// The features that read a table and their cells, in the schema's order.
     cells: Vec<(u32, u32)>,
@@ -28,10 +29,10 @@ impl TableReader {
     /// Compiles what a model reads from these tables.
     ///
     /// # Errors
-    /// As [`Tables::compile`]; `InvalidArgument` when the enrichment is not valid for the schema.
+    /// As [`TablePlan::compile`]; `InvalidArgument` when the enrichment is not valid for the schema.
     pub fn new(schema: &Schema, enrichment: &Enrichment, tables: &[TableSource]) -> Result<Self> {
         enrichment.validate(schema)?;
-        let tables = Tables::compile(schema, enrichment, tables)?.unshared();
+        let tables = TablePlan::compile(schema, enrichment, tables)?.unshared();
         let cells = (0..schema.features.len())
             .map(|feature| (feature as u32, tables.cell_of(feature)))
             .filter(|(_, cell)| *cell != NO_CELL)

@@ -1,6 +1,6 @@
 //! A scorer's memory of where the rows of a request's candidates are.
 
-use super::tables::Looked;
+use super::planned::PlannedTable;
 use crate::error::Result;
 use crate::memory::filled;
 use crate::table::RowAt;
@@ -83,7 +83,7 @@ impl Rows {
     }
 
     /// Finds the rows of a table's first `n` keys.
-    pub(super) fn look_up(&mut self, looked: &Looked, table: usize, n: usize) {
+    pub(super) fn look_up(&mut self, looked: &PlannedTable, table: usize, n: usize) {
         let range = table * self.candidates..table * self.candidates + n;
         let keys = &self.keys[range.clone()];
         looked.set.find(keys, &mut self.at[range.clone()]);
@@ -107,7 +107,7 @@ impl Rows {
 
     /// Applies the overrides of candidate `i`'s rows. Those of the request's rows were when they were found.
     #[inline]
-    pub(super) fn select(&mut self, tables: &[Looked], i: usize) {
+    pub(super) fn select(&mut self, tables: &[PlannedTable], i: usize) {
         let mut bits = self.overridden;
         while bits != 0 {
             let table = bits.trailing_zeros() as usize;
@@ -119,7 +119,7 @@ impl Rows {
     }
 
     /// Applies the overrides of one row.
-    pub(super) fn merge(&mut self, looked: &Looked, table: usize, i: usize) {
+    pub(super) fn merge(&mut self, looked: &PlannedTable, table: usize, i: usize) {
         if self.overridden >> table & 1 == 0 {
             return;
         }
@@ -136,7 +136,7 @@ impl Rows {
 
     /// A table's row of the candidate that was selected, if it has one.
     #[inline]
-    pub(super) fn row<'a>(&'a self, looked: &'a Looked, table: usize, i: usize) -> Option<&'a [u8]> {
+    pub(super) fn row<'a>(&'a self, looked: &'a PlannedTable, table: usize, i: usize) -> Option<&'a [u8]> {
         if self.is_merged >> table & 1 == 1 {
             return Some(&self.merged[looked.merged..looked.merged + looked.missing.len()]);
         }
@@ -156,7 +156,7 @@ impl Rows {
         self.at[table * self.candidates + i].is_some()
     }
 
-    fn place(&self, looked: &Looked, table: usize, i: usize) -> usize {
+    fn place(&self, looked: &PlannedTable, table: usize, i: usize) -> usize {
         table * self.candidates + if looked.shared { 0 } else { i }
     }
 }

@@ -6,6 +6,7 @@
 //! [`Pass::tile`] and goes through the whole network in [`Pass::run`], so that activations stay in the first caches.
 //! [`reference`](mod@reference) says what is computed, in f64 and in plain loops.
 
+mod begin;
 pub mod kernel;
 mod pass;
 mod plan;

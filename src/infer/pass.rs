@@ -1,9 +1,10 @@
 //! One request's way through a plan.
 
 use super::kernel::{AddRows, Dot, Pack, Rows, TILE_ROWS, Values, packed_row};
+use super::plan::Plan;
 use super::plan::{Kept, Layer, Level, PackedLayer, Program, Start, Step, Vector};
 use super::shapes::with_padding;
-use super::{Plan, Scratch, Weights, prepare};
+use super::{Scratch, Weights, prepare};
 use crate::error::{Error, Result};
 
 /// What a row costs alone, in rows of a tile: the weights are read for it only.
@@ -22,38 +23,17 @@ pub struct Pass<'a> {
     prepared: usize,
 }
 
-fn arena<'a>(plan: &Plan, program: &Program, weights: Weights<'_>, scratch: &'a mut Scratch) -> Result<&'a mut [f32]> {
+pub(super) fn arena<'a>(
+    plan: &Plan,
+    program: &Program,
+    weights: Weights<'_>,
+    scratch: &'a mut Scratch,
+) -> Result<&'a mut [f32]> {
     let needs = plan.needs;
     if weights.panels.len() < needs.panels || weights.params.len() < needs.params {
         return Err(Error::argument("these are not the weights that the plan was made of: they are fewer"));
     }
     scratch.take(plan.scratch_len().max(program.len))
-}
-
-/// See [`Plan::keep`].
-pub(super) fn keep(
-    plan: &Plan,
-    program: &Program,
-    weights: Weights<'_>,
-    scratch: &mut Scratch,
-    rows: &[f32],
-    sums: &mut [f32],
-) -> Result<()> {
-    let Some(kept) = &program.kept else { return Ok(()) };
-    let (arena, x0) = (arena(plan, program, weights, scratch)?, program.x0);
-    let (most, width) = (plan.tile_rows(), plan.width());
-    for (rows, sums) in rows.chunks(most * width).zip(sums.chunks_mut(most * kept.width)) {
-        for (row, x) in rows.chunks(width).enumerate() {
-            arena[x0.row(row, width)].copy_from_slice(x);
-        }
-        for layer in &kept.layers {
-            prepare::layer_over(plan, weights, layer, rows.len() / width, arena);
-        }
-        for (row, sums) in sums.chunks_mut(kept.width).enumerate() {
-            sums.copy_from_slice(&arena[kept.sums.row(row, kept.width)]);
-        }
-    }
-    Ok(())
 }
 
 /// The rows of x0 of one tile.

@@ -13,6 +13,7 @@
 mod block;
 mod buckets;
 mod events;
+mod exposition;
 mod meter;
 mod snapshot;
 mod stopwatch;

@@ -10,7 +10,7 @@ use super::{PlannedModel, Preparation};
 use crate::artifact::Bytes;
 use crate::artifact::model::Model;
 use crate::cancel::Cancel;
-use crate::enrich::{AdColumns, Assembler, Passed, Rows, State, Tables};
+use crate::enrich::{AdColumns, Assembler, Passed, Rows, State, TablePlan};
 use crate::error::{Error, Result, Status};
 use crate::infer::{Keeping, Plan, Scratch, Weights};
 use crate::prefetch::prefetch;
@@ -151,7 +151,8 @@ fn same_shards(a: &TableSet, b: &TableSet) -> bool {
 impl AdCache {
     /// Every ad goes the way of a candidate of a request that passes nothing. `tables` have nothing on top of them.
     fn fill(&mut self, model: &Model, plan: &Plan, tables: &[TableSource], cancel: Cancel<'_>) -> Result<()> {
-        let assembler = Assembler::new(model, Tables::compile(model.schema(), model.enrichment(), tables)?, |_, _| 0);
+        let assembler =
+            Assembler::new(model, TablePlan::compile(model.schema(), model.enrichment(), tables)?, |_, _| 0);
         let (tables, layout) = (assembler.tables(), model.layout());
         let rows = Rows::new(tables.len(), tables.row_bytes(), BATCH)?;
         let mut state = State::new(model.schema().features.len(), layout.width, rows);

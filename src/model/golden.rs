@@ -4,7 +4,7 @@ use crate::artifact::model::Model;
 use crate::artifact::model::network::{Head, Network};
 use crate::artifact::model::spec::GoldenRequest;
 use crate::cancel::Cancel;
-use crate::enrich::{Assembler, Passed, Rows, State, Tables};
+use crate::enrich::{Assembler, Passed, Rows, State, TablePlan};
 use crate::error::{Error, Result, Status};
 use crate::infer::{Kernel, Level, Plan, Scratch, Weights};
 use crate::types::Value;
@@ -126,7 +126,7 @@ impl Inputs {
     pub(super) fn new(model: &Model) -> Result<Self> {
         let (features, width) = (model.schema().features.len(), model.layout().width);
         Ok(Self {
-            assembler: Assembler::new(model, Tables::default(), |i, _| i as u32),
+            assembler: Assembler::new(model, TablePlan::default(), |i, _| i as u32),
             state: State::new(features, width, Rows::new(0, 0, 0)?),
             x: vec![0.0; width],
             wide: vec![0.0; model.network().heads.len()],

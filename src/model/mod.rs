@@ -29,7 +29,7 @@ use precision::Serving;
 use crate::artifact::model::Model;
 use crate::calibrate::Calibrators;
 use crate::cancel::Cancel;
-use crate::enrich::{Assembler, Tables};
+use crate::enrich::{Assembler, TablePlan};
 use crate::error::Result;
 use crate::infer::{Arithmetic, Plan};
 use crate::table::TableSource;
@@ -95,7 +95,7 @@ impl Prepared {
             None => Serving::prepare(&planned, how.precision)?,
         };
         let file = &*planned.file;
-        let compiled = Tables::compile(file.schema(), file.enrichment(), tables)?;
+        let compiled = TablePlan::compile(file.schema(), file.enrichment(), tables)?;
         let ads = KeptSums::prepare(how, &planned, serving.precision, tables)?;
         let fast = serving.fast.as_ref().map_or(0, |fast| fast.plan.scratch_len());
         let exact = ads.cache.as_ref().map_or(planned.plan.scratch_len(), |kept| kept.keeping.scratch_len());
@@ -127,7 +127,7 @@ impl Prepared {
     ) -> Result<ScoringModel> {
         let Self { planned, serving, ads, calibrators, needs } = self;
         let (schema, enrichment) = (planned.file.schema(), planned.file.enrichment());
-        let compiled = Tables::compile(schema, enrichment, tables)?;
+        let compiled = TablePlan::compile(schema, enrichment, tables)?;
         let handles: Vec<u32> = schema.features.iter().map(|f| handle(&f.input)).collect();
         let assembler = Assembler::new(&planned.file, compiled, |i, _| handles[i]);
         let table_numbers = assembler.tables().names().map(number).collect();

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use super::columns::{Column, ColumnKind, RowLayout};
 use super::index::{self, Index, MAX_PART_BITS, Shape};
 use crate::artifact::Bytes;
-use crate::artifact::container::{ArtifactKind, Container, Section};
-use crate::cancel::Cancel;
-use crate::error::{Error, Result};
+use crate::artifact::container::Section;
+use crate::error::Result;
 use crate::prefetch::prefetch;
 use crate::wire::{Reader, Writer};
 
@@ -94,7 +93,7 @@ impl Head {
         w.0
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self> {
         let mut r = Reader::new(section::TABLE, bytes);
         let name = r.text()?.to_owned();
         crate::schema::check_name("table", &name).map_err(|e| r.error(e))?;
@@ -149,109 +148,23 @@ fn decode_column(r: &mut Reader<'_>) -> Result<Column> {
     Ok(Column { name, kind })
 }
 
-/// How much of a table file is checked when it is opened. Header, directory and every count and place always are, and a
-/// lookup stays inside the file whatever it holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Checks {
-    /// All of it: checksums, and each row in the slot where a lookup would find it. Reads the whole file.
-    #[default]
-    Full,
-    /// All but the checksums: for bytes that were just compared with the checksum of the whole file.
-    Content,
-    /// No content of the rows: nothing is read that a lookup does not need. For files that were checked before, or that
-    /// are larger than memory.
-    Structure,
-}
-
 /// An open table file: one table, or one shard of it.
 #[derive(Debug)]
 pub struct Table {
-    bytes: Bytes,
-    head: Head,
-    layout: Arc<RowLayout>,
-    index: Index,
-    stride: usize,
-    slots: u64,
-    rows: Range<usize>,
-    pilots: Range<usize>,
-    default: Range<usize>,
-    provenance: String,
-    sections: Vec<Section>,
+    pub(super) bytes: Bytes,
+    pub(super) head: Head,
+    pub(super) layout: Arc<RowLayout>,
+    pub(super) index: Index,
+    pub(super) stride: usize,
+    pub(super) slots: u64,
+    pub(super) rows: Range<usize>,
+    pub(super) pilots: Range<usize>,
+    pub(super) default: Range<usize>,
+    pub(super) provenance: String,
+    pub(super) sections: Vec<Section>,
 }
 
 impl Table {
-    /// Opens the bytes of a table file and checks all of it.
-    ///
-    /// # Errors
-    /// `Corrupt` or `Unsupported`, naming section and offset, what was expected and what was found.
-    pub fn open(bytes: Bytes) -> Result<Self> {
-        Self::open_with(bytes, Checks::Full)
-    }
-
-    /// Opens the bytes of a table file.
-    ///
-    /// # Errors
-    /// As [`Table::open`], as far as `checks` looks.
-    pub fn open_with(bytes: Bytes, checks: Checks) -> Result<Self> {
-        Self::open_until(bytes, checks, Cancel::default())
-    }
-
-    /// The same, unless it is called off.
-    pub(crate) fn open_until(bytes: Bytes, checks: Checks, cancel: Cancel<'_>) -> Result<Self> {
-        if checks != Checks::Structure {
-            bytes.expect_whole_reading();
-        }
-        let container = match checks {
-            Checks::Full => Container::open_until(&bytes, ArtifactKind::Table, &section::ALL, cancel)?,
-            Checks::Content | Checks::Structure => Container::open_unread(&bytes, ArtifactKind::Table, &section::ALL)?,
-        };
-        let range = |name: &str| container.require(name).map(|s| s.offset..s.offset + s.len);
-        let head = Head::decode(&bytes[range(section::TABLE)?])?;
-        let stride = stride(head.layout.width());
-        let (slots, buckets) = (head.shape.all_slots(), head.shape.all_buckets());
-        for (name, found, expected) in [
-            (section::ROWS, range(section::ROWS)?.len(), slots.checked_mul(stride as u64)),
-            (section::PILOTS, range(section::PILOTS)?.len(), buckets.checked_mul(2)),
-            (section::DEFAULT, range(section::DEFAULT)?.len(), Some(head.layout.width() as u64)),
-        ] {
-            if expected != Some(found as u64) {
-                let expected = expected.map_or("more than there can be".to_owned(), |n| n.to_string());
-                return Err(Error::corrupt(format!(
-                    "section `{name}`, offset {found}: it ends here, the table's columns, slots and buckets take {expected} \
-                     bytes"
-                )));
-            }
-        }
-        if head.rows > slots {
-            return Err(Error::corrupt(format!("section `table`, offset 0: {} rows in {slots} slots", head.rows)));
-        }
-        let provenance = match container.find(section::PROVENANCE) {
-            Some(s) => std::str::from_utf8(&bytes[s.offset..s.offset + s.len])
-                .map_err(|e| Error::corrupt(format!("section `provenance`, offset {}: not UTF-8", e.valid_up_to())))?
-                .to_owned(),
-            None => String::new(),
-        };
-        let table = Self {
-            index: Index::new(head.seed, head.shape),
-            layout: Arc::new(head.layout.clone()),
-            stride,
-            slots,
-            rows: range(section::ROWS)?,
-            pilots: range(section::PILOTS)?,
-            default: range(section::DEFAULT)?,
-            provenance,
-            sections: container.sections().to_vec(),
-            bytes,
-            head,
-        };
-        super::check::row(&table.layout, table.default_row())
-            .map_err(|what| Error::corrupt(format!("section `default`, offset 0, {what}")))?;
-        if checks != Checks::Structure {
-            super::check::rows(&table, cancel)?;
-        }
-        Ok(table)
-    }
-
     /// The table's name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -6,6 +6,7 @@ mod check;
 mod columns;
 mod file;
 mod index;
+mod open;
 #[cfg(feature = "builder")]
 mod place;
 mod set;
@@ -16,6 +17,7 @@ mod spill;
 #[cfg(feature = "builder")]
 pub use build::{BuildOptions, Built, Duplicates, TableBuilder, TableSpec};
 pub use columns::{Cell, Column, ColumnKind, MAX_COLUMNS, MAX_ROW, NumberAt, RowLayout, Span};
-pub use file::{Checks, Shard, Table};
+pub use file::{Shard, Table};
+pub use open::Checks;
 pub use set::{MAX_SHARDS, RowAt, TableSet};
 pub use source::{Overrides, TableSource, join_shards};

@@ -8,6 +8,7 @@
 
 mod fast;
 mod lanes;
+mod make;
 mod portable;
 mod raw;
 mod skip;

@@ -5,7 +5,7 @@ use wide::{f32x16, i32x16};
 
 use super::Kernel;
 use super::lanes::{self, Compiled, Lanes};
-use super::raw::table;
+use super::make::table;
 
 /// Two rows × one panel are 8 of the 16 registers of SSE2, which needs others for products: with three rows the sums spill.
 pub(super) static KERNEL: Kernel = Kernel {

@@ -22,10 +22,10 @@ use lower::Lowering;
 use own::Own;
 use packs::Packs;
 
+use super::Weights;
 use super::kernel::{Kernel, Matrix, Words};
 use super::scratch::Arena;
 use super::shapes::{self, Extent};
-use super::{Pass, Scratch, Weights, pass};
 use crate::artifact::model::network::{LANES, Network, padded};
 use crate::error::{Error, Result};
 
@@ -50,7 +50,7 @@ const FETCH: usize = 40;
 /// A plan's way for rows that bring sums of the first layers along: see [`Plan::keeping`].
 #[derive(Debug)]
 pub struct Keeping {
-    program: Program,
+    pub(super) program: Program,
     scratch_len: usize,
     /// Products that a row with kept sums saves.
     saves: usize,
@@ -103,7 +103,7 @@ pub struct Plan {
     packs: Option<Packs>,
     arithmetic: Arithmetic,
     /// By level, the first with nothing shared.
-    programs: Vec<Program>,
+    pub(super) programs: Vec<Program>,
 }
 
 impl Plan {
@@ -170,7 +170,7 @@ impl Plan {
     }
 
     /// A way through the network for rows whose columns `fixed` are the same in all requests, as an ad's are: sums over
-    /// them can be computed once ([`Plan::keep`]) and given to [`Pass::run_kept`]. Ranges of columns of x0 that ascend.
+    /// them can be computed once ([`Plan::keep`]) and given to [`Pass::run_kept`](super::Pass::run_kept). Ranges of columns of x0 that ascend.
     /// None for a plan of packed numbers, and when the first layers read too few of these columns to be worth it.
     ///
     /// # Errors
@@ -194,32 +194,6 @@ impl Plan {
             saves: (usual - program.cost(MANY)) / MANY,
             program,
         }))
-    }
-
-    /// Computes the sums of rows (`[rows, width]`, of which only the columns that are the same in all requests count) for
-    /// [`Pass::run_kept`]: `sums` (`[rows, Keeping::width]`). Their bits do not depend on the other rows.
-    ///
-    /// # Errors
-    /// `InvalidArgument` when a slice is not that long, or the scratch or the weights are too small.
-    pub fn keep(
-        &self,
-        keeping: &Keeping,
-        weights: Weights<'_>,
-        scratch: &mut Scratch,
-        rows: &[f32],
-        sums: &mut [f32],
-    ) -> Result<()> {
-        let count = rows.len() / self.width.max(1);
-        if rows.len() != count * self.width || sums.len() != count * keeping.width() {
-            return Err(Error::argument(format!(
-                "{} values of rows of {} and {} of sums of {}: expected as many of both",
-                rows.len(),
-                self.width,
-                sums.len(),
-                keeping.width()
-            )));
-        }
-        pass::keep(self, &keeping.program, weights, scratch, rows, sums)
     }
 
     /// The same, which multiplies every input: layers behind a ReLU leave out those that are 0 otherwise. The logits have the
@@ -297,89 +271,12 @@ impl Plan {
     }
 
     /// One candidate alone has nobody to share with. All programs but the first share what they can.
-    fn program_for(&self, candidates: usize) -> &Program {
+    pub(super) fn program_for(&self, candidates: usize) -> &Program {
         if candidates <= 1 {
             return &self.programs[0];
         }
         let cheapest = self.programs[1..].iter().min_by_key(|program| program.cost(candidates));
         cheapest.expect("every network has the level of the first layers")
-    }
-
-    /// Starts a request of `candidates`: keeps its columns and computes what they have to say for all of them, at the
-    /// level that costs least for so many.
-    ///
-    /// `weights` are those that the plan was made of.
-    ///
-    /// # Errors
-    /// `InvalidArgument` when `x_request` is not `request_width` long, or the scratch or the weights are too small.
-    pub fn begin<'a>(
-        &'a self,
-        weights: Weights<'a>,
-        scratch: &'a mut Scratch,
-        x_request: &[f32],
-        candidates: usize,
-    ) -> Result<Pass<'a>> {
-        self.begin_program(self.program_for(candidates), weights, scratch, x_request)
-    }
-
-    /// The same for candidates of which some bring their sums along ([`Pass::run_kept`]). So few that kept sums do not
-    /// pay, or without a `keeping`, is as [`Plan::begin`]. `keeping` is of this plan.
-    ///
-    /// # Errors
-    /// As [`Plan::begin`].
-    pub fn begin_keeping<'a>(
-        &'a self,
-        keeping: Option<&'a Keeping>,
-        weights: Weights<'a>,
-        scratch: &'a mut Scratch,
-        x_request: &[f32],
-        candidates: usize,
-    ) -> Result<Pass<'a>> {
-        let usual = self.program_for(candidates);
-        let kept = keeping.map(|keeping| &keeping.program);
-        let program = kept.filter(|kept| kept.cost(candidates) < usual.cost(candidates)).unwrap_or(usual);
-        self.begin_program(program, weights, scratch, x_request)
-    }
-
-    /// The same at a given level: one of [`Plan::levels`].
-    ///
-    /// # Errors
-    /// As [`Plan::begin`]; also when the network does not allow the level.
-    pub fn begin_at<'a>(
-        &'a self,
-        level: Level,
-        weights: Weights<'a>,
-        scratch: &'a mut Scratch,
-        x_request: &[f32],
-    ) -> Result<Pass<'a>> {
-        let program = self.programs.iter().find(|program| program.level == level);
-        let program = program.ok_or_else(|| Error::argument(format!("this network has no level {level:?}")))?;
-        self.begin_program(program, weights, scratch, x_request)
-    }
-
-    fn begin_program<'a>(
-        &'a self,
-        program: &'a Program,
-        weights: Weights<'a>,
-        scratch: &'a mut Scratch,
-        x_request: &[f32],
-    ) -> Result<Pass<'a>> {
-        if x_request.len() != self.request_width {
-            return Err(Error::argument(format!(
-                "the request has {} columns, expected {}",
-                x_request.len(),
-                self.request_width
-            )));
-        }
-        Pass::new(self, program, weights, scratch, x_request)
-    }
-
-    /// Starts rows that have nothing in common: all columns are written for each of them.
-    ///
-    /// # Errors
-    /// `InvalidArgument` when the scratch or the weights are too small.
-    pub fn begin_dense<'a>(&'a self, weights: Weights<'a>, scratch: &'a mut Scratch) -> Result<Pass<'a>> {
-        Pass::new(self, &self.programs[0], weights, scratch, &[])
     }
 
     /// A matrix in the form that suits an operation on so many rows.

@@ -296,7 +296,7 @@ const TOUCH: usize = 2;
 impl Program {
     /// What a request of `rows` candidates costs, in products of a full tile. The two constants above decide where the
     /// levels cross over; docs/performance.md compares that with what was measured.
-    pub(super) fn cost(&self, rows: usize) -> usize {
+    pub(in crate::infer) fn cost(&self, rows: usize) -> usize {
         self.once.saturating_add(self.each.saturating_mul(rows.max(ALONE)))
     }
 }

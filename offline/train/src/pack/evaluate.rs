@@ -6,7 +6,7 @@ use adclick::builder::artifact::model::spec::{
     Activation, CrossSpec, DenseSpec, EmbeddingSpec, GoldenValue, HeadSpec, Matrix, ModelSpec, NetworkSpec, Structure,
 };
 use adclick::builder::artifact::model::{Model, write};
-use adclick::builder::enrich::{Assembler, Passed, Rows as TableRows, State, Tables};
+use adclick::builder::enrich::{Assembler, Passed, Rows as TableRows, State, TablePlan};
 use adclick::builder::infer::reference::{activate, cross_full, cross_low_rank, cross_mixture, cross_vector, linear};
 use adclick::builder::infer::{Kernel, Plan, Scratch, Weights};
 use adclick::builder::schema::{Kind, Schema};
@@ -112,7 +112,7 @@ fn tables_alone(spec: &ModelSpec, embeddings: Vec<EmbeddingSpec>) -> Result<Mode
 /// Runs rows of raw values through the code that assembles a request's columns when it is served.
 fn assemble(model: &Model, inputs: &Inputs, which: &[usize], mut each: impl FnMut(&[f32], &[f32])) -> Result<()> {
     let (layout, features) = (model.layout(), model.schema().features.len());
-    let assembler = Assembler::new(model, Tables::default(), |i, _| i as u32);
+    let assembler = Assembler::new(model, TablePlan::default(), |i, _| i as u32);
     let mut state = State::new(features, layout.width, TableRows::new(0, 0, 0)?);
     let mut x = vec![0.0; layout.width];
     let mut wide = vec![0.0; model.network().heads.len()];

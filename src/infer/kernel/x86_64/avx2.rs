@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 
 use crate::infer::kernel::Kernel;
 use crate::infer::kernel::lanes::{Compiled, Lanes};
-use crate::infer::kernel::raw::table;
+use crate::infer::kernel::make::table;
 
 /// Six rows × one panel are 12 of the 16 registers; two hold the weights, one the input.
 pub(in crate::infer::kernel) static KERNEL: Kernel = Kernel {

@@ -5,10 +5,11 @@
 
 use core::arch::x86_64::*;
 
-use super::avx512::Avx512;
 use super::loops::Written;
+use super::zmm::Avx512;
 use crate::infer::kernel::lanes::{Accumulate, Lanes, Loop, apply, finish_tanh, from_bias, opaque, store};
-use crate::infer::kernel::raw::{FastTable, Pack, PackPanels, PackRows, Packed, Pair, Quad, Then, by_tiles};
+use crate::infer::kernel::make::by_tiles;
+use crate::infer::kernel::raw::{FastTable, Pack, PackPanels, PackRows, Packed, Pair, Quad, Then};
 use crate::infer::kernel::skip::{MOST_PANELS, Places, Skips, dense_by_groups};
 
 pub(in crate::infer::kernel) const TABLE: FastTable =

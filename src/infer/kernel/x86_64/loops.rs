@@ -9,7 +9,7 @@
 //! panel, it leaves 73% of the limit, by `vpbroadcastd`, which moves the same bits, 93%; as an operand of the multiplication
 //! 100%. For two panels, which share what was loaded, the three reach 96, 100 and 100%.
 
-use super::avx512::Avx512;
+use super::zmm::Avx512;
 use crate::infer::kernel::lanes::{Accumulate, Loop};
 use crate::infer::kernel::raw::{Pair, Quad};
 

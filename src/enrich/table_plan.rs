@@ -4,15 +4,13 @@
 use std::sync::Arc;
 
 use super::fit::Fit;
+use super::planned::{FeatureCell, NO_CELL, Part, PlannedTable, TableColumn, Taken};
 use super::rows::Rows;
 use super::similarity::{CHUNK, is_finite, similarity, widen};
 use crate::error::Result;
 use crate::hash::composite_key;
-use crate::schema::{Enrichment, KeyPart, MAX_KEY_PARTS, Measure, Schema, Side};
-use crate::table::{Overrides, RowLayout, TableSet, TableSource};
-
-/// No cell: the feature reads no table.
-pub(super) const NO_CELL: u32 = u32::MAX;
+use crate::schema::{Enrichment, KeyPart, MAX_KEY_PARTS, Schema, Side};
+use crate::table::{RowLayout, TableSource};
 
 /// The ids that keys of rows are made of; 0 = unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,70 +25,19 @@ pub struct Keys {
     pub advertiser: u64,
 }
 
-/// A column of a table of the plan.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
-    pub(super) table: usize,
-    pub(super) column: usize,
-}
-
-/// Where one feature's values come from.
-#[derive(Debug)]
-pub(super) enum Cell {
-    Number { place: Place, position: usize },
-    Ids(Place),
-    Vector(Place),
-    Similarity { left: Place, right: Place, measure: Measure },
-}
-
-/// What the values of a cell are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taken {
-    /// Those of the key's own row.
-    Own,
-    /// The default row's, at least of one of two vectors.
-    Default,
-    /// There are none.
-    Nothing,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Part {
-    User,
-    Placement,
-    Ad,
-    Advertiser,
-    Column(Place),
-}
-
-/// A table of the plan.
-#[derive(Debug)]
-pub(super) struct Looked {
-    pub(super) set: Arc<TableSet>,
-    pub(super) layout: Arc<RowLayout>,
-    pub(super) overrides: Option<Arc<dyn Overrides>>,
-    key: Vec<Part>,
-    /// One row for all candidates.
-    pub(super) shared: bool,
-    /// What overrides are written on when the table has no row of the key.
-    pub(super) missing: Vec<u8>,
-    /// Where its row stands in [`Rows`] when overrides apply.
-    pub(super) merged: usize,
-}
-
 /// The compiled plan. Immutable, shared by all scorers; empty for a model that reads no table.
 #[derive(Debug, Default)]
-pub struct Tables {
-    tables: Vec<Looked>,
+pub struct TablePlan {
+    tables: Vec<PlannedTable>,
     /// Table numbers in the order of their lookups: the request's first, and a key's columns before the key.
     order: Vec<usize>,
-    cells: Vec<Cell>,
+    cells: Vec<FeatureCell>,
     /// For each feature its cell, or [`NO_CELL`]; empty when there is no table.
     of_feature: Vec<u32>,
 }
 
-impl Tables {
-    /// Compiles what a model reads against the tables there are. Tables that it does not read are left alone. The
+impl TablePlan {
+    /// Compiles what a model reads against the tables there are. TablePlan that it does not read are left alone. The
     /// enrichment is valid for the schema, as a model file's is (see [`Enrichment::validate`]).
     ///
     /// # Errors
@@ -114,7 +61,7 @@ impl Tables {
                 })
             };
             let layout = Arc::clone(source.set.layout());
-            tables.push(Looked {
+            tables.push(PlannedTable {
                 set: Arc::clone(&source.set),
                 overrides: source.overrides.clone(),
                 key: used.key.iter().map(part).collect::<Result<_>>()?,
@@ -173,7 +120,7 @@ impl Tables {
     }
 
     /// What that cell is, if there is one.
-    pub(super) fn cell(&self, feature: usize) -> Option<&Cell> {
+    pub(super) fn cell(&self, feature: usize) -> Option<&FeatureCell> {
         self.cells.get(self.cell_of(feature) as usize)
     }
 
@@ -225,13 +172,13 @@ impl Tables {
     #[inline]
     pub(super) fn read(&self, cell: u32, rows: &Rows, i: usize, mut take: impl FnMut(f32, u64)) -> Taken {
         match self.cells[cell as usize] {
-            Cell::Number { place, position } => {
+            FeatureCell::Number { place, position } => {
                 let get = |layout: &RowLayout, row: &[u8]| layout.number(row, place.column, position);
                 let Some((number, taken)) = self.pick(rows, i, place, get) else { return Taken::Nothing };
                 take(number, 0);
                 taken
             }
-            Cell::Ids(place) => {
+            FeatureCell::Ids(place) => {
                 let Some(((first, more), taken)) = self.pick(rows, i, place, |layout, row| {
                     let mut ids = layout.ids(row, place.column);
                     ids.next().map(|first| (first, ids))
@@ -242,7 +189,7 @@ impl Tables {
                 more.for_each(|id| take(1.0, id));
                 taken
             }
-            Cell::Vector(place) => {
+            FeatureCell::Vector(place) => {
                 let Some((bytes, taken)) = self.vector(rows, i, place) else { return Taken::Nothing };
                 let mut wide = [0.0; CHUNK];
                 for (chunk, bytes) in bytes.chunks(2 * CHUNK).enumerate() {
@@ -253,7 +200,7 @@ impl Tables {
                 }
                 taken
             }
-            Cell::Similarity { left, right, measure } => {
+            FeatureCell::Similarity { left, right, measure } => {
                 let (Some((a, from_a)), Some((b, from_b))) = (self.vector(rows, i, left), self.vector(rows, i, right))
                 else {
                     return Taken::Nothing;
@@ -266,12 +213,12 @@ impl Tables {
     }
 
     /// A vector cell whose values are all finite. A file that was opened without a look at its rows may hold others.
-    fn vector<'a>(&'a self, rows: &'a Rows, i: usize, place: Place) -> Option<(&'a [u8], Taken)> {
+    fn vector<'a>(&'a self, rows: &'a Rows, i: usize, place: TableColumn) -> Option<(&'a [u8], Taken)> {
         self.pick(rows, i, place, |layout, row| layout.vector(row, place.column).filter(|bytes| is_finite(bytes)))
     }
 
     /// The id of a cell that is part of a key; 0 when there is none.
-    fn id(&self, rows: &mut Rows, place: Place, i: usize) -> u64 {
+    fn id(&self, rows: &mut Rows, place: TableColumn, i: usize) -> u64 {
         rows.merge(&self.tables[place.table], place.table, i);
         self.pick(rows, i, place, |layout, row| layout.ids(row, place.column).next()).map_or(0, |(id, _)| id)
     }
@@ -281,7 +228,7 @@ impl Tables {
         &'a self,
         rows: &'a Rows,
         i: usize,
-        place: Place,
+        place: TableColumn,
         get: impl Fn(&'a RowLayout, &'a [u8]) -> Option<T>,
     ) -> Option<(T, Taken)> {
         let looked = &self.tables[place.table];

@@ -1,0 +1,137 @@
+//! How a request starts on its way through a plan, and how sums are computed that it brings along.
+
+use super::pass::{Pass, arena};
+use super::plan::{Keeping, Level, Plan, Program};
+use super::{Scratch, Weights, prepare};
+use crate::error::{Error, Result};
+
+impl Plan {
+    /// Starts a request of `candidates`: keeps its columns and computes what they have to say for all of them, at the
+    /// level that costs least for so many.
+    ///
+    /// `weights` are those that the plan was made of.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when `x_request` is not `request_width` long, or the scratch or the weights are too small.
+    pub fn begin<'a>(
+        &'a self,
+        weights: Weights<'a>,
+        scratch: &'a mut Scratch,
+        x_request: &[f32],
+        candidates: usize,
+    ) -> Result<Pass<'a>> {
+        self.begin_program(self.program_for(candidates), weights, scratch, x_request)
+    }
+
+    /// The same for candidates of which some bring their sums along ([`Pass::run_kept`]). So few that kept sums do not
+    /// pay, or without a `keeping`, is as [`Plan::begin`]. `keeping` is of this plan.
+    ///
+    /// # Errors
+    /// As [`Plan::begin`].
+    pub fn begin_keeping<'a>(
+        &'a self,
+        keeping: Option<&'a Keeping>,
+        weights: Weights<'a>,
+        scratch: &'a mut Scratch,
+        x_request: &[f32],
+        candidates: usize,
+    ) -> Result<Pass<'a>> {
+        let usual = self.program_for(candidates);
+        let kept = keeping.map(|keeping| &keeping.program);
+        let program = kept.filter(|kept| kept.cost(candidates) < usual.cost(candidates)).unwrap_or(usual);
+        self.begin_program(program, weights, scratch, x_request)
+    }
+
+    /// The same at a given level: one of [`Plan::levels`].
+    ///
+    /// # Errors
+    /// As [`Plan::begin`]; also when the network does not allow the level.
+    pub fn begin_at<'a>(
+        &'a self,
+        level: Level,
+        weights: Weights<'a>,
+        scratch: &'a mut Scratch,
+        x_request: &[f32],
+    ) -> Result<Pass<'a>> {
+        let program = self.programs.iter().find(|program| program.level == level);
+        let program = program.ok_or_else(|| Error::argument(format!("this network has no level {level:?}")))?;
+        self.begin_program(program, weights, scratch, x_request)
+    }
+
+    fn begin_program<'a>(
+        &'a self,
+        program: &'a Program,
+        weights: Weights<'a>,
+        scratch: &'a mut Scratch,
+        x_request: &[f32],
+    ) -> Result<Pass<'a>> {
+        if x_request.len() != self.request_width() {
+            return Err(Error::argument(format!(
+                "the request has {} columns, expected {}",
+                x_request.len(),
+                self.request_width()
+            )));
+        }
+        Pass::new(self, program, weights, scratch, x_request)
+    }
+
+    /// Starts rows that have nothing in common: all columns are written for each of them.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when the scratch or the weights are too small.
+    pub fn begin_dense<'a>(&'a self, weights: Weights<'a>, scratch: &'a mut Scratch) -> Result<Pass<'a>> {
+        Pass::new(self, &self.programs[0], weights, scratch, &[])
+    }
+
+    /// Computes the sums of rows (`[rows, width]`, of which only the columns that are the same in all requests count) for
+    /// [`Pass::run_kept`]: `sums` (`[rows, Keeping::width]`). Their bits do not depend on the other rows.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when a slice is not that long, or the scratch or the weights are too small.
+    pub fn keep(
+        &self,
+        keeping: &Keeping,
+        weights: Weights<'_>,
+        scratch: &mut Scratch,
+        rows: &[f32],
+        sums: &mut [f32],
+    ) -> Result<()> {
+        let count = rows.len() / self.width().max(1);
+        if rows.len() != count * self.width() || sums.len() != count * keeping.width() {
+            return Err(Error::argument(format!(
+                "{} values of rows of {} and {} of sums of {}: expected as many of both",
+                rows.len(),
+                self.width(),
+                sums.len(),
+                keeping.width()
+            )));
+        }
+        sums_of_rows(self, &keeping.program, weights, scratch, rows, sums)
+    }
+}
+
+/// See [`Plan::keep`].
+fn sums_of_rows(
+    plan: &Plan,
+    program: &Program,
+    weights: Weights<'_>,
+    scratch: &mut Scratch,
+    rows: &[f32],
+    sums: &mut [f32],
+) -> Result<()> {
+    let Some(kept) = &program.kept else { return Ok(()) };
+    let (arena, x0) = (arena(plan, program, weights, scratch)?, program.x0);
+    let (most, width) = (plan.tile_rows(), plan.width());
+    for (rows, sums) in rows.chunks(most * width).zip(sums.chunks_mut(most * kept.width)) {
+        for (row, x) in rows.chunks(width).enumerate() {
+            arena[x0.row(row, width)].copy_from_slice(x);
+        }
+        for layer in &kept.layers {
+            prepare::layer_over(plan, weights, layer, rows.len() / width, arena);
+        }
+        for (row, sums) in sums.chunks_mut(kept.width).enumerate() {
+            sums.copy_from_slice(&arena[kept.sums.row(row, kept.width)]);
+        }
+    }
+    Ok(())
+}
