@@ -152,9 +152,21 @@ include examples/openrtb/servers.mk
 
 lint: tools
 	scripts/rooms.py
+	scripts/documents.py
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@# As servers build it: without the feature builder.
+	$(CARGO) clippy -p adclick --lib -- -D warnings
 	python3 bindings/generate --check
+	$(MAKE) --no-print-directory lint-docs
+
+# Rustdoc without warnings, with and without builder; and how much of the crate is public without it.
+.PHONY: lint-docs
+lint-docs:
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc -q -p adclick --no-deps --features builder
+	rm -rf target/doc/adclick
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc -q -p adclick --no-deps
+	scripts/public-items.sh target/doc/adclick 120
 
 .PHONY: bindings test-grown
 # What the bindings say of the header: numbers, layouts, options (bindings/generate).
