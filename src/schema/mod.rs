@@ -15,6 +15,8 @@ pub use transform::{Transform, bucketise};
 pub(crate) use validate::check_name;
 pub use validate::{MAX_FEATURES, MAX_NAME, MAX_WIDTH};
 
+use crate::hash::bucket;
+
 /// Where in a request a feature's value comes from: the same for all candidates, or one for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -109,6 +111,16 @@ impl Index {
             Self::Hashed { buckets } => buckets,
         }
     }
+
+    /// [`Embedding::row`], for those who keep `first_row` at hand.
+    #[inline]
+    pub(crate) fn row(self, id: u64, first_row: u32, vocabulary: impl FnOnce(u64) -> Option<u32>) -> Option<u32> {
+        match self {
+            Self::Identity { count } => (id < u64::from(count)).then(|| first_row + id as u32),
+            Self::Hashed { buckets } => Some(first_row + bucket(id, buckets)),
+            Self::Vocabulary { .. } => vocabulary(id),
+        }
+    }
 }
 
 /// A table of embedding rows, shared by the features that name it. Row order: the unknown row if there is one, the
@@ -140,6 +152,14 @@ impl Embedding {
     #[must_use]
     pub fn rows(&self) -> u64 {
         u64::from(self.first_row()) + u64::from(self.index.count())
+    }
+
+    /// The row of an id; `None` when the index does not know it. `vocabulary` gives the row of an id of the vocabulary, and
+    /// is asked only if there is one.
+    #[inline]
+    #[must_use]
+    pub fn row(&self, id: u64, vocabulary: impl FnOnce(u64) -> Option<u32>) -> Option<u32> {
+        self.index.row(id, self.first_row(), vocabulary)
     }
 
     /// The row of ids that the index does not know.

@@ -8,7 +8,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::{Error, Result};
-use crate::hash::{bucket, mix};
+use crate::hash::mix;
 use crate::schema::{Embedding, Index, Schema};
 
 /// Tables begin at multiples of 32 fp16 values: 64 bytes.
@@ -163,14 +163,10 @@ impl Lookup {
 
     /// The row of an id, and whether the index knew it. `None` when it is unknown and the table has no row for that.
     pub(super) fn row(&self, id: u64, all: &[Slot]) -> (Option<u32>, bool) {
-        let known = match self.index {
-            Index::Identity { count } => (id < u64::from(count)).then(|| self.first_row + id as u32),
-            Index::Hashed { buckets } => Some(self.first_row + bucket(id, buckets)),
-            Index::Vocabulary { .. } => {
-                let slots = &all[self.place.slots..][..self.place.slot_count];
-                find(id, slots, self.steps).map(|at| slots[at].row)
-            }
-        };
+        let known = self.index.row(id, self.first_row, |id| {
+            let slots = &all[self.place.slots..][..self.place.slot_count];
+            find(id, slots, self.steps).map(|at| slots[at].row)
+        });
         (known.or(self.unknown), known.is_some())
     }
 

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use adclick::Value;
 use adclick::builder::enrich::{TimeInputs, number_input};
-use adclick::builder::hash::{bucket, mix};
-use adclick::builder::schema::{Embedding, Index, Kind, Pooling, Schema, Source, TIME_INPUTS, bucketise};
+use adclick::builder::hash::mix;
+use adclick::builder::schema::{Embedding, Kind, Pooling, Schema, Source, TIME_INPUTS, bucketise};
+use adclick_data::logs::{Batch, Reads, Row, Source as Logs};
 use anyhow::{Context, Result, ensure};
 
 use super::known::Known;
-use adclick_data::logs::{Batch, Reads, Row, Source as Logs};
 
 /// The row number of a value that contributes zeros.
 pub(super) const NONE: u32 = u32::MAX;
@@ -229,12 +229,8 @@ impl Encoder {
 
     /// The row of a category id.
     fn row(&self, embedding: u32, id: u64) -> u32 {
-        let e = &self.embeddings[embedding as usize];
-        let known = match e.index {
-            Index::Identity { count } => (id < u64::from(count)).then(|| e.first_row() + id as u32),
-            Index::Hashed { buckets } => Some(e.first_row() + bucket(id, buckets)),
-            Index::Vocabulary { .. } => self.vocabularies[embedding as usize].get(&id).copied(),
-        };
+        let at = embedding as usize;
+        let known = self.embeddings[at].row(id, |id| self.vocabularies[at].get(&id).copied());
         known.unwrap_or_else(|| self.unknown(embedding))
     }
 
