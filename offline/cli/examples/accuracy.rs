@@ -27,7 +27,7 @@ fn main() -> Result<()> {
             let source = Source::new(vec![PathBuf::from(&dir).join(file)], format.clone());
             let data = Data { source, split: Split::experiment(split)? };
             let config = Config { seed, ..Config::default() };
-            let trained = fit(&config, &data, &blueprint, None, Progress::Silent)?;
+            let trained = fit(&config, &data, &blueprint, None, &Progress::silent())?;
             let test = trained.test.context("the split has test rows")?;
             loss += test.loss * test.clicks.len() as f64;
             rows += test.clicks.len() as f64;

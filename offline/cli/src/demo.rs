@@ -8,15 +8,15 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use adclick::builder::schema::Side;
+use adclick_data::logs::{InputKind, Source};
+use adclick_data::progress::{Progress, Stage};
+use adclick_train::rows::open_engine;
+use adclick_train::trainer::{Data, Role, Split};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value as Json;
 
 use crate::stdout;
 use crate::synthetic;
-use adclick_data::logs::{InputKind, Source};
-use adclick_data::progress::Progress;
-use adclick_train::rows::open_engine;
-use adclick_train::trainer::{Data, Role, Split};
 
 /// The rule by which rows are told apart: rows that train, validate, and are held out for measuring and serving.
 const SPLIT: &str = "hash:0";
@@ -128,9 +128,9 @@ impl Demo {
             })
             .collect();
         let data = Data { source: self.source.clone(), split: Split::experiment(SPLIT)? };
-        let roles = data.roles(Progress::Silent)?;
+        let roles = data.roles(&Progress::silent())?;
         let mut rows: Vec<((i64, i32), String, String)> = Vec::new();
-        data.source.for_each(&indicatif::ProgressBar::hidden(), |batch| {
+        data.source.for_each(&Stage::silent(), |batch| {
             for row in batch.rows().iter().filter(|row| roles.of(row) == Role::Test) {
                 let (mut request, mut candidate) = (String::new(), String::new());
                 for value in batch.values(row) {
@@ -264,7 +264,7 @@ impl Demo {
         let at = |name: &str| headers.iter().position(|h| h == name).with_context(|| format!("no column {name}"));
         let (click, truth) = (at("click")?, at(synthetic::TRUTH)?);
         let data = Data { source: self.source.clone(), split: Split::experiment(SPLIT)? };
-        let roles = data.roles(Progress::Silent)?;
+        let roles = data.roles(&Progress::silent())?;
         let (mut sum, mut n) = (0.0, 0.0);
         for (row, record) in reader.records().enumerate() {
             let record = record?;

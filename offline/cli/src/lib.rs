@@ -6,5 +6,6 @@
 pub mod auctions;
 pub mod cmd;
 pub mod demo;
+pub mod progress;
 pub mod stdout;
 pub mod synthetic;

@@ -14,6 +14,7 @@ use adclick_train::bundle::Parts;
 use adclick_train::positions::as_logged;
 use adclick_train::unpack::unpack;
 use serde_json::Value;
+
 use workshop::{Workshop, number};
 
 /// Chances that a place is looked at.

@@ -4,6 +4,7 @@ mod support;
 mod workshop;
 
 use adclick::builder::hash::mix;
+
 use support::tensor;
 use workshop::{Workshop, number};
 

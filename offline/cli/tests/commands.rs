@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
+
 use workshop::{Workshop, number};
 
 const ROWS: &str = "--data log.csv --format examples --schema schema.toml";

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use adclick::builder::infer::Kernel;
+
 use support::{FP16, SAME_ROUNDING, Variant, farthest, file_of, tensor, variants};
 
 fn adclick(args: &[&str]) -> serde_json::Value {

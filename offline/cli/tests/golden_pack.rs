@@ -11,6 +11,7 @@ use adclick_train::pack::compare::{Comparison, TOLERANCE, compare};
 use adclick_train::pack::expect::Expected;
 use adclick_train::pack::inputs::{Column, Inputs};
 use adclick_train::pack::{self, Options};
+
 use support::{FP16, Variant, farthest, tensor, variants};
 
 fn apply(m: &Matrix, x: &[f64]) -> Vec<f64> {

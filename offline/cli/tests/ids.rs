@@ -6,9 +6,12 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use adclick::{Candidate, Engine, Input, Options, Request, ScorerLimits, Value, Winner, category_id};
-use support::file_of;
+use adclick::category_id;
+use adclick::{Candidate, Request, Value, Winner};
+use adclick::{Engine, Input, Options, ScorerLimits};
 use tempfile::TempDir;
+
+use support::file_of;
 
 /// The example's weights by feature: a logistic regression, chosen by hand so that each table has a say.
 const WEIGHTS: [(&str, f32); 13] = [

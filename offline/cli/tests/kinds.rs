@@ -8,7 +8,7 @@ use std::sync::Arc;
 use adclick::builder::table::{Checks, Duplicates};
 use adclick::category_id;
 use adclick_data::logs::{BadLimit, Format, Labels, Row, Source};
-use adclick_data::progress::Progress;
+use adclick_data::progress::{Progress, Stage};
 use adclick_data::schema_file::SchemaFile;
 use adclick_data::tables::{self, DataFiles};
 use adclick_train::bundle::open_table;
@@ -24,7 +24,6 @@ use arrow_array::{
     TimestampSecondArray, UInt64Array,
 };
 use arrow_ipc::writer::{FileWriter, StreamWriter};
-use indicatif::ProgressBar;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -69,7 +68,7 @@ fn source(path: &Path, schema: &str) -> Source {
 
 fn read(path: &Path, schema: &str) -> anyhow::Result<Vec<Seen>> {
     let mut seen = Vec::new();
-    source(path, schema).for_each(&ProgressBar::hidden(), |batch| {
+    source(path, schema).for_each(&Stage::silent(), |batch| {
         seen.extend(batch.rows().iter().map(|row: &Row| {
             let values = batch.values(row).iter().map(|v| (v.feature, v.number.to_bits(), v.id)).collect();
             (row.click, row.conversion, row.weight, row.time_us, row.utc_offset_s, values)
@@ -380,7 +379,7 @@ fn lines_of_malformed_rows_are_those_of_an_editor() {
         for (name, bytes) in [("plain", text.clone().into_bytes()), ("gz", gz.finish().unwrap())] {
             let path = write(&dir, name, &bytes);
             let read = Source { limit: BadLimit::Rows(9), ..source(&path, small) }
-                .for_each(&ProgressBar::hidden(), |_| Ok(()))
+                .for_each(&Stage::silent(), |_| Ok(()))
                 .unwrap();
             let found: Vec<&str> = read.bad.first.iter().map(|m| m.split(", ").nth(1).unwrap()).collect();
             assert_eq!(found, ["line 3", "line 6", "line 8"], "{name}, {end:?}");
@@ -399,7 +398,7 @@ fn files_in_which_all_rows_are_malformed_say_so() {
     let small = "[labels]\nclick = 'click'\n[[features]]\nname = 'n'\nkind = 'number'\n";
     let path = write(&dir, "x.csv", b"click,n\n2,1\n0,many\n");
     let whole = Source { limit: BadLimit::Default, ..source(&path, small) };
-    let message = format!("{:#}", whole.for_each(&ProgressBar::hidden(), |_| Ok(())).unwrap_err());
+    let message = format!("{:#}", whole.for_each(&Stage::silent(), |_| Ok(())).unwrap_err());
     for needle in ["x.csv: all 2 rows are malformed", "line 2, click: expected a label", "line 3, n: expected a finite"]
     {
         assert!(message.contains(needle), "`{needle}` is not in: {message}");
@@ -409,7 +408,7 @@ fn files_in_which_all_rows_are_malformed_say_so() {
     let table = SchemaFile::parse(users).unwrap().feature_tables.remove(0);
     let path = write(&dir, "users.csv", b"user_id,n\nu1,many\n");
     let data = DataFiles { paths: vec![path], limit: BadLimit::Default };
-    let message = format!("{:#}", data.for_each(&table, &ProgressBar::hidden(), |_| Ok(())).err().unwrap());
+    let message = format!("{:#}", data.for_each(&table, &Stage::silent(), |_| Ok(())).err().unwrap());
     assert!(message.contains("users.csv: all 1 rows are malformed") && message.contains("line 2, n"), "{message}");
 }
 
@@ -433,7 +432,7 @@ fn tables_read_the_same_kinds() {
             spill: folder.path().to_owned(),
         };
         let data = DataFiles { paths: vec![path], limit: BadLimit::Rows(0) };
-        let summary = tables::build(&table, &data, &options, folder.path(), Progress::Silent).unwrap();
+        let summary = tables::build(&table, &data, &options, folder.path(), &Progress::silent()).unwrap();
         std::fs::read(&summary.files[0]).unwrap()
     };
     let csv = |body: &str| write(&dir, "t.csv", format!("user_id,n,s,i,l,v\n{body}").as_bytes());

@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use adclick_data::schema_file::SchemaFile;
 use adclick_train::pack::{self, Options, Packed};
+
 use support::file_of;
 
 type Tensors<'a> = Vec<(&'a str, &'a [usize], &'a [f32])>;

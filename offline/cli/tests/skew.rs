@@ -11,11 +11,10 @@ use adclick::builder::artifact::{Bytes, OpenMode};
 use adclick::builder::hash::mix;
 use adclick::{Candidate, Engine, Input, Options, Request, Scorer, ScorerLimits, category_id};
 use adclick_data::logs::{Format, Lookups, Row, Source};
-use adclick_data::progress::Progress;
+use adclick_data::progress::{Progress, Stage};
 use adclick_data::schema_file::SchemaFile;
 use adclick_train::trainer::{Blueprint, Config, Data, Inputs, Split, fit};
 use adclick_train::unpack::unpack;
-use indicatif::ProgressBar;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -360,7 +359,7 @@ fn compare(seed: u64, logged: bool) -> usize {
         .collect();
     let (mut varied, mut before, mut seen) = (0, vec![0.0f32; width], 0);
     source
-        .for_each(&ProgressBar::hidden(), |batch| {
+        .for_each(&Stage::silent(), |batch| {
             for row in batch.rows() {
                 let row: &Row = row;
                 let served = served(&engine, &header, lines[row.number as usize + 1]);
@@ -461,7 +460,7 @@ fn streamed_rows_find_the_same_values() {
     let blueprint = Blueprint::given(&SchemaFile::read(&shop.path("schema.toml")).unwrap());
     let train = |source: Source, memory_rows| {
         let config = Config { epochs: Some(2), memory_rows, ..Config::default() };
-        fit(&config, &Data { source, split: Split::Hash }, &blueprint, None, Progress::Silent).unwrap()
+        fit(&config, &Data { source, split: Split::Hash }, &blueprint, None, &Progress::silent()).unwrap()
     };
     let (held, streamed) = (train(source.clone(), None), train(source.clone(), Some(10)));
     assert!(streamed.metrics.streamed && !held.metrics.streamed);

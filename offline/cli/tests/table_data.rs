@@ -71,7 +71,7 @@ fn build(table: &TableFile, data: &DataFiles, change: impl FnOnce(&mut Options))
     let folder = tempfile::tempdir()?;
     let mut options = options(folder.path());
     change(&mut options);
-    let summary = tables::build(table, data, &options, folder.path(), Progress::Silent)?;
+    let summary = tables::build(table, data, &options, folder.path(), &Progress::silent())?;
     let left: Vec<_> = std::fs::read_dir(folder.path())?.map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left.len(), summary.files.len(), "temporary files are left: {left:?}");
     let bytes = std::fs::read(&summary.files[0])?;
@@ -250,9 +250,14 @@ fn shards_hold_each_key_once() {
     table.shards = 3;
     let lines: String = (1..200).map(|i| format!("u{i},{i},{i},,,,,,,,\n")).collect();
     let csv = write(&dir, "p.csv", (HEADER.to_owned() + &lines).as_bytes());
-    let all =
-        tables::build(&table, &files(std::slice::from_ref(&csv)), &options(dir.path()), dir.path(), Progress::Silent)
-            .unwrap();
+    let all = tables::build(
+        &table,
+        &files(std::slice::from_ref(&csv)),
+        &options(dir.path()),
+        dir.path(),
+        &Progress::silent(),
+    )
+    .unwrap();
     let names: Vec<_> = all.files.iter().map(|f| f.file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(names, ["table.pairs.0-of-3.adc", "table.pairs.1-of-3.adc", "table.pairs.2-of-3.adc"]);
     assert_eq!((all.rows, all.elsewhere), (199, 0));

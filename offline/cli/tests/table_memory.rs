@@ -55,7 +55,7 @@ fn build(folder: PathBuf, memory: u64) {
     };
     let out = folder.join(format!("out{memory}"));
     std::fs::create_dir(&out).unwrap();
-    let summary = tables::build(&table, &data, &options, &out, Progress::Silent).unwrap();
+    let summary = tables::build(&table, &data, &options, &out, &Progress::silent()).unwrap();
     assert_eq!(summary.rows, ROWS);
     println!("grew by {} bytes", peak() - before);
 }

@@ -11,8 +11,9 @@ use adclick::builder::table::Checks;
 use adclick::{Candidate, Engine, Input, Options, Request, ScorerLimits, Value as Raw};
 use adclick_train::bundle::open_table;
 use serde_json::Value;
-use support::file_of;
 use tempfile::TempDir;
+
+use support::file_of;
 
 const NAMES: [&str; 4] = ["users", "ads", "user_advertiser", "user_category"];
 

@@ -9,10 +9,10 @@ use adclick::builder::artifact::{Bytes, OpenMode};
 use adclick::builder::hash::mix;
 use adclick::{Candidate, Engine, Input, Options, Request, ScorerLimits};
 use adclick_data::logs::{BadLimit, Format, Source};
+use adclick_data::progress::Stage;
 use adclick_data::schema_file::SchemaFile;
 use adclick_train::trainer::Inputs;
 use adclick_train::unpack::unpack;
-use indicatif::ProgressBar;
 use safetensors::tensor::{Dtype, TensorView};
 use tempfile::TempDir;
 
@@ -118,7 +118,7 @@ fn times(csv: &Path) -> Vec<(i64, i32)> {
         times.extend(batch.rows().iter().map(|row| (row.time_us.unwrap(), row.utc_offset_s)));
         Ok(())
     };
-    source(csv).for_each(&ProgressBar::hidden(), read).unwrap();
+    source(csv).for_each(&Stage::silent(), read).unwrap();
     times
 }
 
@@ -263,7 +263,7 @@ fn training_and_serving_see_the_same_clock_to_the_bit() {
         let mut served = Served::open(&bundle);
         let mut seen = 0;
         source
-            .for_each(&ProgressBar::hidden(), |batch| {
+            .for_each(&Stage::silent(), |batch| {
                 for row in batch.rows() {
                     let (at, zone, _) = rows[row.number as usize];
                     let offset = if zoned { zone.offset(at) as i32 } else { 0 };

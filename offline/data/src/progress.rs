@@ -1,60 +1,240 @@
-//! Progress of long work on stderr: a bar on a terminal, plain lines elsewhere.
+//! Progress of long work, and the way to stop it.
+//!
+//! The work reports to a [`Watch`]: a progress bar, a log, a callback into another language. It asks the watch between
+//! batches whether to go on, and stops with [`Cancelled`] if not.
 
-use std::io::{IsTerminal, stderr};
-use std::time::Duration;
+use std::cell::Cell;
+use std::fmt;
+use std::io::{self, Read};
+use std::rc::Rc;
+use std::sync::Arc;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use anyhow::Result;
 
-/// Where progress goes.
+/// What a stage counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// A bar that is redrawn.
-    Bar,
-    /// A line for each stage.
-    Lines,
-    /// Nothing.
-    Silent,
+pub enum Unit {
+    /// Bytes of files on disk.
+    Bytes,
+    /// Rows.
+    Rows,
 }
 
+/// Whoever wants to know how far the work is. At most one stage is under way at a time.
+pub trait Watch: Send + Sync {
+    /// A stage begins: what it does, and how long it is.
+    fn begin(&self, stage: &str, length: u64, unit: Unit);
+    /// The stage has come this far.
+    fn tick(&self, position: u64);
+    /// The stage is over.
+    fn end(&self);
+    /// A line for the reader; warnings begin with `warning: `.
+    fn note(&self, line: &str);
+    /// Whether the work shall stop. Asked between batches of rows.
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// The watch refused to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cancelled;
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cancelled before the work was done")
+    }
+}
+
+impl std::error::Error for Cancelled {}
+
+/// Where work reports to.
+#[derive(Clone, Default)]
+pub struct Progress(Option<Arc<dyn Watch>>);
+
 impl Progress {
-    /// A bar if stderr is a terminal, else lines.
+    /// Reports to a watch.
     #[must_use]
-    pub fn detect() -> Self {
-        if stderr().is_terminal() { Self::Bar } else { Self::Lines }
+    pub fn to(watch: Arc<dyn Watch>) -> Self {
+        Self(Some(watch))
     }
 
-    /// Starts a stage of `length` bytes.
+    /// Reports to nobody.
     #[must_use]
-    pub fn bytes(self, what: &str, length: u64) -> ProgressBar {
-        self.start(what, length, "{msg:28} {wide_bar} {bytes}/{total_bytes} {eta}")
+    pub fn silent() -> Self {
+        Self(None)
     }
 
-    /// Starts a stage of `length` rows.
+    /// Begins a stage of `length` bytes.
     #[must_use]
-    pub fn rows(self, what: &str, length: u64) -> ProgressBar {
-        self.start(what, length, "{msg:28} {wide_bar} {pos}/{len} rows {per_sec} {eta}")
+    pub fn bytes(&self, what: &str, length: u64) -> Stage {
+        self.begin(what, length, Unit::Bytes)
     }
 
-    fn start(self, what: &str, length: u64, template: &str) -> ProgressBar {
-        match self {
-            Self::Bar => {
-                let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-                let bar = ProgressBar::new(length).with_style(style).with_message(what.to_owned());
-                bar.enable_steady_tick(Duration::from_millis(200));
-                bar
-            }
-            Self::Lines => {
-                eprintln!("{what}");
-                ProgressBar::hidden()
-            }
-            Self::Silent => ProgressBar::hidden(),
+    /// Begins a stage of `length` rows.
+    #[must_use]
+    pub fn rows(&self, what: &str, length: u64) -> Stage {
+        self.begin(what, length, Unit::Rows)
+    }
+
+    /// A part of a stage that counts by itself: it does not tick, but can be cancelled.
+    #[must_use]
+    pub fn within(&self) -> Stage {
+        Stage(Rc::new(Ticks { watch: self.0.clone(), shown: false, position: Cell::new(0) }))
+    }
+
+    /// Shows a line.
+    pub fn note(&self, line: &str) {
+        if let Some(watch) = &self.0 {
+            watch.note(line);
         }
     }
 
-    /// A line that stays.
-    pub fn note(self, line: &str) {
-        if self != Self::Silent {
-            eprintln!("{line}");
+    /// Shows a warning.
+    pub fn warn(&self, warning: &str) {
+        self.note(&format!("warning: {warning}"));
+    }
+
+    fn begin(&self, what: &str, length: u64, unit: Unit) -> Stage {
+        if let Some(watch) = &self.0 {
+            watch.begin(what, length, unit);
         }
+        Stage(Rc::new(Ticks { watch: self.0.clone(), shown: true, position: Cell::new(0) }))
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Progress(to a watch)" } else { "Progress(silent)" })
+    }
+}
+
+/// A stage under way; it ends when the last clone is dropped.
+#[derive(Clone)]
+pub struct Stage(Rc<Ticks>);
+
+struct Ticks {
+    watch: Option<Arc<dyn Watch>>,
+    shown: bool,
+    position: Cell<u64>,
+}
+
+impl Stage {
+    /// A stage that nobody watches.
+    #[must_use]
+    pub fn silent() -> Self {
+        Progress::silent().within()
+    }
+
+    /// Goes on by so much.
+    pub fn advance(&self, by: u64) {
+        self.set(self.0.position.get() + by);
+    }
+
+    /// Has come this far.
+    pub fn set(&self, position: u64) {
+        self.0.position.set(position);
+        if let (true, Some(watch)) = (self.0.shown, &self.0.watch) {
+            watch.tick(position);
+        }
+    }
+
+    /// Whether the work may go on.
+    ///
+    /// # Errors
+    /// [`Cancelled`] when the watch says so.
+    pub fn check(&self) -> Result<()> {
+        match &self.0.watch {
+            Some(watch) if watch.cancelled() => Err(Cancelled.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// A stream that moves the stage by the bytes read from it.
+    pub(crate) fn reads<R: Read>(&self, inner: R) -> Watched<R> {
+        Watched { inner, stage: self.clone() }
+    }
+}
+
+impl Drop for Ticks {
+    fn drop(&mut self) {
+        if let (true, Some(watch)) = (self.shown, &self.watch) {
+            watch.end();
+        }
+    }
+}
+
+/// A stream that moves a stage.
+pub(crate) struct Watched<R> {
+    inner: R,
+    stage: Stage,
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.stage.advance(n as u64);
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Notes {
+        lines: Mutex<Vec<String>>,
+        stop: AtomicBool,
+    }
+
+    impl Notes {
+        fn add(&self, line: String) {
+            self.lines.lock().unwrap().push(line);
+        }
+    }
+
+    impl Watch for Notes {
+        fn begin(&self, stage: &str, length: u64, unit: Unit) {
+            self.add(format!("{stage}: {length} {unit:?}"));
+        }
+        fn tick(&self, position: u64) {
+            self.add(format!("{position}"));
+        }
+        fn end(&self) {
+            self.add("end".to_owned());
+        }
+        fn note(&self, line: &str) {
+            self.add(line.to_owned());
+        }
+        fn cancelled(&self) -> bool {
+            self.stop.load(Ordering::Relaxed)
+        }
+    }
+
+    #[test]
+    fn a_stage_ticks_ends_once_and_can_be_cancelled() {
+        let notes = Arc::new(Notes::default());
+        let progress = Progress::to(notes.clone());
+        let stage = progress.bytes("Reading", 10);
+        io::copy(&mut stage.reads(&b"four"[..]), &mut io::sink()).unwrap();
+        let within = progress.within();
+        within.advance(100);
+        stage.check().unwrap();
+        notes.stop.store(true, Ordering::Relaxed);
+        for stage in [&stage, &within] {
+            assert!(stage.check().unwrap_err().is::<Cancelled>());
+        }
+        drop((stage, within));
+        progress.warn("late");
+        let lines = notes.lines.lock().unwrap();
+        assert_eq!(lines.first().unwrap(), "Reading: 10 Bytes");
+        assert_eq!(lines[1], "4");
+        assert_eq!(lines[lines.len() - 2..], ["end", "warning: late"]);
+        assert!(!lines.contains(&"100".to_owned()));
+        Stage::silent().check().unwrap();
     }
 }

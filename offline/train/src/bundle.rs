@@ -1,21 +1,21 @@
 //! Bundles as the commands write and change them. The format is the core's: [`adclick::builder::bundle`].
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use adclick::Precision;
 use adclick::builder::artifact::{Bytes, OpenMode};
 use adclick::builder::bundle::serving_text;
 use adclick::builder::bundle::{
-    self, CALIBRATORS_FILE, Content, Entry, MODEL_FILE, Manifest, POLICY_FILE, Role, SERVING_FILE,
+    self, CALIBRATORS_FILE, CURRENT, Content, Entry, MODEL_FILE, Manifest, POLICY_FILE, Role, SERVING_FILE,
 };
 use adclick::builder::calibrate::Calibrators;
 use adclick::builder::calibrate::encode_calibrators;
 use adclick::builder::infer::Kernel;
 use adclick::builder::live::{Generation, Opening, TableChecks};
-use adclick::builder::table::{Checks, Table};
-use anyhow::{Context, Result, bail, ensure};
-
+use adclick::builder::table::{Checks, Table, TableSource, join_shards};
 use adclick_data::files::is_table;
+use anyhow::{Context, Result, bail, ensure};
 
 /// The files of a bundle: model, calibrators and policy in memory, tables where they are.
 #[derive(Debug, Clone)]
@@ -133,6 +133,14 @@ impl Parts {
     }
 }
 
+/// The bundle itself, or the one that `CURRENT` in this directory names.
+///
+/// # Errors
+/// A `CURRENT` that cannot be read or names no bundle.
+pub fn resolve(path: &Path) -> Result<PathBuf> {
+    Ok(if path.join(CURRENT).exists() { bundle::current(path)? } else { path.to_owned() })
+}
+
 /// Opens a bundle as an engine on this machine would, golden requests included.
 ///
 /// # Errors
@@ -157,6 +165,20 @@ pub fn open_untouched(path: &Path) -> Result<Generation> {
 /// When it is none, naming the file.
 pub fn open_table(path: &Path, checks: Checks) -> Result<Table> {
     Table::open_with(Bytes::open(path, OpenMode::Map)?, checks).with_context(|| path.display().to_string())
+}
+
+/// Opens table files that are not in memory, shards of one table together. Rows need no look: they were just written, or
+/// checked when they were taken.
+///
+/// # Errors
+/// A file that is no table, or shards that do not go together.
+pub fn open_tables(parts: &[Part]) -> Result<Vec<TableSource>> {
+    let mut tables = Vec::new();
+    for part in parts {
+        let (Holds::Copy(path) | Holds::Link(path)) = &part.holds else { continue };
+        tables.push((Arc::new(open_table(path, Checks::Structure)?), part.name.as_str()));
+    }
+    Ok(join_shards(tables)?)
 }
 
 /// A directory beside a bundle that is to be written, on the same file system: for what goes into it. It is removed with

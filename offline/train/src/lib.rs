@@ -2,6 +2,7 @@
 
 pub mod bundle;
 pub mod calibrators;
+pub mod jobs;
 pub mod pack;
 pub mod positions;
 pub mod ranges;

@@ -9,15 +9,16 @@ use adclick::builder::artifact::model::Model;
 use adclick::builder::bundle::Manifest;
 use adclick::builder::model::pack_model;
 use adclick::builder::schema::{Feature, Kind, Schema, bucketise};
+use adclick_data::logs::{Batch, Columns, Reads, Row, Source as Logs};
+use adclick_data::progress::Progress;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 use crate::bundle::{Beside, Parts};
 use crate::unpack::unpack;
-use adclick_data::logs::{Batch, Columns, Reads, Row, Source as Logs};
 
 /// The position at which rows are scored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Position {
     /// Each row at the position that it was logged at.
@@ -179,11 +180,11 @@ pub struct Opened {
 
 impl Opened {
     /// The bundle itself, or where rows are scored at their own positions one beside it (else in the directory for
-    /// temporary files) whose model takes them. Prints a warning where rows do not say their positions.
+    /// temporary files) whose model takes them. Warns where rows do not say their positions.
     ///
     /// # Errors
     /// What is wrong with the bundle, and as [`Positions::new`].
-    pub fn new(bundle: &Path, columns: &Columns, wanted: Option<Position>) -> Result<Self> {
+    pub fn new(bundle: &Path, columns: &Columns, wanted: Option<Position>, progress: &Progress) -> Result<Self> {
         let manifest = Manifest::read(bundle)?;
         let generation = manifest.generation();
         let entry = manifest.file(adclick::builder::bundle::Role::Model).context("the bundle has no model")?;
@@ -192,7 +193,7 @@ impl Opened {
             .with_context(|| file.display().to_string())?;
         let positions = Positions::new(model.schema(), columns, wanted)?;
         if let Some(warning) = positions.as_ref().and_then(Positions::warning) {
-            eprintln!("warning: {warning}");
+            progress.warn(&warning);
         }
         let mut opened = Self { path: bundle.to_owned(), generation, positions, _beside: None };
         if opened.positions.as_ref().is_some_and(|p| p.scored == Some(Position::Logged)) {

@@ -5,9 +5,8 @@ use adclick::builder::artifact::model::spec::{GoldenRequest, GoldenValue, ModelS
 use adclick::builder::artifact::model::{Model, write};
 use adclick::builder::model::deep_inputs;
 use adclick::builder::schema::{Schema, Source};
-use anyhow::Result;
-
 use adclick_data::logs::{Batch, Reads, Row, Source as Logs};
+use anyhow::Result;
 
 /// Rows at most that ranges are found from.
 pub const ROWS: usize = 20_000;

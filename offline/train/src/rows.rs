@@ -5,13 +5,14 @@ use std::sync::Arc;
 use adclick::builder::artifact::model::Model;
 use adclick::builder::artifact::model::spec::HeadKind;
 use adclick::builder::schema::{KeyPart, Source};
-use adclick::{Candidate, Engine, Input, Options, Precision, Request, Scorer, ScorerLimits, Value};
-use anyhow::{Result, anyhow, bail, ensure};
-
-use crate::positions::AtServed;
+use adclick::{Candidate, Precision, Request, Value};
+use adclick::{Engine, Input, Options, Scorer, ScorerLimits};
 use adclick_data::logs::{Batch, Columns, Found, InputKind, KeyId, Lookups, Reads, Row, Source as Logs};
 use adclick_data::progress::Progress;
 use adclick_measure::{Unknown, weights};
+use anyhow::{Result, anyhow, bail, ensure};
+
+use crate::positions::AtServed;
 
 /// Values of one side under the engine's handles.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -310,7 +311,7 @@ pub fn score_source(
     mut keep: impl FnMut(&Row) -> bool,
     only: Option<&AtServed>,
     fields: &[String],
-    progress: Progress,
+    progress: &Progress,
 ) -> Result<ScoredRows> {
     let generation = engine.generation()?;
     let model = generation.model();
@@ -340,8 +341,8 @@ pub fn score_source(
         })
         .collect::<Result<_>>()?;
     let mut out = ScoredRows { fields: vec![Vec::new(); fields.len()], ..ScoredRows::default() };
-    let bar = progress.bytes("Scoring rows", source.bytes()?);
-    let read = source.for_each(&bar, |batch| {
+    let stage = progress.bytes("Scoring rows", source.bytes()?);
+    let read = source.for_each(&stage, |batch| {
         for row in batch.rows().iter().filter(|row| keep(row)) {
             if only.is_some_and(|only| !only.has(batch, row)) {
                 out.elsewhere += 1;
@@ -367,7 +368,7 @@ pub fn score_source(
         }
         Ok(())
     })?;
-    bar.finish_and_clear();
+    drop(stage);
     ensure!(
         !out.clicks.is_empty() || out.elsewhere == 0,
         "none of {} rows was logged at the position that is served: measure at the logged ones (--position logged)",

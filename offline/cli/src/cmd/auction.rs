@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use adclick::BidKind;
 use adclick::auction::Policy;
+use adclick_data::files::{read_text, write_over_own};
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use crate::auctions::{self, Runner};
 use crate::stdout;
-use adclick_data::files::{read_text, write_over_own};
 
 const FORMAT: &str = r#"Each line of the input is one auction, in one of two forms. Amounts are in currency units, a micro
 is a millionth of one. Missing and null are the same, and mean what stands in parentheses.

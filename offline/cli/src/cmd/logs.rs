@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use adclick_data::logs::{BadLimit, Format, Source};
+use adclick_train::jobs::Rows;
+use adclick_train::trainer::{Role, Split};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
-
-use adclick_data::logs::{BadLimit, Format, Source};
-use adclick_train::trainer::{Role, Split};
 
 /// The layout of a log file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -97,14 +97,14 @@ pub(super) enum PartName {
 }
 
 impl Part {
-    /// The split and the role to look at, where `default` is what the verb looks at unless told.
-    pub(super) fn choose(&self, default: PartName) -> Result<Option<(Split, Role)>> {
-        let Some(split) = &self.split else { return Ok(None) };
+    /// The rows of the part; `default` is the part of a split that the verb looks at unless told.
+    pub(super) fn of(&self, source: Source, default: PartName) -> Result<Rows> {
+        let Some(split) = &self.split else { return Ok(Rows { source, part: None }) };
         let role = match self.part.unwrap_or(default) {
             PartName::Train => Role::Train,
             PartName::Validation => Role::Validation,
             PartName::Test => Role::Test,
         };
-        Ok(Some((Split::experiment(split)?, role)))
+        Ok(Rows { source, part: Some((Split::experiment(split)?, role)) })
     }
 }

@@ -13,8 +13,11 @@ mod train;
 mod verify;
 
 use adclick::Precision;
+use adclick_train::calibrators::Method;
+use adclick_train::positions::Position;
 use anyhow::Result;
 use clap::Subcommand;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 /// The verbs of the command.
 #[derive(Subcommand)]
@@ -62,4 +65,31 @@ fn kept_share(text: &str) -> std::result::Result<f64, String> {
 /// The value of `--precision`.
 fn precision(name: &str) -> std::result::Result<Precision, String> {
     Precision::by_name(name).map_err(|e| e.message)
+}
+
+/// The value of `--method`.
+fn method() -> impl TypedValueParser<Value = Method> {
+    let about = |method| match method {
+        Method::Identity => "The model's own probabilities",
+        Method::Shift => {
+            "One parameter: a constant added to all logits. For a model that predicts too much or too little by a factor"
+        }
+        Method::Temperature => {
+            "One parameter: all logits divided by T, which leaves 0.5 where it is. For a model that is too sure of itself"
+        }
+        Method::Platt => "Two parameters: slope and intercept of the logit",
+        Method::Beta => "Three parameters: slopes at both ends, intercept",
+        Method::Isotonic => "A free non-decreasing curve, bounded and tilted for serving",
+    };
+    let values = Method::ALL.map(|method| PossibleValue::new(method.name()).help(about(method)));
+    PossibleValuesParser::new(values).try_map(|name| Method::by_name(&name).ok_or("no such method"))
+}
+
+/// The value of `--position`.
+fn position() -> impl TypedValueParser<Value = Position> {
+    let values = [
+        PossibleValue::new("logged").help("Each row at the position that it was logged at"),
+        PossibleValue::new("served").help("At the position that is served, and only the rows that were logged there"),
+    ];
+    PossibleValuesParser::new(values).map(|name| if name == "logged" { Position::Logged } else { Position::Served })
 }

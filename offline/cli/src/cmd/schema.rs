@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use adclick_data::files::write_whole;
+use adclick_data::schema_infer::{Known, infer, train_command};
 use anyhow::{Result, bail};
 
-use adclick_data::files::write_whole;
-use adclick_data::progress::Progress;
-use adclick_data::schema_infer::{Known, infer, train_command};
+use crate::progress::on_stderr;
 
 /// Write a schema file for data.
 #[derive(clap::Args)]
@@ -73,7 +73,7 @@ pub(super) fn run(args: Args) -> Result<()> {
         time: args.time,
         leave_out: args.leave_out,
     };
-    let found = infer(&args.data, &known, Progress::detect())?;
+    let found = infer(&args.data, &known, &on_stderr())?;
     match &args.out {
         None => crate::stdout::lock().write_all(found.text.as_bytes())?,
         Some(out) => {

@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use adclick::Precision;
+use adclick_data::files::write_over_own;
+use adclick_data::logs::{Found, Labels};
+use adclick_train::pack::inputs::Inputs;
+use adclick_train::pack::run::{Runner, Scores};
+use adclick_train::rows::{fallback, score_source};
 use anyhow::{Context, Result, bail};
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::logs::{FormatName, Logs};
-use adclick_data::files::write_over_own;
-use adclick_data::logs::{Found, Labels};
-use adclick_data::progress::Progress;
-use adclick_train::pack::inputs::Inputs;
-use adclick_train::pack::run::{Runner, Scores};
-use adclick_train::rows::{fallback, score_source};
+use crate::progress::on_stderr;
 
 /// Score a file of inputs.
 ///
@@ -116,9 +116,9 @@ fn score_inputs(runner: &mut Runner, input: &Path) -> Result<Scores> {
     let bytes = std::fs::read(input).with_context(|| format!("cannot read {}", input.display()))?;
     let inputs = Inputs::parse(&bytes, runner.schema()).with_context(|| input.display().to_string())?;
     drop(bytes);
-    let bar = Progress::detect().rows("Scoring rows", inputs.rows() as u64);
-    let scores = runner.score(&inputs, &bar)?;
-    bar.finish_and_clear();
+    let stage = on_stderr().rows("Scoring rows", inputs.rows() as u64);
+    let scores = runner.score(&inputs, &stage)?;
+    drop(stage);
     Ok(scores)
 }
 
@@ -132,7 +132,7 @@ fn score_logs(runner: &Runner, logs: &Logs) -> Result<(Scores, Option<Logged>)> 
     let mut source = logs.source()?;
     source.labels = Labels::Optional;
     let begin = Instant::now();
-    let rows = score_source(runner.engine(), &source, |_| true, None, &[], Progress::detect())?;
+    let rows = score_source(runner.engine(), &source, |_| true, None, &[], &on_stderr())?;
     let narrow = |values: &[f64]| values.iter().map(|&v| v as f32).collect::<Vec<_>>();
     let scores = Scores {
         ctr: (!rows.pctr.is_empty()).then(|| (narrow(&rows.pctr), narrow(&rows.logits))),

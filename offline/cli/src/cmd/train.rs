@@ -1,32 +1,19 @@
 //! `adclick train`.
 
-use std::fs::File;
 use std::io::Write as _;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use adclick::Precision;
-use adclick::builder::artifact::{Bytes, OpenMode};
-use adclick::builder::bundle::{self, Manifest, Role};
-use adclick::builder::calibrate::{Calibrators, HeadCalibrator};
-use adclick::builder::table::{Checks, Table, TableSource, join_shards};
-use anyhow::{Context, Result, ensure};
-use serde::Serialize;
+use adclick_data::files::read_text;
+use adclick_data::schema_file::SchemaFile;
+use adclick_train::jobs::Target;
+use adclick_train::jobs::train::{Done, Job, Parent, train};
+use adclick_train::trainer::{Config, CrossShape, Split};
+use anyhow::{Context, Result};
 
 use super::logs::Logs;
-use super::pack::{BuildArgs, for_training};
-use adclick_data::files::read_text;
-use adclick_data::logs::{Lookups, Source};
-use adclick_data::progress::Progress;
-use adclick_data::schema_file::SchemaFile;
-use adclick_measure::weights;
-use adclick_train::bundle::{Beside, Holds, Part, Parts, open_table};
-use adclick_train::calibrators::{self, Choice, Sample};
-use adclick_train::positions::as_logged;
-use adclick_train::rows::{fallback, open_engine, score_source};
-use adclick_train::trainer::{self, Blueprint, Config, CrossShape, Data, Metrics, Scored, Split};
-use adclick_train::unpack::unpack;
+use super::pack::BuildArgs;
+use crate::progress::on_stderr;
 
 /// Train a model on click logs and write a bundle.
 ///
@@ -129,70 +116,20 @@ pub struct Args {
     json: bool,
 }
 
-#[derive(Serialize)]
-struct Summary<'a> {
-    out: String,
-    generation: String,
-    #[serde(flatten)]
-    metrics: &'a Metrics,
-    calibrator: String,
-    precision: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    test_logloss: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    test_rows: Option<usize>,
+pub(super) fn run(args: Args) -> Result<()> {
+    let json = args.json;
+    let done = train(args.job()?, &on_stderr())?;
+    show(&done, json)
 }
 
-pub(super) fn run(args: Args) -> Result<()> {
-    // Before hours of training, not after.
-    bundle::check_target(&args.out, args.replace)?;
-    let policy = args.policy.as_deref().map(read_policy).transpose()?;
-    let mut source = args.logs.source()?;
-    let schema = args.logs.schema.as_deref().map(SchemaFile::read).transpose()?;
-    let blueprint = match &schema {
-        Some(schema) => Blueprint::given(schema),
-        None => Blueprint::of(&source.format).context("--format examples needs --schema")?,
-    };
-    let (config, parent) = args.config()?;
-    let split = args.split()?;
-    if let Split::Files(paths) = &split {
-        apart(&args.logs.data, paths)?;
-    }
-    let built = args.tables(schema.as_ref())?;
-    source.tables = built.lookups;
-    let data = Data { source, split };
-    let trained = adclick_train::trainer::fit(&config, &data, &blueprint, parent.as_ref(), Progress::detect())?;
-    let model = adclick::builder::model::pack_model(&trained.spec)?;
-    let (precision, calibrators) = (args.precision, Calibrators::default());
-    let mut parts = Parts { model, calibrators, policy, precision, tables: built.parts };
-    let mut beside = built.beside;
-    let mut served = None;
-    if matches!(precision, Some(Precision::Bf16 | Precision::Int8)) && !args.no_calibrate {
-        let beside = match &mut beside {
-            Some(beside) => beside,
-            None => beside.insert(Beside::of(&args.out, args.replace)?),
-        };
-        served = as_served(&parts, &data, beside)?;
-    }
-    let choice;
-    (parts.calibrators, choice) = calibrate(&trained.validation, served.as_ref(), !args.no_calibrate)?;
-    let generation = parts.write(&args.out, args.replace, args.publish)?;
-    drop(beside);
-    let summary = Summary {
-        out: args.out.display().to_string(),
-        generation: format!("{generation:016x}"),
-        metrics: &trained.metrics,
-        precision: precision.unwrap_or(Precision::Exact).name(),
-        calibrator: choice.as_ref().map_or("identity".to_owned(), |c| c.calibrator.to_string()),
-        test_logloss: trained.test.as_ref().map(|t| t.loss),
-        test_rows: trained.test.as_ref().map(|t| t.clicks.len()),
-    };
+/// What a script or a person reads.
+fn show(done: &Done, json: bool) -> Result<()> {
     let mut out = crate::stdout::lock();
-    if args.json {
-        writeln!(out, "{}", serde_json::to_string(&summary)?)?;
+    if json {
+        writeln!(out, "{}", serde_json::to_string(done)?)?;
         return Ok(());
     }
-    let m = summary.metrics;
+    let m = &done.metrics;
     writeln!(
         out,
         "trained on {} rows in {:.1} s ({:.0} rows/s, {} passes, the best was {})",
@@ -212,7 +149,7 @@ pub(super) fn run(args: Args) -> Result<()> {
             writeln!(out, "{rows} {what}")?;
         }
     }
-    if let (Some(loss), Some(rows)) = (summary.test_logloss, summary.test_rows) {
+    if let (Some(loss), Some(rows)) = (done.test_logloss, done.test_rows) {
         writeln!(out, "test:       {rows} rows, log loss {loss:.5} before calibration")?;
     }
     if m.bad_rows > 0 {
@@ -221,155 +158,60 @@ pub(super) fn run(args: Args) -> Result<()> {
     for found in &m.tables {
         writeln!(out, "{found}")?;
     }
-    writeln!(out, "calibrator: {}", summary.calibrator)?;
-    writeln!(out, "precision: {}", summary.precision)?;
-    writeln!(out, "wrote {} (generation {})", summary.out, summary.generation)?;
+    writeln!(out, "calibrator: {}", done.calibrator)?;
+    writeln!(out, "precision: {}", done.precision)?;
+    writeln!(out, "wrote {} (generation {})", done.out, done.generation)?;
     Ok(())
 }
 
-/// The tables of a model to be trained.
-#[derive(Default)]
-struct BuiltTables {
-    /// For the rows; `None` when the model reads no table.
-    lookups: Option<Arc<Lookups>>,
-    /// For the bundle.
-    parts: Vec<Part>,
-    /// Where they are until the bundle links them.
-    beside: Option<Beside>,
-}
-
-/// Opens table files, shards of one table together.
-fn open_tables(parts: &[Part]) -> Result<Vec<TableSource>> {
-    let mut files: Vec<(Arc<Table>, &str)> = Vec::new();
-    for part in parts {
-        let (Holds::Copy(path) | Holds::Link(path)) = &part.holds else { continue };
-        // Rows need no look: they were just written, or checked when they were taken.
-        files.push((Arc::new(open_table(path, Checks::Structure)?), &part.name));
+impl Args {
+    fn job(self) -> Result<Job> {
+        Ok(Job {
+            policy: self.policy.as_deref().map(read_policy).transpose()?,
+            source: self.logs.source()?,
+            schema: self.logs.schema.as_deref().map(SchemaFile::read).transpose()?,
+            config: self.config(),
+            parent: self.warm_start.as_deref().map(Parent::read).transpose()?,
+            split: self.split()?,
+            tables: self.tables.tables(self.logs.max_bad_rows),
+            precision: self.precision,
+            calibrate: !self.no_calibrate,
+            target: Target { path: self.out, replace: self.replace, publish: self.publish },
+        })
     }
-    Ok(join_shards(files)?)
-}
 
-/// The validation rows in the arithmetic that serves; `None` when this CPU serves exact.
-fn as_served(parts: &Parts, data: &Data, beside: &Beside) -> Result<Option<Scored>> {
-    let bundle = beside.path().join("uncalibrated");
-    // At the positions that were logged, as the clicks are.
-    let logged = as_logged(&parts.model)?.map(|model| Parts { model, ..parts.clone() });
-    logged.as_ref().unwrap_or(parts).write(&bundle, true, false)?;
-    let engine = open_engine(&bundle, None, None)?;
-    if let Some(warning) = fallback(&engine)? {
-        eprintln!("warning: {warning}: the calibrator is fitted on exact logits");
-        return Ok(None);
+    fn split(&self) -> Result<Split> {
+        if let Some(rule) = &self.split {
+            return Split::experiment(rule);
+        }
+        Ok(match self.validation.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            [] | ["hash"] => Split::Hash,
+            ["day"] => Split::Day,
+            [group] if group.starts_with("group:") => Split::Group(group["group:".len()..].to_owned()),
+            files => Split::Files(files.iter().map(PathBuf::from).collect()),
+        })
     }
-    let progress = Progress::detect();
-    let rows = match &data.split {
-        Split::Files(paths) => {
-            let source = Source { paths: paths.clone(), ..data.source.clone() };
-            score_source(&engine, &source, |_| true, None, &[], progress)?
-        }
-        _ => {
-            let roles = data.roles(progress)?;
-            score_source(&engine, &data.source, |row| roles.of(row) == trainer::Role::Validation, None, &[], progress)?
-        }
-    };
-    Ok(Some(Scored {
-        click_logits: rows.logits,
-        conversion_logits: rows.cvr_logits,
-        clicks: rows.clicks,
-        conversions: rows.conversions,
-        weights: rows.weights.iter().map(|&w| w as f32).collect(),
-        loss: f64::NAN,
-    }))
-}
 
-/// The calibrators that the validation rows speak for, and the choice for the first head. Which kind it is, the exact logits say, so that
-/// one model gets the same kind in every precision; its numbers are fitted on the logits that are `served`, if those are others.
-fn calibrate(exact: &Scored, served: Option<&Scored>, wanted: bool) -> Result<(Calibrators, Option<Choice>)> {
-    let mut calibrators = Calibrators::default();
-    let mut first = None;
-    if !wanted {
-        return Ok((calibrators, None));
-    }
-    let heads = [(&mut calibrators.ctr, clicks_of as LabelsOf), (&mut calibrators.cvr, conversions_of)];
-    for (calibrator, rows) in heads {
-        let (logits, labels, weights) = rows(exact);
-        if logits.is_empty() {
-            continue;
+    fn config(&self) -> Config {
+        Config {
+            seed: self.seed,
+            epochs: self.epochs,
+            batch: self.batch,
+            lr: self.lr,
+            lr_embedding: self.lr_embedding,
+            decay: self.decay,
+            decay_embedding: self.decay_embedding,
+            dropout: self.dropout,
+            dropout_embedding: self.dropout_embedding,
+            cross: self.cross,
+            cross_layers: self.cross_layers,
+            hidden: self.hidden.clone(),
+            dim: self.dim,
+            min_count: self.min_count,
+            hash_buckets: self.hash_buckets,
+            downsample: self.downsample,
+            ..Config::default()
         }
-        let mut choice = calibrators::choose(&Sample::new(&logits, &labels, Some(&weights))?)?;
-        if let Some(served) = served {
-            let (logits, labels, weights) = rows(served);
-            choice.calibrator = calibrators::fit(choice.method, &Sample::new(&logits, &labels, Some(&weights))?)?;
-        }
-        *calibrator = HeadCalibrator::new(1.0, choice.calibrator.clone())?;
-        first = first.or(Some(choice));
-    }
-    Ok((calibrators, first))
-}
-
-/// Logits, labels and weights that a head is calibrated on.
-type Labels = (Vec<f64>, Vec<bool>, Vec<f64>);
-type LabelsOf = fn(&Scored) -> Labels;
-
-fn clicks_of(rows: &Scored) -> Labels {
-    labelled(rows, 0..rows.click_logits.len(), &rows.click_logits, |row| rows.clicks[row])
-}
-
-/// Clicked rows whose conversion is known.
-fn conversions_of(rows: &Scored) -> Labels {
-    let known = (0..rows.conversion_logits.len()).filter(|&row| rows.clicks[row] && rows.conversions[row].is_some());
-    labelled(rows, known, &rows.conversion_logits, |row| rows.conversions[row] == Some(true))
-}
-
-fn labelled(
-    rows: &Scored,
-    which: impl Iterator<Item = usize> + Clone,
-    logits: &[f64],
-    label: impl Fn(usize) -> bool,
-) -> Labels {
-    let mut weights: Vec<f64> = rows.weights.iter().map(|&w| w.into()).collect();
-    weights::by_their_mean(&mut weights);
-    let logits = which.clone().map(|row| logits[row]).collect();
-    (logits, which.clone().map(label).collect(), which.map(|row| weights[row]).collect())
-}
-
-/// Refuses a file that is to train and to validate: under another name, by a link, or as a copy.
-fn apart(training: &[PathBuf], validation: &[PathBuf]) -> Result<()> {
-    let missing = |path: &Path| format!("cannot read {}", path.display());
-    for held_out in validation {
-        let size = held_out.metadata().with_context(|| missing(held_out))?.len();
-        for path in training {
-            let same = path.metadata().with_context(|| missing(path))?.len() == size
-                && (path.canonicalize().ok() == held_out.canonicalize().ok() || same_bytes(path, held_out)?);
-            ensure!(
-                !same,
-                "--validation {} holds the same rows as --data {}: a model validates on rows that it was not trained on. Give \
-                 others, or leave --validation out to hold out a tenth",
-                held_out.display(),
-                path.display()
-            );
-        }
-    }
-    Ok(())
-}
-
-/// Whether two files of one size hold the same bytes.
-fn same_bytes(a: &Path, b: &Path) -> Result<bool> {
-    let open = |path: &Path| {
-        let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-        anyhow::Ok(BufReader::with_capacity(1 << 20, file))
-    };
-    let (mut a, mut b) = (open(a)?, open(b)?);
-    loop {
-        let (left, right) = (a.fill_buf()?, b.fill_buf()?);
-        let n = left.len().min(right.len());
-        if n == 0 {
-            return Ok(left.len() == right.len());
-        }
-        if left[..n] != right[..n] {
-            return Ok(false);
-        }
-        a.consume(n);
-        b.consume(n);
     }
 }
 
@@ -413,100 +255,4 @@ fn dropout(text: &str) -> Result<f64, String> {
 fn width(text: &str) -> Result<usize, String> {
     let most = adclick::builder::schema::MAX_WIDTH;
     text.parse().ok().filter(|n| (1..=most).contains(n)).ok_or_else(|| format!("expected 1 to {most}"))
-}
-
-impl Args {
-    fn split(&self) -> Result<Split> {
-        if let Some(rule) = &self.split {
-            return Split::experiment(rule);
-        }
-        Ok(match self.validation.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-            [] | ["hash"] => Split::Hash,
-            ["day"] => Split::Day,
-            [group] if group.starts_with("group:") => Split::Group(group["group:".len()..].to_owned()),
-            files => Split::Files(files.iter().map(PathBuf::from).collect()),
-        })
-    }
-
-    /// Builds the tables that the model reads.
-    fn tables(&self, schema: Option<&SchemaFile>) -> Result<BuiltTables> {
-        let Some(schema) = schema.filter(|s| !s.enrichment.is_empty()) else {
-            ensure!(
-                !self.tables.any(),
-                "--table: the model reads no table: give --schema with [[tables]] and features that read them"
-            );
-            return Ok(BuiltTables::default());
-        };
-        let (beside, progress) = (Beside::of(&self.out, self.replace)?, Progress::detect());
-        let (mut parts, summaries) =
-            for_training(&self.tables, schema, self.logs.max_bad_rows, beside.path(), progress)?;
-        for table in summaries.iter().filter(|t| t.bad_rows > 0) {
-            eprintln!("warning: table {}: {} malformed rows were left out, the first:", table.name, table.bad_rows);
-            table.bad.iter().for_each(|message| eprintln!("  {message}"));
-        }
-        // The same tables have the same generation, whatever came first.
-        parts.sort_by(|a, b| a.name.cmp(&b.name));
-        let lookups = Lookups::new(&schema.schema, &schema.enrichment, open_tables(&parts)?)?;
-        Ok(BuiltTables { lookups: Some(Arc::new(lookups)), parts, beside: Some(beside) })
-    }
-
-    fn config(&self) -> Result<(Config, Option<adclick::builder::artifact::model::spec::ModelSpec>)> {
-        let parent = self.warm_start.as_deref().map(read_model).transpose()?;
-        let config = Config {
-            seed: self.seed,
-            epochs: self.epochs,
-            batch: self.batch,
-            lr: self.lr,
-            lr_embedding: self.lr_embedding,
-            decay: self.decay,
-            decay_embedding: self.decay_embedding,
-            dropout: self.dropout,
-            dropout_embedding: self.dropout_embedding,
-            cross: self.cross,
-            cross_layers: self.cross_layers,
-            hidden: self.hidden.clone(),
-            dim: self.dim,
-            min_count: self.min_count,
-            hash_buckets: self.hash_buckets,
-            downsample: self.downsample,
-            parent: parent.as_ref().map(|p| p.0.clone()),
-            ..Config::default()
-        };
-        Ok((config, parent.map(|p| p.1)))
-    }
-}
-
-/// A bundle's generation and its model, to go on from.
-fn read_model(bundle: &Path) -> Result<(String, adclick::builder::artifact::model::spec::ModelSpec)> {
-    let bundle = &super::verify::resolve(bundle)?;
-    let manifest = Manifest::read(bundle)?;
-    let entry = manifest.file(Role::Model).context("the bundle has no model")?;
-    let path = bundle.join(&entry.name);
-    let model = adclick::builder::artifact::model::Model::open(Bytes::open(&path, OpenMode::Map)?)
-        .with_context(|| path.display().to_string())?;
-    Ok((format!("{:016x}", manifest.generation()), unpack(&model)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_does_not_train_and_validate() {
-        let dir = tempfile::TempDir::new().unwrap();
-        let path = |name: &str| dir.path().join(name);
-        for (name, text) in
-            [("a.csv", "x,click\n1,0\n"), ("copy.csv", "x,click\n1,0\n"), ("other.csv", "x,click\n1,1\n")]
-        {
-            std::fs::write(path(name), text).unwrap();
-        }
-        std::fs::hard_link(path("a.csv"), path("link.csv")).unwrap();
-        for same in ["a.csv", "copy.csv", "link.csv"] {
-            let error = apart(&[path("other.csv"), path("a.csv")], &[path(same)]).unwrap_err().to_string();
-            assert!(error.contains(same) && error.contains("same rows"), "{error}");
-        }
-        apart(&[path("a.csv")], &[path("other.csv")]).unwrap();
-        let error = format!("{:#}", apart(&[path("a.csv")], &[path("none.csv")]).unwrap_err());
-        assert!(error.contains("none.csv"), "{error}");
-    }
 }

@@ -1,17 +1,16 @@
 //! `adclick verify`.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use adclick::builder::artifact::{Bytes, OpenMode};
-use adclick::builder::bundle::{self, CURRENT, Manifest};
+use adclick::builder::bundle::Manifest;
 use adclick::builder::hash::checksum;
 use adclick::builder::infer::Kernel;
 use adclick::builder::live::{Generation, Opening, TableChecks};
 use adclick::builder::table::Checks;
-use anyhow::{Result, ensure};
-
 use adclick_train::bundle::{open_table, open_untouched};
+use anyhow::{Result, ensure};
 
 /// Check every checksum and golden request of a bundle.
 ///
@@ -28,7 +27,7 @@ pub struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result<()> {
-    let bundle = resolve(&args.bundle)?;
+    let bundle = adclick_train::bundle::resolve(&args.bundle)?;
     let manifest = Manifest::read(&bundle)?;
     let mut files = Vec::new();
     for entry in &manifest.files {
@@ -112,9 +111,4 @@ pub(super) fn run(args: Args) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The bundle itself, or the one that `CURRENT` names.
-pub(super) fn resolve(path: &Path) -> Result<PathBuf> {
-    Ok(if path.join(CURRENT).exists() { bundle::current(path)? } else { path.to_owned() })
 }

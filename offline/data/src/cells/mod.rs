@@ -5,7 +5,7 @@ mod delimited;
 mod fault;
 mod field;
 mod open;
-mod record;
+mod reader;
 mod records;
 
 pub(crate) use array::cell;
@@ -13,5 +13,4 @@ pub(crate) use delimited::Delimited;
 pub(crate) use fault::Fault;
 pub(crate) use field::{Cell, Field, STRING, boolean};
 pub(crate) use open::{Opened, open, size};
-pub(crate) use record::{ArrayRecord, Record, TextRecord};
-pub(crate) use records::{Container, Places, Records, chosen};
+pub(crate) use reader::{Header, RecordReader};

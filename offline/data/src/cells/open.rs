@@ -6,15 +6,15 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use flate2::bufread::MultiGzDecoder;
-use indicatif::{ProgressBar, ProgressBarIter};
 
 use super::records::Container;
+use crate::progress::Stage;
 
 pub(crate) enum Opened {
     /// Lines, unpacked.
     Text(Box<dyn Read>),
     /// Record batches.
-    Records(Container, File),
+    Batches(Container, File),
 }
 
 /// No line may be longer: without this a file of another kind would be read into memory as one line.
@@ -30,8 +30,8 @@ pub(crate) fn size(path: &Path) -> Result<u64> {
     Ok(bytes)
 }
 
-/// Opens a file; what is read from disk moves the bar.
-pub(crate) fn open(path: &Path, bar: &ProgressBar) -> Result<Opened> {
+/// Opens a file; what is read from disk moves the stage.
+pub(crate) fn open(path: &Path, stage: &Stage) -> Result<Opened> {
     size(path)?;
     let what = || format!("cannot read {}", path.display());
     let (mut file, _) = adclick::builder::files::open_regular(path)?;
@@ -52,9 +52,9 @@ pub(crate) fn open(path: &Path, bar: &ProgressBar) -> Result<Opened> {
         _ => None,
     };
     if let Some(container) = container {
-        return Ok(Opened::Records(container, file));
+        return Ok(Opened::Batches(container, file));
     }
-    let stream: BufReader<ProgressBarIter<File>> = BufReader::with_capacity(1 << 16, bar.wrap_read(file));
+    let stream = BufReader::with_capacity(1 << 16, stage.reads(file));
     let text: Box<dyn Read> = match magic {
         [0x1f, 0x8b, ..] => Box::new(LineGuard::new(MultiGzDecoder::new(stream))),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => {

@@ -9,9 +9,10 @@ use anyhow::{Context, Result, ensure};
 use arrow_array::RecordBatch;
 use arrow_ipc::reader::{FileReader, StreamReader};
 use arrow_schema::{ArrowError, SchemaRef};
-use indicatif::ProgressBar;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::progress::Stage;
 
 /// How record batches stand in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,11 +31,11 @@ const BATCH_ROWS: usize = 4096;
 /// The record batches of a file, one at a time.
 pub(crate) struct Records {
     batches: Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>>>,
-    bar: ProgressBar,
+    stage: Stage,
     pace: Pace,
 }
 
-/// How far a batch moves the bar. Streams move it by themselves.
+/// How far a batch moves the stage. Streams move it by themselves.
 enum Pace {
     Row(f64),
     Batch(f64),
@@ -50,7 +51,7 @@ impl Records {
         mut file: File,
         path: &Path,
         container: Container,
-        bar: &ProgressBar,
+        stage: &Stage,
         choose: impl FnOnce(&[String]) -> Result<Vec<usize>>,
     ) -> Result<Self> {
         let bytes = file.metadata()?.len() as f64;
@@ -80,11 +81,11 @@ impl Records {
                 let columns = choose(&names(&all.schema()))?;
                 drop(all);
                 file.rewind().with_context(what)?;
-                let stream = BufReader::new(bar.wrap_read(file));
+                let stream = BufReader::new(stage.reads(file));
                 (Box::new(StreamReader::try_new(stream, Some(columns)).with_context(what)?), Pace::None)
             }
         };
-        Ok(Self { batches, bar: bar.clone(), pace })
+        Ok(Self { batches, stage: stage.clone(), pace })
     }
 
     /// The next batch.
@@ -94,8 +95,8 @@ impl Records {
     pub(crate) fn next(&mut self) -> Result<Option<RecordBatch>> {
         let Some(record) = self.batches.next().transpose()? else { return Ok(None) };
         match self.pace {
-            Pace::Row(bytes) => self.bar.inc((record.num_rows() as f64 * bytes) as u64),
-            Pace::Batch(bytes) => self.bar.inc(bytes as u64),
+            Pace::Row(bytes) => self.stage.advance((record.num_rows() as f64 * bytes) as u64),
+            Pace::Batch(bytes) => self.stage.advance(bytes as u64),
             Pace::None => {}
         }
         Ok(Some(record))
@@ -103,19 +104,23 @@ impl Records {
 }
 
 /// The columns of a file by their names.
-pub(crate) struct Places<'a> {
+pub(crate) struct Columns<'a> {
     names: &'a [String],
-    /// Of each name its first place, and whether there is another one.
+    /// The first place of each name, and whether there is another one.
     known: HashMap<&'a str, (usize, bool)>,
 }
 
-impl<'a> Places<'a> {
+impl<'a> Columns<'a> {
     pub(crate) fn new(names: &'a [String]) -> Self {
         let mut known: HashMap<&str, (usize, bool)> = HashMap::with_capacity(names.len());
         for (i, name) in names.iter().enumerate() {
             known.entry(name).and_modify(|place| place.1 = true).or_insert((i, false));
         }
         Self { names, known }
+    }
+
+    pub(crate) fn names(&self) -> &[String] {
+        self.names
     }
 
     pub(crate) fn has(&self, column: &str) -> bool {
@@ -125,8 +130,8 @@ impl<'a> Places<'a> {
     /// The place of a column that must be there, once.
     ///
     /// # Errors
-    /// Names the column and those that there are.
-    pub(crate) fn of(&self, column: &str) -> Result<usize> {
+    /// Names the column and those that the file has.
+    pub(crate) fn place(&self, column: &str) -> Result<usize> {
         let (at, again) = self.known.get(column).copied().with_context(|| {
             let shown: Vec<&str> = self.names.iter().take(40).map(String::as_str).collect();
             format!("expected a column \"{column}\", found: {}", shown.join(", "))
@@ -134,14 +139,6 @@ impl<'a> Places<'a> {
         ensure!(!again, "two columns have the name \"{column}\"");
         Ok(at)
     }
-}
-
-/// Chooses columns for reading: their places in file order, and where each of them then stands in a batch.
-pub(crate) fn chosen(places: &[usize]) -> (Vec<usize>, Vec<usize>) {
-    let mut sorted = places.to_vec();
-    sorted.sort_unstable();
-    let within = places.iter().map(|place| sorted.partition_point(|p| p < place)).collect();
-    (sorted, within)
 }
 
 fn names(schema: &SchemaRef) -> Vec<String> {

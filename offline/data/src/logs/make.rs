@@ -11,7 +11,7 @@ use super::values;
 use super::{Batch, Labels, Row};
 use crate::cells::Fault;
 use crate::cells::Field;
-use crate::cells::Record;
+use crate::cells::RecordReader;
 
 /// A column that is read, and why it must be there.
 pub(super) struct Wanted {
@@ -92,7 +92,7 @@ impl RowMaker {
     }
 
     /// Makes a row of a record and adds its values to the batch; of a malformed one they may be there in part.
-    pub(super) fn make(&self, record: &impl Record, number: u64, batch: &mut Batch) -> Result<Row, Fault> {
+    pub(super) fn make(&self, record: &RecordReader, number: u64, batch: &mut Batch) -> Result<Row, Fault> {
         let label = |place: &Option<Place>| match place {
             Some((at, column)) => values::label(column, record.field(*at)?),
             None => Ok(None),

@@ -9,20 +9,19 @@ mod clock;
 mod columns;
 mod lookups;
 mod make;
-mod record_rows;
-mod text;
+mod reader;
 mod values;
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use adclick::Value;
 use adclick::builder::enrich::Keys;
 use anyhow::Result;
-use indicatif::ProgressBar;
 
-use crate::cells::{self, Opened};
+use crate::cells;
+use crate::progress::Stage;
 
 pub use bad::{BadLimit, BadRows};
 pub(crate) use clock::{check_zone, guess_unit, hour, unit_name};
@@ -31,6 +30,7 @@ pub use columns::{
     TimeColumn, TimeFormat, ZoneRule,
 };
 pub use lookups::{Found, Lookups, Reads};
+pub use reader::Reader;
 
 /// How a file is laid out.
 #[derive(Debug, Clone, PartialEq)]
@@ -146,19 +146,20 @@ impl Source {
     }
 
     /// Streams all files through `visit`, with values from tables for what rows do not carry. Memory is bounded by one
-    /// batch.
+    /// batch. Bytes read move the stage.
     ///
     /// # Errors
     /// Files that cannot be read, too many malformed rows, no row at all or none that is not malformed, tables that do not fit, and whatever `visit`
     /// returns.
-    pub fn for_each(&self, bar: &ProgressBar, mut visit: impl FnMut(&Batch) -> Result<()>) -> Result<Pass> {
+    pub fn for_each(&self, stage: &Stage, mut visit: impl FnMut(&Batch) -> Result<()>) -> Result<Pass> {
         let mut bad = BadRows::new(self.limit);
         let mut batch = Batch::default();
         let mut next = 0;
         let mut lookups = self.tables.as_deref().map(|t| t.start(&self.format.columns())).transpose()?;
         for path in &self.paths {
-            let mut reader = Reader::open_at(path, &self.format, self.labels, bar, next, bad)?;
+            let mut reader = Reader::open_at(path, &self.format, self.labels, stage, next, bad)?;
             while reader.read(&mut batch, BATCH_ROWS)? {
+                stage.check()?;
                 if let Some(lookups) = &mut lookups {
                     lookups.fill(&mut batch);
                 }
@@ -184,85 +185,12 @@ impl Source {
         Self { tables: None, ..self.clone() }
     }
 
-    /// The sizes of the files on disk, added up: the length of a progress bar over bytes.
+    /// The sizes of the files on disk, added up: the length of a stage over bytes.
     ///
     /// # Errors
     /// A file that does not exist or is empty.
     pub fn bytes(&self) -> Result<u64> {
         self.paths.iter().try_fold(0, |sum, path| Ok(sum + cells::size(path)?))
-    }
-}
-
-enum Inner {
-    Text(Box<text::TextReader>),
-    Records(Box<record_rows::RecordReader>),
-}
-
-/// A file being read.
-pub struct Reader {
-    inner: Inner,
-    path: PathBuf,
-    first: u64,
-    next: u64,
-    bad: BadRows,
-}
-
-impl Reader {
-    /// Opens a file. Compression (gzip, zstd), Parquet and Arrow are recognised by their first bytes, not by name.
-    ///
-    /// # Errors
-    /// A missing, empty or unreadable file; a header without the needed columns.
-    pub fn open(path: &Path, format: &Format, labels: Labels, limit: BadLimit) -> Result<Self> {
-        Self::open_at(path, format, labels, &ProgressBar::hidden(), 0, BadRows::new(limit))
-    }
-
-    fn open_at(
-        path: &Path,
-        format: &Format,
-        labels: Labels,
-        bar: &ProgressBar,
-        next: u64,
-        bad: BadRows,
-    ) -> Result<Self> {
-        let columns = format.columns();
-        let inner = match cells::open(path, bar)? {
-            Opened::Records(container, file) => {
-                let reader = record_rows::RecordReader::new((container, file), path, &columns, labels, bar)?;
-                Inner::Records(Box::new(reader))
-            }
-            Opened::Text(stream) => {
-                Inner::Text(Box::new(text::TextReader::new(stream, path, format, &columns, labels)?))
-            }
-        };
-        Ok(Self { inner, path: path.to_owned(), first: next, next, bad })
-    }
-
-    /// Replaces the contents of `batch` by the next rows, at most `max_rows`. False at the end of the file.
-    ///
-    /// # Errors
-    /// The stream breaks off or cannot be unpacked; more malformed rows than the limit allows.
-    pub fn read(&mut self, batch: &mut Batch, max_rows: usize) -> Result<bool> {
-        batch.clear();
-        match &mut self.inner {
-            Inner::Text(reader) => reader.read(batch, max_rows, &mut self.next, &mut self.bad, &self.path)?,
-            Inner::Records(reader) => reader.read(batch, max_rows, &mut self.next, &mut self.bad, &self.path)?,
-        }
-        Ok(!batch.rows.is_empty())
-    }
-
-    /// The malformed rows so far.
-    #[must_use]
-    pub fn bad(&self) -> &BadRows {
-        &self.bad
-    }
-
-    fn finish(self) -> Result<(u64, BadRows)> {
-        anyhow::ensure!(
-            self.next > self.first,
-            "{} has no rows: expected at least one row of data after the header",
-            self.path.display()
-        );
-        Ok((self.next, self.bad))
     }
 }
 

@@ -12,6 +12,7 @@ use parquet::arrow::ArrowWriter;
 use tempfile::TempDir;
 
 use super::*;
+use crate::progress::Stage;
 
 fn write(dir: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
     let path = dir.path().join(name);
@@ -39,7 +40,7 @@ type Rows = Vec<(Row, Vec<Value>)>;
 fn all(path: &Path, format: &Format, limit: BadLimit) -> anyhow::Result<(Rows, BadRows)> {
     let source = Source { limit, ..Source::new(vec![path.to_owned()], format.clone()) };
     let mut rows = Vec::new();
-    let read = source.for_each(&ProgressBar::hidden(), |batch| {
+    let read = source.for_each(&Stage::silent(), |batch| {
         rows.extend(batch.rows().iter().map(|row| (Row { values: 0..0, ..row.clone() }, batch.values(row).to_vec())));
         Ok(())
     })?;

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::sample::{Kept, Sample};
-use crate::cells::Cell;
 use adclick_measure::Labelled;
 use adclick_measure::rank::auc;
+
+use super::sample::{Kept, Sample};
+use crate::cells::Cell;
 
 /// Single columns do not reach it before the click.
 const SUSPECT: f64 = 0.98;

@@ -72,7 +72,7 @@ struct Roles {
 /// # Errors
 /// Files that cannot be read, columns that are not there or are named for two things, and no column that could be the
 /// click label.
-pub fn infer(path: &Path, known: &Known, progress: Progress) -> Result<Inferred> {
+pub fn infer(path: &Path, known: &Known, progress: &Progress) -> Result<Inferred> {
     let named: Vec<(&str, &String)> = [
         ("--click", &known.click),
         ("--conversion", &known.conversion),
@@ -89,9 +89,9 @@ pub fn infer(path: &Path, known: &Known, progress: Progress) -> Result<Inferred>
         }
     }
     let wanted: Vec<&str> = named.iter().map(|(_, column)| column.as_str()).collect();
-    let bar = progress.bytes("Looking at columns", std::fs::metadata(path).map_or(0, |m| m.len()));
-    let sample = Sample::read(path, &wanted, &bar)?;
-    bar.finish_and_clear();
+    let stage = progress.bytes("Looking at columns", std::fs::metadata(path).map_or(0, |m| m.len()));
+    let sample = Sample::read(path, &wanted, &stage)?;
+    drop(stage);
     for (option, column) in &named {
         ensure!(
             sample.names.contains(column),
@@ -114,9 +114,9 @@ pub fn infer(path: &Path, known: &Known, progress: Progress) -> Result<Inferred>
     let schema = SchemaFile::parse(&text).context("the schema that was inferred")?;
     let mut source = Source::new(vec![path.to_owned()], Format::Examples(schema.data_columns()?));
     source.limit = BadLimit::Rows(u64::MAX);
-    let bar = progress.bytes("Reading rows by it", source.bytes()?);
-    let read = source.for_each(&bar, |_| Ok(()))?;
-    bar.finish_and_clear();
+    let stage = progress.bytes("Reading rows by it", source.bytes()?);
+    let read = source.for_each(&stage, |_| Ok(()))?;
+    drop(stage);
     let left_out = sample.names.iter().zip(&guesses).filter_map(|(name, guess)| match guess {
         Guess::LeftOut { why, .. } => Some((name.clone(), why.clone())),
         Guess::Label | Guess::Feature(_) => None,

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use arrow_array::{Array, ArrayRef};
-use indicatif::ProgressBar;
+use arrow_array::Array;
 
-use crate::cells::{ArrayRecord, Cell, Delimited, Field, Opened, Record, Records, TextRecord, cell, open};
+use crate::cells::{Cell, Delimited, Field, Header, Opened, RecordReader, cell, open};
+use crate::progress::Stage;
 
 /// Rows that are looked at, at most.
 const ROWS: usize = 20_000;
@@ -54,7 +54,7 @@ pub(super) struct Sample {
 
 impl Sample {
     /// Reads a file. `wanted` are columns that are known to be there.
-    pub(super) fn read(path: &Path, wanted: &[&str], bar: &ProgressBar) -> Result<Self> {
+    pub(super) fn read(path: &Path, wanted: &[&str], stage: &Stage) -> Result<Self> {
         let mut sample = Self {
             names: Vec::new(),
             types: Vec::new(),
@@ -65,19 +65,24 @@ impl Sample {
             sample: Vec::new(),
             bytes: 0,
         };
-        match open(path, bar)? {
+        let mut all = |header: Header<'_>| {
+            sample.names = header.names().to_vec();
+            Ok((0..sample.names.len()).collect())
+        };
+        let reader = match open(path, stage)? {
             Opened::Text(stream) => {
                 let file = Delimited::headed(stream, path, wanted);
-                sample.text(file.context("a schema is inferred from a file whose first line names the columns")?)?;
+                let file = file.context("a schema is inferred from a file whose first line names the columns")?;
+                ensure!(
+                    !file.names().iter().all(|name| name.parse::<f64>().is_ok()),
+                    "the first line holds numbers ({}): a schema is inferred from a file whose first line names the columns",
+                    file.names().iter().take(10).map(String::as_str).collect::<Vec<_>>().join(", ")
+                );
+                RecordReader::text(file, &mut all)?
             }
-            Opened::Records(container, file) => {
-                let records = Records::open(file, path, container, bar, |names| {
-                    sample.names = names.to_vec();
-                    Ok((0..names.len()).collect())
-                })?;
-                sample.records(path, records)?;
-            }
-        }
+            Opened::Batches(container, file) => RecordReader::batches(container, file, path, stage, &mut all)?,
+        };
+        sample.take(path, reader, stage)?;
         ensure!(sample.rows > 0, "{} has no rows: expected rows of data after the header", path.display());
         ensure!(
             !sample.sample.is_empty(),
@@ -98,44 +103,27 @@ impl Sample {
         self.sample.len()
     }
 
-    fn text(&mut self, mut file: Delimited) -> Result<()> {
-        self.names = file.names().to_vec();
-        ensure!(
-            !self.names.iter().all(|name| name.parse::<f64>().is_ok()),
-            "the first line holds numbers ({}): a schema is inferred from a file whose first line names the columns",
-            self.names.iter().take(10).map(String::as_str).collect::<Vec<_>>().join(", ")
-        );
+    fn take(&mut self, path: &Path, mut reader: RecordReader, stage: &Stage) -> Result<()> {
+        self.delimiter = reader.delimiter();
         self.types = vec![None; self.names.len()];
-        self.delimiter = Some(file.delimiter());
-        let places: Vec<usize> = (0..self.names.len()).collect();
-        while file.next(self.rows)? {
-            if file.check_length().is_err() {
+        while reader.next(path, self.rows)? {
+            if self.rows == 0 && self.delimiter.is_none() {
+                self.types = reader.types().into_iter().map(Some).collect();
+            }
+            if self.rows.is_multiple_of(4096) {
+                stage.check()?;
+            }
+            if reader.check_length().is_err() {
                 self.ragged += 1;
                 self.rows += 1;
                 continue;
             }
-            self.see(&TextRecord { file: &file, places: &places })?;
+            self.see(&reader)?;
         }
         Ok(())
     }
 
-    fn records(&mut self, path: &Path, mut records: Records) -> Result<()> {
-        let names = self.names.clone();
-        loop {
-            let batch = records.next();
-            let batch = batch.with_context(|| format!("cannot read {} past row {}", path.display(), self.rows))?;
-            let Some(batch) = batch else { return Ok(()) };
-            if self.types.is_empty() {
-                self.types = batch.columns().iter().map(|c| Some(c.data_type().to_string())).collect();
-            }
-            let columns: Vec<(&str, &ArrayRef)> = names.iter().map(String::as_str).zip(batch.columns()).collect();
-            for at in 0..batch.num_rows() {
-                self.see(&ArrayRecord { columns: &columns, at })?;
-            }
-        }
-    }
-
-    fn see(&mut self, record: &impl Record) -> Result<()> {
+    fn see(&mut self, record: &RecordReader) -> Result<()> {
         if self.rows.is_multiple_of(self.step) {
             let row: Vec<Kept> = (0..self.names.len()).map(|at| self.keep(record, at)).collect();
             self.bytes += row.iter().map(Kept::bytes).sum::<usize>();
@@ -154,7 +142,7 @@ impl Sample {
         Ok(())
     }
 
-    fn keep(&self, record: &impl Record, at: usize) -> Kept {
+    fn keep(&self, record: &RecordReader, at: usize) -> Kept {
         let short = |text: &[u8]| Box::from(&text[..text.len().min(TEXT)]);
         let one = |cell: &Cell<'_>| Kept::Text(short(&cell.show()));
         match record.field(at) {

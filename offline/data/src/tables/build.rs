@@ -88,7 +88,7 @@ pub fn build(
     data: &DataFiles,
     options: &Options,
     out: &Path,
-    progress: Progress,
+    progress: &Progress,
 ) -> Result<Summary> {
     let begin = Instant::now();
     let built_us = match options.as_of {
@@ -114,8 +114,8 @@ pub fn build(
     }
     let mut missing = vec![0u64; table.cells.len()];
     let (mut given, mut taken) = (0u64, 0u64);
-    let bar = progress.bytes(&format!("Reading {}", table.name), data.bytes()?);
-    let (files, bad) = data.for_each(table, &bar, |row| {
+    let stage = progress.bytes(&format!("Reading {}", table.name), data.bytes()?);
+    let (files, bad) = data.for_each(table, &stage, |row| {
         given += 1;
         let mut own = false;
         // Each builder sees each row, so that all count rows alike: they name them in errors.
@@ -130,7 +130,7 @@ pub fn build(
         }
         Ok(())
     })?;
-    bar.finish_and_clear();
+    drop(stage);
     let mut summary = Summary {
         name: table.name.clone(),
         files: Vec::new(),
@@ -144,19 +144,18 @@ pub fn build(
         seconds: 0.0,
         columns: Vec::new(),
     };
-    let bar = progress.rows(&format!("Writing {}", table.name), taken);
+    let stage = progress.rows(&format!("Writing {}", table.name), taken);
     for (builder, &shard) in builders.into_iter().zip(&shards) {
         let path = out.join(file_name(&table.name, shard));
         let before = summary.rows + summary.replaced;
-        let built = builder
-            .finish(&path, &mut |rows| bar.set_position(before + rows))
-            .map_err(|error| counted(error, &files))?;
+        let built =
+            builder.finish(&path, &mut |rows| stage.set(before + rows)).map_err(|error| counted(error, &files))?;
         summary.rows += built.rows;
         summary.replaced += built.replaced;
         summary.bytes += built.bytes;
         summary.files.push(path);
     }
-    bar.finish_and_clear();
+    drop(stage);
     let columns = table.layout.columns().iter().zip(&missing).map(|(column, &n)| ColumnSummary {
         name: column.name.clone(),
         kind: column.kind.to_string(),

@@ -5,7 +5,7 @@ use adclick::builder::table::{ColumnKind, RowLayout};
 use adclick::composite_key;
 use arrow_array::{Array, ArrayRef};
 
-use crate::cells::{Cell, Fault, Field, Record, STRING, cell};
+use crate::cells::{Cell, Fault, Field, RecordReader, STRING, cell};
 use crate::schema_file::{CellSource, TableFile};
 
 /// Turns records into keys and rows.
@@ -65,7 +65,7 @@ impl<'a> RowMaker<'a> {
     }
 
     /// Makes the row of a record; returns its key.
-    pub(super) fn make(&mut self, record: &impl Record) -> Result<u64, Fault> {
+    pub(super) fn make(&mut self, record: &RecordReader) -> Result<u64, Fault> {
         self.ids.clear();
         for (source, &column) in self.table.key.iter().zip(&self.key) {
             let expected = if source.integer { "an integer id other than 0" } else { "an id" };
@@ -89,7 +89,7 @@ impl<'a> RowMaker<'a> {
     }
 
     /// Fills one cell; false when it is missing.
-    fn cell(&mut self, i: usize, record: &impl Record) -> Result<bool, Fault> {
+    fn cell(&mut self, i: usize, record: &RecordReader) -> Result<bool, Fault> {
         let (layout, source) = (&self.table.layout, &self.table.cells[i]);
         let kind = layout.columns()[i].kind;
         let name = source.from[0].as_str();

@@ -1,15 +1,17 @@
 //! Streams the rows of a table from its data files.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
-use arrow_array::ArrayRef;
-use indicatif::ProgressBar;
+use anyhow::{Result, ensure};
 
 use super::cells::RowMaker;
-use crate::cells::{ArrayRecord, Delimited, Fault, Opened, Places, Records, TextRecord, chosen, open, size};
+use crate::cells::{RecordReader, size};
 use crate::logs::{BadLimit, BadRows};
+use crate::progress::Stage;
 use crate::schema_file::TableFile;
+
+/// Rows between two questions whether to go on.
+const ROWS_BETWEEN_CHECKS: u64 = 4096;
 
 /// The data files of a table.
 #[derive(Debug, Clone)]
@@ -47,35 +49,35 @@ impl DataFiles {
     pub fn for_each(
         &self,
         table: &TableFile,
-        bar: &ProgressBar,
+        stage: &Stage,
         mut visit: impl FnMut(TableRow<'_>) -> Result<()>,
     ) -> Result<(Vec<FileRows>, BadRows)> {
         let mut maker = RowMaker::new(table);
         let mut bad = BadRows::new(self.limit);
         let mut files = Vec::with_capacity(self.paths.len());
+        let columns = maker.columns();
         let mut records = 0;
         for path in &self.paths {
-            let mut pass = Pass { path, maker: &mut maker, bad: &mut bad, records: 0, rows: 0, visit: &mut visit };
-            match open(path, bar)? {
-                Opened::Text(stream) => {
-                    let file = Delimited::headed(stream, path, &pass.maker.columns())?;
-                    pass.text(file)?;
+            let mut reader = RecordReader::open(path, &columns, stage, |header| {
+                columns.iter().map(|column| header.place(column)).collect()
+            })?;
+            // Rows of this file so far, malformed ones included, and those that were handed on.
+            let (mut read, mut rows) = (0, 0);
+            while reader.next(path, read)? {
+                if read % ROWS_BETWEEN_CHECKS == 0 {
+                    stage.check()?;
                 }
-                Opened::Records(container, file) => {
-                    let columns = pass.maker.columns();
-                    let mut within = Vec::new();
-                    let records = Records::open(file, path, container, bar, |names| {
-                        let places = Places::new(names);
-                        let places = columns.iter().map(|c| places.of(c)).collect::<Result<Vec<_>>>()?;
-                        let (sorted, places) = chosen(&places);
-                        within = places;
-                        Ok(sorted)
-                    })?;
-                    pass.records(records, &within)?;
+                read += 1;
+                match reader.check_length().and_then(|()| maker.make(&reader)) {
+                    Ok(key) => {
+                        rows += 1;
+                        visit(TableRow { key, row: maker.row(), missing: maker.missing() })?;
+                    }
+                    Err(fault) => bad.add(path, reader.place(read), &fault, read)?,
                 }
             }
-            records += pass.records;
-            files.push(FileRows { path: path.clone(), rows: pass.rows });
+            records += read;
+            files.push(FileRows { path: path.clone(), rows });
         }
         bad.some_good(records, &self.paths)?;
         // A part of an export may be empty; all of it is more likely to be a failed one.
@@ -87,64 +89,11 @@ impl DataFiles {
         Ok((files, bad))
     }
 
-    /// The sizes of the files on disk, added up: the length of a progress bar over bytes.
+    /// The sizes of the files on disk, added up: the length of a stage over bytes.
     ///
     /// # Errors
     /// A file that does not exist or is empty.
     pub fn bytes(&self) -> Result<u64> {
         self.paths.iter().try_fold(0, |sum, path| Ok(sum + size(path)?))
-    }
-}
-
-/// One file being read.
-struct Pass<'p, 't, V> {
-    path: &'p Path,
-    maker: &'p mut RowMaker<'t>,
-    bad: &'p mut BadRows,
-    /// Rows of this file so far, malformed ones included.
-    records: u64,
-    /// Those that were handed on.
-    rows: u64,
-    visit: &'p mut V,
-}
-
-impl<V: FnMut(TableRow<'_>) -> Result<()>> Pass<'_, '_, V> {
-    fn text(&mut self, mut file: Delimited) -> Result<()> {
-        let places: Vec<usize> = self.maker.columns().iter().map(|c| file.needed(c)).collect::<Result<_>>()?;
-        while file.next(self.records)? {
-            let record = TextRecord { file: &file, places: &places };
-            let made = file.check_length().and_then(|()| self.maker.make(&record));
-            self.take(made, |_| format!("line {}", file.line()))?;
-        }
-        Ok(())
-    }
-
-    fn records(&mut self, mut records: Records, places: &[usize]) -> Result<()> {
-        let names = self.maker.columns();
-        let path = self.path;
-        loop {
-            let batch = records.next();
-            let batch = batch.with_context(|| format!("cannot read {} past row {}", path.display(), self.records))?;
-            let Some(batch) = batch else { return Ok(()) };
-            let columns: Vec<(&str, &ArrayRef)> =
-                names.iter().zip(places).map(|(name, &at)| (*name, batch.column(at))).collect();
-            for at in 0..batch.num_rows() {
-                let record = ArrayRecord { columns: &columns, at };
-                let made = self.maker.make(&record);
-                self.take(made, |row| format!("row {row}"))?;
-            }
-        }
-    }
-
-    /// Hands a row on, or counts it as malformed.
-    fn take(&mut self, made: Result<u64, Fault>, place: impl FnOnce(u64) -> String) -> Result<()> {
-        self.records += 1;
-        match made {
-            Ok(key) => {
-                self.rows += 1;
-                (self.visit)(TableRow { key, row: self.maker.row(), missing: self.maker.missing() })
-            }
-            Err(fault) => self.bad.add(self.path, place(self.records), &fault, self.records),
-        }
     }
 }

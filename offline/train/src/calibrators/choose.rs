@@ -1,13 +1,13 @@
 //! Which calibrator the held-out rows speak for, if any.
 
 use adclick::builder::calibrate::Calibrator;
+use adclick_measure::Sum;
+use adclick_measure::loss::row_log_loss;
 use anyhow::Result;
 use serde::Serialize;
 
 use super::evidence::{Evidence, FALSE_ALARMS, Objection};
 use super::{Method, Sample, fit};
-use adclick_measure::Sum;
-use adclick_measure::loss::row_log_loss;
 
 /// How one method did.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -2,11 +2,11 @@
 
 use adclick::builder::calibrate::{Calibrator, sigmoid};
 use adclick::builder::hash::mix;
+use adclick_measure::Sum;
 use anyhow::Result;
 
 use super::choose::check_order;
 use super::{Method, Sample, fit, tails};
-use adclick_measure::Sum;
 
 /// False alarms of all tests of one calibrator together.
 pub(super) const FALSE_ALARMS: f64 = 0.05;

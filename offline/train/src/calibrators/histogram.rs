@@ -1,10 +1,10 @@
 //! Histogram binning: each bin's calibrated probability is its mean label.
 
 use adclick::builder::calibrate::Histogram;
+use adclick_measure::{Sum, bins};
 use anyhow::{Result, ensure};
 
 use super::Sample;
-use adclick_measure::{Sum, bins};
 
 /// Bins of equal width.
 ///

@@ -1,10 +1,10 @@
 //! Isotonic regression by pooling adjacent violators.
 
 use adclick::builder::calibrate::Isotonic;
+use adclick_measure::Sum;
 use anyhow::Result;
 
 use super::Sample;
-use adclick_measure::Sum;
 
 /// Scores closer than this are one score.
 const RESOLUTION: f64 = 1e-15;

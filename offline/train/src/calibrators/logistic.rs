@@ -1,9 +1,8 @@
 //! Logistic regression with a handful of coefficients, to the last digits: what Platt, temperature and beta are.
 
 use adclick::builder::calibrate::sigmoid;
-use anyhow::{Result, bail};
-
 use adclick_measure::Sum;
+use anyhow::{Result, bail};
 
 /// One row: features, target in [0, 1], weight.
 #[derive(Debug, Clone, Copy)]

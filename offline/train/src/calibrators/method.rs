@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Sample, Targets, beta, isotonic_for_serving, platt, shift, temperature};
 
 /// The calibrators that can be fitted, the simplest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
     /// The model's own probabilities.
@@ -28,6 +28,12 @@ impl Method {
     /// All of them, the simplest first.
     pub const ALL: [Self; 6] =
         [Self::Identity, Self::Shift, Self::Temperature, Self::Platt, Self::Beta, Self::Isotonic];
+
+    /// The method of this name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| method.name() == name)
+    }
 
     /// The method's name.
     #[must_use]

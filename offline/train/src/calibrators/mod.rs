@@ -15,9 +15,8 @@ pub use isotonic::{Block, isotonic, isotonic_for_serving, pool};
 pub use method::{Method, fit};
 pub use parametric::{Targets, beta, platt, shift, temperature};
 
-use anyhow::{Result, bail, ensure};
-
 use adclick_measure::{Sum, weights};
+use anyhow::{Result, bail, ensure};
 
 /// Held-out rows to fit on: one number for each row (a logit or a probability: each fit says which), the labels, and
 /// how much each row counts.

@@ -1,11 +1,11 @@
 //! Calibrators with one, two or three parameters.
 
 use adclick::builder::calibrate::{Beta, Platt, Temperature, sigmoid};
+use adclick_measure::Sum;
 use anyhow::{Context, Result, ensure};
 
 use super::Sample;
 use super::logistic::{Row, minimise};
-use adclick_measure::Sum;
 
 /// What Platt scaling fits the probabilities to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use adclick::builder::artifact::model::spec::HeadKind;
 use adclick::builder::infer::reference::sigmoid;
 use adclick::builder::schema::Schema;
+use adclick_data::schema_file::SchemaFile;
 use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 
@@ -11,7 +12,6 @@ use super::expect::{Expected, Output, Quantity};
 use super::hints::{self, Question};
 use super::inputs::Inputs;
 use super::{Options, Packed};
-use adclick_data::schema_file::SchemaFile;
 
 /// How far a logit of the packed model may be from the expected one, as a share of its size, or of 1 when it is smaller:
 /// what storing weights in fp16 may do.

@@ -1,11 +1,11 @@
 //! Cross layers of the four forms, by tensor name.
 
 use adclick::builder::artifact::model::spec::{CrossSpec, ExpertSpec, Matrix};
+use adclick_data::schema_file::{CrossForm, ModelOptions};
 use anyhow::{Result, bail, ensure};
 
 use super::taken::{Fact, From, Layer as Taken};
 use super::tensors::{Weights, transposed};
-use adclick_data::schema_file::{CrossForm, ModelOptions};
 
 /// deepctr-torch's tensor with the kernels of all layers.
 const KERNELS: &str = "cross.kernels";

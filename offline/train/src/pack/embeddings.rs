@@ -2,10 +2,10 @@
 
 use adclick::builder::artifact::model::spec::EmbeddingSpec;
 use adclick::builder::schema::Embedding;
+use adclick_data::schema_file::{SchemaFile, Table};
 use anyhow::{Result, bail, ensure};
 
 use super::tensors::Weights;
-use adclick_data::schema_file::{SchemaFile, Table};
 
 /// The tensor names under which a table is looked for.
 fn roles(name: &str) -> [String; 4] {

@@ -1,13 +1,13 @@
 //! Output layers and towers, and what they read.
 
 use adclick::builder::artifact::model::spec::{Activation, DenseSpec, HeadKind, HeadSpec, Matrix, Structure};
+use adclick_data::schema_file::{ModelOptions, OutputOrder};
 use anyhow::{Result, anyhow, bail, ensure};
 
 use super::affine::Layer;
 use super::sequential::{self, Rules, Stack};
 use super::taken::{Fact, From, Layer as Taken};
 use super::tensors::Weights;
-use adclick_data::schema_file::{ModelOptions, OutputOrder};
 
 /// Towers of a multi-task model.
 const TOWERS: [(HeadKind, &str); 2] = [(HeadKind::Ctr, "ctr_tower"), (HeadKind::Cvr, "cvr_tower")];

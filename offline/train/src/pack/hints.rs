@@ -1,6 +1,7 @@
 //! What would fit where a packed model does not: what was assumed is tried otherwise, and what the format cannot say too.
 
 use adclick::builder::artifact::model::spec::{Activation, NetworkSpec};
+use adclick_data::schema_file::{ModelOptions, NormOrder, OutputOrder, SchemaFile};
 use anyhow::Result;
 
 use super::compare::{Comparison, differences};
@@ -8,7 +9,6 @@ use super::evaluate::{self, Instead, Rows};
 use super::expect::{Output, Quantity};
 use super::taken::From;
 use super::{Packed, model_as};
-use adclick_data::schema_file::{ModelOptions, NormOrder, OutputOrder, SchemaFile};
 
 /// Rows that single and double changes are tried on.
 const ROWS: [usize; 2] = [256, 32];

@@ -25,9 +25,9 @@ pub mod tensors;
 
 use adclick::builder::artifact::model::spec::{CrossSpec, ModelSpec, NetworkSpec, Structure};
 use adclick::builder::schema::{Kind, Schema};
+use adclick_data::schema_file::{ModelOptions, SchemaFile};
 use anyhow::{Result, anyhow, bail, ensure};
 
-use adclick_data::schema_file::{ModelOptions, SchemaFile};
 use affine::Layer;
 use heads::{Head, Trunk};
 use sequential::{Rules, Stack};

@@ -1,10 +1,10 @@
 //! Numbers that a model turns into embeddings: a column for each weight, as FuxiCTR has it.
 
 use adclick::builder::schema::Kind;
+use adclick_data::schema_file::SchemaFile;
 use anyhow::{Result, ensure};
 
 use super::tensors::Weights;
-use adclick_data::schema_file::SchemaFile;
 
 /// The schema with each number whose weights hold an embedding `[dim, 1]` as `dim` numbers: the same input, times one of the
 /// weights. `None` where there is no such number.

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use adclick::builder::artifact::model::spec::GoldenValue;
 use adclick::builder::schema::{Schema, Side};
-use adclick::{Candidate, Engine, Input, Precision, Request, Scorer, ScorerLimits, Value};
+use adclick::{Candidate, Precision, Request, Value};
+use adclick::{Engine, Input, Scorer, ScorerLimits};
+use adclick_data::progress::Stage;
 use anyhow::{Result, anyhow};
-use indicatif::ProgressBar;
 
 use super::inputs::Inputs;
 use crate::rows::{heads, open_engine};
@@ -85,7 +86,7 @@ impl Runner {
     ///
     /// # Errors
     /// What the scorer refuses.
-    pub fn score(&mut self, inputs: &Inputs, progress: &ProgressBar) -> Result<Scores> {
+    pub fn score(&mut self, inputs: &Inputs, stage: &Stage) -> Result<Scores> {
         let n = inputs.rows();
         let head = |has: bool| has.then(|| (vec![f32::NAN; n], vec![f32::NAN; n]));
         let mut scores = Scores { ctr: head(self.has_ctr), cvr: head(self.has_cvr), ..Scores::default() };
@@ -118,7 +119,8 @@ impl Runner {
                     }
                 }
             }
-            progress.inc(rows.len() as u64);
+            stage.advance(rows.len() as u64);
+            stage.check()?;
         }
         Ok(scores)
     }

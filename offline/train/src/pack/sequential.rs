@@ -2,13 +2,13 @@
 //! folded away.
 
 use adclick::builder::artifact::model::spec::{Activation, DenseSpec};
+use adclick_data::schema_file::{ModelOptions, NormOrder};
 use anyhow::{Result, bail, ensure};
 
 use super::affine::{Affine, Layer};
 use super::kinds;
 use super::taken::{Fact, From, Layer as Taken};
 use super::tensors::Weights;
-use adclick_data::schema_file::{ModelOptions, NormOrder};
 
 /// torch's default.
 const EPS: f64 = 1e-5;

@@ -4,13 +4,13 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use adclick::builder::artifact::model::spec::Matrix;
+use adclick_data::schema_file::Mapping;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use half::{bf16, f16};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::{kinds, names};
-use adclick_data::schema_file::Mapping;
 
 /// The tensors of one weights file, by role: the name that pack knows.
 pub struct Weights<'a> {

@@ -1,10 +1,10 @@
 //! What a model is to be made of, before any row was seen: features without vocabularies, boundaries or means.
 
 use adclick::builder::schema::{Pooling, Source, Transform};
+use adclick_data::logs::{AVAZU_INTEGERS, AVAZU_TEXTS, CRITEO_CATEGORIES, CRITEO_NUMBERS, Format};
 use anyhow::{Result, ensure};
 
 use super::config::Config;
-use adclick_data::logs::{AVAZU_INTEGERS, AVAZU_TEXTS, CRITEO_CATEGORIES, CRITEO_NUMBERS, Format};
 
 /// How the ids of a category find their row.
 #[derive(Debug, Clone, PartialEq, Default)]

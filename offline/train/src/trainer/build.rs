@@ -5,13 +5,13 @@ use std::collections::HashSet;
 use adclick::Value;
 use adclick::builder::enrich::TimeInputs;
 use adclick::builder::schema::{Embedding, Feature, Index, Kind, Schema, Source, TIME_INPUTS, Transform};
+use adclick_data::logs::{Batch, Row, Source as Logs};
 use anyhow::{Context, Result, ensure};
 
 use super::blueprint::{Blueprint, IndexRule, Plan, TablePlan};
 use super::config::Hyper;
 use super::encode::{Drop, time_id, time_values};
 use super::stats::{Distribution, IdCounts, NumberStats};
-use adclick_data::logs::{Batch, Row, Source as Logs};
 
 /// Training rows that the row of unknown ids is trained on at least, but not more than this share of all.
 const LEAST_UNKNOWN: (f64, f64) = (50.0, 0.01);

@@ -1,6 +1,8 @@
 //! Pass one: what there is in the training rows.
 
 use adclick::builder::artifact::model::spec::HeadKind;
+use adclick_data::logs::Found;
+use adclick_data::progress::Progress;
 use anyhow::{Result, ensure};
 
 use super::blueprint::Blueprint;
@@ -8,8 +10,6 @@ use super::build::Counts;
 use super::known::{Clicks, Known};
 use super::split::Role;
 use super::store::{Data, Picker};
-use adclick_data::logs::Found;
-use adclick_data::progress::Progress;
 
 /// What pass one found.
 pub(super) struct Census {
@@ -43,7 +43,7 @@ pub(super) fn count(
     blueprint: &Blueprint,
     picker: &Picker,
     seed: u64,
-    progress: Progress,
+    progress: &Progress,
 ) -> Result<Census> {
     let mut census = Census {
         counts: Counts::new(blueprint, &data.source, seed)?,
@@ -59,8 +59,8 @@ pub(super) fn count(
         found: Vec::new(),
     };
     let mut clicks = Clicks::default();
-    let bar = progress.bytes("Counting values", data.source.bytes()?);
-    let read = data.source.for_each(&bar, |batch| {
+    let stage = progress.bytes("Counting values", data.source.bytes()?);
+    let read = data.source.for_each(&stage, |batch| {
         for row in batch.rows() {
             let click = row.click == Some(true);
             census.weightless += u64::from(row.weight == 0.0);
@@ -86,7 +86,7 @@ pub(super) fn count(
         }
         Ok(())
     })?;
-    bar.finish_and_clear();
+    drop(stage);
     census.known = clicks.shares();
     census.bad = (read.bad.count, read.bad.first);
     census.found = read.found;
@@ -141,7 +141,7 @@ impl Census {
     }
 
     /// Says what is odd about the rows.
-    pub(super) fn warn(&self, progress: Progress) {
+    pub(super) fn warn(&self, progress: &Progress) {
         if self.unclicked_conversions > 0 {
             progress.note(&format!(
                 "warning: {} rows have a conversion but no click: pCVR is learnt from conversions of clicks, so these \

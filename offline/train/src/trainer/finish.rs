@@ -2,6 +2,7 @@
 
 use adclick::builder::artifact::model::spec::{GoldenRequest, Histogram};
 use adclick::builder::schema::{Kind, Schema};
+use adclick_data::logs::{Batch, Found, Lookups, Reads, Row, Source as Logs};
 
 use super::census::Census;
 use super::config::{Config, Hyper};
@@ -11,7 +12,6 @@ use super::loss::sigmoid;
 use super::network::CrossShape;
 use super::sample::Sieve;
 use crate::ranges::RawRows;
-use adclick_data::logs::{Batch, Found, Lookups, Reads, Row, Source as Logs};
 
 /// Golden requests at most.
 const GOLDENS: usize = 16;

@@ -4,6 +4,9 @@ use std::time::Instant;
 
 use adclick::builder::artifact::model::spec::{HeadKind, ModelSpec};
 use adclick::builder::schema::{Enrichment, Kind, Schema};
+use adclick_data::logs::{Batch, Found, Lookups, Row};
+use adclick_data::progress::Progress;
+use adclick_data::time;
 use anyhow::{Context, Result, bail};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -21,9 +24,6 @@ use super::split::Role;
 use super::store::{Data, Largest, Picker, Store};
 use super::warm;
 use crate::ranges::{self, Sample};
-use adclick_data::logs::{Batch, Found, Lookups, Row};
-use adclick_data::progress::Progress;
-use adclick_data::time;
 
 /// What training did.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -87,7 +87,7 @@ pub fn fit(
     data: &Data,
     blueprint: &Blueprint,
     parent: Option<&ModelSpec>,
-    progress: Progress,
+    progress: &Progress,
 ) -> Result<Trained> {
     let start = Instant::now();
     let blueprint = &blueprint.with(config)?;
@@ -145,18 +145,19 @@ pub fn fit(
     let fit_start = Instant::now();
     for epoch in 1..=hyper.epochs {
         epochs = epoch;
-        let bar = progress.rows(&format!("Pass {epoch}"), visited);
+        let stage = progress.rows(&format!("Pass {epoch}"), visited);
         store.pass(&mut encoder, |piece| {
             let times = |i: usize| std::iter::repeat_n(i, visits(piece.labels[i].weight) as usize);
             let mut order: Vec<usize> = (0..piece.len()).flat_map(times).collect();
             shuffle(&mut order, &mut learner.rng);
             for batch in order.chunks(hyper.batch) {
                 learner.learn(&plan, piece, batch, visited)?;
-                bar.inc(batch.len() as u64);
+                stage.advance(batch.len() as u64);
+                stage.check()?;
             }
             Ok(())
         })?;
-        bar.finish_and_clear();
+        drop(stage);
         let (Scored { loss, .. }, choice) = learner.judged(&plan, &store.validation)?;
         progress.note(&format!("pass {epoch}: validation log loss {loss:.5}"));
         if !loss.is_finite() {
@@ -212,7 +213,7 @@ pub fn fit(
 
 /// Fits the wide part alone and mixes it with what was trained, head by head, as the validation rows say. Gives the
 /// network's share of each head.
-fn weigh(learner: &mut Learner, plan: &Plan, store: &Store, progress: Progress) -> Result<Vec<f64>> {
+fn weigh(learner: &mut Learner, plan: &Plan, store: &Store, progress: &Progress) -> Result<Vec<f64>> {
     let places = Places::new(&learner.tables.tables);
     let scored = learner.score(plan, &store.validation)?;
     let kinds: Vec<HeadKind> = learner.shape.heads.iter().map(|h| h.0).collect();
@@ -271,7 +272,7 @@ fn diverged(epoch: u32, loss: f64, schema: &Schema, largest: &Option<Largest>) -
 }
 
 /// Says which tables know what happened after the training rows.
-fn warn_of_newer(lookups: &Lookups, last: i64, progress: Progress) {
+fn warn_of_newer(lookups: &Lookups, last: i64, progress: &Progress) {
     let reads = |name: &str| lookups.enrichment().tables.iter().any(|t| t.name == name);
     for table in lookups.tables().iter().filter(|t| reads(t.set.name()) && t.set.built_us() > last) {
         progress.note(&format!(

@@ -1,9 +1,9 @@
 //! A schema file as features to train.
 
 use adclick::builder::schema::{Embedding, Feature, Index, Kind};
+use adclick_data::schema_file::{SchemaFile, Table};
 
 use super::blueprint::{Blueprint, FeaturePlan, IndexRule, Plan, TablePlan};
-use adclick_data::schema_file::{SchemaFile, Table};
 
 impl Blueprint {
     /// The features of a schema file. Numbers whose transform names neither mean nor scale are standardised by the

@@ -1,11 +1,11 @@
 //! What the trainer makes of raw rows, for holding it against what serving makes of them.
 
 use adclick::builder::artifact::model::spec::ModelSpec;
+use adclick_data::logs::{Batch, Row, Source};
 use anyhow::Result;
 
 use super::encode::{Encoder, Examples};
 use super::tables::{Table, Tables, stream};
-use adclick_data::logs::{Batch, Row, Source};
 
 /// The network's inputs by the trainer's own encoding and pooling, with the embeddings of a model.
 pub struct Inputs {

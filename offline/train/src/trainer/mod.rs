@@ -1,5 +1,6 @@
 //! Training: schema and vocabularies from the rows, then DCN-v2 with sparse updates of the embeddings.
 
+mod apart;
 mod blueprint;
 mod build;
 mod census;
@@ -23,6 +24,7 @@ mod store;
 mod tables;
 mod warm;
 
+pub(crate) use apart::apart;
 pub use blueprint::{Blueprint, FeaturePlan, IndexRule, Plan, TablePlan};
 pub use config::{Config, Hyper};
 pub use fit::{Metrics, Trained, fit};

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use adclick::builder::hash::mix;
+use adclick_data::logs::{Format, Input, InputKind, Row, Source};
+use adclick_data::progress::Progress;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::store::Data;
-use adclick_data::logs::{Format, Input, InputKind, Row, Source};
-use adclick_data::progress::Progress;
 
 /// Groups that a split by group needs at least.
 const LEAST_GROUPS: usize = 20;
@@ -87,15 +87,15 @@ pub struct Roles {
 
 impl Roles {
     /// Reads what the rule has to know.
-    pub(super) fn read(data: &Data, progress: Progress) -> Result<Self> {
+    pub(super) fn read(data: &Data, progress: &Progress) -> Result<Self> {
         let mut days = BTreeSet::new();
         if data.split.needs_days() {
-            let bar = progress.bytes("Reading the days", data.source.bytes()?);
-            data.source.bare().for_each(&bar, |batch| {
+            let stage = progress.bytes("Reading the days", data.source.bytes()?);
+            data.source.bare().for_each(&stage, |batch| {
                 days.extend(batch.rows().iter().filter_map(|row| row.time_us.map(day)));
                 Ok(())
             })?;
-            bar.finish_and_clear();
+            drop(stage);
             let needed = if data.split == Split::Day { 2 } else { 3 };
             ensure!(
                 days.len() >= needed,
@@ -152,7 +152,7 @@ impl Roles {
 }
 
 /// Which rows belong to a group that validates. A row without the value is a group of its own.
-fn groups(source: &Source, column: &str, progress: Progress) -> Result<Vec<u64>> {
+fn groups(source: &Source, column: &str, progress: &Progress) -> Result<Vec<u64>> {
     let mut source = source.clone();
     let mut columns = source.format.columns();
     let input = match columns.inputs.iter().position(|i| i.column == column || i.name == column) {
@@ -176,9 +176,9 @@ fn groups(source: &Source, column: &str, progress: Progress) -> Result<Vec<u64>>
     }
     let at = if matches!(source.format, Format::Examples(_)) { 0 } else { input };
     let (mut bits, mut found, mut rows) = (Vec::new(), HashSet::new(), 0u64);
-    let bar = progress.bytes("Reading the groups", source.bytes()?);
+    let stage = progress.bytes("Reading the groups", source.bytes()?);
     source
-        .for_each(&bar, |batch| {
+        .for_each(&stage, |batch| {
             for row in batch.rows() {
                 let values = batch.values(row).iter().filter(|v| v.feature as usize == at);
                 let group = values
@@ -198,7 +198,7 @@ fn groups(source: &Source, column: &str, progress: Progress) -> Result<Vec<u64>>
             Ok(())
         })
         .with_context(|| format!("--validation group:{column}"))?;
-    bar.finish_and_clear();
+    drop(stage);
     ensure!(
         found.len() >= LEAST_GROUPS,
         "--validation group:{column}: {rows} rows have {} groups, of which a tenth is to validate; at least {LEAST_GROUPS} are \
@@ -230,7 +230,7 @@ mod tests {
         let source = Source::new(vec![path], Format::Examples(columns));
         let roles = |column: &str| {
             let data = Data { source: source.clone(), split: Split::Group(column.to_owned()) };
-            data.roles(Progress::Silent)
+            data.roles(&Progress::silent())
         };
         let split = roles("user").unwrap();
         let of = |row: u64| split.of_number(row);

@@ -1,15 +1,14 @@
 //! The rows of one training run: encoded, held in memory or streamed in every pass.
 
 use adclick::builder::hash::mix;
+use adclick_data::logs::{Batch, Row, Source};
+use adclick_data::progress::Progress;
 use anyhow::{Result, ensure};
-use indicatif::ProgressBar;
 
 use super::encode::{Encoder, Examples};
 use super::known::Clicks;
 use super::sample::Sieve;
 use super::split::{Role, Roles, Split};
-use adclick_data::logs::{Batch, Row, Source};
-use adclick_data::progress::Progress;
 
 /// Rows to train on.
 #[derive(Debug, Clone)]
@@ -25,7 +24,7 @@ impl Data {
     ///
     /// # Errors
     /// Files that cannot be read, too few days, a column that the rows do not have.
-    pub fn roles(&self, progress: Progress) -> Result<Roles> {
+    pub fn roles(&self, progress: &Progress) -> Result<Roles> {
         Roles::read(self, progress)
     }
 }
@@ -45,7 +44,7 @@ pub(super) struct Picker {
 }
 
 impl Picker {
-    pub(super) fn new(data: &Data, keep: f64, seed: u64, progress: Progress) -> Result<Self> {
+    pub(super) fn new(data: &Data, keep: f64, seed: u64, progress: &Progress) -> Result<Self> {
         Ok(Self { roles: data.roles(progress)?, keep, seed })
     }
 
@@ -155,6 +154,7 @@ pub(super) struct Store<'a> {
     pub(super) largest: Option<Largest>,
     /// A sample of the training rows, when they are too many to be used as they are held.
     sample: Option<Examples>,
+    progress: Progress,
 }
 
 impl<'a> Store<'a> {
@@ -166,7 +166,7 @@ impl<'a> Store<'a> {
         encoder: &mut Encoder,
         rows: u64,
         memory_rows: usize,
-        progress: Progress,
+        progress: &Progress,
         mut visit: impl FnMut(Role, &Batch, &Row),
     ) -> Result<Self> {
         let mut held = (rows as usize <= memory_rows).then(Examples::default);
@@ -174,8 +174,8 @@ impl<'a> Store<'a> {
         // Whether rows are held must not change the model.
         let mut sample = (held.is_none() || rows as usize > SAMPLE).then(|| HeldOut::new(SAMPLE));
         let mut largest: Option<Largest> = None;
-        let bar = progress.bytes("Encoding rows", data.source.bytes()?);
-        data.source.for_each(&bar, |batch| {
+        let stage = progress.bytes("Encoding rows", data.source.bytes()?);
+        data.source.for_each(&stage, |batch| {
             for row in batch.rows() {
                 match picker.role(row) {
                     Some(Role::Train) => {
@@ -203,7 +203,7 @@ impl<'a> Store<'a> {
         })?;
         if let Split::Files(paths) = &data.split {
             let source = Source { paths: paths.clone(), ..data.source.clone() };
-            source.for_each(&ProgressBar::hidden(), |batch| {
+            source.for_each(&progress.within(), |batch| {
                 for row in batch.rows().iter().filter(|row| row.weight > 0.0) {
                     if validation.add(encoder, batch, row) {
                         visit(Role::Validation, batch, row);
@@ -212,11 +212,11 @@ impl<'a> Store<'a> {
                 Ok(())
             })?;
         }
-        bar.finish_and_clear();
+        drop(stage);
         let (validation, test) = (validation.finish(), test.finish());
         ensure!(validation.len() > 0, "no row is left for validation: give more rows, or --validation FILE");
         let sample = sample.map(|sample| sample.examples);
-        Ok(Self { data, picker, held, validation, test, largest, sample })
+        Ok(Self { data, picker, held, validation, test, largest, sample, progress: progress.clone() })
     }
 
     /// Whether the rows are read from disk in every pass.
@@ -235,7 +235,7 @@ impl<'a> Store<'a> {
             return visit(held);
         }
         let mut piece = Examples::default();
-        self.data.source.for_each(&ProgressBar::hidden(), |batch| {
+        self.data.source.for_each(&self.progress.within(), |batch| {
             for row in batch.rows() {
                 if self.picker.role(row) == Some(Role::Train) {
                     encoder.encode_training(batch, row, &mut piece);

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use adclick::builder::artifact::model::spec::HeadKind;
 use adclick::builder::hash::mix;
+use adclick_data::logs::{BadLimit, Columns, Format, Input, InputKind, Labels, Source};
+use adclick_data::progress::Progress;
 use tempfile::TempDir;
 
 use super::loss::sigmoid;
 use super::*;
-use adclick_data::logs::{BadLimit, Columns, Format, Input, InputKind, Labels, Source};
-use adclick_data::progress::Progress;
 
 fn columns(conversion: bool) -> Columns {
     let input = |name: &str, kind| Input { name: name.to_owned(), column: name.to_owned(), kind, optional: false };
@@ -104,7 +104,7 @@ fn data(path: &Path, conversion: bool) -> Data {
 }
 
 fn train(config: &Config, data: &Data) -> Trained {
-    fit(config, data, &blueprint(), None, Progress::Silent).unwrap()
+    fit(config, data, &blueprint(), None, &Progress::silent()).unwrap()
 }
 
 #[test]
@@ -215,8 +215,8 @@ fn a_warm_start_grows_vocabularies_and_never_gets_worse() {
     let first = train(&config, &data(&before.path, true));
     let warm_data = data(&after.path, true);
     let none = Config { epochs: Some(1), lr: Some(0.0), lr_embedding: Some(0.0), lr_wide: Some(0.0), ..config.clone() };
-    let kept = fit(&none, &warm_data, &blueprint(), Some(&first.spec), Progress::Silent).unwrap();
-    let warm = fit(&config, &warm_data, &blueprint(), Some(&first.spec), Progress::Silent).unwrap();
+    let kept = fit(&none, &warm_data, &blueprint(), Some(&first.spec), &Progress::silent()).unwrap();
+    let warm = fit(&config, &warm_data, &blueprint(), Some(&first.spec), &Progress::silent()).unwrap();
     assert!(warm.validation.loss <= kept.validation.loss, "{} from {}", warm.validation.loss, kept.validation.loss);
     let (old, new) = (&first.spec.embeddings[0].vocabulary, &warm.spec.embeddings[0].vocabulary);
     assert_eq!((old.len(), new.len()), (40, 60));
@@ -225,11 +225,11 @@ fn a_warm_start_grows_vocabularies_and_never_gets_worse() {
     assert_eq!(old.embeddings[0].rows, new.embeddings[0].rows[..old.embeddings[0].rows.len()]);
     assert_eq!(old.network, new.network, "a rate of 0 changes nothing");
 
-    let cold = fit(&Config { epochs: Some(1), ..config }, &warm_data, &blueprint(), None, Progress::Silent).unwrap();
+    let cold = fit(&Config { epochs: Some(1), ..config }, &warm_data, &blueprint(), None, &Progress::silent()).unwrap();
     assert!(warm.validation.loss < cold.validation.loss);
     let mut other = blueprint();
     other.features.remove(3);
-    let error = fit(&Config::default(), &warm_data, &other, Some(&first.spec), Progress::Silent).unwrap_err();
+    let error = fit(&Config::default(), &warm_data, &other, Some(&first.spec), &Progress::silent()).unwrap_err();
     assert!(error.to_string().contains("tags"), "{error}");
 }
 
@@ -238,10 +238,10 @@ fn rows_that_cannot_train_are_refused() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("unclicked.csv");
     std::fs::write(&path, "user,ad,price,tags,click\n".to_owned() + &"1,2,0.5,3,0\n".repeat(50)).unwrap();
-    let error = fit(&Config::default(), &data(&path, false), &blueprint(), None, Progress::Silent).unwrap_err();
+    let error = fit(&Config::default(), &data(&path, false), &blueprint(), None, &Progress::silent()).unwrap_err();
     assert!(error.to_string().contains("clicked"), "{error}");
     let by_day = Data { split: Split::DayTest, ..data(&path, false) };
-    let error = fit(&Config::default(), &by_day, &blueprint(), None, Progress::Silent).unwrap_err();
+    let error = fit(&Config::default(), &by_day, &blueprint(), None, &Progress::silent()).unwrap_err();
     assert!(error.to_string().contains("3 days"), "{error}");
 }
 
@@ -265,7 +265,7 @@ fn accuracy_on_real_rows() {
             let source = Source::new(vec![Path::new(&dir).join(file)], format.clone());
             let data = Data { source, split: Split::experiment(split).unwrap() };
             let config = Config { seed, ..Config::default() };
-            let test = fit(&config, &data, &blueprint, None, Progress::Silent).unwrap().test.unwrap();
+            let test = fit(&config, &data, &blueprint, None, &Progress::silent()).unwrap().test.unwrap();
             sum += test.loss * test.clicks.len() as f64;
             rows += test.clicks.len() as f64;
         }

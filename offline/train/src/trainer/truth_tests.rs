@@ -7,15 +7,15 @@ use adclick::builder::artifact::model::spec::HeadKind;
 use adclick::builder::calibrate::Calibrators;
 use adclick::builder::hash::mix;
 use adclick::builder::schema::{Kind, Source as From};
+use adclick_data::logs::{Format, Source};
+use adclick_data::progress::{Progress, Stage};
+use adclick_data::schema_file::SchemaFile;
 use tempfile::TempDir;
 
 use super::loss::sigmoid;
 use super::*;
 use crate::bundle::Parts;
 use crate::rows::{RowScorer, open_engine};
-use adclick_data::logs::{Format, Source};
-use adclick_data::progress::Progress;
-use adclick_data::schema_file::SchemaFile;
 
 /// A uniform number in [0, 1) for a row and a purpose.
 fn uniform(row: u64, purpose: u64) -> f64 {
@@ -49,7 +49,7 @@ impl Case {
     }
 
     fn try_train(&self, config: &Config) -> anyhow::Result<Trained> {
-        fit(config, &self.data(Split::HashRotation(0)), &self.blueprint(), None, Progress::Silent)
+        fit(config, &self.data(Split::HashRotation(0)), &self.blueprint(), None, &Progress::silent())
     }
 
     fn train(&self, config: &Config) -> Trained {
@@ -180,7 +180,7 @@ fn clicks_alone_train_pcvr_alone() {
     let mut scorer = RowScorer::new(&engine, &source.format.columns()).unwrap();
     let (mut served, mut rate) = (0.0, 0.0);
     source
-        .for_each(&indicatif::ProgressBar::hidden(), |batch| {
+        .for_each(&Stage::silent(), |batch| {
             for row in batch.rows().iter().filter(|row| row.conversion.is_some()) {
                 let score = scorer.score(batch, row)?;
                 assert!(score.pctr.is_nan() && score.logit.is_nan(), "{score:?}");
@@ -238,8 +238,8 @@ fn weights_count_and_their_scale_does_not() {
 fn rows_that_weigh_nothing_count_nothing() {
     let case = aggregated(1.0);
     let data = case.data(Split::Hash);
-    let picker = store::Picker::new(&data, 1.0, 0, Progress::Silent).unwrap();
-    let bar = indicatif::ProgressBar::hidden();
+    let picker = store::Picker::new(&data, 1.0, 0, &Progress::silent()).unwrap();
+    let stage = Stage::silent();
     let mut seen = 0;
     let check = |batch: &adclick_data::logs::Batch| {
         for row in batch.rows() {
@@ -251,7 +251,7 @@ fn rows_that_weigh_nothing_count_nothing() {
         }
         Ok(())
     };
-    data.source.for_each(&bar, check).unwrap();
+    data.source.for_each(&stage, check).unwrap();
     assert_eq!(seen, 3000);
 }
 
@@ -329,7 +329,7 @@ fn new_ids_are_served_by_a_row_that_was_trained() {
         let source = case.data_of(&path, Split::Hash).source;
         let mut rows = Vec::new();
         source
-            .for_each(&indicatif::ProgressBar::hidden(), |batch| {
+            .for_each(&Stage::silent(), |batch| {
                 rows.push(inputs.of(batch, &batch.rows()[0]));
                 Ok(())
             })
@@ -379,7 +379,7 @@ fn a_warm_start_leaves_alone_what_it_does_not_see() {
     let mut spec = first.spec.clone();
     for seed in 0..3 {
         let config = Config { seed, lr_embedding: Some(0.1), ..config.clone() };
-        spec = fit(&config, &data, &case.blueprint(), Some(&spec), Progress::Silent).unwrap().spec;
+        spec = fit(&config, &data, &case.blueprint(), Some(&spec), &Progress::silent()).unwrap().spec;
     }
     let (before, after) = (&first.spec.embeddings[0], &spec.embeddings[0]);
     assert_eq!(before.vocabulary, after.vocabulary);
@@ -409,7 +409,7 @@ fn held_out_rows_are_a_sample_of_all() {
     let mut encoder = encode::Encoder::new(&spec.schema, &vocabularies, &data.source).unwrap();
     let (mut all, mut some) = (store::HeldOut::new(usize::MAX), store::HeldOut::new(1000));
     data.source
-        .for_each(&indicatif::ProgressBar::hidden(), |batch| {
+        .for_each(&Stage::silent(), |batch| {
             for row in batch.rows() {
                 all.add(&mut encoder, batch, row);
                 some.add(&mut encoder, batch, row);

@@ -16,11 +16,10 @@ use adclick::builder::bundle::{MANIFEST, Manifest, Role};
 use adclick::builder::calibrate::Calibrators;
 use adclick::builder::schema::{Index, Kind, Schema};
 use adclick::builder::table::Checks;
-use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
-
 use adclick_data::schema_file::key_text;
 use adclick_train::bundle::{open_table, open_untouched};
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
 
 /// Show what a bundle or artifact holds.
 ///
@@ -62,7 +61,7 @@ pub(super) fn run(args: Args) -> Result<()> {
         failed = (errors > 0).then(|| format!("{}: {errors} errors", request.display()));
         report
     } else if args.path.is_dir() {
-        bundle(&super::verify::resolve(&args.path)?, &mut text)?
+        bundle(&adclick_train::bundle::resolve(&args.path)?, &mut text)?
     } else {
         let (kind, report) = artifact(&args.path, &mut text)?;
         json!({ kind: report })
@@ -79,7 +78,7 @@ pub(super) fn run(args: Args) -> Result<()> {
 fn row(args: &Args, text: &mut String) -> Result<Value> {
     let open = |path: &Path| open_table(path, Checks::Structure);
     let mut tables = if args.path.is_dir() {
-        let path = super::verify::resolve(&args.path)?;
+        let path = adclick_train::bundle::resolve(&args.path)?;
         let manifest = Manifest::read(&path)?;
         manifest.tables().map(|entry| open(&path.join(&entry.name))).collect::<Result<Vec<_>>>()?
     } else {

@@ -5,12 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use adclick::builder::table::{ColumnKind, RowLayout, Table};
 use adclick::{category_id, composite_key};
-use anyhow::{Context, Result, bail, ensure};
-use serde_json::{Value, json};
-
 use adclick_data::schema_file::TableFile;
 use adclick_data::tables::of_packed;
 use adclick_data::time;
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
 
 /// A table file.
 pub(super) fn describe(table: &Table, text: &mut String) -> Result<Value> {

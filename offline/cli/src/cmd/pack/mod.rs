@@ -1,24 +1,19 @@
 //! `adclick pack`.
 
-mod base;
-mod model;
 mod report;
 mod tables;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use adclick::Precision;
-use adclick::builder::bundle;
-use anyhow::{Context, Result, ensure};
-
-use adclick_data::progress::Progress;
-use adclick_data::schema_file::SchemaFile;
-use adclick_train::bundle::{Beside, place_tables};
+use adclick_train::jobs::Target;
+use adclick_train::jobs::pack::{Job, pack, tables_only};
 use adclick_train::pack::compare::TOLERANCE;
 use adclick_train::pack::expect::Quantity;
-use base::Base;
-use tables::Job;
-pub(super) use tables::{BuildArgs, for_training};
+use anyhow::Result;
+
+use crate::progress::on_stderr;
+pub(super) use tables::BuildArgs;
 
 /// Turn weights, a schema and tables into a bundle, or renew the tables of one.
 ///
@@ -106,36 +101,31 @@ pub struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result<()> {
-    let schema = args.schema.as_deref().map(SchemaFile::read).transpose()?;
-    let progress = Progress::detect();
-    if args.tables_only {
-        return tables_only(&args, schema.as_ref(), progress);
+    let (json, only_tables) = (args.json, args.tables_only);
+    let job = Job {
+        tables: args.tables.tables(),
+        weights: args.weights,
+        from: args.from,
+        schema: args.schema,
+        calibrators: args.calibrators,
+        policy: args.policy,
+        goldens: args.goldens,
+        expect: args.expect,
+        expect_as: args.expect_as,
+        tolerance: args.tolerance,
+        rows: args.rows,
+        precision: args.precision,
+        downsampling: args.downsampling,
+        provenance: args.provenance,
+        allow_unused: args.allow_unused,
+        target: Target { path: args.out, replace: args.replace, publish: args.publish },
+    };
+    if only_tables {
+        let tables = tables_only(&job, &on_stderr())?;
+        return report::tables(&job.target.path, &tables, json);
     }
-    let beside = Beside::of(&args.out, args.replace)?;
-    let base = Base::new(&args, schema.as_ref())?;
-    let jobs = args.tables.jobs(schema.as_ref(), &base)?;
-    tables::check_names(&jobs, &base)?;
-    let (tables, summaries) = args.tables.run(jobs, beside.path(), progress)?;
-    let parts = base.parts(&args, tables)?;
-    let generation = beside.write(&args.out, &parts, args.replace)?;
-    if args.publish {
-        bundle::publish(&args.out)?;
-    }
-    report::bundle(&args, &base, generation, &summaries)
-}
-
-/// Writes table files and nothing else.
-fn tables_only(args: &Args, schema: Option<&SchemaFile>, progress: Progress) -> Result<()> {
-    ensure!(args.tables.any(), "--tables-only needs --table NAME=FILE: which tables to build");
-    let jobs = args.tables.jobs(schema, &Base::None)?;
-    for job in &jobs {
-        ensure!(matches!(job, Job::Build(..)), "--tables-only: the files of table `{}` are packed already", job.name());
-    }
-    let beside = Beside::next_to(&args.out)?;
-    let (parts, summaries) = args.tables.run(jobs, beside.path(), progress)?;
-    let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
-    place_tables(beside.path(), &names, &args.out, args.replace)?;
-    report::tables(args, &summaries)
+    let done = pack(&job, &on_stderr())?;
+    report::bundle(&job.target, &done, json)
 }
 
 /// The value of `--expect-as`.
@@ -151,8 +141,4 @@ fn quantity(text: &str) -> std::result::Result<Quantity, String> {
 fn tolerance(text: &str) -> std::result::Result<f64, String> {
     let share = text.parse().ok().filter(|share: &f64| *share > 0.0 && *share < 1.0);
     share.ok_or_else(|| "expected a number above 0 and below 1".to_owned())
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }

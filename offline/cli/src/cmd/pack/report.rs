@@ -1,50 +1,32 @@
 //! What `adclick pack` says when it is done.
 
 use std::io::Write;
+use std::path::Path;
 
-use adclick::builder::bundle::Manifest;
+use adclick_data::tables::Summary;
+use adclick_data::time;
+use adclick_train::jobs::Target;
+use adclick_train::jobs::pack::{Done, Packed};
+use adclick_train::pack::compare::Proof;
+use adclick_train::pack::taken;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::Args;
-use super::base::Base;
-use super::model::Packed;
-use adclick_data::tables::Summary;
-use adclick_data::time;
-use adclick_train::pack::compare::Proof;
-use adclick_train::pack::taken;
-
-/// Of a bundle.
-pub(super) fn bundle(args: &Args, base: &Base, generation: u64, tables: &[Summary]) -> Result<()> {
-    let manifest = Manifest::read(&args.out)?;
-    let bytes: u64 = manifest.files.iter().map(|f| f.bytes).sum();
+/// A bundle was written.
+pub(super) fn bundle(target: &Target, done: &Done, as_json: bool) -> Result<()> {
+    let Done { generation, bytes, tables, wanted, here, reason, .. } = done;
     let generation = format!("{generation:016x}");
-    let model = match base {
-        Base::Model(packed) => Some(&**packed),
-        _ => None,
-    };
+    let model = done.model.as_deref();
     let (notes, warnings) = model.map_or((&[][..], &[][..]), |packed| (&packed.notes[..], &packed.warnings[..]));
     let goldens = model.map(|packed| packed.spec.goldens.len());
-    for warning in warnings {
-        eprintln!("warning: {warning}");
-    }
-    if let Some(text) = model.and_then(unproven) {
-        eprintln!("warning: {text}");
-    }
-    let generation_here = adclick_train::bundle::open_untouched(&args.out)?;
-    let (wanted, precision, reason) = generation_here.precision();
-    if let Some(reason) = reason {
-        eprintln!("warning: {} would be served exact here: {reason}", wanted.name());
-    }
-    warn_of_bad(tables);
     let mut out = crate::stdout::lock();
-    if args.json {
+    if as_json {
         let mut summary = json!({
-            "bundle": args.out.display().to_string(),
+            "bundle": target.path.display().to_string(),
             "generation": generation,
             "bytes": bytes,
-            "published": args.publish,
-            "precision": { "wanted": wanted.name(), "here": precision.name(), "reason": reason },
+            "published": target.publish,
+            "precision": { "wanted": wanted.name(), "here": here.name(), "reason": reason },
             "notes": notes,
             "warnings": warnings,
             "tables": tables.iter().map(value).collect::<Result<Vec<_>>>()?,
@@ -74,26 +56,12 @@ pub(super) fn bundle(args: &Args, base: &Base, generation: u64, tables: &[Summar
     writeln!(
         out,
         "packed generation {generation} into {}: {bytes} bytes{}, precision {}{}",
-        args.out.display(),
+        target.path.display(),
         goldens.map_or(String::new(), |n| format!(", {n} golden requests")),
         wanted.name(),
-        if args.publish { ", published" } else { "" }
+        if target.publish { ", published" } else { "" }
     )?;
     Ok(())
-}
-
-/// What may be otherwise than it was taken, for all that is known.
-fn unproven(packed: &Packed) -> Option<String> {
-    if let Some(proof) = &packed.proof {
-        let untold = proof.untold.join("; ");
-        return (!untold.is_empty()).then(|| {
-            format!("the outputs fit as well {untold}: these rows do not tell; give more, and different ones")
-        });
-    }
-    let activations = taken::assumed(&packed.taken).into_iter().find(|text| text.starts_with("activation"))?;
-    Some(format!(
-        "nothing proves the {activations}: compare with --goldens INPUTS --expect OUTPUTS, or say it in the schema"
-    ))
 }
 
 /// Whether the model was compared with the one that it came from.
@@ -114,13 +82,12 @@ fn compared(out: &mut impl Write, packed: &Packed) -> Result<()> {
     Ok(())
 }
 
-/// Of table files alone.
-pub(super) fn tables(args: &Args, tables: &[Summary]) -> Result<()> {
-    warn_of_bad(tables);
+/// Table files were written, and nothing else.
+pub(super) fn tables(directory: &Path, tables: &[Summary], as_json: bool) -> Result<()> {
     let mut out = crate::stdout::lock();
-    if args.json {
+    if as_json {
         let summary = json!({
-            "directory": args.out.display().to_string(),
+            "directory": directory.display().to_string(),
             "tables": tables.iter().map(value).collect::<Result<Vec<_>>>()?,
         });
         writeln!(out, "{summary}")?;
@@ -130,15 +97,6 @@ pub(super) fn tables(args: &Args, tables: &[Summary]) -> Result<()> {
         text(&mut out, table)?;
     }
     Ok(())
-}
-
-fn warn_of_bad(tables: &[Summary]) {
-    for table in tables.iter().filter(|t| t.bad_rows > 0) {
-        eprintln!("warning: table {}: {} malformed rows were left out, the first:", table.name, table.bad_rows);
-        for message in &table.bad {
-            eprintln!("  {message}");
-        }
-    }
 }
 
 fn value(table: &Summary) -> Result<Value> {

@@ -2,70 +2,77 @@
 
 use std::path::Path;
 
+use adclick::HeadKind;
 use adclick::auction::Policy;
 use adclick::builder::artifact::container::{ArtifactKind, Container};
-use adclick::builder::artifact::model::spec::{HeadKind, ModelSpec};
+use adclick::builder::artifact::model::spec::ModelSpec;
 use adclick::builder::calibrate::Calibrators;
 use adclick::builder::hash::checksum;
 use adclick::builder::model::pack_model;
+use adclick_data::schema_file::SchemaFile;
 use anyhow::{Context, Result, bail, ensure};
 
-use super::Args;
-use adclick_data::schema_file::SchemaFile;
-use adclick_train::pack::compare::{Comparison, Proof, compare};
-use adclick_train::pack::expect::Expected;
-use adclick_train::pack::inputs::Inputs;
-use adclick_train::pack::{self, goldens, taken};
-use adclick_train::ranges;
+use super::Job;
+use crate::pack::compare::{Comparison, Proof, compare};
+use crate::pack::expect::Expected;
+use crate::pack::inputs::Inputs;
+use crate::pack::{self, goldens, taken};
+use crate::ranges;
 
 /// How many golden requests a bundle holds.
 const GOLDENS: usize = 16;
 
 /// A packed model and what there is to say about it.
-pub(super) struct Packed {
-    pub(super) bytes: Vec<u8>,
-    pub(super) spec: ModelSpec,
-    pub(super) taken: Vec<taken::Layer>,
-    pub(super) left_out: Vec<String>,
-    /// `None`: not compared.
-    pub(super) proof: Option<Proof>,
-    pub(super) notes: Vec<String>,
-    pub(super) warnings: Vec<String>,
+pub struct Packed {
+    /// The model file.
+    pub bytes: Vec<u8>,
+    /// What it was written from.
+    pub spec: ModelSpec,
+    /// Which tensors became which layers.
+    pub taken: Vec<taken::Layer>,
+    /// Tensors that were left out.
+    pub left_out: Vec<String>,
+    /// The comparison with the outputs of the model that the weights are from; `None`: not compared.
+    pub proof: Option<Proof>,
+    /// What to say.
+    pub notes: Vec<String>,
+    /// What to warn of.
+    pub warnings: Vec<String>,
 }
 
 /// Packs the weights.
-pub(super) fn pack(args: &Args, weights_path: &Path, schema: Option<&SchemaFile>) -> Result<Packed> {
+pub(super) fn pack(job: &Job, weights_path: &Path, schema: Option<&SchemaFile>) -> Result<Packed> {
     let weights = super::read(weights_path)?;
-    let mut given = provenance(args, weights_path, &weights)?;
+    let mut given = provenance(job, weights_path, &weights)?;
     let options = pack::Options {
-        downsampling: args.downsampling,
-        allow_unused: args.allow_unused,
-        proven: args.expect.is_some(),
+        downsampling: job.downsampling,
+        allow_unused: job.allow_unused,
+        proven: job.expect.is_some(),
         provenance: String::new(),
     };
     let place = || format!("weights {}", weights_path.display());
     let mut packed = pack::model(&weights, schema, &options).with_context(place)?;
-    let inputs = match &args.goldens {
+    let inputs = match &job.goldens {
         Some(path) => {
             let place = || format!("golden requests {}", path.display());
             Some((Inputs::parse(&super::read(path)?, &packed.spec.schema).with_context(place)?, path))
         }
         None => None,
     };
-    let proof = match (&args.expect, &inputs) {
+    let proof = match (&job.expect, &inputs) {
         (Some(path), Some((inputs, _))) => {
             let bytes = super::read(path)?;
             let heads: Vec<HeadKind> = packed.spec.network.heads.iter().map(|h| h.kind).collect();
             let order = schema.map(|s| s.model.heads.clone()).filter(|h| h.len() == heads.len()).unwrap_or(heads);
             let place = || format!("--expect {}", path.display());
-            let expected = Expected::parse(&bytes, &order, inputs.rows(), args.expect_as).with_context(place)?;
+            let expected = Expected::parse(&bytes, &order, inputs.rows(), job.expect_as).with_context(place)?;
             let what = Comparison {
                 weights: &weights,
                 schema,
                 options: &options,
                 inputs,
                 expected: &expected,
-                tolerance: args.tolerance,
+                tolerance: job.tolerance,
             };
             given.insert("outputs".into(), name(path).into());
             given.insert("outputs_xxh3".into(), format!("{:016x}", checksum(&bytes)).into());
@@ -74,7 +81,7 @@ pub(super) fn pack(args: &Args, weights_path: &Path, schema: Option<&SchemaFile>
         _ => None,
     };
     record(&mut given, &packed, proof.as_ref());
-    let mut document = document(args)?;
+    let mut document = document(job)?;
     document.insert("pack".into(), given.into());
     let spec = &mut packed.spec;
     spec.provenance = document.to_string();
@@ -84,7 +91,7 @@ pub(super) fn pack(args: &Args, weights_path: &Path, schema: Option<&SchemaFile>
         }
         None => goldens::made_up(GOLDENS, &spec.schema, &spec.embeddings),
     };
-    let (ranges, note) = ranges(args, spec)?;
+    let (ranges, note) = ranges(job, spec)?;
     spec.ranges = ranges;
     packed.notes.push(note);
     let bytes = pack_model(spec).with_context(place)?;
@@ -106,11 +113,11 @@ fn record(given: &mut toml::Table, packed: &pack::Packed, proof: Option<&Proof>)
 }
 
 /// The ranges that int8 needs, and what they are from.
-fn ranges(args: &Args, spec: &ModelSpec) -> Result<(Vec<f32>, String)> {
+fn ranges(job: &Job, spec: &ModelSpec) -> Result<(Vec<f32>, String)> {
     if spec.network.deep.is_empty() {
         return Ok((Vec::new(), "no ranges for int8: the model has no deep layer".to_owned()));
     }
-    let (path, what) = match (&args.rows, &args.goldens) {
+    let (path, what) = match (&job.rows, &job.goldens) {
         (Some(path), _) => (path, "--rows"),
         (None, Some(path)) => (path, "--goldens"),
         (None, None) => {
@@ -127,8 +134,8 @@ fn ranges(args: &Args, spec: &ModelSpec) -> Result<(Vec<f32>, String)> {
 }
 
 /// What the caller says of the model's origin.
-fn document(args: &Args) -> Result<toml::Table> {
-    let Some(path) = &args.provenance else { return Ok(toml::Table::new()) };
+fn document(job: &Job) -> Result<toml::Table> {
+    let Some(path) = &job.provenance else { return Ok(toml::Table::new()) };
     let text = String::from_utf8(super::read(path)?).with_context(|| format!("{}: not UTF-8", path.display()))?;
     let document = text.parse::<toml::Table>().with_context(|| format!("provenance {}", path.display()))?;
     ensure!(!document.contains_key("pack"), "the provenance document has a table [pack], which this command writes");
@@ -136,15 +143,15 @@ fn document(args: &Args) -> Result<toml::Table> {
 }
 
 /// What was packed from what.
-fn provenance(args: &Args, weights_path: &Path, weights: &[u8]) -> Result<toml::Table> {
+fn provenance(job: &Job, weights_path: &Path, weights: &[u8]) -> Result<toml::Table> {
     let mut pack = toml::Table::new();
     pack.insert("weights".into(), name(weights_path).into());
     pack.insert("weights_xxh3".into(), format!("{:016x}", checksum(weights)).into());
-    if let Some(path) = &args.schema {
+    if let Some(path) = &job.schema {
         pack.insert("schema".into(), name(path).into());
         pack.insert("schema_xxh3".into(), format!("{:016x}", checksum(&super::read(path)?)).into());
     }
-    if let Some(rate) = args.downsampling {
+    if let Some(rate) = job.downsampling {
         pack.insert("downsampling".into(), rate.into());
     }
     Ok(pack)

@@ -8,12 +8,12 @@ use adclick::builder::bundle::serving_text;
 use adclick::builder::bundle::{CALIBRATORS_FILE, Entry, MODEL_FILE, Manifest, POLICY_FILE, Role, SERVING_FILE};
 use adclick::builder::schema::Enrichment;
 use adclick::builder::table::{Checks, Shard};
+use adclick_data::schema_file::SchemaFile;
 use anyhow::{Context, Result};
 
-use super::Args;
+use super::Job;
 use super::model::{self, Packed};
-use adclick_data::schema_file::SchemaFile;
-use adclick_train::bundle::{Holds, Part, open_table};
+use crate::bundle::{Holds, Part, open_table, resolve};
 
 /// What the tables are added to.
 pub(super) enum Base {
@@ -43,10 +43,10 @@ struct OldTable {
 
 impl Base {
     /// Packs the weights, or opens the earlier bundle.
-    pub(super) fn new(args: &Args, schema: Option<&SchemaFile>) -> Result<Self> {
-        match (&args.weights, &args.from) {
-            (Some(weights), _) => Ok(Self::Model(Box::new(model::pack(args, weights, schema)?))),
-            (None, Some(from)) => Ok(Self::Bundle(Bundle::read(&crate::cmd::verify::resolve(from)?)?)),
+    pub(super) fn new(job: &Job, schema: Option<&SchemaFile>) -> Result<Self> {
+        match (&job.weights, &job.from) {
+            (Some(weights), _) => Ok(Self::Model(Box::new(model::pack(job, weights, schema)?))),
+            (None, Some(from)) => Ok(Self::Bundle(Bundle::read(&resolve(from)?)?)),
             (None, None) => Ok(Self::None),
         }
     }
@@ -68,28 +68,28 @@ impl Base {
 
     /// All files of the bundle: those of this base, calibrators, policy and precision as given, and the new tables in the place of
     /// old ones.
-    pub(super) fn parts(&self, args: &Args, tables: Vec<Part>) -> Result<Vec<Part>> {
+    pub(super) fn parts(&self, job: &Job, tables: Vec<Part>) -> Result<Vec<Part>> {
         let mut parts = vec![match self {
             Self::Model(packed) => Part::new(Role::Model, MODEL_FILE, Holds::Bytes(packed.bytes.clone())),
             Self::Bundle(old) => old.carried(Role::Model).context("the bundle has no model")?,
             Self::None => return Ok(tables),
         }];
         let old = |role| if let Self::Bundle(old) = self { old.carried(role) } else { None };
-        match &args.calibrators {
+        match &job.calibrators {
             Some(path) => {
-                let holds = Holds::Bytes(model::calibrators(path, args.downsampling)?);
+                let holds = Holds::Bytes(model::calibrators(path, job.downsampling)?);
                 parts.push(Part::new(Role::Calibrators, CALIBRATORS_FILE, holds));
             }
             None => parts.extend(old(Role::Calibrators)),
         }
-        match &args.policy {
+        match &job.policy {
             Some(path) => {
                 let holds = Holds::Bytes(model::policy(path)?);
                 parts.push(Part::new(Role::Policy, POLICY_FILE, holds));
             }
             None => parts.extend(old(Role::Policy)),
         }
-        match args.precision {
+        match job.precision {
             Some(precision) => {
                 let holds = Holds::Bytes(serving_text(precision).into_bytes());
                 parts.push(Part::new(Role::Serving, SERVING_FILE, holds));

@@ -1,0 +1,189 @@
+//! The records of a data file one at a time, whatever its kind.
+
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use arrow_array::RecordBatch;
+
+use super::array;
+use super::delimited::Delimited;
+use super::fault::Fault;
+use super::field::Field;
+use super::open::{Opened, open};
+use super::records::{Columns, Container, Records};
+use crate::progress::Stage;
+
+/// The columns of a file, before its records are read.
+pub(crate) enum Header<'a> {
+    Text(&'a Delimited),
+    Batches(Columns<'a>),
+}
+
+impl Header<'_> {
+    /// The columns' names in file order.
+    pub(crate) fn names(&self) -> &[String] {
+        match self {
+            Self::Text(file) => file.names(),
+            Self::Batches(columns) => columns.names(),
+        }
+    }
+
+    pub(crate) fn has(&self, column: &str) -> bool {
+        match self {
+            Self::Text(file) => file.place(column).is_some(),
+            Self::Batches(columns) => columns.has(column),
+        }
+    }
+
+    /// The place of a column that must be there.
+    ///
+    /// # Errors
+    /// Names the column and those that the file has.
+    pub(crate) fn place(&self, column: &str) -> Result<usize> {
+        match self {
+            Self::Text(file) => file.needed(column),
+            Self::Batches(columns) => columns.place(column),
+        }
+    }
+}
+
+/// A file that is read record by record.
+pub(crate) enum RecordReader {
+    /// Lines of text.
+    Text {
+        file: Box<Delimited>,
+        /// For each wanted column its place in a line.
+        places: Vec<usize>,
+    },
+    /// Rows of record batches.
+    Batches {
+        records: Box<Records>,
+        /// The wanted columns' names.
+        names: Vec<String>,
+        /// For each wanted column its place in a batch.
+        places: Vec<usize>,
+        batch: Option<RecordBatch>,
+        /// How many rows of the batch were read, the current one included.
+        read: usize,
+    },
+}
+
+impl RecordReader {
+    /// Opens a file of any kind; text has a header, in which the columns that are `wanted` tell what parts its fields.
+    /// `choose` says at which places the columns are that [`RecordReader::field`] will be asked for.
+    ///
+    /// # Errors
+    /// A file that cannot be read, and what `choose` refuses.
+    pub(crate) fn open(
+        path: &Path,
+        wanted: &[&str],
+        stage: &Stage,
+        choose: impl FnOnce(Header<'_>) -> Result<Vec<usize>>,
+    ) -> Result<Self> {
+        match open(path, stage)? {
+            Opened::Text(stream) => Self::text(Delimited::headed(stream, path, wanted)?, choose),
+            Opened::Batches(container, file) => Self::batches(container, file, path, stage, choose),
+        }
+    }
+
+    /// The lines of a text whose columns have names.
+    pub(crate) fn text(file: Delimited, choose: impl FnOnce(Header<'_>) -> Result<Vec<usize>>) -> Result<Self> {
+        let places = choose(Header::Text(&file))?;
+        Ok(Self::Text { file: Box::new(file), places })
+    }
+
+    /// The rows of record batches.
+    pub(crate) fn batches(
+        container: Container,
+        file: File,
+        path: &Path,
+        stage: &Stage,
+        choose: impl FnOnce(Header<'_>) -> Result<Vec<usize>>,
+    ) -> Result<Self> {
+        let (mut names, mut within) = (Vec::new(), Vec::new());
+        let records = Records::open(file, path, container, stage, |columns| {
+            let places = choose(Header::Batches(Columns::new(columns)))?;
+            names = places.iter().map(|&place| columns[place].clone()).collect();
+            let sorted;
+            (sorted, within) = sorted_places(&places);
+            Ok(sorted)
+        })?;
+        Ok(Self::Batches { records: Box::new(records), names, places: within, batch: None, read: 0 })
+    }
+
+    /// Goes to the next record; false at the end. `rows`: how many were read before, for messages.
+    ///
+    /// # Errors
+    /// The file breaks off or is damaged.
+    pub(crate) fn next(&mut self, path: &Path, rows: u64) -> Result<bool> {
+        match self {
+            Self::Text { file, .. } => file.next(rows),
+            Self::Batches { records, batch, read, .. } => {
+                while batch.as_ref().is_none_or(|batch| *read >= batch.num_rows()) {
+                    let next = records.next();
+                    let next = next.with_context(|| format!("cannot read {} past row {rows}", path.display()))?;
+                    if next.is_none() {
+                        return Ok(false);
+                    }
+                    (*batch, *read) = (next, 0);
+                }
+                *read += 1;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Refuses a line with another number of fields than there are columns.
+    pub(crate) fn check_length(&self) -> Result<(), Fault> {
+        match self {
+            Self::Text { file, .. } => file.check_length(),
+            Self::Batches { .. } => Ok(()),
+        }
+    }
+
+    /// What the current record, whose length was checked, has in a wanted column.
+    pub(crate) fn field(&self, column: usize) -> Result<Field<'_>, Fault> {
+        match self {
+            Self::Text { file, places } => Ok(Field::text(file.field(places[column]))),
+            Self::Batches { names, places, batch: Some(batch), read, .. } => {
+                array::field(&names[column], batch.column(places[column]), read - 1)
+            }
+            Self::Batches { batch: None, .. } => Ok(Field::Missing),
+        }
+    }
+
+    /// Where the current record is: its line of a text, else the row that it is by the caller's count.
+    pub(crate) fn place(&self, row: u64) -> String {
+        match self {
+            Self::Text { file, .. } => format!("line {}", file.line()),
+            Self::Batches { .. } => format!("row {row}"),
+        }
+    }
+
+    /// What parts the fields of a text.
+    pub(crate) fn delimiter(&self) -> Option<u8> {
+        match self {
+            Self::Text { file, .. } => Some(file.delimiter()),
+            Self::Batches { .. } => None,
+        }
+    }
+
+    /// The types of a batch's columns; none of a text, or before the first record.
+    pub(crate) fn types(&self) -> Vec<String> {
+        match self {
+            Self::Batches { batch: Some(batch), .. } => {
+                batch.columns().iter().map(|column| column.data_type().to_string()).collect()
+            }
+            Self::Batches { .. } | Self::Text { .. } => Vec::new(),
+        }
+    }
+}
+
+/// Columns that are chosen for reading: their places in file order, and where each of them then stands in a batch.
+fn sorted_places(places: &[usize]) -> (Vec<usize>, Vec<usize>) {
+    let mut sorted = places.to_vec();
+    sorted.sort_unstable();
+    let within = places.iter().map(|place| sorted.partition_point(|p| p < place)).collect();
+    (sorted, within)
+}

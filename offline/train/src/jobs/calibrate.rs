@@ -1,0 +1,278 @@
+//! Calibrators fitted on held-out rows, and the bundle with them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use adclick::Precision;
+use adclick::builder::artifact::Bytes;
+use adclick::builder::artifact::model::Model;
+use adclick::builder::bundle::check_target;
+use adclick::builder::calibrate::{Calibrators, HeadCalibrator};
+use adclick::builder::model::pack_model;
+use adclick_data::logs::{Found, Lookups};
+use adclick_data::progress::Progress;
+use adclick_measure::Unknown;
+use anyhow::{Result, bail, ensure};
+use serde::Serialize;
+
+use super::{Rows, Target};
+use crate::bundle::{Beside, Parts, open, resolve};
+use crate::calibrators::{self, Choice, Method, Sample};
+use crate::positions::{Position, Positions, as_logged};
+use crate::ranges;
+use crate::rows::{fallback, heads, open_engine};
+use crate::unpack::unpack;
+
+/// What is calibrated on what.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The bundle whose model is calibrated, or the directory whose `CURRENT` names it.
+    pub bundle: PathBuf,
+    /// The rows, none of which the model was trained on.
+    pub rows: Rows,
+    /// What is fitted; `None` = the simplest method that the rows clearly speak for.
+    pub method: Option<Method>,
+    /// The keep rate of negative downsampling that neither the model's bias nor the bundle accounts for; `None` = that of
+    /// the bundle.
+    pub downsampling: Option<f64>,
+    /// At which positions rows are scored; `None` = those that they were logged at, if they say so.
+    pub position: Option<Position>,
+    /// The precision that the bundle is to be served in; `None` = the one that it says.
+    pub precision: Option<Precision>,
+    /// The bundle to write; `None` = only the fit is wanted.
+    pub target: Option<Target>,
+}
+
+/// What was fitted.
+#[derive(Debug, Clone, Serialize)]
+pub struct Done {
+    /// The rows that were fitted on.
+    pub rows: usize,
+    /// The calibrator of pCTR; absent without a pCTR head.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ctr: Option<Choice>,
+    /// The calibrator of pCVR; absent when the rows say nothing of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cvr: Option<Choice>,
+    /// The calibrator of pCVR that was carried over, as the rows say nothing of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cvr_kept: Option<String>,
+    /// The share of negatives that pCTR is corrected for, before its calibrator; absent without a pCTR head.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_rate: Option<f64>,
+    /// The generation that was written, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<String>,
+    /// How many rows found their key in each table.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<Found>,
+    /// What the logits were computed in.
+    pub precision: &'static str,
+    /// The rows that ranges were found from, when the model had none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub range_rows: Option<usize>,
+    /// Clicked rows whose conversion is not known, if there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown_conversions: Option<Unknown>,
+    /// At which positions rows were scored; absent by a model without position features.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub positions: Option<Positions>,
+    /// Rows left out, as they were logged at another position than is served.
+    pub elsewhere: u64,
+}
+
+/// Fits the calibrators of a bundle on rows, and writes the bundle with them if a target is given.
+///
+/// # Errors
+/// A bundle or files that cannot be read, rows that say nothing of the model's heads, a method that cannot be fitted.
+pub fn calibrate(job: &Job, progress: &Progress) -> Result<Done> {
+    if let Some(target) = &job.target {
+        check_target(&target.path, target.replace)?;
+    }
+    let served = Served::new(job, progress)?;
+    let engine = match &served.at {
+        // Written just before with the precision in it.
+        Some(beside) => open_engine(&beside.path().join(Served::NAME), None, None)?,
+        None => open_engine(&job.bundle, None, None)?,
+    };
+    if let Some(warning) = fallback(&engine)? {
+        progress.warn(&format!("{warning}: the calibrators are fitted on exact logits"));
+    }
+    let precision = engine.precision()?.1;
+    let rows = job.rows.scored(&engine, served.positions.as_ref(), &[], progress)?;
+    rows.check_heads()?;
+    let unknown_conversions = rows.unknown_conversions();
+    if let Some(warning) = unknown_conversions.as_ref().and_then(Unknown::warning) {
+        progress.warn(&warning);
+    }
+    // Calibrators are fitted on what they will be applied to: logits after the correction.
+    let corrected = |logits: &[f64], rate: f64| logits.iter().map(|z| z + rate.ln()).collect::<Vec<_>>();
+    let before = &served.parts.calibrators;
+    let keep_rate = keep_rate(job.downsampling, &served)?;
+    let ctr = match keep_rate {
+        Some(rate) => {
+            let logits = corrected(&rows.logits, rate);
+            Some(choice(job.method, &Sample::new(&logits, &rows.clicks, rows.weights())?)?)
+        }
+        None => None,
+    };
+    let (logits, _, converted, weights) = rows.clicked();
+    let cvr = if converted.is_empty() || weights.iter().all(|&w| w == 0.0) {
+        None
+    } else {
+        let logits = corrected(&logits, before.cvr.keep_rate());
+        Some(choice(job.method, &Sample::new(&logits, &converted, rows.weights().map(|_| weights.as_slice()))?)?)
+    };
+    let calibrators = Calibrators {
+        ctr: match (&ctr, keep_rate) {
+            (Some(choice), Some(rate)) => HeadCalibrator::new(rate, choice.calibrator.clone())?,
+            _ => before.ctr.clone(),
+        },
+        // Rows without conversions say nothing of it.
+        cvr: match &cvr {
+            Some(choice) => HeadCalibrator::new(before.cvr.keep_rate(), choice.calibrator.clone())?,
+            None => before.cvr.clone(),
+        },
+    };
+    let kept = (cvr.is_none() && before.cvr != HeadCalibrator::default()).then(|| before.cvr.calibrator().to_string());
+    let mut generation = None;
+    if let Some(Target { path, replace, publish }) = &job.target {
+        let parts = Parts { calibrators, ..served.parts };
+        generation = Some(format!("{:016x}", parts.write(path, *replace, *publish)?));
+    }
+    Ok(Done {
+        rows: rows.clicks.len(),
+        ctr,
+        cvr,
+        cvr_kept: kept,
+        keep_rate,
+        generation,
+        tables: rows.tables,
+        precision: precision.name(),
+        range_rows: served.range_rows,
+        unknown_conversions,
+        positions: served.positions,
+        elsewhere: rows.elsewhere,
+    })
+}
+
+/// The bundle as it is to be served.
+struct Served {
+    parts: Parts,
+    /// Where it is, when it is another one than that of --bundle.
+    at: Option<Beside>,
+    range_rows: Option<usize>,
+    positions: Option<Positions>,
+    /// The keep rate that training has folded into the model's bias, where the model says so.
+    folded: Option<f64>,
+    has_ctr: bool,
+}
+
+impl Served {
+    /// Its name beside the bundle that is to be written.
+    const NAME: &str = "uncalibrated";
+
+    fn new(job: &Job, progress: &Progress) -> Result<Self> {
+        let path = resolve(&job.bundle)?;
+        let mut parts = Parts::read(&path)?;
+        parts.precision = job.precision.or(parts.precision);
+        let (mut range_rows, mut at) = (None, None);
+        let model = Model::open(Bytes::copy_of(&parts.model)?)?;
+        let positions = Positions::new(model.schema(), &job.rows.source.format.columns(), job.position)?;
+        if let Some(warning) = positions.as_ref().and_then(Positions::warning) {
+            progress.warn(&warning);
+        }
+        if parts.precision == Some(Precision::Int8) {
+            range_rows = find_ranges(job, &path, &mut parts, progress)?;
+        }
+        let logged = match &positions {
+            Some(Positions { scored: Some(Position::Logged), .. }) => as_logged(&parts.model)?,
+            _ => None,
+        };
+        if job.precision.is_some() || range_rows.is_some() || logged.is_some() {
+            let beside = match &job.target {
+                Some(target) => Beside::of(&target.path, target.replace)?,
+                None => Beside::next_to(&path)?,
+            };
+            let scored = logged.map(|model| Parts { model, ..parts.clone() });
+            scored.as_ref().unwrap_or(&parts).write(&beside.path().join(Self::NAME), true, false)?;
+            at = Some(beside);
+        }
+        let [has_ctr, _] = heads(&model);
+        Ok(Self { parts, at, range_rows, positions, folded: folded(model.provenance()), has_ctr })
+    }
+}
+
+/// The keep rate that pCTR is to be corrected for: the bundle's, or one for a bundle that has none; `None` without a pCTR
+/// head.
+fn keep_rate(given: Option<f64>, served: &Served) -> Result<Option<f64>> {
+    if !served.has_ctr {
+        ensure!(given.is_none(), "--downsampling corrects pCTR, and the model has no pCTR head: leave the option out");
+        return Ok(None);
+    }
+    let before = served.parts.calibrators.ctr.keep_rate();
+    let Some(given) = given else { return Ok(Some(before)) };
+    ensure!(
+        before == 1.0 || given == before,
+        "--downsampling {given}: the bundle corrects for a keep rate of {before} already: leave the option out, and it is \
+         carried over"
+    );
+    if let Some(folded) = served.folded.filter(|_| given < 1.0) {
+        bail!(
+            "--downsampling {given}: the model's bias accounts for the keep rate of {folded} that it was trained with: leave \
+             the option out"
+        );
+    }
+    Ok(Some(given))
+}
+
+/// The keep rate below 1 that a model's provenance says to be in its bias: of `adclick train`, or of `adclick pack`.
+fn folded(provenance: &str) -> Option<f64> {
+    let document: toml::Table = provenance.parse().ok()?;
+    let number = |value: Option<&toml::Value>| value?.as_float().filter(|&rate| rate < 1.0);
+    number(document.get("downsample")).or_else(|| number(document.get("pack")?.get("downsampling")))
+}
+
+/// Gives a model without ranges those of the rows. Returns how many rows they are from.
+fn find_ranges(job: &Job, bundle: &Path, parts: &mut Parts, progress: &Progress) -> Result<Option<usize>> {
+    let model = Model::open(Bytes::copy_of(&parts.model)?)?;
+    if !model.ranges().is_empty() || model.network().deep.is_empty() {
+        return Ok(None);
+    }
+    ensure!(job.target.is_some(), "the model has no ranges for int8, and with them it is another one: give --out");
+    let mut source = job.rows.source.clone();
+    if !model.enrichment().is_empty() {
+        let tables = open(bundle)?.tables().to_vec();
+        source.tables = Some(Arc::new(Lookups::new(model.schema(), model.enrichment(), tables)?));
+    }
+    let chosen = job.rows.chosen(progress)?;
+    let mut sample = ranges::Sample::new(model.schema(), &source);
+    let stage = progress.bytes("Looking for ranges", source.bytes()?);
+    source.for_each(&stage, |batch| {
+        batch.rows().iter().filter(|row| chosen.has(row)).for_each(|row| sample.see(batch, row));
+        Ok(())
+    })?;
+    drop(stage);
+    let mut spec = unpack(&model);
+    let (found, rows) = ranges::find(&spec, &sample.rows())?;
+    ensure!(rows > 0, "no row is left to find ranges from: the split leaves none of them, or the files hold none");
+    spec.ranges = found;
+    parts.model = pack_model(&spec)?;
+    Ok(Some(rows))
+}
+
+fn choice(method: Option<Method>, sample: &Sample) -> Result<Choice> {
+    let Some(method) = method else { return calibrators::choose(sample) };
+    let positive = sample.positive();
+    ensure!(
+        method == Method::Identity || (1..sample.len()).contains(&positive),
+        "{positive} of {} rows are positive: {} cannot be fitted without rows of both kinds",
+        sample.len(),
+        method.name()
+    );
+    let calibrator = calibrators::fit(method, sample)?;
+    if !calibrator.is_strictly_increasing() {
+        bail!("{} would turn the order of the scores around: the model ranks these rows backwards", method.name());
+    }
+    Ok(Choice { method, calibrator, candidates: Vec::new(), reason: "as asked for".to_owned() })
+}

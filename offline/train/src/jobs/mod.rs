@@ -1,0 +1,80 @@
+//! The work of each verb as a function: for the command, and for packages in other languages.
+//!
+//! A job is a struct that says what to do. Its function returns a struct that says what was done, prints nothing, and
+//! reports stages, notes and warnings to a [`Progress`], which may cancel it.
+
+pub mod calibrate;
+pub mod evaluate;
+pub mod pack;
+pub mod train;
+
+use std::path::PathBuf;
+
+use adclick::Engine;
+use adclick_data::logs::{Row, Source};
+use adclick_data::progress::Progress;
+use adclick_data::tables::Summary;
+use anyhow::Result;
+
+use crate::positions::Positions;
+use crate::rows::{ScoredRows, score_source};
+use crate::trainer::{Data, Role, Roles, Split};
+
+/// The bundle that a job writes.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Its directory.
+    pub path: PathBuf,
+    /// Whether a bundle that is there is replaced.
+    pub replace: bool,
+    /// Whether `CURRENT` beside it names it afterwards.
+    pub publish: bool,
+}
+
+/// The rows that a job looks at.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    /// The files.
+    pub source: Source,
+    /// Only the rows that have this role by this split; `None` = all.
+    pub part: Option<(Split, Role)>,
+}
+
+/// A part's rule, with what it has to know of the files.
+struct Chosen(Option<(Roles, Role)>);
+
+impl Chosen {
+    fn has(&self, row: &Row) -> bool {
+        self.0.as_ref().is_none_or(|(roles, role)| roles.of(row) == *role)
+    }
+}
+
+impl Rows {
+    fn chosen(&self, progress: &Progress) -> Result<Chosen> {
+        let Some((split, role)) = &self.part else { return Ok(Chosen(None)) };
+        let data = Data { source: self.source.clone(), split: split.clone() };
+        Ok(Chosen(Some((data.roles(progress)?, *role))))
+    }
+
+    /// The rows, scored by an engine at these positions. `fields` are inputs whose values are wanted as text.
+    fn scored(
+        &self,
+        engine: &Engine,
+        positions: Option<&Positions>,
+        fields: &[String],
+        progress: &Progress,
+    ) -> Result<ScoredRows> {
+        let generation = engine.generation()?;
+        let only = positions.and_then(|p| p.filter(generation.model().schema(), &self.source));
+        let chosen = self.chosen(progress)?;
+        score_source(engine, &self.source, |row| chosen.has(row), only.as_ref(), fields, progress)
+    }
+}
+
+/// Shows the malformed rows that building tables left out.
+fn warn_of_bad_rows(tables: &[Summary], progress: &Progress) {
+    for table in tables.iter().filter(|t| t.bad_rows > 0) {
+        progress.warn(&format!("table {}: {} malformed rows were left out, the first:", table.name, table.bad_rows));
+        table.bad.iter().for_each(|message| progress.note(&format!("  {message}")));
+    }
+}

@@ -1,0 +1,158 @@
+//! Weights, a schema and tables become a bundle, or the tables of one are renewed.
+
+mod base;
+mod model;
+mod tables;
+
+use std::path::{Path, PathBuf};
+
+use adclick::Precision;
+use adclick::builder::bundle::{self, Manifest};
+use adclick_data::progress::Progress;
+use adclick_data::schema_file::SchemaFile;
+use adclick_data::tables::Summary;
+use anyhow::{Context, Result, ensure};
+
+use super::{Target, warn_of_bad_rows};
+use crate::bundle::{Beside, open_untouched, place_tables};
+use crate::pack::expect::Quantity;
+use crate::pack::taken;
+use base::Base;
+pub use model::Packed;
+use tables::Step;
+pub(super) use tables::for_training;
+pub use tables::{Given, Tables};
+
+/// What is packed from what.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The state dict, as safetensors; either this or `from`, but for [`tables_only`].
+    pub weights: Option<PathBuf>,
+    /// An earlier bundle, or the directory whose `CURRENT` names one: what is not given is carried over from it.
+    pub from: Option<PathBuf>,
+    /// The schema file.
+    pub schema: Option<PathBuf>,
+    /// The tables.
+    pub tables: Tables,
+    /// A file of calibrators.
+    pub calibrators: Option<PathBuf>,
+    /// The auction policy (TOML).
+    pub policy: Option<PathBuf>,
+    /// Inputs whose first 16 rows become golden requests; without them golden requests are made up.
+    pub goldens: Option<PathBuf>,
+    /// The outputs of the model that the weights are from, for the rows of `goldens`.
+    pub expect: Option<PathBuf>,
+    /// What `expect` holds, when its names do not tell.
+    pub expect_as: Option<Quantity>,
+    /// How far a logit may be from that of `expect`, as a share of its size, or of 1 when it is smaller.
+    pub tolerance: f64,
+    /// Rows to find the ranges from that int8 needs; without them those of `goldens` are taken.
+    pub rows: Option<PathBuf>,
+    /// The precision that the bundle is to be served in; `None` = exact, or that of `from`.
+    pub precision: Option<Precision>,
+    /// The share of negatives that training kept, when it was not all.
+    pub downsampling: Option<f64>,
+    /// A TOML document that says where the model comes from.
+    pub provenance: Option<PathBuf>,
+    /// Tensors that belong to nothing are left out instead of refused.
+    pub allow_unused: bool,
+    /// What is written: a bundle, or of [`tables_only`] a directory of table files.
+    pub target: Target,
+}
+
+/// What was packed.
+pub struct Done {
+    /// The generation of the bundle.
+    pub generation: u64,
+    /// The bytes of its files.
+    pub bytes: u64,
+    /// The model that was packed; `None` when it was carried over.
+    pub model: Option<Box<Packed>>,
+    /// The tables that were built.
+    pub tables: Vec<Summary>,
+    /// The precision that the bundle asks for.
+    pub wanted: Precision,
+    /// The precision that this CPU serves it in.
+    pub here: Precision,
+    /// Why that is another one.
+    pub reason: Option<String>,
+}
+
+/// Packs a bundle.
+///
+/// # Errors
+/// Files that cannot be read or do not go together, a model that differs from the one that it came from, and what an
+/// engine would refuse; then nothing is written.
+pub fn pack(job: &Job, progress: &Progress) -> Result<Done> {
+    let schema = job.schema.as_deref().map(SchemaFile::read).transpose()?;
+    let out = &job.target.path;
+    let beside = Beside::of(out, job.target.replace)?;
+    let base = Base::new(job, schema.as_ref())?;
+    let steps = job.tables.plan(schema.as_ref(), &base)?;
+    tables::check_names(&steps, &base)?;
+    let (files, tables) = job.tables.run(steps, beside.path(), progress)?;
+    let parts = base.parts(job, files)?;
+    let generation = beside.write(out, &parts, job.target.replace)?;
+    if job.target.publish {
+        bundle::publish(out)?;
+    }
+    let bytes = Manifest::read(out)?.files.iter().map(|f| f.bytes).sum();
+    let model = match base {
+        Base::Model(packed) => Some(packed),
+        _ => None,
+    };
+    if let Some(packed) = &model {
+        packed.warnings.iter().for_each(|warning| progress.warn(warning));
+        if let Some(text) = unproven(packed) {
+            progress.warn(&text);
+        }
+    }
+    let opened = open_untouched(out)?;
+    let (wanted, here, reason) = opened.precision();
+    if let Some(reason) = reason {
+        progress.warn(&format!("{} would be served exact here: {reason}", wanted.name()));
+    }
+    warn_of_bad_rows(&tables, progress);
+    Ok(Done { generation, bytes, model, tables, wanted, here, reason: reason.map(str::to_owned) })
+}
+
+/// Builds table files and nothing else, in the directory of the target.
+///
+/// # Errors
+/// Data files that cannot be read or packed; files there that are not to be replaced.
+pub fn tables_only(job: &Job, progress: &Progress) -> Result<Vec<Summary>> {
+    let schema = job.schema.as_deref().map(SchemaFile::read).transpose()?;
+    ensure!(!job.tables.given.is_empty(), "--tables-only needs --table NAME=FILE: which tables to build");
+    let steps = job.tables.plan(schema.as_ref(), &Base::None)?;
+    for step in &steps {
+        ensure!(
+            matches!(step, Step::Build(..)),
+            "--tables-only: the files of table `{}` are packed already",
+            step.name()
+        );
+    }
+    let beside = Beside::next_to(&job.target.path)?;
+    let (parts, summaries) = job.tables.run(steps, beside.path(), progress)?;
+    let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+    place_tables(beside.path(), &names, &job.target.path, job.target.replace)?;
+    warn_of_bad_rows(&summaries, progress);
+    Ok(summaries)
+}
+
+/// What may be otherwise than it was taken, for all that is known.
+fn unproven(packed: &Packed) -> Option<String> {
+    if let Some(proof) = &packed.proof {
+        let untold = proof.untold.join("; ");
+        return (!untold.is_empty()).then(|| {
+            format!("the outputs fit as well {untold}: these rows do not tell; give more, and different ones")
+        });
+    }
+    let activations = taken::assumed(&packed.taken).into_iter().find(|text| text.starts_with("activation"))?;
+    Some(format!(
+        "nothing proves the {activations}: compare with --goldens INPUTS --expect OUTPUTS, or say it in the schema"
+    ))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}

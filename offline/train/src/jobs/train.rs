@@ -1,0 +1,250 @@
+//! From logs to a calibrated bundle.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use adclick::Precision;
+use adclick::builder::artifact::model::Model;
+use adclick::builder::artifact::model::spec::ModelSpec;
+use adclick::builder::artifact::{Bytes, OpenMode};
+use adclick::builder::bundle::{self, Manifest, Role};
+use adclick::builder::calibrate::{Calibrators, HeadCalibrator};
+use adclick::builder::model::pack_model;
+use adclick_data::logs::{Lookups, Source};
+use adclick_data::progress::Progress;
+use adclick_data::schema_file::SchemaFile;
+use adclick_measure::weights;
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+
+use super::pack::{Tables, for_training};
+use super::{Rows, Target, warn_of_bad_rows};
+use crate::bundle::{Beside, Part, Parts, open_tables, resolve};
+use crate::calibrators::{self, Choice, Sample};
+use crate::positions::as_logged;
+use crate::rows::{fallback, open_engine};
+use crate::trainer::{self, Blueprint, Config, Data, Metrics, Role as RowRole, Scored, Split, apart};
+use crate::unpack::unpack;
+
+/// What is trained on what.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The logs; the tables that rows look values up in are those of `tables`.
+    pub source: Source,
+    /// The schema of `--format examples`; `None` = the built-in features of the logs' format.
+    pub schema: Option<SchemaFile>,
+    /// Which rows validate.
+    pub split: Split,
+    /// How the model is built and fitted.
+    pub config: Config,
+    /// The model to go on from.
+    pub parent: Option<Parent>,
+    /// The tables that the schema reads.
+    pub tables: Tables,
+    /// The text of the auction policy; `None` = the default one.
+    pub policy: Option<String>,
+    /// The precision that the bundle is to be served in; `None` = exact.
+    pub precision: Option<Precision>,
+    /// Whether calibrators are chosen on the validation rows.
+    pub calibrate: bool,
+    /// The bundle to write.
+    pub target: Target,
+}
+
+/// A model to go on from.
+#[derive(Debug, Clone)]
+pub struct Parent {
+    /// The generation of its bundle, for the provenance.
+    pub generation: String,
+    /// The model.
+    pub spec: ModelSpec,
+}
+
+impl Parent {
+    /// The model of a bundle, or of the one that `CURRENT` in this directory names.
+    ///
+    /// # Errors
+    /// A bundle that cannot be read.
+    pub fn read(bundle: &Path) -> Result<Self> {
+        let bundle = &resolve(bundle)?;
+        let manifest = Manifest::read(bundle)?;
+        let entry = manifest.file(Role::Model).context("the bundle has no model")?;
+        let path = bundle.join(&entry.name);
+        let model = Model::open(Bytes::open(&path, OpenMode::Map)?).with_context(|| path.display().to_string())?;
+        Ok(Self { generation: format!("{:016x}", manifest.generation()), spec: unpack(&model) })
+    }
+}
+
+/// What was trained.
+#[derive(Debug, Clone, Serialize)]
+pub struct Done {
+    /// The bundle.
+    pub out: String,
+    /// Its generation, in hexadecimal.
+    pub generation: String,
+    /// What training did.
+    #[serde(flatten)]
+    pub metrics: Metrics,
+    /// The calibrator of the first head.
+    pub calibrator: String,
+    /// The precision that the bundle is to be served in.
+    pub precision: &'static str,
+    /// Log loss of the test rows before calibration, when the split has some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_logloss: Option<f64>,
+    /// How many test rows there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_rows: Option<usize>,
+}
+
+/// Trains a model, calibrates it and writes its bundle.
+///
+/// # Errors
+/// Files that cannot be read, a split that leaves nothing, features or tables that the rows do not have, training that
+/// diverges, a bundle that cannot be written.
+pub fn train(job: Job, progress: &Progress) -> Result<Done> {
+    let Target { path: out, replace, publish } = &job.target;
+    // Before hours of training, not after.
+    bundle::check_target(out, *replace)?;
+    let blueprint = match &job.schema {
+        Some(schema) => Blueprint::given(schema),
+        None => Blueprint::of(&job.source.format).context("--format examples needs --schema")?,
+    };
+    if let Split::Files(paths) = &job.split {
+        apart(&job.source.paths, paths)?;
+    }
+    let built = build_tables(&job, progress)?;
+    let data = Data { source: Source { tables: built.lookups, ..job.source }, split: job.split };
+    let config = Config { parent: job.parent.as_ref().map(|p| p.generation.clone()), ..job.config };
+    let trained = trainer::fit(&config, &data, &blueprint, job.parent.as_ref().map(|p| &p.spec), progress)?;
+    let (precision, calibrators) = (job.precision, Calibrators::default());
+    let mut parts =
+        Parts { model: pack_model(&trained.spec)?, calibrators, policy: job.policy, precision, tables: built.parts };
+    let mut beside = built.beside;
+    let mut served = None;
+    if matches!(precision, Some(Precision::Bf16 | Precision::Int8)) && job.calibrate {
+        let beside = match &mut beside {
+            Some(beside) => beside,
+            None => beside.insert(Beside::of(out, *replace)?),
+        };
+        served = as_served(&parts, &data, beside, progress)?;
+    }
+    let choice;
+    (parts.calibrators, choice) = calibrate(&trained.validation, served.as_ref(), job.calibrate)?;
+    let generation = parts.write(out, *replace, *publish)?;
+    Ok(Done {
+        out: out.display().to_string(),
+        generation: format!("{generation:016x}"),
+        metrics: trained.metrics,
+        precision: precision.unwrap_or(Precision::Exact).name(),
+        calibrator: choice.map_or("identity".to_owned(), |c| c.calibrator.to_string()),
+        test_logloss: trained.test.as_ref().map(|t| t.loss),
+        test_rows: trained.test.as_ref().map(|t| t.clicks.len()),
+    })
+}
+
+/// The tables of a model to be trained.
+#[derive(Default)]
+struct BuiltTables {
+    /// For the rows; `None` when the model reads no table.
+    lookups: Option<Arc<Lookups>>,
+    /// For the bundle.
+    parts: Vec<Part>,
+    /// Where they are until the bundle links them.
+    beside: Option<Beside>,
+}
+
+/// Builds the tables that the model reads.
+fn build_tables(job: &Job, progress: &Progress) -> Result<BuiltTables> {
+    let Some(schema) = job.schema.as_ref().filter(|s| !s.enrichment.is_empty()) else {
+        ensure!(
+            job.tables.given.is_empty(),
+            "--table: the model reads no table: give --schema with [[tables]] and features that read them"
+        );
+        return Ok(BuiltTables::default());
+    };
+    let beside = Beside::of(&job.target.path, job.target.replace)?;
+    let (mut parts, summaries) = for_training(&job.tables, schema, beside.path(), progress)?;
+    warn_of_bad_rows(&summaries, progress);
+    // The same tables have the same generation, whatever came first.
+    parts.sort_by(|a, b| a.name.cmp(&b.name));
+    let lookups = Lookups::new(&schema.schema, &schema.enrichment, open_tables(&parts)?)?;
+    Ok(BuiltTables { lookups: Some(Arc::new(lookups)), parts, beside: Some(beside) })
+}
+
+/// The validation rows in the arithmetic that serves; `None` when this CPU serves exact.
+fn as_served(parts: &Parts, data: &Data, beside: &Beside, progress: &Progress) -> Result<Option<Scored>> {
+    let bundle = beside.path().join("uncalibrated");
+    // At the positions that were logged, as the clicks are.
+    let logged = as_logged(&parts.model)?.map(|model| Parts { model, ..parts.clone() });
+    logged.as_ref().unwrap_or(parts).write(&bundle, true, false)?;
+    let engine = open_engine(&bundle, None, None)?;
+    if let Some(warning) = fallback(&engine)? {
+        progress.warn(&format!("{warning}: the calibrator is fitted on exact logits"));
+        return Ok(None);
+    }
+    let rows = match &data.split {
+        Split::Files(paths) => Rows { source: Source { paths: paths.clone(), ..data.source.clone() }, part: None },
+        split => Rows { source: data.source.clone(), part: Some((split.clone(), RowRole::Validation)) },
+    };
+    let rows = rows.scored(&engine, None, &[], progress)?;
+    Ok(Some(Scored {
+        click_logits: rows.logits,
+        conversion_logits: rows.cvr_logits,
+        clicks: rows.clicks,
+        conversions: rows.conversions,
+        weights: rows.weights.iter().map(|&w| w as f32).collect(),
+        loss: f64::NAN,
+    }))
+}
+
+/// The calibrators that the validation rows speak for, and the choice for the first head. Which kind it is, the exact logits say, so that
+/// one model gets the same kind in every precision; its numbers are fitted on the logits that are `served`, if those are others.
+fn calibrate(exact: &Scored, served: Option<&Scored>, wanted: bool) -> Result<(Calibrators, Option<Choice>)> {
+    let mut calibrators = Calibrators::default();
+    let mut first = None;
+    if !wanted {
+        return Ok((calibrators, None));
+    }
+    let heads = [(&mut calibrators.ctr, clicks_of as LabelsOf), (&mut calibrators.cvr, conversions_of)];
+    for (calibrator, rows) in heads {
+        let (logits, labels, weights) = rows(exact);
+        if logits.is_empty() {
+            continue;
+        }
+        let mut choice = calibrators::choose(&Sample::new(&logits, &labels, Some(&weights))?)?;
+        if let Some(served) = served {
+            let (logits, labels, weights) = rows(served);
+            choice.calibrator = calibrators::fit(choice.method, &Sample::new(&logits, &labels, Some(&weights))?)?;
+        }
+        *calibrator = HeadCalibrator::new(1.0, choice.calibrator.clone())?;
+        first = first.or(Some(choice));
+    }
+    Ok((calibrators, first))
+}
+
+/// Logits, labels and weights that a head is calibrated on.
+type Labels = (Vec<f64>, Vec<bool>, Vec<f64>);
+type LabelsOf = fn(&Scored) -> Labels;
+
+fn clicks_of(rows: &Scored) -> Labels {
+    labelled(rows, 0..rows.click_logits.len(), &rows.click_logits, |row| rows.clicks[row])
+}
+
+/// Clicked rows whose conversion is known.
+fn conversions_of(rows: &Scored) -> Labels {
+    let known = (0..rows.conversion_logits.len()).filter(|&row| rows.clicks[row] && rows.conversions[row].is_some());
+    labelled(rows, known, &rows.conversion_logits, |row| rows.conversions[row] == Some(true))
+}
+
+fn labelled(
+    rows: &Scored,
+    which: impl Iterator<Item = usize> + Clone,
+    logits: &[f64],
+    label: impl Fn(usize) -> bool,
+) -> Labels {
+    let mut weights: Vec<f64> = rows.weights.iter().map(|&w| w.into()).collect();
+    weights::by_their_mean(&mut weights);
+    let logits = which.clone().map(|row| logits[row]).collect();
+    (logits, which.clone().map(label).collect(), which.map(|row| weights[row]).collect())
+}
