@@ -52,7 +52,7 @@ class ServingTest {
     assertEquals(0, Adclick.key(17, 0));
   }
 
-  /** The example's model is a logistic regression with one cross, chosen by hand (offline/cli/tests/ids.rs). */
+  /** The example's model is a logistic regression with one cross, chosen by hand (offline/cli/tests/data/ids.rs). */
   @Test
   void readyInputsScoreAsTheModelSays() {
     DenseInput input = new DenseInput(3, WIDTH).rows(3);

@@ -1,7 +1,5 @@
 //! Measuring and calibrating as a user does it: positions, downsampling, weights, the order of rows, labels that come late.
 
-mod workshop;
-
 use std::fmt::Write as _;
 
 use adclick::builder::artifact::model::Model;
@@ -15,7 +13,7 @@ use adclick_train::positions::as_logged;
 use adclick_train::unpack::unpack;
 use serde_json::Value;
 
-use workshop::{Workshop, number};
+use crate::workshop::{Workshop, number};
 
 /// Chances that a place is looked at.
 const SEEN: [f64; 4] = [1.0, 0.6, 0.35, 0.2];

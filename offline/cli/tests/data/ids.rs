@@ -1,8 +1,6 @@
 //! The examples that serve by ids: packed as the manual says, compiled without a warning, and held against what the
 //! Rust API gives for the same requests with the tables' values passed.
 
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -11,7 +9,7 @@ use adclick::{Candidate, Request, Value, Winner};
 use adclick::{Engine, Input, Options, ScorerLimits};
 use tempfile::TempDir;
 
-use support::file_of;
+use crate::support::file_of;
 
 /// The example's weights by feature: a logistic regression, chosen by hand so that each table has a say.
 const WEIGHTS: [(&str, f32); 13] = [

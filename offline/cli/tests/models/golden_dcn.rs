@@ -1,13 +1,11 @@
 //! The golden models through the public surface: `adclick pack`, then `adclick score` on every kernel of this CPU.
 
-mod support;
-
 use std::path::Path;
 use std::process::Command;
 
 use adclick::builder::infer::Kernel;
 
-use support::{FP16, SAME_ROUNDING, Variant, farthest, file_of, tensor, variants};
+use crate::support::{FP16, SAME_ROUNDING, Variant, farthest, file_of, tensor, variants};
 
 fn adclick(args: &[&str]) -> serde_json::Value {
     let out = Command::new(env!("CARGO_BIN_EXE_adclick")).args(args).arg("--json").output().unwrap();

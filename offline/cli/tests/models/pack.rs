@@ -1,14 +1,12 @@
 //! What `adclick pack`, `inspect`, `verify` and `score` refuse and show.
 
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use adclick_data::schema_file::SchemaFile;
 use adclick_train::pack::{self, Options, Packed};
 
-use support::file_of;
+use crate::support::{self, file_of};
 
 type Tensors<'a> = Vec<(&'a str, &'a [usize], &'a [f32])>;
 

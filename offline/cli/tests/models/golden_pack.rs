@@ -1,7 +1,5 @@
 //! Packing alone: the folded network, evaluated here in f64, against the golden logits of the unfolded one.
 
-mod support;
-
 use adclick::builder::artifact::model::spec::{
     Activation, CrossSpec, DenseSpec, HeadKind, Matrix, ModelSpec, Structure,
 };
@@ -12,7 +10,7 @@ use adclick_train::pack::expect::Expected;
 use adclick_train::pack::inputs::{Column, Inputs};
 use adclick_train::pack::{self, Options};
 
-use support::{FP16, Variant, farthest, tensor, variants};
+use crate::support::{FP16, Variant, farthest, tensor, variants};
 
 fn apply(m: &Matrix, x: &[f64]) -> Vec<f64> {
     m.data.chunks(m.cols).map(|row| row.iter().zip(x).map(|(w, x)| w * x).sum()).collect()

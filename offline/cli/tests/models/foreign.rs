@@ -1,12 +1,10 @@
 //! Models of other libraries (tests/foreign/README.md): each packs as what it is, proven by its outputs, or is refused by the
 //! name of what the format cannot say. None is packed differently from its outputs.
 
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use support::{SAME_ROUNDING, farthest, file_of, tensor};
+use crate::support::{SAME_ROUNDING, farthest, file_of, tensor};
 
 /// What fp16 weights may move a logit of these models by.
 const FP16: f64 = 2e-3;

@@ -1,11 +1,10 @@
 //! `adclick pack` with tables: bundles, renewed tables, shards, and what is refused.
 
-mod support;
-
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::support::file_of;
 use adclick::builder::bundle::{Manifest, Role};
 use adclick::builder::table::Checks;
 use adclick::{Candidate, Engine, Input, Options, Request, ScorerLimits, Value as Raw};

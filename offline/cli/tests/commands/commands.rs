@@ -1,13 +1,11 @@
 //! The commands as a user runs them, on generated impressions: logs to a bundle, and what happens when things are wrong.
 
-mod workshop;
-
 use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
 
-use workshop::{Workshop, number};
+use crate::workshop::{Workshop, number};
 
 const ROWS: &str = "--data log.csv --format examples --schema schema.toml";
 

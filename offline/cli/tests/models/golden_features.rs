@@ -1,10 +1,9 @@
 //! The design document's 29 features: its own vectors against what the serving path assembles by the example schema.
 
-mod support;
-
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use crate::support;
 use adclick::builder::bundle;
 use adclick::builder::model::pack_model;
 use adclick::builder::schema::{Kind, Side, Source};

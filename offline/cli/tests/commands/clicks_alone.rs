@@ -1,12 +1,9 @@
 //! Logs of clicks alone: a model that has a pCVR head and no pCTR head, through every command.
 
-mod support;
-mod workshop;
-
 use adclick::builder::hash::mix;
 
-use support::tensor;
-use workshop::{Workshop, number};
+use crate::support::tensor;
+use crate::workshop::{Workshop, number};
 
 const SCHEMA: &str = r#"
 [labels]
