@@ -3,12 +3,9 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-#[cfg(not(loom))]
 use std::sync::atomic::AtomicU64;
 
-#[cfg(not(loom))]
-use memmap2::MmapRaw;
-use memmap2::{Mmap, MmapMut};
+use memmap2::{Mmap, MmapMut, MmapRaw};
 
 use crate::error::{Error, Result};
 use crate::files::open_regular;
@@ -133,14 +130,12 @@ impl std::ops::Deref for Bytes {
 
 /// Words that threads share, in a map of their own: zero until they are written, taken from the system page by page as they
 /// are touched, and given back as a whole. An allocator would keep them for the process.
-#[cfg(not(loom))]
 #[derive(Debug)]
 pub(crate) struct Words {
     map: MmapRaw,
     len: usize,
 }
 
-#[cfg(not(loom))]
 impl Words {
     /// So many, all zero.
     ///
@@ -152,7 +147,6 @@ impl Words {
     }
 }
 
-#[cfg(not(loom))]
 impl std::ops::Deref for Words {
     type Target = [AtomicU64];
 

@@ -9,6 +9,5 @@ mod bytes;
 pub mod container;
 pub mod model;
 
-#[cfg(not(loom))]
 pub(crate) use bytes::Words;
 pub use bytes::{Bytes, OpenMode};

@@ -5,7 +5,7 @@
 //! crossbeam-epoch and arc-swap because here a reader never does the publisher's work: an epoch's readers now and
 //! then run deferred destructors and allocate bags for them, and both keep thread-local state that is allocated the
 //! first time a thread reads (a scorer may be called from another thread every time). The announcements are checked
-//! with loom (see the tests below).
+//! with loom (the tests below, run by tests/loom).
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicPtr, Ordering, fence};

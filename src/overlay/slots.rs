@@ -3,7 +3,7 @@
 //! One writer at a time fills the image that readers do not read and then publishes it by counting the sequence up; a
 //! reader copies the image that the sequence names and looks at the sequence again. So a writer that is preempted
 //! half way keeps no reader waiting, and a reader's copy counts only when nothing was published over it. The
-//! orderings are checked with loom (see the tests below).
+//! orderings are checked with loom (the tests below, run by tests/loom).
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicU64, Ordering, fence};

@@ -1,0 +1,13 @@
+//! The files of the core whose orderings loom checks, with what they need of it and nothing else. Their tests are in the files.
+#![allow(dead_code, unsafe_code, unreachable_pub, reason = "files of another crate")]
+
+#[path = "../../../src/live/cell.rs"]
+mod cell;
+#[path = "../../../src/error.rs"]
+mod error;
+#[path = "../../../src/hash.rs"]
+mod hash;
+#[path = "../../../src/prefetch.rs"]
+mod prefetch;
+#[path = "../../../src/overlay/slots.rs"]
+mod slots;
