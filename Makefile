@@ -19,7 +19,7 @@ CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 
 .DEFAULT_GOAL := all
-.PHONY: all help tools core cli demo ids ids-bundle test test-tools test-core test-offline test-demo test-model test-install \
+.PHONY: all help tools core cli demo ids ids-bundle test test-all check test-tools test-core test-offline test-demo test-model test-install \
   parity-rust test-go test-go-shared java test-java bench-java lint header bench install clean
 
 # Enough for the tests of the bindings to run by their own tools.
@@ -30,8 +30,9 @@ help:
 	@echo 'make demo [DATA=file FORMAT=criteo|avazu]  from click logs to decisions served by a C++ program'
 	@echo 'make ids       requests that carry ids only, served from feature tables (examples/cpp/ids.cpp, examples/c/ids.c)'
 	@echo 'make servers   three ad servers that speak OpenRTB: same decisions, then load (ONLY=cpp,go,java)'
-	@echo 'make test      all tests          make lint     formatting and lints'
-	@echo 'make test-long the long forms: changed bundles, killed publishers, opened engines'
+	@echo 'make check     formatting, lints and unit tests of the core, before each commit     make lint     without the tests'
+	@echo 'make test      all tests, and where their time goes'
+	@echo 'make test-long the long forms: random networks, changed bundles, killed publishers, opened engines'
 	@echo 'make core      the library        make cli      the adclick command'
 	@echo 'make go-module DIR=…  the Go module as it is published     make go-musl  its archive for musl (docs/go.md)'
 	@echo 'make java      the Java binding, into the local Maven repository (docs/java.md)'
@@ -73,7 +74,7 @@ demo: $(BUILD)/serve
 
 TABLES := users ads user_advertiser user_category
 
-# `cargo test` runs the same programs and checks what they print (offline/cli/tests/ids.rs).
+# `cargo test` runs the same programs and checks what they print (offline/cli/tests/data/ids.rs).
 ids: $(BUILD)/ids $(BUILD)/ids-c ids-bundle
 	$(BUILD)/ids $(BUILD)/bundles
 	$(BUILD)/ids-c $(BUILD)/bundles
@@ -82,7 +83,21 @@ ids-bundle: cli
 	target/release/adclick pack --weights examples/tables/weights.safetensors --schema examples/schemas/document_tables.toml \
 	  $(foreach table,$(TABLES),--table $(table)=examples/tables/$(table).csv) --out $(BUILD)/bundles/ids --replace --publish
 
-test: tools test-core test-offline test-demo test-model test-install test-go test-go-shared test-java test-peers
+# All tests. Whatever becomes of them, a table at the end says which step took how long: by the clock, and of all cores together.
+test:
+	@mkdir -p $(BUILD) && rm -f $(BUILD)/times
+	@export TIMES='$(CURDIR)/$(BUILD)/times'; $(MAKE) --no-print-directory test-all; status=$$?; tests/times.sh; exit $$status
+
+ifdef TIMES
+SHELL := $(CURDIR)/tests/times.sh
+.SHELLFLAGS = step:$@ -c
+endif
+
+test-all: tools test-core test-offline test-demo test-model test-install test-go test-go-shared test-java test-peers
+
+# What to run before each commit: a minute or two once built.
+check: lint
+	$(CARGO) test -p adclick --lib
 
 # What the tests of the installed tree need besides; without it they say so and are skipped.
 test-tools: tools
@@ -91,13 +106,19 @@ test-tools: tools
 	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq cmake pkg-config; } \
 	  || echo 'make: cmake or pkg-config is missing: the tests of the installed tree skip what needs them'
 
-test-core: test-tools
+test-core: test-tools build-tests-core
 	$(CARGO) test -p adclick
 
+.PHONY: build-tests-core build-tests-offline
+build-tests-core: tools
+	$(CARGO) test -p adclick --no-run
+
 .PHONY: test-long
-# The long forms of tests, minutes each (tests/long): not in `make test`.
+# The long forms of tests, minutes each (tests/long, and more cases of others): not in `make test`.
 test-long: tools
 	$(CARGO) test --release -p adclick --test long -- --ignored --nocapture --test-threads 1
+	$(CARGO) test --release -p adclick --test serving -- --ignored --nocapture --test-threads 1
+	ADCLICK_CASES=10000 $(CARGO) test -p adclick --test infer random_networks -- --nocapture
 
 # `make install` itself, and a project that uses what it installed.
 test-install: cli
@@ -116,8 +137,11 @@ test-install: cli
 OFFLINE := -p adclick-measure -p adclick-data -p adclick-train -p adclick-cli
 
 # In release: training is too slow without optimisation, and `make demo` uses the same build.
-test-offline:
+test-offline: build-tests-offline
 	$(CARGO) test --release $(OFFLINE)
+
+build-tests-offline: tools
+	$(CARGO) test --release $(OFFLINE) --no-run
 
 # Coverage of the intervals, and false alarms and power of the choice of calibrators, over many simulated runs: the figures of
 # docs/calibrate.md. Some minutes.
@@ -131,7 +155,7 @@ test-demo: $(BUILD)/serve
 
 # The hot swap, under every interleaving that loom finds.
 test-model:
-	RUSTFLAGS='--cfg loom' $(CARGO) test -p adclick --release --lib --target-dir target/loom loom_
+	$(CARGO) test --release -p adclick-loom loom_
 
 .PHONY: test-peers bench-peers bench-calls
 

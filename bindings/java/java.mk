@@ -16,7 +16,7 @@ JAVA_HASH_SECONDS ?= 5
 
 .PHONY: java-tools adserver-java test-adserver-java
 
-test: test-adserver-java
+test-all: test-adserver-java
 
 java-tools: tools
 	@command -v javac >/dev/null && command -v mvn >/dev/null || { \

@@ -1,7 +1,7 @@
 # Three ad servers that speak OpenRTB.
 BOOST_JSON ?= /usr/include/boost/json.hpp
 .PHONY: servers tools-servers test-servers
-test: test-servers
+test-all: test-servers
 
 # What the C++ one and the load need beside the compiler: CMake, Boost (Beast, JSON; headers alone), wrk.
 tools-servers: tools

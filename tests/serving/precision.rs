@@ -176,7 +176,7 @@ fn outliers_and_calibrators_that_rise_and_fall_change_no_decision() {
 }
 
 #[test]
-#[ignore = "10^5 requests take minutes: cargo test --release --test serving precision -- --ignored"]
+#[ignore = "10^5 requests take minutes: make test-long"]
 fn outliers_change_no_decision_in_100_000_requests() {
     let two_passes = decide_with_outliers(1000..1500, 220);
     println!("{two_passes} decisions in two passes");
