@@ -4,7 +4,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::support::file_of;
 use adclick::builder::bundle::{Manifest, Role};
 use adclick::builder::table::Checks;
 use adclick::{Candidate, Engine, Input, Options, Request, ScorerLimits, Value as Raw};
@@ -12,7 +11,7 @@ use adclick_train::bundle::open_table;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use support::file_of;
+use crate::support::file_of;
 
 const NAMES: [&str; 4] = ["users", "ads", "user_advertiser", "user_category"];
 
