@@ -24,7 +24,7 @@ GROW = ("adclick_request", "adclick_candidate", "adclick_winner", "adclick_aucti
 
 
 def run(command, **more):
-    print("+", " ".join(map(str, command)), flush=True)
+    print("+", " ".join(map(str, command[:4])), "…", flush=True)
     subprocess.run(list(map(str, command)), check=True, **more)
 
 
