@@ -5,18 +5,18 @@
  *  - Every call returns an adclick_status: 0, or a negative number that is never renumbered. A failing call fills the
  *    adclick_error that the caller passes (it may be NULL). There is no thread-local last error.
  *  - Outputs are written only on success: after a failure every output, handles included, is what it was before. Only
- *    `error` is written then, and only then. Initialise handles with NULL.
- *  - A struct that begins with struct_size is told its own sizeof there; 0 in any other field means its default.
+ *    `error` is written on failure, and on failure alone. Initialise handles with NULL.
+ *  - Set struct_size, where a struct begins with it, to the struct's sizeof. 0 in any other field means its default.
  *  - adclick_engine is shared by all threads. adclick_scorer belongs to one caller at a time and may move between
  *    threads. adclick_scorer_score, _score_dense and _decide allocate nothing, take no lock and make no system call.
  *  - Arrays travel beside the structs and have the entries that their counts say; an array of no entries may be NULL.
  *    Arrays and structs are aligned as their C types are. An output overlaps no other argument, and nobody else touches
  *    the arguments during a call. Nothing that the caller passes is kept after the call.
- *  - Names and paths are bytes with a length; they need no 0 at the end. No memory is handed over to the caller but by
- *    handles, each with its own call that gives it back; texts that are returned are static.
+ *  - Names and paths are bytes with a length; they need no 0 at the end. Handles are the only memory that the caller has to
+ *    give back, each with its own call; returned texts are static.
  *  - Money is in micros: millionths of the currency unit, in 64-bit integers. Times are in the units that the names say.
  *  - The library installs no signal handler, and no failure inside it unwinds or ends the process: a bug that it notices
- *    comes back as ADCLICK_INTERNAL. Two things do end it: a mapped file that is truncated (ADCLICK_COPY survives that), and
+ *    comes back as ADCLICK_INTERNAL. Two things do end the process: a mapped file that is truncated (ADCLICK_COPY survives that), and
  *    an allocation that the system refuses while an engine is opened, a bundle staged or rows are written (memory for
  *    scorers, `overlay_rows` and the ad cache gives ADCLICK_CAPACITY_EXCEEDED instead). Requests allocate nothing.
  *  - fork(): the child may score and decide with the scorers that it inherited (one that another thread was using stays
@@ -25,12 +25,12 @@
  *    other call on inherited handles. They go with the process.
  *  - dlclose(): close all engines and free all scorers first; no thread of the library is left then. After an engine has
  *    followed (follow_ms) the library stays mapped all the same: a thread of its own has used thread-local storage, and
- *    glibc keeps what such threads came from. A program that loads and unloads it again and again loses about 100 bytes each
- *    time, which the loader keeps.
+ *    glibc keeps the library of such threads. A program that loads and unloads it repeatedly loses about 100 bytes each time,
+ *    which the loader keeps.
  *  - pthread_cancel(): calls other than score, score_dense, decide and auction_run run to their end; a cancellation that came
  *    meanwhile acts at the caller's next cancellation point, after outputs were written. Those four have no cancellation point:
  *    do not make them with asynchronous cancellation.
- *  - Signals: threads of the library block all that are sent from outside. Stack: 64 KB are enough for every call, and
+ *  - Signals: threads of the library block all signals sent from outside. Stack: 64 KB are enough for every call, and
  *    128 KB for opening and staging.
  *  - Floating point: the library computes with the default environment. Calls may set exception flags, FE_INVALID among them;
  *    unmasked exceptions (feenableexcept) are not supported.
@@ -38,7 +38,7 @@
  * Growth
  *  - A program built with an older header runs on a newer library. A program built with a newer header runs on an older library as
  *    long as it leaves what that library does not know at 0; what the library does not know of outputs comes back as 0. A field
- *    that is not known and not 0 is refused with ADCLICK_BAD_STRUCT_SIZE: nothing is ignored.
+ *    that the library does not know and that is not 0 is refused with ADCLICK_BAD_STRUCT_SIZE: nothing is ignored.
  *  - Structs with a struct_size grow at their end.
  *  - Candidates and winners grow at their end too. Their arrays carry the size of an entry once, in candidate_size and winner_size
  *    of adclick_request and adclick_auction_options: set them to sizeof(adclick_candidate) and sizeof(adclick_winner), always. 0
@@ -139,7 +139,7 @@ ADCLICK_ENUM(adclick_status, int32_t) {
   // More candidates than the scorer was sized for (or more than 1,048,576), more than 65,536 names, or more rows on top
   // of tables than memory has room for.
   ADCLICK_CAPACITY_EXCEEDED = -3,
-  // An input value is NaN or infinite; or, of `adclick_engine_input_error`, values came with the wrong side.
+  // An input value is NaN or infinite; or, from `adclick_engine_input_error`, values came with the wrong side.
   ADCLICK_INVALID_VALUE = -4,
   // The engine was closed, or the handle is not one: closed or used up before, or never given out.
   ADCLICK_CLOSED = -5,
@@ -147,13 +147,13 @@ ADCLICK_ENUM(adclick_status, int32_t) {
   ADCLICK_IO = -6,
   // A file is damaged: checksum, length, offset, count or content.
   ADCLICK_CORRUPT = -7,
-  // A file needs a newer library, or describes something that this one does not do.
+  // A file needs a newer library, or something that this CPU or library does not support.
   ADCLICK_UNSUPPORTED = -8,
   // The model's golden requests give other results here than where it was packed.
   ADCLICK_GOLDEN_MISMATCH = -9,
   // There is no earlier generation to roll back to.
   ADCLICK_NO_PREVIOUS = -10,
-  // The scorer is in use by another call; or something goes on after the time in which an engine was to be closed.
+  // The scorer is in use by another call; or something still runs after the time in which an engine was to be closed.
   ADCLICK_BUSY = -11,
   // The array for the winners, or the room for a text, is too small.
   ADCLICK_BUFFER_TOO_SMALL = -12,
@@ -195,7 +195,7 @@ typedef struct adclick_engine adclick_engine;
 typedef struct adclick_staged adclick_staged;
 
 // A scorer: one caller's memory, sized once. Belongs to one caller at a time and may move between threads. A call on a
-// scorer that another call is using gives ADCLICK_BUSY. Unlike other handles it is a pointer: using a freed one is
+// scorer that another call is using returns ADCLICK_BUSY. Unlike other handles it is a pointer: using a freed one is
 // undefined.
 typedef struct adclick_scorer adclick_scorer;
 
@@ -212,21 +212,21 @@ typedef struct adclick_scorer adclick_scorer;
 // A flag of `adclick_engine_options`: nothing can be written on top of tables (`adclick_engine_upsert`).
 #define ADCLICK_NO_OVERLAYS 2
 
-// A flag of `adclick_engine_options`: of table files only length and structure are checked, and nothing of their rows is
-// read before a request asks for it. For tables larger than memory that were checked where they were packed; a damaged
+// A flag of `adclick_engine_options`: check only the length and the structure of table files, and read no row before a
+// request asks for it. For tables larger than memory that were checked where they were packed; a damaged
 // row then gives wrong values and nothing worse.
 #define ADCLICK_LAZY_TABLES 4
 
-// The arithmetic that produced the outputs.
+// The arithmetic that outputs are computed in.
 ADCLICK_ENUM(adclick_precision, uint32_t) {
   // fp16 weights, f32 sums.
   ADCLICK_PRECISION_EXACT = 0,
   // bf16 weights and activations, f32 sums.
   ADCLICK_PRECISION_BF16 = 1,
-  // As bf16, and 8-bit integers in the deep layers behind a ReLU.
+  // As bf16, with 8-bit integers in the deep layers behind a ReLU.
   ADCLICK_PRECISION_INT8 = 2,
-  // Of a decision: int8 or bf16 for all candidates, and exact for those that winners and prices depend on. The same
-  // winners at the same prices as exact.
+  // For decisions: int8 or bf16 for all candidates, and exact for those that winners and prices depend on. Gives the
+  // same winners at the same prices as exact.
   ADCLICK_PRECISION_AUCTION_EXACT = 3,
 };
 
@@ -238,27 +238,27 @@ typedef struct adclick_engine_options {
   uint32_t flags;
   // How much larger than the first model later ones may be, 1 to 1000; 0 = 2. Scorers get that much room.
   float headroom;
-  // Look at CURRENT every so many milliseconds on a thread of the library's own ("adclick-follow") and go to the
-  // bundle it names; 0 = never, only when `adclick_engine_poll` is called.
+  // How often, in milliseconds, the library's own thread ("adclick-follow") looks at CURRENT and switches to the bundle
+  // it names; 0 = never, only when `adclick_engine_poll` is called.
   uint32_t follow_ms;
   // The kernel by name ("portable", "avx2", "avx512"), closed with 0; empty = the environment's ADCLICK_KERNEL, or the
   // best that this CPU has.
   char kernel[16];
-  // Rows that can be written on top of each table; 0 = 65,536. Memory for one and a half times as many is reserved and
-  // comes into use as rows are written.
+  // Rows that can be written on top of each table; 0 = 65,536. The engine reserves memory for one and a half times as
+  // many; the memory is used as rows are written.
   uint32_t overlay_rows;
-  // Rows written on top of a table count, column by column, for so many seconds, by the time of the request; 0 = until a
+  // How many seconds a row written on top of a table counts, column by column, by the time of the request; 0 = until a
   // newer table comes.
   uint32_t overlay_max_age_s;
   // The precision to serve in: 1 + an `adclick_precision`; 0 = what each bundle says, or exact. A CPU or a model that
   // cannot do it serves exact: `adclick_engine_precision_error` says why.
   uint32_t precision;
   // MiB of memory that each generation may take to keep what every ad adds to the first layers of the network; 0 = none.
-  // `adclick_engine_ad_cache` tells what it takes. The live generation, the one before and one that is staged have each
-  // its own, but for those that have the same model and ads.
+  // `adclick_engine_ad_cache` tells what it takes. The live generation, the previous one and a staged one each have
+  // their own; generations with the same model and ads share one.
   uint32_t ad_cache_mib;
-  // How many seconds the time of an upsert may be ahead of this machine's clock; 0 = 300, 4294967295 = any time. A time far
-  // in the future, such as one in another unit, would keep all writes before it from counting.
+  // How many seconds the time of an upsert may be ahead of this machine's clock; 0 = 300, 4294967295 = any time. A time
+  // far in the future, such as one in the wrong unit, would make every earlier write count for nothing.
   uint32_t overlay_max_skew_s;
   // 0.
   uint32_t reserved;
@@ -279,13 +279,13 @@ adclick_status adclick_engine_open(const char *path,
                                    struct adclick_engine **out,
                                    struct adclick_error *error);
 
-// Closes an engine. Calls under way on scorers end well; calls that begin afterwards give ADCLICK_CLOSED. Memory and maps
-// go when no call holds them, at the latest when its scorers and staged generations are gone, which stay the caller's to
-// free and discard.
+// Closes an engine. Calls already running on scorers finish normally; calls that begin afterwards return ADCLICK_CLOSED.
+// Memory and maps are released when no call holds them, at the latest when the caller has freed the engine's scorers and
+// discarded its staged generations.
 //
 // NULL does nothing. Errors: ADCLICK_CLOSED when it was closed before.
-// Any thread; waits for the following thread, and up to a second for calls under way. A bundle that is being staged is given
-// up, which takes well under a second unless the file system hangs. `adclick_engine_close_within` bounds both.
+// Any thread; waits for the following thread, and up to a second for running calls. It abandons a bundle that is being
+// staged, which takes well under a second unless the file system hangs. `adclick_engine_close_within` bounds both.
 adclick_status adclick_engine_close(struct adclick_engine *engine);
 
 // The same in at most `timeout_ms` milliseconds.
@@ -304,9 +304,10 @@ adclick_status adclick_engine_close_within(struct adclick_engine *engine,
 const char *adclick_kernel(const struct adclick_engine *engine);
 
 // Why the live generation is served in exact precision although another was asked for (`adclick_engine_options.precision`,
-// or the bundle): returns ADCLICK_UNSUPPORTED and fills `error` with the reason. ADCLICK_OK when it is served as asked for.
+// or the bundle): returns ADCLICK_UNSUPPORTED and fills `error` with the reason. Returns ADCLICK_OK when it is served as
+// asked for.
 // Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
-// Any thread; takes a lock. Of one request, `adclick_outcome.precision` tells what it was computed in.
+// Any thread; takes a lock. `adclick_outcome.precision` says what a single request was computed in.
 adclick_status adclick_engine_precision_error(const struct adclick_engine *engine,
                                               struct adclick_error *error);
 
@@ -336,7 +337,7 @@ typedef struct adclick_ad_cache {
   uint64_t n_ads;
   // Bytes that it holds.
   uint64_t bytes;
-  // Bytes that it takes, or would take; 0 when no sums can be kept.
+  // Bytes that it takes or would take; 0 when no sums can be kept.
   uint64_t bytes_needed;
 } adclick_ad_cache;
 
@@ -353,7 +354,7 @@ adclick_status adclick_engine_ad_cache(const struct adclick_engine *engine,
  * See also: adclick_outcome.
  */
 
-// Opens and checks a bundle, as `adclick_engine_open` does, without making it live. What is live stays as it is, also on
+// Opens and checks a bundle, as `adclick_engine_open` does, without making it live. What is live stays as it is, even on
 // failure.
 //
 // On success `*out` is the staged generation, the caller's to use up by `adclick_staged_activate` or
@@ -375,13 +376,13 @@ adclick_status adclick_staged_generation(const struct adclick_staged *staged,
                                          uint64_t *generation,
                                          struct adclick_error *error);
 
-// Makes a staged generation live by one pointer swap: calls that begin from now on see it, calls under way end with the
-// one that they began with. The one before is kept for `adclick_engine_rollback`.
+// Makes a staged generation live by one pointer swap: calls that begin from now on see it; running calls finish with the
+// generation that they began with. The previous generation is kept for `adclick_engine_rollback`.
 //
-// Uses `staged` up, whatever the result. On success `*generation` is the generation's id; it may be NULL.
+// Uses up `staged`, whatever the result. On success `*generation` is the generation's id; it may be NULL.
 // Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED (the engine was closed, or `staged` was used up before).
-// Any thread; takes microseconds, and the time to unmap what was replaced earlier. Waits for upserts under way, and moves
-// rows that were written on top of a table which has other columns now.
+// Any thread; takes microseconds, plus the time to unmap what was replaced earlier. Waits for running upserts, and moves
+// rows that were written on top of a table whose columns have changed.
 adclick_status adclick_staged_activate(struct adclick_staged *staged,
                                        uint64_t *generation,
                                        struct adclick_error *error);
@@ -395,14 +396,14 @@ adclick_status adclick_staged_discard(struct adclick_staged *staged);
 //
 // On success `*generation` is the id of what is live now; it may be NULL.
 // Errors: ADCLICK_NO_PREVIOUS, ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
-// Any thread; takes microseconds. Waits for upserts under way, as `adclick_staged_activate` does.
+// Any thread; takes microseconds. Waits for running upserts, as `adclick_staged_activate` does.
 adclick_status adclick_engine_rollback(struct adclick_engine *engine,
                                        uint64_t *generation,
                                        struct adclick_error *error);
 
 // The id of the live generation, into `*generation`: the hash of its bundle's content, never 0, the same on every machine.
 // Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
-// Any thread; takes a lock. Of one request, `adclick_outcome.generation` tells it.
+// Any thread; takes a lock. `adclick_outcome.generation` says which generation a single request saw.
 adclick_status adclick_engine_generation(const struct adclick_engine *engine,
                                          uint64_t *generation,
                                          struct adclick_error *error);
@@ -413,11 +414,11 @@ adclick_status adclick_engine_generation(const struct adclick_engine *engine,
  * See also: adclick_engine_options, adclick_engine_close_within.
  */
 
-// Looks at CURRENT now. When it names another bundle than at the last look, stages and activates it. Also frees replaced
-// generations that no call holds any more. For callers that drive the following themselves, on a thread of their own.
-// A bundle that was refused is remembered: until its files or CURRENT change, looks answer with the same error and read
-// nothing. (What may pass by itself, such as a lack of memory, is tried again, first after a second, in the end every five
-// minutes.)
+// Looks at CURRENT now. When it names a different bundle than at the last look, stages and activates that bundle. Also
+// frees replaced generations that no call holds any more. For callers that follow on a thread of their own.
+// A refused bundle is remembered: until its files or CURRENT change, looks return the same error and read nothing.
+// (Failures that may pass by themselves, such as a lack of memory, are retried, first after a second, in the end every
+// five minutes.)
 //
 // On success `*generation` is the id of the generation that was activated, 0 when there is nothing new; it may be NULL.
 // Errors: as `adclick_engine_stage`; ADCLICK_INVALID_ARGUMENT also when the engine was opened on a bundle itself.
@@ -426,15 +427,15 @@ adclick_status adclick_engine_poll(struct adclick_engine *engine,
                                    uint64_t *generation,
                                    struct adclick_error *error);
 
-// Why the last look at CURRENT failed: returns its status and fills `error` with its message. ADCLICK_OK when it did not
-// fail. For the health check of a server that follows; what is live serves on. It also tells of a live bundle whose files are
-// missing or have another length by now: a restart would not find them.
+// Why the last look at CURRENT failed: returns its status and fills `error` with its message. Returns ADCLICK_OK when it
+// did not fail. For the health check of a server that follows; the live generation keeps serving. It also reports a live
+// bundle whose files have gone missing or changed their length: a restart would not find them.
 // Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED, and those of `adclick_engine_stage`.
 // Any thread; takes a lock.
 adclick_status adclick_engine_follow_error(const struct adclick_engine *engine,
                                            struct adclick_error *error);
 
-// What became of an engine's generations. Counters never go back, so that a change tells of what happened since they were
+// The history of an engine's generations. Counters never decrease, so a difference says what happened since they were last
 // read. 72 bytes.
 typedef struct adclick_follow_state {
   // `sizeof(adclick_follow_state)`, set by the caller.
@@ -451,9 +452,9 @@ typedef struct adclick_follow_state {
   int64_t activated_us;
   // When CURRENT was last looked at; 0 = never.
   int64_t looked_us;
-  // Looks at CURRENT, by `adclick_engine_poll` too.
+  // Looks at CURRENT, including those of `adclick_engine_poll`.
   uint64_t looks;
-  // Of them, those that failed.
+  // Looks that failed.
   uint64_t failed_looks;
   // Generations that became live after the first.
   uint64_t activations;
@@ -461,8 +462,8 @@ typedef struct adclick_follow_state {
   uint64_t rollbacks;
 } adclick_follow_state;
 
-// What following came to so far, into `*state`: for programs that want to know of new generations and of failures. Look now
-// and then; there are no callbacks, so that no code of the caller's runs on a thread of the library's.
+// The state of following, into `*state`, for programs that want to know about new generations and failures. Ask now and
+// then: there are no callbacks, so no code of the caller runs on a thread of the library.
 // Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
 // Any thread; takes locks.
 adclick_status adclick_engine_follow_state(const struct adclick_engine *engine,
@@ -476,9 +477,9 @@ adclick_status adclick_engine_follow_state(const struct adclick_engine *engine,
  */
 
 // The handle of a feature's input name, for `adclick_value.feature`, into `*handle`. The same name has the same handle for
-// the engine's life, whichever generation is live: get handles once, at start. A name that no model uses gets one too;
-// its values are ignored, and counted in `n_missing`, until a model does. Handles are never 0. Another engine has other
-// handles.
+// the engine's life, whichever generation is live: get handles once, at start. A name that no model uses gets one, too;
+// its values are ignored, and counted in `n_missing`, until a model uses it. Handles are never 0. Each engine has handles
+// of its own.
 //
 // `name` has `name_len` bytes; it is not kept.
 // Errors: ADCLICK_INVALID_ARGUMENT (NULL, not UTF-8, or not 1 to 255 bytes), ADCLICK_CAPACITY_EXCEEDED (65,536 names),
@@ -511,7 +512,7 @@ uint64_t adclick_key(const uint64_t *ids,
 typedef struct adclick_value {
   // The handle that `adclick_engine_feature` gave for the feature's input name.
   uint32_t feature;
-  // The number of a number feature or vector position; of a multi-valued category its weight, 0 = 1.
+  // The number of a number feature or a vector position; the weight of a multi-valued category, 0 = 1.
   float number;
   // The id of a category (`adclick_hash` of a string, or the integer itself); the position in a vector.
   uint64_t id;
@@ -529,8 +530,8 @@ typedef struct adclick_request {
   uint64_t user_key;
   // When the request was made: microseconds since 1970-01-01 00:00 UTC.
   int64_t time_us;
-  // The user's offset from UTC in seconds, -86400 to 86400; 0 for a model that was trained on hours in UTC. Which clock
-  // that was stands in its provenance (`clock`, shown by `adclick inspect`).
+  // The user's offset from UTC in seconds, -86400 to 86400; 0 for a model that was trained on hours in UTC. Its
+  // provenance says which clock that was (`clock`, shown by `adclick inspect`).
   int32_t utc_offset_s;
   // Entries in the request's array of values.
   uint32_t n_values;
@@ -604,8 +605,8 @@ typedef struct adclick_outcome {
   uint32_t precision;
   // The generation that the whole call saw.
   uint64_t generation;
-  // Of `n_missing`, values passed with the request that the model reads with candidates, or the other way round:
-  // `adclick_engine_input_error` names their inputs.
+  // Values among `n_missing` that were passed with the request although the model reads them with candidates, or the
+  // other way round. `adclick_engine_input_error` names their inputs.
   uint32_t n_wrong_side;
   // 0.
   uint32_t reserved;
@@ -653,9 +654,9 @@ adclick_status adclick_scorer_free(struct adclick_scorer *scorer);
 // `n_candidates` floats, P(click | impression); `pcvr` as many, P(conversion | click), or is NULL when it is not wanted.
 // Without a pCTR head `pctr` is filled with NaN, without a pCVR head `pcvr`. A candidate whose logit overflows gets NaN.
 // `outcome` may be NULL.
-// `n_slots`, `deadline_us` and the bids play no part. Everything stays the caller's; nothing is kept.
+// `n_slots`, `deadline_us` and the bids are not read. Everything stays the caller's; nothing is kept.
 // Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CAPACITY_EXCEEDED, ADCLICK_INVALID_VALUE (a value is
-// NaN or infinite), ADCLICK_CLOSED, ADCLICK_BUSY. Then nothing was written but `error`, and the scorer can be used again.
+// NaN or infinite), ADCLICK_CLOSED, ADCLICK_BUSY. Then only `error` was written, and the scorer can be used again.
 // One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call.
 adclick_status adclick_scorer_score(struct adclick_scorer *scorer,
                                     const struct adclick_request *request,
@@ -755,7 +756,7 @@ typedef struct adclick_winner {
   uint32_t runner_up;
   // The probability with which this candidate was put in this place; 1 when nothing is random.
   double propensity;
-  // Identifies this impression in logs: derived from the request id and the slot.
+  // Identifies this impression in logs. Derived from the request id and the slot.
   uint64_t impression_id;
   // 0.
   uint64_t reserved;
@@ -767,8 +768,9 @@ typedef struct adclick_winner {
 // Inputs as in `adclick_scorer_score`. `winners` has room for `max_winners` entries, at least
 // min(n_slots, n_candidates); entries past `outcome->n_winners` are left alone. `reasons` takes an `adclick_reason` for
 // each candidate, or is NULL when it is not wanted. `outcome` may be NULL; it says how many winners there are, so most
-// callers want it. With `deadline_us`, candidates not scored in time are cut: they take no part and are counted; the
-// first few are always scored. With a model that has no pCTR head, CPC, CPA and oCPM bids get ADCLICK_REASON_INVALID_PCTR, and
+// callers want it. With `deadline_us`, candidates not scored in time are cut off: they cannot win, and are counted; the
+// first few are always scored. With a model that has no pCTR head, CPC, CPA and oCPM bids get ADCLICK_REASON_INVALID_PCTR,
+// and
 // only CPM bids win. Everything stays the caller's; nothing is kept.
 // Errors: as `adclick_scorer_score`, and ADCLICK_BUFFER_TOO_SMALL for `winners`. A bad bid is no error: the candidate gets
 // its reason.
@@ -849,11 +851,11 @@ typedef struct adclick_model {
   uint32_t flags;
   // Columns of a ready input: the `width` of `adclick_scorer_score_dense`.
   uint32_t width;
-  // Of them, those of the request.
+  // Columns of the request among them.
   uint32_t request_width;
   // 1: pCTR; 2: pCTR and pCVR.
   uint32_t n_heads;
-  // Inputs that `adclick_engine_model_input` tells of.
+  // Inputs that `adclick_engine_model_input` describes.
   uint32_t n_inputs;
   // Features; several may read one input.
   uint32_t n_features;
@@ -938,17 +940,17 @@ typedef struct adclick_model_input {
   uint32_t struct_size;
   // The handle of its name, for `adclick_value.feature`.
   uint32_t feature;
-  // An `adclick_side`: where its values come with.
+  // An `adclick_side`: whether its values come with the request or with each candidate.
   uint32_t side;
   // An `adclick_value_kind`: what its values are.
   uint32_t kind;
-  // Positions of a vector; else 1.
+  // The length of a vector; 1 for other kinds.
   uint32_t dim;
   // An `adclick_reading`: whether it is passed, read from tables when it is not, or neither.
   uint32_t reading;
   // An `adclick_source`: where the schema takes it from.
   uint32_t source;
-  // `ADCLICK_INPUT_NUMBER`, `ADCLICK_INPUT_ID`, or 0: the embedding's row for missing values, or zeros, stand in.
+  // `ADCLICK_INPUT_NUMBER`, `ADCLICK_INPUT_ID`, or 0: then the embedding's row for missing values, or zeros, stand in.
   uint32_t flags;
   // See `ADCLICK_INPUT_ID`.
   uint64_t default_id;
@@ -956,10 +958,10 @@ typedef struct adclick_model_input {
   float default_number;
   // 0.
   uint32_t reserved;
-  // Its name, closed with 0.
+  // Its name. Ends with a 0 byte.
   char name[ADCLICK_INPUT_NAME];
-  // Of one that is read from tables, from which column, such as "users.age", or "dot(…)" or "cosine(…)" of two. Closed
-  // with 0.
+  // The column that it is read from, such as "users.age", or "dot(…)" or "cosine(…)" of two columns; empty when it is
+  // not read from tables. Ends with a 0 byte.
   char from[ADCLICK_INPUT_FROM];
   // The generation's id. When it is not that of `adclick_model`, another one went live meanwhile: begin again.
   uint64_t generation;
@@ -979,28 +981,29 @@ adclick_status adclick_engine_model_input(const struct adclick_engine *engine,
 typedef struct adclick_check {
   // `sizeof(adclick_check)`, set by the caller.
   uint32_t struct_size;
-  // Lines of the text: one for each fault of each input.
+  // Lines of the text, one for each fault of each input.
   uint32_t n_problems;
-  // Of them, errors: faults of the first five kinds below. Serve no traffic before there are none. The others are notes, which
-  // may be as they should.
+  // Errors among them: faults of the first five kinds below. Serve no traffic before there are none. The other faults
+  // are notes; they may be intended.
   uint32_t n_errors;
   // Values with a handle that no name has, or whose name the model does not read.
   uint32_t n_unknown;
   // Values that the model reads from the other side.
   uint32_t n_wrong_side;
-  // Ids where a number is read, or numbers where an id is: values of inputs none of whose values is what is read.
+  // Ids where the model reads a number, or numbers where it reads an id, in all values of an input.
   uint32_t n_wrong_kind;
-  // Positions that a vector does not have.
+  // Positions past the end of a vector.
   uint32_t n_out_of_range;
   // Values that are NaN or infinite.
   uint32_t n_not_finite;
-  // Values of inputs that are never read from what is passed: times, fixed positions.
+  // Values of inputs that the model never reads from the request: times and fixed positions.
   uint32_t n_never_read;
-  // Ids that the model's vocabularies do not have.
+  // Ids that the model's vocabularies lack.
   uint32_t n_unknown_ids;
-  // Values more than one of an input that reads one: the last one counts.
+  // Surplus values of an input that takes one value: the last one counts.
   uint32_t n_repeated;
-  // Inputs that are neither passed (a vector: not all of it) nor in a table, summed over the request and its candidates.
+  // Inputs that are neither passed (a vector: passed in part) nor found in a table, summed over the request and its
+  // candidates.
   uint32_t n_missing;
   // Ids of 0 in the keys of tables that the model reads.
   uint32_t n_no_key;
@@ -1010,10 +1013,10 @@ typedef struct adclick_check {
   uint64_t generation;
 } adclick_check;
 
-// Checks a request against the live model: whether every value has a name that the model reads, comes with the side that it is
-// read with, and is what is read; and which inputs nobody gives. A server asks once, at start, with a request as it makes them.
-// Scoring only counts what it has no use for (`adclick_outcome.n_missing`, `n_wrong_side`): a request must outlive a swap to a
-// model that reads other inputs.
+// Checks a request against the live model: whether the model reads every value, from that side and as that kind, and which
+// inputs are missing. Call it once, at start, with a request as the server makes them. Scoring only counts values that the
+// model does not use (`adclick_outcome.n_missing`, `n_wrong_side`), because a request must outlive a swap to a model with
+// other inputs.
 //
 // Inputs as in `adclick_scorer_score`. `check` takes the counts; it may be NULL. `text` takes a line for each fault, by name,
 // errors first; it has room for `room` bytes, and may be NULL when `room` is 0. On success `*length` of them are written, no 0
@@ -1034,9 +1037,10 @@ adclick_status adclick_engine_check(const struct adclick_engine *engine,
                                     size_t *length,
                                     struct adclick_error *error);
 
-// Whether requests passed values of the live model's inputs with the wrong side since it was opened (to the request what is read
-// with candidates, or the other way round), which are ignored: returns ADCLICK_INVALID_VALUE and fills `error` with the names.
-// ADCLICK_OK when none did. For the health check of a server; `adclick_input_wrong_side_values` of the metrics has the counts.
+// Whether requests have passed values on the wrong side since the live model was opened (with the request what the model
+// reads with candidates, or the other way round). Such values are ignored. Returns ADCLICK_INVALID_VALUE and fills `error`
+// with the names; returns ADCLICK_OK when there were none. For the health check of a server;
+// `adclick_input_wrong_side_values` of the metrics has the counts.
 // Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
 // Any thread; takes a lock and allocates.
 adclick_status adclick_engine_input_error(const struct adclick_engine *engine,
@@ -1084,8 +1088,7 @@ adclick_status adclick_engine_column(struct adclick_engine *engine,
 typedef struct adclick_upsert {
   // `sizeof(adclick_upsert)`.
   uint32_t struct_size;
-  // 0: the columns that are given are replaced and the others stay. Or `ADCLICK_UPSERT_INCREMENT`, or
-  // `ADCLICK_UPSERT_WHOLE_ROW`.
+  // 0 replaces the given columns and keeps the others. Or `ADCLICK_UPSERT_INCREMENT`, or `ADCLICK_UPSERT_WHOLE_ROW`.
   uint32_t flags;
   // The handle that `adclick_engine_table` gave for the table's name.
   uint32_t table;
@@ -1102,7 +1105,7 @@ typedef struct adclick_upsert {
 
 // One row of a feature table to write. 16 bytes.
 typedef struct adclick_row {
-  // The row's key, not 0; of a cross table what `adclick_key` makes of the ids.
+  // The row's key, not 0; for a cross table, what `adclick_key` makes of the ids.
   uint64_t key;
   // The first of the row's values in the array of values.
   uint32_t first_value;
@@ -1114,16 +1117,16 @@ typedef struct adclick_row {
 typedef struct adclick_upsert_result {
   // `sizeof(adclick_upsert_result)`, set by the caller.
   uint32_t struct_size;
-  // Rows of which at least one column was written.
+  // Rows with at least one column that was written.
   uint32_t n_applied;
-  // Rows of which at least one column was not, because what is there, or the table itself, is newer.
+  // Rows with at least one column that was not written, because what is there, or the table itself, is newer.
   uint32_t n_stale;
-  // Rows of other keys that made room.
+  // Rows of other keys that were evicted to make room.
   uint32_t n_evicted;
 } adclick_upsert_result;
 
 // Writes rows on top of a table of the live generation, for what is known before the next bundle. Requests that begin
-// afterwards see them; those under way may. Readers are never kept waiting.
+// afterwards see them; running ones may. Readers never wait.
 //
 // All rows are checked before the first is written; then each appears whole, one by one, in order. `rows` has
 // `upsert->n_rows` entries, `values` `upsert->n_values`; a row's values are those that its `first_value` and `n_values` say.
@@ -1134,7 +1137,7 @@ typedef struct adclick_upsert_result {
 // later one, and counts until a table comes that was built later, or until it is older than the engine's
 // `overlay_max_age_s`. Increments add to the number that a request would see, whatever their order, unless the table was
 // built later. Sums stay within the column's range, and are as exact as it is: f32 counts to 16,777,216, fp16 to 2,048.
-// When there is no room, the row that was written longest ago goes.
+// When there is no room, the row that was written longest ago is evicted.
 //
 // `out` may be NULL. Errors, each with the row's and the value's index: ADCLICK_INVALID_ARGUMENT (NULL, unknown flags, key
 // 0, a time too far ahead of the clock (`overlay_max_skew_s`), a table or column that the live generation does not have, values that do not fit their column, an engine without
@@ -1147,8 +1150,8 @@ adclick_status adclick_engine_upsert(struct adclick_engine *engine,
                                      struct adclick_upsert_result *out,
                                      struct adclick_error *error);
 
-// Takes the rows of `n` keys off a table of the live generation that were written on top of it: what the table itself holds
-// counts again for requests that begin afterwards. Keys without such a row do no harm. `table` is the table's handle.
+// Removes the rows of `n` keys that were written on top of a table of the live generation: requests that begin afterwards
+// see what the table itself holds. Keys without such a row do no harm. `table` is the table's handle.
 //
 // On success `*n_removed` is how many rows there were; it may be NULL.
 // Errors: ADCLICK_INVALID_ARGUMENT (NULL, a table that the live generation does not have, an engine without overlays),
@@ -1161,12 +1164,12 @@ adclick_status adclick_engine_remove_rows(struct adclick_engine *engine,
                                           uint64_t *n_removed,
                                           struct adclick_error *error);
 
-// Takes all rows off a table that were written on top of it, as `adclick_engine_remove_rows` does. Rows that are written
+// Removes all rows that were written on top of a table, as `adclick_engine_remove_rows` does. Rows that are written
 // meanwhile may stay.
 //
 // On success `*n_removed` is how many rows there were; it may be NULL.
 // Errors: as `adclick_engine_remove_rows`.
-// Any thread; takes locks. Takes a few nanoseconds for each row that there is room for.
+// Any thread; takes locks, and a few nanoseconds for each row of the overlay's capacity.
 adclick_status adclick_engine_clear_rows(struct adclick_engine *engine,
                                          uint32_t table,
                                          uint64_t *n_removed,
@@ -1176,19 +1179,19 @@ adclick_status adclick_engine_clear_rows(struct adclick_engine *engine,
 typedef struct adclick_table_info {
   // `sizeof(adclick_table_info)`, set by the caller.
   uint32_t struct_size;
-  // Files (shards) of the table that the bundle has.
+  // Files (shards) of the table in the bundle.
   uint32_t n_shards;
-  // Rows of these files.
+  // Rows in these files.
   uint64_t rows;
   // When the oldest of them was built: microseconds since 1970-01-01 00:00 UTC.
   int64_t built_us;
   // For how many seconds the table is fresh; 0 = no limit.
   uint64_t fresh_for_s;
-  // Rows written on top of the table, those that count no longer included.
+  // Rows written on top of the table, including those that no longer count.
   uint64_t overlay_rows;
   // Rows that were asked for; 0 = the engine has no overlays.
   uint64_t overlay_capacity;
-  // Rows that made room for others so far.
+  // Rows evicted so far to make room for others.
   uint64_t overlay_evictions;
   // Bytes reserved for what is written on top of the table.
   uint64_t overlay_bytes;
@@ -1211,12 +1214,12 @@ adclick_status adclick_engine_table_info(const struct adclick_engine *engine,
 // GET /metrics, with the content type "text/plain; version=0.0.4; charset=utf-8". docs/operations.md says what each means.
 //
 // `text` has room for `room` bytes; it may be NULL when `room` is 0. On success `*length` of them are written, no 0 after
-// them. When there is too little room nothing is written to `text`, and `*length` is what is needed: the one output that is
-// written on failure. The text grows as numbers get longer and tables come, so give it a little more; 64 KB are enough for
-// 20 tables.
+// them. When the room is too small, nothing is written to `text`, and `*length` is the room needed: the one output that is
+// written on failure. The text grows with its numbers and with tables, so allow a little more; 64 KB are enough for 20
+// tables.
 // Errors: ADCLICK_BUFFER_TOO_SMALL, ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
-// Any thread; takes locks that no request takes, allocates nothing, and stops nobody: requests are counted on. Takes a
-// few tenths of a millisecond.
+// Any thread; takes locks that no request takes, allocates nothing, and delays no request. Takes a few tenths of a
+// millisecond.
 adclick_status adclick_engine_metrics(const struct adclick_engine *engine,
                                       char *text,
                                       size_t room,

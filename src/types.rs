@@ -9,7 +9,7 @@ use bytemuck::{Pod, Zeroable};
 pub struct Value {
     /// The handle that `adclick_engine_feature` gave for the feature's input name.
     pub feature: u32,
-    /// The number of a number feature or vector position; of a multi-valued category its weight, 0 = 1.
+    /// The number of a number feature or a vector position; the weight of a multi-valued category, 0 = 1.
     pub number: f32,
     /// The id of a category (`adclick_hash` of a string, or the integer itself); the position in a vector.
     pub id: u64,
@@ -19,7 +19,7 @@ pub struct Value {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct Row {
-    /// The row's key, not 0; of a cross table what `adclick_key` makes of the ids.
+    /// The row's key, not 0; for a cross table, what `adclick_key` makes of the ids.
     pub key: u64,
     /// The first of the row's values in the array of values.
     pub first_value: u32,
@@ -63,8 +63,8 @@ pub struct Request {
     pub user_key: u64,
     /// When the request was made: microseconds since 1970-01-01 00:00 UTC.
     pub time_us: i64,
-    /// The user's offset from UTC in seconds, -86400 to 86400; 0 for a model that was trained on hours in UTC. Which clock
-    /// that was stands in its provenance (`clock`, shown by `adclick inspect`).
+    /// The user's offset from UTC in seconds, -86400 to 86400; 0 for a model that was trained on hours in UTC. Its
+    /// provenance says which clock that was (`clock`, shown by `adclick inspect`).
     pub utc_offset_s: i32,
     /// Entries in the request's array of values.
     pub n_values: u32,
@@ -155,7 +155,7 @@ pub struct Winner {
     pub runner_up: u32,
     /// The probability with which this candidate was put in this place; 1 when nothing is random.
     pub propensity: f64,
-    /// Identifies this impression in logs: derived from the request id and the slot.
+    /// Identifies this impression in logs. Derived from the request id and the slot.
     pub impression_id: u64,
     /// 0.
     pub reserved: u64,
@@ -164,7 +164,7 @@ pub struct Winner {
     pub grown: u64,
 }
 
-/// The arithmetic that produced the outputs.
+/// The arithmetic that outputs are computed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum Precision {
@@ -172,10 +172,10 @@ pub enum Precision {
     Exact = 0,
     /// bf16 weights and activations, f32 sums.
     Bf16 = 1,
-    /// As bf16, and 8-bit integers in the deep layers behind a ReLU.
+    /// As bf16, with 8-bit integers in the deep layers behind a ReLU.
     Int8 = 2,
-    /// Of a decision: int8 or bf16 for all candidates, and exact for those that winners and prices depend on. The same
-    /// winners at the same prices as exact.
+    /// For decisions: int8 or bf16 for all candidates, and exact for those that winners and prices depend on. Gives the
+    /// same winners at the same prices as exact.
     AuctionExact = 3,
 }
 
@@ -224,8 +224,8 @@ pub struct Outcome {
     pub precision: u32,
     /// The generation that the whole call saw.
     pub generation: u64,
-    /// Of `n_missing`, values passed with the request that the model reads with candidates, or the other way round:
-    /// `adclick_engine_input_error` names their inputs.
+    /// Values among `n_missing` that were passed with the request although the model reads them with candidates, or the
+    /// other way round. `adclick_engine_input_error` names their inputs.
     pub n_wrong_side: u32,
     /// 0.
     pub reserved: u32,

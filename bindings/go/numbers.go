@@ -18,7 +18,7 @@ const (
 	// ErrCapacityExceeded: more candidates than the scorer was sized for (or more than 1,048,576), more than 65,536 names, or
 	// more rows on top of tables than memory has room for.
 	ErrCapacityExceeded Status = C.ADCLICK_CAPACITY_EXCEEDED
-	// ErrInvalidValue: an input value is NaN or infinite; or, of [Engine.InputError], values came with the wrong side.
+	// ErrInvalidValue: an input value is NaN or infinite; or, from [Engine.InputError], values came with the wrong side.
 	ErrInvalidValue Status = C.ADCLICK_INVALID_VALUE
 	// ErrClosed: the engine was closed, or the handle is not one: closed or used up before, or never given out.
 	ErrClosed Status = C.ADCLICK_CLOSED
@@ -26,13 +26,14 @@ const (
 	ErrIO Status = C.ADCLICK_IO
 	// ErrCorrupt: a file is damaged: checksum, length, offset, count or content.
 	ErrCorrupt Status = C.ADCLICK_CORRUPT
-	// ErrUnsupported: a file needs a newer library, or describes something that this one does not do.
+	// ErrUnsupported: a file needs a newer library, or something that this CPU or library does not support.
 	ErrUnsupported Status = C.ADCLICK_UNSUPPORTED
 	// ErrGoldenMismatch: the model's golden requests give other results here than where it was packed.
 	ErrGoldenMismatch Status = C.ADCLICK_GOLDEN_MISMATCH
 	// ErrNoPrevious: there is no earlier generation to roll back to.
 	ErrNoPrevious Status = C.ADCLICK_NO_PREVIOUS
-	// ErrBusy: the scorer is in use by another call; or something goes on after the time in which an engine was to be closed.
+	// ErrBusy: the scorer is in use by another call; or something still runs after the time in which an engine was to be
+	// closed.
 	ErrBusy Status = C.ADCLICK_BUSY
 	// ErrBufferTooSmall: the array for the winners, or the room for a text, is too small.
 	ErrBufferTooSmall Status = C.ADCLICK_BUFFER_TOO_SMALL
@@ -76,7 +77,7 @@ func (b PriceBound) String() string {
 	return nameOf(b, "PriceBound", "next score", "reserve", "bid")
 }
 
-// Precision is the arithmetic that produced the outputs.
+// Precision is the arithmetic that outputs are computed in.
 type Precision uint32
 
 const (
@@ -86,10 +87,10 @@ const (
 	Exact Precision = 1 + C.ADCLICK_PRECISION_EXACT
 	// BF16: bf16 weights and activations, f32 sums.
 	BF16 Precision = 1 + C.ADCLICK_PRECISION_BF16
-	// INT8: as bf16, and 8-bit integers in the deep layers behind a ReLU.
+	// INT8: as bf16, with 8-bit integers in the deep layers behind a ReLU.
 	INT8 Precision = 1 + C.ADCLICK_PRECISION_INT8
-	// AuctionExact: of a decision: int8 or bf16 for all candidates, and exact for those that winners and prices depend on. The
-	// same winners at the same prices as exact.
+	// AuctionExact: for decisions: int8 or bf16 for all candidates, and exact for those that winners and prices depend on.
+	// Gives the same winners at the same prices as exact.
 	AuctionExact Precision = 1 + C.ADCLICK_PRECISION_AUCTION_EXACT
 )
 

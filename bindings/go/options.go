@@ -17,9 +17,8 @@ type Options struct {
 	Copy bool
 	// Nothing can be written on top of tables ([Engine.Upsert]).
 	NoOverlays bool
-	// Of table files only length and structure are checked, and nothing of their rows is read before a request asks for it. For
-	// tables larger than memory that were checked where they were packed; a damaged row then gives wrong values and nothing
-	// worse.
+	// Check only the length and the structure of table files, and read no row before a request asks for it. For tables larger
+	// than memory that were checked where they were packed; a damaged row then gives wrong values and nothing worse.
 	LazyTables bool
 	// How much larger than the first model later ones may be, 1 to 1000; 0 = 2. Scorers get that much room.
 	Headroom float32
@@ -28,8 +27,8 @@ type Options struct {
 	Follow time.Duration
 	// The kernel by name ("portable", "avx2", "avx512"); "" = the environment's ADCLICK_KERNEL, or the best that this CPU has.
 	Kernel string
-	// Rows that can be written on top of each table; 0 = 65,536. Memory for one and a half times as many is reserved and comes
-	// into use as rows are written.
+	// Rows that can be written on top of each table; 0 = 65,536. The engine reserves memory for one and a half times as many;
+	// the memory is used as rows are written.
 	OverlayRows uint32
 	// How long rows written on top of a table count, column by column, by the time of the request; 0 = until a newer table
 	// comes. Rounded up to seconds.
@@ -38,8 +37,8 @@ type Options struct {
 	// [Engine.PrecisionError] says why.
 	Precision Precision
 	// MiB of memory that each generation may take to keep what every ad adds to the first layers of the network; 0 = none.
-	// [Engine.AdCache] tells what it takes. The live generation, the one before and one that is staged have each its own, but
-	// for those that have the same model and ads.
+	// [Engine.AdCache] tells what it takes. The live generation, the previous one and a staged one each have their own;
+	// generations with the same model and ads share one.
 	AdCacheMiB uint32
 	// How far the time of an upsert may be ahead of this machine's clock; 0 = 300 seconds, negative = any time. A time far in
 	// the future, such as one in another unit, would keep all writes before it from counting. Rounded up to seconds.

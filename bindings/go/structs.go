@@ -10,7 +10,7 @@ import "C"
 type Value struct {
 	// The handle that [Engine.Feature] gave for the feature's input name.
 	Feature uint32
-	// The number of a number feature or vector position; of a multi-valued category its weight, 0 = 1.
+	// The number of a number feature or a vector position; the weight of a multi-valued category, 0 = 1.
 	Number float32
 	// The id of a category ([Hash] of a string, or the integer itself); the position in a vector.
 	ID uint64
@@ -18,7 +18,7 @@ type Value struct {
 
 // Row is one row of a feature table to write.
 type Row struct {
-	// The row's key, not 0; of a cross table what [Key] makes of the ids.
+	// The row's key, not 0; for a cross table, what [Key] makes of the ids.
 	Key uint64
 	// The first of the row's values in the array of values.
 	FirstValue uint32
@@ -37,8 +37,8 @@ type Request struct {
 	UserKey uint64
 	// When the request was made: microseconds since 1970-01-01 00:00 UTC.
 	TimeUS int64
-	// The user's offset from UTC in seconds, -86400 to 86400; 0 for a model that was trained on hours in UTC. Which clock that
-	// was stands in its provenance (`clock`, shown by `adclick inspect`).
+	// The user's offset from UTC in seconds, -86400 to 86400; 0 for a model that was trained on hours in UTC. Its provenance
+	// says which clock that was (`clock`, shown by `adclick inspect`).
 	UTCOffsetS       int32
 	nValues          uint32
 	nCandidates      uint32
@@ -95,7 +95,7 @@ type Winner struct {
 	RunnerUp uint32
 	// The probability with which this candidate was put in this place; 1 when nothing is random.
 	Propensity float64
-	// Identifies this impression in logs: derived from the request id and the slot.
+	// Identifies this impression in logs. Derived from the request id and the slot.
 	ImpressionID uint64
 	reserved     uint64
 }
@@ -114,8 +114,8 @@ type Outcome struct {
 	Precision Precision
 	// The generation that the whole call saw.
 	Generation uint64
-	// Of Missing, values passed with the request that the model reads with candidates, or the other way round:
-	// [Engine.InputError] names their inputs.
+	// Values among Missing that were passed with the request although the model reads them with candidates, or the other way
+	// round. [Engine.InputError] names their inputs.
 	WrongSide uint32
 	reserved  uint32
 }
@@ -129,37 +129,37 @@ type AdCache struct {
 	Ads uint64
 	// Bytes that it holds.
 	Bytes uint64
-	// Bytes that it takes, or would take; 0 when no sums can be kept.
+	// Bytes that it takes or would take; 0 when no sums can be kept.
 	BytesNeeded uint64
 }
 
 // UpsertResult is what an upsert did.
 type UpsertResult struct {
 	structSize uint32
-	// Rows of which at least one column was written.
+	// Rows with at least one column that was written.
 	Applied uint32
-	// Rows of which at least one column was not, because what is there, or the table itself, is newer.
+	// Rows with at least one column that was not written, because what is there, or the table itself, is newer.
 	Stale uint32
-	// Rows of other keys that made room.
+	// Rows of other keys that were evicted to make room.
 	Evicted uint32
 }
 
 // TableInfo is a table of the live generation and what was written on top of it.
 type TableInfo struct {
 	structSize uint32
-	// Files (shards) of the table that the bundle has.
+	// Files (shards) of the table in the bundle.
 	Shards uint32
-	// Rows of these files.
+	// Rows in these files.
 	Rows uint64
 	// When the oldest of them was built: microseconds since 1970-01-01 00:00 UTC.
 	BuiltUS int64
 	// For how many seconds the table is fresh; 0 = no limit.
 	FreshForS uint64
-	// Rows written on top of the table, those that count no longer included.
+	// Rows written on top of the table, including those that no longer count.
 	OverlayRows uint64
 	// Rows that were asked for; 0 = the engine has no overlays.
 	OverlayCapacity uint64
-	// Rows that made room for others so far.
+	// Rows evicted so far to make room for others.
 	OverlayEvictions uint64
 	// Bytes reserved for what is written on top of the table.
 	OverlayBytes uint64

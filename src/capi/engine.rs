@@ -30,8 +30,8 @@ pub struct adclick_engine {
 pub const ADCLICK_COPY: u32 = 1;
 /// A flag of `adclick_engine_options`: nothing can be written on top of tables (`adclick_engine_upsert`).
 pub const ADCLICK_NO_OVERLAYS: u32 = 2;
-/// A flag of `adclick_engine_options`: of table files only length and structure are checked, and nothing of their rows is
-/// read before a request asks for it. For tables larger than memory that were checked where they were packed; a damaged
+/// A flag of `adclick_engine_options`: check only the length and the structure of table files, and read no row before a
+/// request asks for it. For tables larger than memory that were checked where they were packed; a damaged
 /// row then gives wrong values and nothing worse.
 pub const ADCLICK_LAZY_TABLES: u32 = 4;
 
@@ -45,27 +45,27 @@ pub struct adclick_engine_options {
     pub flags: u32,
     /// How much larger than the first model later ones may be, 1 to 1000; 0 = 2. Scorers get that much room.
     pub headroom: f32,
-    /// Look at CURRENT every so many milliseconds on a thread of the library's own ("adclick-follow") and go to the
-    /// bundle it names; 0 = never, only when `adclick_engine_poll` is called.
+    /// How often, in milliseconds, the library's own thread ("adclick-follow") looks at CURRENT and switches to the bundle
+    /// it names; 0 = never, only when `adclick_engine_poll` is called.
     pub follow_ms: u32,
     /// The kernel by name ("portable", "avx2", "avx512"), closed with 0; empty = the environment's ADCLICK_KERNEL, or the
     /// best that this CPU has.
     pub kernel: [c_char; 16],
-    /// Rows that can be written on top of each table; 0 = 65,536. Memory for one and a half times as many is reserved and
-    /// comes into use as rows are written.
+    /// Rows that can be written on top of each table; 0 = 65,536. The engine reserves memory for one and a half times as
+    /// many; the memory is used as rows are written.
     pub overlay_rows: u32,
-    /// Rows written on top of a table count, column by column, for so many seconds, by the time of the request; 0 = until a
+    /// How many seconds a row written on top of a table counts, column by column, by the time of the request; 0 = until a
     /// newer table comes.
     pub overlay_max_age_s: u32,
     /// The precision to serve in: 1 + an `adclick_precision`; 0 = what each bundle says, or exact. A CPU or a model that
     /// cannot do it serves exact: `adclick_engine_precision_error` says why.
     pub precision: u32,
     /// MiB of memory that each generation may take to keep what every ad adds to the first layers of the network; 0 = none.
-    /// `adclick_engine_ad_cache` tells what it takes. The live generation, the one before and one that is staged have each
-    /// its own, but for those that have the same model and ads.
+    /// `adclick_engine_ad_cache` tells what it takes. The live generation, the previous one and a staged one each have
+    /// their own; generations with the same model and ads share one.
     pub ad_cache_mib: u32,
-    /// How many seconds the time of an upsert may be ahead of this machine's clock; 0 = 300, 4294967295 = any time. A time far
-    /// in the future, such as one in another unit, would keep all writes before it from counting.
+    /// How many seconds the time of an upsert may be ahead of this machine's clock; 0 = 300, 4294967295 = any time. A time
+    /// far in the future, such as one in the wrong unit, would make every earlier write count for nothing.
     pub overlay_max_skew_s: u32,
     /// 0.
     pub reserved: u32,
@@ -83,7 +83,7 @@ pub struct adclick_ad_cache {
     pub n_ads: u64,
     /// Bytes that it holds.
     pub bytes: u64,
-    /// Bytes that it takes, or would take; 0 when no sums can be kept.
+    /// Bytes that it takes or would take; 0 when no sums can be kept.
     pub bytes_needed: u64,
 }
 
@@ -142,13 +142,13 @@ pub unsafe extern "C" fn adclick_engine_open(
     })
 }
 
-/// Closes an engine. Calls under way on scorers end well; calls that begin afterwards give ADCLICK_CLOSED. Memory and maps
-/// go when no call holds them, at the latest when its scorers and staged generations are gone, which stay the caller's to
-/// free and discard.
+/// Closes an engine. Calls already running on scorers finish normally; calls that begin afterwards return ADCLICK_CLOSED.
+/// Memory and maps are released when no call holds them, at the latest when the caller has freed the engine's scorers and
+/// discarded its staged generations.
 ///
 /// NULL does nothing. Errors: ADCLICK_CLOSED when it was closed before.
-/// Any thread; waits for the following thread, and up to a second for calls under way. A bundle that is being staged is given
-/// up, which takes well under a second unless the file system hangs. `adclick_engine_close_within` bounds both.
+/// Any thread; waits for the following thread, and up to a second for running calls. It abandons a bundle that is being
+/// staged, which takes well under a second unless the file system hangs. `adclick_engine_close_within` bounds both.
 #[unsafe(no_mangle)]
 pub extern "C" fn adclick_engine_close(engine: *mut adclick_engine) -> adclick_status {
     guard_whole(std::ptr::null_mut(), || {
@@ -181,9 +181,10 @@ pub unsafe extern "C" fn adclick_engine_close_within(
 }
 
 /// Why the live generation is served in exact precision although another was asked for (`adclick_engine_options.precision`,
-/// or the bundle): returns ADCLICK_UNSUPPORTED and fills `error` with the reason. ADCLICK_OK when it is served as asked for.
+/// or the bundle): returns ADCLICK_UNSUPPORTED and fills `error` with the reason. Returns ADCLICK_OK when it is served as
+/// asked for.
 /// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
-/// Any thread; takes a lock. Of one request, `adclick_outcome.precision` tells what it was computed in.
+/// Any thread; takes a lock. `adclick_outcome.precision` says what a single request was computed in.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_engine_precision_error(
     engine: *const adclick_engine,
@@ -217,12 +218,12 @@ pub unsafe extern "C" fn adclick_engine_ad_cache(
 /// GET /metrics, with the content type "text/plain; version=0.0.4; charset=utf-8". docs/operations.md says what each means.
 ///
 /// `text` has room for `room` bytes; it may be NULL when `room` is 0. On success `*length` of them are written, no 0 after
-/// them. When there is too little room nothing is written to `text`, and `*length` is what is needed: the one output that is
-/// written on failure. The text grows as numbers get longer and tables come, so give it a little more; 64 KB are enough for
-/// 20 tables.
+/// them. When the room is too small, nothing is written to `text`, and `*length` is the room needed: the one output that is
+/// written on failure. The text grows with its numbers and with tables, so allow a little more; 64 KB are enough for 20
+/// tables.
 /// Errors: ADCLICK_BUFFER_TOO_SMALL, ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
-/// Any thread; takes locks that no request takes, allocates nothing, and stops nobody: requests are counted on. Takes a
-/// few tenths of a millisecond.
+/// Any thread; takes locks that no request takes, allocates nothing, and delays no request. Takes a few tenths of a
+/// millisecond.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_engine_metrics(
     engine: *const adclick_engine,
@@ -246,9 +247,9 @@ pub unsafe extern "C" fn adclick_engine_metrics(
 }
 
 /// The handle of a feature's input name, for `adclick_value.feature`, into `*handle`. The same name has the same handle for
-/// the engine's life, whichever generation is live: get handles once, at start. A name that no model uses gets one too;
-/// its values are ignored, and counted in `n_missing`, until a model does. Handles are never 0. Another engine has other
-/// handles.
+/// the engine's life, whichever generation is live: get handles once, at start. A name that no model uses gets one, too;
+/// its values are ignored, and counted in `n_missing`, until a model uses it. Handles are never 0. Each engine has handles
+/// of its own.
 ///
 /// `name` has `name_len` bytes; it is not kept.
 /// Errors: ADCLICK_INVALID_ARGUMENT (NULL, not UTF-8, or not 1 to 255 bytes), ADCLICK_CAPACITY_EXCEEDED (65,536 names),

@@ -49,7 +49,7 @@ impl fmt::Display for Failure {
             Self::Refusal(r) => r.fmt(f),
             Self::Plain(_, text) => f.write_str(text),
             Self::Room { what, unit, found, needed } => {
-                write!(f, "{what} has room for {found} {unit}, needed are {needed}")
+                write!(f, "{what} has room for {found} {unit}, expected at least {needed}")
             }
         }
     }

@@ -6,7 +6,7 @@ use super::engine::{adclick_engine, live_engine};
 use super::memory::{Output, SizedStruct, optional_place, place};
 use super::status::{adclick_error, adclick_status, guard_whole};
 
-/// What became of an engine's generations. Counters never go back, so that a change tells of what happened since they were
+/// The history of an engine's generations. Counters never decrease, so a difference says what happened since they were last
 /// read. 72 bytes.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
@@ -25,9 +25,9 @@ pub struct adclick_follow_state {
     pub activated_us: i64,
     /// When CURRENT was last looked at; 0 = never.
     pub looked_us: i64,
-    /// Looks at CURRENT, by `adclick_engine_poll` too.
+    /// Looks at CURRENT, including those of `adclick_engine_poll`.
     pub looks: u64,
-    /// Of them, those that failed.
+    /// Looks that failed.
     pub failed_looks: u64,
     /// Generations that became live after the first.
     pub activations: u64,
@@ -40,8 +40,8 @@ impl SizedStruct for adclick_follow_state {
     const FIRST: usize = 72;
 }
 
-/// What following came to so far, into `*state`: for programs that want to know of new generations and of failures. Look now
-/// and then; there are no callbacks, so that no code of the caller's runs on a thread of the library's.
+/// The state of following, into `*state`, for programs that want to know about new generations and failures. Ask now and
+/// then: there are no callbacks, so no code of the caller runs on a thread of the library.
 /// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
 /// Any thread; takes locks.
 #[unsafe(no_mangle)]
@@ -71,11 +71,11 @@ pub unsafe extern "C" fn adclick_engine_follow_state(
     })
 }
 
-/// Looks at CURRENT now. When it names another bundle than at the last look, stages and activates it. Also frees replaced
-/// generations that no call holds any more. For callers that drive the following themselves, on a thread of their own.
-/// A bundle that was refused is remembered: until its files or CURRENT change, looks answer with the same error and read
-/// nothing. (What may pass by itself, such as a lack of memory, is tried again, first after a second, in the end every five
-/// minutes.)
+/// Looks at CURRENT now. When it names a different bundle than at the last look, stages and activates that bundle. Also
+/// frees replaced generations that no call holds any more. For callers that follow on a thread of their own.
+/// A refused bundle is remembered: until its files or CURRENT change, looks return the same error and read nothing.
+/// (Failures that may pass by themselves, such as a lack of memory, are retried, first after a second, in the end every
+/// five minutes.)
 ///
 /// On success `*generation` is the id of the generation that was activated, 0 when there is nothing new; it may be NULL.
 /// Errors: as `adclick_engine_stage`; ADCLICK_INVALID_ARGUMENT also when the engine was opened on a bundle itself.
@@ -94,9 +94,9 @@ pub unsafe extern "C" fn adclick_engine_poll(
     })
 }
 
-/// Why the last look at CURRENT failed: returns its status and fills `error` with its message. ADCLICK_OK when it did not
-/// fail. For the health check of a server that follows; what is live serves on. It also tells of a live bundle whose files are
-/// missing or have another length by now: a restart would not find them.
+/// Why the last look at CURRENT failed: returns its status and fills `error` with its message. Returns ADCLICK_OK when it
+/// did not fail. For the health check of a server that follows; the live generation keeps serving. It also reports a live
+/// bundle whose files have gone missing or changed their length: a restart would not find them.
 /// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED, and those of `adclick_engine_stage`.
 /// Any thread; takes a lock.
 #[unsafe(no_mangle)]

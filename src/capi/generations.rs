@@ -19,7 +19,7 @@ pub struct adclick_staged {
 
 static STAGED: Handles<Mutex<Option<Staged>>> = Handles::new(2);
 
-/// Opens and checks a bundle, as `adclick_engine_open` does, without making it live. What is live stays as it is, also on
+/// Opens and checks a bundle, as `adclick_engine_open` does, without making it live. What is live stays as it is, even on
 /// failure.
 ///
 /// On success `*out` is the staged generation, the caller's to use up by `adclick_staged_activate` or
@@ -46,13 +46,13 @@ pub unsafe extern "C" fn adclick_engine_stage(
     })
 }
 
-/// Makes a staged generation live by one pointer swap: calls that begin from now on see it, calls under way end with the
-/// one that they began with. The one before is kept for `adclick_engine_rollback`.
+/// Makes a staged generation live by one pointer swap: calls that begin from now on see it; running calls finish with the
+/// generation that they began with. The previous generation is kept for `adclick_engine_rollback`.
 ///
-/// Uses `staged` up, whatever the result. On success `*generation` is the generation's id; it may be NULL.
+/// Uses up `staged`, whatever the result. On success `*generation` is the generation's id; it may be NULL.
 /// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED (the engine was closed, or `staged` was used up before).
-/// Any thread; takes microseconds, and the time to unmap what was replaced earlier. Waits for upserts under way, and moves
-/// rows that were written on top of a table which has other columns now.
+/// Any thread; takes microseconds, plus the time to unmap what was replaced earlier. Waits for running upserts, and moves
+/// rows that were written on top of a table whose columns have changed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_staged_activate(
     staged: *mut adclick_staged,
@@ -105,7 +105,7 @@ pub unsafe extern "C" fn adclick_staged_generation(
 ///
 /// On success `*generation` is the id of what is live now; it may be NULL.
 /// Errors: ADCLICK_NO_PREVIOUS, ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
-/// Any thread; takes microseconds. Waits for upserts under way, as `adclick_staged_activate` does.
+/// Any thread; takes microseconds. Waits for running upserts, as `adclick_staged_activate` does.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_engine_rollback(
     engine: *mut adclick_engine,
@@ -122,7 +122,7 @@ pub unsafe extern "C" fn adclick_engine_rollback(
 
 /// The id of the live generation, into `*generation`: the hash of its bundle's content, never 0, the same on every machine.
 /// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
-/// Any thread; takes a lock. Of one request, `adclick_outcome.generation` tells it.
+/// Any thread; takes a lock. `adclick_outcome.generation` says which generation a single request saw.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_engine_generation(
     engine: *const adclick_engine,

@@ -28,11 +28,11 @@ pub struct adclick_model {
     pub flags: u32,
     /// Columns of a ready input: the `width` of `adclick_scorer_score_dense`.
     pub width: u32,
-    /// Of them, those of the request.
+    /// Columns of the request among them.
     pub request_width: u32,
     /// 1: pCTR; 2: pCTR and pCVR.
     pub n_heads: u32,
-    /// Inputs that `adclick_engine_model_input` tells of.
+    /// Inputs that `adclick_engine_model_input` describes.
     pub n_inputs: u32,
     /// Features; several may read one input.
     pub n_features: u32,
@@ -65,17 +65,17 @@ pub struct adclick_model_input {
     pub struct_size: u32,
     /// The handle of its name, for `adclick_value.feature`.
     pub feature: u32,
-    /// An `adclick_side`: where its values come with.
+    /// An `adclick_side`: whether its values come with the request or with each candidate.
     pub side: u32,
     /// An `adclick_value_kind`: what its values are.
     pub kind: u32,
-    /// Positions of a vector; else 1.
+    /// The length of a vector; 1 for other kinds.
     pub dim: u32,
     /// An `adclick_reading`: whether it is passed, read from tables when it is not, or neither.
     pub reading: u32,
     /// An `adclick_source`: where the schema takes it from.
     pub source: u32,
-    /// `ADCLICK_INPUT_NUMBER`, `ADCLICK_INPUT_ID`, or 0: the embedding's row for missing values, or zeros, stand in.
+    /// `ADCLICK_INPUT_NUMBER`, `ADCLICK_INPUT_ID`, or 0: then the embedding's row for missing values, or zeros, stand in.
     pub flags: u32,
     /// See `ADCLICK_INPUT_ID`.
     pub default_id: u64,
@@ -83,10 +83,10 @@ pub struct adclick_model_input {
     pub default_number: f32,
     /// 0.
     pub reserved: u32,
-    /// Its name, closed with 0.
+    /// Its name. Ends with a 0 byte.
     pub name: [c_char; ADCLICK_INPUT_NAME],
-    /// Of one that is read from tables, from which column, such as "users.age", or "dot(…)" or "cosine(…)" of two. Closed
-    /// with 0.
+    /// The column that it is read from, such as "users.age", or "dot(…)" or "cosine(…)" of two columns; empty when it is
+    /// not read from tables. Ends with a 0 byte.
     pub from: [c_char; ADCLICK_INPUT_FROM],
     /// The generation's id. When it is not that of `adclick_model`, another one went live meanwhile: begin again.
     pub generation: u64,
@@ -115,28 +115,29 @@ impl SizedStruct for adclick_model_input {
 pub struct adclick_check {
     /// `sizeof(adclick_check)`, set by the caller.
     pub struct_size: u32,
-    /// Lines of the text: one for each fault of each input.
+    /// Lines of the text, one for each fault of each input.
     pub n_problems: u32,
-    /// Of them, errors: faults of the first five kinds below. Serve no traffic before there are none. The others are notes, which
-    /// may be as they should.
+    /// Errors among them: faults of the first five kinds below. Serve no traffic before there are none. The other faults
+    /// are notes; they may be intended.
     pub n_errors: u32,
     /// Values with a handle that no name has, or whose name the model does not read.
     pub n_unknown: u32,
     /// Values that the model reads from the other side.
     pub n_wrong_side: u32,
-    /// Ids where a number is read, or numbers where an id is: values of inputs none of whose values is what is read.
+    /// Ids where the model reads a number, or numbers where it reads an id, in all values of an input.
     pub n_wrong_kind: u32,
-    /// Positions that a vector does not have.
+    /// Positions past the end of a vector.
     pub n_out_of_range: u32,
     /// Values that are NaN or infinite.
     pub n_not_finite: u32,
-    /// Values of inputs that are never read from what is passed: times, fixed positions.
+    /// Values of inputs that the model never reads from the request: times and fixed positions.
     pub n_never_read: u32,
-    /// Ids that the model's vocabularies do not have.
+    /// Ids that the model's vocabularies lack.
     pub n_unknown_ids: u32,
-    /// Values more than one of an input that reads one: the last one counts.
+    /// Surplus values of an input that takes one value: the last one counts.
     pub n_repeated: u32,
-    /// Inputs that are neither passed (a vector: not all of it) nor in a table, summed over the request and its candidates.
+    /// Inputs that are neither passed (a vector: passed in part) nor found in a table, summed over the request and its
+    /// candidates.
     pub n_missing: u32,
     /// Ids of 0 in the keys of tables that the model reads.
     pub n_no_key: u32,
@@ -203,10 +204,10 @@ pub unsafe extern "C" fn adclick_engine_model_input(
     })
 }
 
-/// Checks a request against the live model: whether every value has a name that the model reads, comes with the side that it is
-/// read with, and is what is read; and which inputs nobody gives. A server asks once, at start, with a request as it makes them.
-/// Scoring only counts what it has no use for (`adclick_outcome.n_missing`, `n_wrong_side`): a request must outlive a swap to a
-/// model that reads other inputs.
+/// Checks a request against the live model: whether the model reads every value, from that side and as that kind, and which
+/// inputs are missing. Call it once, at start, with a request as the server makes them. Scoring only counts values that the
+/// model does not use (`adclick_outcome.n_missing`, `n_wrong_side`), because a request must outlive a swap to a model with
+/// other inputs.
 ///
 /// Inputs as in `adclick_scorer_score`. `check` takes the counts; it may be NULL. `text` takes a line for each fault, by name,
 /// errors first; it has room for `room` bytes, and may be NULL when `room` is 0. On success `*length` of them are written, no 0
@@ -264,9 +265,10 @@ pub unsafe extern "C" fn adclick_engine_check(
     })
 }
 
-/// Whether requests passed values of the live model's inputs with the wrong side since it was opened (to the request what is read
-/// with candidates, or the other way round), which are ignored: returns ADCLICK_INVALID_VALUE and fills `error` with the names.
-/// ADCLICK_OK when none did. For the health check of a server; `adclick_input_wrong_side_values` of the metrics has the counts.
+/// Whether requests have passed values on the wrong side since the live model was opened (with the request what the model
+/// reads with candidates, or the other way round). Such values are ignored. Returns ADCLICK_INVALID_VALUE and fills `error`
+/// with the names; returns ADCLICK_OK when there were none. For the health check of a server;
+/// `adclick_input_wrong_side_values` of the metrics has the counts.
 /// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
 /// Any thread; takes a lock and allocates.
 #[unsafe(no_mangle)]

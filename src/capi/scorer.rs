@@ -19,7 +19,7 @@ use crate::scorer::{Scorer, ScorerLimits};
 use crate::types::{Candidate, Outcome, Request, Value, Winner};
 
 /// A scorer: one caller's memory, sized once. Belongs to one caller at a time and may move between threads. A call on a
-/// scorer that another call is using gives ADCLICK_BUSY. Unlike other handles it is a pointer: using a freed one is
+/// scorer that another call is using returns ADCLICK_BUSY. Unlike other handles it is a pointer: using a freed one is
 /// undefined.
 pub struct adclick_scorer {
     busy: AtomicBool,
@@ -208,9 +208,9 @@ pub unsafe extern "C" fn adclick_scorer_free(scorer: *mut adclick_scorer) -> adc
 /// `n_candidates` floats, P(click | impression); `pcvr` as many, P(conversion | click), or is NULL when it is not wanted.
 /// Without a pCTR head `pctr` is filled with NaN, without a pCVR head `pcvr`. A candidate whose logit overflows gets NaN.
 /// `outcome` may be NULL.
-/// `n_slots`, `deadline_us` and the bids play no part. Everything stays the caller's; nothing is kept.
+/// `n_slots`, `deadline_us` and the bids are not read. Everything stays the caller's; nothing is kept.
 /// Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CAPACITY_EXCEEDED, ADCLICK_INVALID_VALUE (a value is
-/// NaN or infinite), ADCLICK_CLOSED, ADCLICK_BUSY. Then nothing was written but `error`, and the scorer can be used again.
+/// NaN or infinite), ADCLICK_CLOSED, ADCLICK_BUSY. Then only `error` was written, and the scorer can be used again.
 /// One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_scorer_score(
@@ -291,8 +291,9 @@ pub unsafe extern "C" fn adclick_scorer_score_dense(
 /// Inputs as in `adclick_scorer_score`. `winners` has room for `max_winners` entries, at least
 /// min(n_slots, n_candidates); entries past `outcome->n_winners` are left alone. `reasons` takes an `adclick_reason` for
 /// each candidate, or is NULL when it is not wanted. `outcome` may be NULL; it says how many winners there are, so most
-/// callers want it. With `deadline_us`, candidates not scored in time are cut: they take no part and are counted; the
-/// first few are always scored. With a model that has no pCTR head, CPC, CPA and oCPM bids get ADCLICK_REASON_INVALID_PCTR, and
+/// callers want it. With `deadline_us`, candidates not scored in time are cut off: they cannot win, and are counted; the
+/// first few are always scored. With a model that has no pCTR head, CPC, CPA and oCPM bids get ADCLICK_REASON_INVALID_PCTR,
+/// and
 /// only CPM bids win. Everything stays the caller's; nothing is kept.
 /// Errors: as `adclick_scorer_score`, and ADCLICK_BUFFER_TOO_SMALL for `winners`. A bad bid is no error: the candidate gets
 /// its reason.

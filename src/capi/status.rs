@@ -26,7 +26,7 @@ pub enum adclick_status {
     /// More candidates than the scorer was sized for (or more than 1,048,576), more than 65,536 names, or more rows on top
     /// of tables than memory has room for.
     ADCLICK_CAPACITY_EXCEEDED = -3,
-    /// An input value is NaN or infinite; or, of `adclick_engine_input_error`, values came with the wrong side.
+    /// An input value is NaN or infinite; or, from `adclick_engine_input_error`, values came with the wrong side.
     ADCLICK_INVALID_VALUE = -4,
     /// The engine was closed, or the handle is not one: closed or used up before, or never given out.
     ADCLICK_CLOSED = -5,
@@ -34,13 +34,13 @@ pub enum adclick_status {
     ADCLICK_IO = -6,
     /// A file is damaged: checksum, length, offset, count or content.
     ADCLICK_CORRUPT = -7,
-    /// A file needs a newer library, or describes something that this one does not do.
+    /// A file needs a newer library, or something that this CPU or library does not support.
     ADCLICK_UNSUPPORTED = -8,
     /// The model's golden requests give other results here than where it was packed.
     ADCLICK_GOLDEN_MISMATCH = -9,
     /// There is no earlier generation to roll back to.
     ADCLICK_NO_PREVIOUS = -10,
-    /// The scorer is in use by another call; or something goes on after the time in which an engine was to be closed.
+    /// The scorer is in use by another call; or something still runs after the time in which an engine was to be closed.
     ADCLICK_BUSY = -11,
     /// The array for the winners, or the room for a text, is too small.
     ADCLICK_BUFFER_TOO_SMALL = -12,

@@ -23,8 +23,7 @@ pub const ADCLICK_UPSERT_WHOLE_ROW: u32 = 2;
 pub struct adclick_upsert {
     /// `sizeof(adclick_upsert)`.
     pub struct_size: u32,
-    /// 0: the columns that are given are replaced and the others stay. Or `ADCLICK_UPSERT_INCREMENT`, or
-    /// `ADCLICK_UPSERT_WHOLE_ROW`.
+    /// 0 replaces the given columns and keeps the others. Or `ADCLICK_UPSERT_INCREMENT`, or `ADCLICK_UPSERT_WHOLE_ROW`.
     pub flags: u32,
     /// The handle that `adclick_engine_table` gave for the table's name.
     pub table: u32,
@@ -50,11 +49,11 @@ impl SizedStruct for adclick_upsert {
 pub struct adclick_upsert_result {
     /// `sizeof(adclick_upsert_result)`, set by the caller.
     pub struct_size: u32,
-    /// Rows of which at least one column was written.
+    /// Rows with at least one column that was written.
     pub n_applied: u32,
-    /// Rows of which at least one column was not, because what is there, or the table itself, is newer.
+    /// Rows with at least one column that was not written, because what is there, or the table itself, is newer.
     pub n_stale: u32,
-    /// Rows of other keys that made room.
+    /// Rows of other keys that were evicted to make room.
     pub n_evicted: u32,
 }
 
@@ -69,19 +68,19 @@ impl SizedStruct for adclick_upsert_result {
 pub struct adclick_table_info {
     /// `sizeof(adclick_table_info)`, set by the caller.
     pub struct_size: u32,
-    /// Files (shards) of the table that the bundle has.
+    /// Files (shards) of the table in the bundle.
     pub n_shards: u32,
-    /// Rows of these files.
+    /// Rows in these files.
     pub rows: u64,
     /// When the oldest of them was built: microseconds since 1970-01-01 00:00 UTC.
     pub built_us: i64,
     /// For how many seconds the table is fresh; 0 = no limit.
     pub fresh_for_s: u64,
-    /// Rows written on top of the table, those that count no longer included.
+    /// Rows written on top of the table, including those that no longer count.
     pub overlay_rows: u64,
     /// Rows that were asked for; 0 = the engine has no overlays.
     pub overlay_capacity: u64,
-    /// Rows that made room for others so far.
+    /// Rows evicted so far to make room for others.
     pub overlay_evictions: u64,
     /// Bytes reserved for what is written on top of the table.
     pub overlay_bytes: u64,
@@ -143,7 +142,7 @@ pub unsafe extern "C" fn adclick_engine_column(
 }
 
 /// Writes rows on top of a table of the live generation, for what is known before the next bundle. Requests that begin
-/// afterwards see them; those under way may. Readers are never kept waiting.
+/// afterwards see them; running ones may. Readers never wait.
 ///
 /// All rows are checked before the first is written; then each appears whole, one by one, in order. `rows` has
 /// `upsert->n_rows` entries, `values` `upsert->n_values`; a row's values are those that its `first_value` and `n_values` say.
@@ -154,7 +153,7 @@ pub unsafe extern "C" fn adclick_engine_column(
 /// later one, and counts until a table comes that was built later, or until it is older than the engine's
 /// `overlay_max_age_s`. Increments add to the number that a request would see, whatever their order, unless the table was
 /// built later. Sums stay within the column's range, and are as exact as it is: f32 counts to 16,777,216, fp16 to 2,048.
-/// When there is no room, the row that was written longest ago goes.
+/// When there is no room, the row that was written longest ago is evicted.
 ///
 /// `out` may be NULL. Errors, each with the row's and the value's index: ADCLICK_INVALID_ARGUMENT (NULL, unknown flags, key
 /// 0, a time too far ahead of the clock (`overlay_max_skew_s`), a table or column that the live generation does not have, values that do not fit their column, an engine without
@@ -186,8 +185,8 @@ pub unsafe extern "C" fn adclick_engine_upsert(
     })
 }
 
-/// Takes the rows of `n` keys off a table of the live generation that were written on top of it: what the table itself holds
-/// counts again for requests that begin afterwards. Keys without such a row do no harm. `table` is the table's handle.
+/// Removes the rows of `n` keys that were written on top of a table of the live generation: requests that begin afterwards
+/// see what the table itself holds. Keys without such a row do no harm. `table` is the table's handle.
 ///
 /// On success `*n_removed` is how many rows there were; it may be NULL.
 /// Errors: ADCLICK_INVALID_ARGUMENT (NULL, a table that the live generation does not have, an engine without overlays),
@@ -212,12 +211,12 @@ pub unsafe extern "C" fn adclick_engine_remove_rows(
     })
 }
 
-/// Takes all rows off a table that were written on top of it, as `adclick_engine_remove_rows` does. Rows that are written
+/// Removes all rows that were written on top of a table, as `adclick_engine_remove_rows` does. Rows that are written
 /// meanwhile may stay.
 ///
 /// On success `*n_removed` is how many rows there were; it may be NULL.
 /// Errors: as `adclick_engine_remove_rows`.
-/// Any thread; takes locks. Takes a few nanoseconds for each row that there is room for.
+/// Any thread; takes locks, and a few nanoseconds for each row of the overlay's capacity.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_engine_clear_rows(
     engine: *mut adclick_engine,

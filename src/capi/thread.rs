@@ -1,4 +1,4 @@
-//! What is set for a thread while it is in a call.
+//! What a call changes about its thread while it runs.
 
 /// Keeps a thread from being cancelled until this goes.
 pub(super) struct Uncancelled {
@@ -43,8 +43,8 @@ impl Drop for Uncancelled {
     }
 }
 
-/// Keeps signals from a thread, and from those that it starts, until this goes. But for those that a thread's own fault raises:
-/// blocked, they would end the process without the host's handlers.
+/// Keeps signals from a thread, and from those that it starts, until this goes. Except those that a thread's own fault raises:
+/// if blocked, they would end the process without the host's handlers.
 pub(super) struct WithoutSignals {
     #[cfg(unix)]
     before: Option<libc::sigset_t>,

@@ -357,7 +357,7 @@ static void test_requests(void) {
                                                         out.pcvr, &out.outcome, &error));
   EXPECT(ADCLICK_INVALID_ARGUMENT, adclick_scorer_decide(scorer, &request, values, candidates, candidate_values, NULL, 2,
                                                          out.reasons, &out.outcome, &error));
-  EXPECT_SAYS(ADCLICK_BUFFER_TOO_SMALL, "winners has room for 1 entries (max_winners), needed are 2",
+  EXPECT_SAYS(ADCLICK_BUFFER_TOO_SMALL, "winners has room for 1 entries (max_winners), expected at least 2",
               adclick_scorer_decide(scorer, &request, values, candidates, candidate_values, out.winners, 1, out.reasons,
                                     &out.outcome, &error));
   CHECK(untouched());

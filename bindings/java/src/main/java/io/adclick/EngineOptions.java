@@ -33,9 +33,8 @@ public final class EngineOptions {
   }
 
   /**
-   * Of table files only length and structure are checked, and nothing of their rows is read before a request asks for it.
-   * For tables larger than memory that were checked where they were packed; a damaged row then gives wrong values and
-   * nothing worse.
+   * Check only the length and the structure of table files, and read no row before a request asks for it. For tables larger
+   * than memory that were checked where they were packed; a damaged row then gives wrong values and nothing worse.
    *
    * @return this
    */
@@ -55,7 +54,7 @@ public final class EngineOptions {
   }
 
   /**
-   * Look at CURRENT every so many milliseconds on a thread of the library's own ("adclick-follow") and go to the bundle it
+   * How often, in milliseconds, the library's own thread ("adclick-follow") looks at CURRENT and switches to the bundle it
    * names; 0 = never, only when {@link Engine#poll} is called.
    *
    * @param millis how often it looks, in milliseconds; 0 = never
@@ -79,8 +78,8 @@ public final class EngineOptions {
   }
 
   /**
-   * Rows that can be written on top of each table; 0 = 65,536. Memory for one and a half times as many is reserved and comes
-   * into use as rows are written.
+   * Rows that can be written on top of each table; 0 = 65,536. The engine reserves memory for one and a half times as many;
+   * the memory is used as rows are written.
    *
    * @param rows the number; 0 for the default, 65,536
    * @return this
@@ -91,8 +90,8 @@ public final class EngineOptions {
   }
 
   /**
-   * Rows written on top of a table count, column by column, for so many seconds, by the time of the request; 0 = until a
-   * newer table comes.
+   * How many seconds a row written on top of a table counts, column by column, by the time of the request; 0 = until a newer
+   * table comes.
    *
    * @param seconds the time; 0 = until a newer table comes
    * @return this
@@ -119,8 +118,8 @@ public final class EngineOptions {
 
   /**
    * MiB of memory that each generation may take to keep what every ad adds to the first layers of the network; 0 = none.
-   * {@link Engine#adCache} tells what it takes. The live generation, the one before and one that is staged have each its
-   * own, but for those that have the same model and ads.
+   * {@link Engine#adCache} tells what it takes. The live generation, the previous one and a staged one each have their own;
+   * generations with the same model and ads share one.
    *
    * @param mib MiB; 0 for none, the default
    * @return this
@@ -132,7 +131,7 @@ public final class EngineOptions {
 
   /**
    * How many seconds the time of an upsert may be ahead of this machine's clock; 0 = 300, 4294967295 = any time. A time far
-   * in the future, such as one in another unit, would keep all writes before it from counting.
+   * in the future, such as one in the wrong unit, would make every earlier write count for nothing.
    *
    * @param seconds the time; 0 for the default, 300; -1 for any time
    * @return this

@@ -21,7 +21,7 @@ public enum Status {
    * tables than memory has room for.
    */
   CAPACITY_EXCEEDED(-3),
-  /** An input value is NaN or infinite; or, of {@link Engine#inputError}, values came with the wrong side. */
+  /** An input value is NaN or infinite; or, from {@link Engine#inputError}, values came with the wrong side. */
   INVALID_VALUE(-4),
   /** The engine was closed, or the handle is not one: closed or used up before, or never given out. */
   CLOSED(-5),
@@ -29,13 +29,13 @@ public enum Status {
   IO(-6),
   /** A file is damaged: checksum, length, offset, count or content. */
   CORRUPT(-7),
-  /** A file needs a newer library, or describes something that this one does not do. */
+  /** A file needs a newer library, or something that this CPU or library does not support. */
   UNSUPPORTED(-8),
   /** The model's golden requests give other results here than where it was packed. */
   GOLDEN_MISMATCH(-9),
   /** There is no earlier generation to roll back to. */
   NO_PREVIOUS(-10),
-  /** The scorer is in use by another call; or something goes on after the time in which an engine was to be closed. */
+  /** The scorer is in use by another call; or something still runs after the time in which an engine was to be closed. */
   BUSY(-11),
   /** The array for the winners, or the room for a text, is too small. */
   BUFFER_TOO_SMALL(-12),
