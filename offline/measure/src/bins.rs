@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use super::{Labelled, Sum};
 
+/// Bins of the calibration errors in a report.
+pub const BINS: usize = 10;
+
 /// One bin of scores.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Bin {

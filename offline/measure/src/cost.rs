@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use super::report::BINS;
+use super::bins::BINS;
 use super::{Labelled, bins, loss, rank};
 
 /// One set of scores.

@@ -119,7 +119,7 @@ fn measure(value: &str, data: &Labelled, rows: &[usize]) -> ValueReport {
         auc: auc(&part),
         logloss: loss::log_loss(&part),
         ne: loss::normalised_entropy(&part),
-        ece: bins::ece(&bins::uniform(&part, super::report::BINS)),
+        ece: bins::ece(&bins::uniform(&part, super::bins::BINS)),
         calibration_ratio: loss::calibration_ratio(&part),
     }
 }

@@ -5,12 +5,9 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::bins::{self, Bin};
+use super::bins::{self, BINS, Bin};
 use super::fields::{Field, FieldReport, by_field};
 use super::{Chance, Interval, Labelled, Spread, loss, rank};
-
-/// Bins of the calibration errors in a report.
-pub const BINS: usize = 10;
 
 /// Bins of the equal-mass calibration error.
 pub const MASS_BINS: usize = 20;

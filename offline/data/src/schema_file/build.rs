@@ -8,10 +8,10 @@ use adclick::builder::schema::{
 };
 use adclick::category_id;
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use serde::de::DeserializeOwned;
 
 use super::options::{mappings, model};
 use super::tables::Tables;
+use super::values::{id, list, name_of, typed};
 use super::{Keys, Labels, ModelOptions, RawColumn, SchemaFile, Table, binding, raw};
 use crate::cells::Cell;
 
@@ -374,17 +374,6 @@ fn number(raw: &raw::Feature) -> Result<Kind> {
     Ok(Kind::Number { transform, default })
 }
 
-/// The id of a category value in the file: an integer is its own id, a string is hashed.
-pub(super) fn id(value: &toml::Value, integer: bool) -> Result<u64> {
-    match (value, integer) {
-        // A negative one in two's complement, as in data files.
-        (toml::Value::Integer(i), true) => Ok(*i as u64),
-        (toml::Value::String(s), false) => Ok(category_id(s.as_bytes())),
-        (_, true) => bail!("found a {}, expected an integer", value.type_str()),
-        (_, false) => bail!("found a {}, expected a string (or raw = \"integer\")", value.type_str()),
-    }
-}
-
 fn source(raw: raw::Source) -> Source {
     match raw {
         raw::Source::Context => Source::Context,
@@ -395,11 +384,6 @@ fn source(raw: raw::Source) -> Source {
         raw::Source::Candidate => Source::Candidate,
         raw::Source::Dot => Source::Dot,
     }
-}
-
-/// Deserialises with the library's message on one line.
-pub(super) fn typed<T: DeserializeOwned>(value: toml::Value) -> Result<T> {
-    value.try_into().map_err(|e: toml::de::Error| anyhow!("{}", e.to_string().trim().replace('\n', " ")))
 }
 
 fn tables(file: &mut toml::Table, key: &str) -> Result<Vec<toml::Table>> {
@@ -416,12 +400,4 @@ fn tables(file: &mut toml::Table, key: &str) -> Result<Vec<toml::Table>> {
             other => bail!("{key}[{i}] is a {}, expected a table", other.type_str()),
         })
         .collect()
-}
-
-pub(super) fn name_of(table: &toml::Table) -> Option<&str> {
-    table.get("name").and_then(toml::Value::as_str)
-}
-
-pub(super) fn list(names: &[&str]) -> String {
-    if names.is_empty() { "(none)".into() } else { names.join(", ") }
 }

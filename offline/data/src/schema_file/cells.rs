@@ -3,9 +3,19 @@
 use adclick::builder::table::{Cell, Column, ColumnKind, MAX_ROW, RowLayout};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use super::build::{id, list, typed};
 use super::raw;
-use super::tables::{CellSource, plain, texts};
+use super::values::{id, list, plain, texts, typed};
+
+/// What fills a column of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CellSource {
+    /// The data file's column; of a vector either the one that holds it or one for each position.
+    pub from: Vec<String>,
+    /// Whether ids are integers (themselves); otherwise they are strings (hashed).
+    pub integer: bool,
+    /// What parts the values of a vector or of several ids inside one text column.
+    pub separator: u8,
+}
 
 /// Layout, sources and default row of a table's columns.
 pub(super) fn columns_of(value: toml::Value) -> Result<(RowLayout, Vec<CellSource>, Vec<u8>)> {

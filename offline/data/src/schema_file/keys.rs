@@ -4,9 +4,9 @@ use adclick::builder::schema::{Enrichment, KeyPart};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-use super::build::{list, typed};
 use super::raw;
 use super::tables::{IdColumn, TableFile};
+use super::values::{list, typed};
 
 /// The columns of data files with the ids by which tables are looked up: a row there is a request with one candidate.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

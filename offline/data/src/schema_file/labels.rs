@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-use super::build::typed;
+use super::values::typed;
 use crate::logs::{TimeColumn, TimeFormat, ZoneRule, check_zone};
 
 /// The unit of a time column's numbers.

@@ -13,6 +13,7 @@ mod labels;
 mod options;
 mod raw;
 mod tables;
+mod values;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -24,10 +25,11 @@ use serde::Deserialize;
 
 use crate::logs::{Columns, Input, InputKind, KeyColumn, KeyId};
 
+pub use cells::CellSource;
 pub use keys::Keys;
 pub use labels::{Labels, TimeUnit};
 pub use options::PLACEHOLDERS;
-pub use tables::{CellSource, IdColumn, TableFile, key_text};
+pub use tables::{IdColumn, TableFile, key_text};
 
 /// A schema file, read and checked.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,7 +4,7 @@ use adclick::builder::artifact::model::spec::{Activation, HeadKind, Structure};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-use super::build::typed;
+use super::values::typed;
 use super::{CrossForm, Mapping, ModelOptions, NormOrder, OutputOrder};
 
 /// Interactions that a schema may be asked for and that the format cannot express.

@@ -4,8 +4,8 @@ use adclick::builder::schema::{ColumnUse, Enrichment, KeyPart, MAX_KEY_PARTS, Si
 use adclick::builder::table::{ColumnKind, RowLayout};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use super::build::{list, name_of, typed};
-use super::cells::columns_of;
+use super::cells::{CellSource, columns_of};
+use super::values::{list, name_of, plain, texts, typed};
 use super::{duration, raw};
 
 /// The longest name of a table: it becomes part of a file name.
@@ -39,17 +39,6 @@ pub struct IdColumn {
     pub column: String,
     /// Whether its values are integers (their own ids); otherwise they are strings (hashed to ids).
     pub integer: bool,
-}
-
-/// What fills a column of a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CellSource {
-    /// The data file's column; of a vector either the one that holds it or one for each position.
-    pub from: Vec<String>,
-    /// Whether ids are integers (themselves); otherwise they are strings (hashed).
-    pub integer: bool,
-    /// What parts the values of a vector or of several ids inside one text column.
-    pub separator: u8,
 }
 
 /// All tables of a schema file.
@@ -273,23 +262,6 @@ fn file(table: toml::Table) -> Result<(TableFile, RawKey)> {
     ensure!((1..=MAX_SHARDS).contains(&shards), "key `shards` = {shards}; allowed: 1 to {MAX_SHARDS}");
     let file = TableFile { name: raw.name, key: Vec::new(), layout, cells, default, fresh_for_s, shards };
     Ok((file, RawKey { parts, columns, raw: kinds }))
-}
-
-/// A text, or a list of them.
-pub(super) fn texts(key: &str, value: &toml::Value) -> Result<Vec<String>> {
-    let wrong =
-        |v: &toml::Value| anyhow!("key `{key}` has a {} in it; allowed: a string or a list of strings", v.type_str());
-    match value {
-        toml::Value::Array(each) => {
-            each.iter().map(|v| v.as_str().map(str::to_owned).ok_or_else(|| wrong(v))).collect()
-        }
-        one => Ok(vec![one.as_str().ok_or_else(|| wrong(one))?.to_owned()]),
-    }
-}
-
-/// Whether a name can stand in file names and in `TABLE.COLUMN[3]`.
-pub(super) fn plain(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 /// The key of a table as schema files write it: `user`, or `user, ads.category`.

@@ -6,7 +6,7 @@ use adclick_measure::loss::row_log_loss;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::evidence::{Evidence, FALSE_ALARMS, Objection};
+use super::evidence::{Evidence, FALSE_ALARMS, Objection, check_order};
 use super::{Method, Sample, fit};
 
 /// How one method did.
@@ -171,15 +171,6 @@ fn held_out_loss(evidence: &Evidence, method: Method, logits: &Sample) -> Result
         total.add(logits.weight(row));
     }
     Ok(sum.value() / total.value())
-}
-
-/// Fails for a calibrator that changes which of two candidates is ahead.
-pub(super) fn check_order(calibrator: &Calibrator) -> Result<()> {
-    anyhow::ensure!(
-        calibrator.is_strictly_increasing(),
-        "it would turn the order of the scores around, or make all alike: {calibrator}"
-    );
-    Ok(())
 }
 
 #[cfg(test)]

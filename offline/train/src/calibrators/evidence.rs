@@ -5,7 +5,6 @@ use adclick::builder::hash::mix;
 use adclick_measure::Sum;
 use anyhow::Result;
 
-use super::choose::check_order;
 use super::{Method, Sample, fit, tails};
 
 /// False alarms of all tests of one calibrator together.
@@ -225,4 +224,13 @@ fn folds(logits: &Sample) -> Vec<u64> {
 /// −ln(1−p) of a logit.
 fn softplus(z: f64) -> f64 {
     z.max(0.0) - libm::log(sigmoid(z.abs()))
+}
+
+/// Fails for a calibrator that changes which of two candidates is ahead.
+pub(super) fn check_order(calibrator: &Calibrator) -> Result<()> {
+    anyhow::ensure!(
+        calibrator.is_strictly_increasing(),
+        "it would turn the order of the scores around, or make all alike: {calibrator}"
+    );
+    Ok(())
 }

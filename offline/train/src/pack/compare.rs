@@ -1,17 +1,15 @@
 //! The proof of a packed model: what it says of given rows beside what the model that it came from says.
 
-use adclick::builder::artifact::model::spec::HeadKind;
-use adclick::builder::infer::reference::sigmoid;
 use adclick::builder::schema::Schema;
-use adclick_data::schema_file::SchemaFile;
 use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 
+use super::Packed;
+use super::difference::differences;
 use super::evaluate::{self, Instead, Rows};
-use super::expect::{Expected, Output, Quantity};
 use super::hints::{self, Question};
-use super::inputs::Inputs;
-use super::{Options, Packed};
+
+pub use super::difference::{Comparison, Difference};
 
 /// How far a logit of the packed model may be from the expected one, as a share of its size, or of 1 when it is smaller:
 /// what storing weights in fp16 may do.
@@ -25,39 +23,6 @@ const FAR: f64 = 16.0;
 pub const ROWS: usize = 100_000;
 /// Input columns of all rows at most: 256 MB.
 const VALUES: usize = 1 << 25;
-
-/// What is compared with what.
-pub struct Comparison<'a> {
-    /// The weights file.
-    pub weights: &'a [u8],
-    /// The schema, if there is one.
-    pub schema: Option<&'a SchemaFile>,
-    /// As the model was packed.
-    pub options: &'a Options,
-    /// The rows.
-    pub inputs: &'a Inputs,
-    /// What the model that it came from says of them.
-    pub expected: &'a Expected,
-    /// [`TOLERANCE`], or what the user allows.
-    pub tolerance: f64,
-}
-
-/// How the packed model and the expected outputs differ in one head.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Difference {
-    /// Which.
-    pub head: HeadKind,
-    /// The tensor of expected outputs.
-    pub tensor: String,
-    /// The largest |Δlogit|.
-    pub largest: f64,
-    /// The median |Δlogit|.
-    pub median: f64,
-    /// Rows that differ by more than is allowed.
-    pub beyond: usize,
-    /// The row that differs most (measured by what is allowed there): its number, what was expected and what was found.
-    pub worst: (usize, f64, f64),
-}
 
 /// What came of a comparison that found nothing.
 #[derive(Debug, Clone, PartialEq)]
@@ -146,8 +111,8 @@ pub fn compare(packed: &Packed, what: &Comparison<'_>) -> Result<Proof> {
     let exact: Vec<Vec<f64>> = (0..good.len()).map(|i| exact_logits(packed, &rows, i, correction)).collect();
     let structure = what.tolerance * STRUCTURE;
     let question = Question { packed, rows: &rows, good: &good, correction, tolerance: structure };
-    let differences = differences(&what.expected.outputs, &exact, &good, structure);
-    if let Some(worst) = differences.iter().filter(|d| d.beyond > 0).max_by_key(|d| d.beyond) {
+    let exact_off = differences(&what.expected.outputs, &exact, &good, structure);
+    if let Some(worst) = exact_off.iter().filter(|d| d.beyond > 0).max_by_key(|d| d.beyond) {
         let hint = hints::find(&question, what)?;
         bail!(
             "the packed model does not say what the outputs say. {}{hint}",
@@ -163,19 +128,19 @@ pub fn compare(packed: &Packed, what: &Comparison<'_>) -> Result<Proof> {
             logits.iter().enumerate().map(minus).collect()
         })
         .collect();
-    let stored = self::differences(&what.expected.outputs, &served, &good, what.tolerance);
+    let stored = differences(&what.expected.outputs, &served, &good, what.tolerance);
     if let Some(worst) = stored.iter().filter(|d| d.beyond > 0).max_by_key(|d| d.beyond) {
         bail!(
             "the packed model is the one that the outputs come from ({:.1e} at most before rounding), but its weights in \
              fp16 move it too far. {}{}. Allow it with --tolerance, or make weights and inputs smaller that are much larger \
              than the others",
-            differences.iter().fold(0.0_f64, |most, d| most.max(d.largest)),
+            exact_off.iter().fold(0.0_f64, |most, d| most.max(d.largest)),
             described(worst, good.len(), what.tolerance, "as served"),
             far_inputs(&packed.spec.schema, &rows)
         );
     }
     let (note, untold) = (what.expected.note.clone(), hints::also_fit(&question, what));
-    Ok(Proof { rows: n, exact: differences, served: stored, tolerance: what.tolerance, note, untold })
+    Ok(Proof { rows: n, exact: exact_off, served: stored, tolerance: what.tolerance, note, untold })
 }
 
 fn exact_logits(packed: &Packed, rows: &Rows, row: usize, correction: f64) -> Vec<f64> {
@@ -213,70 +178,4 @@ fn far_inputs(schema: &Schema, rows: &Rows) -> String {
     let list: Vec<String> =
         named.take(3).map(|(name, (mean, deviation))| format!("`{name}` lies at {mean:.3} ± {deviation:.3}")).collect();
     if list.is_empty() { String::new() } else { format!(". Of the inputs {}", list.join(", ")) }
-}
-
-/// For each output how far the logits are from it. `logits` are those of the rows `good`.
-pub(super) fn differences(outputs: &[Output], logits: &[Vec<f64>], good: &[usize], tolerance: f64) -> Vec<Difference> {
-    let one = |output: &Output| {
-        let mut offs = Vec::with_capacity(good.len());
-        let (mut beyond, mut worst, mut worst_share) = (0, (good[0], 0.0, 0.0), -1.0);
-        for (&row, logits) in good.iter().zip(logits) {
-            let found = found(output, logits);
-            let Gap { off, allowed, expected } = gap(output, output.values[row], found, tolerance);
-            let share = off / allowed;
-            beyond += usize::from(share.is_nan() || share > 1.0);
-            if share.is_nan() || share > worst_share {
-                (worst, worst_share) = ((row, expected, found), share);
-            }
-            offs.push(off);
-        }
-        offs.sort_by(f64::total_cmp);
-        Difference {
-            head: output.head,
-            tensor: output.name.clone(),
-            largest: offs.last().copied().unwrap_or(0.0),
-            median: offs[offs.len() / 2],
-            beyond,
-            worst,
-        }
-    };
-    outputs.iter().map(one).collect()
-}
-
-/// The logit that stands beside an output.
-fn found(output: &Output, logits: &[f64]) -> f64 {
-    let cvr = logits.last().copied().unwrap_or(0.0);
-    match (output.head, output.quantity) {
-        (HeadKind::Ctr, _) => logits[0],
-        (HeadKind::Cvr, Quantity::Product) => logit(sigmoid(logits[0]) * sigmoid(cvr)),
-        (HeadKind::Cvr, _) => cvr,
-    }
-}
-
-struct Gap {
-    off: f64,
-    allowed: f64,
-    expected: f64,
-}
-
-/// How far a logit is from an output, and how far it may be: the tolerance, and what the output's own rounding leaves open.
-fn gap(output: &Output, value: f64, found: f64, tolerance: f64) -> Gap {
-    let r = output.rounding;
-    if output.quantity == Quantity::Logit {
-        let allowed = tolerance * value.abs().max(1.0) + r * value.abs();
-        return Gap { off: (found - value).abs(), allowed, expected: value };
-    }
-    let expected = logit(value);
-    if !expected.is_finite() {
-        // Rounded to 0 or 1: all that can be asked is that the packed model's probability is about that.
-        let off = (sigmoid(found) - value).abs();
-        return Gap { off, allowed: 8.0 * r + 1e-9, expected };
-    }
-    // A sigmoid in that type is right to some units in the last place of p, or of 1 - p where that is what was rounded.
-    let allowed = tolerance * expected.abs().max(1.0) + 4.0 * r / (1.0 - value);
-    Gap { off: (found - expected).abs(), allowed, expected }
-}
-
-fn logit(p: f64) -> f64 {
-    (p / (1.0 - p)).ln()
 }

@@ -4,7 +4,7 @@ use adclick::builder::artifact::model::spec::{Activation, NetworkSpec};
 use adclick_data::schema_file::{ModelOptions, NormOrder, OutputOrder, SchemaFile};
 use anyhow::Result;
 
-use super::compare::{Comparison, differences};
+use super::difference::{Comparison, differences};
 use super::evaluate::{self, Instead, Rows};
 use super::expect::{Output, Quantity};
 use super::taken::From;

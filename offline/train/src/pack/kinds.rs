@@ -1,7 +1,5 @@
 //! What the format cannot say, told by the names and shapes of tensors.
 
-use super::tensors::Weights;
-
 /// Words in a tensor's name and what such a tensor belongs to.
 const WORDS: [(&[&str], &str); 16] = [
     (&["cin"], "a compressed interaction network (CIN, as in xDeepFM)"),
@@ -56,14 +54,11 @@ pub(super) fn of(role: &str, shape: &[usize]) -> Option<&'static str> {
     found.map(|(_, what)| *what).or((shape.len() == 3).then_some("a convolution or another layer of three axes"))
 }
 
-/// What a module with this `weight` is, which is neither a Linear nor a BatchNorm with running statistics.
-pub(super) fn of_module(weights: &Weights<'_>, module: &str, inputs: Option<usize>) -> &'static str {
-    let shape = weights.shape(&format!("{module}.weight")).unwrap_or_default();
+/// What a module is whose `weight` has this shape and that is neither a Linear nor a BatchNorm with running statistics.
+pub(super) fn of_module(shape: &[usize], has_bias: bool, inputs: Option<usize>) -> &'static str {
     match shape {
         [1] => "the activation PReLU",
-        [n] if inputs == Some(*n) && weights.has(&format!("{module}.bias")) => {
-            "LayerNorm (or a BatchNorm without running statistics)"
-        }
+        [n] if inputs == Some(*n) && has_bias => "LayerNorm (or a BatchNorm without running statistics)",
         [n] if inputs == Some(*n) => "PReLU with a parameter for each unit, RMSNorm, or LayerNorm without a bias",
         [_, _, _] => "a convolution",
         _ => "no layer that is known: LayerNorm, PReLU and the like",

@@ -7,6 +7,7 @@ mod affine;
 mod check;
 pub mod compare;
 mod cross;
+mod difference;
 mod embeddings;
 mod evaluate;
 pub mod expect;

@@ -192,7 +192,7 @@ fn sequential(weights: &Weights<'_>, prefix: &str) -> Result<(Vec<Norm>, Vec<Blo
                 "tensor `{}` {shape:?} is {}: the format has Linear layers, ReLU, tanh and BatchNorm (with a running_mean \
                  and running_var), and cannot express it",
                 weights.name(&role),
-                kinds::of_module(weights, &module, width)
+                kinds::of_module(shape, weights.has(&format!("{module}.bias")), width)
             );
         } else {
             bail!("the module `{module}` has no tensor `{role}`");

@@ -8,8 +8,8 @@ use anyhow::{Result, ensure};
 use super::blueprint::Blueprint;
 use super::build::Counts;
 use super::known::{Clicks, Known};
-use super::split::Role;
-use super::store::{Data, Picker};
+use super::split::{Data, Role};
+use super::store::Picker;
 
 /// What pass one found.
 pub(super) struct Census {

@@ -6,9 +6,9 @@ use adclick_data::logs::{Batch, Found, Lookups, Reads, Row, Source as Logs};
 
 use super::census::Census;
 use super::config::{Config, Hyper};
-use super::fit::Metrics;
 use super::learner::Scored;
 use super::loss::sigmoid;
+use super::metrics::Metrics;
 use super::network::CrossShape;
 use super::sample::Sieve;
 use crate::ranges::RawRows;

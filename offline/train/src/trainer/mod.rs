@@ -16,6 +16,7 @@ mod known;
 mod learner;
 mod linear;
 mod loss;
+mod metrics;
 mod network;
 mod sample;
 mod split;
@@ -27,12 +28,12 @@ mod warm;
 pub(crate) use apart::apart;
 pub use blueprint::{Blueprint, FeaturePlan, IndexRule, Plan, TablePlan};
 pub use config::{Config, Hyper};
-pub use fit::{Metrics, Trained, fit};
+pub use fit::{Trained, fit};
 pub use inputs::Inputs;
 pub use learner::Scored;
+pub use metrics::Metrics;
 pub use network::CrossShape;
-pub use split::{Role, Roles, Split};
-pub use store::Data;
+pub use split::{Data, Role, Roles, Split};
 
 #[cfg(test)]
 mod tests;

@@ -9,8 +9,6 @@ use adclick_data::logs::{Format, Input, InputKind, Row, Source};
 use adclick_data::progress::Progress;
 use anyhow::{Context, Result, bail, ensure};
 
-use super::store::Data;
-
 /// Groups that a split by group needs at least.
 const LEAST_GROUPS: usize = 20;
 /// Begins the hash of a group.
@@ -73,6 +71,25 @@ fn fold(row: u64) -> u32 {
 /// The calendar day of a time, UTC.
 fn day(time_us: i64) -> i64 {
     time_us.div_euclid(86_400_000_000)
+}
+
+/// Rows to train on.
+#[derive(Debug, Clone)]
+pub struct Data {
+    /// The files.
+    pub source: Source,
+    /// Which rows train, validate, test.
+    pub split: Split,
+}
+
+impl Data {
+    /// The split's rule for these files; a split by day or by group reads them once to learn the days or the groups.
+    ///
+    /// # Errors
+    /// Files that cannot be read, too few days, a column that the rows do not have.
+    pub fn roles(&self, progress: &Progress) -> Result<Roles> {
+        Roles::read(self, progress)
+    }
 }
 
 /// A rule that knows the days and groups that occur.

@@ -8,26 +8,7 @@ use anyhow::{Result, ensure};
 use super::encode::{Encoder, Examples};
 use super::known::Clicks;
 use super::sample::Sieve;
-use super::split::{Role, Roles, Split};
-
-/// Rows to train on.
-#[derive(Debug, Clone)]
-pub struct Data {
-    /// The files.
-    pub source: Source,
-    /// Which rows train, validate, test.
-    pub split: Split,
-}
-
-impl Data {
-    /// The split's rule for these files; a split by day or by group reads them once to learn the days or the groups.
-    ///
-    /// # Errors
-    /// Files that cannot be read, too few days, a column that the rows do not have.
-    pub fn roles(&self, progress: &Progress) -> Result<Roles> {
-        Roles::read(self, progress)
-    }
-}
+use super::split::{Data, Role, Roles, Split};
 
 /// The most validation or test rows that are kept: a uniform sample of more.
 const MAX_HELD_OUT: usize = 1 << 20;

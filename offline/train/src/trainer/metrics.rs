@@ -1,0 +1,42 @@
+//! What there is to say about a training run.
+
+use adclick_data::logs::Found;
+
+/// What training did.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Metrics {
+    /// Training rows.
+    pub rows: u64,
+    /// The share of the training rows that is clicked, by weight.
+    pub click_rate: f64,
+    /// Rows of weight 0, which count nothing.
+    pub weightless_rows: u64,
+    /// Clicked training rows whose conversion is not known yet; 0 without a conversion head.
+    pub unknown_conversions: u64,
+    /// Rows with a conversion that are not clicked: the conversion was not looked at.
+    pub unclicked_conversions: u64,
+    /// What the model predicts: `pCTR`, `pCVR`.
+    pub heads: Vec<&'static str>,
+    /// Of each head how much of its logits is the network's and how much that of the wide part fitted alone; 1 where
+    /// none was.
+    pub network_shares: Vec<f64>,
+    /// Validation rows.
+    pub validation_rows: u64,
+    /// Malformed rows that were skipped.
+    pub bad_rows: u64,
+    /// Passes made.
+    pub epochs: u32,
+    /// The pass whose weights were kept.
+    pub best_epoch: u32,
+    /// Log loss of the validation rows.
+    pub validation_loss: f64,
+    /// Training rows per second, all passes together.
+    pub rows_per_second: f64,
+    /// Whether the training rows were read from disk in every pass, being too many to hold.
+    pub streamed: bool,
+    /// Wall time.
+    pub seconds: f64,
+    /// Of each table that the model reads: how many rows of the files found their key, held-out ones included.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<Found>,
+}
