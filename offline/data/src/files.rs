@@ -1,4 +1,4 @@
-//! Files that are whole or not there, and what a command may read and replace.
+//! Files that are written whole or not at all, and which files a command may read and replace.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 /// The longest text that a command line names: a schema, a policy, a provenance.
 const MOST_TEXT: u64 = 16 << 20;
-/// What is looked at of a file to tell whose it is.
+/// How much of a file is read to tell who wrote it.
 const HEAD: u64 = 64 << 10;
 
 /// Reads a text that a command line names. A pipe may stand for it: it is read once, from its beginning to its end.
@@ -26,8 +26,8 @@ pub fn read_text(path: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// Writes a file beside `path`, syncs it and puts it in place: `path` is whole or as it was before. What is no file (a pipe, a
-/// terminal, /dev/null) is written to and stays what it is.
+/// Writes a file beside `path`, syncs it and puts it in place: `path` is whole or as it was before. Pipes, terminals and
+/// devices are written to and stay what they are.
 ///
 /// # Errors
 /// Those of `write`, or a file that cannot be made; the message names it.
@@ -58,8 +58,8 @@ pub fn write_whole<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<
     result.with_context(what)
 }
 
-/// The same, but a file that is there is replaced only when `is_ours` says so of its first 64 KiB, or when it is empty:
-/// `--output` given by mistake costs no data.
+/// Does the same, but replaces an existing file only if it is empty or `is_ours` accepts its first 64 KiB, so that `--output`
+/// given by mistake costs no data.
 ///
 /// # Errors
 /// As [`write_whole`]; a file that is not ours, `expected` being what one of ours is.

@@ -10,7 +10,7 @@ use jiff::tz::Offset;
 /// A text that is neither, naming it and what is allowed.
 pub fn parse(text: &str) -> Result<i64> {
     let what =
-        || format!("`{text}` is no moment; allowed: RFC 3339 such as 2026-11-23T04:00:00Z, or seconds since 1970");
+        || format!("`{text}` is not a moment; allowed: RFC 3339 such as 2026-11-23T04:00:00Z, or seconds since 1970");
     if let Ok(seconds) = text.parse::<i64>() {
         return seconds.checked_mul(1_000_000).with_context(what);
     }
@@ -38,7 +38,7 @@ pub(crate) fn iso(text: &str) -> Option<(i64, Option<i32>)> {
     Some((micros.checked_sub(i64::from(offset.unwrap_or(0)) * 1_000_000)?, offset))
 }
 
-/// The day, so many days after 1970-01-01: `2026-11-23`.
+/// The date that is this many days after 1970-01-01, such as `2026-11-23`.
 pub(crate) fn date(days: i64) -> String {
     let shown = show(days.saturating_mul(86_400_000_000));
     shown.split('T').next().unwrap_or_default().to_owned()

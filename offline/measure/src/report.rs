@@ -17,7 +17,7 @@ pub const MASS_BINS: usize = 20;
 pub struct Report {
     /// Rows measured.
     pub rows: usize,
-    /// Of them, positive ones.
+    /// The positive rows among them.
     pub clicks: usize,
     /// The (weighted) mean label.
     pub ctr: f64,

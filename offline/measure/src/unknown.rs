@@ -1,4 +1,4 @@
-//! Conversions that are not known yet, and what they do to the measurement of pCVR.
+//! Conversions that are not known yet, and how they bias the measurement of pCVR.
 
 use serde::Serialize;
 

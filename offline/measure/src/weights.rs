@@ -1,4 +1,4 @@
-//! What weights say: how much a row counts beside the others, and nothing by their scale.
+//! Weights of rows. Only their proportions matter, not their scale.
 
 use anyhow::{Result, bail, ensure};
 
@@ -19,7 +19,7 @@ pub fn by_their_mean(weights: &mut [f64]) {
     }
 }
 
-/// Kish's effective number of rows, (Σw)² / Σw²: so many rows of equal weight know as much. 0 of no weight.
+/// Kish's effective number of rows, (Σw)² / Σw²: this many rows of equal weight carry as much information. 0 without weight.
 pub fn effective(weights: impl Iterator<Item = f64>) -> f64 {
     let (mut sum, mut squares) = (Sum::default(), Sum::default());
     weights.for_each(|w| {

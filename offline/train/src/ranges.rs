@@ -23,7 +23,7 @@ pub struct RawRows {
 }
 
 impl RawRows {
-    /// Of the features of a schema.
+    /// Prepares to read the features of a schema.
     #[must_use]
     pub fn new(schema: &Schema, logs: &Logs) -> Self {
         let columns = logs.format.columns();
@@ -54,19 +54,19 @@ impl RawRows {
     }
 }
 
-/// Some of the rows that it sees, evenly spread over them.
+/// A bounded sample, evenly spread over the rows that it sees.
 #[derive(Debug)]
 pub struct Sample {
     raw: RawRows,
     rows: Vec<GoldenRequest>,
     values: usize,
     seen: u64,
-    /// Each so many of those seen is kept.
+    /// One row in `step` is kept.
     step: u64,
 }
 
 impl Sample {
-    /// Of rows for the features of a schema.
+    /// Starts a sample of rows for the features of a schema.
     #[must_use]
     pub fn new(schema: &Schema, logs: &Logs) -> Self {
         Self { raw: RawRows::new(schema, logs), rows: Vec::new(), values: 0, seen: 0, step: 1 }

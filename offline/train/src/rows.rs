@@ -1,4 +1,4 @@
-//! Logged rows through the serving path: what a server would have said of each of them.
+//! Logged rows through the serving path: the score that a server would have given each of them.
 
 use std::sync::Arc;
 
@@ -242,13 +242,13 @@ pub struct ScoredRows {
     pub weights: Vec<f64>,
     /// When each row was, in microseconds since 1970, where that is known.
     pub times: Vec<Option<i64>>,
-    /// Of each input asked for, the value of every row as text; empty where it is missing.
+    /// For each requested input, the value of every row as text; empty where it is missing.
     pub fields: Vec<Vec<String>>,
     /// Malformed rows that were skipped.
     pub bad_rows: u64,
     /// Rows that were left out because they were logged at another position than is served.
     pub elsewhere: u64,
-    /// Of each table that the model reads: how many rows of the files found their key.
+    /// For each table that the model reads, how many rows of the files found their key.
     pub tables: Vec<Found>,
 }
 
@@ -300,7 +300,7 @@ impl ScoredRows {
     }
 }
 
-/// Scores the rows of a source that `keep` says, in file order; with `only`, of them those logged where the model is served.
+/// Scores the rows that `keep` accepts, in file order; with `only`, just those that were logged at the served position.
 /// `fields` are inputs whose values are wanted as text.
 ///
 /// # Errors

@@ -21,20 +21,20 @@ is a millionth of one. Missing and null are the same, and mean what stands in pa
   columns  {"id":7,"slots":2,"bid":[0.45,1.2],"pctr":[0.016,0.02],"pcvr":[null,0.1]}
            One value per candidate: bid, pctr (invalid), pcvr (missing), modifier (1), quality (1),
            ad_reserve (the auction's reserve), ad (none), kind (--bid-kind). A kind may also be one
-           for all, and reserve (the policy's) always is.
+           for all; reserve (the policy's) always is one for all.
   list     {"id":"x","candidates":[{"ad":9,"kind":"cpc","bid_micros":450000,"pctr":0.016}]}
-           Of each candidate: bid_micros, or bid, a decimal rounded to the nearest micro;
+           Each candidate has: bid_micros, or bid, a decimal rounded to the nearest micro;
            reserve_micros or reserve (the policy's); kind (--bid-kind), pctr (invalid), pcvr
            (missing), modifier (1), quality (1), ad (none).
 
 Either form takes id (the number of the line), slots (1; none are filled if it is 0 or less) and
-squash (the policy's). The whole may stand under "input", with the id beside it.
+squash (the policy's). The whole object may stand under "input", with the id beside it.
 
 A bid is per 1000 impressions (cpm), click (cpc) or conversion (cpa, ocpm); a reserve and a price
 are per 1000 impressions (cpm, ocpm), click or conversion. A reserve of 0 is no reserve. Equal
 scores: the smaller ad wins (a string counts as its hash, none as 0), then the earlier candidate.
-NaN, Infinity and -Infinity may be given as strings. Fields that mean nothing here are passed over
-and named once.
+NaN, Infinity and -Infinity may be given as strings. Fields that mean nothing here are ignored,
+and each is named once.
 
 Each line of the output is one outcome:
 
@@ -54,14 +54,14 @@ pub struct Args {
     /// The auctions, one JSON object per line; - is standard input.
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// Where the outcomes go, one JSON object per line; - is standard output. Of files that are there, only one that this
-    /// command wrote is replaced.
+    /// Where the outcomes go, one JSON object per line; - is standard output. An existing file is
+    /// replaced only if this command wrote it.
     #[arg(long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
     /// The auction policy, a TOML file [default: GSP without squash, reserves or score floor].
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// What bids pay for that do not say.
+    /// The event that bids without a kind pay for.
     #[arg(long, value_name = "KIND", value_enum, default_value_t = Kind::Cpc)]
     bid_kind: Kind,
     /// Bad lines to skip before giving up.

@@ -15,14 +15,14 @@ use crate::progress::on_stderr;
 
 /// Fit calibrators on held-out rows and write the bundle with them.
 ///
-/// The rows must not be ones that the model was trained on. Without --method all methods are compared by cross-fitting,
-/// and the simplest one that the rows clearly speak for is taken, which may be none at all: a calibrator fitted without
-/// evidence makes probabilities worse on other days.
+/// The model must not have been trained on these rows. Without --method all methods are compared by cross-fitting, and the
+/// simplest one that the rows clearly support is taken, or none at all: a calibrator fitted without evidence makes
+/// probabilities worse on other days.
 ///
 /// They are fitted on the logits that this CPU serves: in the precision of the bundle, or that of --precision. A model
 /// without the ranges that int8 needs gets them from these rows. A model with position features is calibrated at the
-/// positions that the rows were logged at (--position). What the bundle says of downsampling is carried over, and of a pCVR
-/// head without conversions in the rows the calibrator (docs/calibrate.md).
+/// positions that the rows were logged at (--position). The bundle's correction for
+/// downsampling is carried over, and so is the pCVR calibrator when the rows have no conversions (docs/calibrate.md).
 #[derive(clap::Args)]
 pub struct Args {
     /// The bundle whose model is calibrated.

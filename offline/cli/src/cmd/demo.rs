@@ -11,13 +11,13 @@ use crate::demo::{Demo, run as run_demo};
 use crate::stdout;
 use crate::synthetic;
 
-/// The whole way once: train, calibrate, verify, serve from C++, and swap a retrained model in meanwhile.
+/// Run everything once: train, calibrate, verify, serve from C++, and swap in a retrained model meanwhile.
 #[derive(clap::Args)]
 pub struct Args {
     /// The C++ server to serve with (examples/cpp/serve.cpp).
     #[arg(long)]
     server: PathBuf,
-    /// Where bundles and files of the demo go; what an earlier demo left there is removed.
+    /// The directory for the demo's bundles and files; what an earlier demo left there is removed.
     #[arg(long)]
     dir: PathBuf,
     /// Click logs; without them impressions with known truth are generated.

@@ -15,9 +15,9 @@ use crate::progress::on_stderr;
 /// Measure a model on labelled rows, as it would serve them.
 ///
 /// Prints AUC (ties count one half), log loss, normalised entropy, calibration errors (10 bins of equal width, and 20 of
-/// equal mass beside what chance does) and the calibration ratio, of the calibrated pCTR, and of pCVR over clicked rows
-/// when the model and the rows have conversions (docs/calibrate.md). A model with a pCVR head alone has the figures of pCVR
-/// only. Without --precision all of it is as the bundle is served on this CPU.
+/// equal mass beside what chance alone gives) and the calibration ratio: of the calibrated pCTR, and of pCVR over clicked rows
+/// when the model and the rows have conversions (docs/calibrate.md). A model that has only a pCVR head gets the figures of
+/// pCVR alone. Without --precision the model is measured as the bundle is served on this CPU.
 #[derive(clap::Args)]
 pub struct Args {
     /// A bundle directory, or the directory whose CURRENT names one.
@@ -31,14 +31,14 @@ pub struct Args {
     /// were logged at the position that is served [default: logged].
     #[arg(long, value_parser = super::position())]
     position: Option<Position>,
-    /// Break the metrics of pCTR (of pCVR, without a pCTR head) down by the values of this input; may be given several
+    /// Break the metrics of pCTR (or of pCVR, without a pCTR head) down by the values of this input; may be given several
     /// times.
     #[arg(long, value_name = "INPUT")]
     field: Vec<String>,
-    /// The values listed of each field, the most frequent ones [default: 10].
+    /// How many values of each field are listed, the most frequent ones first [default: 10].
     #[arg(long, requires = "field")]
     top: Option<usize>,
-    /// Also the impression-weighted AUC of pCTR (of pCVR, without a pCTR head) per value of this input (the user).
+    /// Also print the impression-weighted AUC of pCTR (or of pCVR, without a pCTR head) per value of this input, such as the user.
     #[arg(long, value_name = "INPUT")]
     group: Option<String>,
     /// Measure the model's own probabilities, without calibrators (but corrected for downsampling).
@@ -47,11 +47,11 @@ pub struct Args {
     /// The kernel to use instead of the best one: portable, avx2 or avx512.
     #[arg(long)]
     kernel: Option<String>,
-    /// Measure exact, and what these precisions cost beside it on the same rows: exact, bf16, int8. Fails where one
-    /// cannot be had.
+    /// Measure exact, and what these precisions cost beside it on the same rows: exact, bf16, int8. Fails where one is not
+    /// available.
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = measurable)]
     precision: Vec<Precision>,
-    /// The seed of the simulated clicks, by which chance is measured.
+    /// The seed of the simulated clicks that measure what chance alone gives.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Print one JSON object.

@@ -41,7 +41,7 @@ pub(super) struct Logs {
     /// The schema file of --format examples (docs/schema.md).
     #[arg(long, value_name = "FILE")]
     pub(super) schema: Option<PathBuf>,
-    /// Skip up to so many malformed rows, then fail [default: 10, or a thousandth of the rows].
+    /// Skip up to this many malformed rows, then fail [default: 10, or a thousandth of the rows].
     #[arg(long, value_name = "ROWS")]
     pub(super) max_bad_rows: Option<u64>,
 }
@@ -77,7 +77,7 @@ impl Logs {
 /// Which of the rows are looked at.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct Part {
-    /// Look only at a part of the rows by the rule of an experiment: hash:0 to hash:4, or day (of UTC; see `train --split`).
+    /// Look only at one part of a split of the rows: hash:0 to hash:4, or day (of UTC; see `train --split`).
     #[arg(long, value_name = "RULE")]
     split: Option<String>,
     /// Which part of the split.
@@ -88,11 +88,11 @@ pub(super) struct Part {
 /// A part of a split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum PartName {
-    /// What the model was fitted to.
+    /// The rows that the model was fitted to.
     Train,
-    /// What early stopping and calibration look at.
+    /// The rows that early stopping and calibration look at.
     Validation,
-    /// What nothing but the measurement looks at.
+    /// The rows that only the measurement looks at.
     Test,
 }
 

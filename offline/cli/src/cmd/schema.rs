@@ -23,16 +23,16 @@ enum What {
 
 /// Write a first, commented schema file from a data file.
 ///
-/// The file is CSV or other text with a header (parted by commas, tabs, semicolons or bars), Parquet or Arrow IPC; text may
-/// be gzip or zstd. Its names and up to 20,000 of its rows, evenly spread (fewer of very wide files), say which column is
-/// the click label, the conversion, the weight and the time with its unit; which are numbers (with a logarithm or a limit
-/// where values stand far out), categories, lists or vectors; and which ids tables could be looked up by. What was seen
-/// stands beside each feature. Columns are left out, with the reason in a comment, that have one value or a new one in
-/// almost each row, and those that seem to be known only after the click: by their names, or because they alone tell
-/// clicked rows from the others.
+/// The file is CSV or other text with a header (delimited by commas, tabs, semicolons or bars), Parquet or Arrow IPC; text
+/// may be compressed with gzip or zstd. From the column names and up to 20,000 rows, evenly spread (fewer of very wide
+/// files), the command guesses which column is the click label, the conversion, the weight and the time with its unit; which
+/// columns are numbers (with a logarithm or a limit where values are extreme), categories, lists or vectors; and by which ids
+/// tables could be looked up. A comment beside each feature gives the evidence. Columns with one value, or with a new value
+/// in almost every row, are left out, and so are those that seem to be known only after the click: by their names, or because
+/// they alone separate clicked rows from the others. A comment gives the reason.
 ///
-/// The schema is accepted by `adclick train --format examples --schema` as it is, and is a guess: read it before you rely
-/// on it. `source` above all cannot be seen in a file.
+/// `adclick train --format examples --schema` accepts the schema as it stands, but it is a guess: read it before you rely on
+/// it. Check `source` above all, which no file can show.
 #[derive(clap::Args)]
 struct Infer {
     /// The data file.
@@ -50,13 +50,13 @@ struct Infer {
     /// The column of the conversion label, 0 or 1.
     #[arg(long, value_name = "COLUMN")]
     conversion: Option<String>,
-    /// The column that says how much a row counts.
+    /// The column with the weight of each row.
     #[arg(long, value_name = "COLUMN")]
     weight: Option<String>,
-    /// The column that says when the impression was.
+    /// The column with the time of the impression.
     #[arg(long, value_name = "COLUMN")]
     time: Option<String>,
-    /// A column that is no feature; may be given several times.
+    /// A column that is not a feature; may be given several times.
     #[arg(long, value_name = "COLUMN")]
     leave_out: Vec<String>,
 }

@@ -41,13 +41,13 @@ pub struct Args {
     /// The schema file of --format examples (docs/schema.md).
     #[arg(long, value_name = "FILE")]
     schema: Option<PathBuf>,
-    /// The safetensors file to write. Of files that are there, only one that this command wrote is replaced.
+    /// The safetensors file to write. An existing file is replaced only if this command wrote it.
     #[arg(long)]
     output: PathBuf,
     /// The kernel to use instead of the best one: portable, avx2 or avx512.
     #[arg(long)]
     kernel: Option<String>,
-    /// The precision instead of the bundle's: exact, bf16 or int8. Fails where it cannot be had.
+    /// Score in this precision instead of the bundle's: exact, bf16 or int8. Fails where it is not available.
     #[arg(long, value_name = "NAME", value_parser = super::precision)]
     precision: Option<Precision>,
     /// Print one JSON object.
@@ -122,7 +122,7 @@ fn score_inputs(runner: &mut Runner, input: &Path) -> Result<Scores> {
     Ok(scores)
 }
 
-/// What there is to say of logged rows.
+/// What is known about logged rows besides their scores.
 struct Logged {
     numbers: Vec<u64>,
     tables: Vec<Found>,

@@ -17,13 +17,13 @@ use crate::progress::on_stderr;
 
 /// Train a model on click logs and write a bundle.
 ///
-/// Deep & Cross Network v2 with embeddings and a wide part. Defaults depend on the number of rows and need no tuning.
-/// Rows that validate (a tenth by hash of the row number, unless told otherwise) decide when to stop and how to
-/// calibrate. The same rows, options and seed give the same bytes.
+/// The model is a Deep & Cross Network v2 with embeddings and a wide part. Defaults depend on the number of rows and need no
+/// tuning. Validation rows (by default a tenth, by hash of the row number) decide when to stop and how to calibrate. The
+/// same rows, options and seed give the same bytes.
 ///
-/// Features that read tables (the schema's [[tables]]) take their values from those given with --table, looked up by the
-/// columns of [keys], unless the row carries the value itself. A table that is newer than the rows knows what happened
-/// after them: give tables as of the rows' time, or log the values (docs/train.md).
+/// Features that read tables (the schema's [[tables]]) look their values up in those given with --table, by the columns of
+/// [keys], unless the row carries the value itself. A table that is newer than the rows leaks what happened after them: give
+/// tables as of the rows' time, or log the values (docs/train.md).
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -33,19 +33,19 @@ pub struct Args {
     /// The bundle to write.
     #[arg(long)]
     out: PathBuf,
-    /// Which rows validate: `hash` (a tenth), `day` (the last calendar day of UTC), `group:COLUMN` (a tenth of the users,
-    /// queries or whatever the column tells apart, with all of their rows), or files of their own.
+    /// Which rows validate: `hash` (a tenth), `day` (the last calendar day of UTC), `group:COLUMN` (all rows of a tenth of
+    /// the users, queries or other values of the column), or the rows of separate files.
     #[arg(long, num_args = 1.., value_name = "hash|day|group:COLUMN|FILE", conflicts_with = "split")]
     validation: Vec<String>,
-    /// An experiment with test rows that training does not look at: hash:0 to hash:4 (fold = crc32 of "0:ROW" modulo
-    /// 10; of rotation r, folds 2r and 2r+1 test, the next two validate), or day (the last day of UTC tests, the one
-    /// before validates).
+    /// Keep test rows apart, which training does not look at: hash:0 to hash:4 (fold = crc32 of "0:ROW" modulo 10; rotation
+    /// r tests on folds 2r and 2r+1 and validates on the next two), or day (the last day of UTC tests, the one before it
+    /// validates).
     #[arg(long, value_name = "RULE")]
     split: Option<String>,
     /// The seed of everything random.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Passes over the rows at most.
+    /// The most passes over the rows.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: Option<u32>,
     /// Rows per step.
@@ -69,7 +69,7 @@ pub struct Args {
     /// Share of embeddings dropped while training, from 0 to below 1.
     #[arg(long, value_parser = dropout)]
     dropout_embedding: Option<f64>,
-    /// The cross layers: full, lowrank:R, vector (DCN v1), or mix:EXPERTS:R. A warm start keeps the layers that there are.
+    /// The cross layers: full, lowrank:R, vector (DCN v1), or mix:EXPERTS:R. A warm start keeps its layers.
     #[arg(long, value_parser = cross_shape, conflicts_with = "warm_start")]
     cross: Option<CrossShape>,
     /// How many cross layers.
@@ -78,21 +78,21 @@ pub struct Args {
     /// Widths of the deep layers, such as 64,32.
     #[arg(long, value_delimiter = ',', value_name = "WIDTHS", value_parser = width, conflicts_with = "warm_start")]
     hidden: Option<Vec<usize>>,
-    /// Columns of every embedding that is trained. Wins over a schema file.
+    /// Columns of every embedding that is trained. Overrides a schema file.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=adclick::builder::schema::MAX_WIDTH as i64), conflicts_with = "warm_start")]
     dim: Option<u32>,
-    /// An id needs so many training rows for a row of its own [default: 2 with --format examples, else 5, and 2 more for each tenfold of 10,000 rows up to 8 more]. Wins over
-    /// a schema file.
+    /// Give an id a row of its own from this many training rows on [default: 2 with --format examples, else 5, and 2 more
+    /// for each tenfold of 10,000 rows up to 8 more]. Overrides a schema file.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     min_count: Option<u32>,
-    /// Hash ids into so many rows per table instead of collecting vocabularies. Wins over a schema file's `min_count` and
-    /// `max_size`; tables that it gives ids, `count` or `buckets` stay what they are.
+    /// Hash ids into this many rows per table instead of collecting vocabularies. Overrides `min_count` and `max_size` of a
+    /// schema file; tables for which it gives ids, `count` or `buckets` stay as they are.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..), conflicts_with_all = ["min_count", "warm_start"])]
     hash_buckets: Option<u32>,
     /// Keep this share of unclicked training rows, in (0, 1]; the model's bias is corrected for it.
     #[arg(long, value_name = "RATE", value_parser = super::kept_share)]
     downsample: Option<f64>,
-    /// Go on from the model of this bundle, or of the one that CURRENT in this directory names.
+    /// Continue training the model of this bundle, or of the one that CURRENT in this directory names.
     #[arg(long, value_name = "BUNDLE")]
     warm_start: Option<PathBuf>,
     /// The auction policy to put into the bundle.

@@ -15,8 +15,8 @@ use anyhow::{Result, ensure};
 /// Check every checksum and golden request of a bundle.
 ///
 /// Reads every file of the bundle and compares its length and checksum with the manifest's, checks every section and every
-/// row of every feature table, and runs the golden requests on every kernel of this CPU. Says in which
-/// precision this CPU serves it.
+/// row of every feature table, and runs the golden requests on every kernel of this CPU. Reports the precision in which this
+/// CPU serves the bundle.
 #[derive(clap::Args)]
 pub struct Args {
     /// A bundle directory, or the directory whose CURRENT names one.

@@ -208,7 +208,7 @@ fn options_say_what_names_do_not_and_are_refused_when_they_contradict() {
         schema_of(dir.path(), &["x.csv", "--click", "converted", "--leave-out", "age", "--leave-out", "clicked"]);
     let labels = SchemaFile::parse(&text).unwrap().labels.unwrap();
     assert_eq!((labels.click.as_str(), labels.conversion), ("converted", None));
-    assert!(text.contains("# left out: \"age\"") && text.contains("as asked for"), "{text}");
+    assert!(text.contains("# left out: \"age\"") && text.contains("as requested"), "{text}");
     let cases: [(&[&str], i32, &[&str]); 10] = [
         (&["x.csv", "--click", "nope"], 1, &["--click", "no column \"nope\"", "clicked, converted"]),
         (&["x.csv", "--click", "age"], 1, &["--click: column \"age\" holds more than 0 and 1"]),

@@ -131,7 +131,7 @@ fn what_the_format_cannot_say_is_refused_by_its_name() {
     let out = place.pack("deepctr_xdeepfm", schema(), false, &["--allow-unused"]);
     refused("cin", &out, &["cin.conv1ds.0", "compressed interaction network", "--expect"]);
     let out = place.pack("deepctr_xdeepfm", schema(), true, &["--allow-unused"]);
-    refused("cin", &out, &["does not say what the outputs say"]);
+    refused("cin", &out, &["outputs of the packed model are not those expected"]);
     for (model, needles) in [
         ("[model]\nactivation = 'gelu'", &["gelu cannot be expressed", "relu, tanh and none"][..]),
         ("[model]\nactivation = ['relu', 'silu']", &["silu cannot be expressed"]),

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::fault::Fault;
 use super::open::MAX_LINE;
 
-/// What may part the fields of a file with a header.
+/// The delimiters that a file with a header may use.
 pub(crate) const DELIMITERS: [u8; 4] = [b',', b'\t', b';', b'|'];
 
 /// A file of lines with fields: quotes and a header, or tabs and neither.
@@ -23,8 +23,8 @@ pub(crate) struct Delimited {
 }
 
 impl Delimited {
-    /// A file with a header. What parts its fields is the one of [`DELIMITERS`] by which the header has the most of the
-    /// columns that are `wanted`, and of those that do equally well, the one that makes the most columns.
+    /// Opens a file with a header. Its delimiter is the one of [`DELIMITERS`] that gives the most of the `wanted` columns; on a
+    /// tie, the one that gives the most columns.
     ///
     /// # Errors
     /// A file without a header, or one that names a column twice.
@@ -81,7 +81,7 @@ impl Delimited {
     }
 
     fn set_names(&mut self, names: Vec<String>) {
-        // Of columns of one name the first stands.
+        // The first of several columns of one name counts.
         self.places = names.iter().enumerate().rev().map(|(i, name)| (name.clone(), i)).collect();
         self.names = names;
     }
@@ -91,7 +91,7 @@ impl Delimited {
         &self.names
     }
 
-    /// What parts the fields.
+    /// The delimiter.
     pub(crate) fn delimiter(&self) -> u8 {
         self.delimiter
     }
@@ -104,7 +104,7 @@ impl Delimited {
     /// The place of a column that must be there.
     ///
     /// # Errors
-    /// Names the file, the column and those that there are.
+    /// The message names the file, the column, and the columns that the file has.
     pub(crate) fn needed(&self, column: &str) -> Result<usize> {
         self.place(column).with_context(|| {
             let shown: Vec<&str> = self.names.iter().take(40).map(String::as_str).collect();

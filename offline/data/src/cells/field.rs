@@ -96,7 +96,7 @@ impl Cell<'_> {
         }
     }
 
-    /// Whether it says, where a number belongs, that there is none: NaN, and what exports write for null.
+    /// Whether it stands for a missing number: NaN, and what exports write for null.
     pub(crate) fn is_absent(&self) -> bool {
         match self {
             Self::Bytes(text) => {
@@ -128,7 +128,7 @@ impl Cell<'_> {
         x.is_finite().then_some(x)
     }
 
-    /// The whole number that it is or spells: of floats those up to 2^53, which are exact.
+    /// The whole number that it is or spells. Floats count up to 2^53, where they are exact.
     pub(crate) fn integer(&self) -> Option<i128> {
         let whole = |x: f64| (x.fract() == 0.0 && x.abs() <= EXACT).then_some(x as i128);
         match self {
@@ -157,8 +157,8 @@ impl Cell<'_> {
         u64::try_from(i).ok().or_else(|| i64::try_from(i).ok().map(|i| i as u64))
     }
 
-    /// A string category is hashed: of integers, booleans and dates the text that CSV has for them. A float has no one
-    /// text.
+    /// The id of a string category: the hash of its text. Integers, booleans and dates have the text that CSV gives them; a float
+    /// has no single text.
     pub(crate) fn text_id(&self) -> Option<u64> {
         match self {
             Self::Bytes(text) => Some(category_id(text)),
@@ -167,7 +167,7 @@ impl Cell<'_> {
         }
     }
 
-    /// What an integer of 64 bits would be, for a cell that is none.
+    /// What a message expects in the place of a cell that is not an integer of 64 bits.
     pub(crate) fn expected_integer(&self) -> &'static str {
         match self {
             Self::Float(x) if x.is_finite() && x.fract() == 0.0 => {

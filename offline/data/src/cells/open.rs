@@ -1,4 +1,4 @@
-//! Opens files: what is packed is recognised by its first bytes.
+//! Opens files. Compression and containers are recognised by their first bytes.
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek};
@@ -65,7 +65,7 @@ pub(crate) fn open(path: &Path, stage: &Stage) -> Result<Opened> {
     Ok(Opened::Text(unmarked(text, path)?))
 }
 
-/// Leaves out the mark that spreadsheets put in front of UTF-8.
+/// Skips the byte order mark that spreadsheets put in front of UTF-8.
 fn unmarked(mut text: Box<dyn Read>, path: &Path) -> Result<Box<dyn Read>> {
     let mut begin = Vec::with_capacity(3);
     // What cannot be read is told with the row, when rows are read.

@@ -70,8 +70,8 @@ pub(crate) enum RecordReader {
 }
 
 impl RecordReader {
-    /// Opens a file of any kind; text has a header, in which the columns that are `wanted` tell what parts its fields.
-    /// `choose` says at which places the columns are that [`RecordReader::field`] will be asked for.
+    /// Opens a file of any kind. Text has a header; the `wanted` columns tell its delimiter. `choose` returns the places of the
+    /// columns that [`RecordReader::field`] gives.
     ///
     /// # Errors
     /// A file that cannot be read, and what `choose` refuses.
@@ -161,7 +161,7 @@ impl RecordReader {
         }
     }
 
-    /// What parts the fields of a text.
+    /// The delimiter of a text.
     pub(crate) fn delimiter(&self) -> Option<u8> {
         match self {
             Self::Text { file, .. } => Some(file.delimiter()),

@@ -1,4 +1,4 @@
-//! Malformed rows: counted, shown, and borne up to a limit.
+//! Malformed rows: counted, shown, and skipped up to a limit.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use anyhow::{Result, bail};
 
 use crate::cells::Fault;
 
-/// How many malformed rows are skipped before reading fails.
+/// The number of malformed rows that are skipped before reading fails.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum BadLimit {
-    /// So many.
+    /// This many.
     Rows(u64),
     /// Ten, or a thousandth of the rows read so far, whichever is more.
     #[default]
@@ -26,7 +26,7 @@ impl BadLimit {
     }
 }
 
-/// How many of the malformed rows are remembered word for word.
+/// How many malformed rows are quoted.
 const SHOWN: usize = 5;
 
 /// The malformed rows met so far.
@@ -61,7 +61,7 @@ impl BadRows {
         Ok(())
     }
 
-    /// Refuses files of so many rows when all of them were malformed: what follows would speak of no rows.
+    /// Refuses files all of whose rows were malformed: nothing is left to work on.
     pub(crate) fn some_good(&self, rows: u64, paths: &[PathBuf]) -> Result<()> {
         if self.count == 0 || self.count < rows {
             return Ok(());

@@ -65,7 +65,9 @@ fn zone(database: &TimeZoneDatabase, name: &str) -> Result<TimeZone> {
         return Ok(TimeZone::fixed(Offset::from_seconds(seconds)?));
     }
     database.get(name).map_err(|_| {
-        anyhow!("`{name}` is no time zone: expected an IANA name such as Asia/Kathmandu, or an offset such as +05:45")
+        anyhow!(
+            "`{name}` is not a time zone: expected an IANA name such as Asia/Kathmandu, or an offset such as +05:45"
+        )
     })
 }
 

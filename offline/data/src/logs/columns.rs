@@ -1,4 +1,4 @@
-//! Which columns of a file are read, and what each holds.
+//! The columns that are read from a file, and what each holds.
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub enum InputKind {
     Texts(u8),
     /// Several integers, separated by this byte; in Parquet a list.
     Integers(u8),
-    /// So many numbers, separated by this byte; in Parquet a list.
+    /// This many numbers, separated by this byte; in Parquet a list.
     Vector(u32, u8),
 }
 
@@ -87,7 +87,7 @@ pub enum TimeFormat {
     Nanoseconds,
 }
 
-/// What says the offset from UTC at which a row's user lives.
+/// Where the offset from UTC at a row's user comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ZoneRule {
     /// Nothing: the offset is 0.
@@ -124,7 +124,7 @@ impl TimeColumn {
         }
     }
 
-    /// Which hour and weekday models see that are trained on it, and what a server must pass for the same.
+    /// Whose hour and weekday a model trained on this column sees, and what a server must pass to match.
     #[must_use]
     pub fn clock(&self) -> &'static str {
         match (&self.zone, self.local) {

@@ -1,4 +1,4 @@
-//! Values from tables, for what rows do not carry: by the code that serves.
+//! Looks values up in tables where rows do not carry them, with the code that serves.
 
 use adclick::Value;
 use adclick::builder::enrich::{Keys, TableReader};

@@ -120,7 +120,7 @@ pub struct Source {
     pub format: Format,
     /// Whether they must have labels.
     pub labels: Labels,
-    /// How many malformed rows are bearable.
+    /// How many malformed rows are skipped before reading fails.
     pub limit: BadLimit,
     /// The tables that give what rows do not carry.
     pub tables: Option<Arc<Lookups>>,
@@ -131,7 +131,7 @@ pub struct Source {
 pub struct Pass {
     /// The malformed rows.
     pub bad: BadRows,
-    /// Of each table the rows that found their key.
+    /// For each table the rows that found their key.
     pub found: Vec<Found>,
 }
 
@@ -149,8 +149,8 @@ impl Source {
     /// batch. Bytes read move the stage.
     ///
     /// # Errors
-    /// Files that cannot be read, too many malformed rows, no row at all or none that is not malformed, tables that do not fit, and whatever `visit`
-    /// returns.
+    /// Files that cannot be read, too many malformed rows, no row that is well-formed, tables that do not fit, and whatever
+    /// `visit` returns.
     pub fn for_each(&self, stage: &Stage, mut visit: impl FnMut(&Batch) -> Result<()>) -> Result<Pass> {
         let mut bad = BadRows::new(self.limit);
         let mut batch = Batch::default();

@@ -54,7 +54,7 @@ impl Reader {
                 RecordReader::text(Delimited::tabbed(stream, path, names), choose)?
             }
             Opened::Text(stream) => {
-                // All columns that a labelled file has tell what parts its fields.
+                // All columns that a labelled file has tell its delimiter.
                 let all = RowMaker::new(&columns, Labels::Required, |_| true)?;
                 let wanted: Vec<&str> = all.wanted().iter().map(|w| w.column.as_str()).collect();
                 RecordReader::text(Delimited::headed(stream, path, &wanted)?, choose)?

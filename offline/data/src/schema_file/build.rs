@@ -112,7 +112,7 @@ impl Builder<'_> {
         if source == Source::Time {
             ensure!(
                 TIME_INPUTS.contains(&input.as_str()),
-                "key `input` = `{input}` is no derivation of the time; allowed: {}",
+                "key `input` = `{input}` is not derived from the time; allowed: {}",
                 list(&TIME_INPUTS)
             );
             ensure!(

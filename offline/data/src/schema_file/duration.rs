@@ -10,10 +10,10 @@ pub(super) fn seconds(text: &str) -> Result<u64> {
         "m" => 60,
         "h" => 3600,
         "d" => 86_400,
-        _ => bail!("`{text}` is no duration; allowed: a whole number with s, m, h or d, such as 24h"),
+        _ => bail!("`{text}` is not a duration; allowed: a whole number with s, m, h or d, such as 24h"),
     };
     let number: u64 = digits.trim().parse().ok().with_context(|| format!("`{text}` does not begin with a number"))?;
-    ensure!(number > 0, "`{text}` is no time at all; leave the key out when the age does not matter");
+    ensure!(number > 0, "`{text}` is zero; leave the key out if the age does not matter");
     number.checked_mul(unit).with_context(|| format!("`{text}` is too long"))
 }
 

@@ -44,7 +44,7 @@ pub(super) fn guess(
         return Guess::Label;
     }
     let nothing = match profile.looks {
-        _ if known.leave_out.contains(name) => Some("as asked for"),
+        _ if known.leave_out.contains(name) => Some("as requested"),
         _ if name.is_empty() => Some("it has no name"),
         _ if name.len() > 255 || name.chars().any(char::is_control) => {
             Some("models take names of 255 bytes at most, without line breaks and other control characters")
@@ -77,14 +77,14 @@ pub(super) fn guess(
     }
 }
 
-/// Why a column that could be a feature had better be none.
+/// Why a column that could be a feature should not be one.
 fn doubt(sample: &Sample, at: usize, profile: &Profile, clicks: &[bool]) -> Option<String> {
     let name = &sample.names[at];
     if names::outcome(name) {
         return Some("by its name it is known only after the click; take it in only if requests have it".to_owned());
     }
     if names::words(name).iter().any(|w| ["impression", "impressions"].contains(&w.as_str())) {
-        let why = "it seems to count impressions: if a row stands for so many, name it as `weight` in [labels]";
+        let why = "it seems to count impressions: if each row stands for that many, name it as `weight` in [labels]";
         return Some(why.to_owned());
     }
     if let Some(why) = leaks::suspect(sample, at, clicks) {

@@ -1,4 +1,4 @@
-//! Columns that know the click: nothing that is there before it tells clicked rows from the others by itself.
+//! Finds columns that leak the click: nothing known before it separates clicked rows from the others by itself.
 
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ pub(super) fn suspect(sample: &Sample, at: usize, clicks: &[bool]) -> Option<Str
     if let Some(share) = numbers.and_then(|numbers| apart(&numbers, &labels)) {
         return Some(format!("its value tells clicked rows from the others (AUC {share:.3})"));
     }
-    // Of categories: the click rate of a value in every second row, asked in the rows between them.
+    // For categories: the click rate of each value in every second row scores the rows between them.
     let mut rates: HashMap<&[u8], (f64, f64)> = HashMap::new();
     for (text, click) in rows.iter().step_by(2) {
         let rate = rates.entry(text).or_default();

@@ -1,7 +1,7 @@
-//! A first schema file from a data file: what its columns seem to be, with what was seen of them beside.
+//! Writes a first schema file for a data file: a guess at each column, with the evidence beside it.
 //!
-//! All of it is a guess from names and from a bounded sample of the rows, to be corrected by who knows the data. What is
-//! written is accepted as it is.
+//! The guesses come from names and from a bounded sample of the rows; whoever knows the data corrects them. The file that is
+//! written is valid as it stands.
 
 mod features;
 mod leaks;
@@ -147,7 +147,7 @@ fn roles(sample: &Sample, profiles: &[Profile], known: &Known) -> Result<Roles> 
     let (click, why) = match place(&known.click) {
         Some(at) => {
             ensure!(binary(at), "--click: column \"{}\" holds more than 0 and 1 ({})", names[at], profiles[at].seen());
-            (at, "as asked for".to_owned())
+            (at, "as requested".to_owned())
         }
         None => {
             let both = |at: usize| profiles[at].numbers.is_some_and(|[least, .., most]| least < most);

@@ -27,7 +27,7 @@ fn last(name: &str, of: &[&str]) -> bool {
     words(name).last().is_some_and(|word| of.contains(&word.as_str()))
 }
 
-/// How much a name speaks for a click label: 0 is not at all.
+/// How strongly a name suggests a click label; 0 is not at all.
 pub(super) fn click(name: &str) -> u8 {
     match words(name).join("_").as_str() {
         "click" | "clicked" | "is_click" | "is_clicked" | "isclick" | "clk" => 4,
@@ -160,7 +160,7 @@ pub(super) fn id(name: &str) -> bool {
     anonymous || last(name, &of)
 }
 
-/// The words of ids that are as many as there are rows, and yet are worth their rows.
+/// Words of ids that are almost as many as the rows and still worth learning.
 pub(super) fn keeps_rows(name: &str) -> bool {
     any(name, &["user", "uid", "ad", "advertiser", "campaign", "creative", "item", "product", "cookie", "device"])
         && id(name)

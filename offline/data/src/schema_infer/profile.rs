@@ -24,7 +24,7 @@ pub(super) enum Looks {
         integer: bool,
         separator: Option<u8>,
     },
-    /// So many numbers.
+    /// A list of this many numbers.
     Vector {
         dim: usize,
         separator: Option<u8>,

@@ -8,9 +8,9 @@ use arrow_array::Array;
 use crate::cells::{Cell, Delimited, Field, Header, Opened, RecordReader, cell, open};
 use crate::progress::Stage;
 
-/// Rows that are looked at, at most.
+/// The most rows that are kept.
 const ROWS: usize = 20_000;
-/// Fields that are looked at, at most, and bytes of them.
+/// The most fields that are kept, and bytes of them.
 const FIELDS: usize = 4 << 20;
 const BYTES: usize = 64 << 20;
 /// What is looked at of one text.
@@ -38,7 +38,7 @@ impl Kept {
 /// The columns of a file, and some of its rows.
 pub(super) struct Sample {
     pub(super) names: Vec<String>,
-    /// Of record batches: the columns' types.
+    /// The columns' types, of record batches.
     pub(super) types: Vec<Option<String>>,
     /// What parts the fields of a text.
     pub(super) delimiter: Option<u8>,
@@ -46,7 +46,7 @@ pub(super) struct Sample {
     pub(super) rows: u64,
     /// Rows of text with too many fields or too few.
     pub(super) ragged: u64,
-    /// Each so many of them is in the sample.
+    /// One row in `step` is in the sample.
     pub(super) step: u64,
     sample: Vec<Vec<Kept>>,
     bytes: usize,

@@ -1,4 +1,4 @@
-//! The schema file as a text, with what was seen beside what was made of it.
+//! The text of the schema file, with the evidence beside each guess.
 
 use std::fmt::Write as _;
 use std::path::Path;

@@ -51,7 +51,7 @@ pub struct Summary {
     pub bytes: u64,
     /// From the first row read to the last byte written.
     pub seconds: f64,
-    /// Of each column: its name, its type, and the share of rows without it.
+    /// For each column its name, its type, and the share of rows that lack it.
     pub columns: Vec<ColumnSummary>,
 }
 
@@ -77,8 +77,8 @@ pub fn file_name(table: &str, shard: Shard) -> String {
     }
 }
 
-/// Builds a table in the directory `out`, in which nothing else of that name is. The same rows in any order and from
-/// any kind of file give the same bytes.
+/// Builds a table in the directory `out`, which must not hold a file of that name. The same rows give the same bytes, in any
+/// order and from any kind of file.
 ///
 /// # Errors
 /// Files that cannot be read, too many malformed rows, keys that occur twice, a shard that the table does not have, and
@@ -185,7 +185,7 @@ fn shards(table: &TableFile, only: Option<u32>) -> Result<Vec<Shard>> {
     }
 }
 
-/// Errors of rows say their numbers: which of them are in which file.
+/// Adds to an error about row numbers which rows are in which file.
 fn counted(error: adclick::Error, files: &[FileRows]) -> anyhow::Error {
     if error.status != adclick::Status::InvalidArgument {
         return error.into();

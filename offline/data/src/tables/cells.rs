@@ -12,9 +12,9 @@ use crate::schema_file::{CellSource, TableFile};
 pub(super) struct RowMaker<'a> {
     table: &'a TableFile,
     columns: Vec<&'a str>,
-    /// Of each id of the key: the number of its column.
+    /// For each id of the key the number of its column.
     key: Vec<usize>,
-    /// Of each cell: the numbers of its columns.
+    /// For each cell the numbers of its columns.
     cells: Vec<Vec<usize>>,
     row: Vec<u8>,
     all_missing: Vec<u8>,
@@ -193,7 +193,7 @@ fn id_of(source: &CellSource, kind: ColumnKind, cell: &Cell<'_>) -> Result<Optio
     Ok(id)
 }
 
-/// An id; `None` of a cell that says that there is none.
+/// The id in a cell; `None` if the cell says that it is missing.
 fn id(column: &str, integer: bool, cell: &Cell<'_>) -> Result<Option<u64>, Fault> {
     let (id, expected) = if integer {
         (cell.integer_id(), format!("{} (raw = \"string\" takes others)", cell.expected_integer()))

@@ -1,4 +1,4 @@
-//! How a table is filled, kept in the table file: a table can be made anew from new data without the schema file.
+//! How a table is filled. The table file keeps it, so that the table can be rebuilt from new data without the schema file.
 
 use adclick::builder::table::Table;
 use anyhow::{Context, Result, ensure};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::schema_file::{CellSource, IdColumn, TableFile};
 
-/// The provenance document of a table: what the file itself does not say.
+/// The provenance document of a table.
 #[derive(Serialize, Deserialize)]
 struct Document {
     table: Definition,
@@ -61,7 +61,7 @@ pub(super) fn provenance(table: &TableFile) -> Result<String> {
     toml::to_string(&Document { table }).context("the table's definition")
 }
 
-/// How the rows of a packed table were made, for making new ones.
+/// How the rows of a packed table were made, so that new ones can be made.
 ///
 /// # Errors
 /// When the table file does not say it.
@@ -73,7 +73,7 @@ pub fn of_packed(table: &Table) -> Result<TableFile> {
     let sources = document.table.columns;
     ensure!(
         columns.len() == sources.len() && columns.iter().zip(&sources).all(|(c, s)| c.name == s.name),
-        "table `{}` says of other columns how its rows were made: give --schema",
+        "table `{}` says how rows of other columns were made: give --schema",
         table.name()
     );
     let key = document.table.key.into_iter();

@@ -18,7 +18,7 @@ const ROWS_BETWEEN_CHECKS: u64 = 4096;
 pub struct DataFiles {
     /// Text with a header (plain, .gz or .zst), Parquet or Arrow IPC, recognised by content; read one after the other.
     pub paths: Vec<PathBuf>,
-    /// How many malformed rows are bearable.
+    /// How many malformed rows are skipped before reading fails.
     pub limit: BadLimit,
 }
 

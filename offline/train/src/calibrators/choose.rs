@@ -23,7 +23,7 @@ pub struct Candidate {
     pub p: Option<f64>,
     /// What that test looks for: shift, slope, bend or steps.
     pub off: Option<&'static str>,
-    /// Why it is out of the question, if it is.
+    /// Why it is ruled out, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
 }

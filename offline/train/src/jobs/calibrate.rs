@@ -274,5 +274,5 @@ fn choice(method: Option<Method>, sample: &Sample) -> Result<Choice> {
     if !calibrator.is_strictly_increasing() {
         bail!("{} would turn the order of the scores around: the model ranks these rows backwards", method.name());
     }
-    Ok(Choice { method, calibrator, candidates: Vec::new(), reason: "as asked for".to_owned() })
+    Ok(Choice { method, calibrator, candidates: Vec::new(), reason: "as requested".to_owned() })
 }

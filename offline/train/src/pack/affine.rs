@@ -3,7 +3,7 @@
 use adclick::builder::artifact::model::spec::{Activation, DenseSpec, Matrix};
 use half::f16;
 
-/// A mean so many standard deviations from 0 is far. Up to there the rounding of a weight acts on values about as large as
+/// A mean this many standard deviations from 0 is far. Up to there the rounding of a weight acts on values about as large as
 /// their spread, and moves a logit no more than fp16 does anyway.
 const FAR: f64 = 4.0;
 /// Beyond this the products of a layer are so much larger than their sum's spread that sums in f32 lose it: at 16 standard

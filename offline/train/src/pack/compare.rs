@@ -1,4 +1,4 @@
-//! The proof of a packed model: what it says of given rows beside what the model that it came from says.
+//! Proves a packed model: compares its outputs with those of the model that the weights are from.
 
 use adclick::builder::schema::Schema;
 use anyhow::{Result, bail, ensure};
@@ -17,7 +17,7 @@ pub const TOLERANCE: f64 = 2e-3;
 /// The share of that which is left to the network before its weights are rounded: the noise of sums in f32. An error of
 /// structure cannot hide in it.
 const STRUCTURE: f64 = 0.05;
-/// An input that lies so many deviations from 0 is named where fp16 moves a model too far.
+/// When fp16 moves a model too far, inputs that lie this many standard deviations from 0 are named.
 const FAR: f64 = 16.0;
 /// Rows at most.
 pub const ROWS: usize = 100_000;
@@ -115,7 +115,7 @@ pub fn compare(packed: &Packed, what: &Comparison<'_>) -> Result<Proof> {
     if let Some(worst) = exact_off.iter().filter(|d| d.beyond > 0).max_by_key(|d| d.beyond) {
         let hint = hints::find(&question, what)?;
         bail!(
-            "the packed model does not say what the outputs say. {}{hint}",
+            "the outputs of the packed model are not those expected. {}{hint}",
             described(worst, good.len(), structure, "before any weight is rounded")
         );
     }

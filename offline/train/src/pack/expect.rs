@@ -32,7 +32,7 @@ const NAMES: [(HeadKind, Quantity, &[&str]); 5] = [
 pub struct Output {
     /// Its name in the file.
     pub name: String,
-    /// Of which head.
+    /// The head whose outputs these are.
     pub head: HeadKind,
     /// What it holds.
     pub quantity: Quantity,

@@ -238,7 +238,7 @@ impl Inputs {
         }
     }
 
-    /// Adds the raw values of a row, by feature number. Of ready inputs there are none.
+    /// Adds the raw values of a row, by feature number. Ready inputs have none.
     pub fn values(&self, row: usize, to: &mut Vec<GoldenValue>) {
         let Self::Raw { columns, .. } = self else { return };
         for (feature, column) in (0u32..).zip(columns) {

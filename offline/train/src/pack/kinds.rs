@@ -1,4 +1,4 @@
-//! What the format cannot say, told by the names and shapes of tensors.
+//! Recognises, by the names and shapes of tensors, parts of a network that the format cannot express.
 
 /// Words in a tensor's name and what such a tensor belongs to.
 const WORDS: [(&[&str], &str); 16] = [
@@ -36,7 +36,7 @@ const KNOWN: [&str; 12] = [
     "embedding.",
 ];
 
-/// What the tensor belongs to when that is something which the format cannot say.
+/// The part that a tensor belongs to, if the format cannot express it.
 pub(super) fn of(role: &str, shape: &[usize]) -> Option<&'static str> {
     if KNOWN.iter().any(|known| role.starts_with(known)) {
         return None;

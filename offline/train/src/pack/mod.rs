@@ -57,7 +57,7 @@ pub struct Options {
     pub provenance: String,
 }
 
-/// A packed model and what there is to say about it.
+/// A packed model, and which tensors it is made of.
 #[derive(Debug, Clone)]
 pub struct Packed {
     /// The model, without golden requests.

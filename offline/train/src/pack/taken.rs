@@ -31,7 +31,7 @@ impl From {
 /// One thing that a layer was taken to be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fact {
-    /// Of what: `activation`, `BatchNorm`, `eps`, …
+    /// What was assumed: `activation`, `BatchNorm`, `eps`, …
     pub what: &'static str,
     /// What it is.
     pub is: String,

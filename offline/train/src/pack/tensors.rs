@@ -169,7 +169,7 @@ impl<'a> Weights<'a> {
         self.tensors.iter().filter(|(role, _)| !used.contains(*role)).map(|(_, t)| t.name.as_str()).collect()
     }
 
-    /// The tensors of what the format cannot say, with what that is.
+    /// The tensors that belong to something the format cannot express, and what that is.
     pub fn foreign(&self) -> impl Iterator<Item = (&str, &'static str)> {
         self.tensors.values().filter_map(|t| Some((t.name.as_str(), t.foreign?)))
     }

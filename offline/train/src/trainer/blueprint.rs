@@ -21,7 +21,7 @@ pub enum IndexRule {
     },
     /// These ids, in row order.
     Given(Vec<u64>),
-    /// Hashed into so many buckets.
+    /// Ids are hashed into buckets.
     Hashed {
         /// The number of rows.
         buckets: u32,
@@ -95,13 +95,13 @@ pub enum Plan {
 pub struct FeaturePlan {
     /// Its name.
     pub name: String,
-    /// The input that it reads; of a time feature one of [`adclick::builder::schema::TIME_INPUTS`].
+    /// The input that it reads; for a time feature one of [`adclick::builder::schema::TIME_INPUTS`].
     pub input: String,
     /// Where a server takes the value from.
     pub source: Source,
     /// What becomes of it.
     pub plan: Plan,
-    /// Of a position feature: the raw value that is served.
+    /// For a position feature, the raw value that is served.
     pub position: Option<f32>,
 }
 

@@ -1,4 +1,4 @@
-//! Pass one: what there is in the training rows.
+//! Pass one: counts the training rows, their labels and their values.
 
 use adclick::builder::artifact::model::spec::HeadKind;
 use adclick_data::logs::Found;
@@ -33,7 +33,7 @@ pub(super) struct Census {
     pub(super) window: Option<(i64, i64)>,
     /// Malformed rows, and what was wrong with the first.
     pub(super) bad: (u64, Vec<String>),
-    /// Of each table how many rows of all files found their key.
+    /// How many rows of all files found their key, table by table.
     pub(super) found: Vec<Found>,
 }
 

@@ -31,9 +31,9 @@ pub struct Config {
     pub hidden: Option<Vec<usize>>,
     /// Columns per embedding row.
     pub dim: Option<u32>,
-    /// An id needs so many training rows to have a row of its own.
+    /// The number of training rows from which on an id has a row of its own.
     pub min_count: Option<u32>,
-    /// Hash ids into so many buckets per table instead of keeping vocabularies.
+    /// The number of buckets per table into which ids are hashed instead of keeping vocabularies.
     pub hash_buckets: Option<u32>,
     /// Buckets per number.
     pub buckets: Option<u32>,
@@ -70,7 +70,7 @@ pub struct Hyper {
     pub(super) cross_layers: usize,
     pub(super) hidden: Vec<usize>,
     pub(super) dim: u32,
-    /// Of the built-in formats' tables, and of those that a schema file leaves open.
+    /// The dimension of the built-in formats' tables, and of those for which a schema file gives none.
     pub(super) min_counts: (u32, u32),
     pub(super) buckets: u32,
     pub(super) wide: bool,

@@ -25,7 +25,7 @@ pub(super) struct Observer<'a> {
     schema: &'a Schema,
     raw: RawRows,
     goldens: Vec<GoldenRequest>,
-    /// Of each feature the rows' numbers and values, for the rows that pass.
+    /// For each feature the row numbers and values that the sieve lets through.
     numbers: Vec<Vec<(u64, f64)>>,
     sieve: Sieve,
 }

@@ -1,4 +1,4 @@
-//! How many of the clicks there is a conversion label for, by the time of the impression.
+//! The share of clicks whose conversion label is known, as a function of the impression's time.
 //!
 //! Where conversions are learnt over all impressions (ESMM), a clicked row without a label leaves the loss. The unclicked
 //! rows around it must leave it in the same proportion, or they stand against too few clicks: with a known share k and
@@ -96,7 +96,7 @@ mod tests {
     fn shares_follow_the_time() {
         let mut clicks = Clicks::default();
         for number in 0..20_000u64 {
-            // Known are all of the first half, and fewer and fewer towards the end.
+            // All clicks of the first half are known, and fewer and fewer towards the end.
             let time = number as i64 * 1_000_000;
             let share = (2.0 - 2.0 * number as f64 / 20_000.0).min(1.0);
             let known = adclick::builder::hash::mix(number) as f64 / u64::MAX as f64 <= share;

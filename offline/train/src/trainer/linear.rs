@@ -13,7 +13,8 @@ use super::tables::Table;
 /// The penalties tried, from strong to weak: with one, a weight that rests on one row moves as much as in
 /// `C = 1` of the usual libraries.
 const PENALTIES: [f64; 9] = [300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03];
-/// From so many rows on, only the weaker ones, in fewer steps: rows decide by then, and each step reads them all.
+/// With this many rows or more only the weaker strengths are tried, in fewer steps: the rows then decide more than the prior,
+/// and each step reads them all.
 const MANY_ROWS: usize = 100_000;
 /// Steps for each penalty, on few rows and on many.
 const STEPS: (usize, usize) = (30, 12);
@@ -21,7 +22,7 @@ const STEPS: (usize, usize) = (30, 12);
 const TOLERANCE: f64 = 1e-5;
 /// Rows of either label in the validation rows that a choice needs at least.
 const LEAST: usize = 20;
-/// Shares of the network that are tried: so many steps from 0 to 1.
+/// How many steps from 0 to 1 the network's share is tried in.
 const SHARES: u32 = 20;
 
 /// Which label a head learns: for the rows that have it, whether it is positive.

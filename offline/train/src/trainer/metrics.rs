@@ -13,11 +13,11 @@ pub struct Metrics {
     pub weightless_rows: u64,
     /// Clicked training rows whose conversion is not known yet; 0 without a conversion head.
     pub unknown_conversions: u64,
-    /// Rows with a conversion that are not clicked: the conversion was not looked at.
+    /// Rows that have a conversion but no click; their conversion is ignored.
     pub unclicked_conversions: u64,
     /// What the model predicts: `pCTR`, `pCVR`.
     pub heads: Vec<&'static str>,
-    /// Of each head how much of its logits is the network's and how much that of the wide part fitted alone; 1 where
+    /// For each head the network's share of its logits, the rest being that of the wide part fitted alone; 1 where
     /// none was.
     pub network_shares: Vec<f64>,
     /// Validation rows.
@@ -36,7 +36,7 @@ pub struct Metrics {
     pub streamed: bool,
     /// Wall time.
     pub seconds: f64,
-    /// Of each table that the model reads: how many rows of the files found their key, held-out ones included.
+    /// For each table that the model reads, how many rows of the files found their key, held-out rows included.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<Found>,
 }

@@ -338,9 +338,9 @@ pub(super) fn keep_mask(rng: &mut ChaCha8Rng, rate: f64, n: usize) -> Vec<f32> {
 
 /// The gradients of one step.
 pub(super) struct Gradients {
-    /// Of the inputs, `[batch, width]`.
+    /// The gradient at the inputs, `[batch, width]`.
     pub(super) inputs: Vec<f32>,
-    /// Of the parameters, in their order.
+    /// The gradient at each parameter, in their order.
     pub(super) params: Vec<Vec<f32>>,
 }
 

@@ -9,7 +9,7 @@ use adclick_data::logs::{Format, Input, InputKind, Row, Source};
 use adclick_data::progress::Progress;
 use anyhow::{Context, Result, bail, ensure};
 
-/// Groups that a split by group needs at least.
+/// The fewest groups that a split by group takes.
 const LEAST_GROUPS: usize = 20;
 /// Begins the hash of a group.
 const GROUPS: u64 = 0x0067_726f_7570;
@@ -21,7 +21,8 @@ pub enum Split {
     Hash,
     /// The last calendar day (UTC) validates.
     Day,
-    /// All rows of a tenth of the groups validate: of the users, queries or whatever this column tells apart.
+    /// A tenth of the groups validates with all of its rows. The values of this column are the groups: users, queries and
+    /// the like.
     Group(String),
     /// All rows of these files validate.
     Files(Vec<PathBuf>),
@@ -98,7 +99,7 @@ pub struct Roles {
     split: Split,
     last: i64,
     before: i64,
-    /// Of a split by group: a bit for each row number, set where the row validates.
+    /// For a split by group: one bit per row number, set where the row validates.
     validating: Vec<u64>,
 }
 

@@ -229,7 +229,7 @@ fn integer(json: &Json) -> Option<u64> {
 fn object<'a>(json: &'a Json, what: &str, known: &[&str]) -> Result<&'a Map<String, Json>> {
     let Json::Object(fields) = json else { bail!("{what}: expected an object, found {json}") };
     match fields.keys().find(|key| !known.contains(&key.as_str())) {
-        Some(unknown) => bail!("{what}: unknown field `{unknown}`, known are {}", known.join(", ")),
+        Some(unknown) => bail!("{what}: unknown field `{unknown}`; known fields: {}", known.join(", ")),
         None => Ok(fields),
     }
 }

@@ -23,25 +23,25 @@ use serde_json::{Value, json};
 
 /// Show what a bundle or artifact holds.
 ///
-/// Of feature tables no row is read but the one that --key asks for; `adclick verify` checks them.
+/// No row of a feature table is read except the one that --key names; `adclick verify` checks them all.
 #[derive(clap::Args)]
 pub struct Args {
     /// A bundle directory, the directory whose CURRENT names one, or one artifact file.
     path: PathBuf,
-    /// Print one row of a feature table: the key's id as data files have it (of a key of several ids, once for each, in
+    /// Print one row of a feature table. Give the key's id as data files have it (once for each id of a composite key, in
     /// order), or the key itself as 0x and 16 hexadecimal digits.
     #[arg(long, value_name = "ID")]
     key: Vec<String>,
     /// The table of --key; not needed when there is only one.
     #[arg(long, value_name = "NAME", requires = "key")]
     table: Option<String>,
-    /// Print what callers of a bundle's model pass: each input's name, whether it comes with the request or with each candidate,
-    /// what its values are, and where they come from when they are not passed.
+    /// Print what callers pass to a bundle's model: the name of each input, whether it belongs to the request or to each
+    /// candidate, what its values are, and where they come from when they are not passed.
     #[arg(long, conflicts_with_all = ["key", "check"])]
     inputs: bool,
-    /// Check a request against a bundle's model, by name: values on the wrong side, unknown names, numbers where ids are read and
-    /// the like. The file is a JSON object with `values` and `candidates`; docs/schema.md says how it looks. Ends with 1 when
-    /// there are errors.
+    /// Check a request against a bundle's model by name: values on the wrong side, unknown names, numbers in the place of ids
+    /// and the like. The file is a JSON object with `values` and `candidates` (docs/schema.md). Exits with 1 when there are
+    /// errors.
     #[arg(long, value_name = "FILE", conflicts_with = "key")]
     check: Option<PathBuf>,
     /// Print one JSON object.
@@ -306,7 +306,7 @@ struct Layer {
     parameters: usize,
     /// Multiply-adds of one candidate alone.
     macs: usize,
-    /// Of them, those that are done once per request.
+    /// Those among them that are done once per request.
     once: usize,
 }
 

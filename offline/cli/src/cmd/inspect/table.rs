@@ -98,7 +98,7 @@ fn key(ids: &[String], definition: Option<&TableFile>) -> Result<u64> {
     if let [one] = ids
         && let Some(digits) = one.strip_prefix("0x")
     {
-        return u64::from_str_radix(digits, 16).with_context(|| format!("`{one}` is no key of 64 bits"));
+        return u64::from_str_radix(digits, 16).with_context(|| format!("`{one}` is not a key of 64 bits"));
     }
     let definition = definition
         .context("the file does not say how its keys are made: give the key itself, as 0x and 16 hexadecimal digits")?;
@@ -114,7 +114,7 @@ fn key(ids: &[String], definition: Option<&TableFile>) -> Result<u64> {
             return Ok(category_id(text.as_bytes()));
         }
         let negative = text.parse::<i64>().map(|i| i as u64);
-        text.parse::<u64>().or(negative).ok().with_context(|| format!("{}: `{text}` is no integer", part.column))
+        text.parse::<u64>().or(negative).ok().with_context(|| format!("{}: `{text}` is not an integer", part.column))
     });
     let key = composite_key(&ids.collect::<Result<Vec<u64>>>()?);
     ensure!(key != 0, "id 0 means `unknown` and has no row");

@@ -21,16 +21,16 @@ pub(super) use tables::BuildArgs;
 /// names, and the schema's [tensors] table maps others. BatchNorm is folded in f64. Without a schema the model is taken
 /// to be over ready input columns.
 ///
-/// Tables are built as the schema's [[tables]] say (docs/tables.md). Memory while one is built: twice --memory, a 256th
-/// of its rows, half a byte for each row, and one record batch of the file that is read (of Parquet 4096 rows, of Arrow
-/// IPC what its writer made). More rows wait in temporary files beside --out.
+/// Tables are built as the schema's [[tables]] say (docs/tables.md). Building one takes twice --memory, a 256th of its rows,
+/// half a byte for each row, and one record batch of the file that is read (4096 rows of Parquet; in Arrow IPC, what its writer
+/// made). Further rows wait in temporary files beside --out.
 ///
-/// With --goldens INPUTS --expect OUTPUTS the packed model must say what the model that it came from says: this is the way to
-/// bring one in, since activations and much else leave no trace in a state dict. Without --expect the summary says "not
-/// compared", and what was assumed.
+/// With --goldens INPUTS --expect OUTPUTS the packed model must give the outputs of the model that the weights are from. Bring
+/// models in this way: activations and much else leave no trace in a state dict. Without --expect the summary says "not
+/// compared" and lists what was assumed.
 ///
-/// With --from everything that is not given is carried over from that bundle: a table can be renewed alone. The bundle is
-/// opened as an engine opens it before it gets its name.
+/// With --from everything that is not given is carried over from that bundle, so that a table can be renewed alone. A bundle
+/// gets its name only after it has been opened as an engine opens it.
 #[derive(clap::Args)]
 pub struct Args {
     /// The state dict, as safetensors.
@@ -59,27 +59,27 @@ pub struct Args {
     /// Inputs as for `adclick score`: the first 16 rows become the bundle's golden requests instead of made-up ones.
     #[arg(long, value_name = "FILE", requires = "weights")]
     goldens: Option<PathBuf>,
-    /// What the model that the weights are from says of the rows of --goldens: a safetensors file with `logit` or `pctr` (and
-    /// `logit_cvr`, `pcvr` or `pctcvr`) as `adclick score` writes them, or one float tensor of another name. All rows are
-    /// compared, up to 100,000; where they differ the model is refused, with where.
+    /// The outputs of the model that the weights are from, for the rows of --goldens: a safetensors file with `logit` or `pctr`
+    /// (and `logit_cvr`, `pcvr` or `pctcvr`) as `adclick score` writes them, or one float tensor of another name. All rows are
+    /// compared, up to 100,000. If they differ, the model is refused and the difference located.
     #[arg(long, value_name = "FILE", requires_all = ["weights", "goldens"])]
     expect: Option<PathBuf>,
-    /// What the tensor of --expect holds, when its name does not tell: logits or probabilities.
+    /// What the tensor of --expect holds when its name does not tell: logits or probabilities.
     #[arg(long, value_name = "WHAT", requires = "expect", value_parser = quantity)]
     expect_as: Option<Quantity>,
-    /// How far a logit may be from that of --expect, as a share of its size, or of 1 when it is smaller; before weights are
-    /// rounded to fp16 a twentieth of it.
+    /// How far a logit may be from that of --expect, as a share of its size, or of 1 when it is smaller. Before weights are
+    /// rounded to fp16, a twentieth of that is allowed.
     #[arg(long, value_name = "SHARE", requires = "expect", default_value_t = TOLERANCE, value_parser = tolerance)]
     tolerance: f64,
-    /// Rows to find the ranges from that int8 needs: inputs as for `adclick score`, up to 20,000 real ones. Without it
-    /// those of --goldens are taken.
+    /// Rows from which to find the ranges that int8 needs: inputs as for `adclick score`, up to 20,000 real ones. Without it
+    /// the rows of --goldens are used.
     #[arg(long, value_name = "FILE", requires = "weights")]
     rows: Option<PathBuf>,
     /// The precision that the bundle is to be served in [default: exact, or that of --from]: exact, bf16, int8 or
     /// auction-exact.
     #[arg(long, value_name = "NAME", conflicts_with = "tables_only", value_parser = super::precision)]
     precision: Option<Precision>,
-    /// The share of negatives that training kept, when it was not all: logits are corrected by ln of it.
+    /// The share of negatives that training kept, if it dropped some: logits are corrected by its logarithm.
     #[arg(long, value_name = "RATE", requires = "weights", value_parser = super::kept_share)]
     downsampling: Option<f64>,
     /// A TOML document that says where the model comes from; kept in the bundle.
@@ -89,7 +89,7 @@ pub struct Args {
     /// (experts, gates, attention, …) may be left out only where --expect proves that they change nothing.
     #[arg(long, requires = "weights")]
     allow_unused: bool,
-    /// Replace the bundle that is there, or with --tables-only the table files. Nothing else is ever replaced.
+    /// Replace an existing bundle, or with --tables-only existing table files. Nothing else is ever replaced.
     #[arg(long)]
     replace: bool,
     /// Make the bundle the live one: write CURRENT beside it.

@@ -7,12 +7,12 @@ use adclick_data::logs::BadLimit;
 use adclick_train::jobs::pack::{Given, Tables};
 use clap::ValueEnum;
 
-/// What becomes of a key that is given twice.
+/// What happens to a key that is given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(in crate::cmd) enum DuplicateKeys {
-    /// Fail, naming both rows.
+    /// Fail and name both rows.
     Refuse,
-    /// The row given last stays.
+    /// Keep the row that is given last.
     Last,
 }
 
@@ -22,10 +22,10 @@ pub(in crate::cmd) struct BuildArgs {
     /// A feature table: CSV (also .gz, .zst), Parquet or Arrow IPC files, or a packed table file, which is taken as it is.
     #[arg(long = "table", value_name = "NAME=FILE[,FILE...]", value_parser = given)]
     tables: Vec<Given>,
-    /// What becomes of a key that is given twice.
+    /// What happens to a key that is given twice.
     #[arg(long, value_enum, default_value_t = DuplicateKeys::Refuse)]
     duplicates: DuplicateKeys,
-    /// How new the tables' data is: RFC 3339, or seconds since 1970 [default: the newest change of a table's files].
+    /// The time up to which the tables' data goes: RFC 3339, or seconds since 1970 [default: the newest change of a table's files].
     #[arg(long, value_name = "TIME", value_parser = as_of)]
     as_of: Option<i64>,
     /// MB of rows that wait in memory while a table is built.
@@ -38,10 +38,10 @@ pub(in crate::cmd) struct BuildArgs {
 pub(super) struct TableArgs {
     #[command(flatten)]
     build: BuildArgs,
-    /// Of tables with shards, build only this one (from 0).
+    /// Build only this shard (counted from 0) of tables that have shards.
     #[arg(long, value_name = "K")]
     shard: Option<u32>,
-    /// Leave out up to so many malformed rows of a table, then fail [default: 10, or a thousandth of the rows].
+    /// Leave out up to this many malformed rows of a table, then fail [default: 10, or a thousandth of the rows].
     #[arg(long, value_name = "ROWS")]
     max_bad_rows: Option<u64>,
 }

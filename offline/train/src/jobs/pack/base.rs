@@ -129,7 +129,7 @@ impl Bundle {
         Some(Part::carried(&self.path, self.manifest.file(role)?))
     }
 
-    /// The tables that stay: all but those that are among the new ones. Of a table in shards, one may be new alone.
+    /// The tables that are carried over: all but those that the new ones replace. A single shard of a table may be replaced.
     fn unreplaced(&self, new: &[Part]) -> Result<Vec<Part>> {
         let mut replaced = Vec::new();
         for part in new {

@@ -22,7 +22,7 @@ use crate::ranges;
 /// How many golden requests a bundle holds.
 const GOLDENS: usize = 16;
 
-/// A packed model and what there is to say about it.
+/// A packed model, its file, and how it was proven.
 pub struct Packed {
     /// The model file.
     pub bytes: Vec<u8>,
@@ -161,7 +161,7 @@ fn name(path: &Path) -> String {
     path.file_name().map_or(String::new(), |n| n.to_string_lossy().into_owned())
 }
 
-/// The bytes of a calibrators file, after a look whether they are any, and whether they correct for downsampling a second time.
+/// Reads a calibrators file. Refuses one that cannot be decoded, or that would correct for downsampling a second time.
 pub(super) fn calibrators(path: &Path, downsampling: Option<f64>) -> Result<Vec<u8>> {
     let bytes = super::read(path)?;
     let place = || format!("calibrators {}", path.display());
@@ -179,7 +179,7 @@ pub(super) fn calibrators(path: &Path, downsampling: Option<f64>) -> Result<Vec<
     Ok(bytes)
 }
 
-/// The bytes of a policy, after a look whether they are one.
+/// Reads an auction policy. Refuses one that does not parse.
 pub(super) fn policy(path: &Path) -> Result<Vec<u8>> {
     let bytes = super::read(path)?;
     let text = std::str::from_utf8(&bytes).with_context(|| format!("policy {}: not UTF-8", path.display()))?;

@@ -97,7 +97,7 @@ impl Tables {
         Ok(Step::Build(table, DataFiles { paths: given.paths.clone(), limit: self.limit }))
     }
 
-    /// Does the steps, in the directory `out`. Returns the files for the bundle, and what there is to say about them.
+    /// Does the steps, in the directory `out`. Returns the files for the bundle, and a summary of each table that was built.
     pub(super) fn run(&self, steps: Vec<Step>, out: &Path, progress: &Progress) -> Result<(Vec<Part>, Vec<Summary>)> {
         let options = Options {
             duplicates: self.duplicates,
@@ -188,7 +188,7 @@ fn is_published(path: &Path) -> bool {
     Manifest::read(directory).is_ok_and(|m| m.files.iter().any(|f| name == f.name.as_str()))
 }
 
-/// Whether the model finds all its tables, and no table comes for nothing.
+/// Refuses a table that the model does not read, and a model without one of its tables.
 pub(super) fn check_names(steps: &[Step], base: &Base) -> Result<()> {
     let Some(enrichment) = base.enrichment() else { return Ok(()) };
     let reads: Vec<&str> = enrichment.tables.iter().map(|t| t.name.as_str()).collect();
