@@ -11,22 +11,18 @@ import (
 // That sizes and offsets are those of C is checked when the package is compiled (layout.go). Here: that every byte
 // belongs to a field, so that the library never sees bytes that nobody set, and that there is no pointer.
 func TestStructsHaveNoHolesAndNoPointers(t *testing.T) {
-	sizes := map[reflect.Type]uintptr{
-		reflect.TypeFor[adclick.Value]():          16,
-		reflect.TypeFor[adclick.Row]():            16,
-		reflect.TypeFor[adclick.Request]():        64,
-		reflect.TypeFor[adclick.Candidate]():      56,
-		reflect.TypeFor[adclick.Winner]():         64,
-		reflect.TypeFor[adclick.Outcome]():        40,
-		reflect.TypeFor[adclick.UpsertResult]():   16,
-		reflect.TypeFor[adclick.TableInfo]():      64,
-		reflect.TypeFor[adclick.AdCache]():        32,
-		reflect.TypeFor[adclick.AuctionOptions](): 56,
-	}
-	for of, size := range sizes {
-		if of.Size() != size {
-			t.Errorf("%v has %d bytes, expected %d", of, of.Size(), size)
-		}
+	for _, of := range []reflect.Type{
+		reflect.TypeFor[adclick.Value](),
+		reflect.TypeFor[adclick.Row](),
+		reflect.TypeFor[adclick.Request](),
+		reflect.TypeFor[adclick.Candidate](),
+		reflect.TypeFor[adclick.Winner](),
+		reflect.TypeFor[adclick.Outcome](),
+		reflect.TypeFor[adclick.UpsertResult](),
+		reflect.TypeFor[adclick.TableInfo](),
+		reflect.TypeFor[adclick.AdCache](),
+		reflect.TypeFor[adclick.AuctionOptions](),
+	} {
 		at := uintptr(0)
 		for i := range of.NumField() {
 			field := of.Field(i)
