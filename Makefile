@@ -199,7 +199,7 @@ bindings:
 
 # How the ABI grows: programs and libraries whose candidates, winners and requests differ by a field, both ways, in C, Go and Java.
 GROWN := $(BUILD)/grown
-test: test-grown
+test-all: test-grown
 test-grown: tools parity-rust
 	RUSTFLAGS='--cfg adclick_grown' $(CARGO) build -p adclick --lib --target-dir target/grown
 	packaging/libraries.sh target/grown/debug/libadclick.a $(GROWN)/grown

@@ -168,12 +168,13 @@ fn first_library(directory: &Path) {
 /// The present header with a field more at the end of the structs that grow with candidates and winners.
 fn grown_header() -> String {
     let mut text = std::fs::read_to_string(present()).unwrap();
-    for (name, size) in
-        [("adclick_request", 72), ("adclick_candidate", 56), ("adclick_winner", 64), ("adclick_auction_options", 64)]
-    {
+    for name in ["adclick_request", "adclick_candidate", "adclick_winner", "adclick_auction_options"] {
+        let frozen = format!("_SIZE({name}, ");
+        let (_, after) = text.split_once(&frozen).unwrap();
+        let size: u32 = after.split_once(')').unwrap().0.parse().unwrap();
         for (from, to) in [
             (format!("}} {name};"), format!("  uint64_t grown;\n}} {name};")),
-            (format!("_SIZE({name}, {size})"), format!("_SIZE({name}, {})", size + 8)),
+            (format!("{frozen}{size})"), format!("{frozen}{})", size + 8)),
         ] {
             assert_eq!(text.matches(&from).count(), 1, "{from}");
             text = text.replace(&from, &to);
