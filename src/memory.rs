@@ -1,4 +1,4 @@
-//! Memory that callers give no size to twice: it is there when this returns, or the caller is told that it is not.
+//! Memory that is allocated once: all of it is there when a function returns, or the function says that it is not.
 
 use bytemuck::Zeroable;
 

@@ -71,6 +71,11 @@ impl<'a> Reader<'a> {
 
     numbers!(u8 u8, u16 u16, u32 u32, u64 u64, i32 i32, i64 i64, f32 f32, f64 f64);
 
+    /// The offset of what comes next.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
     /// An error about the last thing read.
     pub(crate) fn error(&self, what: impl std::fmt::Display) -> Error {
         self.error_at(self.last, what)

@@ -16,11 +16,15 @@ pub(crate) use write::{SectionEntry, front, front_len};
 pub const MAGIC: [u8; 8] = *b"ADCLICK\0";
 /// The version that this library writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
-/// Header bytes, directory entry bytes, and the alignment of sections.
+/// Sections begin at multiples of so many bytes.
 pub const ALIGN: usize = 64;
+/// Bytes of the header.
 const HEADER: usize = 64;
+/// Bytes of a directory entry.
 const ENTRY: usize = 64;
+/// Bytes of a section's name in its entry.
 const NAME: usize = 24;
+/// The flag of a section that a reader must know.
 const REQUIRED: u32 = 1;
 /// More sections than any artifact has; keeps the directory small before it is trusted.
 const MAX_SECTIONS: u32 = 1024;

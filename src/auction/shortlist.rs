@@ -26,7 +26,7 @@ const TOGETHER: usize = 64;
 pub struct Shortlist {
     /// The greatest scores at the lower ends, of those that have one at both.
     lower: Vec<f64>,
-    /// Of each candidate the score at the upper end, if it has one at both; else NaN, and `listed` is final.
+    /// Each candidate's score at the upper end, if it has one at both; else NaN, and `listed` is final.
     upper: Box<[f64]>,
     listed: Box<[bool]>,
     count: usize,

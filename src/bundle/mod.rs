@@ -26,13 +26,13 @@ pub use write::{Content, check_target, publish, write, write_files};
 pub const MANIFEST: &str = "manifest.toml";
 /// The file, beside the bundles, that names the live one.
 pub const CURRENT: &str = "CURRENT";
-/// The file name of each role in bundles that this library writes.
+/// The model's file name in bundles that this library writes.
 pub const MODEL_FILE: &str = "model.adc";
 /// The calibrators' file name.
 pub const CALIBRATORS_FILE: &str = "calibrators.adc";
 /// The auction policy's file name.
 pub const POLICY_FILE: &str = "auction.toml";
-/// The file name of how the bundle is served.
+/// The name of the file that says how the bundle is served.
 pub const SERVING_FILE: &str = "serving.toml";
 /// The longest `CURRENT` in bytes: a name and line ends.
 const MOST_CURRENT: u64 = 4096;
@@ -87,7 +87,7 @@ pub struct Entry {
 /// The list of a bundle's files.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Manifest {
-    /// One file for each role; of tables any number.
+    /// At most one file of each role, and any number of tables.
     pub files: Vec<Entry>,
 }
 
@@ -106,7 +106,7 @@ impl Manifest {
         self.files.iter().filter(|f| f.role == Role::Table)
     }
 
-    /// The file of a role; of tables the first.
+    /// The file of a role; for tables, the first.
     #[must_use]
     pub fn file(&self, role: Role) -> Option<&Entry> {
         self.files.iter().find(|f| f.role == role)

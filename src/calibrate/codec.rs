@@ -1,7 +1,8 @@
 //! The bytes of calibrators in a file.
 
 use super::{Beta, Calibrator, Calibrators, HeadCalibrator, Histogram, Isotonic, Platt, Temperature};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
+use crate::wire::Reader;
 
 const IDENTITY: u32 = 0;
 const PLATT: u32 = 1;
@@ -53,16 +54,10 @@ impl Calibrators {
     /// `Corrupt`: bytes missing or left over, a count that contradicts the kind, numbers outside their range.
     /// `Unsupported`: a kind that this library does not know. The message names the head and the offset.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        let mut reader = Reader { bytes, at: 0 };
-        let ctr = reader.head().map_err(|e| e.within("calibrator of pCTR"))?;
-        let cvr = reader.head().map_err(|e| e.within("calibrator of pCVR"))?;
-        if reader.at != bytes.len() {
-            return Err(Error::corrupt(format!(
-                "calibrators end at offset {}, but the section has {} bytes",
-                reader.at,
-                bytes.len()
-            )));
-        }
+        let mut reader = Reader::new("calibrators", bytes);
+        let ctr = head(&mut reader).map_err(|e| e.within("calibrator of pCTR"))?;
+        let cvr = head(&mut reader).map_err(|e| e.within("calibrator of pCVR"))?;
+        reader.end()?;
         Ok(Self { ctr, cvr })
     }
 }
@@ -78,50 +73,17 @@ fn numbers(calibrator: &Calibrator) -> (u32, Vec<f64>) {
     }
 }
 
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, what: &str, len: usize) -> Result<&'a [u8]> {
-        let left = self.bytes.len() - self.at;
-        if len > left {
-            return Err(Error::corrupt(format!("{what} at offset {}: expected {len} bytes, found {left}", self.at)));
-        }
-        let taken = &self.bytes[self.at..self.at + len];
-        self.at += len;
-        Ok(taken)
-    }
-
-    fn u32(&mut self, what: &str) -> Result<u32> {
-        let mut word = [0; 4];
-        word.copy_from_slice(self.take(what, 4)?);
-        Ok(u32::from_le_bytes(word))
-    }
-
-    fn f64s(&mut self, what: &str, n: usize) -> Result<Vec<f64>> {
-        let len = n.checked_mul(8).ok_or_else(|| Error::corrupt(format!("{what}: {n} numbers are too many")))?;
-        let mut word = [0; 8];
-        let number = |bytes: &[u8]| {
-            word.copy_from_slice(bytes);
-            f64::from_le_bytes(word)
-        };
-        Ok(self.take(what, len)?.chunks_exact(8).map(number).collect())
-    }
-
-    fn head(&mut self) -> Result<HeadCalibrator> {
-        let start = self.at;
-        let keep_rate = self.f64s("keep rate", 1)?[0];
-        let kind = self.u32("kind")?;
-        let n = self.u32("count")? as usize;
-        let numbers = self.f64s("numbers", n)?;
-        let built = build(kind, numbers).and_then(|calibrator| HeadCalibrator::new(keep_rate, calibrator));
-        built.map_err(|e| {
-            let e = if e.status == crate::Status::InvalidArgument { Error::corrupt(e.message) } else { e };
-            e.within(format!("record at offset {start}"))
-        })
-    }
+/// Reads one head's record.
+fn head(reader: &mut Reader<'_>) -> Result<HeadCalibrator> {
+    let start = reader.at();
+    let (keep_rate, kind) = (reader.f64()?, reader.u32()?);
+    let n = reader.count("numbers", size_of::<f64>())?;
+    let numbers = (0..n).map(|_| reader.f64()).collect::<Result<_>>()?;
+    let built = build(kind, numbers).and_then(|calibrator| HeadCalibrator::new(keep_rate, calibrator));
+    built.map_err(|e| {
+        let e = if e.status == Status::InvalidArgument { Error::corrupt(e.message) } else { e };
+        e.within(format!("record at offset {start}"))
+    })
 }
 
 fn build(kind: u32, mut numbers: Vec<f64>) -> Result<Calibrator> {
@@ -153,7 +115,6 @@ fn build(kind: u32, mut numbers: Vec<f64>) -> Result<Calibrator> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Status;
 
     fn samples() -> Vec<Calibrators> {
         let head = |w, c| HeadCalibrator::new(w, c).unwrap();
@@ -213,7 +174,7 @@ mod tests {
             let longer = [bytes.as_slice(), &[0]].concat();
             let error = Calibrators::decode(&longer).unwrap_err();
             assert_eq!(error.status, Status::Corrupt);
-            assert!(error.message.contains("end at offset"), "{}", error.message);
+            assert!(error.message.contains("should end here, 1 bytes follow"), "{}", error.message);
         }
     }
 

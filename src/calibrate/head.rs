@@ -78,7 +78,7 @@ impl HeadCalibrator {
 
 impl HeadCalibrator {
     /// Tells for every logit the least and the greatest probability of one that is within `off` of it, also of a calibrator
-    /// that rises and falls. Of NaN, or where both are infinite, that is any probability.
+    /// that rises and falls. For NaN, or where both are infinite, that is any probability.
     pub fn bounds(&self, logits: &[f32], off: impl Fn(f32) -> f32, mut tell: impl FnMut(usize, [f32; 2])) {
         let reach = |logit: f32| {
             let off = f64::from(off(logit));

@@ -7,7 +7,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{Shared, stage};
+use super::Shared;
+use super::staged::stage;
 use crate::bundle::{self, Manifest, stamp};
 use crate::clock::now_us;
 use crate::error::{Error, Result, Status};

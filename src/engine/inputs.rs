@@ -15,7 +15,7 @@ pub struct ModelInfo {
     pub generation: u64,
     /// Columns of a ready input (`score_dense`).
     pub width: usize,
-    /// Of them, those of the request.
+    /// How many of them are the request's.
     pub request_width: usize,
     /// The heads.
     pub heads: Vec<HeadKind>,
@@ -132,7 +132,7 @@ impl Engine {
         input.check(MAX_CANDIDATES)?;
         let generation = self.live()?;
         let names = self.shared.names();
-        let name = |handle: u32| names.iter().find(|(_, own)| **own == handle).map(|(name, _)| name.clone());
+        let name = |handle: u32| names.name(handle);
         Ok(crate::inputs::check(generation.id(), generation.scoring(), input, name))
     }
 

@@ -1,17 +1,13 @@
 //! The engine: owns the current generation, stages new ones, and makes scorers. Shared by all threads.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
-use crate::artifact::OpenMode;
 use crate::bundle;
 use crate::clock::now_us;
 use crate::error::{Error, Result, Status};
-use crate::infer::Kernel;
-use crate::live::{Cancel, Cell, Generation, Opening, Reader, StagingOptions, TableChecks};
+use crate::live::{Cancel, Cell, Generation, Opening, Reader, StagingOptions};
 use crate::metrics::{Events, Meters};
 use crate::model::{AdCacheInfo, Limits};
 use crate::overlay::Overlays;
@@ -20,100 +16,22 @@ use crate::scorer::{Scorer, ScorerLimits};
 use crate::table::MAX_ROW;
 use crate::types::Precision;
 use follow::{Follower, Looked};
+use names::Names;
 
+mod close;
 mod follow;
 mod inputs;
 mod metrics;
+mod names;
+mod options;
+mod staged;
 mod state;
-mod tables;
+mod upsert;
 
 pub use inputs::{ModelInfo, WrongSide};
+pub use options::Options;
+pub use staged::Staged;
 pub use state::FollowState;
-
-/// Names the kernel to use instead of the best one; for tests.
-const KERNEL_VARIABLE: &str = "ADCLICK_KERNEL";
-
-/// How an engine is opened. `Options::default()` is what most want.
-///
-/// ```
-/// use std::path::Path;
-/// use std::time::Duration;
-///
-/// use adclick::{Engine, OpenMode, Options, Precision, TableChecks};
-///
-/// # fn main() -> adclick::Result<()> {
-/// let mut options = Options::default();
-/// options.mode = OpenMode::Copy; // survives files that are truncated in place
-/// options.tables = TableChecks::Full;
-/// options.precision = Some(Precision::Exact);
-/// options.overlay_rows = 100_000;
-/// options.follow = Some(Duration::from_secs(5)); // the directory has a CURRENT
-/// let engine = Engine::open(Path::new("examples/bundles"), &options)?;
-/// assert!(engine.follow_state()?.follows);
-/// assert_eq!(engine.precision()?, (Precision::Exact, Precision::Exact, None));
-/// engine.close();
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Options {
-    /// Map the files (default), or copy them into memory of the process.
-    pub mode: OpenMode,
-    /// The kernel by name (`portable`, `avx2`, `avx512`); `None`: `ADCLICK_KERNEL` if set, else the best.
-    pub kernel: Option<String>,
-    /// How much larger than the first model later ones may be (scratch, features and columns): scorers get that much
-    /// room. At least 1.
-    pub headroom: f32,
-    /// Look at `CURRENT` this often on a thread of the engine's own, and go to the bundle it names. `None`: only when
-    /// [`Engine::poll`] is called.
-    pub follow: Option<Duration>,
-    /// How much of the table files staging reads.
-    pub tables: TableChecks,
-    /// Rows that can be written on top of each table ([`Engine::upsert`]); 0 = none. Memory is reserved for one and a
-    /// half times as many and touched as rows are written.
-    pub overlay_rows: usize,
-    /// Rows written on top of a table count, column by column, for this long, by the time of the request. `None`: until
-    /// a newer table comes.
-    pub overlay_max_age: Option<Duration>,
-    /// How far the time of an upsert may be ahead of this machine's clock; `None`: any time. A time far in the future, such as
-    /// one in another unit, would keep all writes before it from counting.
-    pub overlay_max_skew: Option<Duration>,
-    /// The precision to serve in; `None`: what each bundle says, or exact. A CPU or a model that cannot do it serves exact:
-    /// [`Engine::precision`] says so and why.
-    pub precision: Option<Precision>,
-    /// Bytes of memory that each generation may take to keep what every ad adds to the first layers of the network, which
-    /// takes up to a fifth off a large request's time; 0 = none. [`Engine::ad_cache`] says what it takes, and whether it is
-    /// worth anything for this model. Staging computes it.
-    /// The live generation, the one before and one that is staged have each its own, but for those that have the same model
-    /// and ads.
-    pub ad_cache_bytes: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            mode: OpenMode::Map,
-            kernel: None,
-            headroom: 2.0,
-            follow: None,
-            tables: TableChecks::Full,
-            overlay_rows: 65_536,
-            overlay_max_age: None,
-            overlay_max_skew: Some(Duration::from_secs(300)),
-            precision: None,
-            ad_cache_bytes: 0,
-        }
-    }
-}
-
-impl Options {
-    /// What each staging depends on.
-    fn staging(&self, kernel: &'static Kernel) -> StagingOptions {
-        let &Self { mode, tables, precision, ad_cache_bytes, .. } = self;
-        StagingOptions { mode, kernel, tables, precision, ad_cache_bytes }
-    }
-}
 
 /// Owns what is live. Cheap to share by reference; dropping it closes it.
 pub struct Engine {
@@ -129,7 +47,7 @@ pub(crate) struct Shared {
     cell: Arc<Cell<Generation>>,
     meters: Arc<Meters>,
     events: Events,
-    names: Mutex<HashMap<String, u32>>,
+    names: Mutex<Names>,
     published: Mutex<Published>,
     /// The directory that holds `CURRENT`, when the engine was opened on one.
     root: Option<PathBuf>,
@@ -156,29 +74,6 @@ struct Published {
     closed: bool,
 }
 
-/// A generation that was opened and checked and is not live yet. Dropping it discards it.
-///
-/// ```
-/// use std::path::Path;
-///
-/// use adclick::{Engine, Options};
-///
-/// # fn main() -> adclick::Result<()> {
-/// let engine = Engine::open(Path::new("examples/bundles/first"), &Options::default())?;
-/// let first = engine.model()?.generation;
-///
-/// let staged = engine.stage(Path::new("examples/bundles/second"))?; // read and checked; nothing changes for requests
-/// let second = staged.generation();
-/// assert_eq!(staged.activate()?, second); // requests that begin from now on see it
-/// assert_eq!(engine.rollback()?, first);
-/// # Ok(())
-/// # }
-/// ```
-pub struct Staged {
-    shared: Arc<Shared>,
-    generation: Arc<Generation>,
-}
-
 impl Engine {
     /// Opens an engine on a bundle directory, or on a directory that holds `CURRENT`.
     ///
@@ -193,10 +88,8 @@ impl Engine {
 
     /// The same without the following thread, which inherits what is set for the thread that starts it.
     pub(crate) fn open_unfollowed(path: &Path, options: &Options) -> Result<Self> {
-        if !(options.headroom >= 1.0 && options.headroom <= 1000.0) {
-            return Err(Error::argument(format!("headroom {}: expected 1 to 1000", options.headroom)));
-        }
-        let kernel = choose_kernel(options.kernel.as_deref())?;
+        options.check()?;
+        let kernel = options.kernel()?;
         // Where a relative path leads must not change with the process's directory.
         let path = &std::path::absolute(path).map_err(|e| Error::io("resolve", path, &e))?;
         let root = path.join(bundle::CURRENT).exists().then(|| path.clone());
@@ -204,9 +97,6 @@ impl Engine {
             Some(root) => bundle::current(root)?,
             None => path.clone(),
         };
-        if options.follow.is_some_and(|interval| interval.is_zero()) {
-            return Err(Error::argument("follow: an interval of 0, expected more, or none to follow by polling only"));
-        }
         if options.follow.is_some() && root.is_none() {
             return Err(Error::argument(format!(
                 "{} has no {} to follow: open the directory that holds the bundles",
@@ -214,11 +104,11 @@ impl Engine {
                 bundle::CURRENT
             )));
         }
-        let mut names = HashMap::new();
+        let mut names = Names::default();
         let overlays = Overlays::new(options.overlay_rows, options.overlay_max_age).with_skew(options.overlay_max_skew);
         let staging = options.staging(kernel);
         let how = Opening { staging, earlier: &[], overlays: Some(&overlays), limits: None, cancel: Cancel::default() };
-        let generation = Generation::open(&first, how, |name| register(&mut names, name))?;
+        let generation = Generation::open(&first, how, |name| names.handle(name))?;
         let needs = generation.needs();
         let roomy = |n: usize| (n as f64 * f64::from(options.headroom)).ceil() as usize;
         let limits = Limits {
@@ -269,7 +159,7 @@ impl Engine {
     /// `Io`, `Corrupt`, `Unsupported`, `GoldenMismatch`, `CapacityExceeded` when there is no memory for
     /// [`Options::overlay_rows`], or `Closed`. What is live stays as it is.
     pub fn stage(&self, bundle: &Path) -> Result<Staged> {
-        stage(&self.shared, bundle)
+        staged::stage(&self.shared, bundle)
     }
 
     /// Goes back to the generation before the last activation. Returns its id.
@@ -333,14 +223,7 @@ impl Engine {
     /// # Errors
     /// `InvalidArgument` when the name is not 1 to 255 bytes, `CapacityExceeded` past 65,536 names.
     pub fn feature(&self, name: &str) -> Result<u32> {
-        let mut names = self.shared.names();
-        if name.is_empty() || name.len() > crate::schema::MAX_NAME {
-            return Err(Error::argument(format!("a feature name of {} bytes, expected 1 to 255", name.len())));
-        }
-        if names.len() >= MAX_NAMES && !names.contains_key(name) {
-            return Err(Error::new(Status::CapacityExceeded, format!("more than {MAX_NAMES} feature names")));
-        }
-        Ok(register(&mut names, name))
+        self.shared.names().given(name)
     }
 
     /// Makes a scorer: all the memory that a caller's requests need.
@@ -390,91 +273,6 @@ impl Engine {
     pub fn kernel(&self) -> &'static str {
         self.shared.staging.kernel.name()
     }
-
-    /// Stops following and withdraws the generation: from now on scorers answer `Closed`. Requests under way end well:
-    /// this waits for them, for a second at most, then memory and maps go. (What a request holds for longer goes with its
-    /// scorer.) It waits for the following thread, too: a bundle that is being staged is given up at the next golden request,
-    /// table, 16,384 rows or 16 MiB, which takes well under a second unless the file system hangs. Closing twice does nothing.
-    pub fn close(&self) {
-        // Without a bound nothing is left to wait for, but requests that take longer than any should.
-        let _ = self.close_by(None);
-    }
-
-    /// The same in `most` at most. From the first moment on scorers answer `Closed`.
-    ///
-    /// # Errors
-    /// `Busy` when something goes on after that time, and what: the following thread in the middle of a bundle, or requests
-    /// under way. It is closed all the same; what goes on ends by itself, and memory and maps go with it. Closing again waits
-    /// for it again.
-    pub fn close_within(&self, most: Duration) -> Result<()> {
-        self.close_by(Instant::now().checked_add(most))
-    }
-
-    fn close_by(&self, end: Option<Instant>) -> Result<()> {
-        self.shared.closing.store(true, Ordering::Relaxed);
-        {
-            let mut published = self.shared.published();
-            *published = Published { closed: true, ..Published::default() };
-            self.shared.cell.publish(None);
-        }
-        let follower = self.follower().take();
-        if let Some(Err(looking)) = follower.map(|follower| follower.stop_by(end)) {
-            // For whoever closes again, and has more time.
-            *self.follower() = Some(looking);
-            return Err(Error::new(Status::Busy, "closed, but the following thread is still opening a bundle"));
-        }
-        let last = Instant::now() + LAST_REQUESTS;
-        let last = end.map_or(last, |end| end.min(last));
-        while self.shared.cell.reclaim() > 0 {
-            if Instant::now() >= last {
-                return Err(Error::new(Status::Busy, "closed, but requests under way still hold a generation"));
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let is_closed = self.shared.published().closed;
-        if !is_closed {
-            self.close();
-        }
-    }
-}
-
-impl Staged {
-    /// The id that the generation will have.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.generation.id()
-    }
-
-    /// The ad cache that it has, or would take.
-    #[must_use]
-    pub fn ad_cache(&self) -> AdCacheInfo {
-        self.generation.ad_cache()
-    }
-
-    /// Makes the generation live: requests that begin from now on see it. The one before is kept for
-    /// [`Engine::rollback`].
-    ///
-    /// # Errors
-    /// `Closed`; what is live stays as it is.
-    pub fn activate(self) -> Result<u64> {
-        let quiet = self.shared.overlays.quiet();
-        let mut published = self.shared.publisher_of(&self.generation)?;
-        self.shared.cell.publish(Some(Arc::clone(&self.generation)));
-        let id = self.generation.id();
-        published.previous = published.current.replace(self.generation);
-        published.activated_us = now_us();
-        self.shared.events.activated();
-        drop((published, quiet));
-        // What was previous until now is held by nobody but slow requests.
-        self.shared.cell.reclaim();
-        Ok(id)
-    }
 }
 
 impl Shared {
@@ -502,59 +300,10 @@ impl Shared {
         self.publisher()
     }
 
-    fn names(&self) -> MutexGuard<'_, HashMap<String, u32>> {
+    fn names(&self) -> MutexGuard<'_, Names> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// How long closing waits for requests under way. They take milliseconds.
-const LAST_REQUESTS: Duration = Duration::from_secs(1);
-
 /// Tables that scorers have room for even when the first model reads none.
 const LEAST_TABLES: usize = 8;
-
-/// More names than any sane set of schemas has; bounds the memory that a caller's mistake can take.
-const MAX_NAMES: usize = 1 << 16;
-
-fn register(names: &mut HashMap<String, u32>, name: &str) -> u32 {
-    if let Some(&handle) = names.get(name) {
-        return handle;
-    }
-    // 0 stays free: a value that was never filled in belongs to no feature.
-    let handle = names.len() as u32 + 1;
-    names.insert(name.to_owned(), handle);
-    handle
-}
-
-fn choose_kernel(name: Option<&str>) -> Result<&'static Kernel> {
-    match (name, std::env::var(KERNEL_VARIABLE)) {
-        (Some(name), _) => Kernel::by_name(name),
-        (None, Ok(name)) if !name.is_empty() => {
-            Kernel::by_name(&name).map_err(|e| e.within(format_args!("environment variable {KERNEL_VARIABLE}")))
-        }
-        _ => Ok(Kernel::detect()),
-    }
-}
-
-fn stage(shared: &Arc<Shared>, bundle: &Path) -> Result<Staged> {
-    let staged = open_staged(shared, bundle);
-    shared.events.staged(&staged);
-    staged
-}
-
-fn open_staged(shared: &Arc<Shared>, bundle: &Path) -> Result<Staged> {
-    let earlier: Vec<_> = {
-        let published = shared.publisher()?;
-        published.current.iter().chain(&published.previous).cloned().collect()
-    };
-    let closing = || shared.closing.load(Ordering::Relaxed);
-    let how = Opening {
-        staging: shared.staging,
-        earlier: &earlier,
-        overlays: Some(&shared.overlays),
-        limits: Some(shared.limits),
-        cancel: Cancel::when(&closing),
-    };
-    let generation = Generation::open(bundle, how, |name| register(&mut shared.names(), name))?;
-    Ok(Staged { shared: Arc::clone(shared), generation: Arc::new(generation) })
-}

@@ -20,7 +20,7 @@ pub struct FollowState {
     pub looked_us: i64,
     /// Looks at `CURRENT`, by polling too.
     pub looks: u64,
-    /// Of them, those that failed.
+    /// How many of them failed.
     pub failed_looks: u64,
     /// Generations that became live after the first.
     pub activations: u64,

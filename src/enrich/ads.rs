@@ -20,7 +20,8 @@ pub(crate) struct AdColumns {
 }
 
 impl AdColumns {
-    /// Of the tables whose key is the ad alone, the one that gives most columns. None: no feature reads such a table.
+    /// The columns from that table, among those whose key is the ad alone, that gives most of them. None: no feature reads
+    /// such a table.
     pub(crate) fn of(model: &Model) -> Option<Self> {
         let (schema, enrichment) = (model.schema(), model.enrichment());
         let ads = enrichment.tables.iter().enumerate().filter(|(_, table)| table.key == [KeyPart::Ad]);

@@ -23,8 +23,8 @@ pub struct Assembler {
     by_handle: Vec<(u32, u32)>,
     /// Feature numbers.
     targets: Vec<u32>,
-    request: Own,
-    candidate: Own,
+    request: SideFeatures,
+    candidate: SideFeatures,
     /// For each feature its column in the rows of its side and, of a time feature, which of [`TIME_INPUTS`].
     columns: Vec<usize>,
     time_input: Vec<u8>,
@@ -39,7 +39,7 @@ pub struct Assembler {
 
 /// The features of one side.
 #[derive(Debug, Default)]
-struct Own {
+struct SideFeatures {
     all: Vec<Item>,
     /// What is read directly when nothing is passed for it, and the others.
     direct: Direct,
@@ -70,7 +70,7 @@ pub struct Passed<'a> {
 pub struct State {
     raw: Box<[Raw]>,
     row: Box<[f32]>,
-    /// Of this request; see [`Assembler::wrong_side`].
+    /// Counts of this request; see [`Assembler::wrong_side`].
     wrong_side: Box<[u32]>,
     any_wrong_side: bool,
     pub(super) rows: Rows,
@@ -130,7 +130,7 @@ impl Assembler {
         let places = schema.features.iter().zip(&layout.columns);
         let columns: Vec<usize> = places.map(|(f, c)| c.serving - first_column(f.side())).collect();
         let on = |side| {
-            let mut own = Own::default();
+            let mut own = SideFeatures::default();
             for (i, f) in schema.features.iter().enumerate().filter(|(_, f)| f.side() == side) {
                 let direct = own.direct.add(&tables, i, f, columns[i]);
                 let item = Item { feature: i as u32, cell: tables.cell_of(i), direct };
@@ -333,7 +333,7 @@ impl Assembler {
         &self,
         model: &Model,
         state: &mut State,
-        own: &Own,
+        own: &SideFeatures,
         (candidate, passed): (usize, bool),
         x: &mut [f32],
         wide: &mut [f32],

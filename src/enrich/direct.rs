@@ -31,7 +31,7 @@ struct Number {
     column: u32,
     at: NumberAt,
     transform: Transform,
-    /// The input when the row does not have the number: of the default row's, or else of the feature's own default.
+    /// The input when the row does not have the number: made of the default row's, or else of the feature's own default.
     otherwise: f32,
 }
 
@@ -57,7 +57,7 @@ impl Direct {
                 let otherwise = number_input(&of.kind, at.read(default));
                 let numbers = &mut self.of(place.table).numbers;
                 numbers.push(Number { feature, column, at, transform, otherwise });
-                // Of one kind together: then a CPU guesses right what comes next.
+                // Each kind together: then a CPU guesses right what comes next.
                 numbers.sort_by_key(|n| (n.transform.log1p, n.at));
             }
             (&Kind::Vector { dim }, &FeatureCell::Vector(place)) => {

@@ -6,12 +6,12 @@ use crate::schema::{ColumnUse, Enrichment, Feature, Kind, Lookup};
 use crate::table::{ColumnKind, TableSource};
 
 /// What reads a column, for messages.
-pub(super) enum Reader<'a> {
+pub(super) enum ReadBy<'a> {
     Feature(&'a Feature),
     Key(&'a str),
 }
 
-impl std::fmt::Display for Reader<'_> {
+impl std::fmt::Display for ReadBy<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Feature(feature) => write!(f, "feature `{}`", feature.name),
@@ -43,7 +43,7 @@ impl<'a> Fit<'a> {
 
     /// The id column of a key.
     pub(super) fn key(&self, table: &str, column: &ColumnUse) -> Result<TableColumn> {
-        let reader = Reader::Key(table);
+        let reader = ReadBy::Key(table);
         let (place, kind) = self.column(&reader, column)?;
         match kind {
             ColumnKind::U32 { cap: 1 } | ColumnKind::U64 { cap: 1 } => Ok(place),
@@ -53,7 +53,7 @@ impl<'a> Fit<'a> {
 
     /// Where a feature's values stand.
     pub(super) fn cell(&self, feature: &Feature, lookup: &Lookup) -> Result<FeatureCell> {
-        let reader = Reader::Feature(feature);
+        let reader = ReadBy::Feature(feature);
         let column = match lookup {
             Lookup::Column(column) => column,
             Lookup::Similarity { left, right, measure } => {
@@ -101,14 +101,14 @@ impl<'a> Fit<'a> {
         }
     }
 
-    fn vector(&self, reader: &Reader<'_>, column: &ColumnUse) -> Result<(TableColumn, u16)> {
+    fn vector(&self, reader: &ReadBy<'_>, column: &ColumnUse) -> Result<(TableColumn, u16)> {
         match self.column(reader, column)? {
             (place, ColumnKind::Vector { dim }) => Ok((place, dim)),
             (_, kind) => Err(self.other(reader, column, "as a vector", kind)),
         }
     }
 
-    fn column(&self, reader: &Reader<'_>, column: &ColumnUse) -> Result<(TableColumn, ColumnKind)> {
+    fn column(&self, reader: &ReadBy<'_>, column: &ColumnUse) -> Result<(TableColumn, ColumnKind)> {
         let layout = self.sources[column.table as usize].set.layout();
         let Some(at) = layout.find(&column.column) else {
             let names: Vec<_> = layout.columns().iter().take(20).map(|c| format!("`{}`", c.name)).collect();
@@ -123,7 +123,7 @@ impl<'a> Fit<'a> {
         Ok((TableColumn { table: column.table as usize, column: at }, layout.columns()[at].kind))
     }
 
-    fn other(&self, reader: &Reader<'_>, column: &ColumnUse, what: &str, kind: ColumnKind) -> Error {
+    fn other(&self, reader: &ReadBy<'_>, column: &ColumnUse, what: &str, kind: ColumnKind) -> Error {
         let (named, file) = (self.named(column), self.file(column));
         Error::unsupported(format!("{reader} reads {named} {what}, and {file} has it as {kind}"))
     }

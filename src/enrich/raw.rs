@@ -12,7 +12,7 @@ pub struct Counts {
     pub missing: u32,
     /// Values whose handle the model has no use for on that side.
     pub ignored: u32,
-    /// Of them, those that the model reads from the other side.
+    /// How many of them the model reads from the other side.
     pub wrong_side: u32,
 }
 

@@ -62,7 +62,7 @@ impl TableReader {
         }
     }
 
-    /// Of each table of the enrichment: how many of all rows read so far have keys that the table has. The others took its
+    /// For each table of the enrichment, how many of the rows read so far have keys that the table has. The others took its
     /// default row.
     #[must_use]
     pub fn found(&self) -> &[u64] {

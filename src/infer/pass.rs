@@ -2,7 +2,7 @@
 
 use super::kernel::{AddRows, Dot, Pack, Rows, TILE_ROWS, Values, packed_row};
 use super::plan::Plan;
-use super::plan::{Kept, Layer, Level, PackedLayer, Program, Start, Step, Vector};
+use super::plan::{KeptLayers, Layer, Level, PackedLayer, Program, Start, Step, Vector};
 use super::shapes::with_padding;
 use super::{Scratch, Weights, prepare};
 use crate::error::{Error, Result};
@@ -219,7 +219,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Where each row's kept sums are: with the caller, or in the arena after they were computed.
-    fn sums<'k>(&mut self, program: &Kept, kept: &[Option<&'k [f32]>], sums: &mut [Values<'k>]) -> Result<()> {
+    fn sums<'k>(&mut self, program: &KeptLayers, kept: &[Option<&'k [f32]>], sums: &mut [Values<'k>]) -> Result<()> {
         if !kept.is_empty() && kept.len() != sums.len() {
             return Err(Error::argument(format!("kept sums of {} rows, {} are run", kept.len(), sums.len())));
         }

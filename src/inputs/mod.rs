@@ -109,9 +109,9 @@ pub struct ModelInput {
     pub source: Source,
     /// How the model comes by it.
     pub reading: InputReading,
-    /// Of [`InputReading::Table`], the column, such as `users.age`, or `dot` or `cosine` of two. Else empty.
+    /// For [`InputReading::Table`] the column, such as `users.age`, or `dot` or `cosine` of two; else empty.
     pub from: String,
-    /// What stands in for a missing value; of [`InputReading::Fixed`], what it is fixed to.
+    /// What stands in for a missing value; for [`InputReading::Fixed`], what it is fixed to.
     pub default: Default,
     /// The names of the features that read it.
     pub features: Vec<String>,

@@ -33,7 +33,8 @@ pub(crate) struct Cell<T> {
 
 // SAFETY: the cell owns `Arc<T>`s and hands out `&T` on other threads, which is what `Arc<T>: Send + Sync` asks of T.
 unsafe impl<T: Send + Sync> Send for Cell<T> {}
-// SAFETY: as above; all shared state is atomic or behind the mutex.
+// SAFETY: what `&Cell` gives to threads is `&T`, which is what `T: Sync` allows, and what it drops is T, which `T: Send`
+// allows; all other shared state is atomic or behind the mutex.
 unsafe impl<T: Send + Sync> Sync for Cell<T> {}
 
 impl<T> Cell<T> {
@@ -89,7 +90,7 @@ impl<T> Drop for Cell<T> {
         // Readers hold an Arc of the cell, so none is left.
         let current = self.current.load(Ordering::Acquire);
         if !current.is_null() {
-            // SAFETY: as in `publish`; nobody can read any more.
+            // SAFETY: `current` came from `Arc::into_raw` in `publish` and was not taken out since; nobody can read any more.
             drop(unsafe { Arc::from_raw(current) });
         }
     }

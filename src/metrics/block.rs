@@ -28,9 +28,9 @@ const CELLS: usize = TIMES + (Call::NAMES.len() + Stage::NAMES.len()) * (BUCKETS
 
 /// One of the things that are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Cell(usize);
+pub(super) struct Counter(usize);
 
-impl Cell {
+impl Counter {
     pub(super) const CUT: Self = Self(CUT);
     pub(super) const KEPT: Self = Self(KEPT);
 
@@ -80,12 +80,12 @@ impl Times {
         Self(Call::NAMES.len() + stage as usize)
     }
 
-    pub(super) fn bucket(self, bucket: usize) -> Cell {
-        Cell(TIMES + self.0 * (BUCKETS + 1) + bucket)
+    pub(super) fn bucket(self, bucket: usize) -> Counter {
+        Counter(TIMES + self.0 * (BUCKETS + 1) + bucket)
     }
 
     /// Nanoseconds in all.
-    pub(super) fn sum(self) -> Cell {
+    pub(super) fn sum(self) -> Counter {
         self.bucket(BUCKETS)
     }
 }
@@ -113,7 +113,7 @@ impl Block {
 
     /// Counts for the one who owns the scorer. A load and a store do because nobody else writes here.
     #[inline]
-    pub(super) fn add(&self, cell: Cell, n: u64) {
+    pub(super) fn add(&self, cell: Counter, n: u64) {
         let cell = &self.cells[cell.0];
         cell.store(cell.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
@@ -126,7 +126,7 @@ impl Block {
 
     /// Counts a call that found the scorer in use. Such calls come from anywhere, and are all that writes these cells.
     pub(crate) fn busy(&self, call: Call) {
-        self.cells[Cell::requests(call, place(Status::Busy)).0].fetch_add(1, Ordering::Relaxed);
+        self.cells[Counter::requests(call, place(Status::Busy)).0].fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -143,7 +143,7 @@ impl Sums {
         }
     }
 
-    pub(super) fn get(&self, cell: Cell) -> u64 {
+    pub(super) fn get(&self, cell: Counter) -> u64 {
         self.0[cell.0]
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::block::{Block, Cell, Sums, Times};
+use super::block::{Block, Counter, Sums, Times};
 use super::stopwatch::Stopwatch;
 use super::{Call, OK, place};
 use crate::auction::{Reason, Tally};
@@ -95,8 +95,8 @@ impl Meter {
         match result {
             Ok(outcome) => {
                 self.done(watch);
-                self.block.add(Cell::scored(outcome.precision as usize), outcome.n_scored.into());
-                self.add_some(Cell::CUT, outcome.n_cut.into());
+                self.block.add(Counter::scored(outcome.precision as usize), outcome.n_scored.into());
+                self.add_some(Counter::CUT, outcome.n_cut.into());
             }
             Err(refusal) => self.refuse(watch.call(), refusal.status()),
         }
@@ -106,7 +106,7 @@ impl Meter {
     pub(crate) fn done(&mut self, watch: &Stopwatch) {
         let elapsed = watch.elapsed();
         self.counted += 1;
-        self.block.add(Cell::requests(watch.call(), OK), 1);
+        self.block.add(Counter::requests(watch.call(), OK), 1);
         self.block.time(Times::call(watch.call()), elapsed);
         for (stage, ns) in watch.stages() {
             // A call without this stage says nothing of it.
@@ -120,26 +120,26 @@ impl Meter {
     #[cold]
     pub(crate) fn refuse(&mut self, call: Call, status: Status) {
         self.counted += 1;
-        self.block.add(Cell::requests(call, place(status)), 1);
+        self.block.add(Counter::requests(call, place(status)), 1);
     }
 
     /// Counts candidates whose sums came from the ad cache.
     pub(crate) fn kept(&mut self, n: u32) {
-        self.add_some(Cell::KEPT, n.into());
+        self.add_some(Counter::KEPT, n.into());
     }
 
     /// Counts what one side of a request lacked.
     pub(crate) fn values(&mut self, side: Side, counts: Counts) {
-        self.add_some(Cell::missing(side), counts.missing.into());
-        self.add_some(Cell::ignored(side), counts.ignored.into());
-        self.add_some(Cell::wrong_side(side), counts.wrong_side.into());
+        self.add_some(Counter::missing(side), counts.missing.into());
+        self.add_some(Counter::ignored(side), counts.ignored.into());
+        self.add_some(Counter::wrong_side(side), counts.wrong_side.into());
     }
 
     /// Counts the keys of a request, for each table by its number in the engine.
     pub(crate) fn keys(&mut self, lookups: impl Iterator<Item = (usize, Lookups)>) {
         for (table, Lookups { found, missing, unknown }) in lookups {
             for (result, n) in [found, missing, unknown].into_iter().enumerate() {
-                self.add_some(Cell::keys(table, result), n.into());
+                self.add_some(Counter::keys(table, result), n.into());
             }
         }
     }
@@ -147,13 +147,13 @@ impl Meter {
     /// Counts what became of the candidates of an auction, in which `cut` more took no part.
     pub(crate) fn candidates(&mut self, tally: &Tally, cut: usize) {
         for (reason, &n) in tally.iter().enumerate() {
-            self.add_some(Cell::reason(reason), n.into());
+            self.add_some(Counter::reason(reason), n.into());
         }
-        self.add_some(Cell::reason(Reason::Cut as usize), cut as u64);
+        self.add_some(Counter::reason(Reason::Cut as usize), cut as u64);
     }
 
     #[inline]
-    fn add_some(&self, cell: Cell, n: u64) {
+    fn add_some(&self, cell: Counter, n: u64) {
         if n > 0 {
             self.block.add(cell, n);
         }

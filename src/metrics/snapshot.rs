@@ -72,9 +72,9 @@ pub(crate) struct Live {
     pub(crate) has_previous: bool,
     /// Whether the last look at `CURRENT` failed.
     pub(crate) follow_failing: bool,
-    /// Of the models and tables that are open.
+    /// Bytes of the models and tables that are open.
     pub(crate) file_bytes: u64,
-    /// Of the ad caches.
+    /// Bytes of the ad caches.
     pub(crate) ad_cache_bytes: u64,
 }
 

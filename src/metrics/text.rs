@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Write};
 
-use super::block::{Cell, KEY_RESULTS, TABLES, Times};
+use super::block::{Counter, KEY_RESULTS, TABLES, Times};
 use super::buckets::{BOUNDS, BUCKETS};
 use super::events::EventCounts;
 use super::snapshot::{Metrics, TableState};
@@ -57,7 +57,7 @@ fn requests(metrics: &Metrics, text: &mut Text<'_, impl Write>) -> fmt::Result {
     for call in CALLS {
         for status in statuses(&REFUSED) {
             let labels: Labels = &[("call", Call::NAMES[call as usize]), ("status", STATUSES[status])];
-            text.sample(name, labels, sums.get(Cell::requests(call, status)))?;
+            text.sample(name, labels, sums.get(Counter::requests(call, status)))?;
         }
     }
     let name = "adclick_request_duration_seconds";
@@ -95,31 +95,31 @@ fn candidates(metrics: &Metrics, text: &mut Text<'_, impl Write>) -> fmt::Result
     let name = "adclick_candidates_scored_total";
     text.family(name, "counter", "Candidates whose probabilities were computed, by the arithmetic that did it.")?;
     for precision in Precision::ALL {
-        text.sample(name, &[("precision", precision.name())], sums.get(Cell::scored(precision as usize)))?;
+        text.sample(name, &[("precision", precision.name())], sums.get(Counter::scored(precision as usize)))?;
     }
     let name = "adclick_candidates_cut_total";
-    text.single(name, "counter", "Candidates that a deadline cut off.", sums.get(Cell::CUT))?;
+    text.single(name, "counter", "Candidates that a deadline cut off.", sums.get(Counter::CUT))?;
     let name = "adclick_candidates_kept_total";
-    text.single(name, "counter", "Candidates whose first sums came from the ad cache.", sums.get(Cell::KEPT))?;
+    text.single(name, "counter", "Candidates whose first sums came from the ad cache.", sums.get(Counter::KEPT))?;
     let name = "adclick_auction_candidates_total";
     text.family(name, "counter", "Candidates of auctions by why they won or lost.")?;
     for reason in Reason::ALL {
-        text.sample(name, &[("reason", reason.name())], sums.get(Cell::reason(reason as usize)))?;
+        text.sample(name, &[("reason", reason.name())], sums.get(Counter::reason(reason as usize)))?;
     }
     let name = "adclick_values_missing_total";
     text.family(name, "counter", "Feature values that were missing or unknown and took their default.")?;
     for (side, label) in SIDES {
-        text.sample(name, &[("side", label)], sums.get(Cell::missing(side)))?;
+        text.sample(name, &[("side", label)], sums.get(Counter::missing(side)))?;
     }
     let name = "adclick_values_ignored_total";
     text.family(name, "counter", "Values passed that the model has no use for.")?;
     for (side, label) in SIDES {
-        text.sample(name, &[("side", label)], sums.get(Cell::ignored(side)))?;
+        text.sample(name, &[("side", label)], sums.get(Counter::ignored(side)))?;
     }
     let name = "adclick_values_wrong_side_total";
     text.family(name, "counter", "Values that the model reads from the other side, by the side that they came with.")?;
     for (side, label) in SIDES {
-        text.sample(name, &[("side", label)], sums.get(Cell::wrong_side(side)))?;
+        text.sample(name, &[("side", label)], sums.get(Counter::wrong_side(side)))?;
     }
     let name = "adclick_input_wrong_side_values";
     text.family(name, "gauge", "The same by input, since the live generation was opened, and where it is read.")?;
@@ -168,7 +168,7 @@ fn tables(metrics: &Metrics, text: &mut Text<'_, impl Write>) -> fmt::Result {
     text.family(name, "counter", "Keys looked up: with a row, without one, and 0 (an id that is not known).")?;
     let known = |table: usize| metrics.tables.get(table).and_then(Option::as_ref);
     for table in 0..TABLES {
-        let counts: [u64; 3] = std::array::from_fn(|result| metrics.sums.get(Cell::keys(table, result)));
+        let counts: [u64; 3] = std::array::from_fn(|result| metrics.sums.get(Counter::keys(table, result)));
         let live = known(table).is_some_and(|t| t.info.is_some());
         if live || counts != [0; 3] {
             let label = known(table).map_or(OTHER_TABLES, |t| &t.name);

@@ -76,19 +76,19 @@ pub(crate) struct AdCache {
     columns: AdColumns,
     pub(crate) keeping: Keeping,
     set: Arc<TableSet>,
-    /// Of each shard the number of its first slot.
+    /// The number of each shard's first slot.
     first_slots: Vec<usize>,
     sums: Bytes,
 }
 
 /// What becomes of the ad cache of a generation that is being opened.
 #[derive(Debug, Default)]
-pub(crate) struct KeptSums {
+pub(crate) struct PreparedAds {
     pub(crate) cache: Option<Arc<AdCache>>,
     pub(crate) info: AdCacheInfo,
 }
 
-impl KeptSums {
+impl PreparedAds {
     /// Computes the sums if the options allow the memory, or shares those of an earlier generation that has the same model
     /// and the same ads.
     pub(crate) fn prepare(
@@ -131,7 +131,7 @@ impl KeptSums {
     }
 }
 
-/// Of each shard the number of its first slot, and how many there are.
+/// The number of each shard's first slot, and how many slots there are in all.
 fn slots(set: &TableSet) -> (Vec<usize>, usize) {
     let mut all = 0;
     let mut first_slots = Vec::new();

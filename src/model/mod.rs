@@ -23,7 +23,7 @@ pub use precision::Fast;
 
 use std::sync::Arc;
 
-use ad_cache::KeptSums;
+use ad_cache::PreparedAds;
 use precision::Serving;
 
 use crate::artifact::model::Model;
@@ -40,7 +40,7 @@ use crate::types::Precision;
 pub struct ScoringModel {
     planned: PlannedModel,
     serving: Serving,
-    ads: KeptSums,
+    ads: PreparedAds,
     calibrators: Calibrators,
     assembler: Assembler,
     /// For each table that the model reads, its number in the engine.
@@ -66,7 +66,7 @@ pub(crate) struct Preparation<'a> {
 pub(crate) struct Prepared {
     planned: PlannedModel,
     serving: Serving,
-    ads: KeptSums,
+    ads: PreparedAds,
     calibrators: Calibrators,
     needs: Limits,
 }
@@ -96,7 +96,7 @@ impl Prepared {
         };
         let file = &*planned.file;
         let compiled = TablePlan::compile(file.schema(), file.enrichment(), tables)?;
-        let ads = KeptSums::prepare(how, &planned, serving.precision, tables)?;
+        let ads = PreparedAds::prepare(how, &planned, serving.precision, tables)?;
         let fast = serving.fast.as_ref().map_or(0, |fast| fast.plan.scratch_len());
         let exact = ads.cache.as_ref().map_or(planned.plan.scratch_len(), |kept| kept.keeping.scratch_len());
         let needs = Limits {

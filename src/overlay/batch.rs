@@ -35,7 +35,7 @@ pub(super) struct Draft<'a> {
     layout: &'a RowLayout,
     /// A row of the table; only the cells of `given` columns mean something.
     pub(super) row: Vec<u8>,
-    /// Of an increment, by column: what is added.
+    /// What an increment adds, by column.
     pub(super) deltas: Vec<f32>,
     /// The columns that are given, in the order of their first values.
     pub(super) given: Vec<usize>,

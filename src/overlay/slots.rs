@@ -18,16 +18,17 @@ use crate::error::{Error, Result, Status};
 use crate::hash::bucket;
 use crate::prefetch::prefetch;
 
-/// Slots of a set: their tags are two neighbouring cache lines. (loom's models stay small with two.)
+/// A word that threads share.
 pub(super) type Word = AtomicU64;
 
+/// Slots of a set: their tags are two neighbouring cache lines. (With two, loom's models stay small.)
 pub(super) const WAYS: usize = if cfg!(loom) { 2 } else { 16 };
 /// How often a reader tries before it goes without. Each failed try means that the row was written meanwhile.
 const TRIES: usize = 16;
 
-/// Of a slot: its sequence number; the lowest bit names the image that readers read.
+/// Where a slot has its sequence number, whose lowest bit names the image that readers read.
 const SEQUENCE: usize = 0;
-/// Of a slot: when it was written, as a count of writes. Only writers look at it.
+/// Where a slot has the count of writes at which it was written. Only writers look at it.
 const STAMP: usize = 1;
 const HEADER: usize = 2;
 /// Words of a cache line.
@@ -59,7 +60,7 @@ fn zeroed(len: usize) -> Result<Words> {
 
 /// Where a key's row is, or would go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum SlotFor {
     /// The slot holds the key.
     Held(u32),
     /// The slot is free.
@@ -183,18 +184,18 @@ impl Slots {
     }
 
     /// Where a key's row is or goes. The set's writers are locked out.
-    pub(super) fn place(&self, key: u64) -> Place {
+    pub(super) fn slot_for(&self, key: u64) -> SlotFor {
         let (first, tags) = self.tags_of(key);
         let way = |way: usize| first + way as u32;
         let tag = |wanted: u64| tags.iter().position(|tag| tag.load(Ordering::Relaxed) == wanted);
         if let Some(held) = tag(key) {
-            return Place::Held(way(held));
+            return SlotFor::Held(way(held));
         }
         if let Some(free) = tag(0) {
-            return Place::Free(way(free));
+            return SlotFor::Free(way(free));
         }
         let oldest = (0..tags.len()).min_by_key(|&at| self.stamp(way(at))).unwrap_or(0);
-        Place::Oldest(way(oldest))
+        SlotFor::Oldest(way(oldest))
     }
 
     /// The slot's tag: its key, 0 when it is free.
@@ -257,7 +258,7 @@ mod loom_tests {
     use loom::sync::atomic::Ordering;
     use loom::thread;
 
-    use super::{Place, Slots};
+    use super::{SlotFor, Slots};
 
     /// Images of a key and two words that belong together.
     fn image(key: u64, number: u64) -> [u64; 3] {
@@ -278,7 +279,7 @@ mod loom_tests {
     }
 
     fn write(slots: &Slots, key: u64, number: u64, stamp: u64) {
-        let (Place::Held(slot) | Place::Free(slot) | Place::Oldest(slot)) = slots.place(key);
+        let (SlotFor::Held(slot) | SlotFor::Free(slot) | SlotFor::Oldest(slot)) = slots.slot_for(key);
         slots.publish(slot, &image(key, number), stamp);
     }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 
 use super::batch::{Batch, Draft, Operation};
-use super::slots::{Place, WAYS};
+use super::slots::{SlotFor, WAYS};
 use super::{BITS, Freshness, Overlay, Shape, time_of};
 use crate::error::Result;
 use crate::table::{Cell, ColumnKind, RowLayout};
@@ -155,13 +155,13 @@ impl Overlay {
         change: impl FnOnce(&mut Image<'_>) -> Change,
     ) {
         let _one = self.lock(self.slots.set_of(key));
-        let place = self.slots.place(key);
-        let slot = match place {
-            Place::Held(slot) => {
+        let target = self.slots.slot_for(key);
+        let slot = match target {
+            SlotFor::Held(slot) => {
                 self.slots.load(slot, words);
                 slot
             }
-            Place::Free(slot) | Place::Oldest(slot) => {
+            SlotFor::Free(slot) | SlotFor::Oldest(slot) => {
                 words.fill(0);
                 words[0] = key;
                 slot
@@ -174,13 +174,13 @@ impl Overlay {
         }
         counts.applied += 1;
         self.slots.publish(slot, words, self.stamp.fetch_add(1, Ordering::Relaxed));
-        match place {
-            Place::Held(_) => {}
-            Place::Free(_) => {
+        match target {
+            SlotFor::Held(_) => {}
+            SlotFor::Free(_) => {
                 // Release: who sees that it is not empty finds the row.
                 self.rows.fetch_add(1, Ordering::Release);
             }
-            Place::Oldest(_) => {
+            SlotFor::Oldest(_) => {
                 counts.evicted += 1;
                 self.evictions.fetch_add(1, Ordering::Relaxed);
             }

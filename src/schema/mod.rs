@@ -215,7 +215,7 @@ pub struct Feature {
     /// Its name, unique in the schema.
     pub name: String,
     /// The name of the raw value it reads. Several features may read one value (a number and its buckets).
-    /// Of a `time` feature: one of [`TIME_INPUTS`].
+    /// A `time` feature has one of [`TIME_INPUTS`].
     pub input: String,
     /// Where the raw value comes from; it says the side too.
     pub source: Source,

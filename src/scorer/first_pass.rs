@@ -65,14 +65,14 @@ impl Memory {
             let mut beside = Beside::new();
             let mut unknown = [false; TILE_ROWS];
             let mut tile = tile(&mut pass, rows)?;
-            for row in 0..rows {
+            for (row, unknown) in unknown[..rows].iter_mut().enumerate() {
                 let wide = &mut beside.wide[row * heads..][..heads];
                 wide.copy_from_slice(&request_wide[..heads]);
                 let x = &mut tile.row(row)[request_width..];
                 let passed = passed(&input, first + row);
                 let counts = assembler.candidate(file, &mut self.state, passed, x, wide)?;
                 scored.counts[1].add(counts);
-                unknown[row] = fast.is_some_and(|fast| fast.is_beyond(x));
+                *unknown = fast.is_some_and(|fast| fast.is_beyond(x));
                 beside.kept[row] = ads.and_then(|ads| ads.of(assembler, &self.state, passed));
             }
             watch.lap(Stage::Enrich);

@@ -230,7 +230,7 @@ impl Scorer {
         check::decision(n, slots, winners, reasons.len())?;
         let generation = self.reader.load().ok_or(Refusal::Closed)?;
         let model = generation.scoring();
-        // Of so few candidates all may decide.
+        // When there are so few candidates, all of them may decide.
         let fast = model.fast_pass().filter(|_| n > slots.saturating_add(1));
         let (plan, precision) = match model.served() {
             Precision::AuctionExact => (model.exact(), Precision::AuctionExact),

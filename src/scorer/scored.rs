@@ -9,7 +9,7 @@ use crate::types::{Outcome, Precision};
 pub(super) struct Scored {
     /// Candidates that have logits: the first so many.
     pub(super) n: usize,
-    /// Of the request and of its candidates.
+    /// What the request lacked, and what its candidates did.
     pub(super) counts: [Counts; 2],
     pub(super) has_ctr: bool,
     pub(super) has_cvr: bool,

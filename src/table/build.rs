@@ -196,7 +196,7 @@ impl TableBuilder {
     /// The records by hash, one for each key.
     fn sorted<'a>(&self, bytes: &'a [u8]) -> Result<Vec<(u64, Record<'a>)>> {
         let mut sorted: Vec<_> = self.spill.hashes(bytes).zip(self.spill.records(bytes)).collect();
-        // Of equal keys the last one first: it is the one that stays.
+        // The last one of equal keys comes first: it is the one that stays.
         sorted.sort_unstable_by_key(|(hash, r)| (*hash, std::cmp::Reverse(r.number)));
         if let (Duplicates::Refuse, Some(pair)) = (self.duplicates, sorted.windows(2).find(|w| w[0].0 == w[1].0)) {
             let (first, second, key) = (pair[1].1.number + 1, pair[0].1.number + 1, pair[0].1.key);

@@ -88,7 +88,7 @@ pub struct Span {
     pub offset: usize,
     /// Bytes of the entries.
     pub len: usize,
-    /// Of ids: the place of the u16 that counts them; otherwise 0.
+    /// Where an id column has the u16 that counts the ids; 0 in other columns.
     pub count: usize,
 }
 
@@ -127,11 +127,11 @@ impl NumberAt {
 pub enum Cell<'a> {
     /// Nothing is known: the schema's default is taken.
     Missing,
-    /// Of an f32 or fp16 column. Finite; fp16 takes the nearest value and refuses what lies past 65504.
+    /// For an f32 or fp16 column. Finite; fp16 takes the nearest value and refuses what lies past 65504.
     Number(f32),
-    /// Of a vector column: as many numbers as it has entries.
+    /// For a vector column: as many numbers as it has entries.
     Vector(&'a [f32]),
-    /// Of an id column; an empty list is a missing one.
+    /// For an id column; an empty list is a missing one.
     Ids(&'a [u64]),
 }
 

@@ -7,7 +7,7 @@ use crate::hash::mix;
 const PART_KEYS: u64 = 1 << 17;
 /// Keys for each bucket, on average. More make the pilots smaller, which keeps them in the caches, and building slower.
 const BUCKET_KEYS: u64 = 6;
-/// Of so many slots one stays free, so that the last keys find a place.
+/// One of so many slots stays free, so that the last keys find a place.
 const FREE_SHARE: u64 = 32;
 /// A bucket's pilot is one of so many.
 const PILOTS: u32 = 1 << 16;
@@ -178,7 +178,7 @@ mod tests {
             let about = |bytes: u64, expected: f64| (bytes as f64 / expected - 1.0).abs() < 0.05;
             assert!(about(slots * 64, slots_gb * 1e9), "{} bytes of slots", slots * 64);
             assert!(about(buckets * 2, pilots_mb * 1e6), "{} bytes of pilots", buckets * 2);
-            // Of the first and the last hash the last slot and bucket are inside; a place has 48 bits.
+            // The first and the last hash have slots and buckets inside; a place has 48 bits.
             let index = Index::new(0, shape);
             for pilot in [0, 1, u16::MAX] {
                 assert!(index.slot(0, pilot) < u64::from(shape.slots));

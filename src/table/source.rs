@@ -23,7 +23,7 @@ pub trait Overrides: std::fmt::Debug + Send + Sync {
     fn apply(&self, at: u32, key: u64, base: &[u8], now_us: i64, out: &mut [u8]) -> bool;
 }
 
-/// A table that there is.
+/// A table of a bundle.
 #[derive(Debug, Clone)]
 pub struct TableSource {
     /// Its shards.

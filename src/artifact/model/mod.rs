@@ -1,12 +1,12 @@
 //! The model artifact: schema, layers, weights, embeddings, golden requests, provenance.
 
+mod embeddings;
 mod golden;
 mod histogram;
 pub mod network;
 mod padding;
 mod shape;
 pub mod spec;
-mod tables;
 #[cfg(feature = "builder")]
 mod write;
 
@@ -14,9 +14,9 @@ pub use golden::{Golden, MAX_GOLDENS};
 #[cfg(feature = "builder")]
 pub use write::write;
 
+use embeddings::{EmbeddingPlaces, Lookup, Slot};
 use network::{Network, Panels, Params, padded};
 use spec::Histogram;
-use tables::{Lookup, Places, Slot};
 
 use super::Bytes;
 use super::container::{ArtifactKind, Container, Section};
@@ -91,7 +91,7 @@ impl Model {
         let layout = schema.layout();
         let (network, places) = shape::decode(of(section::NETWORK)?, &layout)?;
         let heads = network.heads.len();
-        let tables = Places::of(&schema, heads);
+        let tables = EmbeddingPlaces::of(&schema, heads);
         let range = |name: &str, values: u64, size: u64| typed_range(&container, name, values, size);
         let ranges = Ranges {
             weights: range(section::WEIGHTS, places.weights, 2)?,
@@ -213,7 +213,7 @@ impl Model {
         &self.histograms
     }
 
-    /// Of each deep layer the largest value of its inputs on real rows, 0 where it is not known; empty when of none is.
+    /// The largest input of each deep layer on real rows, 0 where it is not known; empty when it is known of none.
     #[must_use]
     pub fn ranges(&self) -> &[f32] {
         &self.input_ranges

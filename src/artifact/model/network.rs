@@ -121,7 +121,7 @@ pub struct Head {
 pub struct Network {
     /// Columns of x0.
     pub width: usize,
-    /// Of them, the request's.
+    /// How many of them are the request's.
     pub request_width: usize,
     /// What the deep part reads.
     pub structure: Structure,

@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
+use super::embeddings::{self, TABLE_ALIGN};
 use super::network::{Cross, Dense, LANES, Network, Panels, Params, padded};
-use super::tables::{self, TABLE_ALIGN};
 use crate::error::{Error, Result};
 use crate::schema::Schema;
 
@@ -47,7 +47,7 @@ pub(super) fn check_network(network: &Network, weights: &[u16], params: &[f32]) 
 /// Checks the gaps between the tables of the `embedding` and `wide` sections.
 pub(super) fn check_tables(
     schema: &Schema,
-    places: &tables::Places,
+    places: &embeddings::EmbeddingPlaces,
     heads: usize,
     embedding: &[u16],
     wide: &[u16],

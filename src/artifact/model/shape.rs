@@ -23,14 +23,14 @@ const WEIGHT_ALIGN: usize = 32;
 
 /// Hands out places in the `weights` and `params` sections in the order in which they are asked for.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(super) struct SectionPlaces {
     /// fp16 values so far.
     pub(super) weights: u64,
     /// f32 values so far.
     pub(super) params: u64,
 }
 
-impl Places {
+impl SectionPlaces {
     fn panels(&mut self, outputs: usize, inputs: usize) -> Panels {
         let panels = Panels { start: self.weights as usize, inputs, outputs };
         self.weights += (panels.len() as u64).next_multiple_of(WEIGHT_ALIGN as u64);
@@ -94,9 +94,9 @@ pub(super) fn encode(spec: &NetworkSpec, layout: &Layout) -> Vec<u8> {
 }
 
 /// Reads the `network` section and gives every matrix its place.
-pub(super) fn decode(bytes: &[u8], layout: &Layout) -> Result<(Network, Places)> {
+pub(super) fn decode(bytes: &[u8], layout: &Layout) -> Result<(Network, SectionPlaces)> {
     let mut r = Reader::new("network", bytes);
-    let mut places = Places::default();
+    let mut places = SectionPlaces::default();
     let structure = match r.u8()? {
         0 => Structure::Parallel,
         1 => Structure::Stacked,
@@ -135,7 +135,7 @@ pub(super) fn decode(bytes: &[u8], layout: &Layout) -> Result<(Network, Places)>
     Ok((network, places))
 }
 
-fn decode_cross(r: &mut Reader<'_>, places: &mut Places, width: usize) -> Result<Cross> {
+fn decode_cross(r: &mut Reader<'_>, places: &mut SectionPlaces, width: usize) -> Result<Cross> {
     let kind = r.u8()?;
     r.zeros(1)?;
     let experts = usize::from(r.u16()?);
@@ -179,7 +179,7 @@ fn decode_cross(r: &mut Reader<'_>, places: &mut Places, width: usize) -> Result
     })
 }
 
-fn decode_dense(r: &mut Reader<'_>, places: &mut Places, inputs: usize) -> Result<Dense> {
+fn decode_dense(r: &mut Reader<'_>, places: &mut SectionPlaces, inputs: usize) -> Result<Dense> {
     let outputs = r.u32()? as usize;
     if !(1..=MAX_WIDTH).contains(&outputs) {
         return Err(r.error(format_args!("a layer of {outputs} outputs, expected 1 to {MAX_WIDTH}")));
@@ -194,7 +194,7 @@ fn decode_dense(r: &mut Reader<'_>, places: &mut Places, inputs: usize) -> Resul
     Ok(places.dense(inputs, outputs, activation))
 }
 
-fn decode_head(r: &mut Reader<'_>, places: &mut Places, trunk: usize) -> Result<Head> {
+fn decode_head(r: &mut Reader<'_>, places: &mut SectionPlaces, trunk: usize) -> Result<Head> {
     let kind = match r.u8()? {
         0 => HeadKind::Ctr,
         1 => HeadKind::Cvr,

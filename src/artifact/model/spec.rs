@@ -233,7 +233,7 @@ pub struct ModelSpec {
     pub histograms: Vec<Histogram>,
     /// Requests whose outputs are computed by the f64 reference when the model is written; may be empty.
     pub goldens: Vec<GoldenRequest>,
-    /// Of each deep layer the largest value of its inputs on real rows, for arithmetic in integers; 0 where it is not known.
-    /// Empty: of none.
+    /// The largest input of each deep layer on real rows, for arithmetic in integers; 0 where it is not known. Empty: it is
+    /// known of none.
     pub ranges: Vec<f32>,
 }

@@ -2,11 +2,11 @@
 
 use half::f16;
 
+use super::embeddings::{self, vocabulary_index};
 use super::golden;
 use super::network::{Cross, Dense, LANES, Network, Panels, Params};
 use super::shape::{self, MAX_EXPERTS, MAX_LAYERS};
 use super::spec::{CrossSpec, DenseSpec, HeadSpec, Matrix, ModelSpec, NetworkSpec, Structure};
-use super::tables::{self, vocabulary_index};
 use super::{histogram, ranges_fit, section};
 use crate::artifact::container::{ArtifactKind, Builder};
 use crate::error::{Error, Result};
@@ -225,7 +225,7 @@ fn fill_tables(spec: &ModelSpec) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>)> {
         let wide_width = if e.wide { heads as u64 } else { 0 };
         check_rows(&format!("wide weights of `{}`", e.name), given.wide.len(), e.rows(), wide_width)?;
     }
-    let places = tables::Places::of(&spec.schema, heads);
+    let places = embeddings::EmbeddingPlaces::of(&spec.schema, heads);
     let mut embedding = vec![0u16; places.embedding as usize];
     let mut wide = vec![0u16; places.wide as usize];
     let mut vocabulary = Vec::new();

@@ -37,12 +37,12 @@ pub(crate) struct PackedDense<'a> {
     /// Before padding.
     pub(crate) outputs: usize,
     pub(crate) bias: Bias<'a>,
-    /// Of words.
+    /// Rows of words.
     pub(crate) input: Rows,
     pub(crate) then: Then,
-    /// Of f32.
+    /// Rows of f32.
     pub(crate) output: Option<Rows>,
-    /// Of words.
+    /// Rows of words.
     pub(crate) packed: Option<(Pack, Rows)>,
 }
 

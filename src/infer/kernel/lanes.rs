@@ -10,8 +10,8 @@ use super::raw::{AddRows, CrossVector, Dense, Dots, Then};
 /// Sixteen f32 of one instruction set.
 ///
 /// # Safety
-/// Every method needs a CPU that has the implementor's instructions; pointers must be good for 16 elements and need
-/// only the alignment of their element.
+/// - **CPU**: every method needs a CPU that has the implementor's instructions.
+/// - **Elements**: a pointer is good for 16 elements (`load_first`: for n). It needs only the alignment of an element.
 pub(super) trait Lanes: Copy {
     unsafe fn splat(x: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
@@ -46,13 +46,16 @@ pub(super) trait Lanes: Copy {
 /// How a weight is stored.
 pub(super) trait Element: Copy {
     /// Sixteen weights.
+    ///
+    /// # Safety
+    /// As for [`Lanes`]: **CPU**, **Elements**.
     unsafe fn load<V: Lanes>(from: *const Self) -> V;
 }
 
 impl Element for u16 {
     #[inline(always)]
     unsafe fn load<V: Lanes>(from: *const Self) -> V {
-        // SAFETY: the caller's promise is this function's.
+        // SAFETY: **CPU** and **Elements** of this function are those of `load_half`.
         unsafe { V::load_half(from) }
     }
 }
@@ -60,13 +63,14 @@ impl Element for u16 {
 impl Element for f32 {
     #[inline(always)]
     unsafe fn load<V: Lanes>(from: *const Self) -> V {
-        // SAFETY: the caller's promise is this function's.
+        // SAFETY: **CPU** and **Elements** of this function are those of `load`.
         unsafe { V::load(from) }
     }
 }
 
-/// A number that the compiler knows nothing of. Distances between rows come from here after the inner loop: else it works out
-/// the places of all rows before it goes over the panels, more than there are registers for, and fetches each from the stack.
+/// A number that the compiler knows nothing about. After the inner loop, distances between rows go through here. Otherwise the
+/// compiler works out the addresses of all rows before it goes over the panels, runs out of registers, and fetches each address
+/// from the stack.
 #[inline(always)]
 pub(super) fn opaque(distance: usize) -> usize {
     #[cfg(target_arch = "x86_64")]
@@ -94,7 +98,9 @@ pub(super) trait Accumulate<V, W, const R: usize, const P: usize> {
     /// `sums[r][p] += Σ_k x[r][k] · weight[p][k]`, k in order.
     ///
     /// # Safety
-    /// The CPU has V's instructions; R rows of `steps` values and P panels of `steps` times sixteen weights are good.
+    /// - **CPU**: it has V's instructions.
+    /// - **Rows**: R rows of `steps` values, `x_stride` apart, are good.
+    /// - **Panels**: P panels of `steps` times sixteen weights, `panel_stride` apart, are good.
     unsafe fn accumulate(sums: &mut [[V; P]; R], of: &Loop<W>);
 }
 
@@ -106,7 +112,8 @@ impl<V: Lanes, W: Element, const R: usize, const P: usize> Accumulate<V, W, R, P
     unsafe fn accumulate(sums: &mut [[V; P]; R], of: &Loop<W>) {
         let (mut x, mut w) = (of.x, of.weight);
         for _ in 0..of.steps {
-            // SAFETY: within the rows and panels of the caller's promise; the pointers end one past them.
+            // SAFETY: **CPU**; r < R and p < P, and each of `steps` rounds goes one value and sixteen weights on, so **Rows** and
+            // **Panels** cover all reads. The pointers end one past them.
             unsafe {
                 let mut weights = [V::splat(0.0); P];
                 for (p, weight) in weights.iter_mut().enumerate() {
@@ -132,7 +139,8 @@ impl<V: Lanes, W: Element, const R: usize, const P: usize> Accumulate<V, W, R, P
 /// The sums of R rows × P panels before their inner loop: see the bias of [`Dense`].
 ///
 /// # Safety
-/// The bias is good for rows `row..row + R` and panels `panel..panel + P`.
+/// - **CPU**: it has V's instructions.
+/// - **Bias**: `bias` is good for rows `row..row + R` and panels `panel..panel + P`, as [`Dense`] lays them out.
 #[inline(always)]
 pub(super) unsafe fn from_bias<V: Lanes, const R: usize, const P: usize>(
     bias: *const f32,
@@ -141,7 +149,7 @@ pub(super) unsafe fn from_bias<V: Lanes, const R: usize, const P: usize>(
     row: usize,
     panel: usize,
 ) -> [[V; P]; R] {
-    // SAFETY: within the rows and panels of the caller's promise.
+    // SAFETY: **CPU**; r < R and p < P, so **Bias** covers every load.
     unsafe {
         let mut sums = [[V::splat(0.0); P]; R];
         for p in 0..P {
@@ -165,7 +173,8 @@ pub(super) unsafe fn from_bias<V: Lanes, const R: usize, const P: usize>(
 /// so unrolled: then the sums stay in registers.
 ///
 /// # Safety
-/// The rows of `then` are good for rows `row..row + R` and panels `panel..panel + P`.
+/// - **CPU**: it has V's instructions.
+/// - **Then**: the rows of `then` are good for rows `row..row + R` and panels `panel..panel + P`.
 #[inline(always)]
 pub(super) unsafe fn apply<V: Lanes, const R: usize, const P: usize>(
     then: Then,
@@ -173,7 +182,7 @@ pub(super) unsafe fn apply<V: Lanes, const R: usize, const P: usize>(
     row: usize,
     panel: usize,
 ) {
-    // SAFETY: within the rows and panels of the caller's promise.
+    // SAFETY: **CPU**; r < R and p < P, so **Then** covers every load.
     unsafe {
         match then {
             Then::Store | Then::Tanh => {}
@@ -202,7 +211,8 @@ pub(super) unsafe fn apply<V: Lanes, const R: usize, const P: usize>(
 /// Rows of sums to rows of f32 that start `stride` apart, their panels `step` apart.
 ///
 /// # Safety
-/// `out` is good for R rows of P panels.
+/// - **CPU**: it has V's instructions.
+/// - **Out**: `out` is good for R rows of P panels, `stride` and `step` apart.
 #[inline(always)]
 pub(super) unsafe fn store<V: Lanes, const R: usize, const P: usize>(
     sums: &[[V; P]; R],
@@ -213,7 +223,7 @@ pub(super) unsafe fn store<V: Lanes, const R: usize, const P: usize>(
     let stride = opaque(stride);
     for (r, sums) in sums.iter().enumerate() {
         for (p, sum) in sums.iter().enumerate() {
-            // SAFETY: the caller's promise.
+            // SAFETY: **CPU**; r < R and p < P, so **Out** covers the store.
             unsafe { sum.store(out.add(r * stride + p * step)) }
         }
     }
@@ -222,14 +232,16 @@ pub(super) unsafe fn store<V: Lanes, const R: usize, const P: usize>(
 /// R rows × P panels of a dense layer: the sums stay in registers from the bias to the epilogue.
 ///
 /// # Safety
-/// Rows `row..row + R` and panels `panel..panel + P` are within an operation whose pointers are good (see [`Dense`]).
+/// - **CPU**: it has V's instructions.
+/// - **Good**: the pointers of `op` are good as [`Dense`] says.
+/// - **Within**: rows `row..row + R` and panels `panel..panel + P` are within `op`.
 #[inline(always)]
 pub(super) unsafe fn tile<V: Lanes, W: Element, A: Accumulate<V, W, R, P>, const R: usize, const P: usize>(
     op: &Dense<W>,
     row: usize,
     panel: usize,
 ) {
-    // SAFETY: by the caller's promise, all offsets below stay within the ranges that `Dense` describes.
+    // SAFETY: **CPU**; by **Within** all offsets below stay in the ranges for which **Good** makes the pointers good.
     unsafe {
         let mut sums = from_bias(op.bias, op.bias_step, op.bias_stride, row, panel);
         let of = Loop {
@@ -252,7 +264,7 @@ pub(super) unsafe fn tile<V: Lanes, W: Element, A: Accumulate<V, W, R, P>, const
 #[inline(always)]
 pub(super) unsafe fn finish<V: Lanes, W>(op: &Dense<W>) {
     if let Then::Tanh = op.then {
-        // SAFETY: the output is good for all rows and panels.
+        // SAFETY: `op` is good as its type says, so the output is for all rows and panels.
         unsafe { finish_tanh::<V>(op.out, op.out_stride, op.rows, op.panels) }
     }
 }
@@ -281,7 +293,7 @@ pub(super) unsafe fn add_rows<V: Lanes>(op: &AddRows) {
         }
     }
     if let Then::Tanh = op.then {
-        // SAFETY: the output is good for all rows and panels.
+        // SAFETY: `op` is good as its type says, so the output is for all rows and panels.
         unsafe { finish_tanh::<V>(op.out, op.out_stride, op.rows, op.panels) }
     }
 }
@@ -310,7 +322,7 @@ pub(super) unsafe fn finish_tanh<V: Lanes>(out: *mut f32, stride: usize, rows: u
 #[inline(always)]
 pub(super) unsafe fn load_first<V: Lanes>(from: *const f32, n: usize) -> V {
     let mut buffer = [0.0f32; 16];
-    // SAFETY: n elements at both ends, by the caller's promise.
+    // SAFETY: `from` is good for `n` elements, and n ≤ 16 is what the buffer has; the load is of the whole buffer.
     unsafe {
         std::ptr::copy_nonoverlapping(from, buffer.as_mut_ptr(), n);
         V::load(buffer.as_ptr())
@@ -365,9 +377,12 @@ pub(super) unsafe fn dots<V: Lanes>(op: &Dots) {
 }
 
 /// R rows at a time: one row's products wait for each other.
+///
+/// # Safety
+/// As for [`dots`]; rows `row..row + R` are within `op`.
 #[inline(always)]
 unsafe fn dots_of<V: Lanes, const R: usize>(op: &Dots, row: usize) {
-    // SAFETY: as above.
+    // SAFETY: the pointers are good as `Dots` says; r < R, so rows are within `op`, and i < term.len.
     unsafe {
         let mut sums = [V::splat(0.0); R];
         for term in &op.terms {

@@ -50,21 +50,20 @@ macro_rules! table {
     ($lanes:ty, $(#[$feature:meta])?, half $half_lanes:ty, $half_rows:literal $half:tt single $single_rows:literal $single:tt
         skipping $most:literal [$($panels:literal)+]) => {{
         use $crate::infer::kernel::{lanes, make, raw, skip};
-        // SAFETY (all): what `Table` asks of who calls its functions, the functions called here ask for: a CPU that has the
-        // instructions, and pointers that are good as `raw` says for the operation.
+        // **CPU** and **Good** are the clauses of `raw::Table`, and all that the functions called here ask for.
         $(#[$feature])?
         unsafe fn dense_half(op: &raw::Dense<u16>) {
-            // SAFETY: as `Table` asks.
+            // SAFETY: **CPU** and **Good** of `Table`.
             unsafe { make::dense_by_tiles!(op, $half_lanes, u16, $half_rows, $half) }
         }
         $(#[$feature])?
         unsafe fn dense_single(op: &raw::Dense<f32>) {
-            // SAFETY: as `Table` asks.
+            // SAFETY: **CPU** and **Good** of `Table`.
             unsafe { make::dense_by_tiles!(op, $lanes, f32, $single_rows, $single) }
         }
         $(#[$feature])?
         unsafe fn dense_grouped(op: &raw::Dense<f32>) {
-            // SAFETY: as `Table` asks.
+            // SAFETY: **CPU** and **Good** of `Table`.
             unsafe {
                 skip::dense_by_groups!(op, $lanes, $most, [$($panels)+]);
                 lanes::finish::<$lanes, f32>(op);
@@ -72,32 +71,32 @@ macro_rules! table {
         }
         $(#[$feature])?
         unsafe fn add_rows(op: &raw::AddRows) {
-            // SAFETY: as `Table` asks.
+            // SAFETY: **CPU** and **Good** of `Table`.
             unsafe { lanes::add_rows::<$lanes>(op) }
         }
         $(#[$feature])?
         unsafe fn dot(a: *const f32, b: *const f32, n: usize) -> f32 {
-            // SAFETY: as `Table` asks.
+            // SAFETY: **CPU** and **Good** of `Table`.
             unsafe { lanes::dot::<$lanes>(a, b, n) }
         }
         $(#[$feature])?
         unsafe fn dots(op: &raw::Dots) {
-            // SAFETY: as `Table` asks.
+            // SAFETY: **CPU** and **Good** of `Table`.
             unsafe { lanes::dots::<$lanes>(op) }
         }
         $(#[$feature])?
         unsafe fn cross_vector(op: &raw::CrossVector) {
-            // SAFETY: as `Table` asks.
+            // SAFETY: **CPU** and **Good** of `Table`.
             unsafe { lanes::cross_vector::<$lanes>(op) }
         }
         $(#[$feature])?
         unsafe fn mix(gate: *mut f32, experts: usize, values: *mut f32, rank: usize) {
-            // SAFETY: as `Table` asks.
+            // SAFETY: **CPU** and **Good** of `Table`.
             unsafe { lanes::mix::<$lanes>(gate, experts, values, rank) }
         }
         $(#[$feature])?
         unsafe fn sigmoid(values: *mut f32, n: usize) {
-            // SAFETY: as `Table` asks.
+            // SAFETY: **CPU** and **Good** of `Table`.
             unsafe { lanes::sigmoid_all::<$lanes>(values, n) }
         }
         raw::Table { group: $most, dense_half, dense_single, dense_grouped, add_rows, dot, dots, cross_vector, mix, sigmoid }

@@ -1,5 +1,45 @@
 //! The arithmetic, one table of functions for each instruction set that a machine may have.
 //!
+//! # A tile on its way through a layer
+//!
+//! A layer is `output = then(bias + W · input)`, for all rows of a tile. W stands in panels of sixteen outputs, so that one
+//! load brings the weights of sixteen outputs for one input:
+//!
+//! ```text
+//!              inputs k = 0 .. K                       panels of W: [outputs / 16][K][16]
+//!           ┌────────────────────┐
+//!    row 0  │ x x x x …          │                  panel 0      panel 1      panel 2
+//!    row 1  │ x                  │              k=0 [16 lanes]   [16 lanes]   [16 lanes]
+//!     ⋮     │        a tile,     │              k=1 [16 lanes]   [16 lanes]   [16 lanes]
+//!    row 13 │      84 rows       │               ⋮      ⋮            ⋮            ⋮
+//!           ├────────────────────┤
+//!    row 14 │                    │              a register tile: R rows × P panels of sums,
+//!     ⋮     │                    │              14 × 2 registers of sixteen f32 on AVX-512
+//!    row 83 └────────────────────┘
+//! ```
+//!
+//! ```text
+//! for each group of R rows                       # by_tiles: 84 rows are 6 groups of 14
+//!     for each group of P panels                 # by_panels
+//!         sums[r][p] = bias[p]                   # lanes::from_bias: or the request's share, or a row of its own
+//!         for k in 0..K                          # Accumulate: in order, so that a row's bits do not depend on its tile
+//!             w[p] = weight[p][k]                # P loads of sixteen weights
+//!             for r in 0..R
+//!                 sums[r][p] += x[r][k] * w[p]   # one x in all lanes, fused where the CPU can
+//!         sums = then(sums)                      # lanes::apply: ReLU, or x0 ⊙ sum + xl of a cross layer
+//!         output[r][p] = sums[r][p]              # lanes::store: f32; of packed layers also bf16 or u8 for the next one
+//! ```
+//!
+//! The sums stay in registers from bias to store. Behind a ReLU many inputs are 0; then [`skip`] goes row by row over those
+//! that are not. The output of one layer is the input of the next, and all of a tile's rows stay in the first caches.
+//!
+//! # Files
+//!
+//! This one checks ranges and calls; [`raw`] has the operations as pointers, [`lanes`] what is built on sixteen f32,
+//! [`make`] the loops over register tiles; [`portable`] and `x86_64/` are the instruction sets; [`fast`] is for packed numbers.
+//!
+//! # Safety
+//!
 //! One binary holds all of them. [`Kernel::detect`] picks the best that the CPU runs; a `&'static Kernel` cannot be
 //! had without that check, so calling its functions is safe. Sums run over the inputs in their order, starting from
 //! the bias, whatever the shape of the register tile: with one kernel, a row has the same bits alone and among others.

@@ -36,26 +36,26 @@ impl Lanes for Portable {
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
-        // SAFETY: good for 16 elements, by the promise of `Lanes`.
+        // SAFETY: **Elements** of `Lanes`.
         Self(f32x16::from(unsafe { from.cast::<[f32; 16]>().read() }))
     }
 
     #[inline(always)]
     unsafe fn load_first(from: *const f32, n: usize) -> Self {
-        // SAFETY: the promise of `Lanes`.
+        // SAFETY: **Elements** of `Lanes`: good for n, which is at most 16.
         unsafe { lanes::load_first(from, n) }
     }
 
     #[inline(always)]
     unsafe fn load_half(from: *const u16) -> Self {
-        // SAFETY: good for 16 elements, by the promise of `Lanes`.
+        // SAFETY: **Elements** of `Lanes`.
         let half = unsafe { from.cast::<[u16; 16]>().read() };
         Self(f32x16::from(half.map(|bits| half::f16::from_bits(bits).to_f32())))
     }
 
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
-        // SAFETY: good for 16 elements, by the promise of `Lanes`.
+        // SAFETY: **Elements** of `Lanes`.
         unsafe { to.cast::<[f32; 16]>().write(self.0.to_array()) }
     }
 

@@ -158,7 +158,9 @@ pub(super) struct CrossVector {
     pub(super) out: *mut f32,
 }
 
-/// The functions of one instruction set. Calling one needs a CPU that has it, and pointers that are good.
+/// The functions of one instruction set. Calling one is safe under two clauses:
+/// - **CPU**: the CPU has the instructions.
+/// - **Good**: the pointers are good, as the operation's type says.
 pub(super) struct Table {
     pub(super) dense_half: unsafe fn(&Dense<u16>),
     pub(super) dense_single: unsafe fn(&Dense<f32>),

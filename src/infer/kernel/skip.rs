@@ -60,7 +60,7 @@ pub(super) fn group<W: Copy>(panels: &[W], inputs: usize, most: usize, to: &mut 
 
 /// Where the numbers of such a layer are. Good means what [`Dense`] says; the panels of a row of sums are together, and the
 /// weights of a group, too.
-pub(super) struct Places<W> {
+pub(super) struct Operands<W> {
     pub(super) rows: usize,
     pub(super) inputs: usize,
     pub(super) x: *const f32,
@@ -83,7 +83,7 @@ pub(super) const MOST_PANELS: usize = 9;
 pub(super) trait Skips<V> {
     type Weight: Copy;
 
-    fn places(&self) -> Places<Self::Weight>;
+    fn operands(&self) -> Operands<Self::Weight>;
 
     /// A bit for each of sixteen inputs that is not 0, the first one's lowest.
     ///
@@ -108,8 +108,8 @@ impl<V: Lanes> Skips<V> for Dense<f32> {
     type Weight = f32;
 
     #[inline(always)]
-    fn places(&self) -> Places<f32> {
-        Places {
+    fn operands(&self) -> Operands<f32> {
+        Operands {
             rows: self.rows,
             inputs: self.inputs,
             x: self.x,
@@ -126,19 +126,19 @@ impl<V: Lanes> Skips<V> for Dense<f32> {
 
     #[inline(always)]
     unsafe fn in_use(x: V) -> u16 {
-        // SAFETY: the caller's promise is this function's.
+        // SAFETY: the CPU has V's instructions, as this method asks.
         unsafe { x.nonzeros() }
     }
 
     #[inline(always)]
     unsafe fn add(sum: V, x: V, weight: *const f32) -> V {
-        // SAFETY: the caller's promise is this function's.
+        // SAFETY: the CPU has V's instructions and the panel's weights are good, as this method asks.
         unsafe { V::load(weight).mul_add(x, sum) }
     }
 
     #[inline(always)]
     unsafe fn end<const P: usize>(&self, sums: &mut [[V; P]; 1], row: usize, panel: usize) {
-        // SAFETY: the caller's promise is this function's.
+        // SAFETY: the CPU has V's instructions, and row and panels are within the layer, as this method asks.
         unsafe {
             apply(self.then, sums, row, panel);
             store(sums, self.out.add(row * self.out_stride + panel * LANES), 0, LANES);
@@ -150,7 +150,7 @@ impl<V: Lanes> Skips<V> for Dense<f32> {
 pub(super) struct Block {
     first: usize,
     inputs: usize,
-    /// Of each row.
+    /// A word of bits for each row, and one more.
     bits: [u64; TILE_ROWS + 1],
 }
 
@@ -160,7 +160,7 @@ pub(super) struct Block {
 /// The CPU has V's instructions. The layer's places are good, it has at most [`TILE_ROWS`] rows, and an input `first`.
 #[inline(always)]
 pub(super) unsafe fn block<V: Lanes, L: Skips<V>>(layer: &L, first: usize) -> Block {
-    let at = layer.places();
+    let at = layer.operands();
     let mut block = Block { first, inputs: (at.inputs - first).min(BLOCK), bits: [0; TILE_ROWS + 1] };
     for row in 0..at.rows {
         // SAFETY: rows below at.rows, which the array holds, inputs below at.inputs.
@@ -180,7 +180,7 @@ pub(super) unsafe fn block<V: Lanes, L: Skips<V>>(layer: &L, first: usize) -> Bl
 unsafe fn in_use<V: Lanes, L: Skips<V>>(x: *const f32, n: usize) -> u64 {
     let mut bits = 0;
     for at in (0..n).step_by(LANES) {
-        // SAFETY: by the caller's promise.
+        // SAFETY: the CPU has V's instructions; `x` is good for `n` elements, of which at < n and the n - at after it are read.
         let some = unsafe {
             let some = if n - at >= LANES { V::load(x.add(at)) } else { V::load_first(x.add(at), n - at) };
             L::in_use(some)
@@ -196,7 +196,7 @@ unsafe fn in_use<V: Lanes, L: Skips<V>>(x: *const f32, n: usize) -> u64 {
 /// As for [`block`]; the block is of this layer.
 #[inline(always)]
 pub(super) unsafe fn panels<V: Lanes, L: Skips<V>, const P: usize>(layer: &L, block: &Block, panel: usize) {
-    let at = layer.places();
+    let at = layer.operands();
     let mut x = at.x.wrapping_add(block.first);
     let weight = at.weight.wrapping_add(panel * at.panel_stride + block.first * P * LANES);
     let mut sums_at = at.sums.wrapping_add(panel * LANES);
@@ -238,7 +238,7 @@ macro_rules! dense_by_groups {
     ($layer:ident, $lanes:ty, $most:expr, [$($panels:literal)+]) => {{
         // Zeros for them, and code for each number of panels that a group may have.
         const { assert!($most <= $crate::infer::kernel::skip::MOST_PANELS && [$($panels),+].len() == $most) };
-        let inputs = $crate::infer::kernel::skip::Skips::<$lanes>::places($layer).inputs;
+        let inputs = $crate::infer::kernel::skip::Skips::<$lanes>::operands($layer).inputs;
         for first in (0..inputs).step_by($crate::infer::kernel::skip::BLOCK) {
             let block = $crate::infer::kernel::skip::block::<$lanes, _>($layer, first);
             for group in $crate::infer::kernel::skip::groups($layer.panels, $most) {

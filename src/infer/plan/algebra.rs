@@ -19,7 +19,7 @@
 use super::build::Builder;
 use super::own::Own;
 use super::program::{
-    Basis, Collapse, Layer, Level, PanelsAt, Prepare, Program, Source, Start, Step, Term, Vector, Weight,
+    Basis, Collapse, Layer, Level, PanelsAt, Prepare, Program, Start, Step, Term, Vector, Weight, WeightIn,
 };
 use crate::artifact::model::network::{Cross, LANES, Network, Panels, Params, padded};
 use crate::artifact::model::spec::Structure;
@@ -215,7 +215,7 @@ impl<'a> Algebra<'a> {
             let start = panels.start + first * panels.inputs;
             return Weight::model(Panels { start, outputs: count, ..*panels });
         }
-        Weight { source: Source::Own, panels: self.own.rows(self.weights, panels, first, count) }
+        Weight { source: WeightIn::Own, panels: self.own.rows(self.weights, panels, first, count) }
     }
 
     fn outputs_of_candidate(&mut self, panels: &Panels) -> Weight {
@@ -306,7 +306,7 @@ impl<'a> Algebra<'a> {
     fn request_panels(&mut self, inputs: usize, outputs: usize) -> (Weight, PanelsAt) {
         let start = self.builder.len;
         self.builder.len += padded(outputs) * inputs;
-        let weight = Weight { source: Source::Request, panels: Panels { start, inputs, outputs } };
+        let weight = Weight { source: WeightIn::Request, panels: Panels { start, inputs, outputs } };
         (weight, PanelsAt { start, inputs, first: 0 })
     }
 

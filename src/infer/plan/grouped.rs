@@ -14,7 +14,7 @@ pub(super) struct Grouped {
 }
 
 impl Grouped {
-    /// Of `panels`, the model's in f32.
+    /// Copies from `panels`, the model's in f32.
     pub(super) fn new(network: &Network, panels: &[f32], kernel: &Kernel) -> Self {
         let mut len = 0;
         let mut matrices = Vec::new();

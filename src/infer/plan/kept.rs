@@ -10,7 +10,7 @@
 use std::ops::Range;
 
 use super::build::stride;
-use super::program::{Kept, Layer, Program, Source, Start, Step, Weight};
+use super::program::{KeptLayers, Layer, Program, Start, Step, Weight, WeightIn};
 use crate::artifact::model::network::padded;
 use crate::infer::kernel::{Rows, Then};
 
@@ -62,7 +62,7 @@ pub(super) fn keeping(program: &Program, fixed: &[Range<usize>], tile_rows: usiz
         before = at;
         Layer { start, output, ..layer }
     });
-    program.kept = Some(Kept { width, sums, layers: layers.collect() });
+    program.kept = Some(KeptLayers { width, sums, layers: layers.collect() });
     program.steps = steps;
     program.price();
     Some(program)
@@ -71,7 +71,7 @@ pub(super) fn keeping(program: &Program, fixed: &[Range<usize>], tile_rows: usiz
 /// Whether a layer multiplies columns of x0 with weights that are the same in all requests.
 fn reads_x0(layer: &Layer, x0: Rows) -> bool {
     let Weight { source, .. } = layer.weight;
-    layer.input == x0 && source != Source::Request
+    layer.input == x0 && source != WeightIn::Request
 }
 
 /// Those of the columns that are fixed, and the others.

@@ -8,8 +8,10 @@ use super::build::stride;
 use super::grouped;
 use super::own::Own;
 use super::packs::{Numbers, Packing, Packs, U8_MOST};
-use super::places::{Area, Known, Places, drop_unread, fusable, input, is_f32_in_units, more_rows, pack_at, writes};
-use super::program::{Layer, PackedLayer, PackedWeight, PanelsAt, Prepare, Program, Source, Start, Step};
+use super::places::{
+    Area, Known, PackedPlaces, drop_unread, fusable, input, is_f32_in_units, more_rows, pack_at, writes,
+};
+use super::program::{Layer, PackedLayer, PackedWeight, PanelsAt, Prepare, Program, Start, Step, WeightIn};
 use crate::artifact::model::network::{Network, Panels, padded};
 use crate::artifact::model::spec::Activation;
 use crate::infer::Weights;
@@ -23,7 +25,7 @@ const LEAST_RANGE: f32 = 1e-20;
 /// Collects the packed weights of all programs of a plan.
 pub(super) struct Lowering<'a> {
     network: &'a Network,
-    /// Of each deep layer's inputs, the largest value; none: no layer is in integers.
+    /// The largest input of each deep layer; none: no layer is in integers.
     ranges: Option<&'a [f32]>,
     kernel: &'static Kernel,
     /// Matrices that read what a ReLU gave.
@@ -110,7 +112,7 @@ impl<'a> Lowering<'a> {
         let rows = self.kernel.tile_rows();
         let zone = zone.map(|(from, width)| Area::new(from, rows, width));
         let mut known = Known::new(zone);
-        let mut places = Places::new(zone, len);
+        let mut places = PackedPlaces::new(zone, len);
         let mut steps: Vec<Step> = Vec::new();
         for step in all {
             let Step::Layer(layer) = step else {
@@ -152,7 +154,7 @@ impl<'a> Lowering<'a> {
 
     /// Which of the deep layers a layer of a tile is.
     fn deep_layer(&self, layer: &Layer) -> Option<usize> {
-        if layer.weight.source != Source::Model {
+        if layer.weight.source != WeightIn::Model {
             return None;
         }
         self.network.deep.iter().position(|dense| dense.weight.start == layer.weight.panels.start)
@@ -169,7 +171,7 @@ impl<'a> Lowering<'a> {
         let columns = layer.columns.clone();
         PackedLayer {
             weight: match layer.weight.source {
-                Source::Request => PackedWeight::Request(layer.weight.panels.start),
+                WeightIn::Request => PackedWeight::Request(layer.weight.panels.start),
                 _ => self.packs.of(&layer.weight, columns.clone(), numbers),
             },
             words: words(columns.len(), if numbers.range.is_some() { 4 } else { 2 }),
@@ -185,7 +187,7 @@ impl<'a> Lowering<'a> {
 
     /// A copy of the weights of a layer of which many inputs may be 0. Its sums may wait where its f32 would stand.
     fn grouped(&mut self, layer: &Layer, lowered: &PackedLayer) -> Option<(usize, Rows)> {
-        let whole = layer.weight.source == Source::Model && layer.columns == (0..layer.weight.panels.inputs);
+        let whole = layer.weight.source == WeightIn::Model && layer.columns == (0..layer.weight.panels.inputs);
         let behind_relu = self.behind_relu.iter().any(|panels| panels.start == layer.weight.panels.start);
         let start = match lowered.weight {
             PackedWeight::Pairs(start) | PackedWeight::Quads { start, .. } if whole && behind_relu => start,

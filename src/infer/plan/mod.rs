@@ -1,4 +1,37 @@
 //! A network turned into programs over one arena, once, so that running it is a walk down a list.
+//!
+//! ```text
+//! Plan::new(network)                             # when a model is staged
+//!     for each level that the network allows     # rows, first layers, collapsed, algebra
+//!         program = build or algebra             # what to prepare for a request, and the steps of a tile
+//!     packed arithmetic: lower each program      # exchange layers one by one, pack what they read
+//!     price each program                         # products once, products for each candidate
+//!
+//! Plan::begin(request, candidates)               # once for each request
+//!     program = the cheapest for so many candidates
+//!     arena[x0, row 0] = the request's columns
+//!     for prepare in program.prepare             # shares of the first layers, matrices made for the request
+//!         run it, arena to arena
+//!
+//! Pass::tile(rows), Pass::run(rows)              # for each tile of candidates
+//!     the caller writes the candidates' columns into rows of x0
+//!     for step in program.steps                  # each reads and writes rows of the arena
+//!         layer | add kept sums | pack | cross vector | mix | clear | head
+//!     logits[row, head] = the sums of the heads
+//! ```
+//!
+//! A tile's rows in the arena. Every step has its places fixed, so nothing is allocated or looked up:
+//!
+//! ```text
+//!           x0                              layers           inner          z or the trunk
+//!    row 0  [request | candidate | 0 pad]   [ping] [pong]    [low rank]     […]
+//!    row 1  [request | candidate | 0 pad]   [ping] [pong]    [low rank]     […]
+//!     ⋮
+//! ```
+//!
+//! [`program`] has the lists, [`build`] goes layer by layer, [`algebra`] shares what the request determines, [`kept`] lets
+//! rows bring sums along, [`lower`] exchanges f32 for packed numbers (with [`places`] and [`packs`]), [`own`] and [`grouped`]
+//! hold the plan's copies of weights.
 
 mod algebra;
 mod build;
@@ -12,7 +45,7 @@ mod program;
 
 pub use program::Level;
 pub(super) use program::{
-    Collapse, Kept, Layer, PackedLayer, PackedWeight, Prepare, Program, Source, Start, Step, Vector, Weight,
+    Collapse, KeptLayers, Layer, PackedLayer, PackedWeight, Prepare, Program, Start, Step, Vector, Weight, WeightIn,
 };
 
 use std::ops::Range;
@@ -227,7 +260,7 @@ impl Plan {
         self.width
     }
 
-    /// Of them, the request's, which come first.
+    /// How many of them are the request's, which come first.
     #[must_use]
     pub fn request_width(&self) -> usize {
         self.request_width
@@ -286,17 +319,17 @@ impl Plan {
         let expanded = rows >= self.kernel.expanded_from() && self.packs.is_none();
         let [model, own] = &self.expanded;
         match weight.source {
-            Source::Request => Matrix::Arena(panels.start),
-            Source::Model if expanded => Matrix::Single(&model.values()[range]),
-            Source::Own if expanded => Matrix::Single(&own.values()[range]),
-            Source::Model => Matrix::Half(&weights.panels[range]),
-            Source::Own => Matrix::Half(&self.own.panels[range]),
+            WeightIn::Request => Matrix::Arena(panels.start),
+            WeightIn::Model if expanded => Matrix::Single(&model.values()[range]),
+            WeightIn::Own if expanded => Matrix::Single(&own.values()[range]),
+            WeightIn::Model => Matrix::Half(&weights.panels[range]),
+            WeightIn::Own => Matrix::Half(&self.own.panels[range]),
         }
     }
 
     /// Its copy for inputs of which many are 0, if there is one. A few rows wait for the weights, not for the products.
     pub(super) fn grouped(&self, weight: &Weight, rows: usize) -> Option<&[f32]> {
-        let wanted = self.skips && weight.source == Source::Model && rows >= self.kernel.expanded_from();
+        let wanted = self.skips && weight.source == WeightIn::Model && rows >= self.kernel.expanded_from();
         wanted.then(|| self.grouped.of(&weight.panels)).flatten()
     }
 

@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::own::Own;
-use super::program::{PackedWeight, Source, Weight};
+use super::program::{PackedWeight, Weight, WeightIn};
 use crate::artifact::model::network::{LANES, Panels, padded};
 use crate::infer::Weights;
 use crate::infer::kernel::{Kernel, words};
 use crate::infer::scratch::Arena;
 
-/// Of what u8 can hold: a range is the largest value that is told apart.
+/// The largest u8: it stands for the largest value of a range.
 pub(super) const U8_MOST: f32 = 255.0;
-/// Of what i8 can hold, the same on both sides.
+/// The largest i8 whose negative is one too.
 const I8_MOST: f32 = 127.0;
 
 /// The numbers of a packed layer.
@@ -70,7 +70,7 @@ impl<'a> Packing<'a> {
 
     /// The packed copy of some columns of a matrix.
     pub(super) fn of(&mut self, weight: &Weight, columns: Range<usize>, numbers: Numbers) -> PackedWeight {
-        let own = weight.source == Source::Own;
+        let own = weight.source == WeightIn::Own;
         let key = (own, weight.panels.start, columns.clone(), weight.panels.outputs, numbers.range.is_some());
         if let Some(&made) = self.made.get(&key) {
             return made;

@@ -122,13 +122,13 @@ impl Known {
 }
 
 /// Where rows of a tile are packed, whenever they are.
-pub(super) struct Places {
+pub(super) struct PackedPlaces {
     /// See [`Known`]; its parts stand together, as they do in f32.
     zone: Option<Standing>,
     others: Vec<Standing>,
 }
 
-impl Places {
+impl PackedPlaces {
     pub(super) fn new(zone: Option<Area>, len: &mut usize) -> Self {
         let zone = zone.map(|from| Standing { from, to: more_rows(len, from.count, packed_row(from.width, 2)) });
         Self { zone, others: Vec::new() }

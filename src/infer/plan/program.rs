@@ -37,12 +37,12 @@ pub(in crate::infer) struct Program {
     pub(in crate::infer) prepare: Vec<Prepare>,
     pub(in crate::infer) steps: Vec<Step>,
     /// What its rows may bring with them; none: all of it is computed.
-    pub(in crate::infer) kept: Option<Kept>,
+    pub(in crate::infer) kept: Option<KeptLayers>,
 }
 
 /// Where a matrix is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::infer) enum Source {
+pub(in crate::infer) enum WeightIn {
     /// The model's panels.
     Model,
     /// The plan's copy of some of their rows.
@@ -77,13 +77,13 @@ impl PanelsAt {
 /// A matrix in one of these places.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::infer) struct Weight {
-    pub(in crate::infer) source: Source,
+    pub(in crate::infer) source: WeightIn,
     pub(in crate::infer) panels: Panels,
 }
 
 impl Weight {
     pub(in crate::infer) fn model(panels: Panels) -> Self {
-        Self { source: Source::Model, panels }
+        Self { source: WeightIn::Model, panels }
     }
 }
 
@@ -113,7 +113,7 @@ pub(in crate::infer) struct Layer {
 #[derive(Debug, Clone)]
 pub(in crate::infer) struct PackedLayer {
     pub(in crate::infer) weight: PackedWeight,
-    /// Of each row and output.
+    /// Words of each row and of each output.
     pub(in crate::infer) words: usize,
     pub(in crate::infer) outputs: usize,
     pub(in crate::infer) start: Start,
@@ -151,7 +151,7 @@ impl Layer {
 /// Sums of the first layers over those columns of x0 that a row has in every request. A row that brings them along need
 /// not be multiplied there; see [`super::kept`].
 #[derive(Debug, Clone)]
-pub(in crate::infer) struct Kept {
+pub(in crate::infer) struct KeptLayers {
     /// f32 of a row's sums.
     pub(in crate::infer) width: usize,
     /// Where those of rows that bring none are computed.
@@ -229,7 +229,7 @@ pub(in crate::infer) struct Basis {
 pub(in crate::infer) enum Step {
     Layer(Layer),
     Packed(PackedLayer),
-    /// `then(start + kept sums)`: a layer's outputs, or what the rest of it starts from. `at` is their place in [`Kept`].
+    /// `then(start + kept sums)`: a layer's outputs, or what the rest of it starts from. `at` is their place in [`KeptLayers`].
     AddKept {
         at: usize,
         outputs: usize,

@@ -49,7 +49,7 @@ pub struct ColumnUse {
     pub table: u32,
     /// The column's name.
     pub column: String,
-    /// Of a vector column, when one of its values is meant: its position.
+    /// The position in a vector column, when one of its values is meant.
     pub position: Option<u16>,
 }
 

@@ -10,7 +10,7 @@ use super::zmm::Avx512;
 use crate::infer::kernel::lanes::{Accumulate, Lanes, Loop, apply, finish_tanh, from_bias, opaque, store};
 use crate::infer::kernel::make::by_tiles;
 use crate::infer::kernel::raw::{FastTable, Pack, PackPanels, PackRows, Packed, Pair, Quad, Then};
-use crate::infer::kernel::skip::{MOST_PANELS, Places, Skips, dense_by_groups};
+use crate::infer::kernel::skip::{MOST_PANELS, Operands, Skips, dense_by_groups};
 
 pub(in crate::infer::kernel) const TABLE: FastTable =
     FastTable { pairs, quads, group: GROUP, pairs_grouped, quads_grouped, pack_rows, pack_panels };
@@ -43,7 +43,7 @@ impl Word for Pair {
 
     #[inline(always)]
     unsafe fn multiply(sum: __m512, x: __m512i, weight: __m512i) -> __m512 {
-        // SAFETY: the types are 512 bits without meaning; the caller has AVX512-BF16.
+        // SAFETY: the types are 512 bits without meaning; the CPU has AVX512-BF16, as this method asks.
         unsafe {
             _mm512_dpbf16_ps(
                 sum,
@@ -59,7 +59,7 @@ impl Word for Quad {
 
     #[inline(always)]
     unsafe fn multiply(sum: __m512, x: __m512i, weight: __m512i) -> __m512 {
-        // SAFETY: the caller has AVX512-VNNI. The first factor is the unsigned one.
+        // SAFETY: the CPU has AVX512-VNNI, as this method asks. The first factor is the unsigned one.
         unsafe { _mm512_castsi512_ps(_mm512_dpbusd_epi32(_mm512_castps_si512(sum), x, weight)) }
     }
 }
@@ -71,7 +71,7 @@ impl<W: Word, const P: usize> Accumulate<Avx512, W, 1, P> for Streamed {
     #[inline(always)]
     unsafe fn accumulate(sums: &mut [[Avx512; P]; 1], of: &Loop<W>) {
         for step in 0..of.steps {
-            // SAFETY: the row has `steps` words and each panel sixteen for each of them, by the caller's promise.
+            // SAFETY: **CPU** of `accumulate`; its **Rows** and **Panels** cover one word and sixteen weights for each step.
             unsafe {
                 let x = _mm512_set1_epi32((*of.x.add(step)).to_bits() as i32);
                 for (p, sum) in sums[0].iter_mut().enumerate() {
@@ -93,7 +93,8 @@ unsafe fn tile<W: Word, A: Accumulate<Avx512, W, R, P>, const R: usize, const P:
     row: usize,
     panel: usize,
 ) {
-    // SAFETY: by the caller's promise, all offsets below stay within the ranges that `Packed` describes.
+    // SAFETY: the CPU and the pointers are as this function asks; rows and panels are within the operation, so that all offsets
+    // below stay in the ranges that `Packed` describes.
     unsafe {
         let mut sums = match W::INTEGER {
             true => [[Avx512::splat(0.0); P]; R],
@@ -122,7 +123,8 @@ unsafe fn end<W: Word, const R: usize, const P: usize>(
     row: usize,
     panel: usize,
 ) {
-    // SAFETY: by the caller's promise, all offsets below stay within the ranges that `Packed` describes.
+    // SAFETY: the CPU and the pointers are as this function asks; rows and panels are within the operation, so that all offsets
+    // below stay in the ranges that `Packed` describes.
     unsafe {
         if W::INTEGER {
             for p in 0..P {
@@ -142,7 +144,7 @@ unsafe fn end<W: Word, const R: usize, const P: usize>(
         }
         if op.pack != Pack::None {
             for p in 0..P {
-                // Of the last panel what is padding.
+                // What is padding in the last panel.
                 if let left @ 0..16 = op.outputs - (panel + p) * 16 {
                     let lanes = u16::MAX >> (16 - left);
                     for sums in sums.iter_mut() {
@@ -193,13 +195,13 @@ impl<W: Word> Skips<Avx512> for Packed<W> {
     type Weight = W;
 
     #[inline(always)]
-    fn places(&self) -> Places<W> {
+    fn operands(&self) -> Operands<W> {
         static ZEROS: [f32; MOST_PANELS * 16] = [0.0; MOST_PANELS * 16];
         let (start, start_step, start_stride) = match W::INTEGER {
             true => (ZEROS.as_ptr(), 0, 0),
             false => (self.bias, self.bias_step, self.bias_stride),
         };
-        Places {
+        Operands {
             rows: self.rows,
             inputs: self.words,
             x: self.x,
@@ -216,7 +218,7 @@ impl<W: Word> Skips<Avx512> for Packed<W> {
 
     #[inline(always)]
     unsafe fn in_use(x: Avx512) -> u16 {
-        // SAFETY: the caller has AVX-512F. Not as numbers: MXCSR may say that a word of two small ones is 0.
+        // SAFETY: the CPU has AVX-512F, as this method asks. Not as numbers: MXCSR may say that a word of two small ones is 0.
         unsafe {
             let words = _mm512_castps_si512(x.0);
             _mm512_test_epi32_mask(words, words)
@@ -225,13 +227,13 @@ impl<W: Word> Skips<Avx512> for Packed<W> {
 
     #[inline(always)]
     unsafe fn add(sum: Avx512, x: Avx512, weight: *const W) -> Avx512 {
-        // SAFETY: the caller's promise is this function's.
+        // SAFETY: the CPU has the instructions and the panel's weights are good, as this method asks.
         unsafe { Avx512(W::multiply(sum.0, _mm512_castps_si512(x.0), _mm512_loadu_si512(weight.cast()))) }
     }
 
     #[inline(always)]
     unsafe fn end<const P: usize>(&self, sums: &mut [[Avx512; P]; 1], row: usize, panel: usize) {
-        // SAFETY: the caller's promise is this function's.
+        // SAFETY: the CPU has the instructions, and row and panels are within the layer, as this method asks.
         unsafe { end(self, sums, row, panel) }
     }
 }
@@ -273,7 +275,7 @@ macro_rules! layer {
         /// The CPU lacks nothing of [`lacks`]; the pointers are good.
         #[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx512vnni")]
         unsafe fn $name(op: &Packed<$word>) {
-            // SAFETY: see above.
+            // SAFETY: the CPU lacks nothing of `lacks`, and the pointers are good as `Packed` says, as this function asks.
             unsafe {
                 $sums!(op, $word);
                 if let Then::Tanh = op.then {
@@ -296,7 +298,7 @@ unsafe fn pack_rows(op: &PackRows) {
     for row in 0..op.rows {
         for panel in 0..op.len.div_ceil(16) {
             let left = (op.len - panel * 16).min(16);
-            // SAFETY: `left` elements are there to read and sixteen to write, by the promise of `PackRows`.
+            // SAFETY: `left` elements are there to read and sixteen to write, as `PackRows` says.
             unsafe {
                 let v = Avx512::load_first(op.from.add(row * op.from_stride + panel * 16), left);
                 let to = op.to.add(row * op.to_stride + panel * 8);

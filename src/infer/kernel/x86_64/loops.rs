@@ -54,7 +54,7 @@ macro_rules! written {
                     return;
                 }
                 let stride = of.x_stride * 4;
-                // SAFETY: by the caller's promise there are 4 bytes of each row and 64 of each panel for each step; pointers
+                // SAFETY: by **Rows** and **Panels** there are 4 bytes of each row and 64 of each panel for each step; pointers
                 // past them are computed and not read. Nothing is written but the registers that are named.
                 unsafe {
                     core::arch::asm!(
@@ -136,6 +136,6 @@ macro_rules! all_rows {
 
 all_rows!(f32, "vfmadd231ps", operand);
 all_rows!(Pair, "vdpbf16ps", operand);
-// Of the two sources the first is unsigned: the rows' values. The assembler takes them the other way round, too. The one that
-// may be an operand in memory is the other one.
+// The first of the two sources is unsigned: the rows' values. The assembler takes the sources in the other order. Only the
+// second may be an operand in memory.
 all_rows!(Quad, "vpdpbusd", loaded);

@@ -29,7 +29,7 @@ pub(super) struct Slot {
 
 /// Where one table stands in its sections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct EmbeddingPlace {
     /// First fp16 value in `embedding`.
     pub(super) rows: usize,
     /// First fp16 value in `wide`.
@@ -42,8 +42,8 @@ pub(super) struct Place {
 
 /// Where all tables stand; it follows from the schema alone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Places {
-    pub(super) tables: Vec<Place>,
+pub(super) struct EmbeddingPlaces {
+    pub(super) tables: Vec<EmbeddingPlace>,
     /// fp16 values of `embedding`.
     pub(super) embedding: u64,
     /// fp16 values of `wide`.
@@ -52,12 +52,12 @@ pub(super) struct Places {
     pub(super) slots: u64,
 }
 
-impl Places {
+impl EmbeddingPlaces {
     pub(super) fn of(schema: &Schema, heads: usize) -> Self {
         let mut places = Self::default();
         for e in &schema.embeddings {
             let slot_count = slot_count(e);
-            places.tables.push(Place {
+            places.tables.push(EmbeddingPlace {
                 rows: places.embedding as usize,
                 wide: places.wide as usize,
                 slots: places.slots as usize,
@@ -118,7 +118,7 @@ pub(super) fn vocabulary_index(e: &Embedding, ids: &[u64]) -> Result<Vec<Slot>> 
 /// What a lookup needs to know of one table.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lookup {
-    pub(super) place: Place,
+    pub(super) place: EmbeddingPlace,
     index: Index,
     first_row: u32,
     unknown: Option<u32>,
@@ -128,7 +128,7 @@ pub(super) struct Lookup {
 
 impl Lookup {
     /// Checks the table's slots: each row has one id, and each id is found in its slot by its own search.
-    pub(super) fn check(e: &Embedding, place: Place, all: &[Slot]) -> Result<Self> {
+    pub(super) fn check(e: &Embedding, place: EmbeddingPlace, all: &[Slot]) -> Result<Self> {
         let slots = &all[place.slots..place.slots + place.slot_count];
         let count = if slots.is_empty() { 0 } else { e.index.count() };
         let mut has_id = vec![false; count as usize];

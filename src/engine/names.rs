@@ -1,0 +1,45 @@
+//! The handles of features' input names.
+
+use std::collections::HashMap;
+
+use crate::error::{Error, Result, Status};
+use crate::schema::MAX_NAME;
+
+/// More names than any sane set of schemas has; bounds the memory that a caller's mistake can take.
+const MAX_NAMES: usize = 1 << 16;
+
+/// The handle of each name that a model has or a caller asked for. A name keeps its handle for the engine's life.
+#[derive(Debug, Default)]
+pub(super) struct Names(HashMap<String, u32>);
+
+impl Names {
+    /// The handle of a name that a caller asks for.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when the name is not 1 to 255 bytes, `CapacityExceeded` when it is new and there are too many.
+    pub(super) fn given(&mut self, name: &str) -> Result<u32> {
+        if name.is_empty() || name.len() > MAX_NAME {
+            return Err(Error::argument(format!("a feature name of {} bytes, expected 1 to 255", name.len())));
+        }
+        if self.0.len() >= MAX_NAMES && !self.0.contains_key(name) {
+            return Err(Error::new(Status::CapacityExceeded, format!("more than {MAX_NAMES} feature names")));
+        }
+        Ok(self.handle(name))
+    }
+
+    /// The handle of a name that a model has, whose length and number its schema bounds.
+    pub(super) fn handle(&mut self, name: &str) -> u32 {
+        if let Some(&handle) = self.0.get(name) {
+            return handle;
+        }
+        // 0 stays free: a value that was never filled in belongs to no feature.
+        let handle = self.0.len() as u32 + 1;
+        self.0.insert(name.to_owned(), handle);
+        handle
+    }
+
+    /// The name of a handle. Looks at all of them.
+    pub(super) fn name(&self, handle: u32) -> Option<String> {
+        self.0.iter().find(|(_, own)| **own == handle).map(|(name, _)| name.clone())
+    }
+}

@@ -1,0 +1,118 @@
+//! How an engine is opened.
+
+use std::time::Duration;
+
+#[cfg(doc)]
+use super::Engine;
+use crate::artifact::OpenMode;
+use crate::error::{Error, Result};
+use crate::infer::Kernel;
+use crate::live::{StagingOptions, TableChecks};
+use crate::types::Precision;
+
+/// Names the kernel to use instead of the best one; for tests.
+const KERNEL_VARIABLE: &str = "ADCLICK_KERNEL";
+
+/// How an engine is opened. `Options::default()` is what most want.
+///
+/// ```
+/// use std::path::Path;
+/// use std::time::Duration;
+///
+/// use adclick::{Engine, OpenMode, Options, Precision, TableChecks};
+///
+/// # fn main() -> adclick::Result<()> {
+/// let mut options = Options::default();
+/// options.mode = OpenMode::Copy; // survives files that are truncated in place
+/// options.tables = TableChecks::Full;
+/// options.precision = Some(Precision::Exact);
+/// options.overlay_rows = 100_000;
+/// options.follow = Some(Duration::from_secs(5)); // the directory has a CURRENT
+/// let engine = Engine::open(Path::new("examples/bundles"), &options)?;
+/// assert!(engine.follow_state()?.follows);
+/// assert_eq!(engine.precision()?, (Precision::Exact, Precision::Exact, None));
+/// engine.close();
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Options {
+    /// Map the files (default), or copy them into memory of the process.
+    pub mode: OpenMode,
+    /// The kernel by name (`portable`, `avx2`, `avx512`); `None`: `ADCLICK_KERNEL` if set, else the best.
+    pub kernel: Option<String>,
+    /// How much larger than the first model later ones may be (scratch, features and columns): scorers get that much
+    /// room. At least 1.
+    pub headroom: f32,
+    /// Look at `CURRENT` this often on a thread of the engine's own, and go to the bundle it names. `None`: only when
+    /// [`Engine::poll`] is called.
+    pub follow: Option<Duration>,
+    /// How much of the table files staging reads.
+    pub tables: TableChecks,
+    /// Rows that can be written on top of each table ([`Engine::upsert`]); 0 = none. Memory is reserved for one and a
+    /// half times as many and touched as rows are written.
+    pub overlay_rows: usize,
+    /// Rows written on top of a table count, column by column, for this long, by the time of the request. `None`: until
+    /// a newer table comes.
+    pub overlay_max_age: Option<Duration>,
+    /// How far the time of an upsert may be ahead of this machine's clock; `None`: any time. A time far in the future, such as
+    /// one in another unit, would keep all writes before it from counting.
+    pub overlay_max_skew: Option<Duration>,
+    /// The precision to serve in; `None`: what each bundle says, or exact. A CPU or a model that cannot do it serves exact:
+    /// [`Engine::precision`] says so and why.
+    pub precision: Option<Precision>,
+    /// Bytes of memory that each generation may take to keep what every ad adds to the first layers of the network, which
+    /// takes up to a fifth off a large request's time; 0 = none. [`Engine::ad_cache`] says what it takes, and whether it is
+    /// worth anything for this model. Staging computes it.
+    /// The live generation, the one before and one that is staged have each its own, but for those that have the same model
+    /// and ads.
+    pub ad_cache_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            mode: OpenMode::Map,
+            kernel: None,
+            headroom: 2.0,
+            follow: None,
+            tables: TableChecks::Full,
+            overlay_rows: 65_536,
+            overlay_max_age: None,
+            overlay_max_skew: Some(Duration::from_secs(300)),
+            precision: None,
+            ad_cache_bytes: 0,
+        }
+    }
+}
+
+impl Options {
+    /// What each staging depends on.
+    pub(super) fn staging(&self, kernel: &'static Kernel) -> StagingOptions {
+        let &Self { mode, tables, precision, ad_cache_bytes, .. } = self;
+        StagingOptions { mode, kernel, tables, precision, ad_cache_bytes }
+    }
+
+    /// Whether the numbers are in their ranges.
+    pub(super) fn check(&self) -> Result<()> {
+        if !(self.headroom >= 1.0 && self.headroom <= 1000.0) {
+            return Err(Error::argument(format!("headroom {}: expected 1 to 1000", self.headroom)));
+        }
+        if self.follow.is_some_and(|interval| interval.is_zero()) {
+            return Err(Error::argument("follow: an interval of 0, expected more, or none to follow by polling only"));
+        }
+        Ok(())
+    }
+
+    /// The kernel that it names, or the environment does, or else the best.
+    pub(super) fn kernel(&self) -> Result<&'static Kernel> {
+        match (&self.kernel, std::env::var(KERNEL_VARIABLE)) {
+            (Some(name), _) => Kernel::by_name(name),
+            (None, Ok(name)) if !name.is_empty() => {
+                Kernel::by_name(&name).map_err(|e| e.within(format_args!("environment variable {KERNEL_VARIABLE}")))
+            }
+            _ => Ok(Kernel::detect()),
+        }
+    }
+}
