@@ -13,6 +13,7 @@ fn in_a_child() {
     match words[..] {
         ["publish", ref rest @ ..] => publishers::child_publishes(rest),
         ["opens", ref rest @ ..] => opens::child_opens(rest),
+        ["open", ref rest @ ..] => opens::child_opens_large(rest),
         _ => panic!("{part}"),
     }
 }
@@ -30,6 +31,29 @@ fn a_hundred_thousand_changed_bundles() {
 fn a_hundred_thousand_engines_opened_and_closed_on_sixteen_threads() {
     let directory = child::quick_directory();
     println!("{}", child::run(&[], &format!("opens {} 100000 16", directory.path().display())));
+}
+
+/// The time is the least of five; sixteen times the bytes take at most 32 times as long.
+#[test]
+#[ignore = "long: make test-long"]
+fn opening_takes_time_linear_in_the_files() {
+    let directory = child::quick_directory();
+    let root = directory.path();
+    for copy in [false, true] {
+        let took = [8, 128].map(|mib| {
+            let bytes = opens::write_large(root, mib);
+            let once = || {
+                let told = child::run(&[], &format!("open {} {copy}", root.display()));
+                let line = told.lines().find(|line| line.starts_with("opened ")).unwrap().to_owned();
+                let ms: f64 = line.split(' ').nth(4).unwrap().parse().unwrap();
+                (ms, line)
+            };
+            let least = (0..5).map(|_| once()).min_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
+            println!("copy {copy}: {}", least.1);
+            (least.0 + 1.0) / bytes as f64
+        });
+        assert!(took[1] < 2.0 * took[0], "{took:?} ms for each byte");
+    }
 }
 
 #[test]

@@ -165,3 +165,14 @@ fn closed_engines_give_their_memory_back() {
     let directory = child::quick_directory();
     child::run(&[], &format!("opens {} 1500 4", directory.path().display()));
 }
+
+#[test]
+fn good_files_take_memory_by_their_size() {
+    let directory = child::quick_directory();
+    for mib in [1, 12] {
+        opens::write_large(directory.path(), mib);
+        for copy in [false, true] {
+            child::run(&[], &format!("open {} {copy}", directory.path().display()));
+        }
+    }
+}

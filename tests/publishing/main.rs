@@ -24,6 +24,7 @@ fn in_a_child() {
         ["tables", root] => limits::tables(Path::new(root)),
         ["chdir", root] => limits::chdir(Path::new(root)),
         ["opens", ref rest @ ..] => opens::child_opens(rest),
+        ["open", ref rest @ ..] => opens::child_opens_large(rest),
         _ => panic!("{part}"),
     }
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <exception>
 #include <limits>
 
 #include "consent.hpp"
@@ -138,6 +139,10 @@ answer bidder::answer_request(std::string_view body, clock::time_point arrived) 
     return {200, {}, body_};
   } catch (const invalid &why) {
     return refuse(why);
+  } catch (const std::exception &why) {
+    // A mistake of ours is no reason for the exchange to see a broken connection.
+    std::fprintf(stderr, "adserver: a request failed: %s\n", why.what());
+    return {204, no_bid::technical, {}};
   }
 }
 

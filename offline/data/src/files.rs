@@ -26,6 +26,19 @@ pub fn read_text(path: &Path) -> Result<String> {
     Ok(text)
 }
 
+/// Reads a whole file that a command line names: weights, inputs, a vocabulary. A regular one, so that its length is known before
+/// memory is taken.
+///
+/// # Errors
+/// A file that is none or cannot be read; the message names it.
+pub fn read_file(path: &Path) -> Result<Vec<u8>> {
+    let (file, len) = open_regular(path)?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(len)?).with_context(|| format!("{}: {len} bytes", path.display()))?;
+    file.take(len).read_to_end(&mut bytes).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(bytes)
+}
+
 /// Writes a file beside `path`, syncs it and puts it in place: `path` is whole or as it was before. Pipes, terminals and
 /// devices are written to and stay what they are.
 ///

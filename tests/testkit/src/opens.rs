@@ -2,11 +2,13 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
-use adclick::builder::bundle::{self, Content, MODEL_FILE, Role};
+use adclick::builder::bundle::{self, Content, MODEL_FILE, Manifest, Role};
 use adclick::builder::model::pack_model;
+use adclick::builder::schema::{Embedding, Index};
 use adclick::builder::table::{BuildOptions, Column, ColumnKind, Duplicates, Shard, TableBuilder, TableSpec};
-use adclick::{Engine, Options, Row, ScorerLimits, Upsert, Value};
+use adclick::{Engine, OpenMode, Options, Row, ScorerLimits, Upsert, Value};
 
 use crate::child::memory;
 use crate::common::{Random, Wants, model};
@@ -26,6 +28,52 @@ pub fn table(root: &Path, name: &str, rows: u64) {
     let mut builder = TableBuilder::new(spec, options).unwrap();
     (1..=rows).for_each(|key| _ = builder.push(key, &[0; 8]).unwrap());
     builder.finish(&root.join("table"), &mut |_| {}).unwrap();
+}
+
+/// Writes the bundle `large`: a model and a table of about so many MiB each. Returns how many bytes its files have.
+pub fn write_large(root: &Path, mib: usize) -> u64 {
+    let (mut spec, at, buckets) = (1..)
+        .find_map(|seed| {
+            let spec = model(&mut Random(seed), Wants::default());
+            let index = |e: &Embedding| if let Index::Hashed { buckets } = e.index { Some(buckets) } else { None };
+            let (at, buckets) = spec.schema.embeddings.iter().enumerate().find_map(|(at, e)| Some((at, index(e)?)))?;
+            Some((spec, at, buckets))
+        })
+        .unwrap();
+    let dim = spec.schema.embeddings[at].dim as usize;
+    let more = (mib << 20) / (2 * dim);
+    spec.schema.embeddings[at].index = Index::Hashed { buckets: buckets + more as u32 };
+    let embedding = &mut spec.embeddings[at];
+    embedding.rows.resize(embedding.rows.len() + more * dim, 0.25);
+    if !embedding.wide.is_empty() {
+        embedding.wide.resize(embedding.wide.len() + more * spec.network.heads.len(), 0.0);
+    }
+    let packed = pack_model(&spec).unwrap();
+    // 18 bytes for a row.
+    table(root, "users", (mib << 20) as u64 / 18);
+    let files = [
+        (Role::Model, MODEL_FILE, Content::Bytes(&packed)),
+        (Role::Table, "users.adc", Content::Copy(&root.join("table"))),
+    ];
+    bundle::write_files(&root.join("large"), &files, true).unwrap();
+    Manifest::read(&root.join("large")).unwrap().files.iter().map(|file| file.bytes).sum()
+}
+
+/// The part of a child: `open ROOT COPY`. Opens the bundle `large`, which takes at most twice its files' bytes and 64 MiB of
+/// memory, mapped files among them. Prints how many milliseconds it took.
+pub fn child_opens_large(words: &[&str]) {
+    let [root, copy] = words else { panic!("{words:?}") };
+    let at = Path::new(root).join("large");
+    let bytes: u64 = Manifest::read(&at).unwrap().files.iter().map(|file| file.bytes).sum();
+    let (before, begin) = (memory("VmRSS"), Instant::now());
+    let mut options = Options::default();
+    options.headroom = 100.0;
+    options.mode = if *copy == "true" { OpenMode::Copy } else { OpenMode::Map };
+    let engine = Engine::open(&at, &options).unwrap();
+    let (took, grown) = (begin.elapsed(), memory("VmHWM") - before);
+    println!("opened {bytes} bytes in {} ms with {} KiB", took.as_millis(), grown >> 10);
+    assert!(grown <= 2 * bytes + (64 << 20), "{grown} bytes to open {bytes}");
+    engine.close();
 }
 
 /// The part of a child: `opens ROOT OPENS THREADS`.

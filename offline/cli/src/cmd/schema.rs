@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use adclick_data::files::write_whole;
+use adclick_data::files::write_over_own;
 use adclick_data::schema_infer::{Known, infer, train_command};
 use anyhow::{Result, bail};
 
@@ -77,7 +77,7 @@ pub(super) fn run(args: Args) -> Result<()> {
     match &args.out {
         None => crate::stdout::lock().write_all(found.text.as_bytes())?,
         Some(out) => {
-            write_whole(out, |file| Ok(file.write_all(found.text.as_bytes())?))?;
+            write_over_own(out, "a schema file", is_schema, |file| Ok(file.write_all(found.text.as_bytes())?))?;
             let mut say = crate::stdout::lock();
             writeln!(
                 say,
@@ -99,4 +99,9 @@ pub(super) fn run(args: Args) -> Result<()> {
         found.first.iter().for_each(|message| eprintln!("  {message}"));
     }
     Ok(())
+}
+
+/// Whether a file begins as a schema does: `--replace` costs no data when `--out` is another file by mistake.
+fn is_schema(head: &[u8]) -> bool {
+    head.starts_with(b"# A first schema of ") || head.split(|&b| b == b'\n').any(|line| line == b"[[features]]")
 }

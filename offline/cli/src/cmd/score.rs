@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use adclick::Precision;
-use adclick_data::files::write_over_own;
+use adclick_data::files::{read_file, write_over_own};
 use adclick_data::logs::{Found, Labels};
 use adclick_train::pack::inputs::Inputs;
 use adclick_train::pack::run::{Runner, Scores};
@@ -113,7 +113,7 @@ pub(super) fn run(args: Args) -> Result<()> {
 }
 
 fn score_inputs(runner: &mut Runner, input: &Path) -> Result<Scores> {
-    let bytes = std::fs::read(input).with_context(|| format!("cannot read {}", input.display()))?;
+    let bytes = read_file(input)?;
     let inputs = Inputs::parse(&bytes, runner.schema()).with_context(|| input.display().to_string())?;
     drop(bytes);
     let stage = on_stderr().rows("Scoring rows", inputs.rows() as u64);

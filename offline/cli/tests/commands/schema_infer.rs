@@ -243,6 +243,18 @@ fn options_say_what_names_do_not_and_are_refused_when_they_contradict() {
     std::fs::write(dir.path().join("s.toml"), "mine").unwrap();
     assert!(refusal(dir.path(), &["x.csv", "--out", "s.toml"], 1).contains("s.toml exists already"));
     assert_eq!(std::fs::read_to_string(dir.path().join("s.toml")).unwrap(), "mine");
+    // A schema is replaced, and nothing else: not what a slip of the hand names.
+    let rows = std::fs::read(dir.path().join("x.csv")).unwrap();
+    for file in ["s.toml", "x.csv"] {
+        let told = refusal(dir.path(), &["x.csv", "--out", file, "--replace"], 1);
+        assert!(told.contains(&format!("{file} is not replaced: it is not a schema file")), "{told}");
+    }
+    assert_eq!(std::fs::read(dir.path().join("x.csv")).unwrap(), rows);
+    std::fs::write(dir.path().join("s.toml"), "# mine\n[[features]]\nname = \"age\"\n").unwrap();
+    for _ in 0..2 {
+        let done = run(dir.path(), &["x.csv", "--out", "s.toml", "--replace"]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
     // A file without a header is told from its first line.
     std::fs::write(dir.path().join("bare.tsv"), "0\t1\t1\t5\n1\t0\t1\t5\n").unwrap();
     assert!(refusal(dir.path(), &["bare.tsv"], 1).contains("first line names the columns"));

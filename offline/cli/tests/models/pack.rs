@@ -334,6 +334,42 @@ fn packing_twice_gives_the_same_bytes_and_never_overwrites_unasked() {
     assert!(run(&[&again[..], &["--replace"]].concat()).status.success());
 }
 
+/// Texts may come through a pipe, which can be read once; everything else is a regular file, and a FIFO holds nobody up.
+#[cfg(unix)]
+#[test]
+fn texts_may_be_pipes_and_files_are_regular() {
+    let folder = tempfile::tempdir().unwrap();
+    packed_bundle(folder.path());
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (weights, schema, fifo) = (path("w.safetensors"), path("s.toml"), path("fifo"));
+    std::fs::write(&schema, "[[features]]\nname='a'\nkind='number'\n[[features]]\nname='b'\nkind='number'\n").unwrap();
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let script = "cat \"$2\" > \"$3\" & exec \"$0\" pack --weights \"$1\" --schema \"$3\" --out \"$4\"";
+    let mut piped = Command::new("sh");
+    piped.args(["-c", script, env!("CARGO_BIN_EXE_adclick"), &weights, &schema, &fifo, &path("piped")]);
+    let piped = piped.output().unwrap();
+    assert!(piped.status.success(), "{}", String::from_utf8_lossy(&piped.stderr));
+    let read = run(&["pack", "--weights", &weights, "--schema", &schema, "--out", &path("read")]);
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    // The provenance has the checksum of the same text.
+    let provenance = |name: &str| {
+        let report: serde_json::Value =
+            serde_json::from_slice(&run(&["inspect", &path(name), "--json"]).stdout).unwrap();
+        let text = report["model"]["provenance"].as_str().unwrap().to_owned();
+        text.lines().find(|line| line.starts_with("schema_xxh3")).unwrap().to_owned()
+    };
+    assert_eq!(provenance("piped"), provenance("read"));
+    for arguments in [
+        &["pack", "--weights", &fifo, "--out", &path("none")][..],
+        &["pack", "--weights", "/dev/zero", "--out", &path("none")],
+        &["score", "--bundle", &path("b"), "--input", &fifo, "--output", &path("none")],
+    ] {
+        let refused = run(arguments);
+        let told = String::from_utf8_lossy(&refused.stderr);
+        assert!(refused.status.code() == Some(1) && told.contains("expected a regular file"), "{arguments:?}: {told}");
+    }
+}
+
 #[test]
 fn score_names_the_tensor_that_is_missing_or_misshapen() {
     let folder = tempfile::tempdir().unwrap();

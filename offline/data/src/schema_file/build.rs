@@ -6,6 +6,7 @@ use std::path::Path;
 use adclick::builder::schema::{
     Binding, Embedding, Feature, Index, Kind, Lookup, Pooling, Schema, Source, TIME_INPUTS, Transform,
 };
+use adclick::builder::hash::checksum;
 use adclick::category_id;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
@@ -14,6 +15,7 @@ use super::tables::Tables;
 use super::values::{id, list, name_of, typed};
 use super::{Keys, Labels, ModelOptions, RawColumn, SchemaFile, Table, binding, raw};
 use crate::cells::Cell;
+use crate::files::read_file;
 
 /// The largest number of columns of one feature or table.
 const MAX_DIM: u32 = 65_536;
@@ -75,7 +77,8 @@ pub(super) fn build(text: &str, directory: &Path) -> Result<SchemaFile> {
     whole.validate()?;
     enrichment.validate(&whole)?;
     let Builder { tables, wide, .. } = builder;
-    Ok(SchemaFile { schema, columns, tables, wide, enrichment, feature_tables, keys, labels, model, tensors })
+    let xxh3 = checksum(text.as_bytes());
+    Ok(SchemaFile { schema, columns, tables, wide, enrichment, feature_tables, keys, labels, model, tensors, xxh3 })
 }
 
 struct Builder<'a> {
@@ -308,7 +311,8 @@ impl Builder<'_> {
     fn vocabulary(&self, raw: &raw::Embedding, integer: bool) -> Result<Vec<u64>> {
         if let Some(file) = &raw.vocabulary_file {
             let path = self.directory.join(file);
-            let text = std::fs::read_to_string(&path)
+            let text = read_file(&path).context("key `vocabulary_file`")?;
+            let text = String::from_utf8(text)
                 .with_context(|| format!("key `vocabulary_file`: cannot read {}", path.display()))?;
             let parse = |(i, line): (usize, &str)| {
                 if !integer {

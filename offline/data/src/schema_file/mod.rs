@@ -55,6 +55,8 @@ pub struct SchemaFile {
     pub model: ModelOptions,
     /// Tensors that go by other names.
     pub tensors: Vec<Mapping>,
+    /// XXH3-64 of the file's text, which may have come through a pipe and cannot be read again; 0 without a file.
+    pub xxh3: u64,
 }
 
 /// How the column of a data file becomes raw values.
@@ -274,6 +276,7 @@ impl SchemaFile {
             labels: None,
             model: ModelOptions::default(),
             tensors: Vec::new(),
+            xxh3: 0,
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use adclick::builder::schema::Side;
 use adclick::inputs::{Default, InputReading, ModelInput, ValueKind};
 use adclick::{Candidate, Engine, Input, Options, Precision, Request, TableChecks, Value, category_id};
+use adclick_data::files::read_text;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value as Json, json};
 
@@ -55,9 +56,9 @@ pub(super) fn list(path: &Path, text: &mut String) -> Result<Json> {
 
 /// What is wrong with the request of a file, and how many errors there are.
 pub(super) fn check(path: &Path, file: &Path, text: &mut String) -> Result<(Json, usize)> {
-    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let asked = read_text(file)?;
     let read = || -> Result<_> {
-        let request: Json = serde_json::from_slice(&bytes)?;
+        let request: Json = serde_json::from_str(&asked)?;
         let engine = open(path)?;
         let (_, inputs) = engine.inputs()?;
         let request = RequestFile::read(&request, &Names { engine: &engine, inputs: &inputs })?;

@@ -152,7 +152,3 @@ fn unproven(packed: &Packed) -> Option<String> {
         "nothing proves the {activations}: compare with --goldens INPUTS --expect OUTPUTS, or say it in the schema"
     ))
 }
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
-}

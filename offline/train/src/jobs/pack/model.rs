@@ -9,6 +9,7 @@ use adclick::builder::artifact::model::spec::ModelSpec;
 use adclick::builder::calibrate::Calibrators;
 use adclick::builder::hash::checksum;
 use adclick::builder::model::pack_model;
+use adclick_data::files::{read_file, read_text};
 use adclick_data::schema_file::SchemaFile;
 use anyhow::{Context, Result, bail, ensure};
 
@@ -42,8 +43,8 @@ pub struct Packed {
 
 /// Packs the weights.
 pub(super) fn pack(job: &Job, weights_path: &Path, schema: Option<&SchemaFile>) -> Result<Packed> {
-    let weights = super::read(weights_path)?;
-    let mut given = provenance(job, weights_path, &weights)?;
+    let weights = read_file(weights_path)?;
+    let mut given = provenance(job, weights_path, &weights, schema)?;
     let options = pack::Options {
         downsampling: job.downsampling,
         allow_unused: job.allow_unused,
@@ -55,13 +56,13 @@ pub(super) fn pack(job: &Job, weights_path: &Path, schema: Option<&SchemaFile>) 
     let inputs = match &job.goldens {
         Some(path) => {
             let place = || format!("golden requests {}", path.display());
-            Some((Inputs::parse(&super::read(path)?, &packed.spec.schema).with_context(place)?, path))
+            Some((Inputs::parse(&read_file(path)?, &packed.spec.schema).with_context(place)?, path))
         }
         None => None,
     };
     let proof = match (&job.expect, &inputs) {
         (Some(path), Some((inputs, _))) => {
-            let bytes = super::read(path)?;
+            let bytes = read_file(path)?;
             let heads: Vec<HeadKind> = packed.spec.network.heads.iter().map(|h| h.kind).collect();
             let order = schema.map(|s| s.model.heads.clone()).filter(|h| h.len() == heads.len()).unwrap_or(heads);
             let place = || format!("--expect {}", path.display());
@@ -127,7 +128,7 @@ fn ranges(job: &Job, spec: &ModelSpec) -> Result<(Vec<f32>, String)> {
         }
     };
     let place = || format!("{what} {}", path.display());
-    let inputs = Inputs::parse(&super::read(path)?, &spec.schema).with_context(place)?;
+    let inputs = Inputs::parse(&read_file(path)?, &spec.schema).with_context(place)?;
     let rows = inputs.goldens(ranges::ROWS, &spec.schema).with_context(place)?;
     let (found, run) = ranges::find(spec, &rows).with_context(place)?;
     Ok((found, format!("ranges for int8 from {run} rows of {what} {}", path.display())))
@@ -136,20 +137,20 @@ fn ranges(job: &Job, spec: &ModelSpec) -> Result<(Vec<f32>, String)> {
 /// What the caller says of the model's origin.
 fn document(job: &Job) -> Result<toml::Table> {
     let Some(path) = &job.provenance else { return Ok(toml::Table::new()) };
-    let text = String::from_utf8(super::read(path)?).with_context(|| format!("{}: not UTF-8", path.display()))?;
+    let text = read_text(path)?;
     let document = text.parse::<toml::Table>().with_context(|| format!("provenance {}", path.display()))?;
     ensure!(!document.contains_key("pack"), "the provenance document has a table [pack], which this command writes");
     Ok(document)
 }
 
 /// What was packed from what.
-fn provenance(job: &Job, weights_path: &Path, weights: &[u8]) -> Result<toml::Table> {
+fn provenance(job: &Job, weights_path: &Path, weights: &[u8], schema: Option<&SchemaFile>) -> Result<toml::Table> {
     let mut pack = toml::Table::new();
     pack.insert("weights".into(), name(weights_path).into());
     pack.insert("weights_xxh3".into(), format!("{:016x}", checksum(weights)).into());
-    if let Some(path) = &job.schema {
+    if let (Some(path), Some(schema)) = (&job.schema, schema) {
         pack.insert("schema".into(), name(path).into());
-        pack.insert("schema_xxh3".into(), format!("{:016x}", checksum(&super::read(path)?)).into());
+        pack.insert("schema_xxh3".into(), format!("{:016x}", schema.xxh3).into());
     }
     if let Some(rate) = job.downsampling {
         pack.insert("downsampling".into(), rate.into());
@@ -163,7 +164,7 @@ fn name(path: &Path) -> String {
 
 /// Reads a calibrators file. Refuses one that cannot be decoded, or that would correct for downsampling a second time.
 pub(super) fn calibrators(path: &Path, downsampling: Option<f64>) -> Result<Vec<u8>> {
-    let bytes = super::read(path)?;
+    let bytes = read_file(path)?;
     let place = || format!("calibrators {}", path.display());
     let container = Container::open(&bytes, ArtifactKind::Calibrators, &["calibrators"]).with_context(place)?;
     let section = container.require("calibrators").with_context(place)?;
@@ -181,8 +182,7 @@ pub(super) fn calibrators(path: &Path, downsampling: Option<f64>) -> Result<Vec<
 
 /// Reads an auction policy. Refuses one that does not parse.
 pub(super) fn policy(path: &Path) -> Result<Vec<u8>> {
-    let bytes = super::read(path)?;
-    let text = std::str::from_utf8(&bytes).with_context(|| format!("policy {}: not UTF-8", path.display()))?;
-    Policy::parse(text).with_context(|| format!("policy {}", path.display()))?;
-    Ok(bytes)
+    let text = read_text(path)?;
+    Policy::parse(&text).with_context(|| format!("policy {}", path.display()))?;
+    Ok(text.into_bytes())
 }

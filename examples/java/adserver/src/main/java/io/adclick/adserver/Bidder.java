@@ -88,7 +88,8 @@ final class Bidder implements AutoCloseable {
       return Answer.invalid(e);
     } catch (RuntimeException e) {
       // A mistake of ours is no reason for the exchange to see a 500.
-      System.err.println("adserver: a request failed: " + e);
+      System.err.println("adserver: a request failed:");
+      e.printStackTrace();
       return Answer.noBid(Answer.TECHNICAL);
     }
   }
