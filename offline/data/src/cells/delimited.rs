@@ -227,3 +227,20 @@ impl Read for Lines {
         Ok(n)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Quadratic in the number of columns, this would take minutes.
+    #[test]
+    fn a_header_of_many_columns_is_read_in_linear_time() {
+        const COLUMNS: usize = 400_000;
+        let names: Vec<String> = (0..COLUMNS).map(|i| format!("c{i}")).collect();
+        let headed = |text: String| Delimited::headed(Box::new(io::Cursor::new(text)), Path::new("wide.csv"), &["c7"]);
+        let file = headed(names.join(",") + "\n1\n").unwrap();
+        assert_eq!((file.names().len(), file.needed("c399999").unwrap()), (COLUMNS, COLUMNS - 1));
+        let twice = headed(names.join(",") + ",c7\n1\n").err().unwrap().to_string();
+        assert!(twice.contains("names column \"c7\" twice (again at column 400001)"), "{twice}");
+    }
+}

@@ -3,10 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
+use adclick::builder::hash::checksum;
 use adclick::builder::schema::{
     Binding, Embedding, Feature, Index, Kind, Lookup, Pooling, Schema, Source, TIME_INPUTS, Transform,
 };
-use adclick::builder::hash::checksum;
 use adclick::category_id;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 

@@ -4,14 +4,14 @@ mod base;
 mod model;
 mod tables;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use adclick::Precision;
 use adclick::builder::bundle::{self, Manifest};
 use adclick_data::progress::Progress;
 use adclick_data::schema_file::SchemaFile;
 use adclick_data::tables::Summary;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::{Target, warn_of_bad_rows};
 use crate::bundle::{Beside, open_untouched, place_tables};
