@@ -163,7 +163,7 @@ impl<'a, A: Amount, G: Fn(usize) -> std::result::Result<Bid<A>, Reason>> Ranking
         Ok(Self { policy, get, entries, n_placed })
     }
 
-    /// Who has place `slot`, below `n_placed`, and the price.
+    /// The candidate in place `slot`, which is below `n_placed`, and its price.
     pub(super) fn placement(&self, slot: usize) -> Result<Placement<A>> {
         let entry = self.entries[slot];
         let next = self.entries.get(slot + 1);

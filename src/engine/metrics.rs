@@ -1,4 +1,4 @@
-//! What an engine can say of itself.
+//! Takes an engine's metrics.
 
 use super::Engine;
 use crate::clock::now_us;

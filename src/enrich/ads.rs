@@ -1,4 +1,4 @@
-//! What an ad's row alone determines of a candidate's inputs.
+//! The inputs of a candidate that its ad's row alone determines.
 
 use std::ops::Range;
 

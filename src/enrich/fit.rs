@@ -1,4 +1,4 @@
-//! Whether the columns of tables are what a model reads them as. Every refusal names both.
+//! Checks that the columns of tables are what a model reads them as. Every refusal names column and reader.
 
 use super::planned::{FeatureCell, TableColumn};
 use crate::error::{Error, Result};

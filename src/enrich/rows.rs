@@ -1,4 +1,4 @@
-//! A scorer's memory of where the rows of a request's candidates are.
+//! Remembers, for one scorer, where the tables have the rows of a request's candidates.
 
 use super::planned::PlannedTable;
 use crate::error::Result;

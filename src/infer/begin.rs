@@ -1,4 +1,4 @@
-//! How a request starts on its way through a plan, and how sums are computed that it brings along.
+//! Starts a request on its way through a plan, and computes the sums that rows bring along.
 
 use super::pass::{Pass, arena};
 use super::plan::{Keeping, Level, Plan, Program};

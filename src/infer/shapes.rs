@@ -1,4 +1,4 @@
-//! That the layers of a network fit each other and the numbers behind them, so that a plan can rely on it.
+//! Checks that the layers of a network fit each other and the numbers behind them. A plan relies on it.
 
 use super::Weights;
 use crate::artifact::model::network::{Cross, Dense, LANES, Network, Panels, Params, padded};

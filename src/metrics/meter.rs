@@ -1,4 +1,4 @@
-//! Who counts, and who keeps what was counted.
+//! Meters, which count, and the list of their counters.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -1,4 +1,4 @@
-//! What serving came to, counted without anybody waiting: requests and their outcomes, the time that they and their
+//! Counts what serving does, without anybody waiting: requests and their outcomes, the time that they and their
 //! stages took, candidates, missing values and keys; and what became of generations. [`Metrics`] is all of it at one
 //! moment, and its text is what Prometheus reads.
 //!

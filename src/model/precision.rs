@@ -1,4 +1,4 @@
-//! How a generation is to be computed: what the bundle or the configuration asks for, and what this CPU serves.
+//! The precision of a model: the one that the bundle or the options ask for, and the one that this CPU serves.
 
 use std::sync::Arc;
 
@@ -104,7 +104,7 @@ impl Fast {
     }
 }
 
-/// The precision of a generation.
+/// The precision of a model, and the plan that it needs.
 #[derive(Debug, Clone)]
 pub(super) struct Serving {
     /// What was asked for.

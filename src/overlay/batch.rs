@@ -1,4 +1,4 @@
-//! The rows of an upsert: what they may be, and one of them at a time made ready to be written.
+//! The rows of an upsert: checks them, and makes one at a time ready to be written.
 
 use crate::error::{Error, Result, Status};
 use crate::table::{Cell, ColumnKind, RowLayout};

@@ -55,7 +55,7 @@ pub struct Overlays {
     steady: RwLock<()>,
 }
 
-/// An overlay on a table of one generation.
+/// The overlay of a table, as requests of one generation read it.
 #[derive(Debug)]
 struct OnTable {
     overlay: Arc<Overlay>,

@@ -1,4 +1,4 @@
-//! What a schema must keep to, whether it comes from a packer or from a file.
+//! The rules of a schema. One that a packer made and one from a file are checked alike.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! What a scorer checks before it does anything: the lengths of the caller's slices against each other.
+//! Checks the lengths of the caller's slices against each other, before anything is computed or written.
 
 use crate::artifact::model::Model;
 use crate::refusal::Refusal;

@@ -1,4 +1,4 @@
-//! What a table's rows must keep to.
+//! Checks the rows of a table: each where a lookup finds it, each cell as a builder writes it.
 
 use super::columns::{ColumnKind, RowLayout};
 use super::file::Table;

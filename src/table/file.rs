@@ -1,4 +1,4 @@
-//! A table file, opened: every count and place is checked, the rows stay where they are mapped.
+//! An open table file. The rows stay where they are mapped; `open.rs` has checked every count and place.
 
 use std::ops::Range;
 use std::sync::Arc;

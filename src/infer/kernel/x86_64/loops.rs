@@ -1,4 +1,4 @@
-//! The inner loop of a dense layer on AVX-512, written out: of so many sums the compiler spills some.
+//! The inner loop of a dense layer on AVX-512, written out, because the compiler spills some of so many sums.
 //!
 //! Each step multiplies R rows by P panels. Two panels of fourteen rows are 28 sums; with two registers of weights and two
 //! for the rows' values they fill the 32. Nothing but the multiplying instruction differs between the formats of numbers.
