@@ -47,8 +47,9 @@ tools:
 	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq gcc g++; } \
 	  || { echo 'make: a C and C++ compiler (cc, c++) is missing: install gcc and g++'; exit 1; }
 
+# What is built together shares features, and so the core. `make test` builds the command anyway: with it, not once more.
 core: tools
-	$(CARGO) build --release -p adclick
+	$(CARGO) build --release -p adclick $(if $(TIMES),-p adclick-cli)
 	@packaging/go-lib.sh $(GO_PLATFORM) target/release/libadclick.a
 
 cli: tools
@@ -161,12 +162,13 @@ test-model:
 
 # That the benchmark of models runs, without the peers.
 test-peers:
-	$(CARGO) test --release -p adclick-peers --bin models
+	$(CARGO) test --release -p adclick -p adclick-cli -p adclick-peers --bin models
 
 # The requests that every language answers, and the answers from Rust (tests/parity/README.md).
-PARITY := $(CARGO) run --release -q -p testkit --bin parity --
+PARITY := target/release/parity
 parity-rust: tools
 	@mkdir -p $(BUILD)
+	$(CARGO) build --release -p adclick -p adclick-cli -p testkit
 	$(PARITY) make $(BUILD)/parity
 	$(PARITY) $(addprefix $(BUILD)/parity/,bundle requests.bin rust.bin)
 
@@ -178,7 +180,7 @@ lint: tools
 	scripts/rooms.py
 	scripts/documents.py
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --features adclick-peers/tables -- -D warnings
 	@# As servers build it: without the feature builder.
 	$(CARGO) clippy -p adclick --lib -- -D warnings
 	python3 bindings/generate --check
@@ -216,7 +218,7 @@ BENCH ?=
 bench: tools bench-peers bench-calls bench-java
 	$(CARGO) bench -p adclick --bench request -- $(BENCH)
 	$(CARGO) bench -p adclick --bench calibrate --bench kernels --bench levels --bench zeros --bench latency --bench overlay
-	$(CARGO) run --release -p adclick-peers --bin tables $(if $(BENCH),-- 1000000 5)
+	$(CARGO) run --release -p adclick-peers --features tables --bin tables $(if $(BENCH),-- 1000000 5)
 
 # One call of each language on the same requests; Java's are timed by JMH (bench-java).
 bench-calls: ids-bundle
