@@ -126,7 +126,7 @@ test-install: cli
 	rm -rf $(BUILD)/stage $(BUILD)/cmake
 	$(MAKE) --no-print-directory install DESTDIR='$(CURDIR)/$(BUILD)/stage' PREFIX=/usr
 	cmake -S examples/cmake -B $(BUILD)/cmake -DCMAKE_PREFIX_PATH='$(CURDIR)/$(BUILD)/stage/usr'
-	cmake --build $(BUILD)/cmake
+	cmake --build $(BUILD)/cmake --parallel 2
 	$(BUILD)/stage/usr/bin/adclick pack --weights examples/tables/weights.safetensors \
 	  --schema examples/schemas/document_tables.toml $(foreach table,$(TABLES),--table $(table)=examples/tables/$(table).csv) \
 	  --out $(BUILD)/stage/bundle

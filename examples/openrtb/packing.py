@@ -35,7 +35,7 @@ def build_cpp() -> list[str]:
     need("cmake", "install cmake, g++ and libboost1.81-dev")
     out = os.path.join(ROOT, "build", "adserver")
     run("cmake", "-S", os.path.join(ROOT, "examples", "cpp", "adserver"), "-B", out)
-    run("cmake", "--build", out)
+    run("cmake", "--build", out, "--parallel", str(os.cpu_count() or 1))
     return [os.path.join(out, "adserver")]
 
 
