@@ -3,14 +3,8 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use adclick::builder::artifact::{Bytes, OpenMode};
-use adclick::builder::bundle::Manifest;
-use adclick::builder::hash::checksum;
-use adclick::builder::infer::Kernel;
-use adclick::builder::live::{Generation, Opening, TableChecks};
-use adclick::builder::table::Checks;
-use adclick_train::bundle::{open_table, open_untouched};
-use anyhow::{Result, ensure};
+use adclick_train::jobs::verify::{Done, verify};
+use anyhow::Result;
 
 /// Check every checksum and golden request of a bundle.
 ///
@@ -27,51 +21,10 @@ pub struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result<()> {
-    let bundle = adclick_train::bundle::resolve(&args.bundle)?;
-    let manifest = Manifest::read(&bundle)?;
-    let mut files = Vec::new();
-    for entry in &manifest.files {
-        let path = bundle.join(&entry.name);
-        let bytes = Bytes::open(&path, OpenMode::Map)?;
-        ensure!(
-            bytes.len() as u64 == entry.bytes,
-            "{}: {} bytes, the manifest says {}",
-            path.display(),
-            bytes.len(),
-            entry.bytes
-        );
-        let found = checksum(&bytes);
-        ensure!(
-            found == entry.xxh3,
-            "{}: checksum {found:016x}, the manifest says {:016x}",
-            path.display(),
-            entry.xxh3
-        );
-        files.push((entry.name.as_str(), entry.bytes, found));
-    }
-    let mut tables = Vec::new();
-    for entry in manifest.tables() {
-        // The checksum of the whole file was compared above.
-        let table = open_table(&bundle.join(&entry.name), Checks::Content)?;
-        tables.push((table.name().to_owned(), table.shard(), table.len()));
-    }
-    let mut kernels = Vec::new();
-    let mut goldens = 0;
-    for kernel in Kernel::available() {
-        let mut handle = 0;
-        let mut how = Opening::new(kernel);
-        how.staging.tables = TableChecks::Lazy;
-        let generation = Generation::open(&bundle, how, |_| {
-            handle += 1;
-            handle
-        })?;
-        goldens = generation.model().goldens().len();
-        kernels.push(kernel.name());
-    }
-    let here = open_untouched(&bundle)?;
-    let (wanted, precision, reason) = here.precision();
+    let done = verify(&args.bundle)?;
     let mut out = crate::stdout::lock();
-    let generation = format!("{:016x}", manifest.generation());
+    let Done { bundle, generation, files, tables, goldens, kernels, wanted, here, reason } = &done;
+    let generation = format!("{generation:016x}");
     if args.json {
         let summary = serde_json::json!({
             "bundle": bundle.display().to_string(),
@@ -84,7 +37,7 @@ pub(super) fn run(args: Args) -> Result<()> {
             })).collect::<Vec<_>>(),
             "goldens": goldens,
             "kernels": kernels,
-            "precision": { "wanted": wanted.name(), "here": precision.name(), "reason": reason },
+            "precision": { "wanted": wanted.name(), "here": here.name(), "reason": reason },
         });
         writeln!(out, "{summary}")?;
     } else {
@@ -101,12 +54,12 @@ pub(super) fn run(args: Args) -> Result<()> {
             writeln!(out, "  ok  {goldens} golden requests on kernel {kernel}")?;
         }
         match reason {
-            None => writeln!(out, "  ok  served in precision {}", precision.name())?,
+            None => writeln!(out, "  ok  served in precision {}", here.name())?,
             Some(reason) => {
                 writeln!(out, "  note: precision {} is served exact on this CPU: {reason}", wanted.name())?;
             }
         }
-        if goldens == 0 {
+        if *goldens == 0 {
             writeln!(out, "  note: the model holds no golden requests, so no output was compared")?;
         }
     }

@@ -5,8 +5,10 @@
 
 pub mod calibrate;
 pub mod evaluate;
+pub mod inspect;
 pub mod pack;
 pub mod train;
+pub mod verify;
 
 use std::path::PathBuf;
 

@@ -1,10 +1,9 @@
-//! `adclick inspect`.
+//! What a bundle or an artifact holds, as JSON and as text.
 
 mod inputs;
 mod table;
 
 use std::fmt::Write as _;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use adclick::auction::Policy;
@@ -17,84 +16,97 @@ use adclick::builder::calibrate::Calibrators;
 use adclick::builder::schema::{Index, Kind, Schema};
 use adclick::builder::table::Checks;
 use adclick_data::schema_file::key_text;
-use adclick_train::bundle::{open_table, open_untouched};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-/// Show what a bundle or artifact holds.
-///
-/// No row of a feature table is read except the one that --key names; `adclick verify` checks them all.
-#[derive(clap::Args)]
-pub struct Args {
-    /// A bundle directory, the directory whose CURRENT names one, or one artifact file.
-    path: PathBuf,
-    /// Print one row of a feature table. Give the key's id as data files have it (once for each id of a composite key, in
-    /// order), or the key itself as 0x and 16 hexadecimal digits.
-    #[arg(long, value_name = "ID")]
-    key: Vec<String>,
-    /// The table of --key; not needed when there is only one.
-    #[arg(long, value_name = "NAME", requires = "key")]
-    table: Option<String>,
-    /// Print what callers pass to a bundle's model: the name of each input, whether it belongs to the request or to each
-    /// candidate, what its values are, and where they come from when they are not passed.
-    #[arg(long, conflicts_with_all = ["key", "check"])]
-    inputs: bool,
-    /// Check a request against a bundle's model by name: values on the wrong side, unknown names, numbers in the place of ids
-    /// and the like. The file is a JSON object with `values` and `candidates` (docs/schema.md). Exits with 1 when there are
-    /// errors.
-    #[arg(long, value_name = "FILE", conflicts_with = "key")]
-    check: Option<PathBuf>,
-    /// Print one JSON object.
-    #[arg(long)]
-    json: bool,
+use crate::bundle::{open_table, open_untouched, resolve};
+
+/// What is looked at.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// A bundle, the directory whose `CURRENT` names one, or one artifact file.
+    pub path: PathBuf,
+    /// What is wanted of it.
+    pub what: What,
 }
 
-pub(super) fn run(args: Args) -> Result<()> {
-    let mut text = String::new();
-    let mut failed = None;
-    let report = if !args.key.is_empty() {
-        row(&args, &mut text)?
-    } else if args.inputs {
-        inputs::list(&args.path, &mut text)?
-    } else if let Some(request) = &args.check {
-        let (report, errors) = inputs::check(&args.path, request, &mut text)?;
-        failed = (errors > 0).then(|| format!("{}: {errors} errors", request.display()));
-        report
-    } else if args.path.is_dir() {
-        bundle(&adclick_train::bundle::resolve(&args.path)?, &mut text)?
-    } else {
-        let (kind, report) = artifact(&args.path, &mut text)?;
-        json!({ kind: report })
+/// What is wanted of a bundle or an artifact.
+#[derive(Debug, Clone)]
+pub enum What {
+    /// Everything but rows.
+    All,
+    /// One row of a feature table.
+    Row {
+        /// The ids of the key as data files have them, in order; or the key itself as `0x` and 16 hexadecimal digits.
+        key: Vec<String>,
+        /// The table; `None` = the only one.
+        table: Option<String>,
+    },
+    /// The inputs that callers pass.
+    Inputs,
+    /// What is wrong with a request.
+    Check {
+        /// A file that holds the request as JSON.
+        request: PathBuf,
+    },
+}
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub struct Done {
+    /// For scripts.
+    pub report: Value,
+    /// The same for people.
+    pub text: String,
+    /// What a checked request fails by.
+    pub failed: Option<String>,
+}
+
+/// Looks at a bundle or an artifact.
+///
+/// # Errors
+/// Files that cannot be read or are damaged, and tables or keys that are not there.
+pub fn inspect(job: &Job) -> Result<Done> {
+    let path = &job.path;
+    let (mut text, mut failed) = (String::new(), None);
+    let report = match &job.what {
+        What::Row { key, table } => row(path, key, table.as_ref(), &mut text)?,
+        What::Inputs => inputs::list(path, &mut text)?,
+        What::Check { request } => {
+            let (report, errors) = inputs::check(path, request, &mut text)?;
+            failed = (errors > 0).then(|| format!("{}: {errors} errors", request.display()));
+            report
+        }
+        What::All if path.is_dir() => bundle(&resolve(path)?, &mut text)?,
+        What::All => {
+            let (kind, report) = artifact(path, &mut text)?;
+            json!({ kind: report })
+        }
     };
-    let mut out = crate::stdout::lock();
-    if args.json { writeln!(out, "{report}") } else { write!(out, "{text}") }?;
-    if let Some(failed) = failed {
-        bail!(failed);
-    }
-    Ok(())
+    Ok(Done { report, text, failed })
 }
 
 /// One row of a table.
-fn row(args: &Args, text: &mut String) -> Result<Value> {
+fn row(path: &Path, key: &[String], table: Option<&String>, text: &mut String) -> Result<Value> {
     let open = |path: &Path| open_table(path, Checks::Structure);
-    let mut tables = if args.path.is_dir() {
-        let path = adclick_train::bundle::resolve(&args.path)?;
+    let mut tables = if path.is_dir() {
+        let path = resolve(path)?;
         let manifest = Manifest::read(&path)?;
         manifest.tables().map(|entry| open(&path.join(&entry.name))).collect::<Result<Vec<_>>>()?
     } else {
-        vec![open(&args.path)?]
+        vec![open(path)?]
     };
     let mut names: Vec<String> = tables.iter().map(|t| t.name().to_owned()).collect();
     names.dedup();
-    let name = match (&args.table, &names[..]) {
-        (_, []) => bail!("{} has no feature tables", args.path.display()),
+    let name = match (table, &names[..]) {
+        (_, []) => bail!("{} has no feature tables", path.display()),
         (Some(name), names) if names.contains(name) => name.clone(),
         (None, [only]) => only.clone(),
         (Some(name), _) => bail!("there is no table `{name}`; there are {}", names.join(", ")),
         (None, _) => bail!("which table? give --table, one of {}", names.join(", ")),
     };
     tables.retain(|t| t.name() == name);
-    table::row(&tables, &args.key, text)
+    table::row(&tables, key, text)
 }
 
 fn bundle(path: &Path, text: &mut String) -> Result<Value> {
