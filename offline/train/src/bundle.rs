@@ -41,7 +41,7 @@ pub struct Part {
     pub name: String,
     /// What it holds.
     pub holds: Holds,
-    /// The checksum that it must have: of a file that is carried over what its manifest says.
+    /// The checksum that it must have; for a file that is carried over, the one in its manifest.
     pub xxh3: Option<u64>,
 }
 
@@ -181,8 +181,8 @@ pub fn open_tables(parts: &[Part]) -> Result<Vec<TableSource>> {
     Ok(join_shards(tables)?)
 }
 
-/// A directory beside a bundle that is to be written, on the same file system: for what goes into it. It is removed with
-/// whatever is left in it. What a command that was killed left there is removed by the next one.
+/// A directory beside a bundle that is to be written, on the same file system, for the files that go into it. It is removed
+/// with whatever is left in it; the next command removes what a killed one left behind.
 #[derive(Debug)]
 pub struct Beside(adclick::builder::files::Beside);
 
@@ -212,8 +212,8 @@ impl Beside {
         self.0.path()
     }
 
-    /// Writes a bundle that an engine of this machine has opened before it gets its name: what cannot be served is never
-    /// left behind. Returns the generation.
+    /// Writes a bundle, which gets its name only after an engine of this machine has opened it, so that a bundle that cannot be
+    /// served is never left behind. Returns the generation.
     ///
     /// # Errors
     /// What an engine would refuse, and files that cannot be written.

@@ -1,4 +1,4 @@
-//! From rows to the next model: training, calibration, packing, and what a bundle is made of.
+//! From rows to the next model: training, calibration, packing and bundles. [`jobs`] does what the verbs of the command do.
 
 pub mod bundle;
 pub mod calibrators;

@@ -1,5 +1,5 @@
-//! Position features: trained with the positions that were logged, served with one. Whoever measures or calibrates a model
-//! against clicks from all positions has to score each row at its own.
+//! Position features: trained with the logged positions, served with a fixed one. To measure or calibrate a model against clicks
+//! from all positions, each row has to be scored at its own.
 
 use std::path::{Path, PathBuf};
 
@@ -32,8 +32,7 @@ pub enum Position {
 pub struct Positions {
     /// The inputs of the model's position features, and what is served for each.
     pub features: Vec<PositionFeature>,
-    /// How rows are scored; null where they do not say their positions: all of them as if they were logged at the one that
-    /// is served.
+    /// How rows are scored; null where they do not carry their positions, and all are scored as if logged at the served one.
     pub scored: Option<Position>,
 }
 
@@ -180,7 +179,7 @@ pub struct Opened {
 
 impl Opened {
     /// The bundle itself, or where rows are scored at their own positions one beside it (else in the directory for
-    /// temporary files) whose model takes them. Warns where rows do not say their positions.
+    /// temporary files) whose model takes them. Warns when rows do not carry their positions.
     ///
     /// # Errors
     /// What is wrong with the bundle, and as [`Positions::new`].

@@ -106,7 +106,7 @@ impl Sample {
 /// by more than 0.004.
 ///
 /// # Errors
-/// A model that cannot be written, or what is wrong with a row.
+/// A model that cannot be written, or a row that cannot be run.
 pub fn find(spec: &ModelSpec, rows: &[GoldenRequest]) -> Result<(Vec<f32>, usize)> {
     let mut bare = ModelSpec { goldens: Vec::new(), ranges: Vec::new(), ..spec.clone() };
     let mut ranges = vec![0.0f32; spec.network.deep.len()];

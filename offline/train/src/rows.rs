@@ -197,7 +197,7 @@ fn absent<'a>(model: &'a Model, columns: &Columns) -> Result<Vec<&'a str>> {
     Ok(names)
 }
 
-/// An engine for offline work on one bundle. A precision that is given must be one that this CPU and the model can do.
+/// An engine for offline work on one bundle. A given precision must be one that this CPU and the model support.
 ///
 /// # Errors
 /// As [`Engine::open`]; why the precision cannot be served.
@@ -212,7 +212,7 @@ pub fn open_engine(bundle: &std::path::Path, kernel: Option<&str>, precision: Op
     Ok(engine)
 }
 
-/// What to say of an engine that does not serve as its bundle asks for.
+/// A warning if the engine does not serve in the precision that its bundle asks for.
 ///
 /// # Errors
 /// When the engine is closed.
@@ -259,7 +259,7 @@ impl ScoredRows {
         self.weights.iter().any(|&w| w != 1.0).then_some(&self.weights)
     }
 
-    /// What is to say of clicked rows whose conversion is not known; nothing without a pCVR head.
+    /// Counts clicked rows whose conversion is not known; `None` without a pCVR head.
     #[must_use]
     pub fn unknown_conversions(&self) -> Option<Unknown> {
         let clicked = (0..self.cvr_logits.len()).filter(|&row| self.clicks[row]);
@@ -284,7 +284,7 @@ impl ScoredRows {
         (0..self.cvr_logits.len()).filter(known).collect()
     }
 
-    /// Refuses rows that say nothing of a model without a pCTR head.
+    /// Refuses rows without known conversions for a model without a pCTR head.
     ///
     /// # Errors
     /// The model has no pCTR head, and of no row that was clicked it is known whether it converted.

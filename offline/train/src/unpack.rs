@@ -1,4 +1,4 @@
-//! A model file back into the spec that it was written from: weights as the file holds them (rounded to fp16), columns
+//! Turns a model file back into the spec that it was written from: weights as the file holds them (rounded to fp16), columns
 //! in declared order. For warm starts.
 
 use adclick::builder::artifact::model::Model;

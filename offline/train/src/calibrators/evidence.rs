@@ -1,4 +1,4 @@
-//! What rows say against a calibrator: score tests with a known rate of false alarms.
+//! The evidence of rows against a calibrator: score tests with a known rate of false alarms.
 
 use adclick::builder::calibrate::{Calibrator, sigmoid};
 use adclick::builder::hash::mix;
@@ -13,7 +13,7 @@ pub(super) const FALSE_ALARMS: f64 = 0.05;
 /// Cross-fitting folds.
 const FOLDS: u64 = 10;
 
-/// Stretches of consecutive rows whose scores are taken to be independent of each other.
+/// The number of stretches of consecutive rows whose scores are taken to be independent of each other.
 const STRETCHES: usize = 20;
 
 /// A direction whose share is less than this, once what the calibrator fits is taken out, is nothing to test.

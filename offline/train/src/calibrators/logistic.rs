@@ -1,4 +1,4 @@
-//! Logistic regression with a handful of coefficients, to the last digits: what Platt, temperature and beta are.
+//! Logistic regression with a handful of coefficients, to full precision: Platt, temperature and beta calibration are such fits.
 
 use adclick::builder::calibrate::sigmoid;
 use adclick_measure::Sum;

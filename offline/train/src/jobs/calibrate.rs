@@ -30,7 +30,7 @@ pub struct Job {
     pub bundle: PathBuf,
     /// The rows, none of which the model was trained on.
     pub rows: Rows,
-    /// What is fitted; `None` = the simplest method that the rows clearly speak for.
+    /// The method that is fitted; `None` = the simplest one that the rows clearly support.
     pub method: Option<Method>,
     /// The keep rate of negative downsampling that neither the model's bias nor the bundle accounts for; `None` = that of
     /// the bundle.
@@ -84,7 +84,7 @@ pub struct Done {
 /// Fits the calibrators of a bundle on rows, and writes the bundle with them if a target is given.
 ///
 /// # Errors
-/// A bundle or files that cannot be read, rows that say nothing of the model's heads, a method that cannot be fitted.
+/// A bundle or files that cannot be read, rows without labels for any of the model's heads, a method that cannot be fitted.
 pub fn calibrate(job: &Job, progress: &Progress) -> Result<Done> {
     if let Some(target) = &job.target {
         check_target(&target.path, target.replace)?;
@@ -226,14 +226,14 @@ fn keep_rate(given: Option<f64>, served: &Served) -> Result<Option<f64>> {
     Ok(Some(given))
 }
 
-/// The keep rate below 1 that a model's provenance says to be in its bias: of `adclick train`, or of `adclick pack`.
+/// The keep rate below 1 that the bias accounts for, according to the provenance that `adclick train` or `adclick pack` wrote.
 fn folded(provenance: &str) -> Option<f64> {
     let document: toml::Table = provenance.parse().ok()?;
     let number = |value: Option<&toml::Value>| value?.as_float().filter(|&rate| rate < 1.0);
     number(document.get("downsample")).or_else(|| number(document.get("pack")?.get("downsampling")))
 }
 
-/// Gives a model without ranges those of the rows. Returns how many rows they are from.
+/// Gives a model without ranges those that the rows show. Returns how many rows they are from.
 fn find_ranges(job: &Job, bundle: &Path, parts: &mut Parts, progress: &Progress) -> Result<Option<usize>> {
     let model = Model::open(Bytes::copy_of(&parts.model)?)?;
     if !model.ranges().is_empty() || model.network().deep.is_empty() {

@@ -1,4 +1,4 @@
-//! What a model is worth on labelled rows, as it would serve them.
+//! Measures a model on labelled rows, as it would serve them.
 
 use std::path::PathBuf;
 
@@ -40,7 +40,7 @@ pub struct Job {
     pub kernel: Option<String>,
     /// Precisions whose cost is measured beside exact; empty = only what is served.
     pub precisions: Vec<Precision>,
-    /// The seed of the simulated clicks, by which chance is measured.
+    /// The seed of the simulated clicks that measure what chance alone gives.
     pub seed: u64,
 }
 
@@ -86,8 +86,8 @@ pub struct Done {
 /// Measures a bundle's model on labelled rows, as it would serve them.
 ///
 /// # Errors
-/// A bundle or files that cannot be read, a precision or a kernel that cannot be had, rows that say nothing of the model's
-/// heads.
+/// A bundle or files that cannot be read, a precision or a kernel that is not available, rows without labels for any of
+/// the model's heads.
 pub fn evaluate(job: &Job, progress: &Progress) -> Result<Done> {
     let mut fields = job.fields.clone();
     fields.extend(job.group.clone());
@@ -139,7 +139,7 @@ pub fn evaluate(job: &Job, progress: &Progress) -> Result<Done> {
     })
 }
 
-/// What the heads are worth: pCTR on all rows, pCVR on clicked rows whose conversion is known. Nothing of a head that the
+/// Measures the heads: pCTR on all rows, pCVR on clicked rows whose conversion is known. Nothing for a head that the
 /// model lacks, and nothing of pCVR where no conversion is known. Fields and groups go with pCTR if the model has it.
 fn reports(job: &Job, rows: &ScoredRows, keep_rates: [f64; 2]) -> Result<[Option<Report>; 2]> {
     let has_ctr = !rows.logits.is_empty();

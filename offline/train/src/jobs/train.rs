@@ -198,8 +198,8 @@ fn as_served(parts: &Parts, data: &Data, beside: &Beside, progress: &Progress) -
     }))
 }
 
-/// The calibrators that the validation rows speak for, and the choice for the first head. Which kind it is, the exact logits say, so that
-/// one model gets the same kind in every precision; its numbers are fitted on the logits that are `served`, if those are others.
+/// The calibrators that the validation rows support, and the choice for the first head. The exact logits decide the kind, so
+/// that one model gets the same kind in every precision; the numbers are fitted on the `served` logits, if those differ.
 fn calibrate(exact: &Scored, served: Option<&Scored>, wanted: bool) -> Result<(Calibrators, Option<Choice>)> {
     let mut calibrators = Calibrators::default();
     let mut first = None;

@@ -1,4 +1,4 @@
-//! Whether a bundle is whole, and what this CPU makes of it.
+//! Checks that a bundle is whole, and that this CPU computes its golden outputs.
 
 use std::path::{Path, PathBuf};
 

@@ -118,7 +118,7 @@ pub struct Blueprint {
 }
 
 impl Blueprint {
-    /// The built-in features of a format; `None` of the one that needs a schema file.
+    /// The built-in features of a format; `None` for the format that needs a schema file.
     #[must_use]
     pub fn of(format: &Format) -> Option<Self> {
         match format {
@@ -157,7 +157,7 @@ impl Blueprint {
         blueprint
     }
 
-    /// The features with what the options say of their tables. An option wins over a schema file.
+    /// The features, with the options applied to their tables. An option overrides a schema file.
     ///
     /// # Errors
     /// An option that no table is left for.

@@ -1,4 +1,4 @@
-//! From a blueprint and what was counted to the schema and its vocabularies.
+//! Builds the schema and its vocabularies from a blueprint and the counts of the training rows.
 
 use std::collections::HashSet;
 
@@ -18,7 +18,7 @@ const LEAST_UNKNOWN: (f64, f64) = (50.0, 0.01);
 /// The same of the row of missing values.
 const LEAST_MISSING: (f64, f64) = (25.0, 0.005);
 
-/// What is counted in the training rows. Each row counts once, whatever it weighs.
+/// Counts of the training rows. Each row counts once, whatever its weight.
 pub(super) struct Counts {
     /// Per table: how often each id occurs.
     tables: Vec<IdCounts>,

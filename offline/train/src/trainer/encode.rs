@@ -1,4 +1,4 @@
-//! Raw rows to what the network reads: embedding rows and numbers, by the core's own arithmetic.
+//! Encodes raw rows as the network reads them: embedding rows and numbers, with the core's own arithmetic.
 
 use std::collections::HashMap;
 
@@ -37,7 +37,7 @@ pub(super) struct Examples {
     pub(super) bag_ends: Vec<usize>,
     /// Rows of multi-valued categories and their weights.
     pub(super) bag_rows: Vec<(u32, f32)>,
-    /// `[examples, bags]`: what multiplies the weighted sum of a bag's rows. Apart from the weights, as serving sums first.
+    /// `[examples, bags]`: what multiplies the weighted sum of a bag's rows. Kept apart from the weights because serving sums first.
     pub(super) bag_scales: Vec<f32>,
 }
 

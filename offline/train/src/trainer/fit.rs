@@ -173,7 +173,7 @@ pub fn fit(
     Ok(Trained { spec, validation, test, metrics })
 }
 
-/// Fits the wide part alone and mixes it with what was trained, head by head, as the validation rows say. Gives the
+/// Fits the wide part alone and mixes it with the trained model, head by head, by the share that is best on the validation rows. Gives the
 /// network's share of each head.
 fn weigh(learner: &mut Learner, plan: &Plan, store: &Store, progress: &Progress) -> Result<Vec<f64>> {
     let places = Places::new(&learner.tables.tables);
@@ -233,7 +233,7 @@ fn diverged(epoch: u32, loss: f64, schema: &Schema, largest: &Option<Largest>) -
     )
 }
 
-/// Says which tables know what happened after the training rows.
+/// Warns of tables that know what happened after the training rows.
 fn warn_of_newer(lookups: &Lookups, last: i64, progress: &Progress) {
     let reads = |name: &str| lookups.enrichment().tables.iter().any(|t| t.name == name);
     for table in lookups.tables().iter().filter(|t| reads(t.set.name()) && t.set.built_us() > last) {

@@ -1,4 +1,4 @@
-//! What the trainer makes of raw rows, for holding it against what serving makes of them.
+//! The network inputs that the trainer makes of raw rows, to be compared with those that serving makes.
 
 use adclick::builder::artifact::model::spec::ModelSpec;
 use adclick_data::logs::{Batch, Row, Source};

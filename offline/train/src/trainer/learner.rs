@@ -1,4 +1,4 @@
-//! The model while it learns: its weights, one step of training, and what it says of held-out rows.
+//! The model while it learns: its weights, one step of training, and its scores of held-out rows.
 
 use adclick::builder::artifact::model::spec::{EmbeddingSpec, HeadKind, ModelSpec, Structure};
 use adclick::builder::schema::Enrichment;
@@ -60,7 +60,7 @@ pub(super) struct Learner {
     pub(super) rng: ChaCha8Rng,
 }
 
-/// A weight as the model file holds it: what is measured from here on is what will be served.
+/// A weight as the model file holds it, so that what is measured from here on is what will be served.
 fn stored(weight: f32) -> f32 {
     half::f16::from_f32(weight).to_f32()
 }

@@ -1,6 +1,6 @@
 //! The wide part alone: logistic regression over the ids, with an L2 penalty that the validation rows choose.
 //!
-//! On few rows, or where ids say most of what there is to know, nothing beats it; a network trained beside it has to
+//! On few rows, or where ids carry most of the information, nothing beats it; a network trained beside it has to
 //! show on the validation rows that it knows more. The two are put together as a weighted mean of their logits, which
 //! is a model of the same form.
 
@@ -145,7 +145,7 @@ impl<'a> Rows<'a> {
 pub(super) struct Fitted {
     /// The weights of all tables, the bias behind them.
     pub(super) weights: Vec<f64>,
-    /// The share of the other model's logits in the mean of both that the validation rows speak for.
+    /// The share of the other model's logits in the mean of both that is best on the validation rows.
     pub(super) share: f64,
 }
 
@@ -161,7 +161,7 @@ impl Fitted {
 }
 
 /// Fits the wide part to the training rows, and weighs it against a model with these logits of the validation rows.
-/// `correction` is what serving adds to a logit. None when there is too little to choose by.
+/// `correction` is what serving adds to a logit. None when there are too few rows to choose by.
 pub(super) fn fit(training: &Rows, validation: &Rows, others: &[f64], correction: f64) -> Option<Fitted> {
     if training.places.is_empty() || !training.decide() || !validation.decide() {
         return None;

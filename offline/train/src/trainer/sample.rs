@@ -6,7 +6,7 @@ use adclick::builder::hash::mix;
 /// Set apart from what else hashes row numbers.
 const SALT: u64 = 0x5d8a_19c6_72f4_0be3;
 
-/// Lets rows through, and fewer of those it let through whenever it is halved.
+/// Lets rows through by their hash, and half of those after each halving.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Sieve {
     most: u64,

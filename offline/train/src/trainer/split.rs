@@ -1,4 +1,4 @@
-//! Which rows train, which decide when to stop, and which are kept for a final measurement.
+//! Splits rows into those that train, those that decide when to stop, and those kept for a final measurement.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;

@@ -29,7 +29,7 @@ impl Picker {
         Ok(Self { roles: data.roles(progress)?, keep, seed })
     }
 
-    /// The role of a row; `None` of one that counts nothing, and of an unclicked training row that downsampling drops.
+    /// The role of a row; `None` for a row of weight 0, and for an unclicked training row that downsampling drops.
     pub(super) fn role(&self, row: &Row) -> Option<Role> {
         if row.weight == 0.0 {
             return None;
@@ -90,7 +90,7 @@ impl HeldOut {
         self.rows.iter().map(|row| row.0)
     }
 
-    /// The examples; which share of the clicks is known, these rows say themselves.
+    /// The examples; the share of clicks that is known comes from these rows themselves.
     pub(super) fn finish(mut self) -> Examples {
         let mut clicks = Clicks::default();
         for (label, (number, time)) in self.examples.labels.iter().zip(&self.rows).filter(|(label, _)| label.click) {
@@ -210,7 +210,7 @@ impl<'a> Store<'a> {
         self.sample.as_ref().or(self.held.as_ref())
     }
 
-    /// One pass: hands the training rows to `visit` in pieces, which are to be shuffled. Held rows come as one piece.
+    /// One pass: hands the training rows to `visit` in pieces for it to shuffle. Rows held in memory come as one piece.
     pub(super) fn pass(&self, encoder: &mut Encoder, mut visit: impl FnMut(&Examples) -> Result<()>) -> Result<()> {
         if let Some(held) = &self.held {
             return visit(held);

@@ -58,7 +58,7 @@ pub struct Done {
     pub report: Value,
     /// The same for people.
     pub text: String,
-    /// What a checked request fails by.
+    /// Why a checked request fails, if it does.
     pub failed: Option<String>,
 }
 
@@ -173,7 +173,7 @@ fn ad_cache(path: &Path, text: &mut String) -> Result<Value> {
     Ok(json!({ "bytes_needed": info.bytes_needed }))
 }
 
-/// What the bundle is to be served in, and what this CPU serves.
+/// The precision that the bundle asks for, and the one that this CPU serves.
 fn precision(path: &Path, text: &mut String) -> Result<Value> {
     let generation = open_untouched(path)?;
     let (wanted, here, reason) = generation.precision();

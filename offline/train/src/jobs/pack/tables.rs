@@ -130,7 +130,7 @@ impl Tables {
     }
 }
 
-/// The schema file's word on a table, which must be of the key that the model has for it.
+/// The definition of a table in the schema file. Its key must be the one that the model has for it.
 fn of_schema<'a>(schema: &'a SchemaFile, name: &str, model: Option<&Enrichment>) -> Result<&'a TableFile> {
     let at = schema.feature_tables.iter().position(|t| t.name == name).with_context(|| {
         let known: Vec<&str> = schema.feature_tables.iter().map(|t| t.name.as_str()).collect();
@@ -207,7 +207,7 @@ pub(super) fn check_names(steps: &[Step], base: &Base) -> Result<()> {
     Ok(())
 }
 
-/// The tables of a model that is to be trained, in the directory `out`: all that its schema reads, and all their shards.
+/// Makes the tables of a model that is to be trained, in the directory `out`: all that its schema reads, with all shards.
 pub(crate) fn for_training(
     tables: &Tables,
     schema: &SchemaFile,
