@@ -79,7 +79,7 @@ fn generate() -> String {
             index += &format!(" {name}");
             width += 1 + name.len();
         }
-        write!(body, "/* ---- {}. {title} {}\n", i + 1, "-".repeat(100 - title.len())).unwrap();
+        writeln!(body, "/* ---- {}. {title} {}", i + 1, "-".repeat(100 - title.len())).unwrap();
         if let Some(about) = section.get("about") {
             writeln!(body, " *\n * {}", about.as_str().unwrap()).unwrap();
         }
