@@ -125,6 +125,10 @@
 //! builds the C library as well.
 
 #![cfg_attr(
+    feature = "builder",
+    allow(rustdoc::private_intra_doc_links, reason = "files of a room point to each other")
+)]
+#![cfg_attr(
     not(feature = "builder"),
     allow(
         dead_code,
