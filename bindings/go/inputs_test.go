@@ -1,6 +1,7 @@
 package adclick_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -151,13 +152,16 @@ func besideEndless(t *testing.T) (root string) {
 func TestCloseWithinDoesNotWaitForABundle(t *testing.T) {
 	root := besideEndless(t)
 	engine := must[*adclick.Engine](t)(adclick.Open(root, adclick.Options{Follow: time.Millisecond}))
+	for must[adclick.FollowState](t)(engine.FollowState()).Looks == 0 {
+		time.Sleep(time.Millisecond)
+	}
 	if err := os.WriteFile(filepath.Join(root, "CURRENT"), []byte("endless\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	// A look that does not end within 150 ms is in the middle of the bundle.
 	for looks := uint64(0); ; {
 		state := must[adclick.FollowState](t)(engine.FollowState())
-		if looks == state.Looks && looks > 0 {
+		if looks == state.Looks {
 			break
 		}
 		looks = state.Looks
@@ -165,7 +169,7 @@ func TestCloseWithinDoesNotWaitForABundle(t *testing.T) {
 	}
 	err := engine.CloseWithin(0)
 	expect(t, "closing while a bundle is opened", err, adclick.ErrBusy)
-	if !strings.Contains(err.Error(), "the following thread") {
+	if err != nil && !strings.Contains(err.Error(), "the following thread") {
 		t.Error(err)
 	}
 	_, err = engine.Generation()
@@ -177,24 +181,31 @@ func TestCloseWithinDoesNotWaitForABundle(t *testing.T) {
 
 func TestCloseWithinDoesNotWaitForARequest(t *testing.T) {
 	const many = 1 << 19
-	engine := must[*adclick.Engine](t)(adclick.Open(bundle, adclick.Options{}))
-	scorer := newScorer(t, engine, many)
 	in := &adclick.Input{Candidates: make([]adclick.Candidate, many)}
-	began, ended := make(chan bool), make(chan error, 1)
-	go func() {
-		var winners [1]adclick.Winner
-		close(began)
-		_, err := scorer.Decide(in, winners[:], nil)
-		ended <- err
-	}()
-	<-began
-	time.Sleep(10 * time.Millisecond)
-	err := engine.CloseWithin(0)
-	expect(t, "closing while a request is under way", err, adclick.ErrBusy)
-	if !strings.Contains(err.Error(), "requests under way") {
-		t.Error(err)
+	// On a busy machine the request may begin late, or be over.
+	for after := time.Millisecond; after < 10*time.Second; after += after / 2 {
+		engine := must[*adclick.Engine](t)(adclick.Open(bundle, adclick.Options{}))
+		scorer := must[*adclick.Scorer](t)(engine.NewScorer(many))
+		ended := make(chan error, 1)
+		go func() {
+			var winners [1]adclick.Winner
+			_, err := scorer.Decide(in, winners[:], nil)
+			ended <- err
+		}()
+		time.Sleep(after)
+		err, served := engine.CloseWithin(0), <-ended
+		if err := scorer.Close(); err != nil {
+			t.Error(err)
+		}
+		if errors.Is(err, adclick.ErrBusy) && served == nil {
+			if !strings.Contains(err.Error(), "requests under way") {
+				t.Error(err)
+			}
+			return
+		}
+		if served != nil {
+			expect(t, "a request of a closed engine", served, adclick.ErrClosed)
+		}
 	}
-	if err := <-ended; err != nil {
-		t.Error("the request under way did not end well:", err)
-	}
+	t.Error("no request was under way when its engine was closed")
 }

@@ -137,6 +137,11 @@ static void closes_within(const char *endless) {
   if (adclick_engine_open(root, strlen(root), &options, &engine, &error) != ADCLICK_OK) {
     fail("follow", &error);
   }
+  adclick_follow_state before = {.struct_size = sizeof before}, after = {.struct_size = sizeof after};
+  for (int i = 0; i < 10000 && after.looks == 0; i++) {
+    usleep(1000);
+    adclick_engine_follow_state(engine, &after, &error);
+  }
   char current[4096];
   snprintf(current, sizeof current, "%s/CURRENT", root);
   FILE *file = fopen(current, "w");
@@ -144,7 +149,6 @@ static void closes_within(const char *endless) {
     fail("CURRENT", NULL);
   }
   /* A look that does not end within 150 ms is in the middle of the bundle. */
-  adclick_follow_state before = {.struct_size = sizeof before}, after = {.struct_size = sizeof after, .looks = 1};
   for (int i = 0; i < 200 && before.looks != after.looks; i++) {
     adclick_engine_follow_state(engine, &before, &error);
     usleep(150000);

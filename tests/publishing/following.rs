@@ -289,6 +289,7 @@ fn closing_within_a_time_does_not_wait_for_a_bundle_that_is_opened() {
     Engine::open(bundles.root(), &following).unwrap().close_within(Duration::ZERO).unwrap();
     following.follow = Some(Duration::from_millis(1));
     let engine = Engine::open(bundles.root(), &following).unwrap();
+    until("the first look", || engine.follow_state().unwrap().looks > 0);
     endless::write(bundles.root());
     bundle::publish(&bundles.path(endless::NAME)).unwrap();
     until("a look that takes long", || {

@@ -4,12 +4,13 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assertions.fail;
 
 import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -149,9 +150,12 @@ class InputsTest {
   void closingDoesNotWaitForABundle(@TempDir Path directory) throws Exception {
     Path root = besideEndless(directory);
     Engine engine = Engine.open(root, new EngineOptions().followMillis(1));
+    while (engine.followState().looks() == 0) {
+      Thread.sleep(1);
+    }
     Files.writeString(root.resolve("CURRENT"), "endless\n");
     // A look that does not end within 150 ms is in the middle of the bundle.
-    for (long looks = -1, now; (now = engine.followState().looks()) != looks || now == 0; looks = now) {
+    for (long looks = -1, now; (now = engine.followState().looks()) != looks; looks = now) {
       Thread.sleep(150);
     }
     assertBusy(engine, "the following thread");
@@ -160,26 +164,39 @@ class InputsTest {
   @Test
   void closingDoesNotWaitForARequest() throws Exception {
     int many = 1 << 19;
-    Engine engine = Engine.open(Ids.A);
-    Scorer scorer = engine.newScorer(many);
     Candidates candidates = new Candidates(many, 0);
     for (int i = 0; i < many; i++) {
       candidates.add(i + 1);
     }
-    CountDownLatch began = new CountDownLatch(1);
-    FutureTask<Integer> request =
-        new FutureTask<>(
-            () -> {
-              Winners winners = new Winners(1);
-              Request asked = new Request(1).timeMicros(Ids.TIME).slots(1);
-              began.countDown();
-              return scorer.decide(asked, candidates, winners).scored();
-            });
-    new Thread(request).start();
-    began.await();
-    Thread.sleep(20);
-    assertBusy(engine, "requests under way");
-    assertEquals(many, request.get());
-    scorer.close();
+    // On a busy machine the request may begin late, or be over.
+    for (long after = 1; after < 10_000; after += 1 + after / 2) {
+      Engine engine = Engine.open(Ids.A);
+      try (Scorer scorer = engine.newScorer(many)) {
+        FutureTask<Integer> request =
+            new FutureTask<>(
+                () -> scorer.decide(new Request(1).timeMicros(Ids.TIME).slots(1), candidates, new Winners(1)).scored());
+        new Thread(request).start();
+        Thread.sleep(after);
+        AdclickException busy = null;
+        try {
+          engine.closeWithin(0);
+        } catch (AdclickException e) {
+          busy = e;
+        }
+        assertTrue(engine.isClosed());
+        try {
+          int scored = request.get();
+          if (busy != null) {
+            assertEquals(many, scored);
+            assertEquals(Status.BUSY, busy.status());
+            assertTrue(busy.getMessage().contains("requests under way"), busy.getMessage());
+            return;
+          }
+        } catch (ExecutionException e) {
+          assertTrue(e.getCause() instanceof IllegalStateException, e.toString());
+        }
+      }
+    }
+    fail("no request was under way when its engine was closed");
   }
 }
