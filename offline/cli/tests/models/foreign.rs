@@ -205,6 +205,22 @@ fn summary_and_provenance_say_what_was_taken_and_compared() {
     assert!(text.contains("activation relu (assumed: something without parameters follows)"), "{text}");
     assert!(text.contains("not compared") && text.contains("assumed: activation relu (2 layers)"), "{text}");
     assert!(stderr(&out).contains("nothing proves the activation relu (2 layers)"), "{}", stderr(&out));
+    // What nothing says can be refused, by name.
+    std::fs::remove_dir_all(place.at("bundle")).unwrap();
+    let strict = |name: &str, without: &str| {
+        let text = std::fs::read_to_string(case(name, "schema.toml")).unwrap();
+        let schema = place.at("strict.toml");
+        std::fs::write(&schema, text.replace(without, "")).unwrap();
+        place.pack(name, Some(schema), false, &["--no-assumptions"])
+    };
+    refused("gelu", &strict("plain_gelu", "\0"), &["nothing says activation relu (2 layers)", "[model]", "--expect"]);
+    refused(
+        "order",
+        &strict("plain_low_rank", "output_order = \"deep_cross\""),
+        &["order [cross; deep]", "output_order"],
+    );
+    let out = strict("plain_low_rank", "\0");
+    assert!(out.status.success(), "{}", stderr(&out));
     // Units that are always above 0 do not tell a ReLU from nothing.
     let out = place.pack("plain_far_norm", None, true, &[]);
     assert!(stderr(&out).contains("fit as well taken without activations"), "{}", stderr(&out));

@@ -43,6 +43,23 @@ fn with(name: &str, shape: &'static [usize], values: &'static [f32]) -> Tensors<
     tensors
 }
 
+/// What a BatchNorm saw behind an activation can speak against the ReLU that is assumed there.
+#[test]
+fn a_mean_below_0_is_no_relus() {
+    let below = || with("dnn.2.running_mean", &[3], &[0.0, 1.0, -0.25]);
+    let refused = refusal(&below(), "");
+    for needle in ["dnn.2.running_mean", "-0.25 at [2]", "dnn.0.weight", "GELU", "activation = \"tanh\"", "--expect"] {
+        assert!(refused.contains(needle), "`{needle}` is not in: {refused}");
+    }
+    let told = "[[features]]\nname = 'x'\nkind = 'vector'\ndim = 2\n[model]\n";
+    for model in ["activation = 'tanh'", "activation = 'none'", "activation = 'relu'"] {
+        try_pack(&below(), &format!("{told}{model}")).unwrap_or_else(|e| panic!("{model}: {e:#}"));
+    }
+    // Compared with outputs, it is they that say it.
+    let options = Options { proven: true, ..Options::default() };
+    pack::model(&file_of(&below()), None, &options).unwrap();
+}
+
 #[test]
 fn weights_are_refused_by_name() {
     let without: Tensors<'_> = small().into_iter().filter(|t| !t.0.contains("output_layer")).collect();

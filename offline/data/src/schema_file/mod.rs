@@ -104,8 +104,8 @@ pub struct ModelOptions {
     pub batchnorm: Option<NormOrder>,
     /// BatchNorm's epsilon; without it torch's 1e-5.
     pub batchnorm_eps: Option<f64>,
-    /// Added to the diagonal of full cross matrices (`diag_scale`).
-    pub diag_scale: f64,
+    /// Added to the diagonal of full cross matrices (`diag_scale`); nothing where the file does not say it.
+    pub diag_scale: Option<f64>,
     /// The order of the columns that the output layer reads. Without it cross before deep.
     pub output_order: Option<OutputOrder>,
     /// There are no interactions without weights, such as a factorisation machine's.

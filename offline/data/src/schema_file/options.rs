@@ -42,8 +42,7 @@ pub(super) fn model(table: toml::Value) -> Result<ModelOptions> {
         activation: Option<toml::Value>,
         batchnorm: Option<NormOrder>,
         batchnorm_eps: Option<f64>,
-        #[serde(default)]
-        diag_scale: f64,
+        diag_scale: Option<f64>,
         output_order: Option<OutputOrder>,
         interactions: Option<String>,
         #[serde(default)]
@@ -61,7 +60,9 @@ pub(super) fn model(table: toml::Value) -> Result<ModelOptions> {
     if let Some(eps) = model.batchnorm_eps {
         ensure!(eps.is_finite() && eps > 0.0, "key `batchnorm_eps` = {eps}; allowed: above 0");
     }
-    ensure!(model.diag_scale.is_finite(), "key `diag_scale` = {} is not finite", model.diag_scale);
+    if let Some(scale) = model.diag_scale {
+        ensure!(scale.is_finite(), "key `diag_scale` = {scale} is not finite");
+    }
     ensure!(model.heads.len() <= 2, "key `heads` names {} heads; allowed: one or two", model.heads.len());
     let heads: Vec<HeadKind> =
         model.heads.iter().map(|h| if let HeadName::Ctr = h { HeadKind::Ctr } else { HeadKind::Cvr }).collect();

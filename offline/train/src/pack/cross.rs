@@ -17,11 +17,12 @@ pub(super) type Crosses = (Vec<CrossSpec>, Vec<String>);
 pub(super) fn read(weights: &Weights<'_>, options: &ModelOptions) -> Result<(Crosses, Vec<Taken>)> {
     let crosses = layers(weights, options)?;
     let form_from = if options.cross.is_some() { From::Schema } else { From::Names };
-    let diag_from = if options.diag_scale == 0.0 { From::Assumed } else { From::Schema };
+    let diag_scale = options.diag_scale.unwrap_or(0.0);
+    let diag_from = options.diag_scale.map_or(From::Assumed, |_| From::Schema);
     let taken = crosses.0.iter().zip(&crosses.1).enumerate().map(|(l, (layer, tensors))| {
         let mut facts = vec![Fact::new("form", form(layer), form_from, "")];
         if let CrossSpec::Full { .. } = layer {
-            facts.push(Fact::new("diag_scale", options.diag_scale.to_string(), diag_from, ""));
+            facts.push(Fact::new("diag_scale", diag_scale.to_string(), diag_from, ""));
         }
         let shape = match layer {
             CrossSpec::Full { weight, .. } => vec![weight.rows, weight.cols],
@@ -75,12 +76,13 @@ fn layers(weights: &Weights<'_>, options: &ModelOptions) -> Result<Crosses> {
             *form
         }
     };
+    let diag_scale = options.diag_scale.unwrap_or(0.0);
     ensure!(
-        options.diag_scale == 0.0 || form == CrossForm::Full,
+        diag_scale == 0.0 || form == CrossForm::Full,
         "[model] diag_scale is for full cross matrices; these are {form:?}"
     );
     match form {
-        CrossForm::Full | CrossForm::Vector if weights.has(KERNELS) => kernels_of(weights, form, options.diag_scale),
+        CrossForm::Full | CrossForm::Vector if weights.has(KERNELS) => kernels_of(weights, form, diag_scale),
         CrossForm::Mixture if weights.has("cross.U_list") => {
             let count = weights.shape("cross.U_list").map_or(0, |s| s[0]);
             let mut all = (Vec::new(), Vec::new());
@@ -92,7 +94,7 @@ fn layers(weights: &Weights<'_>, options: &ModelOptions) -> Result<Crosses> {
             }
             Ok(all)
         }
-        CrossForm::Full => each(weights, "cross_layers.", |l, d| full(weights, l, d, options.diag_scale)),
+        CrossForm::Full => each(weights, "cross_layers.", |l, d| full(weights, l, d, diag_scale)),
         CrossForm::LowRank => each(weights, "cross_v.", |l, d| low_rank(weights, l, d)),
         CrossForm::Vector => each(weights, "cross_w.", |l, d| vector(weights, l, d)),
         CrossForm::Mixture => each(weights, "cross.U_list.", |l, d| mixture(weights, l, d)),

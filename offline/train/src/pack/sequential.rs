@@ -12,6 +12,8 @@ use super::tensors::Weights;
 
 /// torch's default.
 const EPS: f64 = 1e-5;
+/// What is said of it where it matters.
+pub(super) const EPS_SHOWS: &str = "torch's default; it matters, as some variances are small";
 /// deepctr-torch's lists: the Linears, and the BatchNorm of each, which stands before its activation.
 const LINEARS: &str = "dnn.linears";
 const NORMS: &str = "dnn.bn";
@@ -98,6 +100,7 @@ pub(super) fn read(weights: &Weights<'_>, prefix: &str, part: &str, rules: Rules
         let name = weights.name(&role).to_owned();
         let is_output = k + 1 == count && rules.ends_in_output && weight.rows == 1;
         let (activation, fact) = activation(block, k, is_output, list, rules, &name)?;
+        let guessed = fact.from == From::Assumed && !rules.proven;
         let mut taken = Taken {
             part: format!("{part} {k}"),
             tensors: name.clone(),
@@ -118,7 +121,11 @@ pub(super) fn read(weights: &Weights<'_>, prefix: &str, part: &str, rules: Rules
             let is =
                 if order == NormOrder::BeforeActivation { "before the activation" } else { "after the activation" };
             taken.facts.push(Fact::new("BatchNorm", is, from, why));
-            let why = if known == From::Assumed { "torch's default" } else { "" };
+            let why = match known {
+                From::Assumed if eps_shows(weights, &norm.module)? => EPS_SHOWS,
+                From::Assumed => "torch's default",
+                _ => "",
+            };
             taken.facts.push(Fact::new("eps", format!("{eps:e}"), known, why));
             if order == NormOrder::BeforeActivation {
                 ensure!(
@@ -129,6 +136,9 @@ pub(super) fn read(weights: &Weights<'_>, prefix: &str, part: &str, rules: Rules
                 affine.fold_behind(&mut layer.spec);
                 layer.origin += " with the BatchNorm behind it";
             } else {
+                if guessed && after.is_empty() {
+                    not_negative(weights, &norm.module, &name)?;
+                }
                 after.push((norm.module.as_str(), affine));
             }
         }
@@ -276,6 +286,26 @@ fn place(block: &Block, norm: &Norm, rules: Rules<'_>, name: &str) -> Result<(No
         (_, _, NormOrder::BeforeActivation) => (order, From::Names, "right behind its layer"),
         _ => (order, From::Names, "not right behind its layer"),
     })
+}
+
+/// Whether another eps than the assumed one, up to Keras' 1e-3, would change a scale by more than 1 %.
+fn eps_shows(weights: &Weights<'_>, module: &str) -> Result<bool> {
+    let role = format!("{module}.running_var");
+    let variances = weights.vector(&role, weights.shape(&role).map_or(0, |shape| shape.iter().product()))?;
+    Ok(variances.iter().any(|variance| *variance < 0.05))
+}
+
+/// What a BatchNorm saw speaks against a ReLU before it.
+fn not_negative(weights: &Weights<'_>, module: &str, layer: &str) -> Result<()> {
+    let role = format!("{module}.running_mean");
+    let means = weights.vector(&role, weights.shape(&role).map_or(0, |shape| shape.iter().product()))?;
+    if let Some((i, mean)) = means.iter().enumerate().find(|(_, mean)| **mean < 0.0) {
+        bail!(
+            "`{}` holds the mean {mean} at [{i}], and no ReLU behind `{layer}` gives one below 0: another activation stands              there (GELU, SiLU and ELU have such means, and the format cannot express them), or none. Say it in the schema,              under [model]: activation = \"tanh\" or \"none\"; if the BatchNorm stands before the activation, batchnorm =              \"before_activation\"; or give --goldens INPUTS --expect OUTPUTS",
+            weights.name(&role)
+        );
+    }
+    Ok(())
 }
 
 /// As the schema writes it.

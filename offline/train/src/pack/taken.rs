@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::sequential::EPS_SHOWS;
+
 /// From where something is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum From {
@@ -90,11 +92,30 @@ impl Layer {
     }
 }
 
+impl Fact {
+    /// Whether it was assumed, and the model's outputs are others when it is otherwise.
+    fn is_open(&self) -> bool {
+        let small = self.what == "eps" && self.why != EPS_SHOWS || self.what == "diag_scale";
+        self.from == From::Assumed && !small
+    }
+}
+
+/// What was assumed and matters most: what else a state dict leaves open (the diagonal of cross matrices, an eps far below all
+/// variances) is hardly ever otherwise.
+#[must_use]
+pub fn open(layers: &[Layer]) -> Vec<String> {
+    texts(layers, Fact::is_open)
+}
+
 /// What was assumed, each thing once: `activation relu (4 layers)`.
 #[must_use]
 pub fn assumed(layers: &[Layer]) -> Vec<String> {
+    texts(layers, |fact| fact.from == From::Assumed)
+}
+
+fn texts(layers: &[Layer], which: impl Fn(&Fact) -> bool) -> Vec<String> {
     let mut found: Vec<(String, usize)> = Vec::new();
-    for fact in layers.iter().flat_map(|l| &l.facts).filter(|f| f.from == From::Assumed) {
+    for fact in layers.iter().flat_map(|l| &l.facts).filter(|fact| which(fact)) {
         let text = format!("{} {}", fact.what, fact.is);
         match found.iter_mut().find(|(known, _)| *known == text) {
             Some((_, count)) => *count += 1,

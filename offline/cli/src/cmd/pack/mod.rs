@@ -67,6 +67,10 @@ pub struct Args {
     /// What the tensor of --expect holds when its name does not tell: logits or probabilities.
     #[arg(long, value_name = "WHAT", requires = "expect", value_parser = quantity)]
     expect_as: Option<Quantity>,
+    /// Refuse what nothing says (activations, BatchNorm's eps, the order of the output layer) instead of assuming what is usual.
+    /// The schema says it, under [model].
+    #[arg(long, requires = "weights", conflicts_with = "expect")]
+    no_assumptions: bool,
     /// How far a logit may be from that of --expect, as a share of its size, or of 1 when it is smaller. Before weights are
     /// rounded to fp16, a twentieth of that is allowed.
     #[arg(long, value_name = "SHARE", requires = "expect", default_value_t = TOLERANCE, value_parser = tolerance)]
@@ -118,6 +122,7 @@ pub(super) fn run(args: Args) -> Result<()> {
         downsampling: args.downsampling,
         provenance: args.provenance,
         allow_unused: args.allow_unused,
+        no_assumptions: args.no_assumptions,
         target: Target { path: args.out, replace: args.replace, publish: args.publish },
     };
     if only_tables {

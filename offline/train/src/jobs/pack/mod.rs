@@ -56,6 +56,8 @@ pub struct Job {
     pub provenance: Option<PathBuf>,
     /// Tensors that belong to nothing are left out instead of refused.
     pub allow_unused: bool,
+    /// What nothing says is refused instead of assumed.
+    pub no_assumptions: bool,
     /// What is written: a bundle, or of [`tables_only`] a directory of table files.
     pub target: Target,
 }
@@ -147,8 +149,12 @@ fn unproven(packed: &Packed) -> Option<String> {
             format!("the outputs fit as well {untold}: these rows do not tell; give more, and different ones")
         });
     }
-    let activations = taken::assumed(&packed.taken).into_iter().find(|text| text.starts_with("activation"))?;
-    Some(format!(
-        "nothing proves the {activations}: compare with --goldens INPUTS --expect OUTPUTS, or say it in the schema"
-    ))
+    let open = taken::open(&packed.taken);
+    (!open.is_empty()).then(|| {
+        format!(
+            "nothing proves the {}: compare with --goldens INPUTS --expect OUTPUTS, or say it in the schema (--no-assumptions \
+             refuses what nothing says)",
+            open.join(", ")
+        )
+    })
 }

@@ -53,6 +53,14 @@ pub(super) fn pack(job: &Job, weights_path: &Path, schema: Option<&SchemaFile>) 
     };
     let place = || format!("weights {}", weights_path.display());
     let mut packed = pack::model(&weights, schema, &options).with_context(place)?;
+    let assumed = taken::assumed(&packed.taken);
+    ensure!(
+        assumed.is_empty() || !job.no_assumptions,
+        "weights {}: nothing says {}: say it in the schema, under [model] (activation, batchnorm, batchnorm_eps, diag_scale, \
+         output_order), or let --goldens INPUTS --expect OUTPUTS prove it",
+        weights_path.display(),
+        assumed.join(", ")
+    );
     let inputs = match &job.goldens {
         Some(path) => {
             let place = || format!("golden requests {}", path.display());
