@@ -55,8 +55,14 @@ impl Positions {
     /// # Errors
     /// A choice that the model or the rows leave no room for.
     pub fn new(schema: &Schema, columns: &Columns, wanted: Option<Position>) -> Result<Option<Self>> {
-        let features: Vec<PositionFeature> =
-            features(schema).map(|(_, f, served)| PositionFeature { input: f.input.clone(), served }).collect();
+        let mut inputs: Vec<PositionFeature> = Vec::new();
+        for (_, feature, served) in features(schema) {
+            let of = PositionFeature { input: feature.input.clone(), served };
+            if !inputs.contains(&of) {
+                inputs.push(of);
+            }
+        }
+        let features = inputs;
         if features.is_empty() {
             ensure!(wanted.is_none(), "--position: the model has no position feature: leave the option out");
             return Ok(None);

@@ -360,7 +360,7 @@ pub fn score_source(
             }
             out.clicks.push(row.click.unwrap_or(false));
             out.conversions.push(row.conversion);
-            out.weights.push(row.weight.into());
+            out.weights.push(row.weight);
             out.times.push(row.time_us);
             for (texts, &(reads, kind)) in out.fields.iter_mut().zip(&inputs) {
                 texts.push(text_of(batch.values(row), reads, kind));

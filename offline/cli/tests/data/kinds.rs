@@ -55,7 +55,7 @@ fn arrow(path: PathBuf, record: &RecordBatch) -> PathBuf {
 }
 
 /// A row's labels and values in a form that can be compared: click, conversion, weight, time, offset, (input, number, id).
-type Seen = (Option<bool>, Option<bool>, f32, Option<i64>, i32, Vec<(u32, u32, u64)>);
+type Seen = (Option<bool>, Option<bool>, f64, Option<i64>, i32, Vec<(u32, u32, u64)>);
 
 fn source(path: &Path, schema: &str) -> Source {
     let columns = SchemaFile::parse(schema).unwrap().data_columns().unwrap();

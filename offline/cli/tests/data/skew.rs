@@ -419,6 +419,16 @@ fn commands_train_and_measure_from_ids_alone() {
     // The earlier weights were rounded to fp16 on the way.
     assert!(loss(&warm) <= loss(&trained) + 1e-5, "{warm}");
 
+    // What training says of rows that it held out is what the bundle says of them, the numbers that the wide part reads from
+    // tables included.
+    let held = shop.json(&format!("train {ROWS} {packed} --epochs 2 --split hash:0 --no-calibrate --out h --json"));
+    let model = bundle_model(&shop.path("h"));
+    let bound = model.enrichment().bindings.iter().map(|b| &model.schema().features[b.feature as usize]);
+    assert!(bound.filter(|feature| feature.name.ends_with("_bucket")).count() > 0);
+    let measured = shop.json(&format!("evaluate --bundle h {ROWS} --split hash:0 --json"));
+    let [said, measured] = [&held["test_logloss"], &measured["logloss"]].map(|loss| loss.as_f64().unwrap());
+    assert!((said - measured).abs() < 1e-4, "log loss {said} by training, {measured} served");
+
     let calibrated = shop.json(&format!("calibrate --bundle a {ROWS} --method platt --out c --json"));
     assert_eq!(calibrated["tables"][0], *users);
     let evaluated = shop.json(&format!("evaluate --bundle c {ROWS} --json --field f0"));

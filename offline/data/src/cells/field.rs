@@ -128,6 +128,19 @@ impl Cell<'_> {
         x.is_finite().then_some(x)
     }
 
+    /// The same with all its digits.
+    pub(crate) fn real(&self) -> Option<f64> {
+        let single = self.number()?;
+        match self {
+            Self::Bytes(text) => {
+                Some(std::str::from_utf8(text).ok()?.trim_ascii().parse().unwrap_or(f64::from(single)))
+            }
+            Self::Integer(i) => Some(*i as f64),
+            Self::Float(x) => Some(*x),
+            Self::Boolean(_) | Self::Date(_) | Self::Timestamp(..) => Some(f64::from(single)),
+        }
+    }
+
     /// The whole number that it is or spells. Floats count up to 2^53, where they are exact.
     pub(crate) fn integer(&self) -> Option<i128> {
         let whole = |x: f64| (x.fract() == 0.0 && x.abs() <= EXACT).then_some(x as i128);

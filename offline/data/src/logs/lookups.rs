@@ -2,7 +2,7 @@
 
 use adclick::Value;
 use adclick::builder::enrich::{Keys, TableReader};
-use adclick::builder::schema::{Enrichment, Schema};
+use adclick::builder::schema::{Binding, Enrichment, Feature, Kind, Schema};
 use adclick::builder::table::TableSource;
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -79,9 +79,28 @@ impl Lookups {
         &self.tables
     }
 
-    /// The number of the feature's binding, if it reads a table.
-    pub(super) fn binding(&self, feature: usize) -> Option<usize> {
-        self.enrichment.bindings.iter().position(|b| b.feature as usize == feature)
+    /// The number of the feature's binding, if it reads a table. A feature beyond those of the schema, which training adds,
+    /// reads what the number with its input reads.
+    pub(super) fn binding(&self, feature: usize, input: &str) -> Option<usize> {
+        let features = &self.schema.features;
+        let is_number = |f: &Feature| f.input == input && matches!(f.kind, Kind::Number { .. });
+        self.enrichment.bindings.iter().position(|b| {
+            let of = b.feature as usize;
+            of == feature || feature >= features.len() && is_number(&features[of])
+        })
+    }
+
+    /// What a model of these features reads from the tables.
+    #[must_use]
+    pub fn enrichment_of(&self, features: &[Feature]) -> Enrichment {
+        let mut enrichment = self.enrichment.clone();
+        for (number, feature) in features.iter().enumerate().skip(self.schema.features.len()) {
+            if let Some(binding) = self.binding(number, &feature.input) {
+                let lookup = enrichment.bindings[binding].lookup.clone();
+                enrichment.bindings.push(Binding { feature: number as u32, lookup });
+            }
+        }
+        enrichment
     }
 
     fn reader(&self) -> Result<TableReader> {

@@ -74,7 +74,7 @@ pub struct Row {
     /// Whether it converted; `None` when that is not known.
     pub conversion: Option<bool>,
     /// How much the row counts: 0 or more.
-    pub weight: f32,
+    pub weight: f64,
     /// When the impression was: microseconds since 1970-01-01 UTC.
     pub time_us: Option<i64>,
     /// The user's offset from UTC in seconds, as a request carries it; 0 when it is not known.
@@ -175,7 +175,7 @@ impl Source {
     #[must_use]
     pub fn reads(&self, columns: &Columns, feature: usize, input: &str) -> Option<Reads> {
         let passed = columns.input(input)?;
-        let found = self.tables.as_deref().and_then(|t| t.binding(feature)).map(|b| columns.inputs.len() + b);
+        let found = self.tables.as_deref().and_then(|t| t.binding(feature, input)).map(|b| columns.inputs.len() + b);
         Some(Reads { passed, found })
     }
 

@@ -54,10 +54,11 @@ pub(super) fn key(key: &KeyColumn, cell: &Cell<'_>, keys: &mut Keys) -> Result<(
     Ok(())
 }
 
-/// A weight: finite, 0 or more. A row of weight 0 counts nothing.
-pub(super) fn weight(column: &str, field: Field<'_>) -> Result<f32, Fault> {
+/// A weight: finite, 0 or more. A row of weight 0 counts nothing. All digits are kept: rows whose weights are all multiplied by
+/// the same number train the same model.
+pub(super) fn weight(column: &str, field: Field<'_>) -> Result<f64, Fault> {
     let cell = field.one(column)?.unwrap_or_else(|| b""[..].into());
-    match cell.number() {
+    match cell.real() {
         Some(w) if w >= 0.0 => Ok(w),
         _ => Err(Fault::new(column, "a weight of 0 or more", &cell.show())),
     }

@@ -1,6 +1,6 @@
 //! What a model is to be made of, before any row was seen: features without vocabularies, boundaries or means.
 
-use adclick::builder::schema::{Pooling, Source, Transform};
+use adclick::builder::schema::{MAX_FEATURES, Pooling, Source, Transform};
 use adclick_data::logs::{AVAZU_INTEGERS, AVAZU_TEXTS, CRITEO_CATEGORIES, CRITEO_NUMBERS, Format};
 use anyhow::{Result, ensure};
 
@@ -115,6 +115,8 @@ pub struct Blueprint {
     /// Whether the wide part is also fitted alone, and weighed against the network on the validation rows. Not for the
     /// built-in features, which were chosen for the network: on Criteo's and Avazu's rows nothing is gained by it.
     pub weighs: bool,
+    /// How many of the features, the last ones, are numbers cut into buckets for the wide part.
+    pub(super) cut: usize,
 }
 
 impl Blueprint {
@@ -162,7 +164,7 @@ impl Blueprint {
     /// # Errors
     /// An option that no table is left for.
     pub(super) fn with(&self, config: &Config) -> Result<Self> {
-        let mut blueprint = self.clone();
+        let mut blueprint = if config.wide == Some(false) { self.uncut() } else { self.clone() };
         let (mut collected, mut trained) = (false, false);
         for table in &mut blueprint.tables {
             let open = matches!(table.index, IndexRule::Auto | IndexRule::Vocabulary { .. });
@@ -189,6 +191,52 @@ impl Blueprint {
         }
         ensure!(config.dim.is_none() || trained, "--dim is for embeddings, and no feature has one");
         Ok(blueprint)
+    }
+
+    /// Gives the wide part what numbers say: each is also cut into buckets of equal mass, without columns of their own. Not
+    /// where a feature does so already.
+    pub(super) fn cut_numbers(&mut self) {
+        for i in 0..self.features.len() {
+            let number = &self.features[i];
+            let same_input = |f: &FeaturePlan| f.input == number.input && f.source == number.source;
+            let cut = self.features.iter().any(|f| matches!(f.plan, Plan::Buckets { .. }) && same_input(f));
+            if cut || !matches!(number.plan, Plan::Number { .. }) || self.features.len() == MAX_FEATURES {
+                continue;
+            }
+            let mut name = format!("{}_bucket", number.name);
+            while self.features.iter().any(|f| f.name == name) || self.tables.iter().any(|t| t.name == name) {
+                name.push('_');
+            }
+            let table = self.tables.len();
+            let feature = FeaturePlan {
+                name: name.clone(),
+                plan: Plan::Buckets { table, boundaries: Vec::new() },
+                ..number.clone()
+            };
+            self.tables.push(TablePlan {
+                name,
+                // The boundaries decide how many.
+                index: IndexRule::Identity { count: 1 },
+                dim: Some(0),
+                unknown_row: false,
+                missing_row: true,
+                wide: Some(true),
+                fixed: Vec::new(),
+            });
+            self.features.push(feature);
+            self.cut += 1;
+        }
+    }
+
+    /// The features without those of [`Self::cut_numbers`].
+    pub(super) fn uncut(&self) -> Self {
+        let kept = |all: usize| all - self.cut;
+        Self {
+            features: self.features[..kept(self.features.len())].to_vec(),
+            tables: self.tables[..kept(self.tables.len())].to_vec(),
+            weighs: self.weighs,
+            cut: 0,
+        }
     }
 
     fn push(&mut self, name: String, input: &str, source: Source, plan: Plan) {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::blueprint::{Blueprint, IndexRule, Plan, TablePlan};
 use super::config::Hyper;
-use super::encode::{Drop, time_id, time_values};
+use super::encode::{Drop, NONE, time_id, time_values};
 use super::stats::{Distribution, IdCounts, NumberStats};
 
 /// Training rows that the row of unknown ids is trained on at least, but not more than this share of all.
@@ -119,24 +119,23 @@ impl Counts {
         }
     }
 
-    /// For each feature how often its value is to be taken away from training rows: where no value is rare the row of
-    /// unknown ids would never be trained, and where none is missing that of missing values.
+    /// How often values are to be taken away while training, in the order of [`Plan::drops`](super::encode::Plan): where no
+    /// value is rare the row of unknown ids would never be trained, and where none is missing that of missing values.
     pub(super) fn drops(&self, blueprint: &Blueprint, built: &Built) -> Vec<Drop> {
         let known: Vec<HashSet<u64>> = built.vocabularies.iter().map(|ids| ids.iter().copied().collect()).collect();
-        let drop = |(i, feature): (usize, &Feature)| {
-            let (Kind::Category { embedding, .. } | Kind::MultiCategory { embedding, .. }) = &feature.kind else {
-                return Drop::default();
-            };
-            let table = &built.schema.embeddings[*embedding as usize];
+        let drop = |i: usize, feature: &Feature, embedding: u32| {
+            let table = &built.schema.embeddings[embedding as usize];
             let plan = blueprint.tables.iter().position(|t| t.name == table.name);
+            let rows = [table.unknown(), table.missing()].map(|row| row.unwrap_or(NONE));
+            let none = Drop { unknown: 0.0, unknown_row: rows[0], missing: 0.0, missing_row: rows[1] };
             let Some(plan) = plan.filter(|&t| blueprint.tables[t].fixed.is_empty() && feature.source != Source::Time)
             else {
-                return Drop::default();
+                return none;
             };
             let unknown = self.tables[plan].unknown(|id| match table.index {
                 Index::Identity { count } => id < u64::from(count),
                 Index::Hashed { .. } => true,
-                Index::Vocabulary { .. } => known[*embedding as usize].contains(&id),
+                Index::Vocabulary { .. } => known[embedding as usize].contains(&id),
             });
             let values: u64 = self.features[i].iter().map(|&at| self.places[at].values).sum();
             let missing = 1.0 - values as f64 / self.rows.max(1) as f64;
@@ -150,9 +149,18 @@ impl Counts {
             Drop {
                 unknown: up_to(LEAST_UNKNOWN, unknown, table.unknown_row && !numbers),
                 missing: up_to(LEAST_MISSING, missing, table.missing_row && single),
+                ..none
             }
         };
-        built.schema.features.iter().enumerate().map(drop).collect()
+        let of = |bags: bool| {
+            let drop = &drop;
+            built.schema.features.iter().enumerate().filter_map(move |(i, feature)| match &feature.kind {
+                Kind::Category { embedding, .. } if !bags => Some(drop(i, feature, *embedding)),
+                Kind::MultiCategory { embedding, .. } if bags => Some(drop(i, feature, *embedding)),
+                _ => None,
+            })
+        };
+        of(false).chain(of(true)).collect()
     }
 }
 

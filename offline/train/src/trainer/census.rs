@@ -75,10 +75,10 @@ pub(super) fn count(
             census.known_clicks += u64::from(known);
             census.conversions += u64::from(converted);
             for (sum, counts) in census.weights.iter_mut().zip([true, click, known, converted]) {
-                *sum += if counts { f64::from(row.weight) } else { 0.0 };
+                *sum += if counts { row.weight } else { 0.0 };
             }
             if click {
-                clicks.add(row.number, row.time_us, known, f64::from(row.weight));
+                clicks.add(row.number, row.time_us, known, row.weight);
             }
             if let Some(t) = row.time_us {
                 census.window = Some(census.window.map_or((t, t), |(a, b)| (a.min(t), b.max(t))));

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use adclick::Value;
 use adclick::builder::enrich::{TimeInputs, number_input};
-use adclick::builder::hash::mix;
 use adclick::builder::schema::{Embedding, Kind, Pooling, Schema, Source, TIME_INPUTS, bucketise};
 use adclick_data::logs::{Batch, Reads, Row, Source as Logs};
 use anyhow::{Context, Result, ensure};
@@ -98,6 +97,21 @@ pub(super) struct Plan {
     pub(super) singles: Vec<Place>,
     /// The place of each bag.
     pub(super) bags: Vec<Place>,
+    /// How often values are taken away while training: of the single values, then of the bags; empty: never.
+    pub(super) drops: Vec<Drop>,
+}
+
+/// How often a feature's value is taken away while training, and what it becomes then.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Drop {
+    /// The share of values that become unknown ids.
+    pub(super) unknown: f64,
+    /// The row of unknown ids.
+    pub(super) unknown_row: u32,
+    /// The share of values that become missing.
+    pub(super) missing: f64,
+    /// The row of missing values.
+    pub(super) missing_row: u32,
 }
 
 /// Where a feature's value is found.
@@ -111,39 +125,6 @@ enum From {
 struct Field {
     from: From,
     kind: Kind,
-    drop: Drop,
-}
-
-/// How often a feature's value is taken away from a training row.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Drop {
-    /// The share of values that become unknown ids.
-    pub(super) unknown: f64,
-    /// The share of values that become missing.
-    pub(super) missing: f64,
-}
-
-/// What becomes of a value.
-#[derive(Clone, Copy, PartialEq)]
-enum Fate {
-    Stays,
-    Unknown,
-    Missing,
-}
-
-impl Drop {
-    /// What becomes of the value of the feature `number` in a row: the same in every pass.
-    fn fate(self, number: usize, row: &Row, seed: u64) -> Fate {
-        if self == Self::default() {
-            return Fate::Stays;
-        }
-        let share = mix(mix(row.number ^ seed.rotate_left(17)) ^ number as u64) as f64 / u64::MAX as f64;
-        match share {
-            _ if share < self.unknown => Fate::Unknown,
-            _ if share < self.unknown + self.missing => Fate::Missing,
-            _ => Fate::Stays,
-        }
-    }
 }
 
 /// The derivations of a row's time.
@@ -168,7 +149,6 @@ pub(super) struct Encoder {
     /// The mean weight of the training rows.
     mean_weight: f64,
     known: Known,
-    seed: u64,
 }
 
 impl Encoder {
@@ -199,7 +179,7 @@ impl Encoder {
                     format!("feature `{}` reads input `{}`, which the rows do not have", feature.name, feature.input)
                 })?),
             };
-            fields.push(Field { from, kind: feature.kind.clone(), drop: Drop::default() });
+            fields.push(Field { from, kind: feature.kind.clone() });
         }
         let vocabularies = schema
             .embeddings
@@ -217,14 +197,12 @@ impl Encoder {
             last,
             mean_weight: 1.0,
             known: Known::default(),
-            seed: 0,
         })
     }
 
-    /// What training rows need besides: values are dropped, weights divided by their mean.
-    pub(super) fn for_training(mut self, drops: &[Drop], mean_weight: f64, known: Known, seed: u64) -> Self {
-        self.fields.iter_mut().zip(drops).for_each(|(field, drop)| field.drop = *drop);
-        Self { mean_weight, known, seed, ..self }
+    /// What labels are by the training rows: weights divided by their mean, and the share of known conversions.
+    pub(super) fn labelled_by(self, mean_weight: f64, known: Known) -> Self {
+        Self { mean_weight, known, ..self }
     }
 
     /// The row of a category id.
@@ -242,17 +220,8 @@ impl Encoder {
         self.embeddings[embedding as usize].missing().unwrap_or(NONE)
     }
 
-    /// Appends a row to `out` as it is served.
+    /// Appends a row to `out`, as it is served.
     pub(super) fn encode(&mut self, batch: &Batch, row: &Row, out: &mut Examples) {
-        self.append(batch, row, out, false);
-    }
-
-    /// Appends a training row to `out`.
-    pub(super) fn encode_training(&mut self, batch: &Batch, row: &Row, out: &mut Examples) {
-        self.append(batch, row, out, true);
-    }
-
-    fn append(&mut self, batch: &Batch, row: &Row, out: &mut Examples, drop: bool) {
         let values = batch.values(row);
         let mut last = std::mem::take(&mut self.last);
         last.fill(None);
@@ -260,9 +229,7 @@ impl Encoder {
             last[value.feature as usize] = Some(*value);
         }
         let times = time_values(&self.times, row);
-        for (number, field) in self.fields.iter().enumerate() {
-            let fate =
-                |nth: usize| if drop { field.drop.fate(number + (nth << 16), row, self.seed) } else { Fate::Stays };
+        for field in &self.fields {
             let value = match field.from {
                 From::Values(reads) => last[reads.passed].or_else(|| reads.found.and_then(|at| last[at])),
                 From::Time(at) => times.map(|times| Value { feature: 0, number: times[at], id: time_id(times[at]) }),
@@ -275,20 +242,13 @@ impl Encoder {
                     } else {
                         value.map(|v| bucketise(boundaries, v.number))
                     };
-                    out.singles.push(match (id, fate(0)) {
-                        (None, _) | (_, Fate::Missing) => self.missing(*embedding),
-                        (_, Fate::Unknown) => self.unknown(*embedding),
-                        (Some(id), Fate::Stays) => self.row(*embedding, id),
-                    });
+                    out.singles.push(id.map_or_else(|| self.missing(*embedding), |id| self.row(*embedding, id)));
                 }
                 Kind::MultiCategory { embedding, pooling } => {
                     let From::Values(reads) = field.from else { continue };
                     let mut n = 0u32;
                     for v in values.iter().filter(|v| reads.has(v)) {
-                        let row = match fate(n as usize) {
-                            Fate::Stays => self.row(*embedding, v.id),
-                            Fate::Unknown | Fate::Missing => self.unknown(*embedding),
-                        };
+                        let row = self.row(*embedding, v.id);
                         n += 1;
                         if row != NONE {
                             out.bag_rows.push((row, if v.number == 0.0 { 1.0 } else { v.number }));
@@ -314,7 +274,7 @@ impl Encoder {
         out.labels.push(Label {
             click: row.click.unwrap_or(false),
             conversion: row.conversion,
-            weight: (f64::from(row.weight) / self.mean_weight) as f32,
+            weight: (row.weight / self.mean_weight) as f32,
             known: self.known.share(row.time_us) as f32,
         });
     }

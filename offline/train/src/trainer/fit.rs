@@ -52,7 +52,11 @@ pub fn fit(
     progress: &Progress,
 ) -> Result<Trained> {
     let start = Instant::now();
-    let blueprint = &blueprint.with(config)?;
+    let blueprint = blueprint.with(config)?;
+    // A model from before numbers were cut for the wide part goes on without that.
+    let all = blueprint.features.len();
+    let uncut = parent.is_some_and(|parent| parent.schema.features.len() + blueprint.cut == all);
+    let blueprint = &if uncut { blueprint.uncut() } else { blueprint };
     let keep = config.downsample.unwrap_or(1.0);
     let picker = Picker::new(data, keep, config.seed, progress)?;
     let census = count(data, blueprint, &picker, config.seed, progress)?;
@@ -66,13 +70,9 @@ pub fn fit(
     if let Some(parent) = parent {
         warm::inherit(&mut built, parent)?;
     }
-    let drops = census.counts.drops(blueprint, &built);
-    let mut encoder = Encoder::new(&built.schema, &built.vocabularies, &data.source)?.for_training(
-        &drops,
-        census.mean_weight(),
-        census.known.clone(),
-        config.seed,
-    );
+    let mut encoder = Encoder::new(&built.schema, &built.vocabularies, &data.source)?
+        .labelled_by(census.mean_weight(), census.known.clone());
+    encoder.plan.drops = census.counts.drops(blueprint, &built);
     let plan = encoder.plan.clone();
     let mut observer = Observer::new(&built.schema, &data.source);
     let memory_rows = config.memory_rows.unwrap_or(4 << 20);
@@ -81,7 +81,7 @@ pub fn fit(
     let visit = |role: Role, batch: &Batch, row: &Row| match role {
         Role::Train => {
             sample.see(batch, row);
-            visited += visits((f64::from(row.weight) / census.mean_weight()) as f32);
+            visited += visits((row.weight / census.mean_weight()) as f32);
         }
         _ => observer.see(batch, row),
     };
@@ -166,7 +166,8 @@ pub fn fit(
         tables: census.found.clone(),
     };
     let mut spec = learner.to_spec(&built);
-    spec.enrichment = data.source.tables.as_ref().map_or_else(Enrichment::default, |t| t.enrichment().clone());
+    let lookups = data.source.tables.as_ref();
+    spec.enrichment = lookups.map_or_else(Enrichment::default, |t| t.enrichment_of(&spec.schema.features));
     (spec.goldens, spec.histograms) = observer.finish(&validation);
     spec.provenance = provenance(config, &hyper, &census, &metrics, &data.source);
     (spec.ranges, _) = ranges::find(&spec, &sample.rows())?;

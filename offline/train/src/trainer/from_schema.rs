@@ -17,7 +17,9 @@ impl Blueprint {
             plan: feature_plan(feature),
             position: feature.position,
         });
-        Self { features: features.collect(), tables: tables(file), weighs: true }
+        let mut blueprint = Self { features: features.collect(), tables: tables(file), weighs: true, cut: 0 };
+        blueprint.cut_numbers();
+        blueprint
     }
 }
 

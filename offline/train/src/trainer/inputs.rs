@@ -29,7 +29,7 @@ impl Inputs {
             table.set(given.rows.clone(), given.wide.clone());
             table
         });
-        let tables = Tables::new(tables.collect());
+        let tables = Tables::new(tables.collect(), 0);
         Ok(Self {
             encoder: Encoder::new(&spec.schema, &vocabularies, source)?,
             tables,

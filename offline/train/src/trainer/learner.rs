@@ -107,7 +107,7 @@ impl Learner {
             judge: Judge::of(&kinds, keep),
             shape,
             params,
-            tables: Tables::new(tables),
+            tables: Tables::new(tables, seed),
             hyper: hyper.clone(),
             adam,
             step: 0,

@@ -1,4 +1,4 @@
-//! The wide part alone: logistic regression over the ids, with an L2 penalty that the validation rows choose.
+//! The wide part alone: logistic regression over ids and buckets of numbers, with an L2 penalty that the validation rows choose.
 //!
 //! On few rows, or where ids carry most of the information, nothing beats it; a network trained beside it has to
 //! show on the validation rows that it knows more. The two are put together as a weighted mean of their logits, which
@@ -124,6 +124,32 @@ impl<'a> Rows<'a> {
         sum / all
     }
 
+    /// What a penalty of 1 is for each weight: Σ x² over what a row reads of its table, on average. 1 of a single value; of n
+    /// values that are averaged 1/n, as each moves the logit by so much less. 0 for the bias.
+    fn sizes(&self) -> Vec<f64> {
+        let mut sizes = vec![1.0; self.places.count + 1];
+        for (b, place) in self.plan.bags.iter().enumerate() {
+            let Some(first) = self.places.first[place.table] else { continue };
+            let (mut sum, mut all) = (0.0, 0.0);
+            for &(example, _, weight) in &self.labelled {
+                let bag = example * self.plan.bags.len() + b;
+                let squares: f64 = self.examples.bag(bag).iter().map(|&(_, x)| f64::from(x) * f64::from(x)).sum();
+                let scale = f64::from(self.examples.bag_scales[bag]);
+                if squares > 0.0 {
+                    sum += weight * scale * scale * squares;
+                    all += weight;
+                }
+            }
+            // Of tables that several features share the last one says it.
+            let end = self.places.first[place.table + 1..].iter().flatten().next().copied();
+            if all > 0.0 {
+                sizes[first..end.unwrap_or(self.places.count)].fill(sum / all);
+            }
+        }
+        sizes[self.places.count] = 0.0;
+        sizes
+    }
+
     /// The curvature of the loss at the click rate, for each weight.
     fn curvature(&self) -> Vec<f64> {
         let (mut positive, mut all) = (0.0, 0.0);
@@ -168,12 +194,13 @@ pub(super) fn fit(training: &Rows, validation: &Rows, others: &[f64], correction
     }
     let many = training.labelled.len() > MANY_ROWS;
     let (penalties, steps) = if many { (&PENALTIES[3..], STEPS.1) } else { (&PENALTIES[..], STEPS.0) };
-    let curvature = training.curvature();
+    let (curvature, sizes) = (training.curvature(), training.sizes());
     let mut weights = vec![0.0; training.places.count + 1];
     let mut best: Option<(f64, Vec<f64>)> = None;
     let mut worse = 0;
     for &penalty in penalties {
-        descend(training, &curvature, penalty, steps, &mut weights);
+        let penalties: Vec<f64> = sizes.iter().map(|size| penalty * size).collect();
+        descend(training, &curvature, &penalties, steps, &mut weights);
         let logits = validation.logits(&weights);
         let loss = validation.loss(logits.iter().map(|z| z + correction));
         if best.as_ref().is_none_or(|b| loss < b.0) {
@@ -196,19 +223,18 @@ pub(super) fn fit(training: &Rows, validation: &Rows, others: &[f64], correction
     Some(Fitted { weights, share })
 }
 
-/// Minimises the loss with a penalty from where the weights are.
-fn descend(rows: &Rows, curvature: &[f64], penalty: f64, steps: usize, weights: &mut [f64]) {
+/// Minimises the loss with penalties from where the weights are.
+fn descend(rows: &Rows, curvature: &[f64], penalties: &[f64], steps: usize, weights: &mut [f64]) {
     let bias = rows.places.count;
     // In these units all weights are about equally easy to find.
-    let unit = |at: usize| (curvature[at] + if at == bias { 0.0 } else { penalty }).max(1e-9).sqrt();
+    let unit = |at: usize| (curvature[at] + penalties[at]).max(1e-9).sqrt();
     let units: Vec<f64> = (0..weights.len()).map(unit).collect();
     let mut scaled: Vec<f64> = weights.iter().zip(&units).map(|(w, unit)| w * unit).collect();
     let unscaled = |scaled: &[f64]| -> Vec<f64> { scaled.iter().zip(&units).map(|(x, unit)| x / unit).collect() };
     minimise(&mut scaled, steps, TOLERANCE, |x| {
         let w = unscaled(x);
-        let mut value = 0.5 * penalty * w[..bias].iter().map(|w| w * w).sum::<f64>();
-        let mut gradient: Vec<f64> = w.iter().map(|w| penalty * w).collect();
-        gradient[bias] = 0.0;
+        let mut gradient: Vec<f64> = w.iter().zip(penalties).map(|(w, penalty)| penalty * w).collect();
+        let mut value = 0.5 * w.iter().zip(&gradient).map(|(w, slope)| w * slope).sum::<f64>();
         for (z, &(example, positive, weight)) in rows.logits(&w).into_iter().zip(&rows.labelled) {
             value += weight * softplus(if positive { -z } else { z });
             let slope = weight * (sigmoid(z) - f64::from(u8::from(positive)));

@@ -62,18 +62,12 @@ impl HeldOut {
         if !self.sieve.passes(row.number) {
             return false;
         }
-        self.take(encoder, batch, row, Encoder::encode)
+        self.take(encoder, batch, row)
     }
 
     /// Takes a row that passed the sieve.
-    fn take(
-        &mut self,
-        encoder: &mut Encoder,
-        batch: &Batch,
-        row: &Row,
-        encode: impl FnOnce(&mut Encoder, &Batch, &Row, &mut Examples),
-    ) -> bool {
-        encode(encoder, batch, row, &mut self.examples);
+    fn take(&mut self, encoder: &mut Encoder, batch: &Batch, row: &Row) -> bool {
+        encoder.encode(batch, row, &mut self.examples);
         self.rows.push((row.number, row.time_us));
         while self.rows.len() > self.most {
             self.sieve.halve();
@@ -162,11 +156,11 @@ impl<'a> Store<'a> {
                     Some(Role::Train) => {
                         visit(Role::Train, batch, row);
                         if let Some(sample) = sample.as_mut().filter(|sample| sample.sieve.passes(row.number)) {
-                            sample.take(encoder, batch, row, Encoder::encode_training);
+                            sample.take(encoder, batch, row);
                             note(&mut largest, encoder, &sample.examples, row);
                         }
                         if let Some(held) = &mut held {
-                            encoder.encode_training(batch, row, held);
+                            encoder.encode(batch, row, held);
                             note(&mut largest, encoder, held, row);
                         }
                     }
@@ -219,7 +213,7 @@ impl<'a> Store<'a> {
         self.data.source.for_each(&self.progress.within(), |batch| {
             for row in batch.rows() {
                 if self.picker.role(row) == Some(Role::Train) {
-                    encoder.encode_training(batch, row, &mut piece);
+                    encoder.encode(batch, row, &mut piece);
                 }
             }
             if piece.len() >= SHUFFLE {

@@ -63,6 +63,8 @@ pub(super) struct Tables {
     /// Sums of ln(1 - lr · decay) over all steps: of rows, of wide weights.
     log_decay: (f64, f64),
     step: u64,
+    /// Says which values are taken away.
+    taker: ChaCha8Rng,
 }
 
 impl Table {
@@ -140,8 +142,8 @@ pub(super) struct Touch {
 }
 
 impl Tables {
-    pub(super) fn new(tables: Vec<Table>) -> Self {
-        Self { tables, log_decay: (0.0, 0.0), step: 0 }
+    pub(super) fn new(tables: Vec<Table>, seed: u64) -> Self {
+        Self { tables, log_decay: (0.0, 0.0), step: 0, taker: stream(seed, 4) }
     }
 
     /// The inputs `[batch, width]` of the examples, the wide part's share of the logits `[batch, heads]`, and which
@@ -157,6 +159,7 @@ impl Tables {
         drop: Option<(&mut ChaCha8Rng, f64)>,
     ) -> (Vec<f32>, Vec<f32>, Vec<Touch>) {
         let mut touches = touches(plan, examples, batch);
+        self.take_away(plan, &mut touches);
         if let Some((rng, rate)) = drop {
             let mut mask = keep_mask(rng, rate, touches.len()).into_iter();
             touches.retain_mut(|t| {
@@ -173,6 +176,23 @@ impl Tables {
         }
         let (x, wide) = self.fill(plan, examples, batch, heads, &touches, false);
         (x, wide, touches)
+    }
+
+    /// Makes some values unknown or missing, other ones in every pass.
+    fn take_away(&mut self, plan: &Plan, touches: &mut Vec<Touch>) {
+        let rng = &mut self.taker;
+        touches.retain_mut(|t| {
+            let Some(drop) = plan.drops.get(t.slot).filter(|drop| drop.unknown + drop.missing > 0.0) else {
+                return true;
+            };
+            let share = f64::from(rng.next_u32()) / 2f64.powi(32);
+            if share < drop.unknown {
+                t.row = drop.unknown_row;
+            } else if share < drop.unknown + drop.missing {
+                t.row = drop.missing_row;
+            }
+            t.row != NONE
+        });
     }
 
     /// The same with the averaged weights (or the last ones), for prediction. [`Tables::settle`] goes before.

@@ -225,13 +225,11 @@ fn weights_count_and_their_scale_does_not() {
     let area = auc(&test.click_logits, &test.clicks, &weights);
     assert!(area > 0.6, "AUC {area}");
 
-    let power = aggregated(1.0 / 64.0).train(&config);
-    assert_eq!(power.spec.network, trained.spec.network, "a power of two changes no bit");
-    assert_eq!(power.spec.embeddings, trained.spec.embeddings);
-    let third = aggregated(1.0 / 3.0).train(&config);
-    let other = &third.test.as_ref().unwrap().click_logits;
-    let furthest = test.click_logits.iter().zip(other).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-    assert!(furthest < 1e-2, "logits differ by {furthest}");
+    for scale in [1.0 / 64.0, 1.0 / 3.0, 1e-3, 12_345.678] {
+        let scaled = aggregated(scale).train(&config);
+        assert_eq!(scaled.spec.network, trained.spec.network, "weights × {scale}");
+        assert_eq!(scaled.spec.embeddings, trained.spec.embeddings, "weights × {scale}");
+    }
 }
 
 #[test]
@@ -460,6 +458,47 @@ fn the_wide_part_carries_what_ids_alone_say() {
     let known = known(trained.test.as_ref().unwrap(), entropy);
     assert!(known > 0.3, "{known} of what there is to know beyond the click rate");
     assert!(trained.metrics.network_shares[0] < 1.0, "{:?}", trained.metrics.network_shares);
+}
+
+/// Clicks that come in the middle of a number's range: no weight on the number itself says so.
+#[test]
+fn the_wide_part_reads_numbers() {
+    let mut text = "x,click\n".to_owned();
+    let p = |x: f64| -> f64 { if (0.3..0.5).contains(&x) { 0.5 } else { 0.1 } };
+    let (rows, mut entropy) = (4000u64, 0.0);
+    for row in 0..rows {
+        let x = uniform(row, 1);
+        let p = p(x);
+        entropy -= (p * p.ln() + (1.0 - p) * (1.0 - p).ln()) / rows as f64;
+        writeln!(text, "{x:.5},{}", u8::from(uniform(row, 2) < p)).unwrap();
+    }
+    let schema = "[labels]\nclick = \"click\"\n[[features]]\nname = \"x\"\nkind = \"number\"\n";
+    let case = Case::new(schema, &text);
+    // A network that cannot learn leaves all to the wide part.
+    let still = Config { lr: Some(1e-9), lr_embedding: Some(1e-9), epochs: Some(2), ..Config::default() };
+    let trained = case.train(&still);
+    let features = &trained.spec.schema.features;
+    let Kind::Category { embedding, boundaries, .. } = &features[1].kind else { panic!("{features:?}") };
+    assert_eq!((features[1].name.as_str(), features[1].input.as_str()), ("x_bucket", "x"));
+    assert!(boundaries.len() > 5, "{boundaries:?}");
+    assert_eq!(trained.spec.schema.embeddings[*embedding as usize].dim, 0, "for the wide part alone");
+    let known = known(trained.test.as_ref().unwrap(), entropy);
+    assert!(known > 0.5, "{known} of what there is to know");
+    // A model from before goes on without.
+    let uncut = fit(
+        &Config { wide: Some(false), epochs: Some(1), ..Config::default() },
+        &case.data(Split::HashRotation(0)),
+        &case.blueprint(),
+        None,
+        &Progress::silent(),
+    )
+    .unwrap();
+    assert_eq!(uncut.spec.schema.features.len(), 1);
+    let (data, config) = (case.data(Split::HashRotation(0)), Config { epochs: Some(1), ..Config::default() });
+    for parent in [&uncut, &trained] {
+        let warm = fit(&config, &data, &case.blueprint(), Some(&parent.spec), &Progress::silent()).unwrap();
+        assert_eq!(warm.spec.schema, parent.spec.schema);
+    }
 }
 
 #[test]
