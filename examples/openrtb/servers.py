@@ -370,9 +370,10 @@ def load(show: Show, commands: dict[str, list[str]], bundles: str, campaigns: st
     found: dict[str, list[dict[str, float]]] = {key: [] for key in commands}
     inside: list[dict[str, float]] = []
     for _ in range(rounds):
-        done = subprocess.run([os.path.join(ROOT, "build", "adserver", "inprocess"), bundles, campaigns, requests,
-                               str(seconds)], capture_output=True, text=True, check=True)
-        inside.append(json.loads(done.stdout))
+        if "cpp" in commands:  # built with the C++ server
+            done = subprocess.run([os.path.join(ROOT, "build", "adserver", "inprocess"), bundles, campaigns, requests,
+                                   str(seconds)], capture_output=True, text=True, check=True)
+            inside.append(json.loads(done.stdout))
         for key, command in commands.items():
             process = Process(key, command, bundles, campaigns, threads, None)
             try:
@@ -395,8 +396,9 @@ def load(show: Show, commands: dict[str, list[str]], bundles: str, campaigns: st
     def median(of: list[float]) -> float:
         return statistics.median(of)
 
-    print(f"{'in process, one thread':<26}{median([r['per_second'] for r in inside]):>12.0f}"
-          f"{median([r['p50_us'] for r in inside]):>10.1f}{median([r['p99_us'] for r in inside]):>10.1f}{median([r['cpu_us'] for r in inside]):>10.1f}")
+    if inside:
+        print(f"{'in process, one thread':<26}{median([r['per_second'] for r in inside]):>12.0f}"
+              f"{median([r['p50_us'] for r in inside]):>10.1f}{median([r['p99_us'] for r in inside]):>10.1f}{median([r['cpu_us'] for r in inside]):>10.1f}")
     for key, all_ in found.items():
         print(f"{SERVERS[key][0] + ' over HTTP':<26}{median([r['requests'] / r['seconds'] for r in all_]):>12.0f}"
               f"{median([r['p50_us'] for r in all_]):>10.0f}{median([r['p99_us'] for r in all_]):>10.0f}{median([r['cpu_us'] for r in all_]):>10.1f}")
