@@ -7,13 +7,11 @@ use anyhow::{Result, bail, ensure};
 
 use super::affine::{Affine, Layer};
 use super::kinds;
-use super::taken::{Fact, From, Layer as Taken};
+use super::taken::{EPS_SHOWS, Fact, From, Layer as Taken};
 use super::tensors::Weights;
 
 /// torch's default.
 const EPS: f64 = 1e-5;
-/// What is said of it where it matters.
-pub(super) const EPS_SHOWS: &str = "torch's default; it matters, as some variances are small";
 /// deepctr-torch's lists: the Linears, and the BatchNorm of each, which stands before its activation.
 const LINEARS: &str = "dnn.linears";
 const NORMS: &str = "dnn.bn";

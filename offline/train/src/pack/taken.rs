@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::sequential::EPS_SHOWS;
+/// Why `eps` is assumed where its value matters.
+pub(super) const EPS_SHOWS: &str = "torch's default; it matters, as some variances are small";
 
 /// From where something is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
