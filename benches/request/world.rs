@@ -164,7 +164,7 @@ fn model(seed: u64) -> Result<Vec<u8>, Error> {
     });
     let numbers: Vec<(u32, u64)> = numbers.collect();
     let mut row = || {
-        let number = |random: &mut Random| (random.next() >> 40) as f32 / (1u32 << 24) as f32;
+        let number = |random: &mut Random| (random.next_u64() >> 40) as f32 / (1u32 << 24) as f32;
         let value = |&(feature, id)| GoldenValue { feature, number: number(&mut random), id };
         GoldenRequest { time_us: NOW_US, utc_offset_s: 0, values: numbers.iter().map(value).collect() }
     };
@@ -238,7 +238,7 @@ impl Requests {
 
     /// The next one, written in the place of the one before.
     pub(crate) fn next(&mut self) -> Input<'_> {
-        let mut below = |limit: u64| self.random.next() % limit;
+        let mut below = |limit: u64| self.random.next_u64() % limit;
         self.request.request_id += 1;
         self.request.user_key = user_key(below(self.size.users));
         for candidate in &mut self.candidates {

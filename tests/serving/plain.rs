@@ -132,7 +132,9 @@ impl<'a> Plain<'a> {
         let first = usize::from(e.unknown_row) + usize::from(e.missing_row);
         let known = match e.index {
             Index::Identity { count } => (id < u64::from(count)).then_some(id as usize),
-            Index::Hashed { buckets } => Some(((u128::from(Random(id).next()) * u128::from(buckets)) >> 64) as usize),
+            Index::Hashed { buckets } => {
+                Some(((u128::from(Random(id).next_u64()) * u128::from(buckets)) >> 64) as usize)
+            }
             Index::Vocabulary { .. } => {
                 self.spec.embeddings[embedding as usize].vocabulary.iter().position(|&known| known == id)
             }

@@ -410,7 +410,7 @@ fn a_lazily_opened_table_may_hold_anything() {
             for section in table.sections().iter().filter(|s| ["rows", "pilots"].contains(&s.name.as_str())) {
                 // Some keys stay, so that their rows are found.
                 for _ in 0..section.len / 8 {
-                    bytes[section.offset + random.between(0, section.len - 1)] = random.next() as u8;
+                    bytes[section.offset + random.between(0, section.len - 1)] = random.next_u64() as u8;
                 }
             }
             fs::write(&path, bytes).unwrap();

@@ -112,7 +112,7 @@ fn schema(random: &mut Random, wants: Wants) -> Schema {
     let category = |random: &mut Random, embedding: u32| Kind::Category {
         embedding,
         boundaries: Vec::new(),
-        default: chance(random, 40).then(|| id(random.next() % IDS)),
+        default: chance(random, 40).then(|| id(random.next_u64() % IDS)),
     };
     let buckets = |embedding: u32, boundaries: &[f32]| Kind::Category {
         embedding,
@@ -293,10 +293,10 @@ fn raw(random: &mut Random, kind: &Kind) -> Vec<(f32, u64)> {
                 _ => random.number() as f32,
             };
             let id = match (kind, random.between(0, 4)) {
-                (Kind::Vector { dim }, _) => random.next() % (u64::from(*dim) + 2),
-                (_, 0) => random.next(),
-                (_, 1) => random.next() % 12,
-                _ => id(random.next() % IDS),
+                (Kind::Vector { dim }, _) => random.next_u64() % (u64::from(*dim) + 2),
+                (_, 0) => random.next_u64(),
+                (_, 1) => random.next_u64() % 12,
+                _ => id(random.next_u64() % IDS),
             };
             // Large weights and vectors would make logits so large that their probabilities say nothing.
             let small = matches!(kind, Kind::MultiCategory { .. } | Kind::Vector { .. });
@@ -385,7 +385,7 @@ pub fn case(random: &mut Random, schema: &Schema, n: usize, engine: &Engine) -> 
     let mut case = Case {
         request: Request {
             struct_size: size_of::<Request>() as u32,
-            request_id: random.next(),
+            request_id: random.next_u64(),
             time_us: time(random),
             utc_offset_s: offsets[random.between(0, offsets.len() - 1)],
             n_slots: random.between(0, 4) as u32,
@@ -445,12 +445,32 @@ pub fn decide(scorer: &mut Scorer, case: &Case) -> Result<Decision, Refusal> {
     Ok(Decision { outcome, winners, reasons })
 }
 
+/// What a bundle is made from.
+pub trait Contents {
+    /// Writes the bundle, in place of an older one. Returns its generation.
+    fn write(&self, path: &Path) -> u64;
+}
+
+/// A model alone.
+impl Contents for ModelSpec {
+    fn write(&self, path: &Path) -> u64 {
+        let model = pack_model(self).unwrap();
+        bundle::write(path, &[(Role::Model, MODEL_FILE, &model)], true).unwrap()
+    }
+}
+
 /// Bundles beside each other in a directory that goes with this value.
 pub struct Bundles(pub TempDir);
 
+impl Default for Bundles {
+    fn default() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+}
+
 impl Bundles {
     pub fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self::default()
     }
 
     pub fn root(&self) -> &Path {
@@ -461,10 +481,9 @@ impl Bundles {
         self.root().join(name)
     }
 
-    /// A bundle of a model alone. Returns its generation.
-    pub fn write(&self, name: &str, spec: &ModelSpec) -> u64 {
-        let model = pack_model(spec).unwrap();
-        bundle::write(&self.path(name), &[(Role::Model, MODEL_FILE, &model)], true).unwrap()
+    /// Returns the generation of what was written.
+    pub fn write(&self, name: &str, contents: &impl Contents) -> u64 {
+        contents.write(&self.path(name))
     }
 }
 

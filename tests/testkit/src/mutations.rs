@@ -230,7 +230,7 @@ fn spoil_bytes(random: &mut Random, bytes: &mut Vec<u8>) {
     let at = random.between(0, bytes.len() - 1);
     match random.between(0, 6) {
         0 => bytes[at] ^= 1 << random.between(0, 7),
-        1 => bytes[at] = random.next() as u8,
+        1 => bytes[at] = random.next_u64() as u8,
         2 => bytes.truncate(at),
         3 => bytes.extend((0..random.between(1, 70)).map(|_| 0)),
         4 => {
@@ -242,7 +242,8 @@ fn spoil_bytes(random: &mut Random, bytes: &mut Vec<u8>) {
             // A field, if that is one.
             let width = [2, 4, 8][random.between(0, 2)];
             let at = at / width * width;
-            let values = [0, 1, u64::MAX, 1 << 63, 1 << 31, 0x7f80_0000, 0x7ff0_0000_0000_0000, 0x7c00, random.next()];
+            let values =
+                [0, 1, u64::MAX, 1 << 63, 1 << 31, 0x7f80_0000, 0x7ff0_0000_0000_0000, 0x7c00, random.next_u64()];
             let value = values[random.between(0, values.len() - 1)].to_le_bytes();
             bytes.iter_mut().skip(at).zip(&value[..width]).for_each(|(byte, new)| *byte = *new);
         }
@@ -278,7 +279,7 @@ fn spoil_text(random: &mut Random, text: &[u8]) -> Vec<u8> {
         match random.between(0, 4) {
             0 => text.truncate(at),
             1 => _ = text.splice(at..at, PIECES[random.between(0, PIECES.len() - 1)].bytes()),
-            2 if at < text.len() => text[at] = random.next() as u8,
+            2 if at < text.len() => text[at] = random.next_u64() as u8,
             3 if at < text.len() => _ = text.remove(at),
             _ => {
                 let piece = text[at..(at + random.between(1, 40)).min(text.len())].to_vec();

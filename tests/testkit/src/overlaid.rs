@@ -1,7 +1,7 @@
 //! A small model that reads two tables, and rows in which every column follows from one number, so that a row that was
 //! mixed from two is found out.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use adclick::builder::artifact::model::spec::{
     Activation, DenseSpec, EmbeddingSpec, HeadKind, HeadSpec, Matrix, ModelSpec, NetworkSpec, Structure,
@@ -17,7 +17,9 @@ use adclick::builder::table::{
     BuildOptions, Cell, Column, ColumnKind, Duplicates, RowLayout, Shard, TableBuilder, TableSpec,
 };
 use adclick::{BidKind, Candidate, Engine, Input, Request, Row, Scorer, Upsert, UpsertCounts, Value};
-use tempfile::TempDir;
+
+pub use crate::common::Bundles;
+use crate::common::Contents;
 
 /// 2023-11-14: when the tables of these tests are built if nothing else is said, in seconds.
 pub const BUILT_S: i64 = 1_700_000_000;
@@ -175,24 +177,9 @@ impl Default for World {
     }
 }
 
-/// Bundles beside each other.
-pub struct Bundles(TempDir);
-
-impl Bundles {
-    pub fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    pub fn root(&self) -> &Path {
-        self.0.path()
-    }
-
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// Writes a bundle. Returns its generation.
-    pub fn write(&self, name: &str, world: &World) -> u64 {
+/// The model, and tables of the ads and of nine users.
+impl Contents for World {
+    fn write(&self, path: &Path) -> u64 {
         let work = tempfile::tempdir().unwrap();
         let build =
             |name: &str, columns: &[Column], default: Vec<u8>, rows: &mut dyn Iterator<Item = (u64, Vec<u8>)>| {
@@ -200,7 +187,7 @@ impl Bundles {
                     name: name.to_owned(),
                     columns: columns.to_vec(),
                     default,
-                    built_us: world.built_us,
+                    built_us: self.built_us,
                     fresh_for_s: 3600,
                     shard: Shard { index: 0, count: 1 },
                     provenance: String::new(),
@@ -213,12 +200,12 @@ impl Bundles {
                 builder.finish(&path, &mut |_| {}).unwrap();
                 path
             };
-        let mut ad_columns = world.ad_columns.clone();
-        ad_columns.extend((world.more > 0).then(|| column("more", ColumnKind::Vector { dim: world.more as u16 })));
+        let mut ad_columns = self.ad_columns.clone();
+        ad_columns.extend((self.more > 0).then(|| column("more", ColumnKind::Vector { dim: self.more as u16 })));
         let layout = RowLayout::new(ad_columns.clone()).unwrap();
         let default = ad_row(&layout, 0, 0);
         let ads =
-            build("ads", &ad_columns, default, &mut (1..=world.ads).map(|key| (key, ad_row(&layout, key, world.n))));
+            build("ads", &ad_columns, default, &mut (1..=self.ads).map(|key| (key, ad_row(&layout, key, self.n))));
         let columns = [column("n", ColumnKind::F32), column("clicks", ColumnKind::F32)];
         let layout = RowLayout::new(columns.to_vec()).unwrap();
         let user = |key: u64| {
@@ -227,13 +214,13 @@ impl Bundles {
             (key, row)
         };
         let users = build("users", &columns, layout.missing(), &mut (1..10).map(user));
-        let model = pack_model(&model(world.deep, world.more)).unwrap();
+        let model = pack_model(&model(self.deep, self.more)).unwrap();
         let contents = [
             (Role::Model, MODEL_FILE, Content::Bytes(&model[..])),
             (Role::Table, "ads.adc", Content::Copy(&ads)),
             (Role::Table, "users.adc", Content::Copy(&users)),
         ];
-        bundle::write_files(&self.path(name), &contents, true).unwrap()
+        bundle::write_files(path, &contents, true).unwrap()
     }
 }
 

@@ -153,7 +153,7 @@ fn key_of(ids: &[u64]) -> u64 {
     }
     let mut key = ids[0];
     for &id in &ids[1..] {
-        key = Random(Random(key).next() ^ id).next();
+        key = Random(Random(key).next_u64() ^ id).next_u64();
     }
     if key == 0 { 1 } else { key }
 }
@@ -330,12 +330,12 @@ fn plain(random: &mut Random, column: &Column, present: usize) -> Plain {
     let small = matches!(column.kind, ColumnKind::U32 { .. });
     let one = |random: &mut Random| {
         if ["country", "category"].contains(&column.name.as_str()) {
-            return random.next() % (CATEGORIES + 1);
+            return random.next_u64() % (CATEGORIES + 1);
         }
         match random.between(0, 3) {
-            0 => random.next() % 12,
-            _ if small => random.next() % (1 << 32),
-            _ => id(random.next() % IDS),
+            0 => random.next_u64() % 12,
+            _ if small => random.next_u64() % (1 << 32),
+            _ => id(random.next_u64() % IDS),
         }
     };
     match column.kind {
@@ -353,14 +353,14 @@ fn plain(random: &mut Random, column: &Column, present: usize) -> Plain {
 /// Gives a request's keys and its candidates' keys values that tables may have, and drops most values that it passes.
 pub fn ask(random: &mut Random, case: &Case) -> Case {
     let mut asked = Case { request: case.request, ..Case::default() };
-    asked.request.user_key = random.next() % (USERS + 1);
-    asked.request.placement = (random.next() % (PLACEMENTS + 1)) as u32;
+    asked.request.user_key = random.next_u64() % (USERS + 1);
+    asked.request.placement = (random.next_u64() % (PLACEMENTS + 1)) as u32;
     asked.values = case.values.iter().filter(|_| chance(random, 25)).copied().collect();
     asked.request.n_values = asked.values.len() as u32;
     for (i, candidate) in case.candidates.iter().enumerate() {
         let mut candidate = *candidate;
-        candidate.ad_key = random.next() % (ADS + 1);
-        candidate.advertiser_key = random.next() % (ADVERTISERS + 1);
+        candidate.ad_key = random.next_u64() % (ADS + 1);
+        candidate.advertiser_key = random.next_u64() % (ADVERTISERS + 1);
         let values: Vec<_> = case.values_of(i).iter().filter(|_| chance(random, 25)).copied().collect();
         asked.push(candidate, &values);
     }

@@ -48,7 +48,7 @@ pub fn publish(root: &Path, seed: u64, times: Option<usize>) {
     let mut random = Random(seed);
     for _ in 0..times.unwrap_or(usize::MAX) {
         let name = NAMES[random.between(0, NAMES.len() - 1)];
-        write(root, name, random.next() % CONTENTS);
+        write(root, name, random.next_u64() % CONTENTS);
         bundle::publish(&root.join(name)).unwrap_or_else(|e| panic!("publishing {name}: {e}"));
     }
 }
@@ -81,7 +81,7 @@ pub fn run(parent: &Path, publishers: usize, kills: usize, seed: u64) {
     while killed < kills {
         while running.len() < publishers {
             let lives = Duration::from_micros(500 * random.between(10, 200) as u64);
-            running.push((start(&root, random.next(), 0, wrap), Instant::now() + lives));
+            running.push((start(&root, random.next_u64(), 0, wrap), Instant::now() + lives));
         }
         match Engine::open(&root, &Options::default()) {
             Ok(engine) => assert!(known.contains(&engine.generation().unwrap().id()), "a mixed bundle"),
