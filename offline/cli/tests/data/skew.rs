@@ -416,8 +416,8 @@ fn commands_train_and_measure_from_ids_alone() {
 
     let warm = shop.json(&format!("train {ROWS} {packed} --epochs 1 --warm-start a --out w --json"));
     let loss = |json: &Value| json["validation_loss"].as_f64().unwrap();
-    // The earlier weights were rounded to fp16 on the way.
-    assert!(loss(&warm) <= loss(&trained) + 1e-5, "{warm}");
+    // The earlier weights were rounded to fp16 on the way: by up to 5e-4 of each, in a sum of some twenty.
+    assert!(loss(&warm) <= loss(&trained) + 1e-4, "{warm}\n{trained}");
 
     // What training says of rows that it held out is what the bundle says of them, the numbers that the wide part reads from
     // tables included.
