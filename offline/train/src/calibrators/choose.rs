@@ -1,4 +1,4 @@
-//! Which calibrator the held-out rows speak for, if any.
+//! Chooses the calibrator that the held-out rows support, if any.
 
 use adclick::builder::calibrate::Calibrator;
 use adclick_measure::Sum;
@@ -9,26 +9,26 @@ use serde::Serialize;
 use super::evidence::{Evidence, FALSE_ALARMS, Objection, check_order};
 use super::{Method, Sample, fit};
 
-/// How one method did.
+/// The result of one method.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Candidate {
-    /// Which.
+    /// The method.
     pub method: Method,
-    /// Mean log loss on rows that the fit had not seen; null when it could not be fitted.
+    /// Mean log loss on rows that the fit did not see; null when it could not be fitted.
     pub logloss: f64,
-    /// By how much that is less than the model's own.
+    /// How much lower that is than the model's own.
     pub gain: f64,
-    /// The smallest tail probability of the tests of it, adjusted for their number: at 0.05 or less the rows reject it.
-    /// Null where nothing was tested.
+    /// The smallest tail probability of its tests, adjusted for their number: at 0.05 or less the rows reject the
+    /// method. Null where nothing was tested.
     pub p: Option<f64>,
-    /// What that test looks for: shift, slope, bend or steps.
+    /// The error that this test looks for: shift, slope, bend or steps.
     pub off: Option<&'static str>,
     /// Why it is ruled out, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
 }
 
-/// The chosen calibrator, fitted on all rows, and what spoke for it.
+/// The chosen calibrator, fitted on all rows, and the evidence for it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Choice {
     /// The chosen method.
@@ -69,19 +69,19 @@ impl Choice {
     }
 }
 
-/// Fewer rows of a class than this (by Kish's effective number) say nothing about calibration.
+/// With fewer rows of a class than this (by Kish's effective number), calibration cannot be judged.
 const LEAST_PER_CLASS: f64 = 20.0;
 
 /// Chooses the simplest calibrator that the rows do not reject.
 ///
 /// Each calibrator, from the model's own probabilities on, is fitted and then tested by score tests in four directions:
-/// shift, slope, bend, and the isotonic curve of rows that the fit had not seen. All tests of one calibrator together
-/// reject it in 5 % of cases at most when it is right (3 % for the shift, 1 % for the slope, 0.5 % for each of the others).
-/// A score counts only as far as both estimates of its variance let it: over single rows, and over 20 stretches of
-/// consecutive rows. The second grows when the click rate drifts within the rows, for what one hour gains the next may
-/// lose; so the rows have to be in the order of time. The isotonic curve, which nothing is tested against, is what is left
-/// when all others are rejected. Methods that turn the order of scores around are refused, and one whose log loss on rows
-/// that it has not seen is above the model's own is passed over.
+/// shift, slope, bend, and the isotonic curve of rows that the fit did not see. When a calibrator is right, all its
+/// tests together reject it in 5 % of cases at most (3 % for the shift, 1 % for the slope, 0.5 % for each of the
+/// others). A score counts only as far as two estimates of its variance allow: over single rows, and over 20 stretches
+/// of consecutive rows. The second grows when the click rate drifts within the rows, because the next hour may lose
+/// what this one gains; so the rows must be in time order. The isotonic curve, for which there is no test, remains when
+/// all others are rejected. Methods that reverse the order of scores are refused. A method is passed over when its log
+/// loss on unseen rows is above the model's own.
 ///
 /// # Errors
 /// The chosen method cannot be fitted on all rows.
@@ -160,7 +160,7 @@ fn reason(own: &Candidate, chosen: &Candidate, stands: bool) -> String {
     )
 }
 
-/// The mean log loss of rows under the calibrator that was fitted on the others.
+/// The mean log loss of each row under a calibrator fitted on the other rows.
 fn held_out_loss(evidence: &Evidence, method: Method, logits: &Sample) -> Result<f64> {
     let losses = evidence.cross_fitted(method, |calibrator, row| {
         row_log_loss(calibrator.apply_logit(logits.x[row]), logits.labels[row])
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
     use adclick_measure::{Labelled, bins, loss};
 
-    /// Logits about -1.5 with labels of which `truth` gives the probability.
+    /// Logits about -1.5, with labels whose probability `truth` gives.
     fn rows(n: usize, seed: u64, truth: impl Fn(f64) -> f64) -> (Vec<f64>, Vec<bool>) {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let normal = |r: &mut ChaCha8Rng| (0..12).map(|_| r.random::<f64>()).sum::<f64>() - 6.0;
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_choice_does_not_hurt_rows_it_has_not_seen() {
-        // What is fitted on one set is measured on another, for honest and for distorted scores.
+        // Fits on one set and measures on another, for honest and for distorted scores.
         let truths: [fn(f64) -> f64; 4] =
             [sigmoid, |z| sigmoid(0.6 * z - 0.2), |z| sigmoid(z + 0.5), |z| sigmoid(1.4 * z + 0.1)];
         for (i, truth) in truths.into_iter().enumerate() {
@@ -274,8 +274,8 @@ mod tests {
         assert_eq!(chosen(3000, 4, |z| sigmoid(z - 0.4)), chosen(3000, 4, |z| sigmoid(z - 0.4)));
     }
 
-    /// Rows of a low click rate whose labels are drawn from the scores divided by `over`, and of how many of `runs` sets the
-    /// model's own probabilities are rejected. Printed with the share of each test.
+    /// Draws `runs` sets of rows of a low click rate, whose labels come from the scores divided by `over`. Returns in
+    /// how many sets the model's own probabilities are rejected, and prints the share of each test.
     fn rejected(what: &str, rows: usize, middle: f64, over: f64, runs: u64) -> usize {
         let (mut found, mut clicks) = (std::collections::BTreeMap::<&str, usize>::new(), 0);
         for run in 0..runs {
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn false_alarms_are_few_and_what_costs_money_is_found() {
-        // 5 % of 200 and three standard errors; 84 % of 60 less two.
+        // 5 % of 200 plus three standard errors; 84 % of 60 minus two.
         assert!(rejected("calibrated", 2_500, -4.1, 1.0, 200) <= 19);
         assert!(rejected("35 % over", 8_600, -4.1, 1.35, 60) >= 45);
         assert!(rejected("22 % over", 10_500, -2.3, 1.22, 30) >= 28);
@@ -334,7 +334,7 @@ mod tests {
             let (a, b) = (choose(&a).unwrap(), choose(&b).unwrap());
             assert!(a.method == b.method && near(&a.calibrator, &b.calibrator), "{a:?} {b:?}");
         }
-        // Equal weights are no weights, whatever they are: a click rate of 1.4 % stays one.
+        // Equal weights act like no weights, regardless of their size: a click rate of 1.4 % stays one.
         let labels: Vec<bool> = (0..2000).map(|i| i % 71 == 0).collect();
         let small = vec![1.0 / 2000.0; 2000];
         let fitted = fit(Method::Platt, &Sample::new(&logits[..2000], &labels, Some(&small)).unwrap()).unwrap();
@@ -352,7 +352,7 @@ mod tests {
         let plain = Sample::new(&x, &y, None).unwrap();
         for method in Method::ALL {
             let (a, b) = (fit(method, &weighted).unwrap(), fit(method, &plain).unwrap());
-            // Platt's targets and the ends of isotonic ask how many rows there are.
+            // Platt's targets and the ends of the isotonic curve depend on the number of rows.
             let slack = if matches!(method, Method::Platt | Method::Isotonic) { 0.05 } else { 1e-9 };
             for z in (-40..=0).map(|i| f64::from(i) * 0.1) {
                 let (p, q) = (a.apply_logit(z), b.apply_logit(z));
@@ -364,7 +364,7 @@ mod tests {
     #[test]
     fn the_order_of_rows_has_no_effect_but_by_the_stretches() {
         let (mut logits, labels) = rows(1500, 21, |z| sigmoid(z - 0.4));
-        // Ties between different labels, too.
+        // Includes ties between different labels.
         logits.iter_mut().for_each(|z| *z = (*z * 8.0).round() / 8.0);
         let mut order: Vec<usize> = (0..1500).collect();
         order.sort_by_key(|&i| adclick::builder::hash::mix(i as u64));

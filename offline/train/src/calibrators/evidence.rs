@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::{Method, Sample, fit, tails};
 
-/// False alarms of all tests of one calibrator together.
+/// The rate of false alarms of all tests of one calibrator together.
 pub(super) const FALSE_ALARMS: f64 = 0.05;
 
 /// Cross-fitting folds.
@@ -16,26 +16,26 @@ const FOLDS: u64 = 10;
 /// The number of stretches of consecutive rows whose scores are taken to be independent of each other.
 const STRETCHES: usize = 20;
 
-/// A direction whose share is less than this, once what the calibrator fits is taken out, is nothing to test.
+/// A direction has nothing to test if less than this share of it remains after removing what the calibrator fits.
 const NOTHING: f64 = 1e-12;
 
-/// In which way probabilities may be off.
+/// The ways in which probabilities may be off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
     /// All logits too high or too low by the same amount.
     Shift,
-    /// Logits too far apart or too close.
+    /// All logits too far apart or too close together.
     Slope,
-    /// Differently at the two ends: what beta has and Platt has not.
+    /// Different errors at the two ends, which beta can fit and Platt cannot.
     Bend,
-    /// Along the isotonic curve of rows that the fit had not seen.
+    /// Along the isotonic curve of rows that the fit did not see.
     Steps,
 }
 
 impl Direction {
     pub(super) const ALL: [Self; 4] = [Self::Shift, Self::Slope, Self::Bend, Self::Steps];
 
-    /// Its part of [`FALSE_ALARMS`]. What costs money most often has most of it.
+    /// Its part of [`FALSE_ALARMS`]. The error that costs money most often gets the largest part.
     fn level(self) -> f64 {
         match self {
             Self::Shift => 0.03,
@@ -54,13 +54,13 @@ impl Direction {
     }
 }
 
-/// What speaks most against a calibrator.
+/// The strongest evidence against a calibrator.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Objection {
-    /// Which test.
+    /// The test.
     pub(super) direction: Direction,
-    /// Its tail probability, made comparable between tests and with [`FALSE_ALARMS`]: it is multiplied by
-    /// [`FALSE_ALARMS`] ÷ the test's part of it.
+    /// Its tail probability, multiplied by [`FALSE_ALARMS`] ÷ the test's part of it. This makes it comparable between
+    /// tests and with [`FALSE_ALARMS`].
     pub(super) p: f64,
 }
 
@@ -75,7 +75,8 @@ impl Objection {
 pub(super) struct Evidence<'a> {
     logits: &'a Sample<'a>,
     fold: Vec<u64>,
-    /// For each row what the isotonic curve of the other folds adds to its logit; empty when that cannot be fitted.
+    /// For each row, the correction of its logit by the isotonic curve of the other folds; empty when that cannot be
+    /// fitted.
     steps: Vec<f64>,
 }
 
@@ -91,7 +92,7 @@ impl<'a> Evidence<'a> {
         evidence
     }
 
-    /// Something of each row under the calibrator that was fitted on the other folds.
+    /// A quantity of each row under the calibrator that was fitted on the other folds.
     pub(super) fn cross_fitted(&self, method: Method, of: impl Fn(&Calibrator, usize) -> f64) -> Result<Vec<f64>> {
         let mut out = vec![0.0; self.logits.len()];
         let mut other = (Vec::new(), Vec::new(), Vec::new());
@@ -114,7 +115,7 @@ impl<'a> Evidence<'a> {
         Ok(out)
     }
 
-    /// What speaks most against a calibrator that was fitted by this method on these rows.
+    /// The strongest evidence against a calibrator that was fitted by this method on these rows.
     pub(super) fn against(&self, method: Method, calibrator: &Calibrator) -> Objection {
         let z = |row: usize| self.logits.x[row];
         let p: Vec<f64> = (0..self.logits.len()).map(|row| calibrator.apply_logit(z(row))).collect();
@@ -163,8 +164,8 @@ impl<'a> Evidence<'a> {
         sum.value()
     }
 
-    /// Takes out of a direction what the calibrator has fitted already (which are orthogonal to each other). Whether
-    /// anything is left.
+    /// Removes from a direction what the calibrator has already fitted (directions orthogonal to each other). Returns
+    /// whether anything is left.
     fn take_out(&self, column: &mut [f64], tangents: &[Vec<f64>], spread: impl Fn(usize) -> f64 + Copy) -> bool {
         let before = self.product(column, column, spread);
         for tangent in tangents {
@@ -175,8 +176,8 @@ impl<'a> Evidence<'a> {
         left.is_finite() && left > NOTHING * before
     }
 
-    /// The tail probability of Σ w (y − p) g, by both estimates of its variance: the larger one of two. Rows are
-    /// independent by the first; the second allows for whatever the rows of a stretch have in common.
+    /// The tail probability of Σ w (y − p) g: the larger of two, one for each estimate of its variance. The first takes
+    /// rows to be independent; the second allows for anything that the rows of a stretch have in common.
     fn tail(&self, column: &[f64], p: &[f64], one_sided: bool) -> f64 {
         let rows = column.len();
         let (mut score, mut variance) = (Sum::default(), Sum::default());
@@ -199,7 +200,7 @@ impl<'a> Evidence<'a> {
         let between: f64 = stretches.iter().map(|s| (s - score / n).powi(2)).sum::<f64>() * n / (n - 1.0);
         let by_row = tails::normal(score / variance.value().sqrt());
         let by_stretch = tails::student(score / between.sqrt(), STRETCHES as u32 - 1);
-        // No spread at all, and so no quotient, is no evidence.
+        // No spread means no quotient, and so no evidence.
         let worse = if by_row >= by_stretch { by_row } else { by_stretch };
         match (worse.is_nan(), one_sided) {
             (true, _) => 1.0,
@@ -209,7 +210,7 @@ impl<'a> Evidence<'a> {
     }
 }
 
-/// Each row's fold. Rows are numbered in the order of what they hold, so that the file's order has no effect.
+/// Each row's fold. Rows are numbered in the order of their contents, so the file's order has no effect.
 fn folds(logits: &Sample) -> Vec<u64> {
     let mut order: Vec<usize> = (0..logits.len()).collect();
     order.sort_by(|&a, &b| {
@@ -226,7 +227,7 @@ fn softplus(z: f64) -> f64 {
     z.max(0.0) - libm::log(sigmoid(z.abs()))
 }
 
-/// Fails for a calibrator that changes which of two candidates is ahead.
+/// Fails for a calibrator that reverses the order of any two candidates.
 pub(super) fn check_order(calibrator: &Calibrator) -> Result<()> {
     anyhow::ensure!(
         calibrator.is_strictly_increasing(),

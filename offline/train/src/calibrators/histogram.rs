@@ -16,7 +16,7 @@ pub fn histogram_uniform(probabilities: &Sample, n: usize) -> Result<Histogram> 
     fill(probabilities, bins::uniform_edges(n))
 }
 
-/// Bins between the scores' quantiles, weights not regarded; the first begins at 0, the last ends at 1.
+/// Bins between the scores' quantiles, ignoring weights; the first begins at 0, the last ends at 1.
 ///
 /// # Errors
 /// A score is not a probability, or no bins.
@@ -32,7 +32,7 @@ pub fn histogram_quantile(probabilities: &Sample, n: usize) -> Result<Histogram>
 
 fn fill(probabilities: &Sample, edges: Vec<f64>) -> Result<Histogram> {
     let n = edges.len() - 1;
-    // An empty bin takes its middle.
+    // An empty bin gets its midpoint.
     let middles: Vec<f64> = edges.windows(2).map(|e| 0.5 * (e[0] + e[1])).collect();
     let mut sums = vec![(Sum::default(), Sum::default()); n];
     for row in 0..probabilities.len() {

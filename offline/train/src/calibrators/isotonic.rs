@@ -6,10 +6,10 @@ use anyhow::Result;
 
 use super::Sample;
 
-/// Scores closer than this are one score.
+/// Scores closer together than this are one score.
 const RESOLUTION: f64 = 1e-15;
 
-/// How much of the straight line is mixed into a served curve, so that no two scores tie.
+/// The share of the straight line that is mixed into a served curve so that no two scores tie.
 const TILT: f64 = 0.01;
 
 /// A stretch of scores with one fitted value.
@@ -63,8 +63,8 @@ pub fn pool(probabilities: &Sample) -> Result<Vec<Block>> {
     Ok(blocks)
 }
 
-/// Isotonic regression of the labels on probabilities: a knot at both ends of each block. Plateaus at 0 and 1 and
-/// ties are in it; for serving see [`isotonic_for_serving`].
+/// Isotonic regression of the labels on probabilities, with a knot at both ends of each block. It keeps plateaus at 0
+/// and 1 and ties; for serving see [`isotonic_for_serving`].
 ///
 /// # Errors
 /// A score is not a probability.
@@ -77,15 +77,15 @@ pub fn isotonic(probabilities: &Sample) -> Result<Isotonic> {
 
 /// Isotonic regression made safe to serve.
 ///
-/// - A lowest block without clicks would predict 0, and an infinite loss when one comes: it alone gets 1/(N+2), N the
-///   number of its rows (Laplace's rule), but no more than the block after it; a highest block of clicks alone gets
-///   1 − 1/(N+2), but no less than the block before it.
-/// - Plateaus would make candidates tie that the model told apart: 1 % of the straight line `y = x` is mixed in, with knots
-///   at 0 and 1, so that the curve is strictly increasing everywhere.
-/// - Both move the mean. So all odds are then multiplied by one factor, with which the curve's mean over the rows is their
-///   mean label again.
+/// - A lowest block without clicks would predict 0, and a later click there would cost an infinite loss. It gets
+///   1/(N+2), N the number of its rows (Laplace's rule), but no more than the block after it. A highest block of clicks
+///   alone gets 1 − 1/(N+2), but no less than the block before it.
+/// - Plateaus would tie candidates that the model told apart. 1 % of the straight line `y = x` is mixed in, with knots
+///   at 0 and 1, so the curve is strictly increasing everywhere.
+/// - Both move the mean. All odds are therefore multiplied by one factor that makes the curve's mean over the rows
+///   equal to their mean label again.
 ///
-/// Rows of one class only give a flat curve at 0 or 1, tilted; there is nothing to restore.
+/// Rows of one class give a flat curve at 0 or 1, tilted; there is no mean to restore.
 ///
 /// # Errors
 /// A score is not a probability.
@@ -107,7 +107,7 @@ pub fn isotonic_for_serving(probabilities: &Sample) -> Result<Isotonic> {
         let factor = factor_of_odds(&masses(probabilities, &knots.0), &knots.1, clicks);
         knots.1.iter_mut().for_each(|y| *y = with_odds(*y, factor));
     }
-    // Knots so near to each other that rounding makes them one, or turns them around, are one.
+    // Knots that are so close that rounding merges or swaps them become one.
     let mut kept: (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
     for (&x, &y) in knots.0.iter().zip(&knots.1) {
         while x == 1.0 && kept.0.len() > 1 && kept.1.last().is_some_and(|&last| last >= y) {
@@ -122,7 +122,7 @@ pub fn isotonic_for_serving(probabilities: &Sample) -> Result<Isotonic> {
     Ok(Isotonic::new(kept.0, kept.1)?)
 }
 
-/// The blocks' rates, of which the first is not 0 and the last not 1.
+/// The blocks' rates, with the first raised above 0 and the last lowered below 1.
 fn bounded(blocks: &[Block]) -> Vec<f64> {
     let mut rates: Vec<f64> = blocks.iter().map(Block::rate).collect();
     let last = rates.len() - 1;
@@ -135,7 +135,7 @@ fn bounded(blocks: &[Block]) -> Vec<f64> {
     rates
 }
 
-/// How much weight each knot has when a row between two counts for both as the curve mixes them.
+/// The weight of each knot; a row between two knots counts for both in the proportion of the curve's interpolation.
 fn masses(probabilities: &Sample, x: &[f64]) -> Vec<f64> {
     let mut masses = vec![Sum::default(); x.len()];
     for row in 0..probabilities.len() {
@@ -148,12 +148,12 @@ fn masses(probabilities: &Sample, x: &[f64]) -> Vec<f64> {
     masses.into_iter().map(Sum::value).collect()
 }
 
-/// A probability whose odds are multiplied.
+/// Multiplies the odds of a probability.
 fn with_odds(p: f64, factor: f64) -> f64 {
     p * factor / (p * factor + (1.0 - p))
 }
 
-/// The factor of all odds with which Σ mass · y is `clicks`: by bisection of its logarithm, for the sum rises with it.
+/// The factor of all odds that makes Σ mass · y equal to `clicks`; found by bisection, as the sum rises with it.
 fn factor_of_odds(masses: &[f64], y: &[f64], clicks: f64) -> f64 {
     let (mut low, mut high) = (-60.0_f64, 60.0_f64);
     while high - low > 1e-15 {
@@ -215,7 +215,7 @@ mod tests {
         assert!(!plain.is_strictly_increasing());
         let served = Calibrator::Isotonic(isotonic_for_serving(&sample).unwrap());
         assert!(served.is_strictly_increasing());
-        // 42 rows without a click begin the curve, 50 with nothing else end it; the mean stays.
+        // The curve begins with 42 rows without a click and ends with 50 of only clicks; the mean stays.
         let end = |p: f64, bound: f64| served.apply_probability(p) / bound;
         assert!((end(0.0, 0.99 / 44.0) - 1.0).abs() < 0.03, "{}", end(0.0, 0.99 / 44.0));
         let certain = 1.0 - (0.99 * (1.0 - 1.0 / 52.0) + 0.01);
@@ -237,7 +237,7 @@ mod tests {
         assert!(served.y()[0] >= 0.0 && served.y()[3] <= 0.02, "{served:?}");
     }
 
-    /// Clicks on scores that are calibrated, and what the curve predicts for these scores.
+    /// Clicks on calibrated scores, and the curve's predictions for these scores.
     fn predicted(scores: &[f64], random: &mut ChaCha8Rng) -> (f64, Vec<f64>) {
         let labels: Vec<bool> = scores.iter().map(|&p| random.random_bool(p)).collect();
         let sample = Sample::new(scores, &labels, None).unwrap();
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn few_clicks_are_not_made_many() {
-        // p = 0.08 i/1000: some 40 clicks, of which the lowest 300 rows have 3.6.
+        // p = 0.08 i/1000: some 40 clicks, 3.6 of them in the lowest 300 rows.
         let scores: Vec<f64> = (0..1000).map(|i| 0.08 * f64::from(i) / 1000.0).collect();
         let mut random = ChaCha8Rng::seed_from_u64(42);
         let expected: f64 = scores.iter().sum();
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn the_tilt_does_not_move_the_mean() {
-        // The model is five times over.
+        // The model predicts five times too much.
         let scores: Vec<f64> = (0..4000).map(|i| 0.02 + 0.3 * f64::from(i) / 4000.0).collect();
         let mut random = ChaCha8Rng::seed_from_u64(7);
         let labels: Vec<bool> = scores.iter().map(|&p| random.random_bool(0.2 * p)).collect();

@@ -1,4 +1,5 @@
-//! Logistic regression with a handful of coefficients, to full precision: Platt, temperature and beta calibration are such fits.
+//! Logistic regression with a handful of coefficients, to full precision. Platt, temperature and beta calibration are
+//! such fits.
 
 use adclick::builder::calibrate::sigmoid;
 use adclick_measure::Sum;
@@ -7,22 +8,22 @@ use anyhow::{Result, bail};
 /// One row: features, target in [0, 1], weight.
 #[derive(Debug, Clone, Copy)]
 pub struct Row<const K: usize> {
-    /// Features; an intercept is a feature that is 1, and belongs first.
+    /// Features; an intercept is a feature that is always 1, and comes first.
     pub x: [f64; K],
-    /// What the probability should be.
+    /// The target probability.
     pub target: f64,
-    /// How much the row counts.
+    /// The row's weight.
     pub weight: f64,
 }
 
-/// Above this many steps the likelihood has no maximum; from any start some ten are enough.
+/// More steps than this mean that the likelihood has no maximum; from any start about ten are enough.
 const MAX_STEPS: usize = 200;
 
-/// A mean loss that no rows have whose classes overlap.
+/// A mean loss that rows with overlapping classes cannot reach.
 const VANISHED: f64 = 1e-12;
 
-/// A coefficient whose share of the curvature is less than this, once those before it are accounted for, is not
-/// determined by the rows, and stays where it is.
+/// The rows do not determine a coefficient that has less than this share of the curvature once those before it are
+/// accounted for. It keeps its value.
 const SINGULAR: f64 = 1e-13;
 
 /// Minimises `Σ w·(ln(1 + eᶠ) − t·f) + ½ Σ ridge·θ²`, f = θ·x, by Newton's method with backtracking (Lin, Lin, Weng
@@ -41,7 +42,7 @@ pub fn minimise<const K: usize>(
     for _ in 0..MAX_STEPS {
         let step = here.newton_step();
         let decrement: f64 = -(0..K).map(|k| here.gradient[k] * step[k]).sum::<f64>();
-        // Newton's method doubles the right digits: one step from here is as good as f64 gets.
+        // Newton's method doubles the correct digits: one step from here reaches f64 precision.
         let last = decrement <= 1e-20 * here.weight;
         let mut length = 1.0;
         loop {
@@ -54,11 +55,11 @@ pub fn minimise<const K: usize>(
             }
             length *= 0.5;
             if length < 1e-18 {
-                // No descent is left in this direction beyond rounding.
+                // Further descent in this direction is below rounding.
                 return if decrement <= 1e-9 * here.weight { Ok(theta) } else { bail!("the fit does not descend") };
             }
         }
-        // Only separable rows have a loss that vanishes; there the gradient does too, long before any end.
+        // Only separable rows have a vanishing loss; the gradient vanishes with it, long before a minimum.
         if here.loss <= VANISHED * here.weight {
             break;
         }
@@ -109,7 +110,7 @@ impl<const K: usize> Local<K> {
         }
     }
 
-    /// −H⁻¹g by LDLᵀ; directions without curvature are left out.
+    /// −H⁻¹g by LDLᵀ, leaving out directions without curvature.
     fn newton_step(&self) -> [f64; K] {
         let mut lower = [[0.0; K]; K];
         let mut pivot = [0.0; K];
@@ -146,7 +147,7 @@ mod tests {
 
     #[test]
     fn what_the_rows_do_not_determine_stays_where_it_was() {
-        // Two equal columns: their sum is determined, not the parts.
+        // With two equal columns, only their sum is determined.
         let row = |i: usize| Row { x: [1.0, 2.5, 2.5], target: if i < 4 { 1.0 } else { 0.0 }, weight: 0.5 };
         let fitted = minimise(12, row, [0.0; 3], [0.0, 0.25, -0.25]).unwrap();
         assert_eq!(fitted[1..], [0.25, -0.25]);

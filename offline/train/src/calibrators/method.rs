@@ -1,4 +1,4 @@
-//! The calibrators that can be fitted, and fitting one as serving will apply it.
+//! The available calibrators, and fitting one in the form that serving applies.
 
 use adclick::builder::calibrate::{Calibrator, sigmoid};
 use anyhow::Result;
@@ -6,19 +6,19 @@ use serde::Serialize;
 
 use super::{Sample, Targets, beta, isotonic_for_serving, platt, shift, temperature};
 
-/// The calibrators that can be fitted, the simplest first.
+/// The available calibrators, the simplest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
     /// The model's own probabilities.
     Identity,
-    /// One parameter: a constant added to all logits. For a model that predicts too much or too little by a factor.
+    /// One parameter: a constant added to all logits. For a model that over- or underpredicts by a factor.
     Shift,
-    /// One parameter: all logits divided by T, which leaves 0.5 where it is. For a model that is too sure of itself.
+    /// One parameter: all logits divided by T, which leaves 0.5 where it is. For an overconfident model.
     Temperature,
     /// Two parameters: slope and intercept of the logit.
     Platt,
-    /// Three parameters: slopes at both ends, intercept.
+    /// Three parameters: a slope at either end, and an intercept.
     Beta,
     /// A free non-decreasing curve, bounded and tilted for serving.
     Isotonic,
@@ -49,8 +49,9 @@ impl Method {
     }
 }
 
-/// Fits one method on logits, as serving will apply it: Platt with smoothed targets, isotonic bounded and tilted. Only the
-/// proportions of the weights have an effect: where a method asks how many rows there are, it is Kish's effective number.
+/// Fits one method on logits in the form that serving applies: Platt with smoothed targets, isotonic bounded and
+/// tilted. Only the proportions of the weights matter: where a method depends on the number of rows, that is Kish's
+/// effective number.
 ///
 /// # Errors
 /// The method cannot be fitted on these rows.

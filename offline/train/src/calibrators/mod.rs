@@ -18,8 +18,8 @@ pub use parametric::{Targets, beta, platt, shift, temperature};
 use adclick_measure::{Sum, weights};
 use anyhow::{Result, bail, ensure};
 
-/// Held-out rows to fit on: one number for each row (a logit or a probability: each fit says which), the labels, and
-/// how much each row counts.
+/// Held-out rows to fit on: one number for each row (a logit or a probability, as each fit says), the labels, and the
+/// weights.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample<'a> {
     x: &'a [f64],
@@ -44,7 +44,7 @@ impl<'a> Sample<'a> {
         Ok(Self { x, labels, weights })
     }
 
-    /// The number of rows that are positive.
+    /// The number of positive rows.
     #[must_use]
     pub fn positive(&self) -> usize {
         self.labels.iter().filter(|&&y| y).count()
@@ -68,7 +68,7 @@ impl<'a> Sample<'a> {
         (sums[1].value(), sums[0].value())
     }
 
-    /// The weights as numbers of rows: in proportion, and in all Kish's effective number. Without weights each row is one.
+    /// The weights scaled to numbers of rows: their sum is Kish's effective number. Without weights each row is one.
     fn counts(&self) -> Option<Vec<f64>> {
         let weights = self.weights?;
         let mut sum = Sum::default();
@@ -100,13 +100,13 @@ impl<'a> Sample<'a> {
         }
     }
 
-    /// The least and greatest number of the rows of one label that have a weight.
+    /// The least and greatest number among the rows of one label, ignoring rows without weight.
     fn range(&self, label: bool) -> (f64, f64) {
         let rows = (0..self.len()).filter(|&row| self.labels[row] == label && self.weight(row) > 0.0);
         rows.fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), row| (lo.min(self.x[row]), hi.max(self.x[row])))
     }
 
-    /// The mean of the numbers of rows that count, and their largest distance from it (1 if there is none).
+    /// The mean of the numbers of rows with weight, and their largest distance from it (1 if that is 0).
     fn middle_and_spread(&self) -> (f64, f64) {
         let counting = || (0..self.len()).filter(|&row| self.weight(row) > 0.0).map(|row| self.x[row]);
         let rows = counting().count() as f64;
@@ -117,7 +117,7 @@ impl<'a> Sample<'a> {
         (middle, if spread > 0.0 && spread.is_finite() { spread } else { 1.0 })
     }
 
-    /// Fails where a threshold parts the classes, so that a maximum of the likelihood does not exist.
+    /// Fails where a threshold separates the classes, because the likelihood then has no maximum.
     fn need_overlap(&self) -> Result<()> {
         let ((neg_lo, neg_hi), (pos_lo, pos_hi)) = (self.range(false), self.range(true));
         let constant = neg_lo == neg_hi && pos_lo == pos_hi && neg_lo == pos_lo;

@@ -7,11 +7,11 @@ use anyhow::{Context, Result, ensure};
 use super::Sample;
 use super::logistic::{Row, minimise};
 
-/// What Platt scaling fits the probabilities to.
+/// The targets to which Platt scaling fits the probabilities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Targets {
     /// (N₊+1)/(N₊+2) for positives and 1/(N₋+2) for negatives, N the weight of the class: Platt's guard against
-    /// certainty. Works with one class and with separable scores.
+    /// overconfidence. Works with one class and with separable scores.
     Smoothed,
     /// 1 and 0.
     Hard,
@@ -19,7 +19,7 @@ pub enum Targets {
 
 /// Platt scaling `σ(a·z + b)`, unregularised, on logits.
 ///
-/// Where the rows do not determine the slope (all logits equal), it is 0.
+/// If the rows do not determine the slope (all logits equal), it is 0.
 ///
 /// # Errors
 /// With hard targets: one class only, or separable scores.
@@ -33,8 +33,8 @@ pub fn platt(logits: &Sample, targets: Targets) -> Result<Platt> {
             (1.0, 0.0)
         }
     };
-    // About their middle and by their spread: where all logits are far from 0 and near to each other, slope and intercept
-    // are hardly told apart, and Newton's steps are lost in rounding.
+    // Logits are centred and scaled: where all are far from 0 and close together, slope and intercept are hard to tell
+    // apart, and rounding swamps Newton's steps.
     let (middle, spread) = logits.middle_and_spread();
     let row = |i: usize| Row {
         x: [1.0, (logits.x[i] - middle) / spread],
@@ -59,7 +59,7 @@ pub fn shift(logits: &Sample) -> Result<Platt> {
         (0..logits.len()).for_each(|row| sum.add(logits.weight(row) * sigmoid(logits.x[row] + b)));
         sum.value()
     };
-    // The sum rises with b. Logits are finite: from far enough below to far enough above all of them.
+    // The sum rises with b. Logits are finite, so the search runs from far below to far above all of them.
     let (least, most) = (logits.range(true), logits.range(false));
     let odds = (positive / negative).ln();
     let (mut low, mut high) = (odds - least.1.max(most.1), odds - least.0.min(most.0));
@@ -88,7 +88,7 @@ pub fn temperature(logits: &Sample) -> Result<Temperature> {
         least < 0.0 && greatest > 0.0,
         "cannot fit a temperature: every logit is on one side of 0 for its label, so the likelihood has no maximum"
     );
-    // From 0, where the curvature is greatest; from 1 a step could go wide where all scores are extreme.
+    // Starts from 0, where the curvature is greatest; a step from 1 could overshoot where all scores are extreme.
     let row =
         |i: usize| Row { x: [logits.x[i]], target: f64::from(u8::from(logits.labels[i])), weight: logits.weight(i) };
     let [inverse] = minimise(logits.len(), row, [0.0], [0.0]).context("cannot fit a temperature")?;
@@ -102,12 +102,11 @@ pub fn temperature(logits: &Sample) -> Result<Temperature> {
 
 /// Beta calibration `σ(a·ln p − b·ln(1−p) + c)`, on probabilities, which are clipped to [2⁻⁵², 1−2⁻⁵²].
 ///
-/// Where a is negative it is set to 0 and the rest fitted again (else the same with b); what is left is not
-/// constrained again, so that scores in reversed order give a falling function.
+/// If a is negative, it is set to 0 and the rest is fitted again (else the same with b). The remaining parameters are
+/// then not constrained, so scores in reversed order give a falling function.
 ///
-/// Where there are two different scores only (0 and 1, say), a, b and c are not determined: of all that fit, those of the
-/// least a² + b² + c² are taken, which is where the reference (betacal, which begins at 0) goes. One score alone gives
-/// a = b = 0.
+/// With only two different scores (0 and 1, say), a, b and c are not determined. The solution with the least a² + b² +
+/// c² is taken, which the reference (betacal, starting at 0) reaches too. A single score gives a = b = 0.
 ///
 /// # Errors
 /// One class only, or separable scores.
@@ -143,7 +142,7 @@ pub fn beta(probabilities: &Sample) -> Result<Beta> {
     Ok(Beta::new(a, b, c)?)
 }
 
-/// The two scores, clipped, and the log odds of a click at each, if there are exactly two. The classes overlap.
+/// The two scores, clipped, and the log odds of a click at each, if there are exactly two. The classes must overlap.
 fn two_scores(probabilities: &Sample) -> Option<[(f64, f64); 2]> {
     let mut scores: Vec<(f64, [Sum; 2])> = Vec::with_capacity(3);
     for row in (0..probabilities.len()).filter(|&row| probabilities.weight(row) > 0.0) {
@@ -165,7 +164,7 @@ fn two_scores(probabilities: &Sample) -> Option<[(f64, f64); 2]> {
     }
 }
 
-/// The least coefficients with which both features give their values: a sum of the two features.
+/// The least coefficients with which a sum of the two features takes these values at both.
 fn shortest([(x, f), (y, g)]: [([f64; 3], f64); 2]) -> [f64; 3] {
     let dot = |a: [f64; 3], b: [f64; 3]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let (xx, xy, yy) = (dot(x, x), dot(x, y), dot(y, y));
@@ -192,7 +191,7 @@ mod tests {
         assert!(message(platt(&separable, Targets::Hard)).contains("separate"));
         assert!(message(temperature(&separable)).contains("one side"));
         assert!(platt(&separable, Targets::Smoothed).unwrap().a() > 0.0);
-        // They touch in one score: still without a maximum.
+        // The classes touch in one score, so there is still no maximum.
         let touching = Sample::new(&[0.1, 0.5, 0.5, 0.7], &[false, false, true, true], None).unwrap();
         assert!(message(beta(&touching)).contains("separate"));
         let clicks = Sample::new(&[0.1, 0.2], &[true, true], None).unwrap();
@@ -221,10 +220,10 @@ mod tests {
         let fitted = beta(&Sample::new(&x, &labels, None).unwrap()).unwrap();
         let at = |p: f64| Calibrator::Beta(fitted).apply_probability(p);
         assert!((at(0.0) - 0.25).abs() < 1e-12 && (at(1.0) - 5.0 / 6.0).abs() < 1e-12, "{fitted:?}");
-        // c = (b - a) / 36.04..: least length, with the intercept.
+        // c = (b - a) / 36.04..: the least norm, with the intercept.
         assert!(fitted.a() > 0.0 && fitted.b() > 0.0);
         assert!((fitted.c() - (fitted.b() - fitted.a()) / -f64::EPSILON.ln()).abs() < 1e-12, "{fitted:?}");
-        // One score: nothing but the rate.
+        // A single score determines only the rate.
         let constant = beta(&Sample::new(&[0.3; 100], &labels, None).unwrap()).unwrap();
         assert_eq!((constant.a(), constant.b()), (0.0, 0.0));
         assert!((constant.c() - 1.5_f64.ln()).abs() < 1e-12);
@@ -259,7 +258,7 @@ mod tests {
                 .collect();
             let sample = Sample::new(&logits, &labels, None).unwrap();
             let fitted = platt(&sample, Targets::Smoothed).unwrap_or_else(|e| panic!("{trial}: {e:#} {logits:?}"));
-            // The optimum: the mean of the probabilities is that of the targets, and so is the mean of z times both.
+            // At the optimum the mean of the probabilities is that of the targets, and so is the mean of z times both.
             let (positive, negative) = sample.class_weights();
             let target = |y: bool| if y { (positive + 1.0) / (positive + 2.0) } else { 1.0 / (negative + 2.0) };
             let centre = logits.iter().sum::<f64>() / f64::from(n);
@@ -269,7 +268,7 @@ mod tests {
                 each.map(|(&z, &y)| (sigmoid(fitted.a() * z + fitted.b()) - target(y)) * g(z)).sum::<f64>()
                     / f64::from(n)
             };
-            // a·z + b itself is rounded: to 1e-16 of its terms.
+            // a·z + b itself is rounded, to 1e-16 of its terms.
             let slack = 1e-9 + 1e-15 * (fitted.a() * middle).abs();
             assert!(off(&|_| 1.0).abs() < slack, "{trial}: {}", off(&|_| 1.0));
             assert!(off(&|z| (z - centre) / width).abs() < slack, "{trial}: {}", off(&|z| (z - centre) / width));

@@ -1,4 +1,4 @@
-//! How far out a statistic is: two-sided tail probabilities.
+//! Two-sided tail probabilities of test statistics.
 
 /// P(|Z| ≥ |z|) of a standard normal Z.
 pub(super) fn normal(z: f64) -> f64 {

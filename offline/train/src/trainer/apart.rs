@@ -1,4 +1,4 @@
-//! Files that train and files that validate must not hold the same rows.
+//! Refuses training and validation files that hold the same rows.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-/// Refuses a file that is to train and to validate: under another name, by a link, or as a copy.
+/// Refuses a file given both to train and to validate, be it under another name, by a link or as a copy.
 pub(crate) fn apart(training: &[PathBuf], validation: &[PathBuf]) -> Result<()> {
     let missing = |path: &Path| format!("cannot read {}", path.display());
     for held_out in validation {

@@ -1,4 +1,4 @@
-//! What a model is to be made of, before any row was seen: features without vocabularies, boundaries or means.
+//! The plan of a model before any row is read: its features, without vocabularies, boundaries or means.
 
 use adclick::builder::schema::{MAX_FEATURES, Pooling, Source, Transform};
 use adclick_data::logs::{AVAZU_INTEGERS, AVAZU_TEXTS, CRITEO_CATEGORIES, CRITEO_NUMBERS, Format};
@@ -12,11 +12,11 @@ pub enum IndexRule {
     /// A vocabulary of the ids of training rows, or hashed buckets if the configuration says so.
     #[default]
     Auto,
-    /// A vocabulary of the ids that training rows hold often enough.
+    /// A vocabulary of the ids that occur often enough in the training rows.
     Vocabulary {
-        /// The least count; by default by the number of rows.
+        /// The least count of an id; the default depends on the number of rows.
         min_count: Option<u32>,
-        /// The most ids, the most frequent ones.
+        /// The most ids; the most frequent ones are kept.
         max_size: Option<u32>,
     },
     /// These ids, in row order.
@@ -33,14 +33,14 @@ pub enum IndexRule {
     },
 }
 
-/// A table to be.
+/// An embedding table to build.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TablePlan {
     /// Its name.
     pub name: String,
     /// How ids find rows.
     pub index: IndexRule,
-    /// Columns; by default by the number of rows.
+    /// Columns; the default depends on the number of rows.
     pub dim: Option<u32>,
     /// Whether unknown ids have a row of their own.
     pub unknown_row: bool,
@@ -48,39 +48,39 @@ pub struct TablePlan {
     pub missing_row: bool,
     /// Whether the wide part has weights for the rows; by default as configured.
     pub wide: Option<bool>,
-    /// Given rows that are not trained; empty otherwise.
+    /// Fixed rows that are not trained; empty otherwise.
     pub fixed: Vec<f32>,
 }
 
-/// What becomes of a feature's value.
+/// How a feature's value is used.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Plan {
     /// A number.
     Number {
-        /// What is done to it. A mean of 0 with a scale of 1 stands for those of the training rows.
+        /// The transform. A mean of 0 with a scale of 1 means that both are taken from the training rows.
         transform: Transform,
-        /// Stands in for a missing value; by default the median of the training rows.
+        /// Replaces a missing value; by default the median of the training rows.
         default: Option<f32>,
     },
-    /// A number cut into buckets, each a row of the table.
+    /// A number cut into buckets. Each bucket is a row of the table.
     Buckets {
-        /// Which table.
+        /// Index of the table.
         table: usize,
         /// Ascending boundaries; empty for buckets of equal mass.
         boundaries: Vec<f32>,
     },
     /// A category.
     Category {
-        /// Which table.
+        /// Index of the table.
         table: usize,
-        /// Stands in for a missing value.
+        /// Replaces a missing value.
         default: Option<u64>,
     },
-    /// Any number of categories.
+    /// A list of categories.
     Multi {
-        /// Which table.
+        /// Index of the table.
         table: usize,
-        /// How rows become one.
+        /// How the rows are pooled into one.
         pooling: Pooling,
     },
     /// A vector of numbers.
@@ -90,7 +90,7 @@ pub enum Plan {
     },
 }
 
-/// One feature to be.
+/// A feature to build.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeaturePlan {
     /// Its name.
@@ -99,23 +99,23 @@ pub struct FeaturePlan {
     pub input: String,
     /// Where a server takes the value from.
     pub source: Source,
-    /// What becomes of it.
+    /// How its value is used.
     pub plan: Plan,
-    /// For a position feature, the raw value that is served.
+    /// The raw value that is served, for a position feature.
     pub position: Option<f32>,
 }
 
-/// All features to be, in the order of the columns, and their tables.
+/// All features to build, in column order, and their tables.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Blueprint {
     /// The features.
     pub features: Vec<FeaturePlan>,
-    /// The tables that the features name by number.
+    /// The tables, which the features name by index.
     pub tables: Vec<TablePlan>,
-    /// Whether the wide part is also fitted alone, and weighed against the network on the validation rows. Not for the
-    /// built-in features, which were chosen for the network: on Criteo's and Avazu's rows nothing is gained by it.
+    /// Whether the wide part is also fitted alone and mixed with the network by the validation rows. Off for the
+    /// built-in features, which were chosen for the network: Criteo and Avazu gain nothing from it.
     pub weighs: bool,
-    /// How many of the features, the last ones, are numbers cut into buckets for the wide part.
+    /// How many features at the end of the list are numbers cut into buckets for the wide part.
     pub(super) cut: usize,
 }
 
@@ -130,10 +130,10 @@ impl Blueprint {
         }
     }
 
-    /// Criteo's fields are anonymous, so which describe the request and which the ad is not known. Here I1..I9 and
-    /// C1..C17 are the request's, I10..I13 and C18..C26 the candidate's: about two thirds and one third, as in an ad
-    /// server. The split decides what is passed once per request, not what the model learns. A number is both a
-    /// column and cut into buckets.
+    /// Criteo's fields are anonymous: nobody outside knows which describe the request and which the ad. Here I1..I9 and
+    /// C1..C17 belong to the request and I10..I13 and C18..C26 to the candidate, about two thirds to one third, as in
+    /// an ad server. The split decides what is passed once per request, not what the model learns. Each number is both
+    /// a column and cut into buckets.
     fn criteo() -> Self {
         let side = |request| if request { Source::Context } else { Source::Candidate };
         let mut blueprint = Self::default();
@@ -146,8 +146,8 @@ impl Blueprint {
         blueprint
     }
 
-    /// Site, app, device, slot and connection are the request's, C14 and C17..C21 (the ad's, by all accounts) the
-    /// candidate's. Hour and weekday come from the request's time. The row's id is not a feature.
+    /// Site, app, device, slot and connection belong to the request; C14 and C17..C21, which seem to describe the ad,
+    /// belong to the candidate. Hour and weekday come from the request's time. The row's id is not a feature.
     fn avazu() -> Self {
         let mut blueprint = Self::default();
         blueprint.category("hour", Source::Time, IndexRule::Identity { count: 24 });
@@ -162,7 +162,7 @@ impl Blueprint {
     /// The features, with the options applied to their tables. An option overrides a schema file.
     ///
     /// # Errors
-    /// An option that no table is left for.
+    /// An option that applies to no table.
     pub(super) fn with(&self, config: &Config) -> Result<Self> {
         let mut blueprint = if config.wide == Some(false) { self.uncut() } else { self.clone() };
         let (mut collected, mut trained) = (false, false);
@@ -175,7 +175,7 @@ impl Blueprint {
             if let (true, Some(buckets)) = (open, config.hash_buckets) {
                 table.index = IndexRule::Hashed { buckets };
             }
-            // A table without columns is for the wide part alone.
+            // A table without columns serves the wide part alone.
             let has_columns = table.fixed.is_empty() && table.dim != Some(0);
             trained |= has_columns;
             if has_columns && config.dim.is_some() {
@@ -193,8 +193,8 @@ impl Blueprint {
         Ok(blueprint)
     }
 
-    /// Gives the wide part what numbers say: each is also cut into buckets of equal mass, without columns of their own. Not
-    /// where a feature does so already.
+    /// Lets the wide part read numbers: each number is also cut into buckets of equal mass, which have no columns of
+    /// their own. Numbers that a feature already cuts are left alone.
     pub(super) fn cut_numbers(&mut self) {
         for i in 0..self.features.len() {
             let number = &self.features[i];
@@ -215,7 +215,7 @@ impl Blueprint {
             };
             self.tables.push(TablePlan {
                 name,
-                // The boundaries decide how many.
+                // The boundaries decide the number of rows.
                 index: IndexRule::Identity { count: 1 },
                 dim: Some(0),
                 unknown_row: false,
@@ -228,7 +228,7 @@ impl Blueprint {
         }
     }
 
-    /// The features without those of [`Self::cut_numbers`].
+    /// The features without those that [`Self::cut_numbers`] added.
     pub(super) fn uncut(&self) -> Self {
         let kept = |all: usize| all - self.cut;
         Self {

@@ -13,35 +13,35 @@ use super::config::Hyper;
 use super::encode::{Drop, NONE, time_id, time_values};
 use super::stats::{Distribution, IdCounts, NumberStats};
 
-/// Training rows that the row of unknown ids is trained on at least, but not more than this share of all.
+/// The row of unknown ids is trained on at least this many rows, but on no more than this share of all.
 const LEAST_UNKNOWN: (f64, f64) = (50.0, 0.01);
-/// The same of the row of missing values.
+/// The same for the row of missing values.
 const LEAST_MISSING: (f64, f64) = (25.0, 0.005);
 
-/// Counts of the training rows. Each row counts once, whatever its weight.
+/// Counts of the training rows. Each row counts once, regardless of its weight.
 pub(super) struct Counts {
-    /// Per table: how often each id occurs.
+    /// For each table, how often each id occurs.
     tables: Vec<IdCounts>,
-    /// Per feature: its number's distribution.
+    /// For each feature, its number's distribution.
     numbers: Vec<Option<NumberStats>>,
-    /// Per input, and per value from a table, and per derivation of the time: who counts its values.
+    /// For each input, value from a table and derivation of the time: who counts its values.
     places: Vec<Place>,
-    /// Where the derivations of the time begin among the places.
+    /// The index of the first derivation of the time in `places`.
     first_time: usize,
     times: TimeInputs,
-    /// Per feature: the places where its value may be.
+    /// For each feature, the places where its value may be.
     features: Vec<Vec<usize>>,
-    /// Rows seen.
+    /// Rows counted.
     pub(super) rows: u64,
 }
 
 #[derive(Default, Clone)]
 struct Place {
-    /// The embedding tables that count its ids.
+    /// The embedding tables that count the value's ids.
     tables: Vec<usize>,
     /// The features that read it as a number.
     numbers: Vec<usize>,
-    /// Values seen.
+    /// Values counted.
     values: u64,
 }
 
@@ -70,7 +70,7 @@ impl Counts {
                 let reads = logs.reads(&columns, i, &feature.input).with_context(|| {
                     format!("feature `{}` reads input `{}`, which the rows do not have", feature.name, feature.input)
                 })?;
-                // A row has values in one of the two places, so that nothing counts twice.
+                // A row has its value in only one of the two places, so nothing counts twice.
                 std::iter::once(reads.passed).chain(reads.found).collect()
             };
             let mut number = |shape: Transform| {
@@ -142,7 +142,7 @@ impl Counts {
             let single = matches!(&feature.kind, Kind::Category { default: None, .. });
             let numbers = matches!(&feature.kind, Kind::Category { boundaries, .. } if !boundaries.is_empty());
             let up_to = |(least, most): (f64, f64), share: f64, has: bool| {
-                // Never less than one in a thousand: of many rows there are enough.
+                // Never less than one in a thousand, which is enough of many rows.
                 let wanted = (least / self.rows.max(1) as f64).clamp(0.001, most);
                 if has { (wanted - share).max(0.0) } else { 0.0 }
             };
@@ -164,7 +164,7 @@ impl Counts {
     }
 }
 
-/// A schema and the ids of each of its embeddings in row order (empty where there is no vocabulary).
+/// A schema, and the ids of each of its embeddings in row order (empty without a vocabulary).
 pub(super) struct Built {
     pub(super) schema: Schema,
     pub(super) vocabularies: Vec<Vec<u64>>,
@@ -232,7 +232,7 @@ impl Built {
             name: table.name.clone(),
             index,
             dim: table.dim.unwrap_or(hyper.dim),
-            // Nothing is unknown to a hash.
+            // A hash has no unknown ids.
             unknown_row: table.unknown_row && !matches!(index, Index::Hashed { .. }),
             missing_row: table.missing_row,
             wide: table.wide.unwrap_or(hyper.wide) && table.fixed.is_empty(),

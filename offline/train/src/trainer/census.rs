@@ -11,7 +11,7 @@ use super::known::{Clicks, Known};
 use super::split::{Data, Role};
 use super::store::Picker;
 
-/// What pass one found.
+/// The result of pass one.
 pub(super) struct Census {
     pub(super) counts: Counts,
     /// Clicked training rows.
@@ -31,9 +31,9 @@ pub(super) struct Census {
     pub(super) known: Known,
     /// The first and last time of the training rows.
     pub(super) window: Option<(i64, i64)>,
-    /// Malformed rows, and what was wrong with the first.
+    /// Malformed rows, and the error of the first.
     pub(super) bad: (u64, Vec<String>),
-    /// How many rows of all files found their key, table by table.
+    /// How many rows of all files found their key, for each table.
     pub(super) found: Vec<Found>,
 }
 
@@ -113,7 +113,7 @@ impl Census {
         Ok(())
     }
 
-    /// What the model is to predict. Where all rows are clicked nothing can be said of clicks.
+    /// The heads of the model. Rows that are all clicked teach nothing about clicks.
     pub(super) fn heads(&self) -> Vec<(HeadKind, Vec<usize>)> {
         let clicks = self.clicks < self.counts.rows;
         let kinds = [(HeadKind::Ctr, clicks), (HeadKind::Cvr, self.conversions > 0)];
@@ -125,12 +125,12 @@ impl Census {
         self.weights[0] / self.counts.rows as f64
     }
 
-    /// The share of the training rows that is clicked, by weight.
+    /// The weighted share of clicked training rows.
     pub(super) fn click_rate(&self) -> f64 {
         self.weights[1] / self.weights[0]
     }
 
-    /// The logit of the rate of a head's label among the training rows that have it.
+    /// The logit of a head's label rate over the training rows that have the label.
     pub(super) fn starting_logit(&self, head: HeadKind) -> f32 {
         let [all, clicked, known, converted] = self.weights.map(|w| w / self.mean_weight());
         let (positive, all) = match head {
@@ -140,7 +140,7 @@ impl Census {
         ((positive + 0.5) / ((all - positive).max(0.0) + 0.5)).ln() as f32
     }
 
-    /// Says what is odd about the rows.
+    /// Warns of anything odd in the rows.
     pub(super) fn warn(&self, progress: &Progress) {
         if self.unclicked_conversions > 0 {
             progress.note(&format!(

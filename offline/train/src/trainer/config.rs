@@ -1,13 +1,13 @@
-//! What a user may choose, and the defaults: functions of the number of training rows.
+//! The options of a user, and their defaults as functions of the number of training rows.
 
 use super::network::CrossShape;
 
-/// What a user chose; `None` is the default for the number of rows at hand.
+/// The options of a user; `None` is the default for the number of rows.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Config {
     /// The seed of everything random.
     pub seed: u64,
-    /// Passes over the training rows at most.
+    /// The most passes over the training rows.
     pub epochs: Option<u32>,
     /// Rows per step.
     pub batch: Option<usize>,
@@ -17,23 +17,23 @@ pub struct Config {
     pub lr_embedding: Option<f64>,
     /// Decoupled weight decay of matrices.
     pub decay: Option<f64>,
-    /// Decoupled weight decay of embedding rows, as if applied to every row at every step.
+    /// Decoupled weight decay of embedding rows. It acts as if applied to every row at every step.
     pub decay_embedding: Option<f64>,
-    /// Share of deep activations dropped.
+    /// Dropout rate of the deep activations.
     pub dropout: Option<f64>,
-    /// Share of embedding rows dropped from the input, wide weights with them.
+    /// Dropout rate of embedding rows at the input, together with their wide weights.
     pub dropout_embedding: Option<f64>,
     /// The kind of every cross layer.
     pub cross: Option<CrossShape>,
-    /// How many cross layers.
+    /// The number of cross layers.
     pub cross_layers: Option<usize>,
     /// Widths of the deep layers.
     pub hidden: Option<Vec<usize>>,
     /// Columns per embedding row.
     pub dim: Option<u32>,
-    /// The number of training rows from which on an id has a row of its own.
+    /// The least number of training rows in which an id must occur to get a row of its own.
     pub min_count: Option<u32>,
-    /// The number of buckets per table into which ids are hashed instead of keeping vocabularies.
+    /// Hashes ids into this many buckets per table instead of keeping vocabularies.
     pub hash_buckets: Option<u32>,
     /// Buckets per number.
     pub buckets: Option<u32>,
@@ -43,19 +43,19 @@ pub struct Config {
     pub lr_wide: Option<f64>,
     /// L2 penalty of the wide part.
     pub decay_wide: Option<f64>,
-    /// Averaging of weights: the share that the average keeps at every step.
+    /// The share that the average of the weights keeps at every step.
     pub averaging: Option<f64>,
-    /// Passes without improvement before training stops.
+    /// Training stops after this many passes without improvement.
     pub patience: Option<u32>,
     /// The share of unclicked training rows that is kept.
     pub downsample: Option<f64>,
     /// Names the model that a warm start continues, for the provenance.
     pub parent: Option<String>,
-    /// Encoded training rows held in memory; more are streamed from disk in every pass.
+    /// The most encoded training rows held in memory; more are streamed from disk in every pass.
     pub memory_rows: Option<usize>,
 }
 
-/// Everything decided.
+/// The resolved options.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hyper {
     pub(super) epochs: u32,
@@ -70,7 +70,7 @@ pub struct Hyper {
     pub(super) cross_layers: usize,
     pub(super) hidden: Vec<usize>,
     pub(super) dim: u32,
-    /// The dimension of the built-in formats' tables, and of those for which a schema file gives none.
+    /// The dimension of the built-in formats' tables, and of tables for which a schema file gives none.
     pub(super) min_counts: (u32, u32),
     pub(super) buckets: u32,
     pub(super) wide: bool,
@@ -81,12 +81,12 @@ pub struct Hyper {
 }
 
 impl Config {
-    /// The choices for `rows` training rows.
+    /// The options for `rows` training rows.
     #[must_use]
     pub fn resolve(&self, rows: u64) -> Hyper {
         let n = rows.max(1) as f64;
-        // 0 for ten thousand rows, 1 for a hundred thousand and so on: what is fitted grows with it, what holds the
-        // fit back shrinks.
+        // 0 for ten thousand rows, 1 for a hundred thousand, and so on. More rows allow more capacity and need less
+        // regularisation.
         let decades = (n / 1e4).log10().clamp(0.0, 4.0);
         let doubling =
             |start: usize, per_decade: f64, most: usize| (start << (per_decade * decades).round() as usize).min(most);
@@ -102,7 +102,7 @@ impl Config {
             lr: self.lr.unwrap_or(1e-3 * (batch as f64 / 256.0).powf(0.25)),
             lr_embedding: self.lr_embedding.unwrap_or(0.03),
             decay: self.decay.unwrap_or(1e-4),
-            // Over all passes together the same, however many steps they take.
+            // The total decay over all passes stays the same, however many steps they take.
             decay_embedding: self.decay_embedding.unwrap_or(4.0 / steps),
             dropout: self.dropout.unwrap_or(dropout),
             dropout_embedding: self.dropout_embedding.unwrap_or(dropout / 2.0),
@@ -110,8 +110,8 @@ impl Config {
             cross_layers: self.cross_layers.unwrap_or(2),
             hidden: self.hidden.clone().unwrap_or_else(|| vec![width, width / 2]),
             dim: self.dim.unwrap_or(if n < 1e6 { 8 } else { 16 }),
-            // Tables of a schema file may be few and their ids all that is known: the wide part makes good use of ids
-            // that are seen twice.
+            // A schema file may give few tables, so ids may carry all the information: the wide part makes good use of
+            // an id that occurs twice.
             min_counts: (
                 self.min_count.unwrap_or(5 + (2.0 * decades) as u32),
                 self.min_count.unwrap_or(2 + (2.0 * decades) as u32),

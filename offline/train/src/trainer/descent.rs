@@ -1,15 +1,15 @@
 //! L-BFGS: the minimum of a smooth function of many variables.
 
-/// Pairs of steps and gradient changes that are kept.
+/// The number of pairs of steps and gradient changes that are kept.
 const MEMORY: usize = 8;
-/// Halvings of a step that does not descend.
+/// How often a step that does not descend is halved.
 const HALVINGS: usize = 20;
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// A step, the change of the gradient over it, and one over their product.
+/// A step, the change of the gradient over it, and the reciprocal of their dot product.
 struct Pair {
     step: Vec<f64>,
     change: Vec<f64>,
@@ -36,8 +36,8 @@ fn direction(gradient: &[f64], pairs: &[Pair]) -> Vec<f64> {
     d
 }
 
-/// Goes down from `x` for `steps` steps at most, or until one gains less than `tolerance` of the value. `value` gives the
-/// function's value and gradient.
+/// Minimises a function from `x` in at most `steps` steps, or until a step gains less than `tolerance` of the value.
+/// `value` returns the function's value and gradient.
 pub(super) fn minimise(
     x: &mut Vec<f64>,
     steps: usize,
@@ -52,7 +52,7 @@ pub(super) fn minimise(
         if slope >= 0.0 || slope.is_nan() {
             return;
         }
-        // What is to be found is scaled: before anything is known of the curvature, it is taken to be 1.
+        // The variables are scaled, so an initial curvature of 1 is a good guess.
         let mut length = 1.0;
         let mut found = None;
         for _ in 0..HALVINGS {

@@ -1,4 +1,4 @@
-//! Encodes raw rows as the network reads them: embedding rows and numbers, with the core's own arithmetic.
+//! Encodes raw rows as the network reads them, as embedding rows and numbers, with the core's own arithmetic.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::known::Known;
 
-/// The row number of a value that contributes zeros.
+/// The row number of a value that contributes only zeros.
 pub(super) const NONE: u32 = u32::MAX;
 
 /// The labels of one example.
@@ -18,7 +18,7 @@ pub(super) const NONE: u32 = u32::MAX;
 pub(super) struct Label {
     pub(super) click: bool,
     pub(super) conversion: Option<bool>,
-    /// How much the row counts; 1 on average over the training rows.
+    /// The row's weight; 1 on average over the training rows.
     pub(super) weight: f32,
     /// The share of clicks like this one whose conversion is known.
     pub(super) known: f32,
@@ -32,7 +32,7 @@ pub(super) struct Examples {
     pub(super) numbers: Vec<f32>,
     /// `[examples, singles]`: rows of single-valued categories.
     pub(super) singles: Vec<u32>,
-    /// `[examples, bags]` ends in `bag_rows`.
+    /// `[examples, bags]`: where each bag ends in `bag_rows`.
     pub(super) bag_ends: Vec<usize>,
     /// Rows of multi-valued categories and their weights.
     pub(super) bag_rows: Vec<(u32, f32)>,
@@ -54,7 +54,7 @@ impl Examples {
         self.bag_scales.clear();
     }
 
-    /// Keeps the examples that `keep` says.
+    /// Keeps the examples for which `keep` is true.
     pub(super) fn retain(&mut self, plan: &Plan, keep: impl Fn(usize) -> bool) {
         let mut kept = Self::default();
         for i in (0..self.len()).filter(|&i| keep(i)) {
@@ -78,7 +78,7 @@ impl Examples {
     }
 }
 
-/// Where a table's columns go: one for each feature with an embedding.
+/// Where a table's columns go. There is one for each feature with an embedding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     /// The table.
@@ -91,7 +91,7 @@ pub(super) struct Place {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Plan {
     pub(super) width: usize,
-    /// The column of each number.
+    /// The column of x0 of each number.
     pub(super) numbers: Vec<usize>,
     /// The place of each single-valued category.
     pub(super) singles: Vec<Place>,
@@ -101,14 +101,14 @@ pub(super) struct Plan {
     pub(super) drops: Vec<Drop>,
 }
 
-/// How often a feature's value is taken away while training, and what it becomes then.
+/// How often training takes a feature's value away, and what replaces it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Drop {
     /// The share of values that become unknown ids.
     pub(super) unknown: f64,
     /// The row of unknown ids.
     pub(super) unknown_row: u32,
-    /// The share of values that become missing.
+    /// The share of values that become missing ones.
     pub(super) missing: f64,
     /// The row of missing values.
     pub(super) missing_row: u32,
@@ -118,7 +118,7 @@ pub(super) struct Drop {
 enum From {
     /// Among the row's values.
     Values(Reads),
-    /// Among the derivations of the time, at this place.
+    /// Among the derivations of the time, at this index.
     Time(usize),
 }
 
@@ -137,14 +137,14 @@ pub(super) fn time_id(number: f32) -> u64 {
     number.max(0.0) as u64
 }
 
-/// Encodes the rows of a file by a schema and its vocabularies.
+/// Encodes the rows of a file, given a schema and its vocabularies.
 pub(super) struct Encoder {
     fields: Vec<Field>,
     embeddings: Vec<Embedding>,
     vocabularies: Vec<HashMap<u64, u32>>,
     times: TimeInputs,
     pub(super) plan: Plan,
-    /// Per input, and per value from a table: the value last seen, while a row is encoded.
+    /// For each input and each value from a table, the last value seen while a row is encoded.
     last: Vec<Option<Value>>,
     /// The mean weight of the training rows.
     mean_weight: f64,
@@ -200,7 +200,7 @@ impl Encoder {
         })
     }
 
-    /// What labels are by the training rows: weights divided by their mean, and the share of known conversions.
+    /// Derives labels as training does: weights divided by their mean, and the share of known conversions.
     pub(super) fn labelled_by(self, mean_weight: f64, known: Known) -> Self {
         Self { mean_weight, known, ..self }
     }
@@ -220,7 +220,7 @@ impl Encoder {
         self.embeddings[embedding as usize].missing().unwrap_or(NONE)
     }
 
-    /// Appends a row to `out`, as it is served.
+    /// Appends a row to `out`, encoded as serving would.
     pub(super) fn encode(&mut self, batch: &Batch, row: &Row, out: &mut Examples) {
         let values = batch.values(row);
         let mut last = std::mem::take(&mut self.last);

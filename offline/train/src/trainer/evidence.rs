@@ -1,10 +1,10 @@
-//! Which weight held-out rows have when models are chosen by them.
+//! The weight of held-out rows when models are compared.
 
-/// The most that a row counts where models are chosen, given the weights of all: √n times their mean.
+/// The greatest weight of a row when models are compared, given all weights: √n times their mean.
 ///
-/// One row that weighs as much as all others together says next to nothing of models, yet would choose between them.
-/// Cut off there, weights come to mean what they say as rows grow in number, and the error of the mean loss is about the
-/// least (Ionides, Truncated Importance Sampling, 2008). Equal weights are never cut off.
+/// A row that outweighs all others together is little evidence about models, yet it would decide between them. With
+/// this cap the weights approach their full effect as the number of rows grows, and the error of the mean loss is near
+/// its minimum (Ionides, Truncated Importance Sampling, 2008). Equal weights are never capped.
 pub(super) fn heaviest(weights: impl Iterator<Item = f64>) -> f64 {
     let (n, sum) = weights.fold((0.0f64, 0.0), |(n, sum), weight| (n + 1.0, sum + weight));
     sum / n.sqrt()

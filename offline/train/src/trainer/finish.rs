@@ -1,4 +1,4 @@
-//! What goes into the model file besides weights: reference histograms, golden requests, provenance.
+//! The parts of the model file besides weights: reference histograms, golden requests, provenance.
 
 use adclick::builder::artifact::model::spec::{GoldenRequest, Histogram};
 use adclick::builder::schema::{Kind, Schema};
@@ -13,19 +13,19 @@ use super::network::CrossShape;
 use super::sample::Sieve;
 use crate::ranges::RawRows;
 
-/// Golden requests at most.
+/// The most golden requests.
 const GOLDENS: usize = 16;
-/// Values at most that a feature's reference histogram is made of.
+/// The most values that a feature's reference histogram is made from.
 const SAMPLE: usize = 1 << 16;
 /// Bins of a reference histogram.
 const BINS: usize = 20;
 
-/// Looks at the raw validation rows.
+/// Collects samples of the raw validation rows.
 pub(super) struct Observer<'a> {
     schema: &'a Schema,
     raw: RawRows,
     goldens: Vec<GoldenRequest>,
-    /// For each feature the row numbers and values that the sieve lets through.
+    /// For each feature, the row numbers and values that the sieve lets through.
     numbers: Vec<Vec<(u64, f64)>>,
     sieve: Sieve,
 }
@@ -72,7 +72,7 @@ impl<'a> Observer<'a> {
     }
 }
 
-/// Bins of equal mass, fewer where values repeat.
+/// Bins of equal mass. There are fewer where values repeat.
 fn histogram(name: &str, mut values: Vec<f64>) -> Histogram {
     values.sort_unstable_by(f64::total_cmp);
     let mut edges: Vec<f64> = (1..BINS).map(|i| values[i * values.len() / BINS]).filter(|&e| e > values[0]).collect();
@@ -84,7 +84,7 @@ fn histogram(name: &str, mut values: Vec<f64>) -> Histogram {
     Histogram { name: name.to_owned(), edges, counts }
 }
 
-/// The TOML text that says where the model comes from.
+/// The model's provenance as TOML text.
 pub(super) fn provenance(config: &Config, hyper: &Hyper, census: &Census, metrics: &Metrics, logs: &Logs) -> String {
     let mut table = toml::Table::new();
     let mut put = |key: &str, value: toml::Value| table.insert(key.to_owned(), value);
@@ -122,7 +122,7 @@ pub(super) fn provenance(config: &Config, hyper: &Hyper, census: &Census, metric
     toml::to_string(&table).unwrap_or_default()
 }
 
-/// Which tables gave values: how new their data was, and how many rows found their key.
+/// For each table that gave values, how new its data was and how many rows found their key.
 fn versions(lookups: &Lookups, found: &[Found]) -> toml::Table {
     let mut all = toml::Table::new();
     for Found { table, rows, found, .. } in found {

@@ -26,20 +26,20 @@ use super::store::{Largest, Picker, Store};
 use super::warm;
 use crate::ranges::{self, Sample};
 
-/// A trained model with what calibration needs.
+/// A trained model and the data that calibration needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trained {
     /// The model.
     pub spec: ModelSpec,
-    /// Held-out rows: stopped early on, to calibrate on.
+    /// Held-out rows, used for early stopping and calibration.
     pub validation: Scored,
-    /// Test rows, of the experiments' splits.
+    /// Test rows, which only the splits of experiments have.
     pub test: Option<Scored>,
-    /// What happened.
+    /// Statistics of the run.
     pub metrics: Metrics,
 }
 
-/// Trains a model. With a `parent` (as unpacked from its file) training goes on from its weights: its layers, number
+/// Trains a model. With a `parent` (as unpacked from its file), training continues from its weights: its layers, number
 /// transforms, boundaries and rows stay, vocabularies grow, and the result is never worse on the validation rows.
 ///
 /// # Errors
@@ -53,7 +53,7 @@ pub fn fit(
 ) -> Result<Trained> {
     let start = Instant::now();
     let blueprint = blueprint.with(config)?;
-    // A model from before numbers were cut for the wide part goes on without that.
+    // A model that predates numbers cut for the wide part continues without them.
     let all = blueprint.features.len();
     let uncut = parent.is_some_and(|parent| parent.schema.features.len() + blueprint.cut == all);
     let blueprint = &if uncut { blueprint.uncut() } else { blueprint };
@@ -139,7 +139,7 @@ pub fn fit(
         ));
     }
     learner.restore(weights);
-    // The wide part of an earlier model knows more than these rows.
+    // The wide part of the earlier model was trained on more than these rows.
     let network_shares = match parent {
         None if blueprint.weighs => weigh(&mut learner, &plan, &store, progress)?,
         _ => vec![1.0; learner.shape.heads.len()],
@@ -174,8 +174,8 @@ pub fn fit(
     Ok(Trained { spec, validation, test, metrics })
 }
 
-/// Fits the wide part alone and mixes it with the trained model, head by head, by the share that is best on the validation rows. Gives the
-/// network's share of each head.
+/// Fits the wide part alone. For each head, mixes it with the trained model by the share that is best on the validation
+/// rows. Returns the network's share of each head.
 fn weigh(learner: &mut Learner, plan: &Plan, store: &Store, progress: &Progress) -> Result<Vec<f64>> {
     let places = Places::new(&learner.tables.tables);
     let scored = learner.score(plan, &store.validation)?;
@@ -205,7 +205,7 @@ fn weigh(learner: &mut Learner, plan: &Plan, store: &Store, progress: &Progress)
     Ok(shares)
 }
 
-/// Says why, as far as the rows tell.
+/// Explains the failure as far as the rows tell.
 fn diverged(epoch: u32, loss: f64, schema: &Schema, largest: &Option<Largest>) -> Result<Trained> {
     let numbers: Vec<&str> = schema
         .features
@@ -234,7 +234,7 @@ fn diverged(epoch: u32, loss: f64, schema: &Schema, largest: &Option<Largest>) -
     )
 }
 
-/// Warns of tables that know what happened after the training rows.
+/// Warns of tables whose data is newer than the training rows.
 fn warn_of_newer(lookups: &Lookups, last: i64, progress: &Progress) {
     let reads = |name: &str| lookups.enrichment().tables.iter().any(|t| t.name == name);
     for table in lookups.tables().iter().filter(|t| reads(t.set.name()) && t.set.built_us() > last) {
@@ -248,7 +248,7 @@ fn warn_of_newer(lookups: &Lookups, last: i64, progress: &Progress) {
     }
 }
 
-/// Fisher and Yates.
+/// The Fisher–Yates shuffle.
 fn shuffle(order: &mut [usize], rng: &mut ChaCha8Rng) {
     for i in (1..order.len()).rev() {
         let j = ((u128::from(rng.next_u64()) * (i as u128 + 1)) >> 64) as usize;

@@ -1,4 +1,4 @@
-//! A schema file as features to train.
+//! Turns a schema file into features to train.
 
 use adclick::builder::schema::{Embedding, Feature, Index, Kind};
 use adclick_data::schema_file::{SchemaFile, Table};
@@ -6,8 +6,8 @@ use adclick_data::schema_file::{SchemaFile, Table};
 use super::blueprint::{Blueprint, FeaturePlan, IndexRule, Plan, TablePlan};
 
 impl Blueprint {
-    /// The features of a schema file. Numbers whose transform names neither mean nor scale are standardised by the
-    /// training rows; vocabularies that the file leaves open are collected from them.
+    /// The features of a schema file. A number whose transform gives neither mean nor scale is standardised by the
+    /// training rows. A vocabulary that the file leaves open is collected from them.
     #[must_use]
     pub fn given(file: &SchemaFile) -> Self {
         let features = file.schema.features.iter().map(|feature| FeaturePlan {

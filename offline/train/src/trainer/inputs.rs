@@ -1,4 +1,4 @@
-//! The network inputs that the trainer makes of raw rows, to be compared with those that serving makes.
+//! The network inputs as the trainer computes them from raw rows, for comparison with those of serving.
 
 use adclick::builder::artifact::model::spec::ModelSpec;
 use adclick_data::logs::{Batch, Row, Source};
@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::encode::{Encoder, Examples};
 use super::tables::{Table, Tables, stream};
 
-/// The network's inputs by the trainer's own encoding and pooling, with the embeddings of a model.
+/// The network's inputs, computed by the trainer's own encoding and pooling with the embeddings of a model.
 pub struct Inputs {
     encoder: Encoder,
     tables: Tables,
@@ -16,7 +16,7 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Encodes rows of `source` as training the model did.
+    /// Encodes rows of `source` as the training of the model did.
     ///
     /// # Errors
     /// Features that the rows do not have.

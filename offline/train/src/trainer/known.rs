@@ -1,18 +1,18 @@
 //! The share of clicks whose conversion label is known, as a function of the impression's time.
 //!
-//! Where conversions are learnt over all impressions (ESMM), a clicked row without a label leaves the loss. The unclicked
-//! rows around it must leave it in the same proportion, or they stand against too few clicks: with a known share k and
-//! all unclicked rows, the learnt pCVR is k / (1 − p + p·k) of the true one. So an unclicked row weighs the known share
-//! of clicks like it. Which labels are missing depends above all on age, as conversions take time; so the share is a
-//! function of the time.
+//! ESMM learns conversions over all impressions, and a clicked row without a label drops out of its loss. The unclicked
+//! rows around it must drop out in the same proportion, or too few clicks face them: with a known share k and all
+//! unclicked rows, the learnt pCVR is k / (1 − p + p·k) of the true one. So an unclicked row is weighted by the known
+//! share of similar clicks. Conversions take time, so which labels are missing depends above all on age. The share is
+//! therefore a function of time.
 
 use super::sample::Sieve;
 
-/// Clicked rows that the shares are estimated from at most.
+/// The most clicked rows that the shares are estimated from.
 const CLICKS: usize = 1 << 18;
-/// Stretches of time at most.
+/// The most stretches of time.
 const STRETCHES: usize = 64;
-/// Clicks in a stretch at least: its share is known to 0.05 or better.
+/// The fewest clicks in a stretch: they give its share to 0.05 or better.
 const LEAST_CLICKS: usize = 100;
 
 /// A clicked row.
@@ -24,7 +24,7 @@ struct Click {
     weight: f64,
 }
 
-/// Clicked rows, a sample of them when there are many.
+/// Clicked rows, sampled when there are many.
 #[derive(Debug, Default)]
 pub(super) struct Clicks {
     sieve: Sieve,
@@ -46,7 +46,7 @@ impl Clicks {
 
     /// The known shares.
     pub(super) fn shares(mut self) -> Known {
-        // By number within one time: the order of the sums does not depend on that of the files.
+        // Ties in time are ordered by row number, so the order of summation does not depend on that of the files.
         self.clicks.sort_by_key(|click| (click.time_us, click.number));
         let timed = self.clicks.iter().all(|click| click.time_us.is_some());
         let stretches = if timed { (self.clicks.len() / LEAST_CLICKS).clamp(1, STRETCHES) } else { 1 };
@@ -69,7 +69,7 @@ impl Clicks {
 /// The share of clicks whose conversion is known, as a function of time.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Known {
-    /// Mean time and share of each stretch. Without one everything counts as known.
+    /// Mean time and share of each stretch. When empty, every conversion counts as known.
     points: Vec<(f64, f64)>,
 }
 
@@ -96,7 +96,7 @@ mod tests {
     fn shares_follow_the_time() {
         let mut clicks = Clicks::default();
         for number in 0..20_000u64 {
-            // All clicks of the first half are known, and fewer and fewer towards the end.
+            // All clicks of the first half are known, then fewer and fewer towards the end.
             let time = number as i64 * 1_000_000;
             let share = (2.0 - 2.0 * number as f64 / 20_000.0).min(1.0);
             let known = adclick::builder::hash::mix(number) as f64 / u64::MAX as f64 <= share;

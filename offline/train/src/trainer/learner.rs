@@ -1,4 +1,4 @@
-//! The model while it learns: its weights, one step of training, and its scores of held-out rows.
+//! The model during training: its weights, one step, and its scores of held-out rows.
 
 use adclick::builder::artifact::model::spec::{EmbeddingSpec, HeadKind, ModelSpec, Structure};
 use adclick::builder::schema::Enrichment;
@@ -33,11 +33,11 @@ pub struct Scored {
     pub loss: f64,
 }
 
-/// Embedding rows start uniform within ± this. Much less, and the gradients of products of two rows vanish at first: an
-/// interaction without an effect of its own is not found before training stops.
+/// Embedding rows start uniform within ± this. With a much smaller range the gradients of products of two rows vanish
+/// at first: training stops before it finds an interaction whose parts have no effect of their own.
 const FIRST_ROWS: f32 = 0.25;
 
-/// The most that a row counts in one step.
+/// The greatest weight of a row in one step.
 const HEAVIEST: f64 = 8.0;
 
 /// All weights of a model.
@@ -47,7 +47,7 @@ pub(super) struct Weights {
     tables: Vec<(Vec<f32>, Vec<f32>)>,
 }
 
-/// The model while it learns.
+/// The model during training.
 pub(super) struct Learner {
     pub(super) shape: Shape,
     params: Vec<Param>,
@@ -60,14 +60,14 @@ pub(super) struct Learner {
     pub(super) rng: ChaCha8Rng,
 }
 
-/// A weight as the model file holds it, so that what is measured from here on is what will be served.
+/// Rounds a weight to what the model file holds, so that the measured model is the served one.
 fn stored(weight: f32) -> f32 {
     half::f16::from_f32(weight).to_f32()
 }
 
-/// How often a row of this weight (1 on average) takes part in a pass. The heaviest would otherwise throw the model about,
-/// and the step sizes that Adam and Adagrad derive from past gradients would not recover from them. In small parts they
-/// mean the same; a pass grows by an eighth at most.
+/// How often a row of this weight (1 on average) takes part in a pass. The heaviest rows would otherwise throw the
+/// model off course, and the step sizes that Adam and Adagrad derive from past gradients would not recover. Splitting a
+/// row leaves its total weight unchanged; a pass grows by an eighth at most.
 pub(super) fn visits(weight: f32) -> u64 {
     (f64::from(weight) / HEAVIEST).ceil().max(1.0) as u64
 }
@@ -128,7 +128,7 @@ impl Learner {
         warm * (0.05 + 0.95 * 0.5 * (1.0 + (share * std::f64::consts::PI).cos()))
     }
 
-    /// One step. A row of many [`visits`] in a pass counts its part in each.
+    /// Takes one step. A row with several [`visits`] in a pass contributes one part of its weight in each.
     pub(super) fn learn(&mut self, plan: &Plan, piece: &Examples, batch: &[usize], rows: u64) -> Result<()> {
         self.step += 1;
         let (heads, hyper) = (self.heads(), self.hyper.clone());
@@ -178,12 +178,12 @@ impl Learner {
         }
     }
 
-    /// Logits, as served, and loss of held-out rows.
+    /// Logits as served, and the loss of held-out rows.
     pub(super) fn score(&mut self, plan: &Plan, examples: &Examples) -> Result<Scored> {
         Ok(self.judged(plan, examples)?.0)
     }
 
-    /// The same, and the loss that choices are made by: with the heaviest rows held back.
+    /// The same, and the loss that choices are made by, in which the heaviest rows are capped.
     pub(super) fn judged(&mut self, plan: &Plan, examples: &Examples) -> Result<(Scored, f64)> {
         let most = heaviest(examples.labels.iter().map(|label| f64::from(label.weight)));
         let heads = self.heads();
@@ -220,7 +220,7 @@ impl Learner {
         Ok((scored, choice / choice_weights))
     }
 
-    /// The weights that [`Learner::score`] looks at.
+    /// The weights that [`Learner::score`] uses.
     pub(super) fn weights(&self) -> Weights {
         let averaged = self.hyper.averaging > 0.0;
         Weights {
@@ -229,7 +229,7 @@ impl Learner {
         }
     }
 
-    /// Takes kept weights as they are: averages start over from them.
+    /// Loads kept weights unchanged and restarts the averages from them.
     pub(super) fn restore(&mut self, weights: Weights) {
         self.average.clone_from(&weights.params);
         self.params = weights.params;
@@ -238,7 +238,7 @@ impl Learner {
         }
     }
 
-    /// Takes the weights of an earlier model; `built` was made by [`warm::inherit`].
+    /// Loads the weights of an earlier model; `built` was made by [`warm::inherit`].
     pub(super) fn continue_from(&mut self, built: &Built, parent: &ModelSpec) -> Result<()> {
         let (shape, mut params) = Shape::from_spec(&parent.network, self.shape.width)?;
         let heads: Vec<HeadKind> = shape.heads.iter().map(|h| h.0).collect();
@@ -278,7 +278,7 @@ impl Learner {
         Ok(())
     }
 
-    /// Takes the mean of its own logits and those of a fitted wide part, for one head.
+    /// Replaces one head's logits by the weighted mean of its own and those of a fitted wide part.
     pub(super) fn mix(&mut self, head: usize, fitted: &Fitted, places: &Places) {
         let share = fitted.share as f32;
         for (number, table) in self.tables.tables.iter_mut().enumerate() {
@@ -289,7 +289,7 @@ impl Learner {
             }
             table.set(table.rows.clone(), wide);
         }
-        // The head's output weights stand before its bias.
+        // The head's output weights come before its bias.
         let bias = self.shape.head_biases()[head];
         self.params[bias - 1].data.iter_mut().for_each(|w| *w = stored(*w * share));
         let own = &mut self.params[bias].data[0];

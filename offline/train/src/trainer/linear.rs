@@ -1,8 +1,8 @@
 //! The wide part alone: logistic regression over ids and buckets of numbers, with an L2 penalty that the validation rows choose.
 //!
-//! On few rows, or where ids carry most of the information, nothing beats it; a network trained beside it has to
-//! show on the validation rows that it knows more. The two are put together as a weighted mean of their logits, which
-//! is a model of the same form.
+//! On few rows, or where ids carry most of the information, nothing beats it; a network trained beside it has to prove
+//! on the validation rows that it knows more. The result is a weighted mean of both logits, which is a model of the
+//! same form.
 
 use super::descent::minimise;
 use super::encode::{Examples, Label, NONE, Plan};
@@ -10,29 +10,29 @@ use super::evidence::heaviest;
 use super::loss::{sigmoid, softplus};
 use super::tables::Table;
 
-/// The penalties tried, from strong to weak: with one, a weight that rests on one row moves as much as in
-/// `C = 1` of the usual libraries.
+/// The penalties tried, from strong to weak. With 1, a weight that rests on one row moves as much as with `C = 1` in
+/// the usual libraries.
 const PENALTIES: [f64; 9] = [300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03];
-/// With this many rows or more only the weaker strengths are tried, in fewer steps: the rows then decide more than the prior,
-/// and each step reads them all.
+/// From this many rows on, only the weaker penalties are tried, in fewer steps: the rows outweigh the prior, and each
+/// step reads them all.
 const MANY_ROWS: usize = 100_000;
 /// Steps for each penalty, on few rows and on many.
 const STEPS: (usize, usize) = (30, 12);
-/// A step that gains a smaller share of the loss is the last.
+/// Descent ends with a step that gains less than this share of the loss.
 const TOLERANCE: f64 = 1e-5;
-/// Rows of either label in the validation rows that a choice needs at least.
+/// The fewest validation rows of either label that a choice needs.
 const LEAST: usize = 20;
-/// How many steps from 0 to 1 the network's share is tried in.
+/// The number of steps from 0 to 1 in which the network's share is tried.
 const SHARES: u32 = 20;
 
-/// Which label a head learns: for the rows that have it, whether it is positive.
+/// The label that a head learns: for rows that have it, whether it is positive.
 pub(super) type Target = fn(&Label) -> Option<bool>;
 
-/// Where the wide weights of each table stand among all.
+/// The offset of each table's wide weights among all weights.
 pub(super) struct Places {
     /// None for a table without wide weights.
     first: Vec<Option<usize>>,
-    /// All of them, and the bias at the end.
+    /// The number of all weights; the bias comes last.
     count: usize,
 }
 
@@ -73,14 +73,14 @@ impl<'a> Rows<'a> {
         &self.labelled
     }
 
-    /// Holds the heaviest rows back, where models are to be chosen by these rows.
+    /// Caps the heaviest rows, for use when models are chosen by these rows.
     pub(super) fn for_choices(mut self) -> Self {
         let most = heaviest(self.labelled.iter().map(|row| row.2));
         self.labelled.iter_mut().for_each(|row| row.2 = row.2.min(most));
         self
     }
 
-    /// Whether there is enough of both labels for a choice.
+    /// Whether both labels have enough rows for a choice.
     fn decide(&self) -> bool {
         let positive = self.labelled.iter().filter(|row| row.1).count();
         positive.min(self.labelled.len() - positive) >= LEAST
@@ -114,7 +114,7 @@ impl<'a> Rows<'a> {
         self.labelled.iter().map(logit).collect()
     }
 
-    /// The mean log loss of logits of these rows.
+    /// The mean log loss of these rows at the given logits.
     fn loss(&self, logits: impl Iterator<Item = f64>) -> f64 {
         let (mut sum, mut all) = (0.0, 0.0);
         for (&(_, positive, weight), z) in self.labelled.iter().zip(logits) {
@@ -124,8 +124,8 @@ impl<'a> Rows<'a> {
         sum / all
     }
 
-    /// What a penalty of 1 is for each weight: Σ x² over what a row reads of its table, on average. 1 of a single value; of n
-    /// values that are averaged 1/n, as each moves the logit by so much less. 0 for the bias.
+    /// The penalty of each weight, per unit of strength: the average Σ x² over what a row reads of its table. It is 1
+    /// for a single value, 1/n for n averaged values (each moves the logit by that much less) and 0 for the bias.
     fn sizes(&self) -> Vec<f64> {
         let mut sizes = vec![1.0; self.places.count + 1];
         for (b, place) in self.plan.bags.iter().enumerate() {
@@ -140,7 +140,7 @@ impl<'a> Rows<'a> {
                     all += weight;
                 }
             }
-            // Of tables that several features share the last one says it.
+            // The last of several features that share a table decides.
             let end = self.places.first[place.table + 1..].iter().flatten().next().copied();
             if all > 0.0 {
                 sizes[first..end.unwrap_or(self.places.count)].fill(sum / all);
@@ -169,9 +169,9 @@ impl<'a> Rows<'a> {
 
 /// A fitted wide part.
 pub(super) struct Fitted {
-    /// The weights of all tables, the bias behind them.
+    /// The weights of all tables, then the bias.
     pub(super) weights: Vec<f64>,
-    /// The share of the other model's logits in the mean of both that is best on the validation rows.
+    /// The other model's share of the mean logit that is best on the validation rows.
     pub(super) share: f64,
 }
 
@@ -186,7 +186,7 @@ impl Fitted {
     }
 }
 
-/// Fits the wide part to the training rows, and weighs it against a model with these logits of the validation rows.
+/// Fits the wide part to the training rows, then mixes it with a model that has these logits on the validation rows.
 /// `correction` is what serving adds to a logit. None when there are too few rows to choose by.
 pub(super) fn fit(training: &Rows, validation: &Rows, others: &[f64], correction: f64) -> Option<Fitted> {
     if training.places.is_empty() || !training.decide() || !validation.decide() {
@@ -223,10 +223,10 @@ pub(super) fn fit(training: &Rows, validation: &Rows, others: &[f64], correction
     Some(Fitted { weights, share })
 }
 
-/// Minimises the loss with penalties from where the weights are.
+/// Minimises the penalised loss, starting from the current weights.
 fn descend(rows: &Rows, curvature: &[f64], penalties: &[f64], steps: usize, weights: &mut [f64]) {
     let bias = rows.places.count;
-    // In these units all weights are about equally easy to find.
+    // In these units all weights have about the same curvature.
     let unit = |at: usize| (curvature[at] + penalties[at]).max(1e-9).sqrt();
     let units: Vec<f64> = (0..weights.len()).map(unit).collect();
     let mut scaled: Vec<f64> = weights.iter().zip(&units).map(|(w, unit)| w * unit).collect();

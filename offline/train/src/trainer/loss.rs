@@ -14,10 +14,10 @@ pub(super) fn softplus(z: f64) -> f64 {
     z.max(0.0) + (-z.abs()).exp().ln_1p()
 }
 
-/// What the logits of one example are judged by.
+/// The targets of one example's logits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Judge {
-    /// ln w of negative downsampling: added to the click logit to get that of all impressions.
+    /// ln w of negative downsampling; added to the click logit to get the logit over all impressions.
     pub(super) log_keep: f64,
     /// Whether the first head is trained on clicks.
     clicks: bool,
@@ -31,13 +31,13 @@ impl Judge {
         Self { log_keep: keep.ln(), clicks: has(HeadKind::Ctr), conversions: has(HeadKind::Cvr) }
     }
 
-    /// What serving adds to the logit of a head.
+    /// The correction that serving adds to the logit of a head.
     pub(super) fn correction(&self, kind: HeadKind) -> f64 {
         if kind == HeadKind::Ctr { self.log_keep } else { 0.0 }
     }
 
-    /// The loss at logits as served, downsampling corrected: log loss of the click, and of click and conversion
-    /// (ESMM) where both are known. Without a click head, log loss of the conversion of clicked rows.
+    /// The loss at the logits as served, after the downsampling correction: log loss of the click, plus that of click
+    /// and conversion (ESMM) where both are known. Without a click head, log loss of the conversion of clicked rows.
     pub(super) fn loss(&self, logits: &[f64], label: &Label) -> f64 {
         if !self.clicks {
             return conversion(label).map_or(0.0, |y| softplus(if y { -logits[0] } else { logits[0] }));
@@ -48,9 +48,9 @@ impl Judge {
         click - weight * if both { log_p } else { (-log_p.exp()).ln_1p().max(-50.0) }
     }
 
-    /// The gradients of the weighted loss in place of the raw logits (before the downsampling correction).
-    /// Unclicked examples stand for all those that were dropped where the rate of conversions per impression is
-    /// learnt; the click head learns the rate among the kept ones.
+    /// Replaces the raw logits (before the downsampling correction) by the gradients of the weighted loss. Where the
+    /// rate of conversions per impression is learnt, an unclicked example stands for all those that were dropped; the
+    /// click head learns the rate among the kept ones.
     pub(super) fn gradient(&self, logits: &mut [f32], label: &Label) {
         let weight = f64::from(label.weight);
         let z = f64::from(logits[0]);
@@ -72,8 +72,8 @@ impl Judge {
         logits[0] = click as f32;
     }
 
-    /// Whether the impression was clicked and converted, if that is known, and how much of the row says so: clicked
-    /// rows without a label leave the loss, and the unclicked ones beside them in the same proportion.
+    /// Whether the impression was clicked and converted, if known, and the row's weight in that: clicked rows without a
+    /// label drop out of the loss, and the unclicked rows beside them in the same proportion.
     fn both(&self, label: &Label) -> Option<(bool, f64)> {
         match label.click {
             _ if !self.conversions => None,
@@ -83,7 +83,7 @@ impl Judge {
     }
 }
 
-/// Whether a click converted, if that is known.
+/// Whether a click converted, if known.
 pub(super) fn conversion(label: &Label) -> Option<bool> {
     label.conversion.filter(|_| label.click)
 }

@@ -1,24 +1,24 @@
-//! What there is to say about a training run.
+//! Statistics of a training run.
 
 use adclick_data::logs::Found;
 
-/// What training did.
+/// Statistics of a training run.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Metrics {
     /// Training rows.
     pub rows: u64,
-    /// The share of the training rows that is clicked, by weight.
+    /// The weighted share of clicked training rows.
     pub click_rate: f64,
-    /// Rows of weight 0, which count nothing.
+    /// Rows of weight 0, which have no effect.
     pub weightless_rows: u64,
     /// Clicked training rows whose conversion is not known yet; 0 without a conversion head.
     pub unknown_conversions: u64,
-    /// Rows that have a conversion but no click; their conversion is ignored.
+    /// Rows that have a conversion but no click; the conversion is ignored.
     pub unclicked_conversions: u64,
-    /// What the model predicts: `pCTR`, `pCVR`.
+    /// The heads of the model: `pCTR`, `pCVR`.
     pub heads: Vec<&'static str>,
-    /// For each head the network's share of its logits, the rest being that of the wide part fitted alone; 1 where
-    /// none was.
+    /// For each head, the network's share of its logits. The rest is that of the wide part fitted alone; 1 where none
+    /// was fitted.
     pub network_shares: Vec<f64>,
     /// Validation rows.
     pub validation_rows: u64,
@@ -30,13 +30,13 @@ pub struct Metrics {
     pub best_epoch: u32,
     /// Log loss of the validation rows.
     pub validation_loss: f64,
-    /// Training rows per second, all passes together.
+    /// Training rows per second, over all passes.
     pub rows_per_second: f64,
-    /// Whether the training rows were read from disk in every pass, being too many to hold.
+    /// Whether the training rows were too many to hold in memory and were read from disk in every pass.
     pub streamed: bool,
     /// Wall time.
     pub seconds: f64,
-    /// For each table that the model reads, how many rows of the files found their key, held-out rows included.
+    /// For each table that the model reads, how many rows of the files found their key, including held-out rows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<Found>,
 }

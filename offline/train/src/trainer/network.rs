@@ -26,7 +26,7 @@ pub enum CrossShape {
     },
 }
 
-/// The layers of a network, without numbers.
+/// The architecture of a network, without weights.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Shape {
     pub(super) width: usize,
@@ -91,7 +91,7 @@ impl Shape {
         shapes
     }
 
-    /// Matrices uniform within ±1/√inputs, biases 0; `head_bias` are the heads' first logits.
+    /// Initialises matrices uniformly within ±1/√inputs and biases to 0; `head_bias` are the heads' initial logits.
     pub(super) fn init(&self, rng: &mut ChaCha8Rng, head_bias: &[f32]) -> Vec<Param> {
         let mut params: Vec<Param> = self
             .params()
@@ -108,7 +108,7 @@ impl Shape {
         params
     }
 
-    /// Where the output bias of each head stands among the parameters.
+    /// The position of each head's output bias among the parameters.
     pub(super) fn head_biases(&self) -> Vec<usize> {
         let mut at = self.params().len();
         let mut places: Vec<usize> = self
@@ -183,7 +183,7 @@ impl Shape {
         Ok(Tensor::cat(&logits, 1)?)
     }
 
-    /// The parameters as the packer takes them.
+    /// The parameters in the form that the packer takes.
     pub(super) fn to_spec(&self, params: &[Param]) -> NetworkSpec {
         let mut next = params.iter();
         let mut take = move || next.next().expect("as many parameters as the shape names");
@@ -228,7 +228,7 @@ impl Shape {
         NetworkSpec { structure: self.structure, cross, deep, heads }
     }
 
-    /// The shape and parameters of a packed network, for a warm start.
+    /// The architecture and parameters of a packed network, for a warm start.
     pub(super) fn from_spec(spec: &NetworkSpec, width: usize) -> Result<(Self, Vec<Param>)> {
         let mut params = Vec::new();
         let matrix = |m: &Matrix| Param { rows: m.rows, cols: m.cols, is_matrix: true, data: narrow(&m.data) };
@@ -307,7 +307,7 @@ fn softmax(logits: &Tensor) -> Result<Tensor> {
     Ok(exp.broadcast_div(&exp.sum_keepdim(D::Minus1)?)?)
 }
 
-/// Drops activations at random while training; passes everything otherwise. The rest is scaled up.
+/// Dropout while training, with the kept activations scaled up; otherwise the identity.
 pub(super) struct Dropout {
     rng: Option<ChaCha8Rng>,
     rate: f64,
@@ -329,7 +329,7 @@ impl Dropout {
     }
 }
 
-/// `n` factors: 0 with the given probability, else 1 / (1 - rate).
+/// Returns `n` factors: 0 with the given probability, else 1 / (1 - rate).
 pub(super) fn keep_mask(rng: &mut ChaCha8Rng, rate: f64, n: usize) -> Vec<f32> {
     let threshold = (rate * 4_294_967_296.0) as u64;
     let scale = (1.0 / (1.0 - rate)) as f32;
@@ -344,7 +344,7 @@ pub(super) struct Gradients {
     pub(super) params: Vec<Vec<f32>>,
 }
 
-/// Runs the network forward and back. `loss` turns the logits `[batch, heads]` into their gradients in place.
+/// Runs the network forward and backward. `loss` turns the logits `[batch, heads]` into their gradients in place.
 pub(super) fn step(
     shape: &Shape,
     params: &[Param],
@@ -363,7 +363,7 @@ pub(super) fn step(
     let mut gradient = logits.flatten_all()?.to_vec1::<f32>()?;
     loss(&mut gradient);
     let gradient = Tensor::from_vec(gradient, logits.shape(), &Device::Cpu)?;
-    // The scalar whose gradient at the logits is the loss's: its chain rule gives all the others.
+    // This scalar has the loss's gradient at the logits, so the chain rule gives all the others.
     let grads = (logits * gradient)?.sum_all()?.backward()?;
     let of = |v: &Var| -> Result<Vec<f32>> {
         match grads.get(v) {
@@ -374,7 +374,7 @@ pub(super) fn step(
     Ok(Gradients { inputs: of(&x)?, params: vars.iter().map(of).collect::<Result<_>>()? })
 }
 
-/// The logits `[batch, heads]`, nothing dropped.
+/// The logits `[batch, heads]`, without dropout.
 pub(super) fn predict(shape: &Shape, params: &[Param], x: Vec<f32>) -> Result<Vec<f32>> {
     let batch = x.len() / shape.width;
     let x = Tensor::from_vec(x, (batch, shape.width), &Device::Cpu)?;

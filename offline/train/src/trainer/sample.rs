@@ -1,12 +1,12 @@
-//! Uniform samples of rows that are too many to keep: by the hash of the row's number, so that the same rows are kept
-//! whatever else is read.
+//! Uniform samples of rows that are too many to keep. Rows are chosen by the hash of their number, so the choice does
+//! not depend on what else is read.
 
 use adclick::builder::hash::mix;
 
-/// Set apart from what else hashes row numbers.
+/// Salts the hash, which other code applies to row numbers too.
 const SALT: u64 = 0x5d8a_19c6_72f4_0be3;
 
-/// Lets rows through by their hash, and half of those after each halving.
+/// Lets rows through by their hash; each halving drops half of them.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Sieve {
     most: u64,
@@ -23,7 +23,7 @@ impl Sieve {
         mix(number ^ SALT) <= self.most
     }
 
-    /// Half of the rows that passed so far pass from now on.
+    /// Halves the rows that pass, from now on.
     pub(super) fn halve(&mut self) {
         self.most >>= 1;
     }

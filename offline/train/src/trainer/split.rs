@@ -9,20 +9,20 @@ use adclick_data::logs::{Format, Input, InputKind, Row, Source};
 use adclick_data::progress::Progress;
 use anyhow::{Context, Result, bail, ensure};
 
-/// The fewest groups that a split by group takes.
+/// The fewest groups for a split by group.
 const LEAST_GROUPS: usize = 20;
-/// Begins the hash of a group.
+/// A prefix of the hash of a group.
 const GROUPS: u64 = 0x0067_726f_7570;
 
-/// How rows are told apart.
+/// How rows are split.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Split {
     /// A tenth of the rows, chosen by the hash of the row number, validates.
     Hash,
     /// The last calendar day (UTC) validates.
     Day,
-    /// A tenth of the groups validates with all of its rows. The values of this column are the groups: users, queries and
-    /// the like.
+    /// A tenth of the groups validates, each with all of its rows. The values of this column are the groups, for
+    /// example users or queries.
     Group(String),
     /// All rows of these files validate.
     Files(Vec<PathBuf>),
@@ -33,7 +33,7 @@ pub enum Split {
     DayTest,
 }
 
-/// What a row is for.
+/// The role of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// The model is fitted to it.
@@ -48,7 +48,7 @@ impl Split {
     /// The rule of `--split hash:R` or `--split day`: with test rows.
     ///
     /// # Errors
-    /// Anything else.
+    /// Any other text.
     pub fn experiment(text: &str) -> Result<Self> {
         if text == "day" {
             return Ok(Self::DayTest);
@@ -74,17 +74,18 @@ fn day(time_us: i64) -> i64 {
     time_us.div_euclid(86_400_000_000)
 }
 
-/// Rows to train on.
+/// The rows to train on.
 #[derive(Debug, Clone)]
 pub struct Data {
     /// The files.
     pub source: Source,
-    /// Which rows train, validate, test.
+    /// How rows are split into training, validation and test rows.
     pub split: Split,
 }
 
 impl Data {
-    /// The split's rule for these files; a split by day or by group reads them once to learn the days or the groups.
+    /// Resolves the split's rule for these files; a split by day or by group reads them once to learn the days or
+    /// groups.
     ///
     /// # Errors
     /// Files that cannot be read, too few days, a column that the rows do not have.
@@ -93,18 +94,18 @@ impl Data {
     }
 }
 
-/// A rule that knows the days and groups that occur.
+/// A split rule that knows the days and groups of the files.
 #[derive(Debug, Clone)]
 pub struct Roles {
     split: Split,
     last: i64,
     before: i64,
-    /// For a split by group: one bit per row number, set where the row validates.
+    /// For a split by group, one bit per row number: set where the row validates.
     validating: Vec<u64>,
 }
 
 impl Roles {
-    /// Reads what the rule has to know.
+    /// Reads what the rule needs to know.
     pub(super) fn read(data: &Data, progress: &Progress) -> Result<Self> {
         let mut days = BTreeSet::new();
         if data.split.needs_days() {
@@ -130,7 +131,7 @@ impl Roles {
         Ok(Self { split: data.split.clone(), last, before, validating })
     }
 
-    /// What the row of this number is for, by a rule that looks at the number alone; by other rules it trains.
+    /// The role of the row with this number, by a rule that uses only the number. Under any other rule the row trains.
     #[must_use]
     pub fn of_number(&self, number: u64) -> Role {
         match &self.split {
@@ -148,7 +149,7 @@ impl Roles {
         }
     }
 
-    /// What a row is for.
+    /// The role of a row.
     #[must_use]
     pub fn of(&self, row: &Row) -> Role {
         match &self.split {
@@ -169,7 +170,7 @@ impl Roles {
     }
 }
 
-/// Which rows belong to a group that validates. A row without the value is a group of its own.
+/// Finds the rows whose group validates. A row without the value is a group of its own.
 fn groups(source: &Source, column: &str, progress: &Progress) -> Result<Vec<u64>> {
     let mut source = source.clone();
     let mut columns = source.format.columns();
@@ -185,7 +186,7 @@ fn groups(source: &Source, column: &str, progress: &Progress) -> Result<Vec<u64>
             columns.inputs.len() - 1
         }
     };
-    // Nothing else has to be read.
+    // The other columns are not needed.
     if let Format::Examples(_) = source.format {
         let group = columns.inputs.swap_remove(input);
         columns.inputs = vec![group];
@@ -258,7 +259,7 @@ mod tests {
         }
         let validating = (0..5000).filter(|&row| of(row) == Role::Validation).count();
         assert!((200..1000).contains(&validating), "{validating} of 5000 rows validate");
-        // Without a value each row is a group of its own.
+        // A row without the value is a group of its own.
         let alone = (0..5000).step_by(50).filter(|&row| of(row) == Role::Validation).count();
         assert!((1..40).contains(&alone), "{alone} of 100");
         assert!(roles("x").is_ok(), "an input is a column too");

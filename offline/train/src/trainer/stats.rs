@@ -1,9 +1,9 @@
-//! What is counted in the training rows before the schema can be built: ids, and the numbers' distributions.
+//! Counts over the training rows that the schema is built from: ids, and the distributions of numbers.
 //!
-//! Memory is bounded whatever the size of the data: at most [`MAX_IDS`] ids per table are counted at a time (when
-//! there are more, the rarest are dropped and every count may from then on be too low by the number of rounds, as in
-//! lossy counting), and [`SAMPLE`] values per number are kept for means, deviations and quantiles. Up to these bounds
-//! the order of the rows changes nothing.
+//! Memory is bounded for data of any size. At most [`MAX_IDS`] ids per table are counted at a time: when there are
+//! more, the rarest are dropped, and from then on every count may be too low by the number of rounds, as in lossy
+//! counting. [`SAMPLE`] values per number are kept for means, deviations and quantiles. Up to these bounds the order of
+//! the rows has no effect.
 
 use std::collections::HashMap;
 
@@ -13,9 +13,9 @@ use rand_chacha::ChaCha8Rng;
 
 /// The most ids that are counted per table.
 pub(super) const MAX_IDS: usize = 4 << 20;
-/// Values per number that everything about it is taken from.
+/// Values sampled per number; all its statistics come from them.
 const SAMPLE: usize = 1 << 16;
-/// The share of values on either side that may be extreme: what lies between is the range of a number.
+/// The share of values on either side that may be extreme. The values between form the range of a number.
 const EXTREME: f64 = 0.001;
 
 /// The counts of a table's ids.
@@ -39,7 +39,7 @@ impl IdCounts {
         }
     }
 
-    /// The ids counted at least so often, most frequent first, equal ones by id.
+    /// The ids counted at least that often, most frequent first, ties by id.
     pub(super) fn frequent(&self, min_count: u32) -> Vec<u64> {
         let mut kept: Vec<(u32, u64)> =
             self.counts.iter().filter(|(_, c)| **c >= min_count).map(|(&id, &count)| (count, id)).collect();
@@ -47,7 +47,7 @@ impl IdCounts {
         kept.into_iter().map(|(_, id)| id).collect()
     }
 
-    /// The share of values whose ids are none of those known.
+    /// The share of values whose ids are not known.
     pub(super) fn unknown(&self, known: impl Fn(u64) -> bool) -> f64 {
         let seen: u64 = self.counts.iter().filter(|(id, _)| known(**id)).map(|(_, &c)| u64::from(c)).sum();
         if self.all == 0 { 0.0 } else { 1.0 - seen as f64 / self.all as f64 }
@@ -74,7 +74,7 @@ impl NumberStats {
         if self.sample.len() < SAMPLE {
             self.sample.push(raw);
         } else {
-            // Every value stays with the same probability.
+            // Every value is kept with the same probability.
             let at = ((u128::from(self.rng.next_u64()) * u128::from(self.n)) >> 64) as usize;
             if let Some(place) = self.sample.get_mut(at) {
                 *place = raw;
@@ -82,7 +82,7 @@ impl NumberStats {
         }
     }
 
-    /// The values seen, to ask for what they have in common.
+    /// The sampled values.
     pub(super) fn distribution(&self) -> Distribution {
         let mut sorted = self.sample.clone();
         sorted.sort_unstable_by(f32::total_cmp);
@@ -98,8 +98,8 @@ pub(super) struct Distribution {
 }
 
 impl Distribution {
-    /// The transform with mean and deviation taken out. Where the shape has no limits of its own, values far outside
-    /// of those seen are cut off, so that no single one outweighs all others.
+    /// The transform, standardised by mean and deviation. Where the shape has no limits of its own, values far outside
+    /// the range seen are clipped, so that no single value outweighs all others.
     pub(super) fn standardised(&self) -> Transform {
         let mut shape = self.shape;
         if shape.clip == Transform::default().clip {
@@ -113,8 +113,8 @@ impl Distribution {
         Transform { mean: mean as f32, scale, ..shape }
     }
 
-    /// The range of all values but the most extreme thousandth on either side, and as much again beyond it. Values
-    /// that are nearly all the same say nothing of how far others may lie: then the others alone are looked at.
+    /// The range of all values except the most extreme thousandth on either side, extended by its own width on both.
+    /// Nearly constant values say nothing about how far others may lie, so then only the others are used.
     fn limits(&self) -> (f32, f32) {
         let range = |sorted: &[f32]| {
             let last = sorted.len().saturating_sub(1);
@@ -135,12 +135,12 @@ impl Distribution {
         (bound(f64::from(low) - width), bound(f64::from(high) + width))
     }
 
-    /// A raw value in the middle: the median, which stands in for a missing number.
+    /// The median of the raw values, which replaces a missing number.
     pub(super) fn median(&self) -> f32 {
         self.sorted.get(self.sorted.len() / 2).copied().unwrap_or(0.0)
     }
 
-    /// Ascending boundaries of at most `buckets` buckets of equal mass; a value that is frequent gets its own.
+    /// Ascending boundaries of at most `buckets` buckets of equal mass; a frequent value gets its own bucket.
     pub(super) fn boundaries(&self, buckets: u32) -> Vec<f32> {
         let sorted = &self.sorted;
         let mut boundaries: Vec<f32> = (1..buckets as usize)
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn rare_values_are_not_cut_off() {
-        // 1 in 2,000 is not 0: it is all that the column says.
+        // 1 in 2,000 is not 0: it is all that the column tells.
         let values: Vec<f32> = (0..4000).map(|i| if i % 2000 == 0 { 5.0 } else { 0.0 }).collect();
         let transform = of(&values).standardised();
         assert!(transform.clip.0 <= 0.0 && transform.clip.1 >= 5.0, "{transform:?}");

@@ -1,4 +1,4 @@
-//! The rows of one training run: encoded, held in memory or streamed in every pass.
+//! The rows of one training run, encoded; either held in memory or streamed in every pass.
 
 use adclick::builder::hash::mix;
 use adclick_data::logs::{Batch, Row, Source};
@@ -10,14 +10,14 @@ use super::known::Clicks;
 use super::sample::Sieve;
 use super::split::{Data, Role, Roles, Split};
 
-/// The most validation or test rows that are kept: a uniform sample of more.
+/// The most validation or test rows that are kept; more are sampled uniformly.
 const MAX_HELD_OUT: usize = 1 << 20;
-/// The most training rows that the wide part alone is fitted to: a uniform sample of more.
+/// The most training rows that the wide part alone is fitted to; more are sampled uniformly.
 const SAMPLE: usize = 1 << 18;
-/// Rows that are shuffled together when rows are streamed.
+/// The number of rows shuffled together when rows are streamed.
 const SHUFFLE: usize = 1 << 16;
 
-/// Which rows do what.
+/// Assigns each row its role.
 pub(super) struct Picker {
     roles: Roles,
     keep: f64,
@@ -43,7 +43,7 @@ impl Picker {
     }
 }
 
-/// Encoded rows, a uniform sample when there are many.
+/// Encoded rows, sampled uniformly when there are many.
 pub(super) struct HeldOut {
     most: usize,
     examples: Examples,
@@ -57,7 +57,7 @@ impl HeldOut {
         Self { most, examples: Examples::default(), rows: Vec::new(), sieve: Sieve::default() }
     }
 
-    /// Takes a row; false when it is not part of the sample.
+    /// Takes a row; false when the sample does not include it.
     pub(super) fn add(&mut self, encoder: &mut Encoder, batch: &Batch, row: &Row) -> bool {
         if !self.sieve.passes(row.number) {
             return false;
@@ -84,7 +84,7 @@ impl HeldOut {
         self.rows.iter().map(|row| row.0)
     }
 
-    /// The examples; the share of clicks that is known comes from these rows themselves.
+    /// The examples. The known share of clicks comes from these rows themselves.
     pub(super) fn finish(mut self) -> Examples {
         let mut clicks = Clicks::default();
         for (label, (number, time)) in self.examples.labels.iter().zip(&self.rows).filter(|(label, _)| label.click) {
@@ -101,14 +101,14 @@ impl HeldOut {
 /// The number furthest from 0 among the training and validation rows.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Largest {
-    /// Which of the number and vector columns.
+    /// The index among the number and vector columns.
     pub(super) column: usize,
     pub(super) value: f32,
     /// The row's number.
     pub(super) row: u64,
 }
 
-/// Looks at the numbers of the row that was encoded last.
+/// Inspects the numbers of the row that was encoded last.
 fn note(largest: &mut Option<Largest>, encoder: &Encoder, examples: &Examples, row: &Row) {
     let first = examples.numbers.len().saturating_sub(encoder.plan.numbers.len());
     for (column, &value) in examples.numbers[first..].iter().enumerate() {
@@ -127,7 +127,7 @@ pub(super) struct Store<'a> {
     pub(super) validation: Examples,
     pub(super) test: Examples,
     pub(super) largest: Option<Largest>,
-    /// A sample of the training rows, when they are too many to be used as they are held.
+    /// A sample of the training rows, when they are too many to use all.
     sample: Option<Examples>,
     progress: Progress,
 }
@@ -146,7 +146,7 @@ impl<'a> Store<'a> {
     ) -> Result<Self> {
         let mut held = (rows as usize <= memory_rows).then(Examples::default);
         let (mut validation, mut test) = (HeldOut::new(MAX_HELD_OUT), HeldOut::new(MAX_HELD_OUT));
-        // Whether rows are held must not change the model.
+        // The model must not depend on whether rows are held in memory.
         let mut sample = (held.is_none() || rows as usize > SAMPLE).then(|| HeldOut::new(SAMPLE));
         let mut largest: Option<Largest> = None;
         let stage = progress.bytes("Encoding rows", data.source.bytes()?);
@@ -204,7 +204,7 @@ impl<'a> Store<'a> {
         self.sample.as_ref().or(self.held.as_ref())
     }
 
-    /// One pass: hands the training rows to `visit` in pieces for it to shuffle. Rows held in memory come as one piece.
+    /// Makes one pass: hands `visit` the training rows in pieces to shuffle. Rows held in memory are one piece.
     pub(super) fn pass(&self, encoder: &mut Encoder, mut visit: impl FnMut(&Examples) -> Result<()>) -> Result<()> {
         if let Some(held) = &self.held {
             return visit(held);

@@ -1,8 +1,8 @@
 //! Embedding tables and the wide part: gathered per batch, updated where rows were touched.
 //!
-//! Weight decay acts as if every row decayed at every step: what a row missed while no batch touched it is made up
-//! for when it is next read. So a rare id ends close to zero instead of keeping what one example taught it. In a warm
-//! start this begins when a batch first reads the row: what no batch reads keeps its weights to the bit.
+//! Weight decay acts as if every row decayed at every step: a row catches up on missed steps when it is next read. So a
+//! rare id ends close to zero instead of keeping what one example taught it. In a warm start this begins when a batch
+//! first reads the row: a row that no batch reads keeps its weights to the bit.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -10,14 +10,14 @@ use rand_chacha::ChaCha8Rng;
 use super::encode::{Examples, NONE, Place, Plan};
 use super::network::{keep_mask, symmetric};
 
-/// Heads of a model at most: pCTR and pCVR.
+/// The most heads of a model: pCTR and pCVR.
 const MAX_HEADS: usize = 2;
-/// Added to the root of the sum of squared gradients: rows with few examples take small steps.
+/// Added to the root of the sum of squared gradients, so that rows with few examples take small steps.
 const DAMPING: f32 = 0.1;
-/// The same of wide weights.
+/// The same for wide weights.
 const WIDE_DAMPING: f32 = 1.0;
 
-/// How one step changes the tables.
+/// The hyperparameters of one step.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rates {
     pub(super) lr: f64,
@@ -40,19 +40,19 @@ pub(super) struct Table {
     average: Vec<f32>,
     wide_average: Vec<f32>,
     slot: Vec<u32>,
-    /// Given values that are not trained.
+    /// Fixed values that are not trained.
     frozen: bool,
-    /// Rows that an earlier model trained: nothing happens to one before a batch reads it.
+    /// Rows that an earlier model trained: each stays unchanged until a batch reads it.
     pub(super) inherited: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct RowState {
-    /// Steps that the decay was applied for.
+    /// Steps for which the decay was applied.
     decayed: (f64, f64),
-    /// Steps that the average holds.
+    /// Steps that the average covers.
     averaged: u64,
-    /// Whether a batch read it.
+    /// Whether a batch has read it.
     read: bool,
 }
 
@@ -60,10 +60,10 @@ struct RowState {
 #[derive(Debug, Clone)]
 pub(super) struct Tables {
     pub(super) tables: Vec<Table>,
-    /// Sums of ln(1 - lr · decay) over all steps: of rows, of wide weights.
+    /// Sums of ln(1 - lr · decay) over all steps, for rows and for wide weights.
     log_decay: (f64, f64),
     step: u64,
-    /// Says which values are taken away.
+    /// Decides which values are taken away.
     taker: ChaCha8Rng,
 }
 
@@ -86,7 +86,7 @@ impl Table {
         }
     }
 
-    /// Takes rows and wide weights as they are: averages start over from them.
+    /// Loads rows and wide weights unchanged and restarts the averages from them.
     pub(super) fn set(&mut self, rows: Vec<f32>, wide: Vec<f32>) {
         self.average.clone_from(&rows);
         self.rows = rows;
@@ -94,7 +94,7 @@ impl Table {
         self.wide = wide;
     }
 
-    /// Takes rows that are not to be trained.
+    /// Loads fixed rows that are not to be trained.
     pub(super) fn freeze(&mut self, rows: Vec<f32>) {
         self.set(rows, self.wide.clone());
         self.frozen = true;
@@ -128,16 +128,16 @@ impl Table {
     }
 }
 
-/// What one batch reads: the entries of every feature with an embedding.
+/// The rows that one batch reads: the entries of every feature with an embedding.
 pub(super) struct Touch {
     table: usize,
     column: usize,
     example: usize,
     row: u32,
     weight: f32,
-    /// Which category of the plan, bags behind single ones.
+    /// Index of the category in the plan, single ones first, then bags.
     slot: usize,
-    /// What multiplies the weighted sum over the category's rows.
+    /// The factor of the weighted sum over the category's rows.
     scale: f32,
 }
 
@@ -178,7 +178,7 @@ impl Tables {
         (x, wide, touches)
     }
 
-    /// Makes some values unknown or missing, other ones in every pass.
+    /// Makes some values unknown or missing; each pass picks other values.
     fn take_away(&mut self, plan: &Plan, touches: &mut Vec<Touch>) {
         let rng = &mut self.taker;
         touches.retain_mut(|t| {
@@ -225,7 +225,7 @@ impl Tables {
                 x[i * plan.width + column] = number;
             }
         }
-        // A category's rows are summed before the sum is scaled: the order, and so the bits, of serving.
+        // A category's rows are summed before the sum is scaled: serving's order, and so its bits.
         for rows_of_one in touches.chunk_by(|a, b| (a.example, a.slot) == (b.example, b.slot)) {
             let t = &rows_of_one[0];
             let table = &self.tables[t.table];
@@ -324,7 +324,8 @@ impl Tables {
 }
 
 impl Table {
-    /// One Adagrad step of a row down the summed gradients of its examples, embedding first, wide weights behind.
+    /// One Adagrad step of a row along the summed gradients of its examples: the embedding first, then the wide
+    /// weights.
     fn step_row(&mut self, row: usize, sum: &[f32], rates: &Rates) {
         let lr = rates.lr as f32;
         for (i, &g) in sum[..self.dim].iter().enumerate() {
@@ -369,7 +370,7 @@ fn touches(plan: &Plan, examples: &Examples, batch: &[usize]) -> Vec<Touch> {
     touches
 }
 
-/// A generator of its own for each purpose, so that one more draw here changes nothing there.
+/// A separate generator for each purpose, so that one more draw for one leaves the others unchanged.
 pub(super) fn stream(seed: u64, purpose: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(purpose);

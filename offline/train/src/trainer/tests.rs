@@ -56,13 +56,13 @@ fn blueprint() -> Blueprint {
     Blueprint::given(&adclick_data::schema_file::SchemaFile::parse(schema).unwrap())
 }
 
-/// A uniform number in [0, 1) for a row and a purpose.
+/// A uniform number in [0, 1), given a row and a purpose.
 fn uniform(row: u64, purpose: u64) -> f64 {
     mix(mix(row) ^ purpose) as f64 / 2f64.powi(64)
 }
 
-/// The probability of a click: users and ads of equal parity go together (an interaction that no sum of single
-/// effects can express), cheap prices help, tag 3 helps.
+/// The probability of a click. Users and ads of equal parity go together (an interaction that no sum of single effects
+/// can express), and low prices and tag 3 help.
 fn click_probability(user: u64, ad: u64, price: f64, tag: u64) -> f64 {
     let pair = if user % 2 == ad % 2 { 1.0 } else { -1.0 };
     sigmoid(-1.0 + 1.5 * pair - 0.8 * price + if tag == 3 { 0.7 } else { 0.0 })
@@ -123,7 +123,7 @@ fn a_planted_interaction_is_found() {
     let rate = test.clicks.iter().filter(|c| **c).count() as f64 / test.clicks.len() as f64;
     let base = -(rate * rate.ln() + (1.0 - rate) * (1.0 - rate).ln());
     assert!(test.loss < base - 0.1, "log loss {} hardly beats the click rate's {base}", test.loss);
-    // Without the network the interaction cannot be seen: the planted signal is what the cross layers are for.
+    // Without the network the interaction is invisible: only the cross layers can find the planted signal.
     let wide_only = Config { lr: Some(1e-9), lr_embedding: Some(1e-9), ..Config::default() };
     let wide = train(&wide_only, &data(&made.path, false)).test.unwrap();
     assert!(wide.loss > test.loss + 0.08, "the wide part alone reaches {}, everything {}", wide.loss, test.loss);
@@ -142,7 +142,7 @@ fn the_same_seed_gives_the_same_model_streamed_or_not() {
     assert_eq!(bytes(&a), bytes(&b));
     let other = train(&Config { seed: 1, ..config.clone() }, &data);
     assert_ne!(a.spec.network, other.spec.network);
-    // Fewer rows than the shuffle buffer: streaming sees the same piece.
+    // There are fewer rows than the shuffle buffer holds, so streaming sees the same piece.
     let streamed = train(&Config { memory_rows: Some(10), ..config }, &data);
     assert!(streamed.metrics.streamed && !a.metrics.streamed);
     assert_eq!(streamed.spec.network, a.spec.network);
@@ -179,8 +179,8 @@ fn conversions_train_a_second_head() {
     let kinds: Vec<HeadKind> = trained.spec.network.heads.iter().map(|h| h.kind).collect();
     assert_eq!(kinds, [HeadKind::Ctr, HeadKind::Cvr]);
     let test = trained.test.unwrap();
-    // Clicks on ads below 5 convert at 0.6, on others at 0.2: the head's mean over clicks is the rate, and it parts
-    // converted from unconverted clicks.
+    // Clicks on ads below 5 convert at 0.6, on others at 0.2. The head's mean over clicks matches the rate, and it
+    // separates converted from unconverted clicks.
     let clicked = || (0..test.clicks.len()).filter(|&i| test.clicks[i]);
     let mean = |wanted: Option<bool>| {
         let of: Vec<f64> = clicked()
@@ -245,8 +245,8 @@ fn rows_that_cannot_train_are_refused() {
     assert!(error.to_string().contains("3 days"), "{error}");
 }
 
-/// What logistic regression (Avazu) and a plain DCN-v2 (Criteo) reach on the same rows, pooled over the test rows, is
-/// the bound for the mean of five seeds. Takes a minute or two.
+/// The mean of five seeds must be at least as good as logistic regression (Avazu) or a plain DCN-v2 (Criteo) on the
+/// same rows, pooled over the test rows. Takes a minute or two.
 #[test]
 fn accuracy_on_real_rows() {
     let Ok(dir) = std::env::var("ADCLICK_DATA") else {

@@ -1,4 +1,4 @@
-//! What training makes of rows whose truth is known, where it used to go wrong without a word.
+//! Training on rows whose truth is known, for cases that once went wrong in silence.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -17,12 +17,12 @@ use super::*;
 use crate::bundle::Parts;
 use crate::rows::{RowScorer, open_engine};
 
-/// A uniform number in [0, 1) for a row and a purpose.
+/// A uniform number in [0, 1), given a row and a purpose.
 fn uniform(row: u64, purpose: u64) -> f64 {
     mix(mix(row) ^ purpose) as f64 / 2f64.powi(64)
 }
 
-/// Rows written to a file, and the schema to read them by.
+/// Rows written to a file, and the schema for reading them.
 struct Case {
     dir: TempDir,
     schema: SchemaFile,
@@ -76,8 +76,8 @@ fn auc(scores: &[f64], labels: &[bool], weights: &[f64]) -> f64 {
     right / all
 }
 
-/// Clicks at 0.4 (even ads) or 0.2, conversions of clicks at 0.5 (ads below 5) or 0.25; known with the probability
-/// that `known` gives for a row's place among all.
+/// Clicks at 0.4 (even ads) or 0.2, conversions of clicks at 0.5 (ads below 5) or 0.25. A conversion is known with the
+/// probability that `known` gives for the row's position among all.
 fn conversions(rows: u64, timed: bool, known: impl Fn(f64) -> f64) -> Case {
     let mut text = "time,ad,click,sale\n".to_owned();
     for row in 0..rows {
@@ -92,7 +92,7 @@ fn conversions(rows: u64, timed: bool, known: impl Fn(f64) -> f64) -> Case {
     Case::new(&format!("[labels]\nclick = \"click\"\nconversion = \"sale\"\n{time}{AD}"), &text)
 }
 
-/// The mean pCVR over all rows ÷ its truth, for ads below 5 and the others: what bids are made of.
+/// The mean pCVR over all rows ÷ its truth, which is what bids depend on, for ads below 5 and for the others.
 fn conversion_ratios(trained: &Trained) -> [f64; 2] {
     let test = trained.test.as_ref().unwrap();
     let ads: Vec<u64> = (0..u64::MAX)
@@ -112,7 +112,7 @@ enum Missing {
     AtRandom,
     /// The recent ones.
     ByAge,
-    /// At random, and half of the unclicked rows are left out.
+    /// Random ones, with half of the unclicked rows left out.
     Downsampled,
 }
 
@@ -126,7 +126,7 @@ fn check_pcvr(cases: &[(f64, Missing)]) {
         };
         let trained = case.train(&Config { downsample: keep, epochs: Some(6), ..Config::default() });
         let ratios = conversion_ratios(&trained);
-        // Few known clicks draw the two kinds of ads together, but all of them must be right on average.
+        // With few known clicks the two kinds of ads are shrunk together, but the overall mean must be right.
         let mean = (0.5 * ratios[0] + 0.25 * ratios[1]) / 0.75;
         assert!((mean - 1.0).abs() < 0.1, "{share} known {what:?}: predicted / true = {mean}, {ratios:?}");
         let all_near = ratios.iter().all(|ratio| (ratio - 1.0).abs() < 0.12);
@@ -170,7 +170,7 @@ fn clicks_alone_train_pcvr_alone() {
     let rate = mean(test.conversions.iter().flatten().map(|&y| f64::from(u8::from(y))));
     let said = mean(test.conversion_logits.iter().map(|&z| sigmoid(z)));
     assert!((said - rate).abs() < 0.04, "{said} for {rate}");
-    // Serving says pCVR and that nothing is known of clicks.
+    // Serving returns pCVR and no pCTR.
     let bundle = all.dir.path().join("bundle");
     let model = adclick::builder::model::pack_model(&trained.spec).unwrap();
     let (calibrators, tables) = (Calibrators::default(), Vec::new());
@@ -294,13 +294,13 @@ fn one_wild_number_is_cut_off_or_named() {
     let [tame, wild] =
         ["0.5", "1e30"].map(|x| Case::new(schema, &rows(x)).train(&Config::default()).test.unwrap().loss);
     assert!((tame - wild).abs() < 0.005, "log loss {tame} without and {wild} with one value of 1e30");
-    // A transform that the schema gives is taken as it is.
+    // A transform given by the schema is used as it is.
     let given = format!("{schema}transform = {{ mean = 0.5, scale = 0.3 }}\n");
     let error = Case::new(&given, &rows("1e30")).try_train(&Config::default()).unwrap_err().to_string();
     assert!(error.contains("diverged") && error.contains("feature `x`") && error.contains("row 1234"), "{error}");
 }
 
-/// Users whose ids all occur ten times, or all but some once; tests are half new ids.
+/// Users whose ids all occur ten times, or all but some once; half of the test ids are new.
 fn users(rare: bool) -> Case {
     let mut text = "user,click\n".to_owned();
     for row in 0..10_000u64 {
@@ -368,7 +368,7 @@ fn a_warm_start_leaves_alone_what_it_does_not_see() {
     let case = users(false);
     let config = Config { epochs: Some(3), ..Config::default() };
     let first = case.train(&config);
-    // Rows of the first hundred users only.
+    // Only the rows of the first hundred users.
     let path = case.dir.path().join("later.csv");
     let text = std::fs::read_to_string(case.dir.path().join("rows.csv")).unwrap();
     let few = |line: &&str| line.split(',').next().and_then(|id| id.parse().ok()).is_none_or(|id: u64| id < 100);
@@ -426,8 +426,8 @@ fn held_out_rows_are_a_sample_of_all() {
     }
 }
 
-/// 600 users with rates of their own, eight to ten rows of each: too few for anything but shrunken sums of single
-/// effects. The row `heavy` weighs as much as half of all others. With the entropy of the labels given the truth.
+/// 600 users with rates of their own, eight to ten rows each: enough only for shrunken sums of single effects. The row
+/// `heavy` weighs half as much as all others together. Also returns the entropy of the labels given the truth.
 fn users_and_ads(heavy: Option<u64>) -> (Case, f64) {
     let mut text = "user,ad,click,w\n".to_owned();
     let (mut entropy, mut rows) = (0.0, 0.0);
@@ -444,7 +444,7 @@ fn users_and_ads(heavy: Option<u64>) -> (Case, f64) {
     (Case::new(&schema, &text), entropy / rows)
 }
 
-/// Of what there is to know beyond the click rate, the share that a model knows.
+/// How much a model knows beyond the click rate, as a share of all there is to know.
 fn known(test: &Scored, entropy: f64) -> f64 {
     let rate = test.clicks.iter().filter(|c| **c).count() as f64 / test.clicks.len() as f64;
     let constant = -(rate * rate.ln() + (1.0 - rate) * (1.0 - rate).ln());
@@ -460,7 +460,7 @@ fn the_wide_part_carries_what_ids_alone_say() {
     assert!(trained.metrics.network_shares[0] < 1.0, "{:?}", trained.metrics.network_shares);
 }
 
-/// Clicks that come in the middle of a number's range: no weight on the number itself says so.
+/// Clicks that fall in the middle of a number's range: no weight on the number itself can express that.
 #[test]
 fn the_wide_part_reads_numbers() {
     let mut text = "x,click\n".to_owned();
@@ -474,7 +474,7 @@ fn the_wide_part_reads_numbers() {
     }
     let schema = "[labels]\nclick = \"click\"\n[[features]]\nname = \"x\"\nkind = \"number\"\n";
     let case = Case::new(schema, &text);
-    // A network that cannot learn leaves all to the wide part.
+    // A network that cannot learn leaves everything to the wide part.
     let still = Config { lr: Some(1e-9), lr_embedding: Some(1e-9), epochs: Some(2), ..Config::default() };
     let trained = case.train(&still);
     let features = &trained.spec.schema.features;
@@ -484,7 +484,7 @@ fn the_wide_part_reads_numbers() {
     assert_eq!(trained.spec.schema.embeddings[*embedding as usize].dim, 0, "for the wide part alone");
     let known = known(trained.test.as_ref().unwrap(), entropy);
     assert!(known > 0.5, "{known} of what there is to know");
-    // A model from before goes on without.
+    // A model from before continues without.
     let uncut = fit(
         &Config { wide: Some(false), epochs: Some(1), ..Config::default() },
         &case.data(Split::HashRotation(0)),
@@ -503,7 +503,7 @@ fn the_wide_part_reads_numbers() {
 
 #[test]
 fn one_heavy_row_neither_chooses_nor_spoils_the_model() {
-    // Unclicked and clicked rows that validate, and some that train.
+    // Unclicked and clicked validation rows, and some training rows.
     for (folds, click) in [(2..4, false), (2..4, true), (4..10, false), (4..10, true)] {
         let in_folds = |row: u64| folds.contains(&(crc32fast::hash(format!("0:{row}").as_bytes()) % 10));
         let (plain, entropy) = users_and_ads(None);

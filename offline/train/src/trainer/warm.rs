@@ -1,4 +1,4 @@
-//! Going on from an earlier model: its rows and transforms stay, its vocabularies grow.
+//! Continues from an earlier model: its rows and transforms stay, its vocabularies grow.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use super::build::Built;
 use super::tables::Table;
 
-/// Makes a freshly built schema that of the earlier model, with new ids at the end of the vocabularies.
+/// Gives a freshly built schema the earlier model's contents, with new ids at the end of the vocabularies.
 pub(super) fn inherit(built: &mut Built, parent: &ModelSpec) -> Result<()> {
     let name = |f: &Feature| (f.name.clone(), f.input.clone(), f.source, std::mem::discriminant(&f.kind));
     let describe = |features: &[Feature]| features.iter().map(|f| f.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -31,7 +31,7 @@ pub(super) fn inherit(built: &mut Built, parent: &ModelSpec) -> Result<()> {
         }
         built.vocabularies.push(ids);
     }
-    // Shared tables were checked when the earlier model was packed; what the features say of them has to agree too.
+    // Packing the earlier model checked its shared tables; the features must agree about them too.
     for feature in &built.schema.features {
         if let Kind::Category { embedding, .. } | Kind::MultiCategory { embedding, .. } = &feature.kind {
             ensure!((*embedding as usize) < built.schema.embeddings.len(), "feature `{}` has no table", feature.name);
@@ -41,8 +41,8 @@ pub(super) fn inherit(built: &mut Built, parent: &ModelSpec) -> Result<()> {
     Ok(())
 }
 
-/// The rows and wide weights of a table that may have grown. New ids start from the unknown row, as which they were
-/// served so far, or from the fresh table's own start where there is none.
+/// The rows and wide weights of a table that may have grown. New ids start from the row for unknown ids, which served
+/// them so far, or from the fresh table's own start where there is none.
 pub(super) fn grow(
     fresh: &Table,
     embedding: &Embedding,
