@@ -1,21 +1,21 @@
 //! Calibration by bins of the score: expected and maximum calibration error.
 //!
-//! Three ways to bin, for they differ: equal width, equal mass by rank (ties may be parted), equal mass by quantile
-//! edges (ties stay together). Weights change what a row counts within its bin, not where the borders are.
+//! There are three ways to bin, because they differ: equal width, equal mass by rank (ties may be split), and equal
+//! mass by quantile edges (ties stay together). Weights change how much a row counts within its bin, not the bin edges.
 
 use serde::Serialize;
 
 use super::{Labelled, Sum};
 
-/// Bins of the calibration errors in a report.
+/// The number of bins of the calibration errors in a report.
 pub const BINS: usize = 10;
 
 /// One bin of scores.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Bin {
-    /// The lower border; of a bin by rank, the lowest score in it.
+    /// The lower edge; for a bin by rank, the lowest score in it.
     pub lo: f64,
-    /// The upper border; of a bin by rank, the highest score in it.
+    /// The upper edge; for a bin by rank, the highest score in it.
     pub hi: f64,
     /// Rows in the bin.
     pub rows: usize,
@@ -45,8 +45,8 @@ pub fn mce(bins: &[Bin]) -> f64 {
     gaps.fold(0.0, f64::max)
 }
 
-/// Borders of `n` bins of equal width over [0, 1]: i·(1/n), so that the fourth border of 10 bins is
-/// 0.30000000000000004 (numpy's `linspace`).
+/// Edges of `n` bins of equal width over [0, 1]: i·(1/n), so that the fourth edge of 10 bins is 0.30000000000000004
+/// (numpy's `linspace`).
 #[must_use]
 pub fn uniform_edges(n: usize) -> Vec<f64> {
     let step = 1.0 / n as f64;
@@ -55,8 +55,8 @@ pub fn uniform_edges(n: usize) -> Vec<f64> {
     edges
 }
 
-/// Borders of `n` bins at the scores' quantiles, the first and last being the least and the greatest score: numpy's
-/// linear quantiles to the last bit. `ascending` holds sorted scores.
+/// Edges of `n` bins at the scores' quantiles: numpy's linear quantiles to the last bit. The first and last are the
+/// least and the greatest score. `ascending` holds sorted scores.
 #[must_use]
 pub fn quantile_edges(ascending: &[f64], n: usize) -> Vec<f64> {
     let last = (ascending.len() - 1) as f64;
@@ -66,13 +66,13 @@ pub fn quantile_edges(ascending: &[f64], n: usize) -> Vec<f64> {
         let t = place - below;
         let a = ascending[below as usize];
         let b = ascending[(below as usize + 1).min(ascending.len() - 1)];
-        // From the nearer end, as numpy does it.
+        // Interpolates from the nearer end, as numpy does.
         if t >= 0.5 { b - (b - a) * (1.0 - t) } else { a + (b - a) * t }
     };
     uniform_edges(n).into_iter().map(quantile).collect()
 }
 
-/// `n` bins of equal width, `[e, e')`, the last one closed: 1.0 belongs to it.
+/// `n` bins of equal width, `[e, e')`; the last one is closed, so 1.0 belongs to it.
 #[must_use]
 pub fn uniform(data: &Labelled, n: usize) -> Vec<Bin> {
     let edges = uniform_edges(n);
@@ -89,8 +89,8 @@ pub fn equal_mass_by_quantile(data: &Labelled, n: usize) -> Vec<Bin> {
     by_edges(data, &edges, |score| edges[1..n].partition_point(|&e| e < score))
 }
 
-/// `n` bins of as equal numbers of rows as can be, in the stable order of the scores; the first bins take what is
-/// left over (numpy's `array_split`). Fewer bins when there are fewer rows.
+/// `n` bins whose numbers of rows are as equal as possible, in the stable order of the scores; the first bins take the
+/// remainder (numpy's `array_split`). There are fewer bins when there are fewer rows.
 #[must_use]
 pub fn equal_mass_by_rank(data: &Labelled, n: usize) -> Vec<Bin> {
     let order = data.ascending();

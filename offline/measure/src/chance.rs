@@ -1,5 +1,5 @@
-//! What chance does to the calibration error of equal-mass bins: how large it is for a perfect model, and between which
-//! ends the true error is.
+//! The effect of chance on the calibration error of equal-mass bins: its size for a perfect model, and a confidence
+//! interval for the true error.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Sum;
 use super::spread::{Part, Spread};
 
-/// An interval of 95 %.
+/// A 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Interval {
     /// The lower end.
@@ -17,32 +17,32 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// Draws of all clicks that a quantile is taken from.
+/// The number of draws of all clicks that a quantile is taken from.
 const DRAWS: usize = 1000;
 
-/// Halvings of the range in which an end of the interval is looked for.
+/// The number of bisection steps in the search for an end of the interval.
 const HALVINGS: usize = 20;
 
-/// What the test of the lower end rejects where errors are hardly ever told from none.
+/// The rejection rate of the lower end's test where errors can hardly be told from none.
 const UNSEEN_TAIL: f64 = 0.05;
 
-/// What the tests of the lower and of the upper end reject where errors are plain to see. That of the upper end looks at two
-/// kinds of errors and keeps more than it promises.
+/// The rejection rates of the tests of the lower and of the upper end where errors are plain to see. The upper end's
+/// test considers two kinds of errors and rejects less than this rate.
 const PLAIN_TAILS: [f64; 2] = [0.045, 0.015];
 
-/// How sure it is, before anything is seen, that shift and slope of the logits are right: to 0.5, as 1/0.5².
+/// The prior precision of shift and slope of the logits: each is taken to be right to 0.5, hence 1/0.5².
 const RIDGE: f64 = 4.0;
 
-/// Errors are told from none when more is seen than in all but this share of perfect models.
+/// An error is told from none when it exceeds what all but this share of perfect models show.
 const FALSE_ALARMS: f64 = 0.05;
 
-/// They are plain to see when they are told from none in so many cases.
+/// Errors are plain to see when they are told from none in this share of cases.
 const PLAIN: f64 = 0.5;
 
-/// Above this mean the number of clicks is drawn from the normal law, corrected for its skewness.
+/// Above this mean the number of clicks is drawn from the normal distribution, corrected for its skewness.
 const LARGE: f64 = 30.0;
 
-/// What chance does to the bins of some scores.
+/// The effect of chance on the bins of some scores.
 pub struct Chance {
     parts: Vec<Part>,
     /// For each bin its weight, Σ w p and Σ w y.
@@ -52,7 +52,7 @@ pub struct Chance {
 }
 
 impl Chance {
-    /// Looks at equal-mass bins.
+    /// Makes equal-mass bins.
     #[must_use]
     pub fn new(spread: &Spread, seed: u64) -> Self {
         let bins: Vec<[f64; 3]> =
@@ -61,7 +61,8 @@ impl Chance {
         Self { parts: spread.parts().to_vec(), bins, total, seed }
     }
 
-    /// The ECE of a perfectly calibrated model on these scores: its mean, and what it exceeds in 5 % of cases.
+    /// The ECE of a perfectly calibrated model on these scores: its mean, and the value that it exceeds in 5 % of
+    /// cases.
     #[must_use]
     pub fn of_perfect(&self) -> [f64; 2] {
         let none = vec![0.0; self.bins.len()];
@@ -71,9 +72,9 @@ impl Chance {
         [mean / self.total, all[all.len() * 95 / 100] / self.total]
     }
 
-    /// The root mean square of the bins' gaps, √Σ (weight of the bin / all)·(mean score − mean label)², without what
-    /// chance adds to it: of Σ m d², Σ m s² is taken off, s the gap's standard error at the rate that is seen in the bin.
-    /// 0 when nothing is left.
+    /// The root mean square of the bins' gaps, √Σ (weight of the bin / all)·(mean score − mean label)², without the
+    /// part due to chance: Σ m s² is subtracted from Σ m d², where s is the gap's standard error at the rate observed
+    /// in the bin. 0 when nothing remains.
     #[must_use]
     pub fn root_mean_square(&self) -> f64 {
         let mut noise = Sum::default();
@@ -88,14 +89,16 @@ impl Chance {
         ((self.mean_square(&self.gaps()) - noise.value() / self.total).max(0.0)).sqrt()
     }
 
-    /// The interval of 95 % for the true root mean square: all values that two tests do not reject. The observed mean square
-    /// is compared with those of clicks that are drawn from the scores plus gaps of that root mean square. Where the
-    /// true gaps lie is not known. The lower end takes small ones to be what a shift and a slope of all logits explain of
-    /// the observed gaps, and larger ones to be like these too: single bins say little of their rates, and with them of their
-    /// noise. For the upper end they may also stand all in the bin of the largest noise, where they show least.
+    /// The 95 % interval for the true root mean square: all values that neither of two tests rejects. The tests compare
+    /// the observed mean square with those of clicks drawn from the scores plus gaps of that root mean square. Where
+    /// the true gaps lie is not known. For the lower end, small ones follow the part of the observed gaps that a shift
+    /// and a slope of all logits explain, and larger ones follow the observed gaps too: single bins say little about
+    /// their rates, and so about their noise. For the upper end they may also all lie in the bin of the largest noise,
+    /// where they show least.
     ///
-    /// How much each test rejects depends on how plain an error is to see. One that is hardly ever told from none is rejected by
-    /// the lower end's only, or a tail would be kept free for what cannot happen (after Feldman and Cousins, 1998).
+    /// How much each test rejects depends on how plain an error is to see. Only the lower end's test rejects an error
+    /// that can hardly be told from none; otherwise a tail would be reserved for an impossible case (after Feldman and
+    /// Cousins, 1998).
     #[must_use]
     pub fn interval(&self) -> Interval {
         let tests = Tests::of(self);
@@ -105,8 +108,8 @@ impl Chance {
         Interval { low, high }
     }
 
-    /// The root mean square of the smallest gaps, of those for each size from 0 on, for which drawn mean squares are as
-    /// asked for.
+    /// Finds the smallest size from 0 on whose gaps draw mean squares that satisfy `reached`. Returns the root mean
+    /// square of these gaps.
     fn end(&self, gaps: impl Fn(f64) -> Vec<f64>, reached: impl Fn(&[f64]) -> bool) -> f64 {
         let reaches = |size: f64| reached(&self.squares(&self.possible(&gaps(size))));
         let (mut low, mut high) = (0.0, 1.0);
@@ -123,7 +126,7 @@ impl Chance {
         self.drawn(&self.possible(&gaps(0.5 * (low + high))))
     }
 
-    /// The root mean square of what is drawn on average: parts that stand in several bins have one gap in all of them.
+    /// The root mean square of the drawn gaps on average: parts that lie in several bins have one gap in all of them.
     fn drawn(&self, off: &[f64]) -> f64 {
         let mut drawn = vec![0.0; off.len()];
         for part in &self.parts {
@@ -133,7 +136,7 @@ impl Chance {
         self.mean_square(&drawn).sqrt()
     }
 
-    /// A gap in the bin to whose mean square a perfect model's clicks add most.
+    /// A gap in the bin where a perfect model's clicks add most to the mean square.
     fn hidden(&self) -> Vec<f64> {
         let noise = self.noise();
         let added: Vec<f64> = noise.iter().zip(&self.bins).map(|(noise, bin)| noise / bin[0]).collect();
@@ -141,7 +144,8 @@ impl Chance {
         (0..noise.len()).map(|bin| if bin == most { noise[bin].sqrt() } else { 0.0 }).collect()
     }
 
-    /// What a shift and a slope of all logits, to first order, explain of the gaps: by least squares, each gap by its noise.
+    /// The part of the gaps that a shift and a slope of all logits explain, to first order: least squares, weighted by
+    /// noise.
     fn shape(&self) -> Vec<f64> {
         let all: f64 = self.bins.iter().map(|bin| bin[1]).sum();
         let log_rate = |[weight, scores, _]: &[f64; 3]| if *scores > 0.0 { (scores / weight).ln() } else { 0.0 };
@@ -179,7 +183,7 @@ impl Chance {
         self.bins.iter().map(|[_, scores, labels]| labels - scores).collect()
     }
 
-    /// Some gaps, between no clicks and all.
+    /// Gaps limited to rates between no clicks and all.
     fn possible(&self, gaps: &[f64]) -> Vec<f64> {
         let limited = |([weight, scores, _], gap): (&[f64; 3], &f64)| gap.clamp(-scores, weight - scores);
         self.bins.iter().zip(gaps).map(limited).collect()
@@ -190,14 +194,14 @@ impl Chance {
         self.bins.iter().zip(gaps).map(|([weight, ..], gap)| gap * gap / weight).sum::<f64>() / self.total
     }
 
-    /// The mean squares of drawn clicks, ascending.
+    /// The mean squares of drawn clicks, in ascending order.
     fn squares(&self, off: &[f64]) -> Vec<f64> {
         let mut all: Vec<f64> = self.draws(off).map(|gaps| self.mean_square(&gaps)).collect();
         all.sort_unstable_by(f64::total_cmp);
         all
     }
 
-    /// Gaps of drawn clicks, whose means are off by so much from the scores. The same numbers are drawn each time.
+    /// Gaps of drawn clicks whose means differ from the scores by the given gaps. Each call draws the same numbers.
     fn draws<'a>(&'a self, off: &[f64]) -> impl Iterator<Item = Vec<f64>> + use<'a> {
         let laws: Vec<Law> = self.parts.iter().map(|part| Law::of(part, &self.bins, off)).collect();
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
@@ -212,7 +216,7 @@ impl Chance {
     }
 }
 
-/// The tests of [`Chance::interval`]: what they compare with what.
+/// The tests of [`Chance::interval`].
 struct Tests {
     gaps: Vec<f64>,
     shape: Vec<f64>,
@@ -233,7 +237,7 @@ impl Tests {
         }
     }
 
-    /// Gaps like the observed ones: up to a size of 1 their shape, from there on what is left of them beside it.
+    /// Gaps like the observed ones: their explained part up to a size of 1, and from there on the remainder too.
     fn like(&self, size: f64) -> Vec<f64> {
         let beside = |(shape, gap): (&f64, &f64)| size.min(1.0) * shape + (size - 1.0).max(0.0) * (gap - shape);
         self.shape.iter().zip(&self.gaps).map(beside).collect()
@@ -243,7 +247,7 @@ impl Tests {
         self.hidden.iter().map(|gap| size * gap).collect()
     }
 
-    /// What the tests reject of an error that shows these mean squares.
+    /// The rejection rates of the tests for an error that gives these mean squares.
     fn tails(&self, squares: &[f64]) -> [f64; 2] {
         let power = (squares.len() - squares.partition_point(|&s| s <= self.alarm)) as f64 / squares.len() as f64;
         let plain = ((power - FALSE_ALARMS) / (PLAIN - FALSE_ALARMS)).clamp(0.0, 1.0);
@@ -263,8 +267,8 @@ fn quantile(ascending: &[f64], level: f64) -> f64 {
     ascending[(level * (ascending.len() - 1) as f64).round() as usize]
 }
 
-/// The law of Σ w y: `each` times a binomial number, with the mean and the variance of the sum. (Of rows with
-/// different probabilities a binomial of fewer trials has both.)
+/// The distribution of Σ w y: `each` times a binomial number, with the mean and the variance of the sum. (A binomial
+/// with fewer trials matches both for rows with different probabilities.)
 struct Law {
     each: f64,
     trials: f64,
@@ -273,19 +277,19 @@ struct Law {
 
 impl Law {
     fn of(part: &Part, bins: &[[f64; 3]], off: &[f64]) -> Self {
-        // The clicks of a part change as those of its bins.
+        // The clicks of a part change in line with those of its bins.
         let mut added = 0.0;
         for &(bin, share) in &part.shares {
             added += share * part.weight / bins[bin][0] * off[bin];
         }
         let mean = (part.mean + added).clamp(0.0, part.weight);
         if part.mean <= 0.0 {
-            // Scores of 0 say nothing of the weights: as if all were 1.
+            // Scores of 0 say nothing about the weights, so all are taken to be 1.
             return Self { each: 1.0, trials: part.weight, p: mean / part.weight };
         }
         let scale = mean / part.mean;
         let each = part.squares[0] / part.mean;
-        // Σ w² p² of probabilities that are raised together; all of one probability when they would pass 1.
+        // Σ w² p² of probabilities that are raised together; all are equal once they would pass 1.
         let p = if mean > 0.0 { scale * part.squares[1] / part.squares[0] } else { 0.0 };
         let p = p.clamp(0.0, 1.0);
         let trials = if p > 0.0 { mean / (each * p) } else { 0.0 };
@@ -296,7 +300,7 @@ impl Law {
         self.each * self.trials * self.p
     }
 
-    /// A number of the law from two uniform ones.
+    /// Draws a number of the distribution from two uniform ones.
     fn draw(&self, u: f64, v: f64) -> f64 {
         let mean = self.trials * self.p;
         let variance = mean * (1.0 - self.p);
@@ -308,7 +312,7 @@ impl Law {
             let skewed = z + (1.0 - 2.0 * self.p) / variance.sqrt() * (z * z - 1.0) / 6.0;
             return self.each * (mean + variance.sqrt() * skewed).clamp(0.0, self.trials);
         }
-        // The rarer of clicks and others are counted.
+        // Counts the rarer of clicks and non-clicks.
         if self.p > 0.5 {
             self.each * (self.trials - self.count(1.0 - self.p, u))
         } else {
@@ -316,7 +320,7 @@ impl Law {
         }
     }
 
-    /// A binomial number by its distribution function, term by term. Trials need not be whole.
+    /// A binomial number by its distribution function, term by term. The number of trials need not be whole.
     fn count(&self, p: f64, u: f64) -> f64 {
         let ratio = p / (1.0 - p);
         let mut term = (self.trials * (-p).ln_1p()).exp();
@@ -338,7 +342,7 @@ mod tests {
 
     const BINS: usize = 20;
 
-    /// Scores about a click rate of 2.3 %, or one that is given.
+    /// Scores around a click rate of 2.3 %, or a given one.
     fn scores(rows: usize, rate: f64, random: &mut ChaCha8Rng) -> Vec<f64> {
         let normal = |r: &mut ChaCha8Rng| (0..12).map(|_| r.random::<f64>()).sum::<f64>() - 6.0;
         (0..rows).map(|_| (rate * (0.9 * normal(random) - 0.405).exp()).min(0.9)).collect()
@@ -350,7 +354,7 @@ mod tests {
 
     /// The true root mean square of the gaps of the bins.
     fn truth_of(scores: &[f64], truth: &[f64]) -> f64 {
-        // Two weighted rows for each, a clicked and an unclicked one, make the mean label of a bin its true rate.
+        // Two weighted rows for each score, one clicked and one not, make the mean label of a bin its true rate.
         let twice: Vec<f64> = scores.iter().flat_map(|&p| [p, p]).collect();
         let labels: Vec<bool> = scores.iter().flat_map(|_| [true, false]).collect();
         let weights: Vec<f64> = truth.iter().flat_map(|&q| [q, 1.0 - q]).collect();
@@ -360,7 +364,7 @@ mod tests {
         (gaps / data.total()).sqrt()
     }
 
-    /// How many of `runs` intervals hold the truth, printed. Each run has rows of its own.
+    /// Returns how many of `runs` intervals contain the truth, and prints it. Each run has rows of its own.
     fn covered(rows: usize, name: &str, off: impl Fn(f64) -> f64, runs: usize, seed: u64) -> usize {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let (mut held, mut width, mut errors) = (0, 0.0, 0.0);
@@ -380,10 +384,10 @@ mod tests {
         held
     }
 
-    /// A name, and the truth of a score.
+    /// A name, and the true probability as a function of the score.
     type Error = (&'static str, fn(f64) -> f64);
 
-    /// What may be wrong with scores.
+    /// Ways in which scores may be wrong.
     fn errors() -> [Error; 8] {
         [
             ("perfect", |p| p),
@@ -401,16 +405,17 @@ mod tests {
     fn intervals_hold_the_truth_as_often_as_they_say() {
         let mut all = 0;
         for (seed, (name, off)) in (0..).zip(errors()) {
-            // 95 % of 50 less three standard errors.
+            // 95 % of 50, minus three standard errors.
             let held = covered(3_000, name, off, 50, seed);
             assert!(held >= 42, "{name}: {held} of 50");
             all += held;
         }
-        // All truths together: 93 to 97 %, and two standard errors.
+        // All truths together: 93 to 97 %, plus or minus two standard errors.
         assert!((364..=395).contains(&all), "{all} of 400");
     }
 
-    /// Whether a true error is in the interval: asked of the tests at this error, which is quicker than to look for the ends.
+    /// Whether a true error is in the interval. Runs the tests at this error, which is quicker than searching for the
+    /// ends.
     fn holds(chance: &Chance, error: f64) -> bool {
         let tests = Tests::of(chance);
         let of_error = |gaps: &dyn Fn(f64) -> Vec<f64>| {
@@ -425,7 +430,7 @@ mod tests {
             chance.squares(&chance.possible(&gaps(if error > 0.0 { high } else { 0.0 })))
         };
         let like = of_error(&|size| tests.like(size));
-        // The upper end is where the last of both kinds of errors would have shown more than was seen.
+        // The upper end is where the last of both kinds of errors would have shown more than was observed.
         let below = |squares: &[f64]| quantile(squares, tests.tails(squares)[1]) <= tests.observed;
         tests.is_low_enough(&like) && (below(&like) || below(&of_error(&|size| tests.hidden(size))))
     }
@@ -447,9 +452,9 @@ mod tests {
             println!("{rows} rows, {name}: covered {:.1} %", 100.0 * held as f64 / runs as f64);
             (name, held)
         };
-        // Not the seeds on which the tails were chosen.
+        // Other seeds than those on which the tails were chosen.
         let all = (5_000..).zip(errors()).map(held);
-        // 93 to 97 %, and two standard errors (docs/calibrate.md has the figures).
+        // 93 to 97 %, plus or minus two standard errors (docs/calibrate.md has the figures).
         let off: Vec<_> = all.filter(|(_, held)| !(455..=495).contains(held)).collect();
         assert!(off.is_empty(), "{rows} rows: {off:?} of {runs}");
     }
@@ -474,7 +479,7 @@ mod tests {
 
     #[test]
     fn what_a_perfect_model_shows_is_simulated_right() {
-        // At a click rate of 0.1 % the normal law would say 39 % too much.
+        // At a click rate of 0.1 % the normal distribution would give 39 % too much.
         for (rows, rate) in [(1_000, 0.001), (4_000, 0.001), (1_000, 0.023), (4_000, 0.3)] {
             let mut random = ChaCha8Rng::seed_from_u64(11);
             let scores = scores(rows, rate, &mut random);
@@ -498,7 +503,7 @@ mod tests {
 
     #[test]
     fn ties_over_all_bins_are_one_draw() {
-        // One score: the error is that of the mean, and not that of 20 bins.
+        // With one score the error is that of the mean, not that of 20 bins.
         let labels: Vec<bool> = (0..10_000).map(|i| i % 2 == 0).collect();
         let data = Labelled::new(&[0.5; 10_000], &labels, None).unwrap();
         let [mean, _] = Chance::new(&Spread::new(&data, BINS), 1).of_perfect();

@@ -1,4 +1,4 @@
-//! What scores of a faster arithmetic cost beside exact ones of the same rows.
+//! The cost of a faster arithmetic: its scores against exact ones on the same rows.
 
 use std::fmt::Write as _;
 
@@ -17,7 +17,7 @@ pub struct Scores<'a> {
     pub data: Labelled<'a>,
 }
 
-/// A precision beside exact. Differences are its value minus the exact one.
+/// A precision compared with exact. Differences are its value minus the exact one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Cost {
     /// Its name.
@@ -26,7 +26,7 @@ pub struct Cost {
     pub logloss: f64,
     /// The difference as a share of the exact one.
     pub logloss_relative: f64,
-    /// Ties count ½.
+    /// Ties count one half.
     pub auc: f64,
     /// The difference.
     pub auc_difference: f64,
@@ -47,7 +47,7 @@ pub struct Cost {
 impl Cost {
     /// Measures both.
     ///
-    /// # Errors
+    /// The two sets are not of the same rows.
     /// When they are not of the same rows.
     pub fn of(precision: &'static str, exact: Scores<'_>, fast: Scores<'_>) -> Result<Self> {
         let rows = exact.logits.len();

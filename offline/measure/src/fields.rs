@@ -1,4 +1,4 @@
-//! Metrics for each value of a field (device, placement, hour), and the error that hides when values are pooled.
+//! Metrics for each value of a field (device, placement, hour), and the error that pooling values hides.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::rank::{Rows, auc};
 use super::{Labelled, Sum, bins, loss};
 
-/// A field's value in every row, as numbers into a list of names.
+/// A field's value in every row, as indices into a list of names.
 #[derive(Debug, Clone, Default)]
 pub struct Field {
     name: String,
@@ -68,7 +68,7 @@ pub struct ValueReport {
 pub struct FieldReport {
     /// The field's name.
     pub field: String,
-    /// How many values occur.
+    /// The number of different values.
     pub values: usize,
     /// Field-level calibration error (Pan et al. 2020): Σ over values |Σ (y − p)| / rows.
     pub calibration_error: f64,
@@ -76,7 +76,7 @@ pub struct FieldReport {
     pub top: Vec<ValueReport>,
 }
 
-/// Measures each value of a field. The error is over all values; `top` of them are listed.
+/// Measures each value of a field. The error covers all values; `top` of them are listed.
 ///
 /// # Errors
 /// The field has another number of rows than the data.

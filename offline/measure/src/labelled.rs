@@ -4,7 +4,7 @@ use anyhow::{Result, bail, ensure};
 
 use super::{Sum, weights};
 
-/// Scored rows with their labels: probabilities, what happened, and how much each row counts.
+/// Scored rows with their labels: probabilities, outcomes and weights.
 #[derive(Debug, Clone, Copy)]
 pub struct Labelled<'a> {
     pub(super) scores: &'a [f64],
@@ -25,7 +25,7 @@ impl<'a> Labelled<'a> {
         Self::ranked(scores, labels, weights)
     }
 
-    /// Rows whose scores may be any numbers, such as logits: for the metrics of [`rank`] only.
+    /// Rows whose scores may be any numbers, such as logits; only for the metrics of [`rank`].
     ///
     /// # Errors
     /// As [`Self::new`], but only NaN is refused as a score.
@@ -54,13 +54,13 @@ impl<'a> Labelled<'a> {
         self.scores
     }
 
-    /// What happened.
+    /// The outcomes.
     #[must_use]
     pub fn labels(&self) -> &'a [bool] {
         self.labels
     }
 
-    /// How much a row counts.
+    /// The weight of a row.
     #[must_use]
     pub fn weight(&self, row: usize) -> f64 {
         self.weights.map_or(1.0, |w| w[row])
@@ -72,7 +72,7 @@ impl<'a> Labelled<'a> {
         f64::from(u8::from(self.labels[row]))
     }
 
-    /// Rows that were clicked (converted), whatever they weigh.
+    /// Rows that were clicked (converted), regardless of weight.
     #[must_use]
     pub fn clicks(&self) -> usize {
         self.labels.iter().filter(|&&y| y).count()

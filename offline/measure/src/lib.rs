@@ -1,7 +1,7 @@
 //! Metrics of predicted probabilities against labels, by the field's definitions, in f64.
 //!
-//! All take [`Labelled`] rows, with optional weights. What is not defined (the AUC of one class, the ratio to no
-//! clicks) is NaN or infinite, and null in JSON.
+//! All take [`Labelled`] rows, with optional weights. An undefined value (the AUC of one class, the ratio to no clicks)
+//! is NaN or infinite, and null in JSON.
 
 pub mod bins;
 mod chance;

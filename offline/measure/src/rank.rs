@@ -1,4 +1,4 @@
-//! Metrics of the order alone: AUC, average precision, the precision-recall curve's area, GAUC.
+//! Ranking metrics: AUC, average precision, the area under the precision-recall curve, GAUC.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use super::{Labelled, Sum};
 /// Metrics that depend on the order of the scores only.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ranking {
-    /// The chance that a positive row scores above a negative one, ties counting ½; NaN with one class only.
+    /// The probability that a positive row scores above a negative one, ties counting ½; NaN with one class only.
     pub auc: f64,
     /// Σ (Rₙ − Rₙ₋₁) Pₙ over thresholds; NaN without positives.
     pub average_precision: f64,
     /// The trapezoid area under the precision-recall curve, which starts at recall 0 and precision 1; NaN without
-    /// positives. Linear interpolation flatters: prefer `average_precision`.
+    /// positives. Linear interpolation is optimistic: prefer `average_precision`.
     pub pr_auc_trapezoid: f64,
 }
 
-/// All order metrics in one pass over the sorted rows. Rows of weight 0 count nothing.
+/// All ranking metrics in one pass over the sorted rows. Rows of weight 0 have no effect.
 #[must_use]
 pub fn ranking(data: &Labelled) -> Ranking {
     let positives = data.sum(|row| data.label(row));
@@ -25,7 +25,7 @@ pub fn ranking(data: &Labelled) -> Ranking {
     let (mut above, mut below) = (Sum::default(), Sum::default());
     let (mut recall, mut precision) = (0.0, 1.0);
     let order = data.ascending();
-    // From the highest score down, one group of equal scores after the other.
+    // From the highest score down, one group of equal scores at a time.
     for group in order.chunk_by(|&a, &b| data.scores()[a] == data.scores()[b]).rev() {
         let (mut pos, mut neg) = (Sum::default(), Sum::default());
         for &row in group {
@@ -62,7 +62,7 @@ pub fn auc(data: &Labelled) -> f64 {
 /// AUC and are left out; NaN when all are. `groups` holds each row's group.
 ///
 /// # Panics
-/// When `groups` has another length than `data`.
+/// `groups` has another length than `data`.
 #[must_use]
 pub fn gauc(data: &Labelled, groups: &[u64]) -> f64 {
     assert_eq!(groups.len(), data.len(), "one group for each row");

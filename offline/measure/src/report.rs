@@ -1,4 +1,4 @@
-//! What `adclick evaluate` prints.
+//! The report of `adclick evaluate`.
 
 use std::fmt::Write as _;
 
@@ -9,10 +9,10 @@ use super::bins::{self, BINS, Bin};
 use super::fields::{Field, FieldReport, by_field};
 use super::{Chance, Interval, Labelled, Spread, loss, rank};
 
-/// Bins of the equal-mass calibration error.
+/// The number of bins of the equal-mass calibration error.
 pub const MASS_BINS: usize = 20;
 
-/// All metrics of one set of scores. As JSON one object; what is not defined is null.
+/// All metrics of one set of scores. As JSON it is one object, in which undefined values are null.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// Rows measured.
@@ -23,7 +23,7 @@ pub struct Report {
     pub ctr: f64,
     /// The (weighted) mean score.
     pub mean_score: f64,
-    /// Ties count ½.
+    /// Ties count one half.
     pub auc: f64,
     /// Impression-weighted AUC per group; only where groups were given.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,13 +36,13 @@ pub struct Report {
     pub ece: f64,
     /// ECE of 20 equal-mass bins; the rows of one score are spread over the bins that it lies in.
     pub ece_equal_mass: f64,
-    /// The mean of what a perfectly calibrated model would have there by chance.
+    /// The mean of this error for a perfectly calibrated model, by chance alone.
     pub ece_equal_mass_noise: f64,
-    /// What a perfectly calibrated model exceeds there in 5 % of cases.
+    /// The value of this error that a perfectly calibrated model exceeds in 5 % of cases.
     pub ece_equal_mass_noise_95: f64,
-    /// The root mean square of the gaps of these bins, without what chance adds; 0 when nothing is left.
+    /// The root mean square of the gaps of these bins, without the part due to chance; 0 when nothing remains.
     pub rms_error: f64,
-    /// The interval of 95 % for the true one. It begins at 0 when the gaps may be chance alone.
+    /// The 95 % interval for the true one. It begins at 0 when the gaps may be chance alone.
     pub rms_error_interval: Interval,
     /// The largest gap of the bins of `ece`.
     pub mce: f64,
@@ -59,14 +59,14 @@ pub struct Report {
     pub fields: Vec<FieldReport>,
 }
 
-/// What a report holds beyond the pooled metrics.
+/// Options of a report beyond the pooled metrics.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options<'a> {
     /// Each row's group (user), for GAUC.
     pub groups: Option<&'a [u64]>,
     /// Columns to break the metrics down by.
     pub fields: &'a [Field],
-    /// How many values of a field are listed.
+    /// The number of values listed for each field.
     pub top: usize,
     /// Seed of the simulated clicks.
     pub seed: u64,

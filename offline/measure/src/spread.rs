@@ -4,10 +4,10 @@
 use super::bins::Bin;
 use super::{Labelled, Sum};
 
-/// A sliver of a group's weight that is rounding.
+/// A share of a group's weight that is small enough to be rounding.
 const SLIVER: f64 = 1e-9;
 
-/// Rows whose clicks fall together: those of a bin, or those of one score that stands in several bins.
+/// Rows whose clicks are drawn together: those of a bin, or those of one score that lies in several bins.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Part {
     /// Σ w.
@@ -27,7 +27,7 @@ pub struct Spread {
     parts: Vec<Part>,
 }
 
-/// What a bin is made of.
+/// The contents of a bin.
 #[derive(Clone, Default)]
 struct Filling {
     lo: Option<f64>,
@@ -36,13 +36,13 @@ struct Filling {
     weight: Sum,
     scores: Sum,
     labels: Sum,
-    /// What is in this bin alone: Σ w, Σ w p, Σ w² p, Σ w² p².
+    /// The sums of the rows in this bin alone: Σ w, Σ w p, Σ w² p, Σ w² p².
     alone: [Sum; 4],
 }
 
 impl Spread {
-    /// `n` bins, fewer where there are fewer rows. A border goes through a row, or through the rows of one score, where
-    /// equal weights ask for it.
+    /// `n` bins, or fewer where there are fewer rows. For equal weights, an edge may split a row or the rows of one
+    /// score.
     #[must_use]
     pub fn new(data: &Labelled, n: usize) -> Self {
         let order: Vec<usize> = data.ascending().into_iter().filter(|&row| data.weight(row) > 0.0).collect();
@@ -103,7 +103,7 @@ impl Spread {
     }
 }
 
-/// In which of `n` bins of a total a stretch of it lies, and with which shares.
+/// The bins in which a stretch lies, of `n` equal bins over `total`, and the share of the stretch in each.
 fn shares(start: f64, length: f64, total: f64, n: usize) -> Vec<(usize, f64)> {
     let place = |at: f64| at * n as f64 / total;
     let last = n - 1;
@@ -118,7 +118,7 @@ fn shares(start: f64, length: f64, total: f64, n: usize) -> Vec<(usize, f64)> {
 }
 
 impl Filling {
-    /// `rows` are those of the bins before it: rounded together, so that all bins have all rows.
+    /// `rows` are those of the bins before it. They are rounded together, so that the bins together hold all rows.
     fn done(&self, rows: &mut f64) -> Bin {
         let before = rows.round();
         *rows += self.rows;
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn ties_have_no_order() {
-        // Clicks first: by rank the error is all there is, though the model is right.
+        // Clicks come first, so by rank all of the error shows, though the model is right.
         let labels: Vec<bool> = (0..10_000).map(|i| i < 5_000).collect();
         let data = Labelled::new(&[0.5; 10_000], &labels, None).unwrap();
         assert_eq!(ece(&equal_mass_by_rank(&data, 20)), 0.5);
@@ -179,7 +179,7 @@ mod tests {
                 assert!((x - y).abs() < 1e-12, "{a:?} {b:?}");
             }
         }
-        // The border at a third goes through the rows of 0.1 and the one of 0.2.
+        // The edge at a third splits the rows of 0.1 and the one of 0.2.
         assert!((plain.bins()[0].weight - 10.0 / 3.0).abs() < 1e-12);
         assert_eq!(plain.bins().iter().map(|b| b.rows).sum::<usize>(), 10);
     }

@@ -1,4 +1,4 @@
-//! Sums that lose nothing over many rows.
+//! Sums that lose no precision over many rows.
 
 /// A compensated sum (Neumaier 1974): its error does not grow with the number of terms.
 #[derive(Debug, Clone, Copy, Default)]

@@ -7,21 +7,21 @@ use serde::Serialize;
 pub struct Unknown {
     /// Clicked rows.
     pub clicked: usize,
-    /// Those whose conversion is not known: the measurement leaves them out.
+    /// Those whose conversion is not known; the measurement leaves them out.
     pub unknown: usize,
     /// The share of unknown ones among the earlier half of the clicks; null without times.
     pub early: f64,
-    /// The same of the later half.
+    /// The same for the later half.
     pub late: f64,
     /// Whether the halves differ by more than chance explains.
     pub depends_on_time: bool,
 }
 
-/// Standard errors by which the halves have to differ. One false alarm in 16,000.
+/// The number of standard errors by which the halves must differ. It gives one false alarm in 16,000.
 const STANDARD_ERRORS: f64 = 4.0;
 
 impl Unknown {
-    /// Counts clicked rows, given each one's time and whether its conversion is known; `None` when all are known.
+    /// Counts clicked rows, given each row's time and whether its conversion is known; `None` when all are known.
     #[must_use]
     pub fn count(clicked: impl Iterator<Item = (Option<i64>, bool)>) -> Option<Self> {
         let (mut rows, mut unknown, mut timed) = (0, 0, Vec::new());
@@ -34,7 +34,7 @@ impl Unknown {
             return None;
         }
         timed.sort_unstable();
-        // Rows of one time stand on one side.
+        // Rows with the same time go to the same half.
         let middle = timed.get(timed.len() / 2).map_or(0, |&(time, _)| timed.partition_point(|&(t, _)| t < time));
         let share = |rows: &[(i64, bool)]| rows.iter().filter(|(_, known)| !known).count() as f64 / rows.len() as f64;
         let (first, second) = timed.split_at(middle);
@@ -44,7 +44,7 @@ impl Unknown {
         Some(Self { clicked: rows, unknown, early, late, depends_on_time })
     }
 
-    /// What a person should know.
+    /// The warning for the user.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
         let Self { clicked, unknown, early, late, .. } = self;
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn labels_that_come_late_are_told_from_labels_that_are_lost() {
-        // The latest fifth knows only its conversions (every seventh).
+        // In the latest fifth only the conversions are known (every seventh).
         let recent = Unknown::count((0..1000).map(|i| (Some(i), i < 800 || i % 7 == 0))).unwrap();
         assert!(recent.depends_on_time && recent.early == 0.0 && recent.late > 0.3, "{recent:?}");
         assert!(recent.warning().unwrap().contains("younger than the attribution window"));

@@ -1,4 +1,4 @@
-//! Weights of rows. Only their proportions matter, not their scale.
+//! Row weights. Only their proportions matter, not their scale.
 
 use anyhow::{Result, bail, ensure};
 
@@ -32,7 +32,7 @@ pub fn effective(weights: impl Iterator<Item = f64>) -> f64 {
 /// Checks that `rows` weights are finite, not negative and not all 0.
 ///
 /// # Errors
-/// Another number of weights, or a weight that is none; the message names the row.
+/// A different number of weights, or an invalid one; the message names the row.
 pub fn check(weights: &[f64], rows: usize) -> Result<()> {
     ensure!(weights.len() == rows, "{rows} rows came with {} weights", weights.len());
     if let Some(row) = weights.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {

@@ -164,7 +164,7 @@ fn two_scores(probabilities: &Sample) -> Option<[(f64, f64); 2]> {
     }
 }
 
-/// The least coefficients with which a sum of the two features takes these values at both.
+/// The coefficients of least norm with which a sum of the two features takes these values at both.
 fn shortest([(x, f), (y, g)]: [([f64; 3], f64); 2]) -> [f64; 3] {
     let dot = |a: [f64; 3], b: [f64; 3]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let (xx, xy, yy) = (dot(x, x), dot(x, y), dot(y, y));

@@ -1,4 +1,4 @@
-//! Calibrators fitted on held-out rows, and the bundle with them.
+//! Fits calibrators on held-out rows and writes the bundle with them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,27 +23,27 @@ use crate::ranges;
 use crate::rows::{fallback, heads, open_engine};
 use crate::unpack::unpack;
 
-/// What is calibrated on what.
+/// A calibration job.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// The bundle whose model is calibrated, or the directory whose `CURRENT` names it.
     pub bundle: PathBuf,
-    /// The rows, none of which the model was trained on.
+    /// The rows; the model must not have been trained on any of them.
     pub rows: Rows,
-    /// The method that is fitted; `None` = the simplest one that the rows clearly support.
+    /// The method to fit; `None` = the simplest one that the rows clearly support.
     pub method: Option<Method>,
     /// The keep rate of negative downsampling that neither the model's bias nor the bundle accounts for; `None` = that of
     /// the bundle.
     pub downsampling: Option<f64>,
-    /// At which positions rows are scored; `None` = those that they were logged at, if they say so.
+    /// The positions at which rows are scored; `None` = those at which they were logged, if the rows hold them.
     pub position: Option<Position>,
-    /// The precision that the bundle is to be served in; `None` = the one that it says.
+    /// The precision that the bundle is to be served in; `None` = the bundle's own.
     pub precision: Option<Precision>,
-    /// The bundle to write; `None` = only the fit is wanted.
+    /// The bundle to write; `None` = only fit.
     pub target: Option<Target>,
 }
 
-/// What was fitted.
+/// The result of a calibration.
 #[derive(Debug, Clone, Serialize)]
 pub struct Done {
     /// The rows that were fitted on.
@@ -51,10 +51,10 @@ pub struct Done {
     /// The calibrator of pCTR; absent without a pCTR head.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ctr: Option<Choice>,
-    /// The calibrator of pCVR; absent when the rows say nothing of it.
+    /// The calibrator of pCVR; absent when the rows hold no conversions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cvr: Option<Choice>,
-    /// The calibrator of pCVR that was carried over, as the rows say nothing of it.
+    /// The calibrator of pCVR that was carried over because the rows hold no conversions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cvr_kept: Option<String>,
     /// The share of negatives that pCTR is corrected for, before its calibrator; absent without a pCTR head.
@@ -66,18 +66,18 @@ pub struct Done {
     /// How many rows found their key in each table.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<Found>,
-    /// What the logits were computed in.
+    /// The precision and kernel of the logits.
     pub precision: &'static str,
-    /// The rows that ranges were found from, when the model had none.
+    /// The rows that ranges were computed from, when the model had none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub range_rows: Option<usize>,
-    /// Clicked rows whose conversion is not known, if there are any.
+    /// Clicked rows whose conversion is not known, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unknown_conversions: Option<Unknown>,
-    /// At which positions rows were scored; absent by a model without position features.
+    /// The positions at which rows were scored; absent for a model without position features.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub positions: Option<Positions>,
-    /// Rows left out, as they were logged at another position than is served.
+    /// Rows left out because they were logged at another position than is served.
     pub elsewhere: u64,
 }
 
@@ -91,7 +91,7 @@ pub fn calibrate(job: &Job, progress: &Progress) -> Result<Done> {
     }
     let served = Served::new(job, progress)?;
     let engine = match &served.at {
-        // Written just before with the precision in it.
+        // The precision was just written into it.
         Some(beside) => open_engine(&beside.path().join(Served::NAME), None, None)?,
         None => open_engine(&job.bundle, None, None)?,
     };
@@ -105,7 +105,7 @@ pub fn calibrate(job: &Job, progress: &Progress) -> Result<Done> {
     if let Some(warning) = unknown_conversions.as_ref().and_then(Unknown::warning) {
         progress.warn(&warning);
     }
-    // Calibrators are fitted on what they will be applied to: logits after the correction.
+    // Calibrators are fitted on the logits that they will be applied to, after the correction.
     let corrected = |logits: &[f64], rate: f64| logits.iter().map(|z| z + rate.ln()).collect::<Vec<_>>();
     let before = &served.parts.calibrators;
     let keep_rate = keep_rate(job.downsampling, &served)?;
@@ -128,7 +128,7 @@ pub fn calibrate(job: &Job, progress: &Progress) -> Result<Done> {
             (Some(choice), Some(rate)) => HeadCalibrator::new(rate, choice.calibrator.clone())?,
             _ => before.ctr.clone(),
         },
-        // Rows without conversions say nothing of it.
+        // The rows have no conversions.
         cvr: match &cvr {
             Some(choice) => HeadCalibrator::new(before.cvr.keep_rate(), choice.calibrator.clone())?,
             None => before.cvr.clone(),
@@ -156,20 +156,20 @@ pub fn calibrate(job: &Job, progress: &Progress) -> Result<Done> {
     })
 }
 
-/// The bundle as it is to be served.
+/// The bundle in the form to be served.
 struct Served {
     parts: Parts,
-    /// Where it is, when it is another one than that of --bundle.
+    /// Its path, when it is not the bundle of --bundle.
     at: Option<Beside>,
     range_rows: Option<usize>,
     positions: Option<Positions>,
-    /// The keep rate that training has folded into the model's bias, where the model says so.
+    /// The keep rate that training has folded into the model's bias, where the model records it.
     folded: Option<f64>,
     has_ctr: bool,
 }
 
 impl Served {
-    /// Its name beside the bundle that is to be written.
+    /// Its name beside the bundle to be written.
     const NAME: &str = "uncalibrated";
 
     fn new(job: &Job, progress: &Progress) -> Result<Self> {
@@ -203,8 +203,8 @@ impl Served {
     }
 }
 
-/// The keep rate that pCTR is to be corrected for: the bundle's, or one for a bundle that has none; `None` without a pCTR
-/// head.
+/// The keep rate that pCTR is corrected for: the bundle's, or a new one for a bundle that has none; `None` without a
+/// pCTR head.
 fn keep_rate(given: Option<f64>, served: &Served) -> Result<Option<f64>> {
     if !served.has_ctr {
         ensure!(given.is_none(), "--downsampling corrects pCTR, and the model has no pCTR head: leave the option out");
@@ -233,7 +233,7 @@ fn folded(provenance: &str) -> Option<f64> {
     number(document.get("downsample")).or_else(|| number(document.get("pack")?.get("downsampling")))
 }
 
-/// Gives a model without ranges those that the rows show. Returns how many rows they are from.
+/// Gives a model without ranges those of the rows. Returns the number of rows used.
 fn find_ranges(job: &Job, bundle: &Path, parts: &mut Parts, progress: &Progress) -> Result<Option<usize>> {
     let model = Model::open(Bytes::copy_of(&parts.model)?)?;
     if !model.ranges().is_empty() || model.network().deep.is_empty() {

@@ -19,40 +19,40 @@ use crate::bundle::resolve;
 use crate::positions::{Opened, Position, Positions};
 use crate::rows::{ScoredRows, fallback, open_engine};
 
-/// What is measured on what.
+/// An evaluation job.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// The bundle, or the directory whose `CURRENT` names it.
     pub bundle: PathBuf,
     /// The rows.
     pub rows: Rows,
-    /// At which positions rows are scored; `None` = those that they were logged at, if they say so.
+    /// The positions at which rows are scored; `None` = those at which they were logged, if the rows hold them.
     pub position: Option<Position>,
     /// Inputs by whose values the metrics of the first head are broken down.
     pub fields: Vec<String>,
-    /// How many values of each are listed, the most frequent ones.
+    /// The number of values listed for each field, the most frequent ones.
     pub top: usize,
     /// The input whose values are the groups of GAUC.
     pub group: Option<String>,
-    /// Whether the model's own probabilities are measured, without calibrators.
+    /// Whether calibrators are left out and the model's own probabilities are measured.
     pub raw: bool,
     /// The kernel to use instead of the best one.
     pub kernel: Option<String>,
-    /// Precisions whose cost is measured beside exact; empty = only what is served.
+    /// Precisions whose cost is measured against exact; empty = only the served one.
     pub precisions: Vec<Precision>,
-    /// The seed of the simulated clicks that measure what chance alone gives.
+    /// The seed of the simulated clicks that give the errors expected by chance.
     pub seed: u64,
 }
 
-/// What was measured.
+/// The result of an evaluation.
 #[derive(Debug, Clone, Serialize)]
 pub struct Done {
-    /// Which heads the model has.
+    /// The model's heads.
     pub heads: Vec<&'static str>,
     /// pCTR; absent without a pCTR head.
     #[serde(flatten)]
     pub ctr: Option<Report>,
-    /// Rows that were scored, when no report of pCTR says it.
+    /// Rows that were scored, when no report of pCTR holds the number.
     #[serde(rename = "rows", skip_serializing_if = "Option::is_none")]
     pub scored: Option<usize>,
     /// The generation of the bundle, in hexadecimal.
@@ -65,20 +65,20 @@ pub struct Done {
     /// pCVR over clicked rows whose conversion is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conversion: Option<Report>,
-    /// Clicked rows whose conversion is not known, if there are any.
+    /// Clicked rows whose conversion is not known, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unknown_conversions: Option<Unknown>,
-    /// At which positions rows were scored; absent by a model without position features.
+    /// The positions at which rows were scored; absent for a model without position features.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub positions: Option<Positions>,
-    /// Rows left out, as they were logged at another position than is served.
+    /// Rows left out because they were logged at another position than is served.
     pub elsewhere: u64,
-    /// What the figures above were computed in.
+    /// The precision and kernel of the figures above.
     pub precision: &'static str,
-    /// What other precisions cost, of pCTR.
+    /// The cost of other precisions for pCTR.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub costs: Vec<Cost>,
-    /// What other precisions cost, of pCVR.
+    /// The cost of other precisions for pCVR.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conversion_costs: Vec<Cost>,
 }
@@ -94,7 +94,7 @@ pub fn evaluate(job: &Job, progress: &Progress) -> Result<Done> {
     let columns = job.rows.source.format.columns();
     let bundle = Opened::new(&resolve(&job.bundle)?, &columns, job.position, progress)?;
     let open = |precision| open_engine(&bundle.path, job.kernel.as_deref(), precision);
-    // All engines before the first row: what cannot be had is said at once.
+    // All engines are made before the first row, so that one that is not available fails at once.
     let fast = job.precisions.iter().filter(|p| **p != Precision::Exact).map(|p| Ok((*p, open(Some(*p))?)));
     let fast = fast.collect::<Result<Vec<_>>>()?;
     let engine = open((!job.precisions.is_empty()).then_some(Precision::Exact))?;
@@ -139,8 +139,8 @@ pub fn evaluate(job: &Job, progress: &Progress) -> Result<Done> {
     })
 }
 
-/// Measures the heads: pCTR on all rows, pCVR on clicked rows whose conversion is known. Nothing for a head that the
-/// model lacks, and nothing of pCVR where no conversion is known. Fields and groups go with pCTR if the model has it.
+/// Measures the heads: pCTR on all rows, pCVR on clicked rows whose conversion is known. Leaves out a head that the
+/// model lacks, and pCVR where no conversion is known. Fields and groups go with pCTR if the model has it.
 fn reports(job: &Job, rows: &ScoredRows, keep_rates: [f64; 2]) -> Result<[Option<Report>; 2]> {
     let has_ctr = !rows.logits.is_empty();
     let told: Vec<usize> = if has_ctr { (0..rows.clicks.len()).collect() } else { rows.of_conversions() };
@@ -176,7 +176,7 @@ fn keep_rates(engine: &Engine) -> Result<[f64; 2]> {
     Ok([calibrators.ctr.keep_rate(), calibrators.cvr.keep_rate()])
 }
 
-/// What scores cost beside exact ones: of clicks, and of conversions if there are any.
+/// The cost of scores against exact ones, for clicks and, if there are any, conversions.
 fn cost(
     name: &'static str,
     as_raw: Option<[f64; 2]>,
@@ -204,7 +204,7 @@ fn cost(
     Ok([click, of(1, [&logits, &fast_logits], [&pcvr, &fast_pcvr], &converted, weights)?])
 }
 
-/// The probabilities without a calibrator, of all rows where training kept a share of the negatives.
+/// The uncalibrated probabilities over all rows, where training kept a share of the negatives.
 fn raw(logits: &[f64], keep_rate: f64) -> Vec<f64> {
     logits.iter().map(|&z| adclick::builder::calibrate::sigmoid(z + keep_rate.ln())).collect()
 }

@@ -1,7 +1,7 @@
-//! The work of each verb as a function: for the command, and for packages in other languages.
+//! The work of each subcommand as a function, for the command and for packages in other languages.
 //!
-//! A job is a struct that says what to do. Its function returns a struct that says what was done, prints nothing, and
-//! reports stages, notes and warnings to a [`Progress`], which may cancel it.
+//! A job is a struct that says what to do. Its function returns a struct with the result and prints nothing. It reports
+//! stages, notes and warnings to a [`Progress`], which may cancel it.
 
 pub mod calibrate;
 pub mod evaluate;
@@ -27,22 +27,22 @@ use crate::trainer::{Data, Role, Roles, Split};
 pub struct Target {
     /// Its directory.
     pub path: PathBuf,
-    /// Whether a bundle that is there is replaced.
+    /// Whether to replace an existing bundle.
     pub replace: bool,
-    /// Whether `CURRENT` beside it names it afterwards.
+    /// Whether to make it the live bundle, by naming it in `CURRENT` beside it.
     pub publish: bool,
 }
 
-/// The rows that a job looks at.
+/// The rows that a job reads.
 #[derive(Debug, Clone)]
 pub struct Rows {
     /// The files.
     pub source: Source,
-    /// Only the rows that have this role by this split; `None` = all.
+    /// Only the rows with this role in this split; `None` = all.
     pub part: Option<(Split, Role)>,
 }
 
-/// A part's rule, with what it has to know of the files.
+/// The split rule of a part, resolved for the files.
 struct Chosen(Option<(Roles, Role)>);
 
 impl Chosen {
@@ -58,7 +58,7 @@ impl Rows {
         Ok(Chosen(Some((data.roles(progress)?, *role))))
     }
 
-    /// The rows, scored by an engine at these positions. `fields` are inputs whose values are wanted as text.
+    /// The rows, scored by an engine at these positions. `fields` are inputs whose values are returned as text.
     fn scored(
         &self,
         engine: &Engine,
@@ -73,7 +73,7 @@ impl Rows {
     }
 }
 
-/// Shows the malformed rows that building tables left out.
+/// Shows the malformed rows that were left out of tables.
 fn warn_of_bad_rows(tables: &[Summary], progress: &Progress) {
     for table in tables.iter().filter(|t| t.bad_rows > 0) {
         progress.warn(&format!("table {}: {} malformed rows were left out, the first:", table.name, table.bad_rows));

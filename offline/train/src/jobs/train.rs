@@ -1,4 +1,4 @@
-//! From logs to a calibrated bundle.
+//! Turns logs into a calibrated bundle.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,18 +26,18 @@ use crate::rows::{fallback, open_engine};
 use crate::trainer::{self, Blueprint, Config, Data, Metrics, Role as RowRole, Scored, Split, apart};
 use crate::unpack::unpack;
 
-/// What is trained on what.
+/// A training job.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// The logs; the tables that rows look values up in are those of `tables`.
+    /// The logs. Rows look values up in the tables of `tables`.
     pub source: Source,
     /// The schema of `--format examples`; `None` = the built-in features of the logs' format.
     pub schema: Option<SchemaFile>,
-    /// Which rows validate.
+    /// The rows that validate.
     pub split: Split,
-    /// How the model is built and fitted.
+    /// The options of the trainer.
     pub config: Config,
-    /// The model to go on from.
+    /// The model to continue from.
     pub parent: Option<Parent>,
     /// The tables that the schema reads.
     pub tables: Tables,
@@ -45,13 +45,13 @@ pub struct Job {
     pub policy: Option<String>,
     /// The precision that the bundle is to be served in; `None` = exact.
     pub precision: Option<Precision>,
-    /// Whether calibrators are chosen on the validation rows.
+    /// Whether to choose calibrators on the validation rows.
     pub calibrate: bool,
     /// The bundle to write.
     pub target: Target,
 }
 
-/// A model to go on from.
+/// A model to continue from.
 #[derive(Debug, Clone)]
 pub struct Parent {
     /// The generation of its bundle, for the provenance.
@@ -75,14 +75,14 @@ impl Parent {
     }
 }
 
-/// What was trained.
+/// The result of training.
 #[derive(Debug, Clone, Serialize)]
 pub struct Done {
     /// The bundle.
     pub out: String,
     /// Its generation, in hexadecimal.
     pub generation: String,
-    /// What training did.
+    /// Statistics of the training run.
     #[serde(flatten)]
     pub metrics: Metrics,
     /// The calibrator of the first head.
@@ -92,7 +92,7 @@ pub struct Done {
     /// Log loss of the test rows before calibration, when the split has some.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_logloss: Option<f64>,
-    /// How many test rows there are.
+    /// The number of test rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_rows: Option<usize>,
 }
@@ -104,7 +104,7 @@ pub struct Done {
 /// diverges, a bundle that cannot be written.
 pub fn train(job: Job, progress: &Progress) -> Result<Done> {
     let Target { path: out, replace, publish } = &job.target;
-    // Before hours of training, not after.
+    // Fails before hours of training, not after.
     bundle::check_target(out, *replace)?;
     let blueprint = match &job.schema {
         Some(schema) => Blueprint::given(schema),
@@ -146,11 +146,11 @@ pub fn train(job: Job, progress: &Progress) -> Result<Done> {
 /// The tables of a model to be trained.
 #[derive(Default)]
 struct BuiltTables {
-    /// For the rows; `None` when the model reads no table.
+    /// For looking up rows; `None` when the model reads no table.
     lookups: Option<Arc<Lookups>>,
     /// For the bundle.
     parts: Vec<Part>,
-    /// Where they are until the bundle links them.
+    /// Their directory until the bundle links them.
     beside: Option<Beside>,
 }
 
@@ -166,16 +166,16 @@ fn build_tables(job: &Job, progress: &Progress) -> Result<BuiltTables> {
     let beside = Beside::of(&job.target.path, job.target.replace)?;
     let (mut parts, summaries) = for_training(&job.tables, schema, beside.path(), progress)?;
     warn_of_bad_rows(&summaries, progress);
-    // The same tables have the same generation, whatever came first.
+    // The same tables give the same generation, in any order.
     parts.sort_by(|a, b| a.name.cmp(&b.name));
     let lookups = Lookups::new(&schema.schema, &schema.enrichment, open_tables(&parts)?)?;
     Ok(BuiltTables { lookups: Some(Arc::new(lookups)), parts, beside: Some(beside) })
 }
 
-/// The validation rows in the arithmetic that serves; `None` when this CPU serves exact.
+/// The validation rows, scored in the arithmetic that serves; `None` when this CPU serves exact.
 fn as_served(parts: &Parts, data: &Data, beside: &Beside, progress: &Progress) -> Result<Option<Scored>> {
     let bundle = beside.path().join("uncalibrated");
-    // At the positions that were logged, as the clicks are.
+    // At the positions that were logged, to match the clicks.
     let logged = as_logged(&parts.model)?.map(|model| Parts { model, ..parts.clone() });
     logged.as_ref().unwrap_or(parts).write(&bundle, true, false)?;
     let engine = open_engine(&bundle, None, None)?;
@@ -198,8 +198,9 @@ fn as_served(parts: &Parts, data: &Data, beside: &Beside, progress: &Progress) -
     }))
 }
 
-/// The calibrators that the validation rows support, and the choice for the first head. The exact logits decide the kind, so
-/// that one model gets the same kind in every precision; the numbers are fitted on the `served` logits, if those differ.
+/// The calibrators that the validation rows support, and the choice for the first head. The exact logits decide the
+/// kind, so that one model gets the same kind in every precision; the numbers are fitted on the `served` logits, if
+/// those differ.
 fn calibrate(exact: &Scored, served: Option<&Scored>, wanted: bool) -> Result<(Calibrators, Option<Choice>)> {
     let mut calibrators = Calibrators::default();
     let mut first = None;

@@ -1,4 +1,4 @@
-//! Checks that a bundle is whole, and that this CPU computes its golden outputs.
+//! Checks that a bundle is complete and that this CPU computes its golden outputs.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use anyhow::{Result, ensure};
 
 use crate::bundle::{open_table, open_untouched, resolve};
 
-/// What was checked and found right.
+/// The result of a successful check.
 #[derive(Debug, Clone)]
 pub struct Done {
     /// The bundle.
@@ -24,22 +24,22 @@ pub struct Done {
     pub files: Vec<(String, u64, u64)>,
     /// The name, the shard and the number of rows of each table file.
     pub tables: Vec<(String, Shard, u64)>,
-    /// How many golden requests the model holds.
+    /// The number of golden requests in the model.
     pub goldens: usize,
-    /// The kernels that gave their outputs.
+    /// The kernels that reproduced their outputs.
     pub kernels: Vec<&'static str>,
     /// The precision that the bundle asks for.
     pub wanted: Precision,
     /// The precision that this CPU serves it in.
     pub here: Precision,
-    /// Why that is another one.
+    /// The reason why that is another one.
     pub reason: Option<String>,
 }
 
 /// Checks every file, section and row of a bundle, and runs its golden requests on every kernel of this CPU.
 ///
 /// # Errors
-/// Whatever is wrong with the bundle; the message names the file.
+/// Any error in the bundle; the message names the file.
 pub fn verify(bundle: &Path) -> Result<Done> {
     let bundle = resolve(bundle)?;
     let manifest = Manifest::read(&bundle)?;
@@ -65,7 +65,7 @@ pub fn verify(bundle: &Path) -> Result<Done> {
     }
     let mut tables = Vec::new();
     for entry in manifest.tables() {
-        // The checksum of the whole file was compared above.
+        // The checksum of the whole file has already been compared.
         let table = open_table(&bundle.join(&entry.name), Checks::Content)?;
         tables.push((table.name().to_owned(), table.shard(), table.len()));
     }

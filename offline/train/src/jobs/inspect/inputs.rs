@@ -1,4 +1,4 @@
-//! What callers pass to a bundle's model, and whether a request has it.
+//! The inputs that callers pass to a bundle's model, and a check of a request against them.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -54,7 +54,7 @@ pub(super) fn list(path: &Path, text: &mut String) -> Result<Json> {
     Ok(json!({ "generation": format!("{generation:016x}"), "inputs": all }))
 }
 
-/// What is wrong with the request of a file, and how many errors there are.
+/// The errors of the request in a file, and their number.
 pub(super) fn check(path: &Path, file: &Path, text: &mut String) -> Result<(Json, usize)> {
     let asked = read_text(file)?;
     let read = || -> Result<_> {
@@ -90,7 +90,7 @@ pub(super) fn check(path: &Path, file: &Path, text: &mut String) -> Result<(Json
     Ok((report, found.errors()))
 }
 
-/// An engine that reads as little as it can.
+/// An engine that loads as little as possible.
 fn open(path: &Path) -> Result<Engine> {
     let mut options = Options::default();
     options.tables = TableChecks::Lazy;
@@ -113,13 +113,13 @@ fn kind(input: &ModelInput) -> String {
     }
 }
 
-/// Names as the model reads them.
+/// Input names that the model reads.
 struct Names<'a> {
     engine: &'a Engine,
     inputs: &'a [ModelInput],
 }
 
-/// A request that was written by hand.
+/// A request written by hand.
 struct RequestFile {
     request: Request,
     values: Vec<Value>,
@@ -195,7 +195,7 @@ impl Names<'_> {
     }
 }
 
-/// A value as a server would pass it: numbers of a number or a vector, else ids, of which texts are hashed.
+/// A value as a server would pass it: floats for a number or a vector, otherwise ids. Strings are hashed.
 fn value(json: &Json, kind: Option<ValueKind>, position: u64) -> Result<(f32, u64)> {
     let is_id = matches!(kind, Some(ValueKind::Category | ValueKind::Categories));
     Ok(match json {
@@ -221,12 +221,12 @@ fn id(json: Option<&Json>, what: &str) -> Result<u64> {
     }
 }
 
-/// Negative ones as data files have them.
+/// Negative integers are encoded as in data files.
 fn integer(json: &Json) -> Option<u64> {
     json.as_u64().or_else(|| json.as_i64().map(i64::cast_unsigned))
 }
 
-/// The fields of an object that may have these and no others.
+/// The fields of an object that may have no others.
 fn object<'a>(json: &'a Json, what: &str, known: &[&str]) -> Result<&'a Map<String, Json>> {
     let Json::Object(fields) = json else { bail!("{what}: expected an object, found {json}") };
     match fields.keys().find(|key| !known.contains(&key.as_str())) {

@@ -1,4 +1,4 @@
-//! What a bundle or an artifact holds, as JSON and as text.
+//! Shows the contents of a bundle or an artifact, as JSON and as text.
 
 mod inputs;
 mod table;
@@ -21,48 +21,48 @@ use serde_json::{Value, json};
 
 use crate::bundle::{open_table, open_untouched, resolve};
 
-/// What is looked at.
+/// An inspection job.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// A bundle, the directory whose `CURRENT` names one, or one artifact file.
     pub path: PathBuf,
-    /// What is wanted of it.
+    /// The part to show.
     pub what: What,
 }
 
-/// What is wanted of a bundle or an artifact.
+/// The part of a bundle or an artifact to show.
 #[derive(Debug, Clone)]
 pub enum What {
     /// Everything but rows.
     All,
     /// One row of a feature table.
     Row {
-        /// The ids of the key as data files have them, in order; or the key itself as `0x` and 16 hexadecimal digits.
+        /// The ids of the key as data files hold them, in order; or the key itself as `0x` and 16 hexadecimal digits.
         key: Vec<String>,
         /// The table; `None` = the only one.
         table: Option<String>,
     },
     /// The inputs that callers pass.
     Inputs,
-    /// What is wrong with a request.
+    /// The errors of a request.
     Check {
         /// A file that holds the request as JSON.
         request: PathBuf,
     },
 }
 
-/// What was found.
+/// The result of an inspection.
 #[derive(Debug, Clone)]
 pub struct Done {
-    /// For scripts.
+    /// JSON, for scripts.
     pub report: Value,
-    /// The same for people.
+    /// The same as text, for people.
     pub text: String,
-    /// Why a checked request fails, if it does.
+    /// The reason why a checked request fails, if it does.
     pub failed: Option<String>,
 }
 
-/// Looks at a bundle or an artifact.
+/// Inspects a bundle or an artifact.
 ///
 /// # Errors
 /// Files that cannot be read or are damaged, and tables or keys that are not there.
@@ -160,7 +160,7 @@ fn bundle(path: &Path, text: &mut String) -> Result<Value> {
     Ok(report)
 }
 
-/// What an engine's ad cache would take for the bundle.
+/// The memory that an engine's ad cache would take for the bundle.
 fn ad_cache(path: &Path, text: &mut String) -> Result<Value> {
     let info = open_untouched(path)?.ad_cache();
     match info.bytes_needed {
@@ -186,17 +186,17 @@ fn precision(path: &Path, text: &mut String) -> Result<Value> {
     Ok(json!({ "wanted": wanted.name(), "here": here.name(), "first_pass": first_pass, "reason": reason }))
 }
 
-/// How wide a column of names is.
+/// The width of a column of names.
 fn room<'a>(least: usize, names: impl Iterator<Item = &'a str>) -> usize {
     names.map(|name| name.chars().count()).fold(least, usize::max)
 }
 
-/// One artifact file: its kind and what it holds.
+/// One artifact file: its kind and its contents.
 fn artifact(path: &Path, text: &mut String) -> Result<(&'static str, Value)> {
     let bytes = Bytes::open(path, OpenMode::Map)?;
     let place = || path.display().to_string();
     if kind_of(&bytes) == Some(ArtifactKind::Table) {
-        // A table may be larger than memory: nothing is read of it that is not shown.
+        // A table may be larger than memory, so only the parts that are shown are read.
         drop(bytes);
         return Ok(("table", table::describe(&open_table(path, Checks::Structure)?, text)?));
     }
@@ -211,7 +211,7 @@ fn artifact(path: &Path, text: &mut String) -> Result<(&'static str, Value)> {
     }
 }
 
-/// What an artifact says that it is.
+/// The kind that an artifact declares.
 fn kind_of(bytes: &[u8]) -> Option<ArtifactKind> {
     let number = u32::from_le_bytes(bytes.strip_prefix(&MAGIC)?.get(4..8)?.try_into().ok()?);
     [ArtifactKind::Model, ArtifactKind::Table, ArtifactKind::Calibrators].into_iter().find(|k| *k as u32 == number)
@@ -318,12 +318,12 @@ struct Layer {
     parameters: usize,
     /// Multiply-adds of one candidate alone.
     macs: usize,
-    /// Those among them that are done once per request.
+    /// Those of them that are done once per request.
     once: usize,
 }
 
 impl Layer {
-    /// `shared`: input columns whose products are shared by the candidates of a request.
+    /// `shared`: input columns whose products the candidates of a request share.
     fn new(name: String, matrices: &[Panels], extra: usize, shared: usize) -> Self {
         let macs = matrices.iter().map(|p| p.inputs * p.outputs).sum();
         let shape = matrices.iter().map(|p| format!("{}x{}", p.outputs, p.inputs)).collect::<Vec<_>>();

@@ -1,4 +1,4 @@
-//! What `adclick inspect` says of a feature table.
+//! Output of `adclick inspect` for a feature table.
 
 use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -93,7 +93,7 @@ pub(super) fn row(tables: &[Table], ids: &[String], text: &mut String) -> Result
     Ok(json!({ "table": name, "key": format!("{key:016x}"), "found": found.is_some(), "row": cells }))
 }
 
-/// The key that the ids make: as the table's data files have them, or the key itself as 0x and 16 digits.
+/// The key made of the ids: as the table's data files hold them, or the key itself as 0x and 16 digits.
 fn key(ids: &[String], definition: Option<&TableFile>) -> Result<u64> {
     if let [one] = ids
         && let Some(digits) = one.strip_prefix("0x")
@@ -127,7 +127,7 @@ fn cell(layout: &RowLayout, row: &[u8], column: usize, definition: Option<&Table
         return Value::Null;
     }
     let kind = layout.columns()[column].kind;
-    // As short as f32 needs it, not as long as f64 would.
+    // The shortest text that f32 needs, not f64.
     let number = |position| {
         layout.number(row, column, position).map_or(Value::Null, |x| json!(x.to_string().parse::<f64>().ok()))
     };
@@ -155,7 +155,7 @@ fn form(integer: bool) -> &'static str {
     if integer { "integer" } else { "string" }
 }
 
-/// Seconds since then; `None` when it is yet to come.
+/// Seconds since then; `None` when it is in the future.
 fn age(built_us: i64) -> Option<u64> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_micros() as i64;
     u64::try_from(now.checked_sub(built_us)?).ok().map(|us| us / 1_000_000)

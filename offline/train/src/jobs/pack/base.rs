@@ -1,4 +1,4 @@
-//! What a bundle begins with: a model from weights, or all of an earlier bundle.
+//! The base of a bundle: a model from weights, or all of an earlier bundle.
 
 use std::path::{Path, PathBuf};
 
@@ -15,9 +15,9 @@ use super::Job;
 use super::model::{self, Packed};
 use crate::bundle::{Holds, Part, open_table, resolve};
 
-/// What the tables are added to.
+/// The base that tables are added to.
 pub(super) enum Base {
-    /// Nothing: tables alone are written.
+    /// Nothing: only tables are written.
     None,
     /// A new model.
     Model(Box<Packed>),
@@ -51,7 +51,7 @@ impl Base {
         }
     }
 
-    /// What the model reads from tables; `None` without a model.
+    /// The model's reads from tables; `None` without a model.
     pub(super) fn enrichment(&self) -> Option<&Enrichment> {
         match self {
             Self::None => None,
@@ -60,14 +60,14 @@ impl Base {
         }
     }
 
-    /// A file of a table that the earlier bundle has.
+    /// A table file of the earlier bundle.
     pub(super) fn table(&self, name: &str) -> Option<&Path> {
         let Self::Bundle(old) = self else { return None };
         old.tables.iter().find(|t| t.name == name).map(|t| t.path.as_path())
     }
 
-    /// All files of the bundle: those of this base, calibrators, policy and precision as given, and the new tables in the place of
-    /// old ones.
+    /// All files of the bundle: those of this base, with calibrators, policy and precision as given, and with new
+    /// tables in place of old ones.
     pub(super) fn parts(&self, job: &Job, tables: Vec<Part>) -> Result<Vec<Part>> {
         let mut parts = vec![match self {
             Self::Model(packed) => Part::new(Role::Model, MODEL_FILE, Holds::Bytes(packed.bytes.clone())),
@@ -101,7 +101,7 @@ impl Base {
             let carried: Vec<Part> = old.unreplaced(&all)?;
             all.extend(carried);
         }
-        // The same tables have the same generation, whatever came first.
+        // The same tables give the same generation, in any order.
         all.sort_by(|a, b| a.name.cmp(&b.name));
         parts.extend(all);
         Ok(parts)
@@ -129,7 +129,8 @@ impl Bundle {
         Some(Part::carried(&self.path, self.manifest.file(role)?))
     }
 
-    /// The tables that are carried over: all but those that the new ones replace. A single shard of a table may be replaced.
+    /// The tables that are carried over: all except those that new ones replace. A single shard of a table may be
+    /// replaced.
     fn unreplaced(&self, new: &[Part]) -> Result<Vec<Part>> {
         let mut replaced = Vec::new();
         for part in new {

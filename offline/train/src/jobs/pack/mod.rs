@@ -1,4 +1,4 @@
-//! Weights, a schema and tables become a bundle, or the tables of one are renewed.
+//! Packs weights, a schema and tables into a bundle, or renews the tables of one.
 
 mod base;
 mod model;
@@ -23,12 +23,13 @@ use tables::Step;
 pub(super) use tables::for_training;
 pub use tables::{Given, Tables};
 
-/// What is packed from what.
+/// A packing job.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// The state dict, as safetensors; either this or `from`, but for [`tables_only`].
+    /// The state dict, as safetensors. One of this and `from` is required, except for [`tables_only`].
     pub weights: Option<PathBuf>,
-    /// An earlier bundle, or the directory whose `CURRENT` names one: what is not given is carried over from it.
+    /// An earlier bundle, or the directory whose `CURRENT` names one: parts that are not given are carried over from
+    /// it.
     pub from: Option<PathBuf>,
     /// The schema file.
     pub schema: Option<PathBuf>,
@@ -38,31 +39,31 @@ pub struct Job {
     pub calibrators: Option<PathBuf>,
     /// The auction policy (TOML).
     pub policy: Option<PathBuf>,
-    /// Inputs whose first 16 rows become golden requests; without them golden requests are made up.
+    /// Inputs whose first 16 rows become golden requests; without them golden requests are generated.
     pub goldens: Option<PathBuf>,
-    /// The outputs of the model that the weights are from, for the rows of `goldens`.
+    /// The original model's outputs for the rows of `goldens`.
     pub expect: Option<PathBuf>,
-    /// What `expect` holds, when its names do not tell.
+    /// The contents of `expect`, when its names do not tell.
     pub expect_as: Option<Quantity>,
-    /// How far a logit may be from that of `expect`, as a share of its size, or of 1 when it is smaller.
+    /// The tolerance of a logit against that of `expect`, as a share of its size, or of 1 when it is smaller.
     pub tolerance: f64,
-    /// Rows to find the ranges from that int8 needs; without them those of `goldens` are taken.
+    /// Rows that give the ranges that int8 needs; without them those of `goldens` are used.
     pub rows: Option<PathBuf>,
     /// The precision that the bundle is to be served in; `None` = exact, or that of `from`.
     pub precision: Option<Precision>,
-    /// The share of negatives that training kept, when it was not all.
+    /// The share of negatives that training kept, if it dropped some.
     pub downsampling: Option<f64>,
     /// A TOML document that says where the model comes from.
     pub provenance: Option<PathBuf>,
-    /// Tensors that belong to nothing are left out instead of refused.
+    /// Whether unknown tensors are left out instead of refused.
     pub allow_unused: bool,
-    /// What nothing says is refused instead of assumed.
+    /// Whether details that neither weights nor schema give are refused instead of assumed.
     pub no_assumptions: bool,
-    /// What is written: a bundle, or of [`tables_only`] a directory of table files.
+    /// The target: a bundle, or for [`tables_only`] a directory of table files.
     pub target: Target,
 }
 
-/// What was packed.
+/// The result of packing.
 pub struct Done {
     /// The generation of the bundle.
     pub generation: u64,
@@ -76,15 +77,15 @@ pub struct Done {
     pub wanted: Precision,
     /// The precision that this CPU serves it in.
     pub here: Precision,
-    /// Why that is another one.
+    /// The reason why that is another one.
     pub reason: Option<String>,
 }
 
 /// Packs a bundle.
 ///
 /// # Errors
-/// Files that cannot be read or do not go together, a model that differs from the one that it came from, and what an
-/// engine would refuse; then nothing is written.
+/// Files that cannot be read or do not go together, a model that differs from the original, and anything that an engine
+/// would refuse; then nothing is written.
 pub fn pack(job: &Job, progress: &Progress) -> Result<Done> {
     let schema = job.schema.as_deref().map(SchemaFile::read).transpose()?;
     let out = &job.target.path;
@@ -118,7 +119,7 @@ pub fn pack(job: &Job, progress: &Progress) -> Result<Done> {
     Ok(Done { generation, bytes, model, tables, wanted, here, reason: reason.map(str::to_owned) })
 }
 
-/// Builds table files and nothing else, in the directory of the target.
+/// Builds only table files, in the directory of the target.
 ///
 /// # Errors
 /// Data files that cannot be read or packed; files there that are not to be replaced.
@@ -141,7 +142,7 @@ pub fn tables_only(job: &Job, progress: &Progress) -> Result<Vec<Summary>> {
     Ok(summaries)
 }
 
-/// What may be otherwise than it was taken, for all that is known.
+/// Lists the assumptions that nothing has confirmed.
 fn unproven(packed: &Packed) -> Option<String> {
     if let Some(proof) = &packed.proof {
         let untold = proof.untold.join("; ");

@@ -23,21 +23,21 @@ use crate::ranges;
 /// How many golden requests a bundle holds.
 const GOLDENS: usize = 16;
 
-/// A packed model, its file, and how it was proven.
+/// A packed model, its file, and the evidence that it is right.
 pub struct Packed {
     /// The model file.
     pub bytes: Vec<u8>,
-    /// What it was written from.
+    /// Its source.
     pub spec: ModelSpec,
-    /// Which tensors became which layers.
+    /// The layers that tensors became.
     pub taken: Vec<taken::Layer>,
     /// Tensors that were left out.
     pub left_out: Vec<String>,
-    /// The comparison with the outputs of the model that the weights are from; `None`: not compared.
+    /// The comparison with the original model's outputs; `None`: not compared.
     pub proof: Option<Proof>,
-    /// What to say.
+    /// Notes to show.
     pub notes: Vec<String>,
-    /// What to warn of.
+    /// Warnings to show.
     pub warnings: Vec<String>,
 }
 
@@ -108,7 +108,7 @@ pub(super) fn pack(job: &Job, weights_path: &Path, schema: Option<&SchemaFile>) 
     Ok(Packed { bytes, spec, taken, left_out, proof, notes, warnings })
 }
 
-/// What was assumed, left out and compared, for the provenance.
+/// The assumptions, the tensors left out and the comparison, for the provenance.
 fn record(given: &mut toml::Table, packed: &pack::Packed, proof: Option<&Proof>) {
     let list = |texts: Vec<String>| toml::Value::Array(texts.into_iter().map(toml::Value::from).collect());
     let assumed = taken::assumed(&packed.taken);
@@ -121,7 +121,7 @@ fn record(given: &mut toml::Table, packed: &pack::Packed, proof: Option<&Proof>)
     given.insert("compared".into(), proof.map_or_else(|| "no".to_owned(), Proof::text).into());
 }
 
-/// The ranges that int8 needs, and what they are from.
+/// The ranges that int8 needs, and their source.
 fn ranges(job: &Job, spec: &ModelSpec) -> Result<(Vec<f32>, String)> {
     if spec.network.deep.is_empty() {
         return Ok((Vec::new(), "no ranges for int8: the model has no deep layer".to_owned()));
@@ -142,7 +142,7 @@ fn ranges(job: &Job, spec: &ModelSpec) -> Result<(Vec<f32>, String)> {
     Ok((found, format!("ranges for int8 from {run} rows of {what} {}", path.display())))
 }
 
-/// What the caller says of the model's origin.
+/// The model's origin as the caller gives it.
 fn document(job: &Job) -> Result<toml::Table> {
     let Some(path) = &job.provenance else { return Ok(toml::Table::new()) };
     let text = read_text(path)?;
@@ -151,7 +151,7 @@ fn document(job: &Job) -> Result<toml::Table> {
     Ok(document)
 }
 
-/// What was packed from what.
+/// The inputs of the packing, for the provenance.
 fn provenance(job: &Job, weights_path: &Path, weights: &[u8], schema: Option<&SchemaFile>) -> Result<toml::Table> {
     let mut pack = toml::Table::new();
     pack.insert("weights".into(), name(weights_path).into());
@@ -170,7 +170,7 @@ fn name(path: &Path) -> String {
     path.file_name().map_or(String::new(), |n| n.to_string_lossy().into_owned())
 }
 
-/// Reads a calibrators file. Refuses one that cannot be decoded, or that would correct for downsampling a second time.
+/// Reads a calibrators file. Refuses one that cannot be decoded, or that would correct for downsampling twice.
 pub(super) fn calibrators(path: &Path, downsampling: Option<f64>) -> Result<Vec<u8>> {
     let bytes = read_file(path)?;
     let place = || format!("calibrators {}", path.display());

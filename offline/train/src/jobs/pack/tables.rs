@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::base::Base;
 use crate::bundle::{Holds, Part, open_table};
 
-/// The files of one table: all of them data, or all packed already.
+/// The files of one table, either all data files or all packed ones.
 #[derive(Debug, Clone)]
 pub struct Given {
     /// The table's name.
@@ -25,28 +25,28 @@ pub struct Given {
     pub paths: Vec<PathBuf>,
 }
 
-/// Which tables a bundle gets, and how they are built.
+/// The tables of a bundle, and how they are built.
 #[derive(Debug, Clone)]
 pub struct Tables {
-    /// The files; those of one name are taken together.
+    /// The files; those with the same name form one table.
     pub given: Vec<Given>,
-    /// What becomes of a key that is given twice.
+    /// The rule for a key that is given twice.
     pub duplicates: Duplicates,
     /// How new the data is, in microseconds since 1970-01-01 UTC; `None` = the newest change of a table's files.
     pub as_of: Option<i64>,
-    /// Bytes of rows that wait in memory while a table is built.
+    /// Bytes of rows held in memory while a table is built.
     pub memory: usize,
-    /// Build only this shard of tables that have shards.
+    /// Build only this shard of sharded tables.
     pub shard: Option<u32>,
-    /// How many malformed rows of a table are left out before building fails.
+    /// The number of malformed rows of a table that may be left out before building fails.
     pub limit: BadLimit,
 }
 
-/// What is to be done for a table.
+/// The step that a table needs.
 pub(super) enum Step {
     /// Build it from data.
     Build(TableFile, DataFiles),
-    /// It is packed already: the files with their shards.
+    /// It is already packed: the files with their shards.
     Take(String, Vec<(PathBuf, Shard)>),
 }
 
@@ -61,7 +61,7 @@ impl Step {
 }
 
 impl Tables {
-    /// What is to be done, before any of it is: the files that are given, and how they become tables.
+    /// The plan, made before any step runs: the given files, and how each becomes a table.
     pub(super) fn plan(&self, schema: Option<&SchemaFile>, base: &Base) -> Result<Vec<Step>> {
         let mut all: Vec<Given> = Vec::new();
         for table in &self.given {
@@ -97,7 +97,7 @@ impl Tables {
         Ok(Step::Build(table, DataFiles { paths: given.paths.clone(), limit: self.limit }))
     }
 
-    /// Does the steps, in the directory `out`. Returns the files for the bundle, and a summary of each table that was built.
+    /// Runs the steps, in the directory `out`. Returns the files for the bundle, and a summary of each table built.
     pub(super) fn run(&self, steps: Vec<Step>, out: &Path, progress: &Progress) -> Result<(Vec<Part>, Vec<Summary>)> {
         let options = Options {
             duplicates: self.duplicates,
@@ -130,7 +130,7 @@ impl Tables {
     }
 }
 
-/// The definition of a table in the schema file. Its key must be the one that the model has for it.
+/// The definition of a table in the schema file. Its key must match the model's key for it.
 fn of_schema<'a>(schema: &'a SchemaFile, name: &str, model: Option<&Enrichment>) -> Result<&'a TableFile> {
     let at = schema.feature_tables.iter().position(|t| t.name == name).with_context(|| {
         let known: Vec<&str> = schema.feature_tables.iter().map(|t| t.name.as_str()).collect();
@@ -175,14 +175,14 @@ fn columns_text(columns: &[adclick::builder::table::Column]) -> String {
     columns.iter().map(|c| format!("{} ({})", c.name, c.kind)).collect::<Vec<_>>().join(", ")
 }
 
-/// Whether a file is an artifact of ours and no data.
+/// Whether a file is an artifact of ours rather than data.
 fn is_packed(path: &Path) -> Result<bool> {
     let mut magic = [0; MAGIC.len()];
     let (mut file, _) = adclick::builder::files::open_regular(path)?;
     Ok(file.read_exact(&mut magic).is_ok() && magic == MAGIC)
 }
 
-/// Whether a file is part of a bundle, which nobody writes in place.
+/// Whether a file belongs to a bundle, whose files must not be written in place.
 fn is_published(path: &Path) -> bool {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return false };
     Manifest::read(directory).is_ok_and(|m| m.files.iter().any(|f| name == f.name.as_str()))
@@ -207,7 +207,8 @@ pub(super) fn check_names(steps: &[Step], base: &Base) -> Result<()> {
     Ok(())
 }
 
-/// Makes the tables of a model that is to be trained, in the directory `out`: all that its schema reads, with all shards.
+/// Makes the tables of a model that is to be trained, in the directory `out`: all that its schema reads, with all
+/// shards.
 pub(crate) fn for_training(
     tables: &Tables,
     schema: &SchemaFile,
