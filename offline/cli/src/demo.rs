@@ -1,4 +1,4 @@
-//! The demonstration: each step is a command that anyone can run, printed as it is run.
+//! The demo. Each step is a command that anyone can run, and is printed as it runs.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -18,21 +18,21 @@ use serde_json::Value as Json;
 use crate::stdout;
 use crate::synthetic;
 
-/// The rule by which rows are told apart: rows that train, validate, and are held out for measuring and serving.
+/// The split of the rows: rows to train, to validate, and to hold out for measuring and serving.
 const SPLIT: &str = "hash:0";
-/// Requests written for the server; it goes through them again and again.
+/// The number of requests written for the server, which repeats them.
 const REQUESTS: usize = 200;
 
-/// What to demonstrate.
+/// The settings of a demo.
 #[derive(Debug)]
 pub struct Demo {
     /// The C++ server.
     pub server: PathBuf,
-    /// Where files go.
+    /// The directory for files.
     pub dir: PathBuf,
     /// The rows.
     pub source: Source,
-    /// Their file.
+    /// The rows' file.
     pub data: PathBuf,
     /// The name of their format.
     pub format: String,
@@ -100,7 +100,7 @@ impl Demo {
         Ok(rows)
     }
 
-    /// Runs this program with other arguments, shows how, and returns what it printed as JSON, if it was.
+    /// Runs this program with other arguments and prints the command. Returns its output, if that is JSON.
     fn adclick(&self, arguments: &[&str]) -> Result<Json> {
         writeln!(stdout::lock(), "$ adclick {}", arguments.join(" "))?;
         let output = Command::new(std::env::current_exe()?)
@@ -113,8 +113,8 @@ impl Demo {
         Ok(serde_json::from_slice(&output.stdout).unwrap_or(Json::Null))
     }
 
-    /// Writes requests made of held-out rows: one row's request side, many rows' candidate sides. Returns how many rows
-    /// they were made of.
+    /// Writes requests made of held-out rows: one row's request side, many rows' candidate sides. Returns the number of
+    /// rows used.
     fn write_requests(&self, bundle: &Path, to: &Path) -> Result<usize> {
         let engine = open_engine(bundle, None, None)?;
         let generation = engine.generation()?;
@@ -178,7 +178,7 @@ impl Demo {
             .with_context(|| format!("cannot run {}", self.server.display()))?;
         let begin = Instant::now();
         let mut turn = 0;
-        // Swaps stop before the end, so that the last one is served too.
+        // Swaps stop before the end, so that the last bundle is served too.
         while begin.elapsed() < Duration::from_millis(u64::from(seconds) * 1000 - 900) && server.try_wait()?.is_none() {
             std::thread::sleep(Duration::from_millis(700));
             turn += 1;
@@ -277,7 +277,7 @@ impl Demo {
     }
 }
 
-/// What the steps of making a model printed.
+/// The output of the steps that make a model.
 struct Made {
     train: Json,
     calibrate: Json,
@@ -285,7 +285,7 @@ struct Made {
     calibrated: Json,
 }
 
-/// A category's weight is 1, whatever the reader filled in.
+/// A category's weight is 1, regardless of what the reader filled in.
 fn weight(kind: InputKind, number: f32) -> f32 {
     match kind {
         InputKind::Number | InputKind::Vector(..) => number,

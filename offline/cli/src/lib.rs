@@ -1,6 +1,6 @@
-//! What the `adclick` command is made of: the verbs, the demo, and what they print.
+//! The parts of the `adclick` command: the subcommands, the demo, and their output.
 
-// It panics when standard output is full or closed: `stdout::lock` gives an error.
+// `println!` panics when standard output is full or closed; `stdout::lock` returns an error.
 #![cfg_attr(not(test), deny(clippy::print_stdout))]
 
 pub mod auctions;

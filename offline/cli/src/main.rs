@@ -15,7 +15,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    // clap exits with 2 on wrong usage and 0 on --help.
+    // clap exits with 2 on wrong usage and with 0 on --help.
     match cmd::run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if stdout::reader_gone(&error) => ExitCode::SUCCESS,

@@ -1,12 +1,12 @@
-//! Standard output, whose reader may have gone and whose disk may be full.
+//! Standard output, whose reader may be gone and whose disk may be full.
 
 use std::fmt;
 use std::io::{self, StdoutLock, Write};
 
-/// Standard output for one command. `println!` would panic where this gives an error.
+/// Standard output for one command. It returns an error where `println!` would panic.
 pub struct Stdout(StdoutLock<'static>);
 
-/// Whoever read standard output has closed it, as `head` does when it has enough.
+/// The reader of standard output has closed it, as `head` does when it has enough.
 #[derive(Debug)]
 struct ReaderGone;
 
@@ -24,7 +24,7 @@ pub fn lock() -> Stdout {
     Stdout(io::stdout().lock())
 }
 
-/// Whether a command ended because nobody reads its output any more, which is no failure of it.
+/// Whether a command ended because nobody reads its output any more, which is not a failure.
 #[must_use]
 pub fn reader_gone(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {

@@ -1,9 +1,9 @@
-//! A small generator of impressions with known click probabilities, for those who have no logs at hand.
+//! A small generator of impressions with known click probabilities, for users without logs.
 //!
-//! Users have a segment, an age and a device, ads an advertiser, a format and a quality. Whether a user clicks depends on
-//! both sides, on the hour, and on how the user's segment and the advertiser go together: an interaction that a model
-//! without crosses cannot learn. The probability stands in the file beside the label, so that a trained model can be
-//! held against the truth.
+//! Users have a segment, an age and a device; ads have an advertiser, a format and a quality. Whether a user clicks
+//! depends on both sides, on the hour, and on how well the user's segment and the advertiser go together: an
+//! interaction that a model without crosses cannot learn. The file holds the probability beside the label, so that a
+//! trained model can be compared with the truth.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -91,7 +91,7 @@ const TASTES: usize = 3;
 const DEVICES: [&str; 3] = ["phone", "tablet", "desktop"];
 const FORMATS: [&str; 3] = ["image", "video", "carousel"];
 
-/// The hidden truth.
+/// The true click probabilities.
 struct World {
     segment: Vec<f64>,
     segment_taste: Vec<[f64; TASTES]>,
@@ -136,7 +136,7 @@ impl World {
 /// bytes.
 ///
 /// # Errors
-/// When a file cannot be written.
+/// A file cannot be written.
 pub fn generate(path: &Path, rows: u64, seed: u64) -> Result<()> {
     let schema = path.with_file_name("schema.toml");
     std::fs::write(&schema, SCHEMA).with_context(|| format!("cannot write {}", schema.display()))?;

@@ -1,4 +1,4 @@
-//! Files that are written whole or not at all, and which files a command may read and replace.
+//! Writes files completely or not at all, and decides which files a command may read and replace.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
@@ -8,15 +8,15 @@ use adclick::builder::artifact::container::{ArtifactKind, MAGIC};
 use adclick::builder::files::{TempFile, open_regular};
 use anyhow::{Context, Result, bail, ensure};
 
-/// The longest text that a command line names: a schema, a policy, a provenance.
+/// The longest text file that a command line may name: a schema, a policy, a provenance.
 const MOST_TEXT: u64 = 16 << 20;
-/// How much of a file is read to tell who wrote it.
+/// How much of a file is read to recognise its writer.
 const HEAD: u64 = 64 << 10;
 
-/// Reads a text that a command line names. A pipe may stand for it: it is read once, from its beginning to its end.
+/// Reads a text file named on a command line. A pipe works too: it is read once, from beginning to end.
 ///
 /// # Errors
-/// A file that cannot be read, is no UTF-8 or has more than 16 MiB; the message names it.
+/// A file that cannot be read, is not UTF-8 or exceeds 16 MiB; the message names it.
 pub fn read_text(path: &Path) -> Result<String> {
     let what = || format!("cannot read {}", path.display());
     let mut text = String::new();
@@ -26,11 +26,11 @@ pub fn read_text(path: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// Reads a whole file that a command line names: weights, inputs, a vocabulary. A regular one, so that its length is known before
-/// memory is taken.
+/// Reads a whole file named on a command line: weights, inputs, a vocabulary. It must be a regular file, so that its
+/// length is known before memory is allocated.
 ///
 /// # Errors
-/// A file that is none or cannot be read; the message names it.
+/// A path that is not a regular file or cannot be read; the message names it.
 pub fn read_file(path: &Path) -> Result<Vec<u8>> {
     let (file, len) = open_regular(path)?;
     let mut bytes = Vec::new();
@@ -39,14 +39,14 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes a file beside `path`, syncs it and puts it in place: `path` is whole or as it was before. Pipes, terminals and
-/// devices are written to and stay what they are.
+/// Writes a temporary file beside `path`, syncs it and renames it: `path` is either complete or unchanged. Pipes,
+/// terminals and devices are written to directly.
 ///
 /// # Errors
-/// Those of `write`, or a file that cannot be made; the message names it.
+/// Any error of `write`, or a file that cannot be created; the message names it.
 pub fn write_whole<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
     let what = || format!("{} is not written", path.display());
-    // Where a symbolic link leads is written, and the link stays.
+    // The target of a symbolic link is written, and the link stays.
     let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     match fs::metadata(&place) {
         Ok(found) if found.is_dir() => bail!("{}: it is a directory", what()),
@@ -71,11 +71,11 @@ pub fn write_whole<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<
     result.with_context(what)
 }
 
-/// Does the same, but replaces an existing file only if it is empty or `is_ours` accepts its first 64 KiB, so that `--output`
-/// given by mistake costs no data.
+/// Does the same, but replaces an existing file only if it is empty or `is_ours` accepts its first 64 KiB, so that a
+/// mistaken `--output` destroys no data.
 ///
 /// # Errors
-/// As [`write_whole`]; a file that is not ours, `expected` being what one of ours is.
+/// As [`write_whole`], and a file that is not ours. `expected` describes our files.
 pub fn write_over_own<T>(
     path: &Path,
     expected: &str,
@@ -128,7 +128,7 @@ mod tests {
         fs::write(&path, "").unwrap();
         to(&path).unwrap();
         assert!(format!("{:#}", to(directory.path()).unwrap_err()).contains("it is a directory"));
-        // A link stays one.
+        // The link stays a link.
         #[cfg(unix)]
         {
             let link = directory.path().join("link");
@@ -139,7 +139,7 @@ mod tests {
             assert!(!fs::symlink_metadata("/dev/null").unwrap().is_file());
         }
         assert_eq!(fs::read(&path).unwrap(), b"ours 2");
-        // What fails leaves what was there, and nothing beside it.
+        // A failure leaves the earlier file unchanged and no file beside it.
         write_whole(&path, |_| -> Result<()> { bail!("no") }).unwrap_err();
         assert_eq!(fs::read(&path).unwrap(), b"ours 2");
         assert!(

@@ -1,7 +1,7 @@
-//! What offline work reads: data files, click logs, schema files, and the feature tables built from them.
+//! The inputs of offline work: data files, click logs, schema files, and the feature tables built from them.
 //!
-//! Each room uses those before it: [`cells`] (files of any kind as records of cells), [`logs`] (rows with labels, times,
-//! keys and raw values), [`schema_file`], [`tables`], [`schema_infer`].
+//! Each module uses those before it: [`cells`] (files of any kind as records of cells), [`logs`] (rows with labels,
+//! times, keys and raw values), [`schema_file`], [`tables`], [`schema_infer`].
 
 pub(crate) mod cells;
 pub mod files;

@@ -1,7 +1,7 @@
-//! Progress of long work, and the way to stop it.
+//! Progress of long work, and cancelling it.
 //!
-//! The work reports to a [`Watch`]: a progress bar, a log, a callback into another language. It asks the watch between
-//! batches whether to go on, and stops with [`Cancelled`] if not.
+//! The work reports to a [`Watch`]: a progress bar, a log, a callback into another language. Between batches it asks
+//! the watch whether to continue, and stops with [`Cancelled`] if not.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-/// What a stage counts.
+/// The unit of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Bytes of files on disk.
@@ -20,23 +20,23 @@ pub enum Unit {
     Rows,
 }
 
-/// Whoever wants to know how far the work is. At most one stage is under way at a time.
+/// An observer of the work. At most one stage runs at a time.
 pub trait Watch: Send + Sync {
-    /// A stage begins: what it does, and how long it is.
+    /// A stage begins: its name and its length.
     fn begin(&self, stage: &str, length: u64, unit: Unit);
-    /// The stage has come this far.
+    /// The stage has reached this position.
     fn tick(&self, position: u64);
-    /// The stage is over.
+    /// The stage has ended.
     fn end(&self);
-    /// A line for the reader; warnings begin with `warning: `.
+    /// A line for the user; warnings begin with `warning: `.
     fn note(&self, line: &str);
-    /// Whether the work shall stop. Asked between batches of rows.
+    /// Whether to stop the work. Asked between batches of rows.
     fn cancelled(&self) -> bool {
         false
     }
 }
 
-/// The watch refused to go on.
+/// The watch stopped the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cancelled;
 
@@ -48,7 +48,7 @@ impl fmt::Display for Cancelled {
 
 impl std::error::Error for Cancelled {}
 
-/// Where work reports to.
+/// Reports progress to a watch.
 #[derive(Clone, Default)]
 pub struct Progress(Option<Arc<dyn Watch>>);
 
@@ -77,7 +77,7 @@ impl Progress {
         self.begin(what, length, Unit::Rows)
     }
 
-    /// A part of a stage that counts by itself: it does not tick, but can be cancelled.
+    /// A part of a stage that counts separately: it does not tick, but can be cancelled.
     #[must_use]
     pub fn within(&self) -> Stage {
         Stage(Rc::new(Ticks { watch: self.0.clone(), shown: false, position: Cell::new(0) }))
@@ -109,7 +109,7 @@ impl fmt::Debug for Progress {
     }
 }
 
-/// A stage under way; it ends when the last clone is dropped.
+/// A running stage; it ends when the last clone is dropped.
 #[derive(Clone)]
 pub struct Stage(Rc<Ticks>);
 
@@ -126,12 +126,12 @@ impl Stage {
         Progress::silent().within()
     }
 
-    /// Goes on by so much.
+    /// Advances by this much.
     pub fn advance(&self, by: u64) {
         self.set(self.0.position.get() + by);
     }
 
-    /// Has come this far.
+    /// Advances to this position.
     pub fn set(&self, position: u64) {
         self.0.position.set(position);
         if let (true, Some(watch)) = (self.0.shown, &self.0.watch) {
@@ -139,10 +139,10 @@ impl Stage {
         }
     }
 
-    /// Whether the work may go on.
+    /// Whether to continue.
     ///
     /// # Errors
-    /// [`Cancelled`] when the watch says so.
+    /// [`Cancelled`] when the watch stops the work.
     pub fn check(&self) -> Result<()> {
         match &self.0.watch {
             Some(watch) if watch.cancelled() => Err(Cancelled.into()),
@@ -150,7 +150,7 @@ impl Stage {
         }
     }
 
-    /// A stream that moves the stage by the bytes read from it.
+    /// A stream that advances the stage by the bytes read from it.
     pub(crate) fn reads<R: Read>(&self, inner: R) -> Watched<R> {
         Watched { inner, stage: self.clone() }
     }
@@ -164,7 +164,7 @@ impl Drop for Ticks {
     }
 }
 
-/// A stream that moves a stage.
+/// A stream that advances a stage.
 pub(crate) struct Watched<R> {
     inner: R,
     stage: Stage,

@@ -1,13 +1,13 @@
-//! Moments as people write them: RFC 3339 or seconds since 1970.
+//! Times as people write them: RFC 3339 or seconds since 1970.
 
 use anyhow::{Context, Result, anyhow, bail};
 use jiff::fmt::temporal::Pieces;
 use jiff::tz::Offset;
 
-/// Microseconds since 1970-01-01 UTC of `2026-11-23T04:00:00Z`, `2026-11-23T04:00:00.5+01:00` or `1795406400`.
+/// Parses `2026-11-23T04:00:00Z`, `2026-11-23T04:00:00.5+01:00` or `1795406400` as microseconds since 1970-01-01 UTC.
 ///
 /// # Errors
-/// A text that is neither, naming it and what is allowed.
+/// A text in neither form; the message names it and the forms allowed.
 pub fn parse(text: &str) -> Result<i64> {
     let what =
         || format!("`{text}` is not a moment; allowed: RFC 3339 such as 2026-11-23T04:00:00Z, or seconds since 1970");
@@ -20,14 +20,14 @@ pub fn parse(text: &str) -> Result<i64> {
     }
 }
 
-/// Microseconds since 1970-01-01 UTC of an ISO 8601 date with or without a time, and the offset in seconds if it has one;
-/// without one it is read as UTC. A space may stand for the `T`, ` UTC` for the `Z`; what is finer than a microsecond is
-/// dropped.
+/// Parses an ISO 8601 date with or without a time. Returns microseconds since 1970-01-01 UTC, and the offset in seconds
+/// if there is one; without one the time is read as UTC. A space may replace the `T` and ` UTC` the `Z`; digits finer
+/// than a microsecond are dropped.
 pub(crate) fn iso(text: &str) -> Option<(i64, Option<i32>)> {
     let (text, utc) = text.strip_suffix(" UTC").map_or((text, false), |text| (text, true));
     let pieces = Pieces::parse(text).ok()?;
     let offset = pieces.to_numeric_offset().map(Offset::seconds);
-    // A zone in brackets says an offset only by its rules, and `UTC` after an offset says two.
+    // A zone in brackets gives an offset only through its rules, and `UTC` after an offset would be a second one.
     if (pieces.time_zone_annotation().is_some() && offset.is_none()) || (utc && offset.is_some()) {
         return None;
     }
@@ -44,7 +44,7 @@ pub(crate) fn date(days: i64) -> String {
     shown.split('T').next().unwrap_or_default().to_owned()
 }
 
-/// The moment in UTC, to the second: `2026-11-23T04:00:00Z`.
+/// The time in UTC, to the second: `2026-11-23T04:00:00Z`.
 #[must_use]
 pub fn show(micros: i64) -> String {
     let seconds = micros.div_euclid(1_000_000);
@@ -58,7 +58,7 @@ pub fn show(micros: i64) -> String {
     format!("{y:04}-{m:02}-{d:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
-/// A length of time to two units: `3 d 4 h`.
+/// A duration in two units: `3 d 4 h`.
 #[must_use]
 pub fn show_length(seconds: u64) -> String {
     let parts = [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
@@ -68,10 +68,10 @@ pub fn show_length(seconds: u64) -> String {
     if shown.is_empty() { "0 s".into() } else { shown.join(" ") }
 }
 
-/// Microseconds since 1970-01-01 UTC of a file's last change.
+/// The time of a file's last change, in microseconds since 1970-01-01 UTC.
 ///
 /// # Errors
-/// When the file or its time cannot be read.
+/// The file or its time cannot be read.
 pub fn modified(path: &std::path::Path) -> Result<i64> {
     let what = || format!("cannot read when {} was changed: say --as-of", path.display());
     let modified = std::fs::metadata(path).and_then(|m| m.modified()).with_context(what)?;
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn moments_are_read_and_shown() {
-        // `date -u -d '2014-10-21 00:00' +%s` and so on.
+        // From `date -u -d '2014-10-21 00:00' +%s` and the like.
         for (text, seconds) in [
             ("2014-10-21T00:00:00Z", 1_413_849_600),
             ("2000-02-29t23:00:00z", 951_865_200),

@@ -1,4 +1,4 @@
-//! Running an auction and telling what came of it.
+//! Runs an auction and reports its outcome.
 
 use adclick::auction::{Amount, Bid, Placement, Policy, Reason, Scratch, run};
 use adclick::{NO_CANDIDATE, PriceBound};
@@ -10,7 +10,7 @@ use super::{Auction, Bids};
 
 const MICROS: f64 = 1e6;
 
-/// What came of an auction, as it is written.
+/// The outcome of an auction in its JSON form.
 #[derive(Serialize)]
 struct Outcome<'a> {
     id: &'a Value,
@@ -46,10 +46,10 @@ impl Runner {
     }
 
     /// Runs one auction. Returns its outcome as one line of JSON without the line's end, and the number of winners.
-    /// `line` stands for the id of an auction that has none.
+    /// `line` is the id of an auction that has none.
     ///
     /// # Errors
-    /// What the auction refuses; nothing that [`super::read`] lets through.
+    /// Any error of the auction; requests from [`super::read`] cause none.
     pub fn run(&mut self, auction: &Auction, line: u64) -> Result<(String, usize)> {
         let own;
         let policy = match auction.squash {

@@ -1,4 +1,4 @@
-//! One auction from one line.
+//! Reads one auction from one line.
 
 use std::fmt;
 
@@ -14,33 +14,33 @@ const LIST_AUCTION: [&str; 4] = ["id", "slots", "squash", "candidates"];
 const CANDIDATE: [&str; 10] =
     ["ad", "kind", "bid", "bid_micros", "reserve", "reserve_micros", "pctr", "pcvr", "modifier", "quality"];
 
-/// An auction as it was read.
+/// A parsed auction.
 #[derive(Debug, PartialEq)]
 pub struct Auction {
-    /// What its line calls it; null if nothing.
+    /// The line's id for it; null without one.
     pub id: Value,
     /// The places.
     pub slots: usize,
-    /// The squash to use in place of the policy's.
+    /// The squash that replaces the policy's.
     pub squash: Option<f64>,
     /// The candidates.
     pub bids: Bids,
-    /// What each candidate calls its ad; null if nothing.
+    /// Each candidate's id for its ad; null without one.
     pub ads: Vec<Value>,
-    /// Fields that mean nothing here.
+    /// Fields that have no meaning here.
     pub unused: Vec<String>,
 }
 
-/// Bids in whole micros, or with fractions where a decimal of the columns has more than six places.
+/// Bids in whole micros, or with fractions where a decimal in the columns has more than six places.
 #[derive(Debug, PartialEq)]
 pub enum Bids {
     /// Every amount is a whole number of micros.
     Whole(Vec<Bid>),
-    /// Some amount is not: in micros all the same.
+    /// Some amount is not; it is still in micros.
     Fractional(Vec<Bid<f64>>),
 }
 
-/// What is wrong with a line.
+/// An error in a line.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fault {
     field: String,
@@ -61,15 +61,15 @@ impl std::error::Error for Fault {}
 
 type Result<T> = std::result::Result<T, Fault>;
 
-/// Reads an auction in either form. `policy` has the reserve of candidates without one, `kind` is theirs if they do
-/// not say.
+/// Reads an auction in either form. `policy` holds the reserve for candidates without one; `kind` is the bid kind of
+/// those that give none.
 ///
 /// # Errors
 /// The first [`Fault`] of the line.
 pub fn read(line: &str, policy: &Policy, kind: BidKind) -> Result<Auction> {
     let value: Value = serde_json::from_str(line.trim_end()).map_err(|error| {
         let (column, text) = (error.column(), error.to_string());
-        // A line is all that the reader saw, so that its "at line 1 column ..." is said better by the column alone.
+        // The reader sees a single line, so "at line 1 column ..." is reduced to the column.
         let text = text.split(" at line ").next().unwrap_or_default();
         fault("", "a JSON object", &format!("{text} at column {column}"))
     })?;
@@ -115,13 +115,13 @@ pub fn read(line: &str, policy: &Policy, kind: BidKind) -> Result<Auction> {
     })
 }
 
-/// What a candidate takes that does not say.
+/// The defaults of a candidate.
 struct Defaults<'a> {
     policy: &'a Policy,
     kind: BidKind,
 }
 
-/// An amount as whole micros, where it is such, and in micros with a fraction.
+/// An amount in whole micros if it is a whole number, and in micros with a fraction.
 #[derive(Debug, Clone, Copy)]
 struct Money {
     whole: Option<i64>,
@@ -133,7 +133,7 @@ impl Money {
         Self { whole: Some(micros), micros: micros as f64 }
     }
 
-    /// A decimal of currency units is a whole number of micros when the quotient gives the decimal back: both are the
+    /// A decimal of currency units is a whole number of micros when the quotient gives back the decimal: both are the
     /// f64 nearest to the same number.
     fn decimal(units: f64) -> Self {
         let whole = (units * MICROS).round();
@@ -142,7 +142,7 @@ impl Money {
     }
 }
 
-/// Whole micros if every amount is that, fractions for all otherwise.
+/// Whole micros if every amount is whole, otherwise fractions for all.
 fn settle(bids: Vec<Bid<Money>>) -> Bids {
     fn with<A>(bid: &Bid<Money>, amount: A, reserve: A) -> Bid<A> {
         let Bid { kind, pctr, pcvr, modifier, quality, key, .. } = *bid;
@@ -163,7 +163,7 @@ fn columns(auction: &Map<String, Value>, place: &str, defaults: &Defaults<'_>) -
         let field = format!("{place}{name}");
         *column = match auction.get(name) {
             None | Some(Value::Null) => None,
-            // One kind for all.
+            // All bids have one kind.
             Some(Value::String(_)) if name == "kind" => None,
             Some(value) => Some(array(&field, value)?),
         };
@@ -252,7 +252,7 @@ fn list(
     Ok(bids)
 }
 
-/// `<name>_micros`, an integer, or `<name>`, a decimal of currency units that is rounded to the nearest micro.
+/// `<name>_micros`, an integer, or `<name>`, a decimal of currency units rounded to the nearest micro.
 fn money(candidate: &Map<String, Value>, place: &str, name: &str) -> Result<Option<i64>> {
     let in_micros = format!("{name}_micros");
     let get = |name: &str| candidate.get(name).filter(|value| !value.is_null());
@@ -269,7 +269,7 @@ fn money(candidate: &Map<String, Value>, place: &str, name: &str) -> Result<Opti
             if !units.is_finite() {
                 return Err(fault(&field, "a finite number", &show(value)));
             }
-            // What does not fit becomes the nearest that does, and is refused as a bid.
+            // An amount out of range becomes the nearest one in range, and is refused as a bid.
             Ok(Some((units * MICROS).round() as i64))
         }
     }
@@ -285,7 +285,7 @@ fn slots(field: &str, value: Option<&Value>) -> Result<usize> {
     }
 }
 
-/// A JSON number, or one of the three that JSON cannot hold, as a string.
+/// A JSON number, or as a string one of the three that JSON cannot hold.
 fn number(field: &str, value: &Value) -> Result<f64> {
     let number = match value {
         Value::Number(number) => number.as_f64(),
@@ -335,7 +335,7 @@ fn names<'a>(keys: impl Iterator<Item = &'a String>) -> String {
     keys.map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// A value as it stands in the line, shortened.
+/// A value as the line has it, shortened.
 fn show(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(60) {

@@ -204,7 +204,7 @@ fn is_std(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// A bar on a terminal, a plain line now and then elsewhere.
+/// A bar on a terminal; elsewhere an occasional plain line.
 struct Progress {
     bar: ProgressBar,
     plain: bool,

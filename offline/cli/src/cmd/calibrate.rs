@@ -76,7 +76,7 @@ pub(super) fn run(args: Args) -> Result<()> {
     show(&done, job.target.as_ref().map(|t| t.path.as_path()), args.json)
 }
 
-/// What a script or a person reads.
+/// The output, for a script or a person.
 fn show(done: &Done, out_path: Option<&Path>, json: bool) -> Result<()> {
     let mut out = crate::stdout::lock();
     if json {

@@ -38,7 +38,7 @@ pub struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result<()> {
-    // Only a directory of an earlier demo is emptied.
+    // Only the directory of an earlier demo is emptied.
     let marker = args.dir.join("made-by-adclick-demo");
     if args.dir.exists() && !marker.exists() && args.dir.read_dir()?.next().is_some() {
         bail!("{} is not empty and no demo made it: choose another --dir", args.dir.display());
@@ -76,14 +76,14 @@ pub(super) fn run(args: Args) -> Result<()> {
     })
 }
 
-/// What a demo makes in its directory.
+/// The files that a demo makes in its directory.
 const MADE: [&str; 7] =
     ["bundles", "model-1", "model-2", "requests.txt", "impressions.csv", "schema.toml", "made-by-adclick-demo"];
 
-/// Removes what an earlier demo made, the marker last, unless somebody put something else beside it.
+/// Removes the files of an earlier demo, the marker last, unless someone has put other files beside it.
 fn empty(dir: &Path) -> Result<()> {
     let names = dir.read_dir()?.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>>>()?;
-    // A command that was killed may have left something, which the next one removes.
+    // A command that was killed may have left a file, which the next one removes.
     let left_over = |name: &OsString| name.to_string_lossy().ends_with(".adclick");
     let other = names.iter().find(|name| MADE.iter().all(|made| *name != made) && !left_over(name));
     if let Some(other) = other {

@@ -97,7 +97,7 @@ pub(super) enum PartName {
 }
 
 impl Part {
-    /// The rows of the part; `default` is the part of a split that the verb looks at unless told.
+    /// The rows of the part; `default` is the part that the subcommand uses by default.
     pub(super) fn of(&self, source: Source, default: PartName) -> Result<Rows> {
         let Some(split) = &self.split else { return Ok(Rows { source, part: None }) };
         let role = match self.part.unwrap_or(default) {

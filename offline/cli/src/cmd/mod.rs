@@ -1,4 +1,4 @@
-//! One module for each verb: its arguments, and what it does.
+//! One module for each subcommand: its arguments and its code.
 
 mod auction;
 mod calibrate;
@@ -37,10 +37,10 @@ pub enum Command {
     Demo(demo::Args),
 }
 
-/// Runs one verb.
+/// Runs one subcommand.
 ///
 /// # Errors
-/// Whatever the verb cannot do, as a sentence for a person.
+/// Any failure of the subcommand, as a sentence for a person.
 pub fn run(command: Command) -> Result<()> {
     match command {
         Command::Schema(args) => schema::run(args),

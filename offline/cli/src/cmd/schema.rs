@@ -101,7 +101,7 @@ pub(super) fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// Whether a file begins as a schema does: `--replace` costs no data when `--out` is another file by mistake.
+/// Whether a file begins like a schema, so that a mistaken `--out` with `--replace` destroys no data.
 fn is_schema(head: &[u8]) -> bool {
     head.starts_with(b"# A first schema of ") || head.split(|&b| b == b'\n').any(|line| line == b"[[features]]")
 }

@@ -73,7 +73,7 @@ pub(super) fn run(args: Args) -> Result<()> {
     if let Some(warning) = fallback(runner.engine())? {
         eprintln!("warning: {warning}");
     }
-    // What a call without an auction serves.
+    // The precision that a call without an auction serves.
     let precision = match runner.engine().precision()?.1 {
         Precision::AuctionExact => Precision::Exact,
         other => other,
@@ -122,7 +122,7 @@ fn score_inputs(runner: &mut Runner, input: &Path) -> Result<Scores> {
     Ok(scores)
 }
 
-/// What is known about logged rows besides their scores.
+/// Data about logged rows besides their scores.
 struct Logged {
     numbers: Vec<u64>,
     tables: Vec<Found>,
@@ -143,7 +143,7 @@ fn score_logs(runner: &Runner, logs: &Logs) -> Result<(Scores, Option<Logged>)> 
     Ok((scores, Some(Logged { numbers: rows.numbers, tables: rows.tables })))
 }
 
-/// Writes beside, syncs and renames.
+/// Writes a temporary file, syncs it and renames it.
 fn write(path: &Path, scores: &Scores, numbers: Option<&[u64]>) -> Result<()> {
     let mut columns = Vec::new();
     if let Some((pctr, logit)) = &scores.ctr {
@@ -167,7 +167,7 @@ fn write(path: &Path, scores: &Scores, numbers: Option<&[u64]>) -> Result<()> {
         views.push(("row", TensorView::new(Dtype::I64, vec![bytes.len() / 8], bytes)?));
     }
     let text = safetensors::serialize(views, None)?;
-    // The names of its tensors stand in front.
+    // The names of its tensors come first.
     let has = |head: &[u8], name: &str| head.windows(name.len()).any(|w| w == name.as_bytes());
     let pairs = [["\"pctr\"", "\"logit\""], ["\"pcvr\"", "\"logit_cvr\""]];
     let is_ours = |head: &[u8]| pairs.iter().any(|pair| pair.iter().all(|name| has(head, name)));

@@ -122,7 +122,7 @@ pub(super) fn run(args: Args) -> Result<()> {
     show(&done, json)
 }
 
-/// What a script or a person reads.
+/// The output, for a script or a person.
 fn show(done: &Done, json: bool) -> Result<()> {
     let mut out = crate::stdout::lock();
     if json {

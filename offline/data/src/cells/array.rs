@@ -12,7 +12,7 @@ use arrow_schema::{DataType, TimeUnit};
 use super::fault::Fault;
 use super::field::{Cell, Field};
 
-/// What stands in a column at a row.
+/// The field of a column at a row.
 pub(crate) fn field<'a>(column: &str, array: &'a dyn Array, at: usize) -> Result<Field<'a>, Fault> {
     if let Some(items) = items(array, at) {
         return Ok(if array.is_null(at) { Field::Missing } else { Field::List(items) });
@@ -25,7 +25,7 @@ pub(crate) fn field<'a>(column: &str, array: &'a dyn Array, at: usize) -> Result
     })
 }
 
-/// A cell of a column without lists; `None` of null.
+/// A cell of a column without lists; `None` for null.
 pub(crate) fn cell<'a>(column: &str, array: &'a dyn Array, at: usize) -> Result<Option<Cell<'a>>, Fault> {
     if array.is_null(at) {
         return Ok(None);
@@ -45,7 +45,7 @@ pub(crate) fn cell<'a>(column: &str, array: &'a dyn Array, at: usize) -> Result<
         Ok(Cell::Timestamp(units.checked_mul(scale).ok_or_else(late)?, zone.as_deref()))
     };
     Ok(Some(match array.data_type() {
-        // Such an array has no bits that say that its values are null.
+        // A null array has no validity bits.
         DataType::Null => return Ok(None),
         DataType::Boolean => Cell::Boolean(array.as_boolean().value(at)),
         DataType::Int8 => integer!(Int8Type),

@@ -12,7 +12,7 @@ use super::open::MAX_LINE;
 /// The delimiters that a file with a header may use.
 pub(crate) const DELIMITERS: [u8; 4] = [b',', b'\t', b';', b'|'];
 
-/// A file of lines with fields: quotes and a header, or tabs and neither.
+/// Either a file with quotes and a header, or a tab-separated one with neither.
 pub(crate) struct Delimited {
     csv: csv::Reader<Lines>,
     record: csv::ByteRecord,
@@ -23,11 +23,11 @@ pub(crate) struct Delimited {
 }
 
 impl Delimited {
-    /// Opens a file with a header. Its delimiter is the one of [`DELIMITERS`] that gives the most of the `wanted` columns; on a
-    /// tie, the one that gives the most columns.
+    /// Opens a file with a header. Its delimiter is the one of [`DELIMITERS`] that gives the most of the `wanted`
+    /// columns; ties go to the one that gives the most columns.
     ///
     /// # Errors
-    /// A file without a header, or one that names a column twice.
+    /// A file without a header, or with two columns of one name.
     pub(crate) fn headed(mut stream: Box<dyn Read>, path: &Path, wanted: &[&str]) -> Result<Self> {
         let what = || format!("cannot read {}: the file is damaged or was cut short", path.display());
         let begin = header(&mut stream).with_context(what)?;
@@ -52,7 +52,7 @@ impl Delimited {
         Ok(file)
     }
 
-    /// A tab-separated file without a header, whose columns have these names.
+    /// Opens a tab-separated file without a header, whose columns have these names.
     pub(crate) fn tabbed(stream: Box<dyn Read>, path: &Path, names: Vec<String>) -> Self {
         let mut file = Self::new(stream, path, false, b'\t');
         file.set_names(names);
@@ -81,7 +81,7 @@ impl Delimited {
     }
 
     fn set_names(&mut self, names: Vec<String>) {
-        // The first of several columns of one name counts.
+        // The first of several columns with one name counts.
         self.places = names.iter().enumerate().rev().map(|(i, name)| (name.clone(), i)).collect();
         self.names = names;
     }
@@ -96,12 +96,12 @@ impl Delimited {
         self.delimiter
     }
 
-    /// The place of a column, if there is one.
+    /// The index of a column, if it exists.
     pub(crate) fn place(&self, column: &str) -> Option<usize> {
         self.places.get(column).copied()
     }
 
-    /// The place of a column that must be there.
+    /// The index of a required column.
     ///
     /// # Errors
     /// The message names the file, the column, and the columns that the file has.
@@ -116,10 +116,10 @@ impl Delimited {
         })
     }
 
-    /// Goes to the next record; false at the end. `rows`: how many were read before.
+    /// Goes to the next record; false at the end. `rows`: the number of records read before.
     ///
     /// # Errors
-    /// The stream breaks off or cannot be unpacked.
+    /// The stream ends early or cannot be decompressed.
     pub(crate) fn next(&mut self, rows: u64) -> Result<bool> {
         let at = self.csv.position().byte();
         self.csv.get_mut().go_to(at);
@@ -131,7 +131,7 @@ impl Delimited {
         })
     }
 
-    /// Refuses a record with another number of fields than there are columns.
+    /// Refuses a record whose number of fields differs from the number of columns.
     pub(crate) fn check_length(&self) -> Result<(), Fault> {
         if self.record.len() == self.names.len() {
             return Ok(());
@@ -154,14 +154,14 @@ impl Delimited {
     }
 }
 
-/// Reads up to about the end of the first line that is not empty.
+/// Reads roughly to the end of the first line that is not empty.
 fn header(stream: &mut dyn Read) -> io::Result<Vec<u8>> {
     let mut begin = Vec::new();
     let mut chunk = [0; 4096];
     let (mut quoted, mut seen) = (false, false);
     loop {
         let n = stream.read(&mut chunk)?;
-        // A stray quote does not end.
+        // A stray quote never ends.
         if n == 0 || begin.len() > MAX_LINE {
             return Ok(begin);
         }
@@ -177,15 +177,15 @@ fn header(stream: &mut dyn Read) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Counts lines, which the parser does only roughly: it takes the second half of CRLF, and empty lines, for a part of the
-/// record behind them.
+/// Counts lines. The parser counts only roughly: it adds the second half of CRLF, and empty lines, to the record after
+/// them.
 struct Lines {
     inner: Box<dyn Read>,
-    /// What was read from `at` on, and a part before it that is cut off from time to time.
+    /// Bytes read from `at` on. The part before it is cut off from time to time.
     bytes: Vec<u8>,
-    /// Where the record begins in `bytes`.
+    /// The offset of the record in `bytes`.
     at: usize,
-    /// Where `bytes` begins in the file.
+    /// The offset of `bytes` in the file.
     start: u64,
     /// The line of `at`, from 1.
     line: u64,
@@ -196,7 +196,7 @@ impl Lines {
         Self { inner, bytes: Vec::new(), at: 0, start: 0, line: 1 }
     }
 
-    /// Goes to a byte of the file: the record before it is done with.
+    /// Moves to a byte of the file; the record before it is no longer needed.
     fn go_to(&mut self, byte: u64) {
         let to = ((byte - self.start) as usize).min(self.bytes.len());
         self.line += newlines(&self.bytes[self.at..to]);
@@ -232,7 +232,7 @@ impl Read for Lines {
 mod tests {
     use super::*;
 
-    /// Quadratic in the number of columns, this would take minutes.
+    /// An algorithm quadratic in the number of columns would take minutes here.
     #[test]
     fn a_header_of_many_columns_is_read_in_linear_time() {
         const COLUMNS: usize = 400_000;

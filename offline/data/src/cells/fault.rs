@@ -1,9 +1,9 @@
-//! What is wrong with a field.
+//! Errors in a field.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// What is wrong with a row.
+/// An error in a row.
 #[derive(Debug)]
 pub(crate) struct Fault {
     pub(crate) field: String,
@@ -12,7 +12,7 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    /// `found` is cut to a length that a terminal shows.
+    /// `found` is cut to a length that fits a terminal.
     pub(crate) fn new(field: &str, expected: impl Into<Cow<'static, str>>, found: &[u8]) -> Self {
         let text = String::from_utf8_lossy(found);
         let mut short: String = text.chars().take(40).collect();

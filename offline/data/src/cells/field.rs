@@ -1,4 +1,4 @@
-//! What stands in one column of a record. The same for text, Parquet and Arrow, for rows and for tables.
+//! One column of a record. It is the same for text, Parquet and Arrow, and for rows and tables.
 
 use std::borrow::Cow;
 
@@ -7,25 +7,25 @@ use arrow_array::ArrayRef;
 
 use super::fault::Fault;
 
-/// What stands in one column of a record.
+/// One column of a record.
 pub(crate) enum Field<'a> {
     /// Nothing: null, or an empty text.
     Missing,
     /// A text, which may hold several values.
     Text(&'a [u8]),
-    /// One value that is no text.
+    /// A single value that is not text.
     One(Cell<'a>),
     /// A list.
     List(ArrayRef),
 }
 
 impl<'a> Field<'a> {
-    /// The field of a text: empty is missing.
+    /// The field of a text; empty means missing.
     pub(crate) fn text(bytes: &'a [u8]) -> Self {
         if bytes.is_empty() { Self::Missing } else { Self::Text(bytes) }
     }
 
-    /// Its one value, if it has one.
+    /// The field's single value, if it has one.
     ///
     /// # Errors
     /// A list.
@@ -39,7 +39,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// One value as a file holds it.
+/// A single value of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Cell<'a> {
     /// A text, bytes, or the text of a decimal.
@@ -49,7 +49,8 @@ pub(crate) enum Cell<'a> {
     Boolean(bool),
     /// Days since 1970-01-01.
     Date(i64),
-    /// Microseconds since 1970-01-01, in UTC when the column's type names a zone, else on a clock that it does not name.
+    /// Microseconds since 1970-01-01: in UTC when the column's type names a zone, otherwise local time of an unnamed
+    /// zone.
     Timestamp(i64, Option<&'a str>),
 }
 
@@ -59,19 +60,19 @@ impl<'a> From<&'a [u8]> for Cell<'a> {
     }
 }
 
-/// What a string category takes.
+/// The values that a string category accepts.
 pub(crate) const STRING: &str = "a string or an integer (a float or time has no one text that could be hashed; \
                                  raw = \"integer\" takes floats that are whole)";
 
 /// Integers up to here are exact in an f64.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// A word of ASCII letters, whatever their case.
+/// A word of ASCII letters in any case.
 fn is_word(text: &[u8], words: &[&str]) -> bool {
     words.iter().any(|word| text.eq_ignore_ascii_case(word.as_bytes()))
 }
 
-/// `true` or `false`, whatever its case.
+/// `true` or `false` in any case.
 pub(crate) fn boolean(text: &[u8]) -> Option<bool> {
     match text.len() {
         4 if is_word(text, &["true"]) => Some(true),
@@ -81,7 +82,7 @@ pub(crate) fn boolean(text: &[u8]) -> Option<bool> {
 }
 
 impl Cell<'_> {
-    /// As a message shows it.
+    /// The value as messages show it.
     pub(crate) fn show(&self) -> Vec<u8> {
         match self {
             Self::Bytes(bytes) => bytes.to_vec(),
@@ -96,11 +97,11 @@ impl Cell<'_> {
         }
     }
 
-    /// Whether it stands for a missing number: NaN, and what exports write for null.
+    /// Whether it means a missing number: NaN, or a word that exports write for null.
     pub(crate) fn is_absent(&self) -> bool {
         match self {
             Self::Bytes(text) => {
-                // Few numbers begin with one of these, so that most are not compared with words.
+                // Few numbers begin with one of these, so most need no comparison with words.
                 let text = text.trim_ascii();
                 matches!(text.first(), None | Some(b'n' | b'N' | b'-' | b'\\'))
                     && (text.is_empty() || is_word(text, &["nan", "-nan", "na", "null", "none", "\\n"]))
@@ -110,7 +111,7 @@ impl Cell<'_> {
         }
     }
 
-    /// The finite number that it is or spells; a boolean is 0 or 1.
+    /// The finite number that it is or spells; a boolean counts as 0 or 1.
     pub(crate) fn number(&self) -> Option<f32> {
         let x = match self {
             Self::Bytes(text) => {
@@ -128,7 +129,7 @@ impl Cell<'_> {
         x.is_finite().then_some(x)
     }
 
-    /// The same with all its digits.
+    /// The same with all digits.
     pub(crate) fn real(&self) -> Option<f64> {
         let single = self.number()?;
         match self {
@@ -141,13 +142,13 @@ impl Cell<'_> {
         }
     }
 
-    /// The whole number that it is or spells. Floats count up to 2^53, where they are exact.
+    /// The whole number that it is or spells. Floats are accepted up to 2^53, where they are exact.
     pub(crate) fn integer(&self) -> Option<i128> {
         let whole = |x: f64| (x.fract() == 0.0 && x.abs() <= EXACT).then_some(x as i128);
         match self {
             Self::Bytes(text) => {
                 let text = std::str::from_utf8(text).ok()?.trim();
-                // "2.0" and "2.00" are 2, whatever its length.
+                // "2.0" and "2.00" are 2, at any length.
                 let digits = match text.split_once('.') {
                     Some((digits, zeros)) if zeros.bytes().all(|b| b == b'0') => digits,
                     _ => text,
@@ -170,8 +171,8 @@ impl Cell<'_> {
         u64::try_from(i).ok().or_else(|| i64::try_from(i).ok().map(|i| i as u64))
     }
 
-    /// The id of a string category: the hash of its text. Integers, booleans and dates have the text that CSV gives them; a float
-    /// has no single text.
+    /// The id of a string category: the hash of its text. Integers, booleans and dates hash the text that CSV gives
+    /// them; a float has no unique text.
     pub(crate) fn text_id(&self) -> Option<u64> {
         match self {
             Self::Bytes(text) => Some(category_id(text)),
@@ -180,7 +181,7 @@ impl Cell<'_> {
         }
     }
 
-    /// What a message expects in the place of a cell that is not an integer of 64 bits.
+    /// The text "expected" for a cell that is not a 64-bit integer.
     pub(crate) fn expected_integer(&self) -> &'static str {
         match self {
             Self::Float(x) if x.is_finite() && x.fract() == 0.0 => {

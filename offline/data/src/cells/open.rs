@@ -11,26 +11,26 @@ use super::records::Container;
 use crate::progress::Stage;
 
 pub(crate) enum Opened {
-    /// Lines, unpacked.
+    /// Lines, decompressed.
     Text(Box<dyn Read>),
     /// Record batches.
     Batches(Container, File),
 }
 
-/// No line may be longer: without this a file of another kind would be read into memory as one line.
+/// The longest line. Without this limit a file of another kind would be read into memory as one line.
 pub(super) const MAX_LINE: usize = 16 << 20;
 
 /// The size of a file that exists and is not empty.
 pub(crate) fn size(path: &Path) -> Result<u64> {
     let found = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
-    // Rows are read more than once, which a pipe is not good for.
+    // Rows are read more than once, which a pipe does not allow.
     ensure!(found.is_file(), "{} is not a regular file: write the rows to one, packed or not", path.display());
     let bytes = found.len();
     ensure!(bytes > 0, "{} is empty: expected rows of data", path.display());
     Ok(bytes)
 }
 
-/// Opens a file; what is read from disk moves the stage.
+/// Opens a file; bytes read from disk advance the stage.
 pub(crate) fn open(path: &Path, stage: &Stage) -> Result<Opened> {
     size(path)?;
     let what = || format!("cannot read {}", path.display());
@@ -47,7 +47,7 @@ pub(crate) fn open(path: &Path, stage: &Stage) -> Result<Opened> {
     let container = match &magic {
         [b'P', b'A', b'R', b'1', ..] => Some(Container::Parquet),
         [b'A', b'R', b'R', b'O', b'W', b'1', 0, 0] => Some(Container::ArrowFile),
-        // What a message begins with: no text does.
+        // An Arrow message begins with these bytes; no text does.
         [0xff, 0xff, 0xff, 0xff, ..] => Some(Container::ArrowStream),
         _ => None,
     };
@@ -68,7 +68,7 @@ pub(crate) fn open(path: &Path, stage: &Stage) -> Result<Opened> {
 /// Skips the byte order mark that spreadsheets put in front of UTF-8.
 fn unmarked(mut text: Box<dyn Read>, path: &Path) -> Result<Box<dyn Read>> {
     let mut begin = Vec::with_capacity(3);
-    // What cannot be read is told with the row, when rows are read.
+    // A read error is reported with the row, when rows are read.
     let broken = text.by_ref().take(3).read_to_end(&mut begin).err();
     ensure!(
         !begin.starts_with(&[0xff, 0xfe]) && !begin.starts_with(&[0xfe, 0xff]),
@@ -85,7 +85,7 @@ fn unmarked(mut text: Box<dyn Read>, path: &Path) -> Result<Box<dyn Read>> {
     })
 }
 
-/// A stream that breaks off at once.
+/// A stream that fails at once.
 struct Broken(Option<io::Error>);
 
 impl Read for Broken {

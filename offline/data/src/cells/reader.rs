@@ -1,4 +1,4 @@
-//! The records of a data file one at a time, whatever its kind.
+//! Reads the records of a data file one at a time, for files of any kind.
 
 use std::fs::File;
 use std::path::Path;
@@ -36,10 +36,10 @@ impl Header<'_> {
         }
     }
 
-    /// The place of a column that must be there.
+    /// The index of a required column.
     ///
     /// # Errors
-    /// Names the column and those that the file has.
+    /// Names the missing column and those that the file has.
     pub(crate) fn place(&self, column: &str) -> Result<usize> {
         match self {
             Self::Text(file) => file.needed(column),
@@ -53,28 +53,28 @@ pub(crate) enum RecordReader {
     /// Lines of text.
     Text {
         file: Box<Delimited>,
-        /// For each wanted column its place in a line.
+        /// For each wanted column, its index in a line.
         places: Vec<usize>,
     },
     /// Rows of record batches.
     Batches {
         records: Box<Records>,
-        /// The wanted columns' names.
+        /// The names of the wanted columns.
         names: Vec<String>,
-        /// For each wanted column its place in a batch.
+        /// For each wanted column, its index in a batch.
         places: Vec<usize>,
         batch: Option<RecordBatch>,
-        /// How many rows of the batch were read, the current one included.
+        /// The number of rows of the batch read so far, including the current one.
         read: usize,
     },
 }
 
 impl RecordReader {
-    /// Opens a file of any kind. Text has a header; the `wanted` columns tell its delimiter. `choose` returns the places of the
-    /// columns that [`RecordReader::field`] gives.
+    /// Opens a file of any kind. Text needs a header; the `wanted` columns decide its delimiter. `choose` returns the
+    /// indices of the columns that [`RecordReader::field`] gives.
     ///
     /// # Errors
-    /// A file that cannot be read, and what `choose` refuses.
+    /// A file that cannot be read, and any error of `choose`.
     pub(crate) fn open(
         path: &Path,
         wanted: &[&str],
@@ -87,7 +87,7 @@ impl RecordReader {
         }
     }
 
-    /// The lines of a text whose columns have names.
+    /// The lines of a text with named columns.
     pub(crate) fn text(file: Delimited, choose: impl FnOnce(Header<'_>) -> Result<Vec<usize>>) -> Result<Self> {
         let places = choose(Header::Text(&file))?;
         Ok(Self::Text { file: Box::new(file), places })
@@ -112,10 +112,10 @@ impl RecordReader {
         Ok(Self::Batches { records: Box::new(records), names, places: within, batch: None, read: 0 })
     }
 
-    /// Goes to the next record; false at the end. `rows`: how many were read before, for messages.
+    /// Goes to the next record; false at the end. `rows`: the number of records read before, for messages.
     ///
     /// # Errors
-    /// The file breaks off or is damaged.
+    /// The file ends early or is damaged.
     pub(crate) fn next(&mut self, path: &Path, rows: u64) -> Result<bool> {
         match self {
             Self::Text { file, .. } => file.next(rows),
@@ -134,7 +134,7 @@ impl RecordReader {
         }
     }
 
-    /// Refuses a line with another number of fields than there are columns.
+    /// Refuses a line whose number of fields differs from the number of columns.
     pub(crate) fn check_length(&self) -> Result<(), Fault> {
         match self {
             Self::Text { file, .. } => file.check_length(),
@@ -142,7 +142,7 @@ impl RecordReader {
         }
     }
 
-    /// What the current record, whose length was checked, has in a wanted column.
+    /// The current record's field in a wanted column. Its length was checked.
     pub(crate) fn field(&self, column: usize) -> Result<Field<'_>, Fault> {
         match self {
             Self::Text { file, places } => Ok(Field::text(file.field(places[column]))),
@@ -153,7 +153,7 @@ impl RecordReader {
         }
     }
 
-    /// Where the current record is: its line of a text, else the row that it is by the caller's count.
+    /// The position of the current record: its line in a text, otherwise its row by the caller's count.
     pub(crate) fn place(&self, row: u64) -> String {
         match self {
             Self::Text { file, .. } => format!("line {}", file.line()),
@@ -169,7 +169,7 @@ impl RecordReader {
         }
     }
 
-    /// The types of a batch's columns; none of a text, or before the first record.
+    /// The types of a batch's columns; none for a text, or before the first record.
     pub(crate) fn types(&self) -> Vec<String> {
         match self {
             Self::Batches { batch: Some(batch), .. } => {
@@ -180,7 +180,7 @@ impl RecordReader {
     }
 }
 
-/// Columns that are chosen for reading: their places in file order, and where each of them then stands in a batch.
+/// Columns chosen for reading: their indices in file order, and the position of each in a batch.
 fn sorted_places(places: &[usize]) -> (Vec<usize>, Vec<usize>) {
     let mut sorted = places.to_vec();
     sorted.sort_unstable();

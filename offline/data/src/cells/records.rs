@@ -14,18 +14,18 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::progress::Stage;
 
-/// How record batches stand in a file.
+/// The container of record batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Container {
     /// Parquet.
     Parquet,
     /// Arrow IPC with a footer (Feather version 2).
     ArrowFile,
-    /// Arrow IPC as it is sent.
+    /// The streaming format of Arrow IPC.
     ArrowStream,
 }
 
-/// Rows of a batch of a Parquet file. Batches of Arrow files have the size that their writer gave them.
+/// The number of rows in a batch of a Parquet file. Batches of Arrow files have the size that their writer chose.
 const BATCH_ROWS: usize = 4096;
 
 /// The record batches of a file, one at a time.
@@ -35,7 +35,7 @@ pub(crate) struct Records {
     pace: Pace,
 }
 
-/// How far a batch moves the stage. Streams move it by themselves.
+/// How far a batch advances the stage. Streams advance it themselves.
 enum Pace {
     Row(f64),
     Batch(f64),
@@ -43,10 +43,10 @@ enum Pace {
 }
 
 impl Records {
-    /// Opens a file. `choose` is given the names of its columns and says which are read.
+    /// Opens a file. `choose` gets the names of its columns and returns those to read.
     ///
     /// # Errors
-    /// A file that is not of its kind, and what `choose` refuses.
+    /// A file that is not of its kind, and any error of `choose`.
     pub(crate) fn open(
         mut file: File,
         path: &Path,
@@ -91,7 +91,7 @@ impl Records {
     /// The next batch.
     ///
     /// # Errors
-    /// When the file breaks off or is damaged.
+    /// The file ends early or is damaged.
     pub(crate) fn next(&mut self) -> Result<Option<RecordBatch>> {
         let Some(record) = self.batches.next().transpose()? else { return Ok(None) };
         match self.pace {
@@ -106,7 +106,7 @@ impl Records {
 /// The columns of a file by their names.
 pub(crate) struct Columns<'a> {
     names: &'a [String],
-    /// The first place of each name, and whether there is another one.
+    /// The first index of each name, and whether there is another one.
     known: HashMap<&'a str, (usize, bool)>,
 }
 
@@ -127,10 +127,10 @@ impl<'a> Columns<'a> {
         self.known.contains_key(column)
     }
 
-    /// The place of a column that must be there, once.
+    /// The index of a required column, which must be unique.
     ///
     /// # Errors
-    /// Names the column and those that the file has.
+    /// Names the missing column and those that the file has.
     pub(crate) fn place(&self, column: &str) -> Result<usize> {
         let (at, again) = self.known.get(column).copied().with_context(|| {
             let shown: Vec<&str> = self.names.iter().take(40).map(String::as_str).collect();

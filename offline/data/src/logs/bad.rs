@@ -26,16 +26,16 @@ impl BadLimit {
     }
 }
 
-/// How many malformed rows are quoted.
+/// The number of malformed rows that are quoted.
 const SHOWN: usize = 5;
 
 /// The malformed rows met so far.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BadRows {
     limit: BadLimit,
-    /// How many there were.
+    /// Their number.
     pub count: u64,
-    /// What was wrong with the first few.
+    /// The errors of the first few.
     pub first: Vec<String>,
 }
 
@@ -61,7 +61,7 @@ impl BadRows {
         Ok(())
     }
 
-    /// Refuses files all of whose rows were malformed: nothing is left to work on.
+    /// Refuses files in which every row was malformed: there is nothing to work on.
     pub(crate) fn some_good(&self, rows: u64, paths: &[PathBuf]) -> Result<()> {
         if self.count == 0 || self.count < rows {
             return Ok(());

@@ -1,6 +1,6 @@
-//! When an impression was, and how late it was where its user is.
+//! The time of an impression, and the user's local time.
 //!
-//! Zones come from the tz database that is compiled in, not from the system's, so that every machine reads the same times.
+//! Zones come from the tz database that is compiled in, not from the system's, so every machine reads the same times.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,14 +13,14 @@ use super::columns::{TimeColumn, TimeFormat, ZoneRule};
 use crate::cells::Fault;
 use crate::cells::{Cell, Field};
 
-/// The units of numbers, for messages: name and microseconds, as a fraction.
+/// The units of numbers, for messages: name and length in microseconds, as a fraction.
 const UNITS: [(TimeFormat, &str, &str, i128, i128); 4] = [
     (TimeFormat::Seconds, "seconds", "s", 1_000_000, 1),
     (TimeFormat::Milliseconds, "milliseconds", "ms", 1000, 1),
     (TimeFormat::Microseconds, "microseconds", "us", 1, 1),
     (TimeFormat::Nanoseconds, "nanoseconds", "ns", 1, 1000),
 ];
-/// The first of the years 1900, 1973, 2000 and 2100, in microseconds.
+/// The starts of the years 1900, 1973, 2000 and 2100, in microseconds.
 const Y1900: i128 = -2_208_988_800_000_000;
 const Y1973: i128 = 94_694_400_000_000;
 const Y2000: i128 = 946_684_800_000_000;
@@ -33,11 +33,11 @@ pub(super) struct Clock {
     local: bool,
     whose: Whose,
     database: TimeZoneDatabase,
-    /// Zones by name, as far as they were met.
+    /// The zones met so far, by name.
     zones: RefCell<HashMap<Vec<u8>, TimeZone>>,
 }
 
-/// A [`ZoneRule`] whose zone was found.
+/// A [`ZoneRule`] with its zone resolved.
 enum Whose {
     Utc,
     Fixed(TimeZone),
@@ -46,13 +46,13 @@ enum Whose {
     FromTime,
 }
 
-/// A time as it is written.
+/// A time as written.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Written {
     us: i64,
-    /// Whether it says an instant, and not what a clock shows somewhere.
+    /// Whether it is an instant rather than a local time.
     instant: bool,
-    /// The offset that stands beside it.
+    /// The offset written beside it.
     offset: Option<i32>,
 }
 
@@ -71,7 +71,7 @@ fn zone(database: &TimeZoneDatabase, name: &str) -> Result<TimeZone> {
     })
 }
 
-/// Refuses the name of a zone that does not exist.
+/// Refuses a zone name that does not exist.
 ///
 /// # Errors
 /// As [`zone`].
@@ -95,8 +95,8 @@ impl Clock {
         Ok(Self { column, format, local, whose, database, zones: RefCell::new(HashMap::new()) })
     }
 
-    /// The instant in microseconds since 1970 UTC, and the user's offset from UTC in seconds. `zone` is what stands in the
-    /// column that says the offset or the zone, if there is one.
+    /// The instant in microseconds since 1970 UTC, and the user's offset from UTC in seconds. `zone` is the value of
+    /// the column that gives the offset or the zone, if there is one.
     pub(super) fn read(&self, time: Field<'_>, zone: Field<'_>) -> Result<(i64, i32), Fault> {
         let cell = time.one(&self.column)?.ok_or_else(|| Fault::new(&self.column, "a time", b""))?;
         let written = self.written(&cell)?;
@@ -104,7 +104,7 @@ impl Clock {
             let expected = "a local time, which has no offset (the schema says local_time = true)";
             return Err(Fault::new(&self.column, expected, &cell.show()));
         }
-        // Where it is not known the offset is 0, as a server has it that does not know it.
+        // An unknown offset is 0, as in a request of a server that does not know it.
         let unknown = Ok((written.us, 0));
         match &self.whose {
             Whose::Utc => unknown,
@@ -125,8 +125,8 @@ impl Clock {
         }
     }
 
-    /// An instant in a zone, or the instant at which the zone's clocks show a time: the first one where clocks are set
-    /// back and show it twice; where they are set forward and never show it, as if that came later.
+    /// An instant in a zone, or the instant of a local time there. When clocks are set back and show a time twice, the
+    /// first one counts; a time that clocks skip is read with the offset before the change.
     fn in_zone(&self, cell: &Cell<'_>, written: Written, zone: &TimeZone) -> Result<(i64, i32), Fault> {
         let refuse = |_| Fault::new(&self.column, "a time from 1900 to 2100", &cell.show());
         let mut instant = Timestamp::from_microsecond(written.us).map_err(refuse)?;
@@ -145,7 +145,7 @@ impl Clock {
         let found = std::str::from_utf8(&name).ok().and_then(|name| zone(&self.database, name.trim()).ok());
         let found =
             found.ok_or_else(|| Fault::new(column, "an IANA time zone such as Asia/Kathmandu, or an offset", &name))?;
-        // Offsets are as many as there are texts.
+        // Texts of offsets are unlimited in number, so the cache is bounded.
         if self.zones.borrow().len() < 4096 {
             self.zones.borrow_mut().insert(name, found.clone());
         }
@@ -213,7 +213,7 @@ impl Clock {
             let expected = format!("seconds since 1970 (as YYYYMMDD it is {date}: write days as {date})");
             return Err(Fault::new(&self.column, expected, &cell.show()));
         }
-        // Seconds that are taken for something finer all fall into the first days of 1970.
+        // Seconds read as a finer unit all fall into the first days of 1970.
         if let Some(us) = us.filter(|us| own == 0 || !(1..Y1973).contains(us) || self.guess(i).is_none()) {
             return Ok(us as i64);
         }
@@ -226,7 +226,7 @@ impl Clock {
         Err(Fault::new(&self.column, expected, &cell.show()))
     }
 
-    /// The other unit in which a number is a time of this century.
+    /// The other unit that puts a number into this century.
     fn guess(&self, i: i128) -> Option<(usize, i64)> {
         guess_unit(i).filter(|(unit, _)| *unit != self.unit())
     }
@@ -237,13 +237,13 @@ impl Clock {
         if x.fract() == 0.0 || x.abs() > 1e30 {
             return self.number(cell, x as i128);
         }
-        // The whole part says whether the unit fits.
+        // The whole part shows whether the unit fits.
         self.number(cell, x as i128)?;
         Ok((x * micros as f64 / of as f64).round() as i64)
     }
 }
 
-/// The unit in which a number is a time between 2000 and 2100: its place in [`UNITS`], and the time.
+/// The unit that puts a number between 2000 and 2100: its index in [`UNITS`], and the time.
 pub(crate) fn guess_unit(i: i128) -> Option<(usize, i64)> {
     UNITS.iter().enumerate().find_map(|(unit, (_, _, _, micros, of))| {
         let us = i.checked_mul(*micros)?.div_euclid(*of);
@@ -256,14 +256,14 @@ pub(crate) fn unit_name(unit: usize) -> &'static str {
     UNITS[unit].2
 }
 
-/// An offset in seconds, or as ISO 8601 writes it.
+/// An offset in seconds or in ISO 8601.
 fn offset(column: &str, cell: &Cell<'_>) -> Result<i32, Fault> {
     if let Cell::Bytes(text) = cell
         && let Some(seconds) = iso_offset(text.trim_ascii())
     {
         return Ok(seconds);
     }
-    // All offsets in use are whole quarters of an hour; those in hours or minutes are none when taken for seconds.
+    // All offsets in use are whole quarters of an hour. Those given in hours or minutes are not, when read as seconds.
     let seconds = cell.integer().filter(|s| s.abs() <= 86_400 && s % 900 == 0);
     seconds.map(|s| s as i32).ok_or_else(|| {
         let expected = "an offset from UTC in seconds (a multiple of 900: no hours or minutes), or such as +05:45";
@@ -271,8 +271,9 @@ fn offset(column: &str, cell: &Cell<'_>) -> Result<i32, Fault> {
     })
 }
 
-/// `Z`, `+09`, `+0900`, `+09:00`. No zone is further than 14 hours from UTC, and so `-1800`, half an hour in seconds, is no
-/// offset of this kind; what is one (`-0900`, `-1000`) has a zero in front, or is no whole quarter of an hour in seconds.
+/// `Z`, `+09`, `+0900`, `+09:00`. No zone is further than 14 hours from UTC, so `-1800`, half an hour in seconds, is
+/// not an offset of this kind. One that is (`-0900`, `-1000`) begins with a zero or is not a whole quarter of an hour
+/// in seconds.
 fn iso_offset(text: &[u8]) -> Option<i32> {
     let (sign, digits) = match text {
         b"Z" | b"z" => return Some(0),
@@ -291,7 +292,7 @@ fn iso_offset(text: &[u8]) -> Option<i32> {
     (hours <= 14 && minutes < 60).then(|| sign * (hours * 3600 + minutes * 60))
 }
 
-/// YYYYMMDD of the years 1990 to 2099: as seconds all of them are in the summer of 1970.
+/// YYYYMMDD of the years 1990 to 2099. Read as seconds, all of them fall in the summer of 1970.
 fn day(i: i128) -> Option<jiff::civil::Date> {
     let i = i32::try_from(i).ok().filter(|i| (19_900_101..=20_991_231).contains(i))?;
     jiff::civil::Date::new((i / 10_000) as i16, (i / 100 % 100) as i8, (i % 100) as i8).ok()
@@ -313,7 +314,7 @@ mod tests {
 
     #[test]
     fn hours_count_from_1970_in_utc() {
-        // `date -u -d '2014-10-21 00:00' +%s` and so on.
+        // From `date -u -d '2014-10-21 00:00' +%s` and the like.
         for (text, seconds) in [
             ("14102100", 1_413_849_600),
             ("00010100", 946_684_800),
@@ -333,7 +334,7 @@ mod tests {
         Clock::new(&TimeColumn { column: "at".to_owned(), format, zone, local }).unwrap()
     }
 
-    /// What a text is read as, in seconds.
+    /// The time that a text gives, in seconds.
     fn read(clock: &Clock, time: &str, zone: &str) -> Result<(f64, i32), String> {
         let read = clock.read(Field::text(time.as_bytes()), Field::text(zone.as_bytes()));
         read.map(|(us, offset)| (us as f64 / 1e6, offset)).map_err(|fault| fault.to_string())
@@ -393,7 +394,7 @@ mod tests {
         assert!(clock(TimeFormat::Seconds, ZoneRule::Utc, false).read(Field::One(cell), Field::Missing).is_err());
     }
 
-    /// Offsets and clock changes against `TZ=ZONE date -d @SECONDS +%z`.
+    /// Compares offsets and clock changes with `TZ=ZONE date -d @SECONDS +%z`.
     #[test]
     fn zones_say_the_users_offset() {
         let names = clock(TimeFormat::Seconds, ZoneRule::Names("tz".to_owned()), false);
@@ -410,7 +411,7 @@ mod tests {
         }
         assert!(read(&names, "1413849600", "Mars/Olympus").unwrap_err().contains("tz: expected an IANA time zone"));
 
-        // What clocks show in Berlin: 02:30 is shown twice on 26 October 2014, and never on 30 March.
+        // Local times in Berlin: 02:30 occurs twice on 26 October 2014 and never on 30 March.
         let local = clock(TimeFormat::Seconds, ZoneRule::Fixed("Europe/Berlin".to_owned()), true);
         for (text, seconds, offset) in [
             ("2014-10-26 01:30:00", 1_414_279_800.0, 7200),
@@ -421,7 +422,7 @@ mod tests {
             assert_eq!(read(&local, text, ""), Ok((seconds, offset)), "{text}");
         }
         assert!(read(&local, "2014-10-26 01:30:00Z", "").unwrap_err().contains("local_time = true"));
-        // Without a zone the local reading itself is kept.
+        // Without a zone the local time itself is kept.
         assert_eq!(read(&clock(TimeFormat::Seconds, ZoneRule::Utc, true), "1970-01-01 01:00:00", ""), Ok((3600.0, 0)));
     }
 
@@ -443,7 +444,7 @@ mod tests {
             assert_eq!(read(&column(false), "1413849600", text), Ok((1_413_849_600.0, offset)), "{text}");
             assert_eq!(read(&column(true), "1413849600", text), Ok((1_413_849_600.0 - f64::from(offset), offset)));
         }
-        // Hours and minutes are no seconds.
+        // Hours and minutes are not seconds.
         for text in ["9", "540", "-300", "90000", "east"] {
             assert!(
                 read(&column(false), "1413849600", text).unwrap_err().contains("off: expected an offset"),

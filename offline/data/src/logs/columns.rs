@@ -1,13 +1,13 @@
-//! The columns that are read from a file, and what each holds.
+//! The columns that are read from a file, and their contents.
 
-/// What a column holds.
+/// The contents of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InputKind {
     /// A finite number; NaN is missing.
     Number,
     /// A category given as a string: its id is [`adclick::category_id`] of its bytes.
     Text,
-    /// A category given as an integer, which is its own id; a negative one is taken in two's complement of 64 bits.
+    /// A category given as an integer, which is its own id; a negative one is taken in 64-bit two's complement.
     Integer,
     /// Several strings, separated by this byte; in Parquet a list.
     Texts(u8),
@@ -24,13 +24,13 @@ pub struct Input {
     pub name: String,
     /// The column's name in the file.
     pub column: String,
-    /// What it holds.
+    /// Its contents.
     pub kind: InputKind,
-    /// Whether files may lack the column: a table gives the value then.
+    /// Whether files may lack the column because a table gives the value.
     pub optional: bool,
 }
 
-/// Which id of a row's request and candidate a column holds.
+/// The id of a row's request or candidate that a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyId {
     /// The request's `user_key`.
@@ -43,21 +43,21 @@ pub enum KeyId {
     Placement,
 }
 
-/// A column with ids by which tables are looked up. An empty cell is an unknown id.
+/// A column with ids that tables are looked up by. An empty cell is an unknown id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyColumn {
-    /// Which id it holds.
+    /// The id that it holds.
     pub id: KeyId,
     /// Its name in the file.
     pub column: String,
     /// Whether ids are integers (themselves); otherwise they are strings (hashed).
     pub integer: bool,
-    /// A table that is looked up by it, for messages.
+    /// A table that it looks up, for messages.
     pub table: String,
 }
 
 impl KeyColumn {
-    /// Why the column must be there.
+    /// The reason why the column is required.
     pub(super) fn needed_for(&self) -> String {
         let id = match self.id {
             KeyId::User => "user",
@@ -72,7 +72,7 @@ impl KeyColumn {
     }
 }
 
-/// The unit of a time that is written as a number. ISO 8601 texts and columns of dates or timestamps need none.
+/// The unit of a time given as a number. ISO 8601 texts and date or timestamp columns need none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeFormat {
     /// YYMMDDHH, years 2000 to 2099.
@@ -98,25 +98,25 @@ pub enum ZoneRule {
     Offsets(String),
     /// A column of IANA names.
     Names(String),
-    /// The time itself, which carries it.
+    /// The time itself, which carries its offset.
     FromTime,
 }
 
-/// The column that says when an impression was.
+/// The column with the time of an impression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeColumn {
     /// Its name.
     pub column: String,
     /// The unit of its numbers.
     pub format: TimeFormat,
-    /// Whose clock it is.
+    /// The source of the user's time zone.
     pub zone: ZoneRule,
-    /// Whether a time without an offset is what the user's clock showed, and not UTC.
+    /// Whether a time without an offset is the user's local time rather than UTC.
     pub local: bool,
 }
 
 impl TimeColumn {
-    /// The column beside it that says the offset or the zone.
+    /// The column beside it that gives the offset or the zone.
     pub(super) fn zone_column(&self) -> Option<&String> {
         match &self.zone {
             ZoneRule::Offsets(column) | ZoneRule::Names(column) => Some(column),
@@ -124,7 +124,7 @@ impl TimeColumn {
         }
     }
 
-    /// Whose hour and weekday a model trained on this column sees, and what a server must pass to match.
+    /// The time zone of the hour and weekday of a model trained on this column. A server must pass times to match.
     #[must_use]
     pub fn clock(&self) -> &'static str {
         match (&self.zone, self.local) {
@@ -141,13 +141,13 @@ pub struct Columns {
     pub click: String,
     /// The conversion label, 0 or 1; empty while it is not known.
     pub conversion: Option<String>,
-    /// How much a row counts: 0 or more.
+    /// The row's weight: 0 or more.
     pub weight: Option<String>,
-    /// When the impression was.
+    /// The time of the impression.
     pub time: Option<TimeColumn>,
     /// The raw values.
     pub inputs: Vec<Input>,
-    /// The ids by which tables are looked up: those that tables need.
+    /// The ids that tables are looked up by; only those that tables need.
     pub keys: Vec<KeyColumn>,
 }
 
@@ -210,7 +210,7 @@ impl Columns {
         }
     }
 
-    /// The number of the input of this name.
+    /// The index of the input with this name.
     #[must_use]
     pub fn input(&self, name: &str) -> Option<usize> {
         self.inputs.iter().position(|i| i.name == name)

@@ -1,4 +1,4 @@
-//! Looks values up in tables where rows do not carry them, with the code that serves.
+//! Looks up values that rows do not carry in tables, with serving's code.
 
 use adclick::Value;
 use adclick::builder::enrich::{Keys, TableReader};
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{Batch, Columns};
 
-/// What a model reads from tables, and the tables.
+/// A model's reads from tables, and the tables.
 #[derive(Debug, Clone)]
 pub struct Lookups {
     schema: Schema,
@@ -17,17 +17,17 @@ pub struct Lookups {
     tables: Vec<TableSource>,
 }
 
-/// Where a feature's values stand in a batch. A row has values in one of the two places at most.
+/// Where a feature's values are in a batch. A row has its value in at most one of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reads {
     /// The number of the input that rows carry.
     pub passed: usize,
-    /// The number under which values from a table stand.
+    /// The number given to values from a table.
     pub found: Option<usize>,
 }
 
 impl Reads {
-    /// Whether a value is the feature's.
+    /// Whether a value belongs to the feature.
     #[inline]
     #[must_use]
     pub fn has(self, value: &Value) -> bool {
@@ -43,7 +43,7 @@ pub struct Found {
     pub table: String,
     /// Rows that were looked up.
     pub rows: u64,
-    /// Those whose key the table has; the others take its default row.
+    /// Rows whose key the table has; the others get its default row.
     pub found: u64,
     /// The share of the others.
     pub missing: f64,
@@ -57,7 +57,7 @@ impl std::fmt::Display for Found {
 }
 
 impl Lookups {
-    /// Checks that the tables are what the features of `schema` read by `enrichment`.
+    /// Checks that the tables match what the features of `schema` read by `enrichment`.
     ///
     /// # Errors
     /// Names the feature, the column and the file.
@@ -67,7 +67,7 @@ impl Lookups {
         Ok(lookups)
     }
 
-    /// What the model reads from the tables.
+    /// The model's reads from the tables.
     #[must_use]
     pub fn enrichment(&self) -> &Enrichment {
         &self.enrichment
@@ -79,8 +79,8 @@ impl Lookups {
         &self.tables
     }
 
-    /// The number of the feature's binding, if it reads a table. A feature beyond those of the schema, which training adds,
-    /// reads what the number with its input reads.
+    /// The number of the feature's binding, if it reads a table. A feature beyond those of the schema, which training
+    /// adds, reads the same as the number with its input.
     pub(super) fn binding(&self, feature: usize, input: &str) -> Option<usize> {
         let features = &self.schema.features;
         let is_number = |f: &Feature| f.input == input && matches!(f.kind, Kind::Number { .. });
@@ -90,7 +90,7 @@ impl Lookups {
         })
     }
 
-    /// What a model of these features reads from the tables.
+    /// The reads of a model with these features.
     #[must_use]
     pub fn enrichment_of(&self, features: &[Feature]) -> Enrichment {
         let mut enrichment = self.enrichment.clone();
@@ -107,7 +107,7 @@ impl Lookups {
         Ok(TableReader::new(&self.schema, &self.enrichment, &self.tables)?)
     }
 
-    /// Gets ready for rows of these columns.
+    /// Prepares for rows of these columns.
     pub(super) fn start(&self, columns: &Columns) -> Result<Filler<'_>> {
         let mut places = vec![None; self.schema.features.len()];
         for (number, binding) in self.enrichment.bindings.iter().enumerate() {
@@ -134,19 +134,20 @@ impl Lookups {
 pub(super) struct Filler<'a> {
     lookups: &'a Lookups,
     reader: TableReader,
-    /// For each feature that reads a table: its input, and the number that values from the table get.
+    /// For each feature that reads a table: its input, and the number given to values from the table.
     places: Vec<Option<(usize, u32)>>,
-    /// Which inputs a row carries, while it is filled.
+    /// The inputs that a row carries, while it is filled.
     carried: Vec<bool>,
     keys: Vec<Keys>,
-    /// What the tables have: the row in the batch and a value by its feature's number.
+    /// Values from the tables: the row in the batch, and a value with its feature's number.
     read: Vec<(usize, Value)>,
     values: Vec<Value>,
     rows: u64,
 }
 
 impl Filler<'_> {
-    /// Adds what the tables have to each row of a batch. A value that the row carries wins, as it does in requests.
+    /// Adds values from the tables to each row of a batch. A value that the row carries takes precedence, as in
+    /// requests.
     pub(super) fn fill(&mut self, batch: &mut Batch) {
         self.keys.clear();
         self.keys.extend(batch.rows.iter().map(|row| row.keys));

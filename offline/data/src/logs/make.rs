@@ -1,4 +1,4 @@
-//! Records to rows: labels, time, ids and raw values.
+//! Turns records into rows: labels, time, ids and raw values.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use crate::cells::Fault;
 use crate::cells::Field;
 use crate::cells::RecordReader;
 
-/// A column that is read, and why it must be there.
+/// A column that is read, and the reason why it is required.
 pub(super) struct Wanted {
     pub(super) column: String,
     why: Option<String>,
@@ -30,13 +30,13 @@ pub(super) struct RowMaker {
     conversion: Option<Place>,
     weight: Option<Place>,
     time: Option<(usize, Option<usize>, Clock)>,
-    /// `None` of a column that the file may lack and does.
+    /// `None` for an optional column that the file lacks.
     inputs: Vec<Option<(Place, InputKind)>>,
     keys: Vec<(usize, KeyColumn)>,
 }
 
 impl RowMaker {
-    /// For a file that `has` columns of these names.
+    /// Prepares for a file that `has` columns of these names.
     ///
     /// # Errors
     /// A time zone that does not exist.
@@ -71,15 +71,15 @@ impl RowMaker {
         Ok(Self { labels, click, conversion, weight, time, inputs, keys, wanted })
     }
 
-    /// The columns that are read, each once.
+    /// The columns that are read, without duplicates.
     pub(super) fn wanted(&self) -> &[Wanted] {
         &self.wanted
     }
 
-    /// The places of the columns in a file.
+    /// The indices of the columns in a file.
     ///
     /// # Errors
-    /// A column that the file lacks, with what it is needed for.
+    /// A column that the file lacks; the message gives its purpose.
     pub(super) fn places(&self, place: impl Fn(&str) -> Result<usize>) -> Result<Vec<usize>> {
         let find = |wanted: &Wanted| {
             let found = place(&wanted.column);
@@ -91,7 +91,8 @@ impl RowMaker {
         self.wanted.iter().map(find).collect()
     }
 
-    /// Makes a row of a record and adds its values to the batch; of a malformed one they may be there in part.
+    /// Makes a row from a record and adds its values to the batch; a malformed record may leave some of its values
+    /// there.
     pub(super) fn make(&self, record: &RecordReader, number: u64, batch: &mut Batch) -> Result<Row, Fault> {
         let label = |place: &Option<Place>| match place {
             Some((at, column)) => values::label(column, record.field(*at)?),

@@ -1,8 +1,8 @@
 //! Click logs as raw rows: Criteo, Avazu, and CSV, Parquet or Arrow files described by a schema.
 //!
 //! A [`Reader`] streams a file in batches of bounded size. Raw values have the form in which a server passes them
-//! ([`adclick::Value`]): numbers as they are, integer categories as their own id, strings by
-//! [`adclick::category_id`]. What a model makes of them is the schema's business.
+//! ([`adclick::Value`]): numbers unchanged, integer categories as their own ids, strings by [`adclick::category_id`].
+//! The schema decides how a model uses them.
 
 mod bad;
 mod clock;
@@ -44,7 +44,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The columns that are read, and what each holds.
+    /// The columns that are read, and their contents.
     #[must_use]
     pub fn columns(&self) -> Columns {
         match self {
@@ -60,7 +60,7 @@ impl Format {
 pub enum Labels {
     /// A row without a click label is malformed.
     Required,
-    /// The label column may be absent, and a label empty.
+    /// The label column may be absent, and labels may be empty.
     Optional,
 }
 
@@ -71,20 +71,20 @@ pub struct Row {
     pub number: u64,
     /// Whether the impression was clicked.
     pub click: Option<bool>,
-    /// Whether it converted; `None` when that is not known.
+    /// Whether it converted; `None` when not known.
     pub conversion: Option<bool>,
-    /// How much the row counts: 0 or more.
+    /// The row's weight: 0 or more.
     pub weight: f64,
-    /// When the impression was: microseconds since 1970-01-01 UTC.
+    /// The time of the impression: microseconds since 1970-01-01 UTC.
     pub time_us: Option<i64>,
-    /// The user's offset from UTC in seconds, as a request carries it; 0 when it is not known.
+    /// The user's offset from UTC in seconds, as in a request; 0 when not known.
     pub utc_offset_s: i32,
-    /// The ids by which tables are looked up; those that are not known, or that no table needs, are 0.
+    /// The ids that tables are looked up by; an id that is unknown, or that no table needs, is 0.
     pub keys: Keys,
     values: Range<usize>,
 }
 
-/// Rows read together.
+/// A batch of rows.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Batch {
     rows: Vec<Row>,
@@ -98,8 +98,8 @@ impl Batch {
         &self.rows
     }
 
-    /// The raw values of a row. [`Value::feature`] is the number of the input in [`Columns::inputs`], past them that of a
-    /// value from a table ([`Lookups::reads`]); missing values are absent.
+    /// The raw values of a row; missing values are absent. [`Value::feature`] is the index of the input in
+    /// [`Columns::inputs`], or, past these, the number of a value from a table ([`Lookups::reads`]).
     #[must_use]
     pub fn values(&self, row: &Row) -> &[Value] {
         &self.values[row.values.clone()]
@@ -114,7 +114,7 @@ impl Batch {
 /// Which files to read, and how.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// The files, read one after the other; rows are numbered through.
+    /// The files, read one after the other; row numbers continue across files.
     pub paths: Vec<PathBuf>,
     /// Their layout.
     pub format: Format,
@@ -122,16 +122,16 @@ pub struct Source {
     pub labels: Labels,
     /// How many malformed rows are skipped before reading fails.
     pub limit: BadLimit,
-    /// The tables that give what rows do not carry.
+    /// The tables that give values which rows do not carry.
     pub tables: Option<Arc<Lookups>>,
 }
 
-/// What a pass over all files read.
+/// Totals of a pass over all files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pass {
     /// The malformed rows.
     pub bad: BadRows,
-    /// For each table the rows that found their key.
+    /// For each table, the rows that found their key.
     pub found: Vec<Found>,
 }
 
@@ -145,12 +145,12 @@ impl Source {
         Self { paths, format, labels: Labels::Required, limit: BadLimit::default(), tables: None }
     }
 
-    /// Streams all files through `visit`, with values from tables for what rows do not carry. Memory is bounded by one
-    /// batch. Bytes read move the stage.
+    /// Streams all files through `visit`, adding values from tables where rows do not carry them. Memory is bounded by
+    /// one batch. Bytes read advance the stage.
     ///
     /// # Errors
-    /// Files that cannot be read, too many malformed rows, no row that is well-formed, tables that do not fit, and whatever
-    /// `visit` returns.
+    /// Files that cannot be read, too many malformed rows, no well-formed row, tables that do not fit, and any error of
+    /// `visit`.
     pub fn for_each(&self, stage: &Stage, mut visit: impl FnMut(&Batch) -> Result<()>) -> Result<Pass> {
         let mut bad = BadRows::new(self.limit);
         let mut batch = Batch::default();
@@ -171,7 +171,7 @@ impl Source {
         Ok(Pass { bad, found: lookups.map_or_else(Vec::new, |l| l.found()) })
     }
 
-    /// Where a feature's values stand in batches: the feature's number and input. `None` when rows have no such input.
+    /// Where a feature's values are in batches: the feature's number and input. `None` when rows have no such input.
     #[must_use]
     pub fn reads(&self, columns: &Columns, feature: usize, input: &str) -> Option<Reads> {
         let passed = columns.input(input)?;
@@ -185,7 +185,7 @@ impl Source {
         Self { tables: None, ..self.clone() }
     }
 
-    /// The sizes of the files on disk, added up: the length of a stage over bytes.
+    /// The total size of the files on disk: the length of a stage counted in bytes.
     ///
     /// # Errors
     /// A file that does not exist or is empty.

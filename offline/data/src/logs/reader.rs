@@ -1,4 +1,4 @@
-//! The rows of one file in batches.
+//! Reads the rows of one file in batches.
 
 use std::path::{Path, PathBuf};
 
@@ -54,7 +54,7 @@ impl Reader {
                 RecordReader::text(Delimited::tabbed(stream, path, names), choose)?
             }
             Opened::Text(stream) => {
-                // All columns that a labelled file has tell its delimiter.
+                // All columns that a labelled file has help to find its delimiter.
                 let all = RowMaker::new(&columns, Labels::Required, |_| true)?;
                 let wanted: Vec<&str> = all.wanted().iter().map(|w| w.column.as_str()).collect();
                 RecordReader::text(Delimited::headed(stream, path, &wanted)?, choose)?
@@ -64,10 +64,10 @@ impl Reader {
         Ok(Self { records, maker, path: path.to_owned(), first: next, next, bad })
     }
 
-    /// Replaces the contents of `batch` by the next rows, at most `max_rows`. False at the end of the file.
+    /// Replaces the contents of `batch` with the next rows, at most `max_rows`. False at the end of the file.
     ///
     /// # Errors
-    /// The stream breaks off or cannot be unpacked; more malformed rows than the limit allows.
+    /// The stream ends early or cannot be decompressed; more malformed rows than the limit allows.
     pub fn read(&mut self, batch: &mut Batch, max_rows: usize) -> Result<bool> {
         batch.clear();
         while batch.rows.len() < max_rows && self.records.next(&self.path, self.next)? {

@@ -1,4 +1,4 @@
-//! Readers against files with every kind of damage.
+//! Readers on files with every kind of damage.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! One field of a row to its raw value, label, weight or key.
+//! Converts one field of a row to its raw value, label, weight or key.
 
 use adclick::Value;
 use adclick::builder::enrich::Keys;
@@ -47,15 +47,15 @@ pub(super) fn key(key: &KeyColumn, cell: &Cell<'_>, keys: &mut Keys) -> Result<(
         KeyId::User => keys.user = id,
         KeyId::Ad => keys.ad = id,
         KeyId::Advertiser => keys.advertiser = id,
-        // Requests have 32 bits for it.
+        // Requests hold it in 32 bits.
         KeyId::Placement if id > u32::MAX.into() => return Err(refuse("a placement from 0 to 4294967295")),
         KeyId::Placement => keys.placement = id,
     }
     Ok(())
 }
 
-/// A weight: finite, 0 or more. A row of weight 0 counts nothing. All digits are kept: rows whose weights are all multiplied by
-/// the same number train the same model.
+/// A weight: finite, 0 or more. A row of weight 0 has no effect. All digits are kept, so that multiplying all weights
+/// by one number trains the same model.
 pub(super) fn weight(column: &str, field: Field<'_>) -> Result<f64, Fault> {
     let cell = field.one(column)?.unwrap_or_else(|| b""[..].into());
     match cell.real() {
@@ -74,7 +74,7 @@ fn fault(column: &str, kind: InputKind, cell: &Cell<'_>) -> Fault {
     Fault::new(column, expected, &cell.show())
 }
 
-/// Appends the raw value of one cell. Where a number belongs, NaN and the like are missing.
+/// Appends the raw value of one cell. In a number, NaN and the like mean missing.
 fn single(column: &str, kind: InputKind, feature: u32, cell: &Cell<'_>, out: &mut Vec<Value>) -> Result<(), Fault> {
     let value = match kind {
         InputKind::Number => cell.number().map(|number| Value { feature, number, id: 0 }),
@@ -121,7 +121,7 @@ fn list<'a>(
     Ok(())
 }
 
-/// Appends the raw values of a field; a field that is missing has none.
+/// Appends the raw values of a field; a missing field has none.
 pub(super) fn values(
     column: &str,
     kind: InputKind,
@@ -139,7 +139,7 @@ pub(super) fn values(
             list(column, kind, feature, text.split(|&b| b == separator).map(|part| Ok(part.into())), out)
         }
         (Field::Text(text), _) => single(column, kind, feature, &text.into(), out),
-        // A vector of one number.
+        // A vector with a single number.
         (Field::One(cell), InputKind::Vector(..)) => list(column, kind, feature, std::iter::once(Ok(cell)), out),
         (Field::One(cell), _) => single(column, kind, feature, &cell, out),
         (Field::List(items), InputKind::Texts(_) | InputKind::Integers(_) | InputKind::Vector(..)) => {

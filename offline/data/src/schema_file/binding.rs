@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::raw;
 use super::tables::{Found, Tables};
 
-/// What a feature reads from tables, if anything. Fills in what the column settles: the form of ids and a vector's
+/// A feature's read from tables, if any. Fills in what follows from the column: the form of ids and a vector's
 /// dimension.
 pub(super) fn lookup(feature: &mut raw::Feature, source: Source, tables: &Tables) -> Result<Option<Lookup>> {
     if source == Source::Dot {
@@ -41,7 +41,7 @@ pub(super) fn lookup(feature: &mut raw::Feature, source: Source, tables: &Tables
     Ok(Some(Lookup::Column(found.at)))
 }
 
-/// Whether the column holds what the feature's kind needs.
+/// Whether the column suits the feature's kind.
 fn fits(feature: &mut raw::Feature, text: &str, found: &Found<'_>) -> Result<()> {
     let kind = found.kind;
     let number = matches!(kind, ColumnKind::F32 | ColumnKind::F16) || found.at.position.is_some();
@@ -73,7 +73,7 @@ fn fits(feature: &mut raw::Feature, text: &str, found: &Found<'_>) -> Result<()>
     }
 }
 
-/// Ids that a table hashed are not the integers that a vocabulary holds, nor the other way round.
+/// Ids that a table hashed do not match the integers of a vocabulary, and integers do not match a vocabulary of hashes.
 fn same_form(feature: &mut raw::Feature, text: &str, found: &Found<'_>) -> Result<()> {
     let form = if found.source.integer { raw::IdKind::Integer } else { raw::IdKind::String };
     let stated = *feature.raw.get_or_insert(form);

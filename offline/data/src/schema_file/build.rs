@@ -1,4 +1,4 @@
-//! From the file's tables to a checked schema.
+//! Builds a checked schema from the parsed file.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -17,7 +17,7 @@ use super::{Keys, Labels, ModelOptions, RawColumn, SchemaFile, Table, binding, r
 use crate::cells::Cell;
 use crate::files::read_file;
 
-/// The largest number of columns of one feature or table.
+/// The most columns of one feature or table.
 const MAX_DIM: u32 = 65_536;
 
 pub(super) fn build(text: &str, directory: &Path) -> Result<SchemaFile> {
@@ -67,7 +67,7 @@ pub(super) fn build(text: &str, directory: &Path) -> Result<SchemaFile> {
         Some(table) => mappings(table).context("[tensors]")?,
         None => Vec::new(),
     };
-    // What the core demands of every schema; an unbuilt vocabulary gets a size for the moment.
+    // The core's checks of every schema; an unbuilt vocabulary gets a temporary size.
     let mut whole = schema.clone();
     for e in &mut whole.embeddings {
         if e.index == (Index::Vocabulary { count: 0 }) {
@@ -130,7 +130,7 @@ impl Builder<'_> {
             ensure!(position.is_finite(), "key `position` = {position} is not finite");
         }
         let lookup = binding::lookup(&mut raw, source, &self.feature_tables)?;
-        // Integers as they come: a bucket number or an hour is its own id.
+        // Integers are used as they are: a bucket number or an hour is its own id.
         let integer = raw.raw == Some(raw::IdKind::Integer) || !raw.boundaries.is_empty() || source == Source::Time;
         let separator = raw.separator.clone().unwrap_or_else(|| " ".into());
         ensure!(!separator.is_empty(), "key `separator` is empty");
@@ -196,7 +196,7 @@ impl Builder<'_> {
         Ok(Kind::Category { embedding, boundaries, default })
     }
 
-    /// A category whose values are written in the schema: a one-column table that is never trained.
+    /// A category whose values are given in the schema: a one-column table that is never trained.
     fn fixed(&mut self, raw: raw::Feature, integer: bool) -> Result<Kind> {
         let values = raw.values.unwrap_or_default();
         ensure!(!values.is_empty(), "key `values` is empty");
@@ -237,7 +237,7 @@ impl Builder<'_> {
         Ok(Kind::Category { embedding: self.embeddings.len() as u32 - 1, boundaries: Vec::new(), default })
     }
 
-    /// The table that a feature names, or the one that it defines on the spot under its own name.
+    /// The table that a feature names, or the one that it defines inline under its own name.
     fn embedding_of(&mut self, raw: &raw::Feature, integer: bool) -> Result<u32> {
         match &raw.embedding {
             Some(toml::Value::String(name)) => {
@@ -264,7 +264,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Adds a table. `integer`: integers in `vocabulary_file` are ids and not strings.
+    /// Adds a table. `integer`: integers in `vocabulary_file` are ids rather than strings.
     fn table(&mut self, name: String, raw: raw::Embedding, integer: bool) -> Result<()> {
         self.unique(&name)?;
         ensure!(raw.dim <= MAX_DIM, "key `dim` = {}; allowed: up to {MAX_DIM}", raw.dim);
@@ -292,7 +292,7 @@ impl Builder<'_> {
             ensure!(raw.min_count != Some(0), "key `min_count` = 0; allowed: 1 and more");
             (Index::Vocabulary { count: 0 }, Table::Built { min_count: raw.min_count, max_size: raw.max_size })
         };
-        // Weights that come from elsewhere rarely have rows for unknown or missing values; a trainer wants both.
+        // Weights from elsewhere rarely have rows for unknown or missing values; a trainer wants both.
         let built = matches!(table, Table::Built { .. });
         let hashed = matches!(index, Index::Hashed { .. });
         self.embeddings.push(Embedding {
@@ -318,7 +318,7 @@ impl Builder<'_> {
                 if !integer {
                     return Ok(category_id(line.as_bytes()));
                 }
-                // As data files have them: a negative one in two's complement.
+                // Encoded as in data files: a negative integer in two's complement.
                 let id = Cell::from(line.as_bytes()).integer_id();
                 id.ok_or_else(|| anyhow!("{} line {}: `{line}` is not an integer id", path.display(), i + 1))
             };

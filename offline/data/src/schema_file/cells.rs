@@ -6,14 +6,14 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use super::raw;
 use super::values::{id, list, plain, texts, typed};
 
-/// What fills a column of a table.
+/// The source of a table's column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CellSource {
-    /// The data file's column; of a vector either the one that holds it or one for each position.
+    /// The data file's column; for a vector, either the one that holds it or one for each position.
     pub from: Vec<String>,
     /// Whether ids are integers (themselves); otherwise they are strings (hashed).
     pub integer: bool,
-    /// What parts the values of a vector or of several ids inside one text column.
+    /// The separator of a vector's values or of several ids within one text column.
     pub separator: u8,
 }
 

@@ -1,4 +1,4 @@
-//! `[keys]`: which columns of a data file hold what a request's keys are.
+//! `[keys]`: the columns of a data file that hold a request's keys.
 
 use adclick::builder::schema::{Enrichment, KeyPart};
 use anyhow::{Context, Result, bail, ensure};
@@ -8,7 +8,7 @@ use super::raw;
 use super::tables::{IdColumn, TableFile};
 use super::values::{list, typed};
 
-/// The columns of data files with the ids by which tables are looked up: a row there is a request with one candidate.
+/// The columns of data files with the ids that tables are looked up by: a row there is a request with one candidate.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Keys {
     /// The request's `user_key`.
@@ -17,7 +17,7 @@ pub struct Keys {
     pub ad: Option<IdColumn>,
     /// The candidate's `advertiser_key`.
     pub advertiser: Option<IdColumn>,
-    /// The request's `placement`: always an integer.
+    /// The request's `placement`, always an integer.
     pub placement: Option<IdColumn>,
 }
 
@@ -29,7 +29,7 @@ struct Long {
 }
 
 impl Keys {
-    /// Reads the table. Ids have the form that they have in the feature tables.
+    /// Reads the table. Ids have the same form as in the feature tables.
     pub(super) fn parse(table: toml::Value, enrichment: &Enrichment, files: &[TableFile]) -> Result<Self> {
         let toml::Value::Table(table) = table else { bail!("is a {}, expected a table", table.type_str()) };
         let mut keys = Self::default();

@@ -1,4 +1,4 @@
-//! `[labels]`: the columns that say what happened, how much it counts, and when it was.
+//! `[labels]`: the columns of labels, weight and time.
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
@@ -42,13 +42,13 @@ pub struct Labels {
     /// The unit of `time` where it is a number.
     #[serde(default)]
     pub time_unit: TimeUnit,
-    /// The column with the user's offset from UTC; that of `time` itself when its times carry offsets.
+    /// The column with the user's offset from UTC; `time` itself when its times carry offsets.
     pub utc_offset: Option<String>,
     /// The column with the IANA name of the user's time zone.
     pub zone_column: Option<String>,
     /// The time zone of all users.
     pub zone: Option<String>,
-    /// Whether `time` is what the user's clock showed, and not UTC.
+    /// Whether `time` is the user's local time rather than UTC.
     #[serde(default)]
     pub local_time: bool,
 }

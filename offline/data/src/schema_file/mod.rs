@@ -1,8 +1,8 @@
 //! The schema file: a TOML text that names the features of a model, for training and packing alike.
 //!
-//! It becomes the core's [`Schema`] plus what only offline work needs: how a data file's columns become raw values,
-//! what fills each embedding table, which columns are labels, and how a state dict's tensors are to be read. The
-//! keys are described in `docs/schema.md`.
+//! It becomes the core's [`Schema`] plus what only offline work needs: how a data file's columns become raw values, how
+//! each embedding table is filled, which columns are labels, and how a state dict's tensors are read. `docs/schema.md`
+//! describes the keys.
 
 mod binding;
 mod build;
@@ -31,29 +31,29 @@ pub use labels::{Labels, TimeUnit};
 pub use options::PLACEHOLDERS;
 pub use tables::{IdColumn, TableFile, key_text};
 
-/// A schema file, read and checked.
+/// A schema file, parsed and checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SchemaFile {
-    /// The features and tables. A vocabulary that is yet to be built has a count of 0.
+    /// The features and tables. A vocabulary that is not yet built has a count of 0.
     pub schema: Schema,
-    /// How raw columns are read: one for each feature.
+    /// How raw columns are read, one entry for each feature.
     pub columns: Vec<RawColumn>,
-    /// What fills the tables: one for each embedding.
+    /// How the tables are filled, one entry for each embedding.
     pub tables: Vec<Table>,
-    /// What the file says of each embedding's weights in the wide part. Where it says nothing, packing takes none and
-    /// training makes some.
+    /// The file's setting of each embedding's weights in the wide part. Without one, packing takes none and training
+    /// creates some.
     pub wide: Vec<Option<bool>>,
-    /// What the model reads from feature tables; empty when all values are passed.
+    /// The model's reads from feature tables; empty when all values are passed.
     pub enrichment: Enrichment,
-    /// How data files become those tables: one for each of [`Enrichment::tables`].
+    /// How data files become those tables, one entry for each of [`Enrichment::tables`].
     pub feature_tables: Vec<TableFile>,
-    /// The columns of data files that hold what a request's keys are.
+    /// The columns of data files that hold a request's keys.
     pub keys: Keys,
     /// The label columns, when the file names them.
     pub labels: Option<Labels>,
-    /// What weights alone do not say.
+    /// Details that weights alone do not give.
     pub model: ModelOptions,
-    /// Tensors that go by other names.
+    /// Tensors with other names.
     pub tensors: Vec<Mapping>,
     /// XXH3-64 of the file's text, which may have come through a pipe and cannot be read again; 0 without a file.
     pub xxh3: u64,
@@ -62,27 +62,27 @@ pub struct SchemaFile {
 /// How the column of a data file becomes raw values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawColumn {
-    /// Whether category values are integers (their own ids); otherwise they are strings (hashed to ids).
+    /// Whether category values are integers (their own ids) or strings (hashed to ids).
     pub integer: bool,
-    /// What parts the values of a multi-valued feature or vector inside one text column.
+    /// The separator of a multi-valued feature's or vector's values within one text column.
     pub separator: String,
 }
 
-/// What fills an embedding table.
+/// How an embedding table is filled.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Table {
-    /// Nothing to know beforehand: the ids index it directly or by hash.
+    /// No ids are given: they index the table directly or by hash.
     Indexed,
     /// The ids are given, in row order.
     Given(Vec<u64>),
     /// The trainer collects the ids.
     Built {
-        /// An id enters when it occurs at least this often; by default by the number of rows.
+        /// The least count of an id; the default depends on the number of rows.
         min_count: Option<u64>,
-        /// At most this many ids, the most frequent ones.
+        /// The most ids; the most frequent ones are kept.
         max_size: Option<u32>,
     },
-    /// Ids and rows are given and are never trained: a category with fixed values.
+    /// Ids and rows are given and never trained: a category with fixed values.
     Fixed {
         /// In row order.
         ids: Vec<u64>,
@@ -91,26 +91,26 @@ pub enum Table {
     },
 }
 
-/// What a state dict alone does not say; everything is optional.
+/// Details that a state dict alone does not give. All are optional.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ModelOptions {
-    /// What the deep part reads. Without it the output layer's width tells.
+    /// The input of the deep part. By default the output layer's width tells.
     pub structure: Option<Structure>,
-    /// The form of the cross layers. Without it the tensor names tell.
+    /// The form of the cross layers. By default the tensor names tell.
     pub cross: Option<CrossForm>,
-    /// The activation of the deep layers and towers: one for all, or one for each deep layer. Empty: not said.
+    /// The activation of the deep layers and towers: one for all, or one for each deep layer. Empty = not given.
     pub activation: Vec<Activation>,
-    /// Where BatchNorm stands. Without it the module numbers tell.
+    /// The position of BatchNorm. By default the module numbers tell.
     pub batchnorm: Option<NormOrder>,
     /// BatchNorm's epsilon; without it torch's 1e-5.
     pub batchnorm_eps: Option<f64>,
-    /// Added to the diagonal of full cross matrices (`diag_scale`); nothing where the file does not say it.
+    /// Added to the diagonal of full cross matrices (`diag_scale`); by default nothing.
     pub diag_scale: Option<f64>,
-    /// The order of the columns that the output layer reads. Without it cross before deep.
+    /// The order of the columns that the output layer reads. By default cross before deep.
     pub output_order: Option<OutputOrder>,
-    /// There are no interactions without weights, such as a factorisation machine's.
+    /// The file declares that there are no interactions without weights, such as a factorisation machine's.
     pub no_interactions: bool,
-    /// What the rows of an output layer with several outputs predict. Empty = one pCTR.
+    /// The predictions of the rows of an output layer with several outputs. Empty = one pCTR.
     pub heads: Vec<HeadKind>,
 }
 
@@ -130,7 +130,7 @@ pub enum CrossForm {
     None,
 }
 
-/// Where BatchNorm stands relative to the activation.
+/// The position of BatchNorm relative to the activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NormOrder {
@@ -150,8 +150,8 @@ pub enum OutputOrder {
     DeepCross,
 }
 
-/// One line of `[tensors]`: the name that pack knows, and the file's. In both `{i}` stands for a number, `{name}` for a name
-/// without dots.
+/// One line of `[tensors]`: pack's name and the file's. In both, `{i}` matches a number and `{name}` a name without
+/// dots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mapping {
     /// The name that pack knows.
@@ -166,7 +166,7 @@ impl SchemaFile {
     /// Reads and checks a schema file.
     ///
     /// # Errors
-    /// What is wrong, with file, feature, key, what was found and what is allowed.
+    /// The error, with file, feature, key, the value found and the values allowed.
     pub fn read(path: &Path) -> Result<Self> {
         let text =
             crate::files::read_text(path).with_context(|| format!("cannot read the schema {}", path.display()))?;
@@ -174,7 +174,7 @@ impl SchemaFile {
             .with_context(|| format!("schema {}", path.display()))
     }
 
-    /// The same from a text; vocabulary files are looked for in the current directory.
+    /// The same from a text; vocabulary files are read from the current directory.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -182,8 +182,8 @@ impl SchemaFile {
         build::build(text, Path::new(""))
     }
 
-    /// The columns of data files of this schema: labels, one input for each raw value that rows may carry (what features
-    /// read from tables is optional), and the ids by which tables are looked up.
+    /// The columns of data files of this schema: labels, one input for each raw value that rows may carry (those that
+    /// features read from tables are optional), and the ids that tables are looked up by.
     ///
     /// # Errors
     /// No `[labels]`, no column in `[keys]` for an id of a table's key, a separator of several bytes, or features that read one input in different ways.
@@ -226,7 +226,7 @@ impl SchemaFile {
         Ok(columns)
     }
 
-    /// The columns with the ids that the keys of the tables are made of.
+    /// The columns with the ids that make up the keys of the tables.
     fn key_columns(&self) -> Result<Vec<KeyColumn>> {
         let mut columns: Vec<KeyColumn> = Vec::new();
         for table in &self.enrichment.tables {
@@ -280,7 +280,7 @@ impl SchemaFile {
         }
     }
 
-    /// The names of the tables whose vocabulary is yet to be built.
+    /// The names of the tables whose vocabulary is not yet built.
     #[must_use]
     pub fn unbuilt(&self) -> Vec<&str> {
         let tables = self.schema.embeddings.iter().zip(&self.tables);
@@ -288,7 +288,7 @@ impl SchemaFile {
     }
 }
 
-/// How a feature's raw values stand in a column.
+/// The form of a feature's raw values in a column.
 fn input_kind(kind: &Kind, raw: &RawColumn) -> Result<InputKind> {
     let separator = || match raw.separator.as_bytes() {
         [byte] => Ok(*byte),

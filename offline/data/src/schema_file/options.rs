@@ -1,4 +1,4 @@
-//! `[model]` and `[tensors]`: what a state dict does not say by itself.
+//! `[model]` and `[tensors]`: details that a state dict does not give.
 
 use adclick::builder::artifact::model::spec::{Activation, HeadKind, Structure};
 use anyhow::{Context, Result, bail, ensure};
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::values::typed;
 use super::{CrossForm, Mapping, ModelOptions, NormOrder, OutputOrder};
 
-/// Interactions that a schema may be asked for and that the format cannot express.
+/// Interactions that a schema may declare and that the format cannot express.
 const INTERACTIONS: [(&str, &str); 6] = [
     ("fm", "a factorisation machine's term"),
     ("dot", "dot products between embeddings"),
@@ -17,7 +17,7 @@ const INTERACTIONS: [(&str, &str); 6] = [
     ("attention", "attention"),
 ];
 
-/// What stands for a part of a tensor's name in a pattern: digits, or anything without a dot.
+/// Matches a part of a tensor's name in a pattern: digits, or anything without a dot.
 pub const PLACEHOLDERS: [&str; 2] = ["{i}", "{name}"];
 
 /// Reads `[model]`.
@@ -83,7 +83,7 @@ pub(super) fn model(table: toml::Value) -> Result<ModelOptions> {
     })
 }
 
-/// What the format has; other activations are refused by their names.
+/// Activations that the format has; others are refused by name.
 fn activation(name: &str) -> Result<Activation> {
     match name {
         "none" => Ok(Activation::None),
@@ -93,7 +93,7 @@ fn activation(name: &str) -> Result<Activation> {
     }
 }
 
-/// `none` is all that there can be.
+/// `none` is the only value allowed.
 fn interactions(name: &str) -> Result<()> {
     if name == "none" {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The schema file as it is written: one struct for each kind of table, unknown keys refused.
+//! The schema file as written: one struct for each kind of table; unknown keys are refused.
 
 use std::collections::BTreeMap;
 

@@ -22,7 +22,7 @@ fn the_documents_tables_feed_its_features_and_leave_them_as_they_are() {
     let category = KeyPart::Column(at(1, "category", None));
     assert_eq!(keys[2], [KeyPart::User, KeyPart::Advertiser]);
     assert_eq!(keys[3], [KeyPart::User, category]);
-    // All but the 7 features of context and time.
+    // All except the 7 features of context and time.
     assert_eq!(file.enrichment.bindings.len(), file.schema.features.len() - 7);
     let lookup = |name: &str| {
         let i = file.schema.features.iter().position(|f| f.name == name).unwrap() as u32;
@@ -125,14 +125,14 @@ fn every_type_of_column_and_of_feature_that_reads_it() {
     assert_eq!((ids(1), ids(2)), (vec![7, 9], vec![category_id(b"news")]));
     assert!(table.layout.is_missing(&table.default, 3));
     assert_eq!(table.layout.number(&table.default, 4, 1), Some(-1.0));
-    // The forms of ids and the dimension are the column's.
+    // The column decides the form of ids and the dimension.
     assert!(!file.columns[2].integer && file.columns[3].integer);
     assert_eq!(file.schema.features[4].kind, Kind::Vector { dim: 2 });
     let bound: Vec<u32> = file.enrichment.bindings.iter().map(|b: &Binding| b.feature).collect();
     assert_eq!(bound, [0, 1, 2, 3, 4]);
     assert_eq!(file.keys.placement, Some(id("slot", true)));
     assert_eq!(file.keys.ad, Some(id("aid", true)));
-    // Rows of data files need only what no table gives, and ids.
+    // Rows of data files need only ids and the values that no table gives.
     let message = format!("{:#}", file.data_columns().unwrap_err());
     assert!(message.contains("table `places` is looked up by the user") && message.contains("[keys]"), "{message}");
     let columns =
@@ -155,7 +155,7 @@ fn a_key_may_name_a_column_of_a_table_below_it() {
     assert_eq!(file.feature_tables[0].key[1], IdColumn { column: "brand".into(), integer: true });
 }
 
-/// A schema with one thing changed.
+/// A schema with one change.
 fn refusal(from: &str, to: &str) -> String {
     assert_eq!(ALL.matches(from).count(), 1, "`{from}` must stand once in the schema");
     format!("{:#}", SchemaFile::parse(&ALL.replace(from, to)).expect_err(to))
@@ -259,6 +259,6 @@ fn sides_dots_and_unused_tables_are_checked() {
         message.contains("table `pairs`: its user ids are integers, those of table `users` are strings"),
         "{message}"
     );
-    // Without vectors a dot product is passed, as ever.
+    // Without vectors a dot product is still passed.
     assert!(SchemaFile::parse(&feature("source='dot'")).unwrap().enrichment.bindings.is_empty());
 }

@@ -20,15 +20,15 @@ pub struct TableFile {
     pub name: String,
     /// The columns of the data files that hold the ids of the key, in the key's order.
     pub key: Vec<IdColumn>,
-    /// The table's columns.
+    /// The layout of the table's columns.
     pub layout: RowLayout,
-    /// What fills them: one for each column.
+    /// The sources of the columns, one for each.
     pub cells: Vec<CellSource>,
     /// The row of keys that are not in the table.
     pub default: Vec<u8>,
-    /// How old the table may be, in seconds; 0 = the age does not matter.
+    /// The oldest age allowed, in seconds; 0 = any.
     pub fresh_for_s: u64,
-    /// In how many files it is written.
+    /// The number of files it is written to.
     pub shards: u32,
 }
 
@@ -37,23 +37,23 @@ pub struct TableFile {
 pub struct IdColumn {
     /// Its name in the data file.
     pub column: String,
-    /// Whether its values are integers (their own ids); otherwise they are strings (hashed to ids).
+    /// Whether its values are integers (their own ids) or strings (hashed to ids).
     pub integer: bool,
 }
 
 /// All tables of a schema file.
 pub(super) struct Tables {
     pub(super) files: Vec<TableFile>,
-    /// The same tables to the core, nothing bound yet.
+    /// The same tables in the core's form, with no bindings yet.
     pub(super) enrichment: Enrichment,
 }
 
-/// A column that `TABLE.COLUMN` names.
+/// A column named as `TABLE.COLUMN`.
 pub(super) struct Found<'a> {
     pub(super) at: ColumnUse,
     pub(super) kind: ColumnKind,
     pub(super) source: &'a CellSource,
-    /// Whether requests or candidates have the table's key.
+    /// Whether requests or candidates carry the table's key.
     pub(super) side: Side,
 }
 
@@ -69,7 +69,7 @@ impl Tables {
             all.files.push(file);
             keys.push(key);
         }
-        // A key may name a column of a table that is defined further below.
+        // A key may name a column of a table that is defined further down.
         all.enrichment.tables = all.files.iter().map(|f| TableUse { name: f.name.clone(), key: Vec::new() }).collect();
         for (i, key) in keys.iter().enumerate() {
             let place = || format!("table `{}`", all.files[i].name);
@@ -176,7 +176,7 @@ impl Tables {
                 (KeyPart::Placement, _) => true,
                 (KeyPart::Column(at), stated) => {
                     let source = &self.find(text)?.source;
-                    // One `raw` for several ids means those whose form is not given by another column.
+                    // One `raw` for several ids applies to those whose form no other column gives.
                     ensure!(
                         key.raw.len() < n || stated.is_none_or(|s| (s == raw::IdKind::Integer) == source.integer),
                         "key `raw`: the ids of `{text}` are {}s in table `{}`, and must be here",
@@ -192,7 +192,7 @@ impl Tables {
         columns.collect()
     }
 
-    /// A request has one key for a user: tables that hash its id and tables that do not would never both find it.
+    /// A request has one key for a user, so a table that hashes its id and one that does not could never both find it.
     fn same_ids(&self) -> Result<()> {
         for part in [KeyPart::User, KeyPart::Ad, KeyPart::Advertiser] {
             let mut found = self.enrichment.tables.iter().zip(&self.files).filter_map(|(u, f)| {

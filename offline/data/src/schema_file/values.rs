@@ -1,4 +1,4 @@
-//! Values of a schema file, and how messages show them.
+//! Values of a schema file, and their form in messages.
 
 use adclick::category_id;
 use anyhow::{Result, anyhow, bail};
@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 /// The id of a category value in the file: an integer is its own id, a string is hashed.
 pub(super) fn id(value: &toml::Value, integer: bool) -> Result<u64> {
     match (value, integer) {
-        // A negative one in two's complement, as in data files.
+        // A negative integer is encoded in two's complement, as in data files.
         (toml::Value::Integer(i), true) => Ok(*i as u64),
         (toml::Value::String(s), false) => Ok(category_id(s.as_bytes())),
         (_, true) => bail!("found a {}, expected an integer", value.type_str()),
@@ -15,7 +15,7 @@ pub(super) fn id(value: &toml::Value, integer: bool) -> Result<u64> {
     }
 }
 
-/// Deserialises with the library's message on one line.
+/// Deserialises, with the library's error message on one line.
 pub(super) fn typed<T: DeserializeOwned>(value: toml::Value) -> Result<T> {
     value.try_into().map_err(|e: toml::de::Error| anyhow!("{}", e.to_string().trim().replace('\n', " ")))
 }
@@ -32,7 +32,7 @@ pub(super) fn texts(key: &str, value: &toml::Value) -> Result<Vec<String>> {
     }
 }
 
-/// Whether a name can stand in file names and in `TABLE.COLUMN[3]`.
+/// Whether a name can be used in file names and in `TABLE.COLUMN[3]`.
 pub(super) fn plain(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }

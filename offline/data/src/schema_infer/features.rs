@@ -1,10 +1,10 @@
-//! What becomes of each column.
+//! Decides the use of each column.
 
 use super::profile::{Looks, Profile};
 use super::sample::Sample;
 use super::{Known, Roles, leaks, names};
 
-/// What a column is taken for.
+/// The role that a column is given.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Guess {
     /// A label, the weight or the time.
@@ -12,7 +12,7 @@ pub(super) enum Guess {
     Feature(Feature),
     LeftOut {
         why: String,
-        /// What it would be otherwise, if it can be anything.
+        /// The feature it would otherwise be, if possible.
         otherwise: Option<Feature>,
     },
 }
@@ -23,14 +23,14 @@ pub(super) struct Feature {
     pub(super) kind: &'static str,
     /// The keys behind name, source and kind, as the schema file has them.
     pub(super) keys: String,
-    /// What is doubtful.
+    /// Doubts about the guess.
     pub(super) remark: Option<String>,
 }
 
-/// Distinct integers up to here are taken for categories.
+/// At most this many distinct integers are taken for categories.
 const FEW: usize = 20;
 
-/// What the column at this place becomes.
+/// Decides the use of the column at this index.
 pub(super) fn guess(
     sample: &Sample,
     profiles: &[Profile],
@@ -77,7 +77,7 @@ pub(super) fn guess(
     }
 }
 
-/// Why a column that could be a feature should not be one.
+/// The reason why a column that could be a feature should not be one.
 fn doubt(sample: &Sample, at: usize, profile: &Profile, clicks: &[bool]) -> Option<String> {
     let name = &sample.names[at];
     if names::outcome(name) {
@@ -110,19 +110,20 @@ fn embedding(profile: &Profile) -> String {
     format!("embedding = {{ dim = {dim}, wide = true }}")
 }
 
-/// Whether integers begin near 0, as those that count do.
+/// Whether integers begin near 0, as counts do.
 fn counts(profile: &Profile) -> bool {
     profile.numbers.is_some_and(|[least, ..]| least < 100.0)
 }
 
-/// The first place of a position, if clicks fall from place to place; an error if the column is only named like one.
+/// The first value of a position, if the click rate falls from position to position; an error if the column only has
+/// the name of one.
 fn position(sample: &Sample, at: usize, profile: &Profile, clicks: &[bool]) -> Option<Result<f64, ()>> {
     let [least, _, _, most] = profile.numbers?;
     let small = least >= 0.0 && most <= 1000.0 && matches!(profile.looks, Looks::Integer | Looks::Binary);
     if !small || profile.distinct < 2 || !names::position(&sample.names[at]) {
         return None;
     }
-    // The correlation of place and click: below what chance makes of it.
+    // The correlation of position and click must be lower than chance explains.
     let pairs: Vec<(f64, f64)> = sample
         .column(at)
         .zip(clicks)
@@ -178,7 +179,7 @@ fn feature(name: &str, profile: &Profile, position: Option<Result<f64, ()>>) -> 
     Feature { kind, keys, remark }
 }
 
-/// Whether whole numbers are names of something rather than amounts.
+/// Whether whole numbers are identifiers rather than amounts.
 fn is_category(name: &str, profile: &Profile, place: bool) -> bool {
     let many = profile.distinct * 2 > profile.present;
     place || names::id(name) || profile.distinct <= FEW || (!counts(profile) && !many)
@@ -193,12 +194,12 @@ fn separated(separator: Option<u8>) -> String {
     separator.map_or_else(String::new, |byte| format!("separator = {:?}\n", char::from(byte).to_string()))
 }
 
-/// The transform of a number: a logarithm where the tail is heavy, and a limit where the greatest values stand far out.
+/// The transform of a number: a logarithm for a heavy tail, and a limit where the greatest values are outliers.
 fn number(profile: &Profile) -> (String, Option<String>) {
     let Some([least, median, high, most]) = profile.numbers else { return (String::new(), None) };
     let mut parts = Vec::new();
     let heavy = least > -10.0 && most > 20.0 * (median.abs() + 1.0);
-    // A limit lies on the scale that the model sees.
+    // A limit is on the scale that the model sees.
     let scale = |x: f64| if heavy { x.signum() * x.abs().ln_1p() } else { x };
     if scale(most) - scale(median) > 4.0 * (scale(high) - scale(median)) && high > median {
         parts.push(format!("clip = [{:?}, {:?}]", least.min(0.0) as f32, round_up(high)));
@@ -217,13 +218,13 @@ fn number(profile: &Profile) -> (String, Option<String>) {
     (keys.join("\n"), remark)
 }
 
-/// Up to two digits, so that the number is one that a person would write.
+/// Rounds to two digits, so that the number is one that a person would write.
 fn round_up(x: f64) -> f64 {
     if x == 0.0 {
         return 0.0;
     }
     let step = 10f64.powf(x.abs().log10().floor() - 1.0);
     let rounded = (x / step).ceil() * step;
-    // What the powers of ten leave behind the last digit is no part of it.
+    // Drops what powers of ten leave behind the last digit.
     format!("{rounded:.6e}").parse().unwrap_or(rounded)
 }

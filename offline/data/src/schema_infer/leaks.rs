@@ -1,4 +1,4 @@
-//! Finds columns that leak the click: nothing known before it separates clicked rows from the others by itself.
+//! Finds columns that leak the click: no value known before the click separates clicked rows from the others by itself.
 
 use std::collections::HashMap;
 
@@ -8,12 +8,12 @@ use adclick_measure::rank::auc;
 use super::sample::{Kept, Sample};
 use crate::cells::Cell;
 
-/// Single columns do not reach it before the click.
+/// A single column does not reach this AUC before the click.
 const SUSPECT: f64 = 0.98;
-/// Rows of each kind without which nothing is said.
+/// With fewer rows of either kind, nothing is suspected.
 const ROWS: usize = 20;
 
-/// Why a column is suspected, if it is.
+/// The reason why a column is suspected, if it is.
 pub(super) fn suspect(sample: &Sample, at: usize, clicks: &[bool]) -> Option<String> {
     let kinds = |rows: &[bool]| (rows.iter().filter(|c| **c).count(), rows.iter().filter(|c| !**c).count());
     let (positive, negative) = kinds(clicks);
@@ -31,7 +31,7 @@ pub(super) fn suspect(sample: &Sample, at: usize, clicks: &[bool]) -> Option<Str
     if let Some(share) = numbers.and_then(|numbers| apart(&numbers, &labels)) {
         return Some(format!("its value tells clicked rows from the others (AUC {share:.3})"));
     }
-    // For categories: the click rate of each value in every second row scores the rows between them.
+    // For categories, the click rate of each value in every second row scores the rows between them.
     let mut rates: HashMap<&[u8], (f64, f64)> = HashMap::new();
     for (text, click) in rows.iter().step_by(2) {
         let rate = rates.entry(text).or_default();
@@ -54,7 +54,7 @@ fn value(kept: &Kept) -> Option<&[u8]> {
     }
 }
 
-/// The AUC of scores that part the labels, in either direction, better than anything should.
+/// The AUC of scores that separate the labels, in either direction, better than any column should.
 fn apart(scores: &[f64], labels: &[bool]) -> Option<f64> {
     let positive = labels.iter().filter(|label| **label).count();
     if positive.min(labels.len() - positive) < ROWS / 2 {

@@ -1,7 +1,7 @@
 //! Writes a first schema file for a data file: a guess at each column, with the evidence beside it.
 //!
-//! The guesses come from names and from a bounded sample of the rows; whoever knows the data corrects them. The file that is
-//! written is valid as it stands.
+//! The guesses come from names and from a bounded sample of the rows; someone who knows the data corrects them. The
+//! file is valid as written.
 
 mod features;
 mod leaks;
@@ -21,7 +21,7 @@ use features::Guess;
 use profile::{Looks, Profile};
 use sample::{Kept, Sample};
 
-/// What is known of the file beforehand.
+/// Known facts about the file.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
     /// The column of the click label.
@@ -32,35 +32,35 @@ pub struct Known {
     pub weight: Option<String>,
     /// The column of the time.
     pub time: Option<String>,
-    /// Columns that are no features.
+    /// Columns that are not features.
     pub leave_out: Vec<String>,
 }
 
-/// A schema file, and what it was made of.
+/// A schema file, and the data it is based on.
 #[derive(Debug, Clone)]
 pub struct Inferred {
     /// The text of the schema file.
     pub text: String,
     /// Rows of the file.
     pub rows: u64,
-    /// Rows that were looked at.
+    /// Rows that were examined.
     pub sampled: usize,
     /// The column of the click label.
     pub click: String,
-    /// How many features there are.
+    /// The number of features.
     pub features: usize,
-    /// Columns that are left out, and why.
+    /// Columns that are left out, with reasons.
     pub left_out: Vec<(String, String)>,
-    /// Rows that are malformed by this schema, and what is wrong with the first of them.
+    /// Rows that are malformed under this schema, with the error of the first.
     pub malformed: u64,
-    /// What is wrong with the first of them.
+    /// The error of the first of them.
     pub first: Vec<String>,
 }
 
-/// The columns with a role, by their place.
+/// The columns with a role, by index.
 struct Roles {
     click: usize,
-    /// Why it was taken.
+    /// The reason for the choice.
     why: String,
     conversion: Option<usize>,
     weight: Option<usize>,
@@ -70,8 +70,8 @@ struct Roles {
 /// Infers a schema from a CSV or other text with a header, a Parquet or an Arrow file.
 ///
 /// # Errors
-/// Files that cannot be read, columns that are not there or are named for two things, and no column that could be the
-/// click label.
+/// Files that cannot be read, columns that do not exist or are given two roles, and no column that could be the click
+/// label.
 pub fn infer(path: &Path, known: &Known, progress: &Progress) -> Result<Inferred> {
     let named: Vec<(&str, &String)> = [
         ("--click", &known.click),
@@ -133,7 +133,7 @@ pub fn infer(path: &Path, known: &Known, progress: &Progress) -> Result<Inferred
     })
 }
 
-/// Which columns are labels, the weight and the time.
+/// Finds the columns of the labels, the weight and the time.
 fn roles(sample: &Sample, profiles: &[Profile], known: &Known) -> Result<Roles> {
     let names = &sample.names;
     let place = |column: &Option<String>| column.as_ref().and_then(|c| names.iter().position(|n| n == c));
@@ -209,7 +209,7 @@ fn clicks(sample: &Sample, click: usize) -> Vec<bool> {
     sample.column(click).map(clicked).collect()
 }
 
-/// The command that trains by a schema.
+/// The command that trains with a schema.
 #[must_use]
 pub fn train_command(data: &Path, schema: Option<&PathBuf>) -> String {
     let schema = schema.map_or_else(|| "SCHEMA".to_owned(), |s| s.display().to_string());

@@ -1,4 +1,4 @@
-//! What the name of a column says of it.
+//! Clues in the name of a column.
 
 /// The words of a name in lower case: `clickTime`, `click_time` and `Click time` are `click`, `time`.
 pub(super) fn words(name: &str) -> Vec<String> {
@@ -27,7 +27,7 @@ fn last(name: &str, of: &[&str]) -> bool {
     words(name).last().is_some_and(|word| of.contains(&word.as_str()))
 }
 
-/// How strongly a name suggests a click label; 0 is not at all.
+/// How strongly a name suggests a click label; 0 is no suggestion.
 pub(super) fn click(name: &str) -> u8 {
     match words(name).join("_").as_str() {
         "click" | "clicked" | "is_click" | "is_clicked" | "isclick" | "clk" => 4,
@@ -38,7 +38,7 @@ pub(super) fn click(name: &str) -> u8 {
     }
 }
 
-/// Whether it is named like what follows a click.
+/// Whether the name suggests an event after the click.
 pub(super) fn conversion(name: &str) -> bool {
     let of = [
         "conversion",
@@ -64,7 +64,7 @@ pub(super) fn conversion(name: &str) -> bool {
     any(name, &of)
 }
 
-/// Whether it is named like what is known only once the ad was shown.
+/// Whether the name suggests a value known only once the ad was shown.
 pub(super) fn outcome(name: &str) -> bool {
     let of = [
         "clicks",
@@ -102,7 +102,7 @@ pub(super) fn position(name: &str) -> bool {
     last(name, &["position", "pos", "rank", "slot"])
 }
 
-/// Whether numbers in it name something.
+/// Whether numbers in it are identifiers.
 pub(super) fn id(name: &str) -> bool {
     let of = [
         "id",
@@ -154,19 +154,19 @@ pub(super) fn id(name: &str) -> bool {
         "banner",
         "version",
     ];
-    // C1, C2, ... are what contests call columns of categories.
+    // Contests name category columns C1, C2, ...
     let anonymous =
         name.strip_prefix(['C', 'c']).is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
     anonymous || last(name, &of)
 }
 
-/// Words of ids that are almost as many as the rows and still worth learning.
+/// Words for ids that are almost as many as the rows and still worth learning.
 pub(super) fn keeps_rows(name: &str) -> bool {
     any(name, &["user", "uid", "ad", "advertiser", "campaign", "creative", "item", "product", "cookie", "device"])
         && id(name)
 }
 
-/// Which id of a request or candidate it is, as [keys] names it.
+/// The id of a request or candidate that it holds, under its name in [keys].
 pub(super) fn key(name: &str) -> Option<&'static str> {
     match words(name).join("_").as_str() {
         "user_id" | "user" | "uid" | "uuid" | "user_key" | "userid" | "cookie_id" | "device_id" => Some("user"),
@@ -177,7 +177,7 @@ pub(super) fn key(name: &str) -> Option<&'static str> {
     }
 }
 
-/// The side that it probably belongs to.
+/// The side to which it probably belongs.
 pub(super) fn source(name: &str) -> &'static str {
     let user = [
         "user",

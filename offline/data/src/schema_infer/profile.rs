@@ -1,4 +1,4 @@
-//! What the sample says of one column.
+//! Statistics of one column in the sample.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use super::sample::{Kept, Sample};
 use crate::cells::Cell;
 use crate::logs::{guess_unit, hour};
 
-/// What a column's values look like.
+/// The form of a column's values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Looks {
     /// No row has a value.
@@ -19,7 +19,7 @@ pub(super) enum Looks {
     Text,
     /// Times, with the schema's name of their unit if they are numbers.
     Time(Option<&'static str>),
-    /// Strings or integers, parted by a byte or in a list.
+    /// Strings or integers, separated by a byte or in a list.
     Many {
         integer: bool,
         separator: Option<u8>,
@@ -29,11 +29,11 @@ pub(super) enum Looks {
         dim: usize,
         separator: Option<u8>,
     },
-    /// Something that no feature reads.
+    /// A type that no feature reads.
     Strange,
 }
 
-/// A column's values in short.
+/// Statistics of a column's values.
 pub(super) struct Profile {
     pub(super) looks: Looks,
     /// Rows with a value, and without.
@@ -42,17 +42,17 @@ pub(super) struct Profile {
     pub(super) distinct: usize,
     /// Least, median, 99th percentile, greatest, if the values are numbers.
     pub(super) numbers: Option<[f64; 4]>,
-    /// The first value, for Empty and text.
+    /// The first value, for the forms empty and text.
     pub(super) example: String,
     /// Mean length of texts.
     pub(super) length: f64,
-    /// Whether times carry offsets other than 0, or differ in their hours.
+    /// Whether times carry offsets other than 0, or fall in different hours.
     pub(super) offsets: bool,
     pub(super) hours: usize,
     pub(super) days: usize,
 }
 
-/// What may part values in one text.
+/// Possible separators of values within one text.
 const SEPARATORS: [u8; 5] = [b'|', b';', b',', b' ', b'/'];
 
 impl Profile {
@@ -126,7 +126,7 @@ impl Profile {
         many(texts, counts).unwrap_or(Looks::Text)
     }
 
-    /// Whole numbers that are times of this century in one unit, in a column that is named like one.
+    /// Whole numbers that are times of this century in one unit, in a column whose name suggests a time.
     fn numeric_time(&mut self, name: &str, texts: &[&[u8]], counts: &HashMap<&[u8], usize>) -> Option<Looks> {
         if !super::names::is_time(name) {
             return None;
@@ -150,7 +150,7 @@ impl Profile {
         self.days = days.len();
     }
 
-    /// What was seen, for a comment.
+    /// A summary for a comment.
     pub(super) fn seen(&self) -> String {
         let mut parts = Vec::new();
         if self.distinct > 0 {
@@ -163,7 +163,7 @@ impl Profile {
             format!("{:.1}% missing", 100.0 * self.missing as f64 / rows as f64)
         });
         if let Some([least, median, _, most]) = self.numbers {
-            // As they were read, without the digits that f64 adds.
+            // The numbers as read, without the digits that f64 adds.
             let [least, median, most] = [least, median, most].map(|x| x as f32);
             parts.push(format!("{least} to {most}, median {median}"));
         } else if !self.example.is_empty() {
@@ -173,7 +173,7 @@ impl Profile {
     }
 }
 
-/// A text as a comment shows it: on one line and short.
+/// A text as a comment shows it: short and on one line.
 fn shown(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let short: String = text.chars().take(30).collect();
@@ -188,7 +188,7 @@ fn number(text: &[u8]) -> bool {
     Cell::from(text).number().is_some()
 }
 
-/// What lists hold.
+/// The form of lists.
 fn listed(lists: &[&[Box<[u8]>]]) -> Looks {
     let items = || lists.iter().flat_map(|list| list.iter());
     let dim = lists[0].len();
@@ -199,7 +199,7 @@ fn listed(lists: &[&[Box<[u8]>]]) -> Looks {
     Looks::Many { integer: integers && items().next().is_some(), separator: None }
 }
 
-/// Texts that hold several values: the parts come again and again while the whole texts do not.
+/// Texts that hold several values: the parts repeat while the whole texts do not.
 fn many(texts: &[&[u8]], counts: &HashMap<&[u8], usize>) -> Option<Looks> {
     for separator in SEPARATORS {
         let lengths: Vec<usize> = texts.iter().map(|t| t.split(|&b| b == separator).count()).collect();
@@ -212,7 +212,7 @@ fn many(texts: &[&[u8]], counts: &HashMap<&[u8], usize>) -> Option<Looks> {
             return Some(Looks::Vector { dim: lengths[0], separator: Some(separator) });
         }
         let known: std::collections::HashSet<&[u8]> = parts().collect();
-        // Five rows for each part; a text that is a sentence has words that occur once.
+        // Requires five rows for each part; the words of a sentence occur once.
         let often = parts().count() >= 5 * known.len();
         let varied = lengths.iter().any(|&n| n != lengths[0]);
         if often && varied && known.len() < counts.len() {

@@ -1,4 +1,4 @@
-//! A bounded sample of a file's rows, evenly spread over it.
+//! A bounded sample of a file's rows, evenly spread.
 
 use std::path::Path;
 
@@ -10,13 +10,13 @@ use crate::progress::Stage;
 
 /// The most rows that are kept.
 const ROWS: usize = 20_000;
-/// The most fields that are kept, and bytes of them.
+/// The most fields that are kept, and the most bytes of them.
 const FIELDS: usize = 4 << 20;
 const BYTES: usize = 64 << 20;
-/// What is looked at of one text.
+/// The length to which a text is examined.
 const TEXT: usize = 512;
 
-/// What stands in a field, as text.
+/// A field's contents as text.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Kept {
     Missing,
@@ -38,22 +38,22 @@ impl Kept {
 /// The columns of a file, and some of its rows.
 pub(super) struct Sample {
     pub(super) names: Vec<String>,
-    /// The columns' types, of record batches.
+    /// The columns' types, for record batches.
     pub(super) types: Vec<Option<String>>,
-    /// What parts the fields of a text.
+    /// The delimiter of a text.
     pub(super) delimiter: Option<u8>,
     /// Rows of the file.
     pub(super) rows: u64,
     /// Rows of text with too many fields or too few.
     pub(super) ragged: u64,
-    /// One row in `step` is in the sample.
+    /// One row in `step` is sampled.
     pub(super) step: u64,
     sample: Vec<Vec<Kept>>,
     bytes: usize,
 }
 
 impl Sample {
-    /// Reads a file. `wanted` are columns that are known to be there.
+    /// Reads a file. `wanted` are columns that are known to exist.
     pub(super) fn read(path: &Path, wanted: &[&str], stage: &Stage) -> Result<Self> {
         let mut sample = Self {
             names: Vec::new(),
@@ -98,7 +98,7 @@ impl Sample {
         self.sample.iter().map(move |row| &row[at])
     }
 
-    /// How many rows the sample has.
+    /// The number of sampled rows.
     pub(super) fn len(&self) -> usize {
         self.sample.len()
     }
@@ -153,7 +153,7 @@ impl Sample {
                 let item = |i| cell(&self.names[at], &items, i).ok().flatten().map(|cell| short(&cell.show()));
                 Kept::List((0..items.len().min(TEXT)).filter_map(item).collect())
             }
-            // Structs and the like: their type says what they are.
+            // For structs and the like, the type says what they are.
             Err(_) => Kept::Missing,
         }
     }

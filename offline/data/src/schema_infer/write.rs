@@ -8,7 +8,7 @@ use super::profile::{Looks, Profile};
 use super::sample::Sample;
 use super::{Roles, names, train_command};
 
-/// A string as TOML has it, on one line whatever is in it.
+/// A TOML string on one line, for any contents.
 fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
@@ -24,7 +24,7 @@ fn quoted(text: &str) -> String {
     out
 }
 
-/// A text that may stand in a comment.
+/// A text that is safe in a comment.
 fn remark(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
@@ -151,7 +151,7 @@ fn labels(out: &mut String, sample: &Sample, profiles: &[Profile], roles: &Roles
     }
 }
 
-/// The ids by which feature tables could be looked up.
+/// The ids that feature tables could be looked up by.
 fn keys(out: &mut String, sample: &Sample, profiles: &[Profile], guesses: &[Guess]) {
     let mut found: Vec<(&str, usize)> = Vec::new();
     for (at, name) in sample.names.iter().enumerate() {

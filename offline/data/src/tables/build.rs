@@ -1,4 +1,4 @@
-//! From data files to table files.
+//! Builds table files from data files.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -15,19 +15,19 @@ use crate::schema_file::TableFile;
 /// How tables are built.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// What becomes of a key that is given twice.
+    /// The rule for a key that is given twice.
     pub duplicates: Duplicates,
     /// How new the data is, in microseconds since 1970-01-01 UTC; `None` = the newest change of the data files.
     pub as_of: Option<i64>,
-    /// Only this shard of tables that have shards.
+    /// Build only this shard of sharded tables.
     pub shard: Option<u32>,
-    /// Bytes of rows that wait in memory before they go to temporary files.
+    /// Bytes of rows held in memory before they go to temporary files.
     pub memory: usize,
     /// The directory of those files.
     pub spill: PathBuf,
 }
 
-/// What was built of a table.
+/// The result of building a table.
 #[derive(Debug, Clone, Serialize)]
 pub struct Summary {
     /// Its name.
@@ -39,19 +39,19 @@ pub struct Summary {
     pub built_us: i64,
     /// Rows in the files.
     pub rows: u64,
-    /// Rows that gave way to a later one with the same key.
+    /// Rows replaced by a later one with the same key.
     pub replaced: u64,
     /// Rows of shards that were not built.
     pub elsewhere: u64,
     /// Malformed rows that were left out.
     pub bad_rows: u64,
-    /// What was wrong with the first of them.
+    /// The error of the first of them.
     pub bad: Vec<String>,
     /// Bytes of the files.
     pub bytes: u64,
-    /// From the first row read to the last byte written.
+    /// The time from the first row read to the last byte written.
     pub seconds: f64,
-    /// For each column its name, its type, and the share of rows that lack it.
+    /// For each column, its name, its type, and the share of rows that lack it.
     pub columns: Vec<ColumnSummary>,
 }
 
@@ -63,7 +63,7 @@ pub struct ColumnSummary {
     /// Its type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The share of the rows read in which it is missing.
+    /// The share of rows in which it is missing.
     pub missing: f64,
 }
 
@@ -77,11 +77,11 @@ pub fn file_name(table: &str, shard: Shard) -> String {
     }
 }
 
-/// Builds a table in the directory `out`, which must not hold a file of that name. The same rows give the same bytes, in any
-/// order and from any kind of file.
+/// Builds a table in the directory `out`, which must not hold a file of that name. The same rows give the same bytes,
+/// in any order and from any kind of file.
 ///
-/// # Errors
-/// Files that cannot be read, too many malformed rows, keys that occur twice, a shard that the table does not have, and
+/// Files that cannot be read, too many malformed rows, duplicate keys, a shard that the table does not have, and files
+/// that cannot be written.
 /// files that cannot be written.
 pub fn build(
     table: &TableFile,
@@ -118,7 +118,7 @@ pub fn build(
     let (files, bad) = data.for_each(table, &stage, |row| {
         given += 1;
         let mut own = false;
-        // Each builder sees each row, so that all count rows alike: they name them in errors.
+        // Each builder sees each row, so all of them count rows alike; errors name rows by these counts.
         for builder in &mut builders {
             own |= builder.push(row.key, row.row)?;
         }
@@ -170,7 +170,7 @@ pub fn build(
 fn shards(table: &TableFile, only: Option<u32>) -> Result<Vec<Shard>> {
     let count = table.shards;
     match only {
-        // Small tables are whole everywhere.
+        // Small tables have no shards.
         Some(_) | None if count == 1 => Ok(vec![Shard { index: 0, count }]),
         None => Ok((0..count).map(|index| Shard { index, count }).collect()),
         Some(index) => {
@@ -185,7 +185,7 @@ fn shards(table: &TableFile, only: Option<u32>) -> Result<Vec<Shard>> {
     }
 }
 
-/// Adds to an error about row numbers which rows are in which file.
+/// Adds to an error about row numbers which file holds which rows.
 fn counted(error: adclick::Error, files: &[FileRows]) -> anyhow::Error {
     if error.status != adclick::Status::InvalidArgument {
         return error.into();

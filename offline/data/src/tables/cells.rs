@@ -1,4 +1,4 @@
-//! Fields of data files to the key and the cells of a row.
+//! Converts fields of data files to the key and the cells of a row.
 
 use adclick::builder::table;
 use adclick::builder::table::{ColumnKind, RowLayout};
@@ -12,9 +12,9 @@ use crate::schema_file::{CellSource, TableFile};
 pub(super) struct RowMaker<'a> {
     table: &'a TableFile,
     columns: Vec<&'a str>,
-    /// For each id of the key the number of its column.
+    /// For each id of the key, the index of its column.
     key: Vec<usize>,
-    /// For each cell the numbers of its columns.
+    /// For each cell, the indices of its columns.
     cells: Vec<Vec<usize>>,
     row: Vec<u8>,
     all_missing: Vec<u8>,
@@ -160,7 +160,7 @@ impl<'a> RowMaker<'a> {
     }
 }
 
-/// What the layout refuses after all checks here: a number past fp16.
+/// A value that the layout refuses after all checks here: a number too large for fp16.
 fn put(layout: &RowLayout, row: &mut [u8], i: usize, name: &str, cell: table::Cell<'_>) -> Result<(), Fault> {
     layout.put(row, i, cell).map_err(|_| {
         let found = match cell {
@@ -193,7 +193,7 @@ fn id_of(source: &CellSource, kind: ColumnKind, cell: &Cell<'_>) -> Result<Optio
     Ok(id)
 }
 
-/// The id in a cell; `None` if the cell says that it is missing.
+/// The id in a cell; `None` if the cell is missing.
 fn id(column: &str, integer: bool, cell: &Cell<'_>) -> Result<Option<u64>, Fault> {
     let (id, expected) = if integer {
         (cell.integer_id(), format!("{} (raw = \"string\" takes others)", cell.expected_integer()))

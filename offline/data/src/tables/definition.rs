@@ -1,4 +1,5 @@
-//! How a table is filled. The table file keeps it, so that the table can be rebuilt from new data without the schema file.
+//! How a table is filled. The table file keeps this, so that the table can be rebuilt from new data without the schema
+//! file.
 
 use adclick::builder::table::Table;
 use anyhow::{Context, Result, ensure};
@@ -61,10 +62,10 @@ pub(super) fn provenance(table: &TableFile) -> Result<String> {
     toml::to_string(&Document { table }).context("the table's definition")
 }
 
-/// How the rows of a packed table were made, so that new ones can be made.
+/// How the rows of a packed table were made, for making new ones.
 ///
 /// # Errors
-/// When the table file does not say it.
+/// The table file does not say it.
 pub fn of_packed(table: &Table) -> Result<TableFile> {
     let document: Document = toml::from_str(table.provenance())
         .map_err(|e| anyhow::anyhow!("{}", e.message()))

@@ -1,4 +1,4 @@
-//! Feature tables from data files: Parquet, Arrow IPC and CSV become table files that a bundle carries.
+//! Builds feature tables from data files: Parquet, Arrow IPC and CSV become table files that a bundle carries.
 
 mod build;
 mod cells;

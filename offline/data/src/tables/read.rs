@@ -10,7 +10,7 @@ use crate::logs::{BadLimit, BadRows};
 use crate::progress::Stage;
 use crate::schema_file::TableFile;
 
-/// Rows between two questions whether to go on.
+/// The number of rows between two checks for cancellation.
 const ROWS_BETWEEN_CHECKS: u64 = 4096;
 
 /// The data files of a table.
@@ -27,13 +27,13 @@ pub struct DataFiles {
 pub struct TableRow<'a> {
     /// Never 0.
     pub key: u64,
-    /// As the table's layout has it.
+    /// In the table's layout.
     pub row: &'a [u8],
     /// Which of its cells are missing.
     pub missing: &'a [bool],
 }
 
-/// How many rows of a file were read, malformed ones left out.
+/// The number of rows read from a file, without malformed ones.
 pub struct FileRows {
     /// The file.
     pub path: PathBuf,
@@ -45,7 +45,7 @@ impl DataFiles {
     /// Reads all files, in order, and hands each row to `visit`. Memory is bounded by one record batch.
     ///
     /// # Errors
-    /// Files that cannot be read or lack a column, more malformed rows than the limit allows, and what `visit` returns.
+    /// Files that cannot be read or lack a column, more malformed rows than the limit allows, and any error of `visit`.
     pub fn for_each(
         &self,
         table: &TableFile,
@@ -61,7 +61,7 @@ impl DataFiles {
             let mut reader = RecordReader::open(path, &columns, stage, |header| {
                 columns.iter().map(|column| header.place(column)).collect()
             })?;
-            // Rows of this file so far, malformed ones included, and those that were handed on.
+            // Rows of this file so far: all, malformed ones included, and those handed on.
             let (mut read, mut rows) = (0, 0);
             while reader.next(path, read)? {
                 if read % ROWS_BETWEEN_CHECKS == 0 {
@@ -80,7 +80,7 @@ impl DataFiles {
             files.push(FileRows { path: path.clone(), rows });
         }
         bad.some_good(records, &self.paths)?;
-        // A part of an export may be empty; all of it is more likely to be a failed one.
+        // A part of an export may be empty, but an export that is empty as a whole has more likely failed.
         ensure!(
             files.iter().any(|f| f.rows > 0),
             "{}: no rows: expected at least one row of data",
@@ -89,7 +89,7 @@ impl DataFiles {
         Ok((files, bad))
     }
 
-    /// The sizes of the files on disk, added up: the length of a stage over bytes.
+    /// The total size of the files on disk: the length of a stage counted in bytes.
     ///
     /// # Errors
     /// A file that does not exist or is empty.

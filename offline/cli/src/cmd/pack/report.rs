@@ -1,4 +1,4 @@
-//! What `adclick pack` says when it is done.
+//! The output of `adclick pack`.
 
 use std::io::Write;
 use std::path::Path;
@@ -64,7 +64,7 @@ pub(super) fn bundle(target: &Target, done: &Done, as_json: bool) -> Result<()> 
     Ok(())
 }
 
-/// Whether the model was compared with the one that it came from.
+/// Whether the model was compared with the original.
 fn compared(out: &mut impl Write, packed: &Packed) -> Result<()> {
     if let Some(proof) = &packed.proof {
         if let Some(note) = &proof.note {

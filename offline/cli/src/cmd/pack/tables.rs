@@ -1,4 +1,4 @@
-//! The arguments by which verbs name tables.
+//! The arguments that name tables.
 
 use std::path::PathBuf;
 
@@ -56,7 +56,7 @@ fn given(text: &str) -> Result<Given, String> {
 
 fn as_of(text: &str) -> Result<i64, String> {
     let time = adclick_data::time::parse(text).map_err(|e| e.to_string())?;
-    // What is written on top of tables ends there, too. Later is not meant: such a table would count as fresh for ever.
+    // Overlay writes use the same limit. A later time is a mistake: such a table would count as fresh for ever.
     if !(0..=i64::from(u32::MAX) * 1_000_000).contains(&time) {
         return Err(format!(
             "`{text}` is {}, expected 1970 to 2106: a number is in seconds",
@@ -84,7 +84,7 @@ impl BuildArgs {
 }
 
 impl TableArgs {
-    /// The tables, or the one shard of them that is asked for.
+    /// The tables, or the one shard that was asked for.
     pub(super) fn tables(&self) -> Tables {
         Tables { shard: self.shard, ..self.build.tables(self.max_bad_rows) }
     }
