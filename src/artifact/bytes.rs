@@ -1,4 +1,4 @@
-//! The bytes of a file: mapped, or copied into memory of our own. The only place that maps files.
+//! The bytes of a file, either mapped or copied into our own memory. Only this module maps files.
 
 use std::fs::File;
 use std::io::Read;
@@ -17,7 +17,7 @@ pub enum OpenMode {
     /// published files must be replaced by rename and never written in place.
     #[default]
     Map,
-    /// Read into anonymous memory: survives whatever happens to the file.
+    /// Read into anonymous memory, which is unaffected by later changes of the file.
     Copy,
 }
 
@@ -35,7 +35,7 @@ impl Bytes {
     /// Opens a regular file.
     ///
     /// # Errors
-    /// `Io` when the file cannot be opened, read or mapped, or is no regular one.
+    /// `Io` when the file cannot be opened, read or mapped, or is not a regular file.
     pub fn open(path: &Path, mode: OpenMode) -> Result<Self> {
         let (file, len) = open_regular(path)?;
         Self::of(file, len, path, mode)
@@ -63,29 +63,29 @@ impl Bytes {
     /// A copy of a slice, aligned as a file would be.
     ///
     /// # Errors
-    /// `Io` when the memory cannot be had.
+    /// `Io` when the memory cannot be allocated.
     pub fn copy_of(slice: &[u8]) -> Result<Self> {
         let mut bytes = Self::zeroed(slice.len())?;
         bytes.memory_mut().copy_from_slice(slice);
         Ok(bytes)
     }
 
-    /// Zeros in memory of the process, in large pages where the system has them, which come into use when they are written.
+    /// Zeroed memory of the process, in large pages where the system has them. Pages are allocated on the first write.
     ///
     /// # Errors
-    /// `Io` when the memory cannot be had.
+    /// `Io` when the memory cannot be allocated.
     pub(crate) fn zeroed(len: usize) -> Result<Self> {
-        // A page at least: an empty map is refused by the system.
+        // At least one page: the system refuses an empty map.
         let memory = MmapMut::map_anon(len.max(1))
             .map_err(|e| Error::new(crate::Status::Io, format!("cannot allocate {len} bytes: {e}")))?;
-        // A hint, before the first touch: with 2 MiB pages a random row of a large table misses one level of the page
-        // table less.
+        // A hint, before the first touch: with 2 MiB pages a random row of a large table misses one level fewer of the
+        // page table.
         #[cfg(target_os = "linux")]
         let _ = memory.advise(memmap2::Advice::HugePage);
         Ok(Self(Backing::Copied { memory, len }))
     }
 
-    /// The bytes, when they are in memory of the process; else none.
+    /// The bytes if they are in memory of the process; otherwise none.
     pub(crate) fn memory_mut(&mut self) -> &mut [u8] {
         match &mut self.0 {
             Backing::Copied { memory, len } => &mut memory[..*len],
@@ -93,9 +93,9 @@ impl Bytes {
         }
     }
 
-    /// Says that all of the bytes will be read, before they are. A hint: a map of a file that is not in the system's cache
-    /// then comes in with 2 MiB pages, where the file system has them (on Linux those with large folios). Not for files that
-    /// are read here and there: each first touch would read as much.
+    /// Announces that all bytes are about to be read. A hint: a map of a file that is not in the system's cache is then
+    /// read in 2 MiB pages, where the file system supports them (on Linux those with large folios). Not for files that
+    /// are read sparsely: each first touch would read a whole large page.
     pub(crate) fn expect_whole_reading(&self) {
         #[cfg(target_os = "linux")]
         if let Backing::Mapped(map) = &self.0 {
@@ -106,7 +106,7 @@ impl Bytes {
     /// Asks the system to bring all pages in now, so that no request waits for them.
     pub fn prefault(&self) {
         if let Backing::Mapped(map) = &self.0 {
-            // A hint: where the system does not know it, pages come in when first touched.
+            // A hint: where the system does not support it, pages are read when first touched.
             let _ = map.advise(memmap2::Advice::WillNeed);
             let mut sum = 0u8;
             for page in map.chunks(4096) {
@@ -128,8 +128,8 @@ impl std::ops::Deref for Bytes {
     }
 }
 
-/// Words that threads share, in a map of their own: zero until they are written, taken from the system page by page as they
-/// are touched, and given back as a whole. An allocator would keep them for the process.
+/// Words that threads share, in a map of their own. They are zero until written, the system allocates them page by page
+/// as they are touched, and they are freed as a whole. An allocator would keep them for the process.
 #[derive(Debug)]
 pub(crate) struct Words {
     map: MmapRaw,
@@ -137,10 +137,10 @@ pub(crate) struct Words {
 }
 
 impl Words {
-    /// So many, all zero.
+    /// This many words, all zero.
     ///
     /// # Errors
-    /// When the system refuses so much memory.
+    /// The system refuses this much memory.
     pub(crate) fn zeroed(len: usize) -> std::io::Result<Self> {
         let bytes = len.max(1).checked_mul(size_of::<u64>()).ok_or(std::io::ErrorKind::OutOfMemory)?;
         Ok(Self { map: MmapMut::map_anon(bytes)?.into(), len })

@@ -16,7 +16,7 @@ pub(crate) use write::{SectionEntry, front, front_len};
 pub const MAGIC: [u8; 8] = *b"ADCLICK\0";
 /// The version that this library writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
-/// Sections begin at multiples of so many bytes.
+/// Sections begin at multiples of this many bytes.
 pub const ALIGN: usize = 64;
 /// Bytes of the header.
 const HEADER: usize = 64;
@@ -24,12 +24,12 @@ const HEADER: usize = 64;
 const ENTRY: usize = 64;
 /// Bytes of a section's name in its entry.
 const NAME: usize = 24;
-/// The flag of a section that a reader must know.
+/// The flag of a section that a reader must understand.
 const REQUIRED: u32 = 1;
-/// More sections than any artifact has; keeps the directory small before it is trusted.
+/// An upper limit on the sections of any artifact; keeps the directory small before it is trusted.
 const MAX_SECTIONS: u32 = 1024;
 
-/// What an artifact is.
+/// The kind of an artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum ArtifactKind {
@@ -46,7 +46,7 @@ pub enum ArtifactKind {
 pub struct Section {
     /// Its name.
     pub name: String,
-    /// Whether a reader that does not know it must refuse the file.
+    /// Whether a reader that does not know the section must refuse the file.
     pub required: bool,
     /// First byte in the file, a multiple of 64.
     pub offset: usize,
@@ -69,13 +69,13 @@ impl Container {
         Self::open_until(file, kind, known, Cancel::default())
     }
 
-    /// The same, unless it is called off.
+    /// The same, with a way to cancel it.
     pub(crate) fn open_until(file: &[u8], kind: ArtifactKind, known: &[&str], cancel: Cancel<'_>) -> Result<Self> {
         Self::open_with(file, kind, known, Some(cancel))
     }
 
     /// The same without the sections' checksums: for bytes that were just compared with a checksum, or that are too
-    /// many to be read. Header and directory are checked as ever.
+    /// many to read. Header and directory are still checked.
     ///
     /// # Errors
     /// As [`Container::open`].
@@ -83,7 +83,7 @@ impl Container {
         Self::open_with(file, kind, known, None)
     }
 
-    /// `checksums`: those of the sections are looked at, unless that is called off.
+    /// `checksums`: whether to check those of the sections. The check can be cancelled.
     fn open_with(file: &[u8], kind: ArtifactKind, known: &[&str], checksums: Option<Cancel<'_>>) -> Result<Self> {
         let count = check_header(file, kind)?;
         let mut sections = Vec::with_capacity(count);
@@ -147,10 +147,10 @@ impl Container {
         self.sections.iter().find(|s| s.name == name)
     }
 
-    /// The place of a section that must be there.
+    /// The place of a required section.
     ///
     /// # Errors
-    /// `Corrupt` when it is not.
+    /// `Corrupt` when the file does not have it.
     pub fn require(&self, name: &str) -> Result<&Section> {
         self.find(name)
             .ok_or_else(|| Error::corrupt(format!("directory, offset {HEADER}: section `{name}` is missing")))
@@ -168,7 +168,7 @@ fn check_header(file: &[u8], kind: ArtifactKind) -> Result<usize> {
         )));
     }
     let version = u32_at(file, 8);
-    // A newer version may have another header: say so before anything else is judged.
+    // A newer version may have another header, so the version is checked first.
     if version > FORMAT_VERSION {
         return Err(Error::unsupported(format!(
             "header, offset 8: format version {version}, this library reads up to {FORMAT_VERSION}: update the library"

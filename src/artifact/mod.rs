@@ -1,6 +1,6 @@
-//! Files on disk: the container that all artifacts share, and what each kind holds. `docs/format.md` is normative.
+//! Files on disk: the container that all artifacts share, and the contents of each kind. `docs/format.md` is normative.
 
-// Files are used as they are mapped, and their shapes are multiplied in usize.
+// Files are used as mapped, and their shapes are multiplied in usize.
 #[cfg(not(all(target_endian = "little", target_pointer_width = "64")))]
 compile_error!("adclick needs a little-endian target with 64-bit addresses");
 

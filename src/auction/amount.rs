@@ -20,17 +20,17 @@ pub(super) mod sealed {
     use super::Reason;
 
     pub trait Sealed: Sized {
-        /// The bid as f64, exactly; or why it cannot win.
+        /// The bid as f64, exactly; or the reason why it cannot win.
         fn bid(self) -> Result<f64, Reason>;
-        /// Whether this can be a reserve.
+        /// Whether the amount is a valid reserve.
         fn can_be_reserve(self) -> bool;
         /// The nearest f64.
         fn to_f64(self) -> f64;
-        /// The most that may be billed for a bid whose worth in billed units is `worth`.
+        /// The most that may be billed for a bid that is worth `worth` in billed units.
         fn at_most(worth: f64) -> Self;
-        /// The least amount that is not under `needed`, but for arithmetic noise.
+        /// The least amount that is not under `needed`, allowing for arithmetic noise.
         fn at_least(needed: f64) -> Self;
-        /// The least amount above `needed`, also but for noise; of amounts without a least step `needed` itself.
+        /// The least amount above `needed`, allowing for noise; for amounts without a least step, `needed` itself.
         fn above(needed: f64) -> Self;
     }
 }

@@ -1,4 +1,4 @@
-//! What goes into an auction, and what comes out.
+//! The input and the output of an auction.
 
 use crate::types::{BidKind, NO_CANDIDATE, PriceBound};
 
@@ -40,7 +40,7 @@ impl<A: Default> Bid<A> {
     }
 }
 
-/// One place and who got it at what price. The place is the position in the list of placements.
+/// One place, its winner and the price. The index in the list of placements is the place.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Placement<A = i64> {
     /// Index in the list of bids.
@@ -51,7 +51,7 @@ pub struct Placement<A = i64> {
     pub price: A,
     /// The same price before it was rounded to whole micros.
     pub unrounded_price: f64,
-    /// What decided the price: [`PriceBound::Reserve`] also when it was the policy's score floor.
+    /// The bound that decided the price: [`PriceBound::Reserve`] also when it was the policy's score floor.
     pub bound: PriceBound,
     /// Expected value of 1000 impressions at the bid, in micros.
     pub ecpm: f64,
@@ -60,7 +60,7 @@ pub struct Placement<A = i64> {
 }
 
 impl<A: Default> Default for Placement<A> {
-    /// A place that nobody has yet.
+    /// A place without a winner.
     fn default() -> Self {
         Self {
             candidate: NO_CANDIDATE,

@@ -52,7 +52,7 @@ pub fn run_candidates(
     Ok(ranking.n_placed)
 }
 
-/// The bid that a candidate makes, with the defaults put in.
+/// A candidate's bid, with defaults filled in.
 pub(super) fn bid(policy: &Policy, candidate: &Candidate, pctr: f32, pcvr: f32) -> std::result::Result<Bid, Reason> {
     let kind = BidKind::from_u32(candidate.bid_kind).ok_or(Reason::UnknownBidKind)?;
     let reserve = match candidate.reserve_micros {
@@ -112,7 +112,7 @@ mod tests {
             told,
             [
                 (2, 0, 3_906_250, 4_000_000, next, 3),
-                // At the score of the next one these two would lose by key: a micro more.
+                // At the score of the next one these two would lose by key, so they pay a micro more.
                 (3, 1, 3_906_250, 3_125_001, next, 1),
                 (1, 2, 3_125_000, 64_001, next, 0),
                 (0, 3, 2_000_000, 0, PriceBound::Reserve as u32, NO_CANDIDATE),

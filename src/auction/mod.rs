@@ -11,26 +11,27 @@
 //! | CPA | pCTR·pCVR | `1000·b·q` | `1000·m·b·q^α·quality` | conversion | per conversion |
 //! | oCPM | pCTR·pCVR | `1000·b·q` | `1000·m·b·q^α·quality` | 1000 impressions | per 1000 impressions |
 //!
-//! An oCPM bid is per conversion, but its reserve and its price are per 1000 impressions: the bid counts there as its
-//! eCPM. Squashing (`α` < 1) raises events of low probability; a CPM bid has `q = 1` and is not moved by it.
-//! Equal scores: the smaller key wins, then the earlier candidate.
+//! An oCPM bid is per conversion, but its reserve and its price are per 1000 impressions: there the bid counts as its
+//! eCPM. Squashing (`α` < 1) raises events of low probability; a CPM bid has `q = 1` and is unaffected. Among equal
+//! scores the smaller key wins, then the earlier candidate.
 //!
 //! # Who may win
-//! A candidate is checked before anything is ranked, and what is wrong with it is told by a [`Reason`]. A bid under its
-//! own reserve, in the unit above, never enters: it neither wins nor sets a price.
+//! Every candidate is checked before ranking, and a [`Reason`] tells what is wrong with it. A bid under its own
+//! reserve, in the unit above, does not take part: it neither wins nor sets a price.
 //!
 //! # Price
 //! Generalised second price. Per billed event, a winner pays the smallest bid that keeps its place against the next
 //! eligible candidate, placed or not: `min(bid, max(reserve, s_next / (m·q^α·quality)))` (for oCPM times `1000·q`).
-//! Without a next one `s_next` is the policy's score floor.
+//! If there is no next one, `s_next` is the policy's score floor.
 //!
-//! Prices are whole micros: the smallest whole amount that keeps the place. That is `s_next / …` rounded up, or the next
-//! whole amount above it where the winner's key would lose the tie. A difference from a whole amount of less than 16 units
-//! of f64 rounding (3.6e-15 of the price) counts as arithmetic noise. Then never under the reserve and never over the bid. An oCPM bid in billed units is its eCPM rounded down. The
-//! unrounded price is given beside it. [`Bid<f64>`] runs the same auction on amounts with fractions of a micro, which have no
-//! least step: there a price is `s_next / …` whatever the keys are.
+//! Prices are whole micros: the smallest whole amount that keeps the place. That is `s_next / …` rounded up, or the
+//! next whole amount above it where the winner's key would lose the tie. A difference from a whole amount of less than
+//! 16 units of f64 rounding (3.6e-15 of the price) counts as arithmetic noise. The price is never under the reserve and
+//! never over the bid. An oCPM bid in billed units is its eCPM rounded down. The unrounded price is given beside it.
+//! [`Bid<f64>`] runs the same auction on amounts with fractions of a micro, which have no least step: there a price is
+//! `s_next / …` for any keys.
 //!
-//! Nothing here allocates, given a [`Scratch`], and the work is bounded by O(n + k log k) for k places.
+//! Given a [`Scratch`], nothing here allocates, and the work is bounded by O(n + k log k) for k places.
 //!
 //! # Example
 //! ```

@@ -154,7 +154,7 @@ impl Policy {
         self.score_floor_micros as f64
     }
 
-    /// `q^α`. Not the platform's `pow`: every machine ranks alike.
+    /// `q^α`. It does not use the platform's `pow`, so that every machine ranks alike.
     #[inline]
     pub(super) fn squashed(&self, q: f64) -> f64 {
         if self.squash == 1.0 { q } else { libm::pow(q, self.squash) }

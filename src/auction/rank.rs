@@ -33,7 +33,7 @@ impl Scratch {
         Ok(Self { entries: reserved(max_candidates)?, capacity: max_candidates, tally: Tally::default() })
     }
 
-    /// What became of the last auction's candidates.
+    /// The counts of the last auction's candidates by reason.
     pub(crate) fn tally(&self) -> &Tally {
         &self.tally
     }
@@ -59,8 +59,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// Best first. A total order in which no two candidates are equal, so that the winners do not depend on how they
-    /// are found.
+    /// Best first. A total order in which no two candidates are equal, so the winners do not depend on the algorithm.
     fn rank(&self, other: &Self) -> Ordering {
         other.score.total_cmp(&self.score).then(self.key.cmp(&other.key)).then(self.index.cmp(&other.index))
     }
@@ -82,7 +81,7 @@ pub fn run<A: Amount>(
     placements: &mut [Placement<A>],
     reasons: Option<&mut [Reason]>,
 ) -> Result<usize> {
-    // The index is below `bids.len()` wherever it comes from.
+    // The index is always below `bids.len()`.
     let get = |index: usize| Ok(bids[index]);
     let ranking = Ranking::new(policy, bids.len(), get, n_slots, scratch, placements.len(), reasons)?;
     for (slot, place) in placements.iter_mut().take(ranking.n_placed).enumerate() {
@@ -91,8 +90,8 @@ pub fn run<A: Amount>(
     Ok(ranking.n_placed)
 }
 
-/// The eligible candidates in order, as far as the prices of the places need it: each winner and the one behind the
-/// last of them.
+/// The eligible candidates in order, as far as the prices of the places need it: each winner, and the one after the
+/// last.
 pub(super) struct Ranking<'a, G> {
     policy: &'a Policy,
     get: G,
@@ -150,7 +149,7 @@ impl<'a, A: Amount, G: Fn(usize) -> std::result::Result<Bid<A>, Reason>> Ranking
         let n_placed = n_slots.min(entries.len());
         tally[Reason::Won as usize] = n_placed as u32;
         tally[Reason::Outranked as usize] = (entries.len() - n_placed) as u32;
-        // Neither of the two allocates, and neither takes more than O(n log n) at worst, whatever the scores.
+        // Neither of the two allocates, and neither takes more than O(n log n) for any scores.
         if n_placed < entries.len() {
             entries.select_nth_unstable_by(n_placed, Entry::rank);
         }
@@ -167,7 +166,7 @@ impl<'a, A: Amount, G: Fn(usize) -> std::result::Result<Bid<A>, Reason>> Ranking
     pub(super) fn placement(&self, slot: usize) -> Result<Placement<A>> {
         let entry = self.entries[slot];
         let next = self.entries.get(slot + 1);
-        // The bid passed when it was ranked, so it passes here.
+        // The bid passed when it was ranked, so it passes here too.
         let (bid, terms) =
             (self.get)(entry.index as usize)
                 .and_then(|bid| Ok((bid, Terms::new(self.policy, &bid)?)))
@@ -175,7 +174,7 @@ impl<'a, A: Amount, G: Fn(usize) -> std::result::Result<Bid<A>, Reason>> Ranking
         let floor = self.policy.score_floor();
         let next_score = next.map_or(0.0, |next| next.score);
         let needed = next_score.max(floor) / terms.weight * terms.billed_per_bid;
-        // At the score of the next one the keys decide: who loses by key must be ahead.
+        // At the score of the next one the keys decide: a candidate that loses by key must be ahead.
         let is_next_score = next.is_some() && next_score >= floor;
         let loses_tie = next.is_some_and(|next| (next.key, next.index) < (entry.key, entry.index));
         let needed_amount = if is_next_score && loses_tie { A::above(needed) } else { A::at_least(needed) };
@@ -201,7 +200,7 @@ impl<'a, A: Amount, G: Fn(usize) -> std::result::Result<Bid<A>, Reason>> Ranking
     }
 }
 
-/// What ranking and pricing need to know of an eligible bid.
+/// The data of an eligible bid that ranking and pricing need.
 pub(super) struct Terms<A> {
     /// Expected value of 1000 impressions at the bid.
     ecpm: f64,
@@ -213,7 +212,7 @@ pub(super) struct Terms<A> {
     billed_per_bid: f64,
     /// The bid in billed units.
     worth: f64,
-    /// The highest price: `worth`, in whole micros where the amounts are.
+    /// The highest price: `worth`, rounded down to whole micros where amounts are whole.
     most: A,
 }
 
@@ -223,7 +222,7 @@ impl<A: Amount> Terms<A> {
     }
 }
 
-/// A bid that may rank if its probabilities allow it.
+/// A bid that can rank if its probabilities allow it.
 pub(super) struct Valid<A> {
     kind: BidKind,
     bid: A,
@@ -250,11 +249,11 @@ impl<A: Amount> Valid<A> {
         Ok(Self { kind, bid, amount, reserve, modifier, quality })
     }
 
-    /// What it is worth with these probabilities.
+    /// Its value with these probabilities.
     #[inline]
     pub(super) fn terms(&self, policy: &Policy, pctr: f64, pcvr: f64) -> std::result::Result<Terms<A>, Reason> {
         let amount = self.amount;
-        // Events of the bid in 1000 impressions, and the same squashed.
+        // The bid's events in 1000 impressions, plain and squashed.
         let (events, squashed) = match self.kind {
             BidKind::Cpm => (1.0, 1.0),
             BidKind::Cpc => {
@@ -275,7 +274,7 @@ impl<A: Amount> Valid<A> {
         }
         let weight = self.modifier * squashed * self.quality;
         let score = amount * weight;
-        // Subnormal numbers have lost digits: they would misorder and misprice.
+        // Subnormal numbers have lost digits, so they would misorder and misprice.
         let ecpm = amount * events;
         if !weight.is_normal() || !score.is_normal() || !ecpm.is_normal() {
             return Err(Reason::ScoreOutOfRange);

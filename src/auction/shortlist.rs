@@ -1,4 +1,4 @@
-//! Which candidates can decide an auction when probabilities are known only between bounds: those whose exact
+//! Finds the candidates that can decide an auction when probabilities are known only within bounds. Only their exact
 //! probabilities are worth computing.
 
 use super::Policy;
@@ -8,32 +8,31 @@ use crate::error::Result;
 use crate::memory::{filled, reserved};
 use crate::types::Candidate;
 
-/// A candidate's pCTR and pCVR at the lower and at the upper end of what they may be. Where there is no pCVR both are
-/// NaN.
+/// The lower and upper bounds of a candidate's pCTR and pCVR. Without a pCVR both of its bounds are NaN.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Bounds {
-    /// pCTR, lower and upper end.
+    /// pCTR, lower and upper bound.
     pub pctr: [f32; 2],
-    /// pCVR, lower and upper end.
+    /// pCVR, lower and upper bound.
     pub pcvr: [f32; 2],
 }
 
-/// Candidates whose bounds are asked for together.
+/// The number of candidates whose bounds are fetched together.
 const TOGETHER: usize = 64;
 
-/// The memory of one shortlist at a time. Sized once, so that nothing allocates.
+/// The memory of one shortlist at a time. Sized once, so nothing allocates later.
 #[derive(Debug)]
 pub struct Shortlist {
-    /// The greatest scores at the lower ends, of those that have one at both.
+    /// The greatest scores at the lower bounds, of candidates that are eligible at both.
     lower: Vec<f64>,
-    /// Each candidate's score at the upper end, if it has one at both; else NaN, and `listed` is final.
+    /// Each candidate's score at the upper bound, if it is eligible at both; else NaN, and `listed` is final.
     upper: Box<[f64]>,
     listed: Box<[bool]>,
     count: usize,
 }
 
 impl Shortlist {
-    /// Room for so many candidates (17 bytes each).
+    /// Room for this many candidates (17 bytes each).
     ///
     /// # Errors
     /// `CapacityExceeded` when the system refuses so much memory.
@@ -51,11 +50,11 @@ impl Shortlist {
         self.lower.capacity() * size_of::<f64>() + size_of_val(&*self.upper) + self.listed.len()
     }
 
-    /// Lists the candidates without which the auction's winners, prices, runners-up or reasons may not be known. An
-    /// auction with exact probabilities for these and with any within the bounds for the others is the exact auction:
-    /// every other candidate is behind `n_slots + 1` of the listed ones, or is turned down for the same reason at both
-    /// of its ends. `bounds` fills in those of some candidates from the given one on. Returns how many were listed; of more
-    /// candidates than there is room for, only the first count.
+    /// Lists the candidates that the auction's winners, prices, runners-up or reasons may depend on. An auction with
+    /// exact probabilities for these, and with any within the bounds for the others, gives the result of the exact
+    /// auction: every other candidate is behind `n_slots + 1` of the listed ones, or is turned down for the same reason
+    /// at both of its bounds. `bounds` fills in those of some candidates from the given one on. Returns the number
+    /// listed. If there are more candidates than there is room for, only the first count.
     pub fn choose(
         &mut self,
         policy: &Policy,
@@ -65,7 +64,7 @@ impl Shortlist {
     ) -> usize {
         self.count = candidates.len().min(self.listed.len());
         self.lower.clear();
-        // So many others ahead of a candidate for certain, and it does not count. `least` is what they have at least.
+        // A candidate does not count once this many others are certainly ahead. `least` is the least of their scores.
         let ahead = n_slots.saturating_add(1);
         let mut least = f64::NEG_INFINITY;
         let many = ahead.saturating_mul(2).max(TOGETHER);
@@ -77,7 +76,7 @@ impl Shortlist {
             let Bounds { pctr, pcvr } = chunk[i % TOGETHER];
             self.upper[i] = f64::NAN;
             let Ok(valid) = bid(policy, candidate, f32::NAN, f32::NAN).and_then(|bid| Valid::new(&bid)) else {
-                // Turned down, whatever its probabilities are.
+                // Turned down for any probabilities within the bounds.
                 self.listed[i] = false;
                 continue;
             };
@@ -172,8 +171,8 @@ mod tests {
         (winners, reasons)
     }
 
-    /// Exact probabilities, fast ones somewhere within the bounds, candidates of all kinds, policies with and without a
-    /// floor: the mixed auction is the exact one.
+    /// With exact probabilities, fast ones within the bounds, candidates of all kinds, and policies with and without a
+    /// floor, the mixed auction equals the exact one.
     #[test]
     fn what_is_not_listed_does_not_matter() {
         let mut random = Random(7);
@@ -250,7 +249,7 @@ mod tests {
         };
         assert_eq!(shortlist.choose(&Policy::default(), &[candidate; 4], 1, bounds), 3);
         assert!(shortlist.contains(0) && !shortlist.contains(3) && !shortlist.contains(4));
-        // Turned down at both ends, but not for the same reason.
+        // Turned down at both bounds, but for different reasons.
         let policy = Policy::parse("score_floor_micros = 1000000000\n").unwrap();
         let bounds = |_: usize, all: &mut [Bounds]| all.copy_from_slice(&[of(0.0, 0.1), of(0.1, 0.2)]);
         assert_eq!(shortlist.choose(&policy, &[candidate; 2], 1, bounds), 1);

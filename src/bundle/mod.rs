@@ -1,5 +1,5 @@
-//! Bundles: directories that hold the files of a generation and a manifest with their checksums; and `CURRENT`, the
-//! file that names the live one. docs/format.md is normative.
+//! Bundles: directories that hold the files of a generation and a manifest with their checksums. `CURRENT` is the file
+//! that names the live one. docs/format.md is normative.
 
 mod serving;
 #[cfg(feature = "builder")]
@@ -32,28 +32,28 @@ pub const MODEL_FILE: &str = "model.adc";
 pub const CALIBRATORS_FILE: &str = "calibrators.adc";
 /// The auction policy's file name.
 pub const POLICY_FILE: &str = "auction.toml";
-/// The name of the file that says how the bundle is served.
+/// The name of the file that holds the serving settings.
 pub const SERVING_FILE: &str = "serving.toml";
 /// The longest `CURRENT` in bytes: a name and line ends.
 const MOST_CURRENT: u64 = 4096;
-/// The longest manifest in bytes: some 8,000 files. What reading one takes is bounded by it.
+/// The longest manifest in bytes, about 8,000 files. It bounds the cost of reading one.
 const MOST_MANIFEST: u64 = 1 << 20;
-/// A manifest has fewer signs of structure than one in so many bytes. Each costs memory when the text is read, a hundred times
-/// its own length at worst.
+/// A manifest has less than one structural character in this many bytes. Each costs memory when the text is parsed, at
+/// worst a hundred times its own length.
 const BYTES_OF_A_SIGN: usize = 5;
 
-/// What a file of a bundle is for.
+/// The role of a file in a bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
     /// The model. Every bundle has one.
     Model,
-    /// The calibrators; without them probabilities are served as the model gives them.
+    /// The calibrators; without them the model's own probabilities are served.
     Calibrators,
     /// The auction policy; without it the default one.
     Policy,
-    /// How it is served: the precision; without it exact.
+    /// The serving settings: the precision; without them exact.
     Serving,
-    /// A feature table, or one shard of it. There may be many; each file says which table it is.
+    /// A feature table, or one shard of it. There may be many; each file names its table.
     Table,
 }
 
@@ -74,7 +74,7 @@ impl Role {
 /// One file of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// What it is for.
+    /// Its role.
     pub role: Role,
     /// Its name in the directory.
     pub name: String,
@@ -92,8 +92,8 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// The generation's id: XXH3-64 of the lines `role name bytes xxh3\n`. The same content has the same id
-    /// everywhere; 0 is no generation.
+    /// The generation's id: XXH3-64 of the lines `role name bytes xxh3\n`. The same content has the same id everywhere;
+    /// 0 means no generation.
     #[must_use]
     pub fn generation(&self) -> u64 {
         let lines: String =
@@ -184,8 +184,9 @@ impl Manifest {
         Self::parse_of(bundle, &Self::read_text(bundle)?)
     }
 
-    /// The same, and what tells the manifest's file from another one of the same content. The file is looked at first: if it is
-    /// replaced in between, the next look finds another one.
+    /// The same, with an identification of the manifest's file that changes when the file does, even if its content
+    /// does not. The file is looked at before it is read: if it is replaced in between, the next look finds another
+    /// one.
     pub(crate) fn read_stamped(bundle: &Path) -> Result<(Self, Option<Stamp>)> {
         let found = fs::metadata(bundle.join(MANIFEST)).ok();
         Ok((Self::read(bundle)?, found.map(|found| stamp(&found))))
@@ -205,17 +206,18 @@ impl Manifest {
         Self::parse(text).map_err(|e| e.within(bundle.join(MANIFEST).display()))
     }
 
-    /// Whether all files are in the bundle with the lengths that are listed. Reads none of them.
+    /// Checks that all files are in the bundle with the listed lengths. Reads none of them.
     ///
     /// # Errors
-    /// `Io` or `Corrupt`, naming the first that is not.
+    /// `Io` or `Corrupt`, naming the first file that fails.
     pub fn check_files(&self, bundle: &Path) -> Result<()> {
         self.files.iter().try_for_each(|entry| entry.check(&bundle.join(&entry.name), None).map(drop))
     }
 }
 
 impl Entry {
-    /// Whether the file is there and of the length that the manifest says, by a look at `open`, or else at the path.
+    /// Checks that a file exists with the length in the manifest, through `open` if it is there, otherwise through the
+    /// path.
     pub(crate) fn check(&self, path: &Path, open: Option<&File>) -> Result<fs::Metadata> {
         let found = open.map_or_else(|| fs::metadata(path), File::metadata);
         let found = found.map_err(|e| listed(Error::io("open", path, &e)))?;
@@ -228,7 +230,7 @@ impl Entry {
     }
 }
 
-/// What changes when a file does: device and number, length, times.
+/// The attributes that change when a file does: device and inode, length, times.
 #[cfg(unix)]
 pub(crate) type Stamp = [i64; 7];
 
@@ -288,13 +290,13 @@ fn parse_entry(file: &Value) -> Result<Entry> {
     Ok(Entry { role, name: name.to_owned(), bytes, xxh3: hex(table, "xxh3")? })
 }
 
-/// The rule for names of files in a bundle.
+/// The rule for file names in a bundle.
 fn check_file_name(name: &str) -> std::result::Result<(), String> {
     check_name(name)?;
     if name == MANIFEST { Err(format!("a file of a bundle cannot have the name {MANIFEST}")) } else { Ok(()) }
 }
 
-/// The rule for names of bundles.
+/// The rule for bundle names.
 fn check_bundle_name(name: &str) -> std::result::Result<(), String> {
     check_name(name)?;
     if name == CURRENT { Err(format!("a bundle cannot have the name {CURRENT}")) } else { Ok(()) }
@@ -319,7 +321,8 @@ fn only(table: &Table, known: &[&str]) -> Result<()> {
 /// The bundle that `CURRENT` in `root` names.
 ///
 /// # Errors
-/// `Io` when `CURRENT` cannot be read or names nothing that is there, `Corrupt` when it does not hold a plain name.
+/// `Io` when `CURRENT` cannot be read or names something that does not exist, `Corrupt` when it does not hold a plain
+/// name.
 pub fn current(root: &Path) -> Result<PathBuf> {
     let path = root.join(CURRENT);
     let text = read_text(&path, MOST_CURRENT)?;
@@ -336,7 +339,7 @@ pub fn current(root: &Path) -> Result<PathBuf> {
     Ok(bundle)
 }
 
-/// A text of TOML; the error names the line.
+/// Parses TOML text; the error names the line.
 pub(crate) fn toml_of(text: &str) -> Result<Table> {
     text.parse().map_err(|e: toml::de::Error| {
         let line = e.span().map_or(1, |at| 1 + text.bytes().take(at.start).filter(|&b| b == b'\n').count());

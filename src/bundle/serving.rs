@@ -1,4 +1,4 @@
-//! How a bundle is served: the small file that names the precision.
+//! The serving settings of a bundle: a small file that names the precision.
 
 use super::toml_of;
 use crate::error::{Error, Result};
@@ -11,7 +11,7 @@ pub fn serving_text(precision: Precision) -> String {
     format!("precision = \"{}\"\n", precision.name())
 }
 
-/// What the text of `serving.toml` says.
+/// Parses the text of `serving.toml`.
 ///
 /// # Errors
 /// `Corrupt`, naming the key, what was expected and what was found.

@@ -1,4 +1,4 @@
-//! Writing bundles and `CURRENT`: whole or not at all, by any number of commands at once.
+//! Writes bundles and `CURRENT` completely or not at all; any number of commands may do so at once.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -12,30 +12,31 @@ use crate::error::{Error, Result, Status};
 use crate::files::{Beside, TempFile, open_regular, rename_new, sync_directory};
 use crate::hash::checksum;
 
-/// What a file of a new bundle holds.
+/// The contents of a file of a new bundle.
 #[derive(Debug, Clone, Copy)]
 pub enum Content<'a> {
     /// These bytes.
     Bytes(&'a [u8]),
-    /// What this file holds: copied.
+    /// The contents of this file, copied.
     Copy(&'a Path),
-    /// A file of a published bundle on the same file system: linked where the system can, so that it takes no space
-    /// and stays in memory once; else copied. Bundles are never written in place, so both stay what they are.
+    /// A file of a published bundle on the same file system. It is linked where the system can, so that it takes no
+    /// space and is in memory only once; otherwise copied. Bundles are never written in place, so both stay unchanged.
     Link(&'a Path),
 }
 
-/// Writes a bundle: all files and the manifest into a directory beside `bundle`, synced, then renamed to it. Returns the
-/// generation. With `replace` it takes the place of the bundle that is there; nothing else is ever replaced.
+/// Writes a bundle: all files and the manifest go into a directory beside `bundle`, are synced, and the directory is
+/// renamed to it. Returns the generation. With `replace` it takes the place of an existing bundle; nothing else is ever
+/// replaced.
 ///
 /// # Errors
-/// `InvalidArgument` when something is at `bundle` already and `replace` is false, or it is no bundle; `Io` naming the file
-/// that failed. Then what was there is there still.
+/// `InvalidArgument` when `bundle` exists and `replace` is false, or when it is not a bundle; `Io` naming the file that
+/// failed. The directory is then unchanged.
 pub fn write(bundle: &Path, files: &[(Role, &str, &[u8])], replace: bool) -> Result<u64> {
     let files: Vec<_> = files.iter().map(|&(role, name, bytes)| (role, name, Content::Bytes(bytes))).collect();
     write_files(bundle, &files, replace)
 }
 
-/// The same with files that are on disk already.
+/// The same with files that are already on disk.
 ///
 /// # Errors
 /// As [`write()`].
@@ -56,15 +57,15 @@ pub fn write_files(bundle: &Path, files: &[(Role, &str, Content<'_>)], replace: 
     let generation = fill(&new, files)?;
     place(&beside, &new, &parent.join(name), replace)?;
     sync_directory(&parent)?;
-    // What was replaced goes with the directory beside; engines that have its files mapped keep them.
+    // The replaced bundle is deleted with the temporary directory; engines that have its files mapped keep them.
     Ok(generation)
 }
 
-/// Whether a bundle may be written to this path: nothing is there, or with `replace` a bundle and nothing else. Returns the
-/// path without what stands for nothing in it.
+/// Checks that a bundle may be written to this path: nothing exists there, or with `replace` only a bundle. Returns the
+/// path without redundant components.
 ///
 /// # Errors
-/// `InvalidArgument`, saying what was found and what to do.
+/// `InvalidArgument`, saying what was found and how to proceed.
 pub fn check_target(bundle: &Path, replace: bool) -> Result<PathBuf> {
     let (parent, name) = split(bundle)?;
     let target = parent.join(name);
@@ -82,7 +83,7 @@ pub fn check_target(bundle: &Path, replace: bool) -> Result<PathBuf> {
     Ok(target)
 }
 
-/// Whether a directory is a bundle with nothing in it that the bundle does not list.
+/// Checks that a directory is a bundle and holds nothing that the bundle does not list.
 fn check_replaceable(path: &Path, found: &fs::Metadata) -> Result<()> {
     let refuse = |what: String| {
         Err(Error::argument(format!(
@@ -103,7 +104,7 @@ fn check_replaceable(path: &Path, found: &fs::Metadata) -> Result<()> {
             Err(e) => return refuse(format!("it is no bundle ({})", e.message)),
         };
         let Some(foreign) = foreign_file(path, &listed.0)? else { return Ok(()) };
-        // It may be in a bundle that took this one's place meanwhile.
+        // It may have moved into a bundle that took this one's place meanwhile.
         if last.as_ref() == Some(&listed) {
             return refuse(format!("{} is in it, which its manifest does not list", foreign.display()));
         }
@@ -123,10 +124,10 @@ fn foreign_file(path: &Path, manifest: &Manifest) -> Result<Option<OsString>> {
     Ok(None)
 }
 
-/// How often a place is taken that others take, too.
+/// How often to retry when other commands take the same place.
 const ATTEMPTS: usize = 1000;
 
-/// Gives the new bundle its name. What has the name is moved to where `new` was, or beside it.
+/// Gives the new bundle its name. What had the name is moved to where `new` was, or beside it.
 fn place(beside: &Beside, new: &Path, target: &Path, replace: bool) -> Result<()> {
     for _ in 0..ATTEMPTS {
         match rename_new(new, target) {
@@ -134,18 +135,19 @@ fn place(beside: &Beside, new: &Path, target: &Path, replace: bool) -> Result<()
             Err(e) if matches!(e.kind(), ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty) => {}
             Err(e) => return Err(Error::io("rename to", target, &e)),
         }
-        // Also when it came there since it was looked for.
+        // Also when it appeared after the check.
         check_target(target, replace)?;
         if exchange(new, target) {
             let found = fs::symlink_metadata(new).map_err(|e| Error::io("look at", new, &e))?;
             let bundle = check_replaceable(new, &found);
             if bundle.is_err() {
-                // Something else took the name between the look and the exchange: it gets it back.
+                // Something else took the name between the check and the exchange; it gets the name back.
                 exchange(new, target);
             }
             return bundle;
         }
-        // Not at once: here is a moment without a bundle. A command that is killed in it leaves the old one to be put back.
+        // Two renames leave a moment without a bundle. A command that is killed in it leaves the old one to be put
+        // back.
         let aside = beside.aside(&target.file_name().unwrap_or_default().to_string_lossy())?;
         match fs::rename(target, &aside) {
             Err(e) if e.kind() == ErrorKind::NotFound => continue,
@@ -159,14 +161,14 @@ fn place(beside: &Beside, new: &Path, target: &Path, replace: bool) -> Result<()
         if placed.is_ok() {
             return Ok(());
         }
-        // The old one, unless another has the name now.
+        // Restores the old one, unless another has the name now.
         let _ = rename_new(&aside, target);
     }
     Err(Error::new(Status::Io, format!("{}: others replace it all the time", target.display())))
 }
 
-/// Gives two directories each other's names in one step, so that there is a bundle at every moment. False when one is missing
-/// or the system or its file system cannot: then nothing has happened.
+/// Exchanges the names of two directories in one step, so that a bundle exists at every moment. Returns false, with
+/// nothing changed, when one is missing or when the system or its file system does not support it.
 fn exchange(one: &Path, other: &Path) -> bool {
     #[cfg(target_os = "linux")]
     {
@@ -226,8 +228,8 @@ fn measure(path: &Path) -> Result<(u64, u64)> {
 /// Makes `bundle` the live one of its directory: writes `CURRENT` beside it, synced and renamed.
 ///
 /// # Errors
-/// `InvalidArgument` for a name that followers refuse; as [`Manifest::read`] and [`Manifest::check_files`] when the bundle
-/// is not one or not whole; `Io` when `CURRENT` cannot be written.
+/// `InvalidArgument` for a name that followers refuse; as [`Manifest::read`] and [`Manifest::check_files`] when the
+/// bundle is not one or is incomplete; `Io` when `CURRENT` cannot be written.
 pub fn publish(bundle: &Path) -> Result<()> {
     let (root, name) = split(bundle)?;
     let mut listed = Manifest::read_stamped(bundle)?;

@@ -1,4 +1,4 @@
-//! The bytes of calibrators in a file.
+//! The byte format of calibrators in a file.
 
 use super::{Beta, Calibrator, Calibrators, HeadCalibrator, Histogram, Isotonic, Platt, Temperature};
 use crate::error::{Error, Result, Status};
@@ -39,7 +39,7 @@ impl Calibrators {
             let (kind, numbers) = numbers(head.calibrator());
             bytes.extend_from_slice(&head.keep_rate().to_le_bytes());
             bytes.extend_from_slice(&kind.to_le_bytes());
-            // A count that does not fit cannot come back: decoding such a file says so.
+            // A count that does not fit cannot be read back: decoding such a file reports it.
             bytes.extend_from_slice(&u32::try_from(numbers.len()).unwrap_or(u32::MAX).to_le_bytes());
             for number in numbers {
                 bytes.extend_from_slice(&number.to_le_bytes());
@@ -165,7 +165,7 @@ mod tests {
                     let mut damaged = bytes.clone();
                     damaged[at] = value;
                     match Calibrators::decode(&damaged) {
-                        // Every accepted payload has one meaning and one writing.
+                        // Every accepted payload has one meaning and one encoding.
                         Ok(read) => assert_eq!(read.encode(), damaged, "byte {at} = {value}"),
                         Err(e) => assert!(!e.message.is_empty()),
                     }

@@ -13,7 +13,7 @@ impl Isotonic {
     /// Knots `(x, y)`, at least one: x strictly ascending, y not descending, both within [0, 1].
     ///
     /// # Errors
-    /// Any of these does not hold.
+    /// Any of these conditions does not hold.
     pub fn new(x: Vec<f64>, y: Vec<f64>) -> Result<Self> {
         if x.is_empty() || x.len() != y.len() {
             return Err(Error::argument(format!(
@@ -49,7 +49,7 @@ impl Isotonic {
         if p.is_nan() {
             return p;
         }
-        // Knots 0..above are at or under p.
+        // Knots 0..above are at or below p.
         let above = self.x.partition_point(|&x| x <= p);
         let below = above.saturating_sub(1);
         let (Some(&x0), Some(&y0)) = (self.x.get(below), self.y.get(below)) else { return f64::NAN };
@@ -76,7 +76,7 @@ impl Histogram {
     /// [0, 1].
     ///
     /// # Errors
-    /// Any of these does not hold.
+    /// Any of these conditions does not hold.
     pub fn new(edges: Vec<f64>, values: Vec<f64>) -> Result<Self> {
         if values.is_empty() || edges.len() != values.len() + 1 {
             return Err(Error::argument(format!(
@@ -99,7 +99,7 @@ impl Histogram {
         Ok(Self { edges, values, is_monotone })
     }
 
-    /// The bins' borders.
+    /// The bins' edges.
     #[must_use]
     pub fn edges(&self) -> &[f64] {
         &self.edges
@@ -122,7 +122,7 @@ impl Histogram {
         self.edges.partition_point(|&e| e <= p).saturating_sub(1).min(self.values.len().saturating_sub(1))
     }
 
-    /// Whether the values only rise or only fall, so that those at two ends bound what is between them.
+    /// Whether the values are monotonic, so that the values at two points bound those between them.
     pub(super) fn is_monotone(&self) -> bool {
         self.is_monotone
     }

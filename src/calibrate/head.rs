@@ -1,12 +1,12 @@
-//! What serving applies to each head's logits.
+//! Converts each head's logits to probabilities for serving.
 
 use super::{Calibrator, correct_downsampling};
 use crate::error::{Error, Result};
 
-/// Logits that take each step together.
+/// The number of logits processed together.
 const TOGETHER: usize = 64;
 
-/// One head's way from logit to probability: the correction for negative downsampling, then the calibrator.
+/// The steps of one head from logit to probability: the correction for negative downsampling, then the calibrator.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeadCalibrator {
     keep_rate: f64,
@@ -21,8 +21,8 @@ impl Default for HeadCalibrator {
 }
 
 impl HeadCalibrator {
-    /// A calibrator behind the correction for the share `keep_rate` of negatives that training kept: 1 for none, also
-    /// when the correction is folded into the model's output bias already.
+    /// A calibrator after the correction for `keep_rate`, the share of negatives that training kept. It is 1 if all
+    /// were kept, or if the correction is already folded into the model's output bias.
     ///
     /// # Errors
     /// `keep_rate` is not in (0, 1].
@@ -41,7 +41,7 @@ impl HeadCalibrator {
         self.keep_rate
     }
 
-    /// What follows the correction.
+    /// The calibrator after the correction.
     #[must_use]
     pub fn calibrator(&self) -> &Calibrator {
         &self.calibrator
@@ -53,14 +53,14 @@ impl HeadCalibrator {
         self.calibrator.apply_logit(z + self.ln_keep_rate)
     }
 
-    /// The calibrated probability of an uncalibrated one.
+    /// The calibrated probability of an uncalibrated probability.
     #[must_use]
     pub fn apply_probability(&self, p: f64) -> f64 {
         self.calibrator.apply_probability(correct_downsampling(p, self.keep_rate))
     }
 
-    /// Calibrated probabilities of many logits: [`Self::apply_logit`] rounded to f32. Of slices of different lengths
-    /// the shorter one ends it.
+    /// Calibrated probabilities of many logits: [`Self::apply_logit`] rounded to f32. If the slices differ in length,
+    /// the shorter one counts.
     pub fn apply_slice(&self, logits: &[f32], out: &mut [f32]) {
         for (out, logits) in out.chunks_mut(TOGETHER).zip(logits.chunks(TOGETHER)) {
             let mut z = [0.0; TOGETHER];
@@ -77,8 +77,8 @@ impl HeadCalibrator {
 }
 
 impl HeadCalibrator {
-    /// Tells for every logit the least and the greatest probability of one that is within `off` of it, also of a calibrator
-    /// that rises and falls. For NaN, or where both are infinite, that is any probability.
+    /// Computes for every logit the least and the greatest probability of any logit within `off` of it, also for a
+    /// calibrator that is not monotonic. For NaN, or where both are infinite, the result is the whole range.
     pub fn bounds(&self, logits: &[f32], off: impl Fn(f32) -> f32, mut tell: impl FnMut(usize, [f32; 2])) {
         let reach = |logit: f32| {
             let off = f64::from(off(logit));
@@ -99,7 +99,7 @@ impl HeadCalibrator {
                     let [least, most] = self.calibrator.between(reach(logits[i]));
                     (low, high) = (low.min(least), high.max(most));
                 }
-                // One unit in the last place more, for the rounding to f32.
+                // One more unit in the last place, for the rounding to f32.
                 let ends = [(low as f32).next_down().max(0.0), (high as f32).next_up()];
                 tell(chunk * TOGETHER + i, if a.is_nan() || b.is_nan() { [0.0, 1.0] } else { ends });
             }
@@ -107,7 +107,7 @@ impl HeadCalibrator {
     }
 }
 
-/// The calibration of a model's heads; a model without a pCVR head leaves that one alone.
+/// The calibration of a model's heads. A model without a pCVR head does not use the second one.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Calibrators {
     /// P(click | impression).
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(told, [[0.0, 1.0]; 3]);
     }
 
-    /// A random calibrator of each kind in turn, whatever `pack --calibrators` takes.
+    /// A random calibrator of each kind in turn, of all that `pack --calibrators` accepts.
     fn any(case: usize, number: &mut impl FnMut() -> f64) -> Calibrator {
         let coefficient = |n: f64| n * 6.0 - 3.0;
         let mut shares = |n: usize, ends: bool| {
@@ -212,13 +212,13 @@ mod tests {
                 (least, most) = (least.min(p), most.max(p));
             }
             assert!(told[0] <= least && most <= told[1], "case {case}, {head:?}: {told:?} has not {least} to {most}");
-            // And no further than a sample of the curve finds, but for what stands between two of its points.
+            // The bounds go no further than a sample of the curve finds, except between two of its points.
             let room = 0.02 * (most - least) + 1e-5;
             let smooth = !matches!(head.calibrator(), Calibrator::Histogram(_) | Calibrator::Isotonic(_));
             assert!(!smooth || (told[0] >= least - room && told[1] <= most + room), "case {case}, {head:?}: {told:?}");
             let ends = [-off, off].map(|off| head.apply_logit(f64::from(logit) + f64::from(off)) as f32);
             wider_than_ends += usize::from(told[1] > ends[0].max(ends[1]).next_up().next_up());
-            // An infinite reach is every probability that the calibrator gives.
+            // An infinite reach covers every probability that the calibrator gives.
             head.bounds(&[logit], |_| f32::INFINITY, |_, ends| told = ends);
             assert!(told[0] <= least && most <= told[1], "case {case}, {head:?}: {told:?}, infinite");
         }

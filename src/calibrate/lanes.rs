@@ -1,11 +1,11 @@
-//! The logistic function of many numbers.
+//! The logistic function on many numbers.
 
 use super::maths::sigmoid;
 
-/// Numbers that take each step together.
+/// The number of values processed together.
 const LANES: usize = 8;
 
-/// Every number's [`sigmoid`] in its place, the same to the bit on every CPU.
+/// Replaces every number by its [`sigmoid`], the same to the bit on every CPU.
 pub(super) fn sigmoids(z: &mut [f64]) {
     let (lanes, rest) = z.as_chunks_mut();
     #[cfg(target_arch = "x86_64")]
@@ -20,7 +20,7 @@ pub(super) fn sigmoids(z: &mut [f64]) {
     rest.iter_mut().for_each(|z| *z = sigmoid(*z));
 }
 
-/// [`any_cpu`] compiled for wider registers. Without FMA: a product is rounded before it is added to, as everywhere.
+/// [`any_cpu`] compiled for wider registers. Without FMA: a product is rounded before the addition, as everywhere.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn avx2(all: &mut [[f64; LANES]]) {
@@ -38,8 +38,7 @@ fn any_cpu(all: &mut [[f64; LANES]]) {
     }
 }
 
-/// eˣ for x ≤ 0: the steps of `libm::exp`, with choices in place of its branches, so that compilers make vector code of
-/// it.
+/// eˣ for x ≤ 0: the steps of `libm::exp`, with selects in place of its branches, so that compilers vectorise it.
 #[inline(always)]
 fn exp_of_negative(x: f64) -> f64 {
     const LN2_HIGH: f64 = 6.931_471_803_691_238e-1;
@@ -51,7 +50,7 @@ fn exp_of_negative(x: f64) -> f64 {
         -1.653_390_220_546_525_2e-6,
         4.138_136_797_057_238_5e-8,
     ];
-    // 1.5 · 2⁵²: a sum with it is rounded to a whole number, which stands in its lowest bits.
+    // 1.5 · 2⁵²: adding it rounds to a whole number, which ends up in the lowest bits.
     const WHOLE: f64 = 6_755_399_441_055_744.0;
     // x = k·ln 2 + r, k rounded as libm does, which compares the upper halves of the bits: to 0 up to about ½ ln 2, to -1
     // up to about 1½ ln 2, then by truncation.
@@ -66,7 +65,7 @@ fn exp_of_negative(x: f64) -> f64 {
     let rr = r * r;
     let c = r - rr * (P[0] + rr * (P[1] + rr * (P[2] + rr * (P[3] + rr * P[4]))));
     let y = 1.0 + (r * c / (2.0 - c) - low + high);
-    // Times 2ᵏ. Below the least normal number in two steps, of which only the last one rounds.
+    // Multiplies by 2ᵏ. Below the least normal number this takes two steps, of which only the last one rounds.
     let small = k < -1022.0;
     let y = y * if small { f64::from_bits((1023 - 969) << 52) } else { 1.0 };
     let k = if small { k + 969.0 } else { k };

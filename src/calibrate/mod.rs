@@ -1,13 +1,13 @@
 //! Logits to calibrated probabilities: the correction for negative downsampling, then a calibrator, per head.
 //!
-//! Applying never allocates, never panics, and gives NaN for NaN. All arithmetic is f64 with `libm`'s functions, and
-//! what is done to many at a time takes the same steps, so the same bits come out on every machine. Calibrators are fitted
-//! offline; constructors check what they are given.
+//! Applying a calibrator never allocates, never panics, and gives NaN for NaN. All arithmetic is f64 with `libm`'s
+//! functions, and batches take the same steps, so the same bits come out on every machine. Calibrators are fitted
+//! offline; constructors check their arguments.
 //!
 //! A calibrator's order matters for ranking: [`Calibrator::is_strictly_increasing`] says whether two different scores
 //! stay different. A plain isotonic fit has plateaus, on which the candidates' own order is lost and only bids decide.
 //! Because the sum of a piecewise linear function and a straight line is piecewise linear on the same knots, the
-//! offline fit removes plateaus by tilting the knots (and adding knots at 0 and 1); nothing is needed here for it.
+//! offline fit removes plateaus by tilting the knots (and adding knots at 0 and 1); serving needs no code for it.
 
 mod codec;
 mod curves;
@@ -139,7 +139,8 @@ impl Beta {
         self.b * softplus(z) - self.a * softplus(-z) + self.c
     }
 
-    /// The logit at which it turns from rising to falling or back: with slope `b·p + a·(1−p)`, where p/(1−p) = −a/b.
+    /// The logit at which the curve turns from rising to falling or back: with slope `b·p + a·(1−p)`, where p/(1−p) =
+    /// −a/b.
     fn turn(&self) -> Option<f64> {
         let turns = (self.a > 0.0 && self.b < 0.0) || (self.a < 0.0 && self.b > 0.0);
         turns.then(|| libm::log(-self.a / self.b).clamp(-BETA_LOGIT_LIMIT, BETA_LOGIT_LIMIT))
@@ -151,7 +152,7 @@ impl Beta {
     }
 }
 
-/// What turns a head's score into a calibrated probability.
+/// Converts a head's score to a calibrated probability.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Calibrator {
     /// The model's own probability, `σ(z)`.
@@ -170,7 +171,7 @@ pub enum Calibrator {
 }
 
 impl Calibrator {
-    /// The field's name of what was fitted.
+    /// The field's name for the method.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -183,7 +184,7 @@ impl Calibrator {
         }
     }
 
-    /// The calibrated probability of a logit. NaN gives NaN; infinities are the ends of the scale.
+    /// The calibrated probability of a logit. NaN gives NaN; infinities give the ends of the scale.
     #[must_use]
     pub fn apply_logit(&self, z: f64) -> f64 {
         let mut p = [z];
@@ -191,12 +192,12 @@ impl Calibrator {
         p[0]
     }
 
-    /// The calibrated probability of every logit in its place: [`Self::apply_logit`] of many.
+    /// Replaces every logit by its calibrated probability, as [`Self::apply_logit`] does.
     pub fn apply_logits(&self, z: &mut [f64]) {
         self.apply_by(z, sigmoids);
     }
 
-    /// The calibrated probabilities of some logits; `sigmoids` takes σ of all.
+    /// The calibrated probabilities of some logits; `sigmoids` computes σ of all.
     #[inline(always)]
     fn apply_by<Z: AsMut<[f64]> + ?Sized>(&self, z: &mut Z, sigmoids: impl FnOnce(&mut Z)) {
         fn each(all: &mut (impl AsMut<[f64]> + ?Sized), of: impl Fn(f64) -> f64) {
@@ -229,8 +230,8 @@ impl Calibrator {
         }
     }
 
-    /// Whether a larger score always gives a larger probability (rounding and beta's clipping aside), so that
-    /// calibration changes no order between candidates and makes no ties.
+    /// Whether a larger score always gives a larger probability (apart from rounding and beta's clipping), so that
+    /// calibration neither reorders nor ties candidates.
     #[must_use]
     pub fn is_strictly_increasing(&self) -> bool {
         match self {
@@ -244,7 +245,7 @@ impl Calibrator {
 }
 
 impl Calibrator {
-    /// Whether the probability only rises or only falls with the logit.
+    /// Whether the probability is monotonic in the logit.
     pub(crate) fn is_monotone(&self) -> bool {
         match self {
             Self::Identity | Self::Platt(_) | Self::Temperature(_) | Self::Isotonic(_) => true,
@@ -253,8 +254,8 @@ impl Calibrator {
         }
     }
 
-    /// The least and the greatest probability of logits between these two, the ends themselves aside where the calibrator
-    /// says nothing else of what is between them: then infinity and its negative.
+    /// The least and the greatest probability of the logits strictly between these two. Infinity and its negative where
+    /// the calibrator adds nothing to the ends themselves.
     fn between(&self, [from, to]: [f64; 2]) -> [f64; 2] {
         let nothing = [f64::INFINITY, f64::NEG_INFINITY];
         match self {
@@ -268,7 +269,7 @@ impl Calibrator {
     }
 }
 
-/// The name and the parameters, or how many points there are.
+/// The name and the parameters, or the number of points.
 impl fmt::Display for Calibrator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;

@@ -6,25 +6,26 @@ use std::time::{Duration, Instant};
 use super::{Engine, Published};
 use crate::error::{Error, Result, Status};
 
-/// How long closing waits for requests under way. They take milliseconds.
+/// How long closing waits for running requests, which take milliseconds.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
 impl Engine {
-    /// Stops following and withdraws the generation: from now on scorers answer `Closed`. Requests under way end well:
-    /// this waits for them, for a second at most, then memory and maps go. (What a request holds for longer goes with its
-    /// scorer.) It waits for the following thread, too: a bundle that is being staged is given up at the next golden request,
-    /// table, 16,384 rows or 16 MiB, which takes well under a second unless the file system hangs. Closing twice does nothing.
+    /// Stops following and withdraws the generation: from now on scorers answer `Closed`. Running requests finish
+    /// normally: closing waits for them, for a second at most, then frees memory and maps. (What a request holds for
+    /// longer is freed with its scorer.) It also waits for the following thread: a bundle that is being staged is
+    /// abandoned at the next golden request, table, 16,384 rows or 16 MiB, which takes well under a second unless the
+    /// file system hangs. Closing twice has no further effect.
     pub fn close(&self) {
-        // Without a bound nothing is left to wait for, but requests that take longer than any should.
+        // Without a bound, only requests that take longer than any should can be left.
         let _ = self.close_by(None);
     }
 
-    /// The same in `most` at most. From the first moment on scorers answer `Closed`.
+    /// The same, within `most`. Scorers answer `Closed` from the first moment on.
     ///
     /// # Errors
-    /// `Busy` when something goes on after that time, and what: the following thread in the middle of a bundle, or requests
-    /// under way. It is closed all the same; what goes on ends by itself, and memory and maps go with it. Closing again waits
-    /// for it again.
+    /// `Busy` when work continues after that time, naming it: the following thread in the middle of a bundle, or
+    /// running requests. The engine is closed all the same; the work ends by itself, and memory and maps are freed with
+    /// it. Closing again waits for it again.
     pub fn close_within(&self, most: Duration) -> Result<()> {
         self.close_by(Instant::now().checked_add(most))
     }
@@ -38,7 +39,7 @@ impl Engine {
         }
         let follower = self.follower().take();
         if let Some(Err(looking)) = follower.map(|follower| follower.stop_by(end)) {
-            // For whoever closes again, and has more time.
+            // For a later call of close that has more time.
             *self.follower() = Some(looking);
             return Err(Error::new(Status::Busy, "closed, but the following thread is still opening a bundle"));
         }

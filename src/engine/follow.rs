@@ -1,4 +1,4 @@
-//! Looks at `CURRENT`: what it names, whether that is news, and what was refused before.
+//! Looks at `CURRENT`: what it names, whether that has changed, and whether it was refused before.
 
 use std::fmt::Write;
 use std::fs;
@@ -14,35 +14,36 @@ use crate::clock::now_us;
 use crate::error::{Error, Result, Status};
 use crate::hash::checksum;
 
-/// After a look that failed, a following engine waits twice as long each time, up to this or its interval.
+/// After a failed look, a following engine doubles its wait each time, up to this or its interval.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// When staging failed for a reason that is not in the files, it is tried again after so long at first,
+/// When staging failed for a reason outside the files, it is retried after this long at first,
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// and in the end after so long.
+/// and after this long in the end.
 const LAST_RETRY: Duration = Duration::from_secs(300);
-/// A file may change twice within a tick of the file system's clock, and look the same. One that is no older than this when it is
-/// refused is tried once more.
+/// A file may change twice within a tick of the file system's clock and look the same. A file no older than this when
+/// it is refused is tried once more.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// What earlier looks found, so that a look at what has not changed costs next to nothing.
+/// The results of earlier looks, so that looking at unchanged files costs next to nothing.
 #[derive(Debug, Default)]
 pub(super) struct Looked {
-    /// The last manifest, or what is wrong with it, by where it was and the checksum of its text.
+    /// The last manifest or its error, with its path and the checksum of its text.
     manifest: Option<(PathBuf, u64, Result<Arc<Manifest>>)>,
     refused: Option<Refused>,
 }
 
-/// A bundle that was not taken.
+/// A bundle that was refused.
 #[derive(Debug)]
 struct Refused {
-    /// What there was.
+    /// The state of its files.
     seen: u64,
     error: Error,
-    /// When it is tried again as it is; none: when it changes.
+    /// When it is retried unchanged; none: only when it changes.
     again: Option<(Instant, Duration)>,
 }
 
-/// What a look found: the manifest, a checksum of all that tells whether files changed, and what is missing.
+/// The result of a look: the manifest, a checksum of everything that tells whether files changed, and the first missing
+/// file.
 struct Seen {
     manifest: Arc<Manifest>,
     checksum: u64,
@@ -60,7 +61,7 @@ impl Looked {
         let mut listed = read()?;
         loop {
             let seen = self.see_listed(bundle, &listed.1)?;
-            // What seems to be missing may have been replaced in between.
+            // A file that seems to be missing may have been replaced in between.
             let now = if seen.missing.is_some() { read()? } else { return Ok(seen) };
             if now == listed {
                 return Ok(seen);
@@ -82,20 +83,20 @@ impl Looked {
         let (mut all, mut missing, mut fresh) = (format!("{} {sum:x}", bundle.display()), None, false);
         for entry in &manifest.files {
             let path = bundle.join(&entry.name);
-            // Also when the error stays the same, the file may have become another one.
+            // Even with the same error, the file may be another one.
             let found = entry.check(&path, None).or_else(|e| {
                 missing.get_or_insert(e);
                 fs::metadata(&path)
             });
             let age = found.as_ref().ok().and_then(|found| found.modified().ok()?.elapsed().ok());
             fresh |= age.is_some_and(|age| age < FRESH);
-            // Writing to a text does not fail.
+            // Writing to a String does not fail.
             let _ = write!(all, " {:?}", found.map(|found| stamp(&found)).ok());
         }
         Ok(Seen { manifest, checksum: checksum(all.as_bytes()), missing, fresh })
     }
 
-    /// Why a bundle that is as it was when it was refused is not staged now.
+    /// The reason why a bundle that is unchanged since it was refused is not staged now.
     fn refusal(&self, seen: u64) -> Option<Error> {
         let refused = self.refused.as_ref().filter(|refused| refused.seen == seen)?;
         let waits = refused.again.is_none_or(|(at, _)| Instant::now() < at);
@@ -137,7 +138,7 @@ fn look(shared: &Arc<Shared>, root: &Path) -> Result<Option<u64>> {
         let live = published.current.as_ref().is_some_and(|current| current.id() == id);
         if published.followed == Some(id) || live {
             published.followed = Some(id);
-            // The files may be open here and gone from there.
+            // The files may be open here and deleted there.
             return match seen.missing {
                 None => Ok(None),
                 Some(e) => {
@@ -149,10 +150,10 @@ fn look(shared: &Arc<Shared>, root: &Path) -> Result<Option<u64>> {
     if let Some(error) = looked.refusal(seen.checksum) {
         return Err(error);
     }
-    // The id of what was staged: the bundle may have been replaced since its manifest was read.
+    // The id of the staged generation: the bundle may have been replaced since its manifest was read.
     let staged = match seen.missing {
         None => stage(shared, &named),
-        // Nothing has to be read to refuse it.
+        // Refusing it needs no reading.
         Some(error) => {
             let refused = Err(error);
             shared.events.staged(&refused);
@@ -165,13 +166,13 @@ fn look(shared: &Arc<Shared>, root: &Path) -> Result<Option<u64>> {
     Ok(Some(id))
 }
 
-/// The thread that looks by itself.
+/// The thread that follows `CURRENT`.
 pub(super) struct Follower {
     turns: Arc<Turns>,
     thread: JoinHandle<()>,
 }
 
-/// What the following thread and whoever ends it tell each other.
+/// State shared by the following thread and the thread that ends it.
 #[derive(Default)]
 struct Turns {
     now: Mutex<Turn>,
@@ -189,13 +190,13 @@ impl Turns {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a change, up to so long.
+    /// Waits for a change, up to this long.
     fn wait<'a>(&self, now: MutexGuard<'a, Turn>, most: Duration) -> MutexGuard<'a, Turn> {
         self.changed.wait_timeout(now, most).unwrap_or_else(PoisonError::into_inner).0
     }
 }
 
-/// A look that is under way; over when this is dropped, however it ends.
+/// A look in progress; it ends when this is dropped, by any path.
 struct Looking<'a>(&'a Turns);
 
 impl Drop for Looking<'_> {
@@ -216,8 +217,8 @@ impl Follower {
         Ok(Self { turns, thread })
     }
 
-    /// Ends it, waiting up to `end` if there is one. What it stages is called off by the engine's flag. When a look is under
-    /// way still, gives it back: the thread ends with that look.
+    /// Ends the thread, waiting up to `end` if given. The engine's flag cancels its staging. If a look is still in
+    /// progress, returns the handle: the thread ends after that look.
     pub(super) fn stop_by(self, end: Option<Instant>) -> std::result::Result<(), Self> {
         let turns = Arc::clone(&self.turns);
         let mut now = turns.now();
@@ -231,13 +232,13 @@ impl Follower {
             now = turns.wait(now, left);
         }
         drop(now);
-        // Between looks it ends at once. A panic on that thread would already have been reported by the panic hook.
+        // Between looks it ends at once. The panic hook would already have reported a panic on that thread.
         let _ = self.thread.join();
         Ok(())
     }
 }
 
-/// What the thread does.
+/// The body of the thread.
 fn follow(shared: &Arc<Shared>, turns: &Turns, interval: Duration) {
     let mut pause = interval;
     let mut now = turns.now();

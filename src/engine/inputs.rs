@@ -1,4 +1,4 @@
-//! What the live model reads, and whether requests have it.
+//! The inputs of the live model, and checks of requests against them.
 
 use super::Engine;
 use crate::artifact::model::spec::HeadKind;
@@ -8,35 +8,35 @@ use crate::limits::MAX_CANDIDATES;
 use crate::request::Input;
 use crate::schema::Side;
 
-/// The live model in figures.
+/// Figures of the live model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelInfo {
     /// The generation's id.
     pub generation: u64,
     /// Columns of a ready input (`score_dense`).
     pub width: usize,
-    /// How many of them are the request's.
+    /// The number of them that belong to the request.
     pub request_width: usize,
     /// The heads.
     pub heads: Vec<HeadKind>,
     /// Whether it has a wide part, which ready inputs cannot carry.
     pub has_wide: bool,
-    /// Its inputs: see [`Engine::inputs`].
+    /// The number of its inputs: see [`Engine::inputs`].
     pub inputs: usize,
-    /// Tables that it reads.
+    /// The number of tables that it reads.
     pub tables: usize,
-    /// Features, of which several may read one input.
+    /// The number of features; several may read one input.
     pub features: usize,
 }
 
-/// Values of an input of the live model that requests passed with the wrong side.
+/// Values of an input of the live model that requests passed on the wrong side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrongSide {
     /// The input's name.
     pub input: String,
-    /// The side that the model reads it with.
+    /// The side on which the model reads it.
     pub read_with: Side,
-    /// How many values, since the generation was opened.
+    /// The number of such values since the generation was opened.
     pub values: u64,
 }
 
@@ -53,7 +53,7 @@ impl std::fmt::Display for WrongSide {
 }
 
 impl Engine {
-    /// The live model in figures.
+    /// Figures of the live model.
     ///
     /// # Errors
     /// `Closed`.
@@ -72,7 +72,7 @@ impl Engine {
         })
     }
 
-    /// The generation's id, and what its model reads: names, sides, kinds, and where values come from.
+    /// The generation's id and its model's inputs: names, sides, kinds, and where values come from.
     ///
     /// # Errors
     /// `Closed`.
@@ -100,8 +100,9 @@ impl Engine {
         Ok((generation.id(), inputs(generation.scoring())))
     }
 
-    /// What is wrong with a request for the live model: values that it has no use for, or reads from the other side, or as
-    /// something else; inputs that nobody gives it. For servers that are starting, and tests: it allocates and takes a lock.
+    /// Checks a request against the live model. Finds values that the model does not use, or reads from the other side
+    /// or as another kind, and inputs without a value. For servers that are starting, and for tests: it allocates and
+    /// takes a lock.
     ///
     /// # Errors
     /// A request that scoring would refuse for its counts, sizes or flags; `Closed`.
@@ -136,7 +137,8 @@ impl Engine {
         Ok(crate::inputs::check(generation.id(), generation.scoring(), input, name))
     }
 
-    /// What requests passed with the wrong side since the live generation was opened, by input. Such values are ignored.
+    /// The values that requests passed on the wrong side since the live generation was opened, by input. They are
+    /// ignored.
     ///
     /// # Errors
     /// `Closed`.

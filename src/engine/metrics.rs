@@ -1,4 +1,4 @@
-//! Takes an engine's metrics.
+//! Collects an engine's metrics.
 
 use super::Engine;
 use crate::clock::now_us;
@@ -6,7 +6,8 @@ use crate::error::{Error, Result, Status};
 use crate::metrics::{Live, Metrics, TableState};
 
 impl Engine {
-    /// All metrics at this moment. Allocates nothing and stops nobody; takes locks that no request takes.
+    /// All metrics at this moment. Allocates nothing and blocks no request: it takes only locks that requests never
+    /// take.
     ///
     /// # Errors
     /// `Closed`.

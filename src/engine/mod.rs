@@ -33,13 +33,13 @@ pub use options::Options;
 pub use staged::Staged;
 pub use state::FollowState;
 
-/// Owns what is live. Cheap to share by reference; dropping it closes it.
+/// Owns the live generation. Cheap to share by reference; dropping it closes it.
 pub struct Engine {
     shared: Arc<Shared>,
     follower: Mutex<Option<Follower>>,
 }
 
-/// What engine, staged generations and scorers have in common.
+/// State shared by the engine, staged generations and scorers.
 pub(crate) struct Shared {
     staging: StagingOptions,
     overlays: Overlays,
@@ -51,14 +51,14 @@ pub(crate) struct Shared {
     published: Mutex<Published>,
     /// The directory that holds `CURRENT`, when the engine was opened on one.
     root: Option<PathBuf>,
-    /// One look at `CURRENT` at a time: of two that find the same news, both would activate it, and a rollback would
+    /// Allows one look at `CURRENT` at a time: two that find the same news would both activate it, and a rollback would
     /// lead from it to itself.
     looking: Mutex<Looked>,
-    /// Whoever stages asks this now and then, so that closing does not wait for a bundle to be read.
+    /// Staging checks this now and then, so that closing need not wait for a bundle to be read.
     closing: AtomicBool,
 }
 
-/// What only those who publish see.
+/// State that only publishers use.
 #[derive(Default)]
 struct Published {
     current: Option<Arc<Generation>>,
@@ -69,7 +69,7 @@ struct Published {
     follow_error: Option<Error>,
     /// When `CURRENT` was last looked at; 0 = never.
     looked_us: i64,
-    /// When `current` became so: microseconds since 1970-01-01 UTC.
+    /// When `current` became the live one: microseconds since 1970-01-01 UTC.
     activated_us: i64,
     closed: bool,
 }
@@ -86,11 +86,11 @@ impl Engine {
         Ok(engine)
     }
 
-    /// The same without the following thread, which inherits what is set for the thread that starts it.
+    /// The same without the following thread, which inherits the settings of the thread that starts it.
     pub(crate) fn open_unfollowed(path: &Path, options: &Options) -> Result<Self> {
         options.check()?;
         let kernel = options.kernel()?;
-        // Where a relative path leads must not change with the process's directory.
+        // A relative path must not change its meaning with the process's directory.
         let path = &std::path::absolute(path).map_err(|e| Error::io("resolve", path, &e))?;
         let root = path.join(bundle::CURRENT).exists().then(|| path.clone());
         let first = match &root {
@@ -140,7 +140,7 @@ impl Engine {
         Ok(Self { shared, follower: Mutex::new(None) })
     }
 
-    /// Starts the following thread if there is to be one. To be called once.
+    /// Starts the following thread if configured. Call once.
     pub(crate) fn start_following(&self, options: &Options) -> Result<()> {
         let follower = options.follow.map(|interval| Follower::start(&self.shared, interval)).transpose()?;
         *self.follower() = follower;
@@ -152,12 +152,12 @@ impl Engine {
     }
 
     /// Opens and checks a bundle without making it live: manifest, checksums, every shape and count, golden requests,
-    /// and that its tables are what the model reads them as. A model or table file that the live generation or the one
-    /// before has too, by length and checksum, is not read again: its map is shared.
+    /// and that the model can read its tables. A model or table file that the live generation or the one before also
+    /// has, by length and checksum, is not read again: its map is shared.
     ///
     /// # Errors
     /// `Io`, `Corrupt`, `Unsupported`, `GoldenMismatch`, `CapacityExceeded` when there is no memory for
-    /// [`Options::overlay_rows`], or `Closed`. What is live stays as it is.
+    /// [`Options::overlay_rows`], or `Closed`. The live generation stays.
     pub fn stage(&self, bundle: &Path) -> Result<Staged> {
         staged::stage(&self.shared, bundle)
     }
@@ -182,9 +182,9 @@ impl Engine {
         Ok(id)
     }
 
-    /// Looks at `CURRENT` now: when the bundle that it names holds another generation than at the last look, and not
-    /// the live one, stages and activates it. Frees replaced generations that no request holds any more. Returns the
-    /// new generation's id if there is one.
+    /// Looks at `CURRENT` now. If its bundle holds another generation than at the last look, and not the live one,
+    /// stages and activates it. Frees replaced generations that no request holds any more. Returns the new generation's
+    /// id if there is one.
     ///
     /// ```
     /// # use std::path::Path;
@@ -198,14 +198,14 @@ impl Engine {
     /// # }
     /// ```
     ///
-    /// A bundle that was refused is remembered, and so is why: the same error comes again, without another staging, until
-    /// `CURRENT` or a file of the bundle changes. When the reason was not in the files (no memory, an I/O error), or a file changed
-    /// within the second before, it is
-    /// staged again after a second, and after twice as long each time, up to five minutes.
+    /// A bundle that was refused is remembered with the reason: later calls return the same error without staging
+    /// again, until `CURRENT` or a file of the bundle changes. If the reason was outside the files (no memory, an I/O
+    /// error), or if a file changed within the second before, it is staged again after a second, and after twice as
+    /// long each time, up to five minutes.
     ///
     /// # Errors
-    /// As [`Engine::stage`]; `Io` or `Corrupt` also when the live bundle is what `CURRENT` names and its files are not all
-    /// there, so that a restart would fail; `InvalidArgument` when the engine was opened on a bundle itself.
+    /// As [`Engine::stage`]; `Io` or `Corrupt` also when `CURRENT` names the live bundle and some of its files are
+    /// missing, so that a restart would fail; `InvalidArgument` when the engine was opened on a bundle itself.
     pub fn poll(&self) -> Result<Option<u64>> {
         follow::poll(&self.shared)
     }
@@ -216,9 +216,9 @@ impl Engine {
         self.shared.published().follow_error.clone()
     }
 
-    /// The handle of a feature's input name, for [`crate::types::Value::feature`]. The same name has the same handle for
-    /// the engine's life, whichever generation is live; a name that no generation knows yet gets one too, and its
-    /// values are ignored (and counted) until one does.
+    /// The handle of a feature's input name, for [`crate::types::Value::feature`]. A name keeps its handle for the
+    /// engine's life, across generations. A name that no generation knows yet gets one too, and its values are ignored
+    /// (and counted) until one does.
     ///
     /// # Errors
     /// `InvalidArgument` when the name is not 1 to 255 bytes, `CapacityExceeded` past 65,536 names.
@@ -226,7 +226,7 @@ impl Engine {
         self.shared.names().given(name)
     }
 
-    /// Makes a scorer: all the memory that a caller's requests need.
+    /// Makes a scorer, which holds all the memory that a caller's requests need.
     ///
     /// # Errors
     /// `InvalidArgument` when a limit is out of range, `Closed`.
@@ -250,7 +250,8 @@ impl Engine {
         published.current.clone().ok_or_else(|| Error::new(Status::Closed, "the engine was closed"))
     }
 
-    /// The precision that was asked for and the one that the live generation is served in; when they differ, why.
+    /// The precision that was requested and the one in which the live generation is served; when they differ, the
+    /// reason.
     ///
     /// # Errors
     /// `Closed`.
@@ -260,7 +261,7 @@ impl Engine {
         Ok((wanted, serving, reason.map(str::to_owned)))
     }
 
-    /// The ad cache of the live generation, or what it would take ([`Options::ad_cache_bytes`]).
+    /// The ad cache of the live generation, or the size that it would have ([`Options::ad_cache_bytes`]).
     ///
     /// # Errors
     /// `Closed`.
@@ -289,9 +290,9 @@ impl Shared {
         Ok(published)
     }
 
-    /// The publisher's lock, once what was written on top of the live tables is on those of the next generation too. To be
-    /// called with writers kept out: who holds them off is alone in changing what is current, so closing need not wait while
-    /// rows are taken over.
+    /// The publisher's lock, once the rows written on top of the live tables are also on those of the next generation.
+    /// Call it with writers kept out: the caller then is the only one that changes the current generation, so closing
+    /// need not wait while rows are carried over.
     fn publisher_of(&self, next: &Generation) -> Result<MutexGuard<'_, Published>> {
         let current = self.publisher()?.current.clone();
         if let Some(current) = current {
@@ -305,5 +306,5 @@ impl Shared {
     }
 }
 
-/// Tables that scorers have room for even when the first model reads none.
+/// The number of tables that scorers have room for even when the first model reads none.
 const LEAST_TABLES: usize = 8;

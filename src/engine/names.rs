@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::error::{Error, Result, Status};
 use crate::schema::MAX_NAME;
 
-/// More names than any sane set of schemas has; bounds the memory that a caller's mistake can take.
+/// More names than any reasonable set of schemas has; bounds the memory that a caller's mistake can take.
 const MAX_NAMES: usize = 1 << 16;
 
 /// The handle of each name that a model has or a caller asked for. A name keeps its handle for the engine's life.
@@ -27,7 +27,7 @@ impl Names {
         Ok(self.handle(name))
     }
 
-    /// The handle of a name that a model has, whose length and number its schema bounds.
+    /// The handle of a name in a model, whose schema bounds the length and number of names.
     pub(super) fn handle(&mut self, name: &str) -> u32 {
         if let Some(&handle) = self.0.get(name) {
             return handle;
@@ -38,7 +38,7 @@ impl Names {
         handle
     }
 
-    /// The name of a handle. Looks at all of them.
+    /// The name of a handle, by linear search.
     pub(super) fn name(&self, handle: u32) -> Option<String> {
         self.0.iter().find(|(_, own)| **own == handle).map(|(name, _)| name.clone())
     }

@@ -1,4 +1,4 @@
-//! How an engine is opened.
+//! The options for opening an engine.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::types::Precision;
 /// Names the kernel to use instead of the best one; for tests.
 const KERNEL_VARIABLE: &str = "ADCLICK_KERNEL";
 
-/// How an engine is opened. `Options::default()` is what most want.
+/// The options for opening an engine. `Options::default()` suits most.
 ///
 /// ```
 /// use std::path::Path;
@@ -42,10 +42,10 @@ pub struct Options {
     pub mode: OpenMode,
     /// The kernel by name (`portable`, `avx2`, `avx512`); `None`: `ADCLICK_KERNEL` if set, else the best.
     pub kernel: Option<String>,
-    /// How much larger than the first model later ones may be (scratch, features and columns): scorers get that much
-    /// room. At least 1.
+    /// The size of later models relative to the first: scorers get this many times its room (scratch, features and
+    /// columns). At least 1.
     pub headroom: f32,
-    /// Look at `CURRENT` this often on a thread of the engine's own, and go to the bundle it names. `None`: only when
+    /// How often a thread of the engine looks at `CURRENT` and switches to the bundle it names. `None`: only when
     /// [`Engine::poll`] is called.
     pub follow: Option<Duration>,
     /// How much of the table files staging reads.
@@ -53,20 +53,19 @@ pub struct Options {
     /// Rows that can be written on top of each table ([`Engine::upsert`]); 0 = none. Memory is reserved for one and a
     /// half times as many and touched as rows are written.
     pub overlay_rows: usize,
-    /// Rows written on top of a table count, column by column, for this long, by the time of the request. `None`: until
-    /// a newer table comes.
+    /// How long each column of a row written on top of a table counts, by the time of the request. `None`: until a
+    /// newer table comes.
     pub overlay_max_age: Option<Duration>,
-    /// How far the time of an upsert may be ahead of this machine's clock; `None`: any time. A time far in the future, such as
-    /// one in another unit, would keep all writes before it from counting.
+    /// How far the time of an upsert may be ahead of this machine's clock; `None`: any time. A time far in the future,
+    /// such as one in another unit, would hide all writes before it.
     pub overlay_max_skew: Option<Duration>,
-    /// The precision to serve in; `None`: what each bundle says, or exact. A CPU or a model that cannot do it serves exact:
-    /// [`Engine::precision`] says so and why.
+    /// The precision to serve in; `None`: each bundle's own, or exact. A CPU or a model that does not support it serves
+    /// exact: [`Engine::precision`] says so and why.
     pub precision: Option<Precision>,
-    /// Bytes of memory that each generation may take to keep what every ad adds to the first layers of the network, which
-    /// takes up to a fifth off a large request's time; 0 = none. [`Engine::ad_cache`] says what it takes, and whether it is
-    /// worth anything for this model. Staging computes it.
-    /// The live generation, the one before and one that is staged have each its own, but for those that have the same model
-    /// and ads.
+    /// Bytes that each generation may use to cache what every ad adds to the first layers of the network; 0 = none. The
+    /// cache takes up to a fifth off a large request's time. [`Engine::ad_cache`] gives its size, and whether it helps
+    /// this model. Staging computes it. The live generation, the one before and one being staged have a cache each, but
+    /// generations with the same model and ads share one.
     pub ad_cache_bytes: u64,
 }
 
@@ -88,13 +87,13 @@ impl Default for Options {
 }
 
 impl Options {
-    /// What each staging depends on.
+    /// The settings that each staging depends on.
     pub(super) fn staging(&self, kernel: &'static Kernel) -> StagingOptions {
         let &Self { mode, tables, precision, ad_cache_bytes, .. } = self;
         StagingOptions { mode, kernel, tables, precision, ad_cache_bytes }
     }
 
-    /// Whether the numbers are in their ranges.
+    /// Checks that the numbers are within their ranges.
     pub(super) fn check(&self) -> Result<()> {
         if !(self.headroom >= 1.0 && self.headroom <= 1000.0) {
             return Err(Error::argument(format!("headroom {}: expected 1 to 1000", self.headroom)));
@@ -105,7 +104,7 @@ impl Options {
         Ok(())
     }
 
-    /// The kernel that it names, or the environment does, or else the best.
+    /// The kernel of the options, else of the environment, else the best.
     pub(super) fn kernel(&self) -> Result<&'static Kernel> {
         match (&self.kernel, std::env::var(KERNEL_VARIABLE)) {
             (Some(name), _) => Kernel::by_name(name),

@@ -1,4 +1,4 @@
-//! Staging a bundle, and making it live.
+//! Staging a bundle and making it live.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ impl Staged {
         self.generation.id()
     }
 
-    /// The ad cache that it has, or would take.
+    /// The ad cache that it has, or the size that it would have.
     #[must_use]
     pub fn ad_cache(&self) -> AdCacheInfo {
         self.generation.ad_cache()
@@ -52,7 +52,7 @@ impl Staged {
     /// [`Engine::rollback`].
     ///
     /// # Errors
-    /// `Closed`; what is live stays as it is.
+    /// `Closed`; the live generation stays.
     pub fn activate(self) -> Result<u64> {
         let quiet = self.shared.overlays.quiet();
         let mut published = self.shared.publisher_of(&self.generation)?;
@@ -62,7 +62,7 @@ impl Staged {
         published.activated_us = now_us();
         self.shared.events.activated();
         drop((published, quiet));
-        // What was previous until now is held by nobody but slow requests.
+        // Only slow requests still hold the generation that was previous until now.
         self.shared.cell.reclaim();
         Ok(id)
     }

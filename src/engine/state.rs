@@ -1,12 +1,12 @@
-//! What became of an engine's generations.
+//! The state of following and of generations.
 
 use std::sync::PoisonError;
 
 use super::Engine;
 use crate::error::{Error, Result};
 
-/// What became of an engine's generations: [`Engine::follow_state`]. Counters never go back, so that a change tells of what
-/// happened since they were read.
+/// The state of an engine's generations: [`Engine::follow_state`]. Counters never decrease, so a change shows what
+/// happened since they were last read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FollowState {
@@ -18,9 +18,9 @@ pub struct FollowState {
     pub activated_us: i64,
     /// When `CURRENT` was last looked at; 0 = never.
     pub looked_us: i64,
-    /// Looks at `CURRENT`, by polling too.
+    /// Looks at `CURRENT`, including polls.
     pub looks: u64,
-    /// How many of them failed.
+    /// The number of failed looks.
     pub failed_looks: u64,
     /// Generations that became live after the first.
     pub activations: u64,
@@ -31,7 +31,7 @@ pub struct FollowState {
 }
 
 impl Engine {
-    /// What following came to so far, for programs that look now and then.
+    /// The state of following, for programs that check now and then.
     ///
     /// # Errors
     /// `Closed`.

@@ -6,8 +6,8 @@ use crate::overlay::{TableInfo, Upsert, UpsertCounts};
 use crate::types::{Row, Value};
 
 impl Engine {
-    /// The handle of a table's name, for [`Engine::upsert`]. The same name has the same handle for the engine's life,
-    /// whichever generation is live, and one that no bundle has gets one too.
+    /// The handle of a table's name, for [`Engine::upsert`]. A name keeps its handle for the engine's life, across
+    /// generations, and a name that no bundle has gets one too.
     ///
     /// # Errors
     /// `InvalidArgument` when the name is not 1 to 255 bytes, `CapacityExceeded` past 65,536 names of tables and columns.
@@ -15,31 +15,31 @@ impl Engine {
         self.shared.overlays.table(name)
     }
 
-    /// The handle of a column of a table, for [`crate::types::Value::feature`] in [`Engine::upsert`]; as
-    /// [`Engine::table`], to which the handle `table` belongs.
+    /// The handle of a column of a table, for [`crate::types::Value::feature`] in [`Engine::upsert`]. Like a table's
+    /// handle, it never changes. `table` is a handle from [`Engine::table`].
     ///
     /// # Errors
-    /// As [`Engine::table`]; `InvalidArgument` when `table` is no table's handle.
+    /// As [`Engine::table`]; `InvalidArgument` when `table` is not a table's handle.
     pub fn column(&self, table: u32, name: &str) -> Result<u32> {
         self.shared.overlays.column(table, name)
     }
 
     /// Writes rows on top of a table of the live generation: whole rows, single columns, or increments. Requests that
-    /// begin afterwards see them, those under way may. All rows are checked before the first is written; each appears
-    /// whole, one by one.
+    /// begin afterwards see them; running ones may. All rows are checked before the first is written. Each row appears
+    /// as a whole, one by one.
     ///
     /// A column keeps the time of its last write, in whole seconds. Replacing it takes the same time or a later one; an
-    /// increment counts whatever its time. A column counts while it is not older than the table below it nor than
-    /// [`Options::overlay_max_age`](crate::Options::overlay_max_age). When the overlay is full, the rows that were written
+    /// increment counts at any time. A column counts while it is neither older than the table below it nor older than
+    /// [`Options::overlay_max_age`](crate::Options::overlay_max_age). When the overlay is full, the rows written
     /// longest ago make room.
     ///
-    /// The values of a row are [`Value`]s whose `feature` is a column's handle: a number; for each id of an id column one;
-    /// for each position of a vector one, `id` being the position.
+    /// The values of a row are [`Value`]s whose `feature` is a column's handle. A number takes one value; an id column
+    /// takes one for each id; a vector takes one for each position, with `id` as the position.
     ///
     /// # Errors
     /// `InvalidArgument` for a table or column that the live generation does not have, an engine without overlays, and
-    /// values that do not fit their column; `InvalidValue` for NaN and infinity; `Closed`. Then nothing was written, and
-    /// the message names the row and the value.
+    /// values that do not fit their column; `InvalidValue` for NaN and infinity; `Closed`. In all these cases nothing
+    /// is written, and the message names the row and the value.
     ///
     /// ```
     /// use std::path::Path;
@@ -67,17 +67,19 @@ impl Engine {
         Ok(counts)
     }
 
-    /// Takes rows off a table of the live generation that were written on top of it: what the table itself holds counts again
-    /// for requests that begin afterwards. Keys without such a row do no harm. Returns how many rows there were.
+    /// Removes rows that were written on top of a table of the live generation: the table's own rows count again for
+    /// requests that begin afterwards. Keys without such a row are ignored. Returns the number of rows removed.
     ///
     /// # Errors
-    /// `InvalidArgument` for a table that the live generation does not have and an engine without overlays, `Closed`.
+    /// `InvalidArgument` for a table that the live generation does not have and for an engine without overlays;
+    /// `Closed`.
     pub fn remove_rows(&self, table: u32, keys: &[u64]) -> Result<u64> {
         let _steady = self.shared.overlays.steady();
         self.shared.overlays.remove(self.live()?.tables(), table, Some(keys))
     }
 
-    /// Takes all rows off a table of the live generation, as [`Engine::remove_rows`]. Rows that are written meanwhile may stay.
+    /// Removes all rows from a table of the live generation, as [`Engine::remove_rows`]. Rows written meanwhile may
+    /// stay.
     ///
     /// # Errors
     /// As [`Engine::remove_rows`].
@@ -86,7 +88,7 @@ impl Engine {
         self.shared.overlays.remove(self.live()?.tables(), table, None)
     }
 
-    /// A table of the live generation and what was written on top of it.
+    /// A table of the live generation and its overlay.
     ///
     /// # Errors
     /// `InvalidArgument` for a table that the live generation does not have, `Closed`.

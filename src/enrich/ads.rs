@@ -1,4 +1,4 @@
-//! The inputs of a candidate that its ad's row alone determines.
+//! The inputs of a candidate that depend only on its ad's row.
 
 use std::ops::Range;
 
@@ -7,20 +7,20 @@ use crate::artifact::model::Model;
 use crate::schema::{KeyPart, Lookup, Side};
 use crate::table::RowAt;
 
-/// The features that read one table whose key is the ad alone, and their columns. As long as nothing is passed for them and
-/// nothing lies on top of the row, the columns are the same in every request.
+/// The features that read one table whose only key is the ad, and their columns. While nothing is passed for these
+/// features and no override of the row applies, the columns are the same in every request.
 #[derive(Debug)]
 pub(crate) struct AdColumns {
     /// The number of the table in the model's enrichment.
     pub(crate) table: usize,
-    /// Serving columns, ascending and apart.
+    /// Serving columns, ascending and without duplicates.
     pub(crate) columns: Vec<Range<usize>>,
-    /// For each feature whether it is one of them.
+    /// For each feature, whether it is one of them.
     features: Vec<bool>,
 }
 
 impl AdColumns {
-    /// The columns from that table, among those whose key is the ad alone, that gives most of them. None: no feature reads
+    /// The largest such set of columns, over the tables whose only key is the ad. None: no feature reads such a table.
     /// such a table.
     pub(crate) fn of(model: &Model) -> Option<Self> {
         let (schema, enrichment) = (model.schema(), model.enrichment());
@@ -51,8 +51,8 @@ impl AdColumns {
 }
 
 impl Assembler {
-    /// The place of a candidate's row, when the row alone determined the columns of `ads`; else [`RowAt::NONE`]. For the
-    /// candidate that [`Assembler::candidate`] was called for last.
+    /// The place of a candidate's row if the row alone determined the columns of `ads`; otherwise [`RowAt::NONE`].
+    /// Applies to the candidate of the last call of [`Assembler::candidate`].
     #[inline]
     pub(crate) fn row_of_ad(&self, ads: &AdColumns, state: &State, passed: Passed<'_>) -> RowAt {
         let feeds = |handle: u32| self.fed_by(handle).iter().any(|&feature| ads.features[feature as usize]);

@@ -1,4 +1,4 @@
-//! The plan that turns the values of a request and of its candidates into rows of the model's input.
+//! The plan that turns the values of a request and its candidates into rows of the model's input.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,27 +13,27 @@ use crate::refusal::Refusal;
 use crate::schema::{Feature, Kind, Pooling, Side, Source, TIME_INPUTS};
 use crate::types::{Candidate, Request, Value};
 
-/// No feature reads a handle.
+/// No feature reads the handle.
 const NONE: (u32, u32) = (0, 0);
 
 /// The compiled plan of one model. Immutable, shared by all scorers.
 #[derive(Debug)]
 pub struct Assembler {
-    /// For each handle the range of `targets` that it feeds.
+    /// For each handle, the range of `targets` that it feeds.
     by_handle: Vec<(u32, u32)>,
     /// Feature numbers.
     targets: Vec<u32>,
     request: SideFeatures,
     candidate: SideFeatures,
-    /// For each feature its column in the rows of its side and, of a time feature, which of [`TIME_INPUTS`].
+    /// For each feature, its column in the rows of its side; for a time feature, its index in [`TIME_INPUTS`].
     columns: Vec<usize>,
     time_input: Vec<u8>,
     time: TimeInputs,
     tables: TablePlan,
-    /// For each feature the handle of its input.
+    /// For each feature, the handle of its input.
     handles: Vec<u32>,
-    /// For each feature how many values of its input were passed with the other side, counted at the first of the
-    /// features that read the input.
+    /// For each feature, how many values of its input were passed on the other side. The first of the features that
+    /// read the input holds the count.
     wrong_side: Vec<AtomicU64>,
 }
 
@@ -41,7 +41,7 @@ pub struct Assembler {
 #[derive(Debug, Default)]
 struct SideFeatures {
     all: Vec<Item>,
-    /// What is read directly when nothing is passed for it, and the others.
+    /// Features read directly when nothing is passed for them, and the others.
     direct: Direct,
     others: Vec<Item>,
 }
@@ -54,18 +54,18 @@ struct Item {
     direct: bool,
 }
 
-/// What the caller passed for one candidate.
+/// The values that the caller passed for one candidate.
 #[derive(Debug, Clone, Copy)]
 pub struct Passed<'a> {
-    /// The candidate's number in the arrays that [`Assembler::find`] saw.
+    /// The candidate's index in the arrays that [`Assembler::find`] saw.
     pub candidate: usize,
     /// Its values.
     pub values: &'a [Value],
-    /// The place of `values` in the caller's array, for messages.
+    /// The index of `values` in the caller's array, for messages.
     pub first_value: usize,
 }
 
-/// One scorer's scratch: the last raw value of each feature, and where the rows of tables are.
+/// One scorer's scratch: the last raw value of each feature, and the places of its rows in tables.
 #[derive(Debug)]
 pub struct State {
     raw: Box<[Raw]>,
@@ -95,7 +95,7 @@ impl State {
         size_of_val(&*self.raw) + size_of_val(&*self.row) + size_of_val(&*self.wrong_side) + self.rows.bytes()
     }
 
-    /// Notes a value that the model reads from the other side.
+    /// Counts a value that the model reads from the other side.
     #[cold]
     fn note_wrong_side(&mut self, feature: u32) {
         self.any_wrong_side = true;
@@ -103,15 +103,15 @@ impl State {
         *count = count.saturating_add(1);
     }
 
-    /// What came of the keys of the last request, table by table of its model.
+    /// The results of the last request's key lookups, for each table of its model.
     pub(crate) fn lookups(&self) -> &[Lookups] {
         self.rows.lookups()
     }
 }
 
 impl Assembler {
-    /// Compiles the plan of the model, which reads `tables`: those compiled for it, or none to go by what is passed
-    /// alone. `handle` gives the handle of each feature's input.
+    /// Compiles the plan of the model. `tables` are those compiled for it, or none, so that only passed values count.
+    /// `handle` gives the handle of each feature's input.
     #[must_use]
     pub fn new(model: &Model, tables: TablePlan, handle: impl Fn(usize, &Feature) -> u32) -> Self {
         let schema = model.schema();
@@ -162,14 +162,14 @@ impl Assembler {
         self.handles[feature]
     }
 
-    /// How many values of a feature's input requests passed with the other side so far. Of several features that read one
-    /// input the first has the count.
+    /// How many values of a feature's input requests have passed on the other side so far. The first of several
+    /// features that read one input holds the count.
     #[must_use]
     pub fn wrong_side(&self, feature: usize) -> u64 {
         self.wrong_side[feature].load(Ordering::Relaxed)
     }
 
-    /// Adds what a request passed with the wrong side to the counts.
+    /// Adds the values that a request passed on the wrong side to the counts.
     pub(crate) fn count_wrong_side(&self, state: &State) {
         if state.any_wrong_side {
             for (count, &n) in self.wrong_side.iter().zip(&state.wrong_side).filter(|(_, n)| **n > 0) {
@@ -185,14 +185,15 @@ impl Assembler {
         &self.targets[first as usize..end as usize]
     }
 
-    /// What it reads from tables.
+    /// The model's reads from tables.
     #[must_use]
     pub fn tables(&self) -> &TablePlan {
         &self.tables
     }
 
-    /// Finds the rows of a request and of its candidates, each table's in one batch; to be called before
-    /// [`Assembler::request`]. The state has room for all candidates. Does nothing for a model that reads no table.
+    /// Finds the rows of a request and of its candidates, each table's in one batch. Call it before
+    /// [`Assembler::request`]. The state must have room for all candidates. Does nothing for a model that reads no
+    /// table.
     pub fn find(&self, state: &mut State, request: &Request, candidates: &[Candidate]) {
         if self.tables.is_empty() {
             return;
@@ -303,8 +304,8 @@ impl Assembler {
         Ok(counts)
     }
 
-    /// What the values of a feature's cell come to, and whether a default has to do with them. Not inlined: a request
-    /// that carries its values should not pay for the code.
+    /// The values of a feature's cell, and whether a default was used for them. Not inlined: a request that carries its
+    /// values should not pay for the code.
     #[inline(never)]
     #[expect(clippy::too_many_arguments, reason = "private, and each is needed")]
     fn read_cell(
@@ -326,8 +327,8 @@ impl Assembler {
         (raw, taken != Taken::Own)
     }
 
-    /// Second pass: what each feature makes of its value, or of the values of its cell when nothing was passed. Without
-    /// `passed` nothing was for any feature, and the first pass was left out.
+    /// Second pass: each feature uses its own value, or the values of its cell when nothing was passed. Without
+    /// `passed`, no feature has a passed value and the first pass was skipped.
     #[expect(clippy::too_many_arguments, reason = "private, and each is needed")]
     fn finish(
         &self,
@@ -350,7 +351,7 @@ impl Assembler {
         for item in items {
             let feature = &model.schema().features[item.feature as usize];
             let mut raw = match feature.position {
-                // Served with the position that the schema fixes, whatever was passed.
+                // Served with the position that the schema fixes; the value passed is ignored.
                 Some(p) => Raw::one(p, p as u64),
                 None if passed => state.raw[item.feature as usize],
                 None => Raw::default(),

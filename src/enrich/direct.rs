@@ -1,5 +1,5 @@
-//! Numbers and vectors that go from a row of a table into their columns and nowhere else. All that does not depend on the
-//! row is found when a generation is staged, so that a candidate takes one pass over its rows.
+//! Numbers and vectors that go from a table's row into their columns and nowhere else. Everything that does not depend
+//! on the row is found when a generation is staged, so a candidate takes one pass over its rows.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use super::table_plan::TablePlan;
 use crate::schema::{Feature, Kind, Transform};
 use crate::table::NumberAt;
 
-/// What one side of a model reads that way, table by table.
+/// The direct reads of one side of a model, grouped by table.
 #[derive(Debug, Default)]
 pub(super) struct Direct {
     tables: Vec<OfTable>,
@@ -31,7 +31,7 @@ struct Number {
     column: u32,
     at: NumberAt,
     transform: Transform,
-    /// The input when the row does not have the number: made of the default row's, or else of the feature's own default.
+    /// The input when the row lacks the number: from the default row, or else from the feature's own default.
     otherwise: f32,
 }
 
@@ -46,7 +46,7 @@ struct Vector {
 }
 
 impl Direct {
-    /// Takes over a feature whose columns begin at `column`, if it is of that sort.
+    /// Takes over a feature whose columns begin at `column`, if it qualifies.
     pub(super) fn add(&mut self, tables: &TablePlan, feature: usize, of: &Feature, column: usize) -> bool {
         let Some(cell) = tables.cell(feature).filter(|_| of.position.is_none()) else { return false };
         let (feature, column) = (feature as u32, column as u32);
@@ -57,7 +57,7 @@ impl Direct {
                 let otherwise = number_input(&of.kind, at.read(default));
                 let numbers = &mut self.of(place.table).numbers;
                 numbers.push(Number { feature, column, at, transform, otherwise });
-                // Each kind together: then a CPU guesses right what comes next.
+                // Grouped by kind, which makes branches predictable.
                 numbers.sort_by_key(|n| (n.transform.log1p, n.at));
             }
             (&Kind::Vector { dim }, &FeatureCell::Vector(place)) => {
@@ -83,7 +83,7 @@ impl Direct {
         &mut self.tables[at]
     }
 
-    /// Writes the columns of candidate `i`, but not those of features that were passed.
+    /// Writes the columns of candidate `i`, except those of features whose values were passed.
     #[inline(always)]
     pub(super) fn read(
         &self,

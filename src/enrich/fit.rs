@@ -1,11 +1,11 @@
-//! Checks that the columns of tables are what a model reads them as. Every refusal names column and reader.
+//! Checks that a model can read its tables' columns. Every error names the column and its reader.
 
 use super::planned::{FeatureCell, TableColumn};
 use crate::error::{Error, Result};
 use crate::schema::{ColumnUse, Enrichment, Feature, Kind, Lookup};
 use crate::table::{ColumnKind, TableSource};
 
-/// What reads a column, for messages.
+/// The reader of a column, for messages.
 pub(super) enum ReadBy<'a> {
     Feature(&'a Feature),
     Key(&'a str),
@@ -27,7 +27,7 @@ pub(super) struct Fit<'a> {
 }
 
 impl<'a> Fit<'a> {
-    /// Finds each table of the model among those that there are.
+    /// Finds each table of the model among the available ones.
     pub(super) fn new(enrichment: &'a Enrichment, all: &'a [TableSource]) -> Result<Self> {
         let find = |name: &str| {
             all.iter().find(|t| t.set.name() == name).ok_or_else(|| {
@@ -51,7 +51,7 @@ impl<'a> Fit<'a> {
         }
     }
 
-    /// Where a feature's values stand.
+    /// The cell that gives a feature its values.
     pub(super) fn cell(&self, feature: &Feature, lookup: &Lookup) -> Result<FeatureCell> {
         let reader = ReadBy::Feature(feature);
         let column = match lookup {

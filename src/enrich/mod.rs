@@ -1,8 +1,8 @@
-//! Raw values to model inputs: which value goes to which columns, decided when a generation is staged and run once
-//! for the request and once for each candidate. Training and packing use the same functions.
+//! Raw values to model inputs: a value's columns are decided when a generation is staged, and filled once for the
+//! request and once for each candidate. Training and packing use the same functions.
 //!
-//! A raw value is passed with the request or candidate, or read from a table ([`TablePlan`]); then it takes the same way.
-//! [`TableReader`] gives trainers the values that tables have.
+//! A raw value is passed with the request or candidate, or read from a table ([`TablePlan`]); after that both are
+//! treated alike. [`TableReader`] gives trainers the values from tables.
 
 mod ads;
 mod assemble;
@@ -31,7 +31,7 @@ pub use time::TimeInputs;
 use crate::artifact::model::Model;
 use crate::schema::{Kind, bucketise};
 
-/// What a category feature makes of a raw value (`None` = missing): the row of its table, if it has one for that,
+/// The row of its table that a category feature reads for a raw value (`None` = missing), if the table has one for it,
 /// and whether the value was missing or unknown.
 ///
 /// For a feature with boundaries the value is a number, otherwise an id; pass both, as [`crate::types::Value`] does.

@@ -1,4 +1,4 @@
-//! The parts of a [`TablePlan`](super::TablePlan): its tables with their keys, and where each feature's values stand.
+//! The parts of a [`TablePlan`](super::TablePlan): its tables with their keys, and the cell of each feature.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(super) struct TableColumn {
     pub(super) column: usize,
 }
 
-/// Where one feature's values come from.
+/// The source of one feature's values.
 #[derive(Debug)]
 pub(super) enum FeatureCell {
     Number { place: TableColumn, position: usize },
@@ -24,14 +24,14 @@ pub(super) enum FeatureCell {
     Similarity { left: TableColumn, right: TableColumn, measure: Measure },
 }
 
-/// What the values of a cell are.
+/// The source of a cell's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// Those of the key's own row.
+    /// The key's own row.
     Own,
-    /// The default row's, at least of one of two vectors.
+    /// The default row, for at least one of two vectors.
     Default,
-    /// There are none.
+    /// None.
     Nothing,
 }
 
@@ -53,8 +53,8 @@ pub(super) struct PlannedTable {
     pub(super) key: Vec<Part>,
     /// One row for all candidates.
     pub(super) shared: bool,
-    /// What overrides are written on when the table has no row of the key.
+    /// The row that overrides are written on when the table lacks the key.
     pub(super) missing: Vec<u8>,
-    /// Where its row stands in [`Rows`] when overrides apply.
+    /// The position of its row in [`Rows`] when overrides apply.
     pub(super) merged: usize,
 }

@@ -1,23 +1,23 @@
-//! Raw values as they come in, one by one.
+//! Raw values as they arrive, one by one.
 
 use half::slice::HalfFloatSliceExt;
 
 use crate::artifact::model::Model;
 use crate::schema::Kind;
 
-/// What was counted while values were assembled.
+/// Counts made while values were assembled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Feature values that were missing or unknown and took a default: the default row's of their table, or their own.
     pub missing: u32,
-    /// Values whose handle the model has no use for on that side.
+    /// Values whose handle the model does not use on that side.
     pub ignored: u32,
     /// How many of them the model reads from the other side.
     pub wrong_side: u32,
 }
 
 impl Counts {
-    /// Counts those as well.
+    /// Adds other counts.
     #[inline]
     pub(crate) fn add(&mut self, more: Self) {
         self.missing = self.missing.saturating_add(more.missing);
@@ -26,10 +26,10 @@ impl Counts {
     }
 }
 
-/// What was passed for a feature, or read for it.
+/// The value passed or read for a feature.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Raw {
-    /// Values seen; of a multi-valued feature its count.
+    /// The number of values; for a multi-valued feature its count.
     pub(super) seen: u32,
     pub(super) number: f32,
     pub(super) id: u64,
@@ -43,8 +43,8 @@ impl Raw {
     }
 }
 
-/// Takes one raw value (number, id) of a feature, whether it was passed or read from a table: of a vector and of a
-/// multi-valued category into its columns, from `column` of `x`. `row` has room for any row of the model.
+/// Takes one raw value (number, id) of a feature, passed or read from a table. Adds values of a vector or a
+/// multi-valued category to its columns, from `column` of `x`. `row` has room for any row of the model.
 #[inline(always)]
 pub(super) fn take(
     model: &Model,

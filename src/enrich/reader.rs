@@ -1,4 +1,4 @@
-//! Values of tables for whoever trains or packs: the same code that serves, row by row.
+//! Values of tables for training and packing: the same code that serves, row by row.
 
 use super::planned::NO_CELL;
 use super::rows::Rows;
@@ -8,25 +8,25 @@ use crate::schema::{Enrichment, Schema};
 use crate::table::TableSource;
 use crate::types::Value;
 
-/// Rows that are looked up together.
+/// The number of rows that are looked up together.
 const BATCH: usize = 1024;
 
 /// Reads the raw values that features take from tables.
 ///
-/// Serving with these values passed gives the same inputs, bit for bit, as serving from the tables. A value that a logged
-/// row carries itself wins over them: leave out those of a feature whose input was logged.
+/// Passing these values gives the same inputs, bit for bit, as serving from the tables. A value that a logged row
+/// carries takes precedence: skip those of a feature whose input was logged.
 #[derive(Debug)]
 pub struct TableReader {
     tables: TablePlan,
     rows: Rows,
     /// The features that read a table and their cells, in the schema's order.
     cells: Vec<(u32, u32)>,
-    /// For each table the rows whose key it had.
+    /// For each table, the number of rows whose key it had.
     found: Vec<u64>,
 }
 
 impl TableReader {
-    /// Compiles what a model reads from these tables.
+    /// Compiles a model's reads from these tables.
     ///
     /// # Errors
     /// As [`TablePlan::compile`]; `InvalidArgument` when the enrichment is not valid for the schema.
@@ -42,9 +42,9 @@ impl TableReader {
         Ok(Self { tables, rows, cells, found })
     }
 
-    /// Calls `each` with the number of a row in `keys` and a value, whose `feature` is the feature's number in the
-    /// schema: rows in order, in each the features in the schema's order, of a feature the ids of its cell (weight 1) or
-    /// the positions of its vector in order. A feature without a call has no value there: its own default counts.
+    /// Calls `each` with the index of a row in `keys` and a value, whose `feature` is the feature's number in the
+    /// schema. Calls follow the order of the rows, then of the features in the schema, then of the ids of a cell
+    /// (weight 1) or the positions of a vector. A feature without a call has no value there: its own default counts.
     pub fn read(&mut self, keys: &[Keys], mut each: impl FnMut(usize, Value)) {
         for (batch, keys) in keys.chunks(BATCH).enumerate() {
             self.tables.find(&mut self.rows, 0, keys.len(), |i| keys.get(i).copied().unwrap_or_default());
@@ -62,8 +62,8 @@ impl TableReader {
         }
     }
 
-    /// For each table of the enrichment, how many of the rows read so far have keys that the table has. The others took its
-    /// default row.
+    /// For each table of the enrichment, how many of the rows read so far have keys that the table has. The others took
+    /// its default row.
     #[must_use]
     pub fn found(&self) -> &[u64] {
         &self.found

@@ -1,38 +1,39 @@
-//! Remembers, for one scorer, where the tables have the rows of a request's candidates.
+//! Remembers, for one scorer, the places of a request's candidates in the tables.
 
 use super::planned::PlannedTable;
 use crate::error::Result;
 use crate::memory::filled;
 use crate::table::RowAt;
 
-/// Nothing was written on top of a row.
+/// No override of a row applies.
 const NO_SLOT: u32 = u32::MAX;
 
-/// What came of the keys of one table in one request.
+/// The results of one table's key lookups in one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Lookups {
-    /// A row was there.
+    /// The key has a row.
     pub(crate) found: u32,
-    /// There was none.
+    /// The key has no row.
     pub(crate) missing: u32,
     /// The key was 0: an id that the caller does not know.
     pub(crate) unknown: u32,
 }
 
-/// Where each table has the rows of each candidate. Everything is allocated when it is made.
+/// The place of each candidate's row in each table. All memory is allocated at construction.
 #[derive(Debug)]
 pub struct Rows {
     candidates: usize,
-    /// `[tables][candidates]`; of a table with one row for all candidates the first entry counts. So for all three.
+    /// `[tables][candidates]`. In a table with one row for all candidates only the first entry counts. The same holds
+    /// for all three.
     keys: Box<[u64]>,
     at: Box<[RowAt]>,
-    /// Where overrides have the rows; means something for the tables of `overridden`.
+    /// The places of overrides; valid only for the tables of `overridden`.
     slots: Box<[u32]>,
-    /// What came of each table's keys.
+    /// The lookup results of each table's keys.
     lookups: Box<[Lookups]>,
-    /// A row of each table, overrides applied.
+    /// A row of each table with overrides applied.
     merged: Box<[u8]>,
-    /// Bit t: something is written on top of table t.
+    /// Bit t: an override applies to a row of table t.
     overridden: u64,
     /// Bit t: `merged` holds the row of table t that is read now.
     is_merged: u64,
@@ -40,8 +41,8 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Room for so many tables (at most [`crate::schema::MAX_TABLES`]), bytes of one row of each together, and
-    /// candidates: about 20 bytes for each candidate and table.
+    /// Room for this many tables (at most [`crate::schema::MAX_TABLES`]), for one row of each (in bytes, together), and
+    /// for the candidates: about 20 bytes for each candidate and table.
     ///
     /// # Errors
     /// `CapacityExceeded` when the system refuses so much memory.
@@ -62,7 +63,7 @@ impl Rows {
         })
     }
 
-    /// Forgets the request before.
+    /// Forgets the previous request.
     pub(super) fn begin(&mut self, now_us: i64) {
         (self.overridden, self.is_merged, self.now_us) = (0, 0, now_us);
     }
@@ -73,7 +74,7 @@ impl Rows {
         size_of_val(&**keys) + size_of_val(&**at) + size_of_val(&**slots) + size_of_val(&**lookups) + merged.len()
     }
 
-    /// What came of the keys of the last request, table by table.
+    /// The results of the last request's key lookups, table by table.
     pub(super) fn lookups(&self) -> &[Lookups] {
         &self.lookups
     }
@@ -105,7 +106,7 @@ impl Rows {
         self.lookups[table] = Lookups { found, missing: (n as u32).saturating_sub(found + unknown), unknown };
     }
 
-    /// Applies the overrides of candidate `i`'s rows. Those of the request's rows were when they were found.
+    /// Applies the overrides of candidate `i`'s rows. Those of the request's rows were applied when they were found.
     #[inline]
     pub(super) fn select(&mut self, tables: &[PlannedTable], i: usize) {
         let mut bits = self.overridden;
@@ -144,14 +145,14 @@ impl Rows {
         at.is_some().then(|| looked.set.row(at))
     }
 
-    /// The place of candidate `i`'s row in a table that has a row for each candidate, if it has one and nothing on top of it
-    /// counts. The candidate is the one that was selected last.
+    /// The place of candidate `i`'s row in a table with a row for each candidate, if there is one and no override of it
+    /// counts. The candidate is the one selected last.
     #[inline]
     pub(super) fn plain(&self, table: usize, i: usize) -> RowAt {
         if self.is_merged >> table & 1 == 1 { RowAt::NONE } else { self.at[table * self.candidates + i] }
     }
 
-    /// Whether a table that has a row for each candidate has that of candidate `i`'s key.
+    /// Whether a table with a row for each candidate has that of candidate `i`'s key.
     pub(super) fn has_row(&self, table: usize, i: usize) -> bool {
         self.at[table * self.candidates + i].is_some()
     }

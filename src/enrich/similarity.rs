@@ -1,4 +1,4 @@
-//! How alike two vectors of a table are. The order of every sum is fixed and written in plain Rust, so that every
+//! The similarity of two vectors of a table. The order of every sum is fixed and written in plain Rust, so every
 //! machine, kernel, trainer and packer gets the same bits.
 
 use half::f16;
@@ -6,9 +6,9 @@ use half::slice::HalfFloatSliceExt;
 
 use crate::schema::Measure;
 
-/// Sums that run side by side.
+/// The number of sums that run side by side.
 const LANES: usize = 8;
-/// Positions converted to f32 at once: a multiple of [`LANES`].
+/// The number of positions converted to f32 at once: a multiple of [`LANES`].
 pub(super) const CHUNK: usize = 32;
 
 /// Products of positions, summed in the documented order.
@@ -16,7 +16,7 @@ pub(super) const CHUNK: usize = 32;
 struct Sums([f32; LANES]);
 
 impl Sums {
-    /// Adds positions that follow a multiple of [`LANES`] others.
+    /// Adds positions that come after a multiple of [`LANES`] others.
     fn add(&mut self, a: &[f32], b: &[f32]) {
         let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
         for (a, b) in a.iter().zip(b) {
@@ -35,8 +35,8 @@ impl Sums {
     }
 }
 
-/// The dot product of two fp16 vectors, two bytes for each position; of vectors of two lengths that of the shorter one's
-/// positions.
+/// The dot product of two fp16 vectors, two bytes for each position. If their lengths differ, the positions of the
+/// shorter one count.
 ///
 /// In f32, each product and each sum rounded once: position k adds to sum k mod 8, in ascending order; the result is
 /// `((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))`.
@@ -47,8 +47,8 @@ pub fn dot(a: &[u8], b: &[u8]) -> f32 {
     sums.total()
 }
 
-/// The similarity of two fp16 vectors of one length; `None` when it is not a finite number, as the cosine of a vector of
-/// zeros.
+/// The similarity of two fp16 vectors of one length; `None` when it is not a finite number, such as the cosine of a
+/// zero vector.
 #[must_use]
 pub fn similarity(measure: Measure, a: &[u8], b: &[u8]) -> Option<f32> {
     let value = match measure {
@@ -80,18 +80,18 @@ fn in_chunks(a: &[u8], b: &[u8], mut each: impl FnMut(&[f32], &[f32])) {
 #[inline]
 pub(super) fn is_finite(bytes: &[u8]) -> bool {
     const EXPONENT: u16 = 0x7c00;
-    // All are looked at, several at a time: one that is not is rare.
+    // Checks all of them, several at a time, since a value that fails is rare.
     bytes.as_chunks().0.iter().fold(true, |all, &b| all & (u16::from_le_bytes(b) & EXPONENT != EXPONENT))
 }
 
-/// The fp16 values of some bytes as f32, exact, as far as there is room; how many they are.
+/// Converts the fp16 values of some bytes to f32 exactly, as far as there is room. Returns their number.
 #[inline]
 pub(super) fn widen(bytes: &[u8], to: &mut [f32]) -> usize {
     let n = (bytes.len() / 2).min(to.len());
     let to = &mut to[..n];
     match bytemuck::try_cast_slice::<u8, f16>(&bytes[..2 * n]) {
         Ok(halves) => halves.convert_to_f32_slice(to),
-        // Rows stand at even places; bytes that come from elsewhere may not.
+        // Rows begin at even addresses; bytes from elsewhere may not.
         Err(_) => {
             for (to, bytes) in to.iter_mut().zip(bytes.chunks_exact(2)) {
                 *to = f16::from_le_bytes([bytes[0], bytes[1]]).to_f32();
@@ -109,7 +109,7 @@ mod tests {
         values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect()
     }
 
-    /// As the documentation says it, position by position.
+    /// The documented order, position by position.
     fn by_the_page(a: &[f32], b: &[f32]) -> f32 {
         let mut s = [0.0f32; 8];
         for (k, (a, b)) in a.iter().zip(b).enumerate() {

@@ -1,5 +1,5 @@
-//! What a model reads from tables, compiled against the tables there are: which keys are looked up in which order, and
-//! which cell gives which feature its values.
+//! A model's reads from tables, compiled against the available ones: which keys are looked up in which order, and which
+//! cell gives which feature its values.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::hash::composite_key;
 use crate::schema::{Enrichment, KeyPart, MAX_KEY_PARTS, Schema, Side};
 use crate::table::{RowLayout, TableSource};
 
-/// The ids that keys of rows are made of; 0 = unknown.
+/// The ids that row keys are made of; 0 = unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Keys {
     /// The request's `user_key`.
@@ -32,17 +32,17 @@ pub struct TablePlan {
     /// Table numbers in the order of their lookups: the request's first, and a key's columns before the key.
     order: Vec<usize>,
     cells: Vec<FeatureCell>,
-    /// For each feature its cell, or [`NO_CELL`]; empty when there is no table.
+    /// For each feature, its cell or [`NO_CELL`]; empty when there is no table.
     of_feature: Vec<u32>,
 }
 
 impl TablePlan {
-    /// Compiles what a model reads against the tables there are. TablePlan that it does not read are left alone. The
-    /// enrichment is valid for the schema, as a model file's is (see [`Enrichment::validate`]).
+    /// Compiles a model's reads against the available tables, ignoring tables that it does not read. The enrichment
+    /// must be valid for the schema, as a model file's is (see [`Enrichment::validate`]).
     ///
     /// # Errors
-    /// `Unsupported` when a table or column is not there or is not what a feature reads it as; the message names the
-    /// feature, the column and the file.
+    /// `Unsupported` when a table or column does not exist or a feature cannot read it; the message names the feature,
+    /// the column and the file.
     pub fn compile(schema: &Schema, enrichment: &Enrichment, all: &[TableSource]) -> Result<Self> {
         if enrichment.is_empty() {
             return Ok(Self::default());
@@ -85,7 +85,7 @@ impl TablePlan {
         Ok(Self { tables, order, cells, of_feature })
     }
 
-    /// The same with a row of its own for each candidate in every table, as if each were a request.
+    /// The same with a separate row for each candidate in every table, as if each were a request.
     pub(super) fn unshared(mut self) -> Self {
         self.tables.iter_mut().for_each(|t| t.shared = false);
         self
@@ -97,7 +97,7 @@ impl TablePlan {
         self.tables.is_empty()
     }
 
-    /// How many tables it reads.
+    /// The number of tables it reads.
     #[must_use]
     pub fn len(&self) -> usize {
         self.tables.len()
@@ -108,7 +108,7 @@ impl TablePlan {
         self.tables.iter().map(|t| t.set.name())
     }
 
-    /// Bytes of one row of each table together.
+    /// The size of one row of each table, in bytes, added up.
     #[must_use]
     pub fn row_bytes(&self) -> usize {
         self.tables.iter().map(|t| t.layout.width()).sum()
@@ -119,7 +119,7 @@ impl TablePlan {
         self.of_feature.get(feature).copied().unwrap_or(NO_CELL)
     }
 
-    /// What that cell is, if there is one.
+    /// The plan of that cell, if there is one.
     pub(super) fn cell(&self, feature: usize) -> Option<&FeatureCell> {
         self.cells.get(self.cell_of(feature) as usize)
     }
@@ -130,14 +130,14 @@ impl TablePlan {
         (&looked.layout, looked.set.default_row())
     }
 
-    /// A table's row of the candidate that was selected, if it has one.
+    /// A table's row for the selected candidate, if it has one.
     #[inline]
     pub(super) fn row<'a>(&'a self, rows: &'a Rows, table: usize, i: usize) -> Option<&'a [u8]> {
         rows.row(&self.tables[table], table, i)
     }
 
-    /// Finds the rows of `n` candidates at `now_us`, table by table, each in one batch. `keys` gives a candidate's ids;
-    /// those of the request come with number 0, which is asked for even when there is no candidate.
+    /// Finds the rows of `n` candidates at `now_us`, table by table, each in one batch. `keys` gives a candidate's ids.
+    /// Number 0 also gives the request's ids and is asked for even when there is no candidate.
     pub(super) fn find(&self, rows: &mut Rows, now_us: i64, n: usize, keys: impl Fn(usize) -> Keys) {
         rows.begin(now_us);
         for &table in &self.order {
@@ -161,14 +161,14 @@ impl TablePlan {
         }
     }
 
-    /// Makes candidate `i` the one whose rows are read.
+    /// Selects candidate `i`, whose rows are then read.
     #[inline]
     pub(super) fn select(&self, rows: &mut Rows, i: usize) {
         rows.select(&self.tables, i);
     }
 
-    /// The values of a cell for the candidate that was selected, each as (number, id): a number; the ids with weight 1;
-    /// the number of each position.
+    /// The values of a cell for the selected candidate, each as (number, id): a number; the ids with weight 1; the
+    /// number of each position.
     #[inline]
     pub(super) fn read(&self, cell: u32, rows: &Rows, i: usize, mut take: impl FnMut(f32, u64)) -> Taken {
         match self.cells[cell as usize] {
@@ -212,18 +212,18 @@ impl TablePlan {
         }
     }
 
-    /// A vector cell whose values are all finite. A file that was opened without a look at its rows may hold others.
+    /// A vector cell whose values are all finite. A file opened without checking its rows may hold others.
     fn vector<'a>(&'a self, rows: &'a Rows, i: usize, place: TableColumn) -> Option<(&'a [u8], Taken)> {
         self.pick(rows, i, place, |layout, row| layout.vector(row, place.column).filter(|bytes| is_finite(bytes)))
     }
 
-    /// The id of a cell that is part of a key; 0 when there is none.
+    /// The id of a cell that is part of a key; 0 when it has none.
     fn id(&self, rows: &mut Rows, place: TableColumn, i: usize) -> u64 {
         rows.merge(&self.tables[place.table], place.table, i);
         self.pick(rows, i, place, |layout, row| layout.ids(row, place.column).next()).map_or(0, |(id, _)| id)
     }
 
-    /// What a cell holds in the key's row, or else in the default row.
+    /// The contents of a cell in the key's row, or else in the default row.
     fn pick<'a, T>(
         &'a self,
         rows: &'a Rows,

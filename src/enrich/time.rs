@@ -4,7 +4,8 @@ use std::f64::consts::TAU;
 
 use crate::schema::TIME_INPUTS;
 
-/// The derivations of [`TIME_INPUTS`], in that order. Sines and cosines come from tables, so that every machine has the
+/// The derivations of [`TIME_INPUTS`], in that order. Sines and cosines come from tables, so every machine has the same
+/// bits.
 /// same bits.
 #[derive(Debug, Clone)]
 pub struct TimeInputs {

@@ -1,4 +1,4 @@
-//! Writing the container: whole in memory, or header and directory alone for what is written piece by piece.
+//! Writes the container: either a whole file in memory, or only header and directory for a file written piece by piece.
 
 use super::{ALIGN, ArtifactKind, ENTRY, FORMAT_VERSION, HEADER, MAGIC, valid_name};
 use crate::hash::checksum;
@@ -11,7 +11,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// An artifact without sections yet.
+    /// An artifact without sections.
     #[must_use]
     pub fn new(kind: ArtifactKind) -> Self {
         Self { kind, sections: Vec::new() }
@@ -20,7 +20,7 @@ impl Builder {
     /// Adds a section. `name`: 1 to 24 bytes of `a-z`, `0-9` and `_`.
     ///
     /// # Panics
-    /// When the name is not such a name.
+    /// The name breaks this rule.
     #[must_use]
     pub fn section(mut self, name: &str, required: bool, bytes: Vec<u8>) -> Self {
         assert!(valid_name(name.as_bytes()), "section name {name:?}");
@@ -58,7 +58,7 @@ pub(crate) struct SectionEntry<'a> {
     pub(crate) checksum: u64,
 }
 
-/// Bytes of header and directory: where the first section begins.
+/// Bytes of header and directory; the first section begins there.
 pub(crate) fn front_len(sections: usize) -> usize {
     HEADER + ENTRY * sections
 }

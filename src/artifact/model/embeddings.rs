@@ -1,4 +1,4 @@
-//! Embedding rows, wide weights and vocabularies: where each table stands, and how an id finds its row.
+//! Embedding rows, wide weights and vocabularies: the position of each table, and finding the row of an id.
 //!
 //! A vocabulary is an open-addressing index: `slots` (a power of two, at least twice the ids) entries of 16 bytes
 //! `{ u64 id, u32 row, u32 used }`. An id's search begins at slot `mix(id) >> (64 - log2 slots)` and goes on to the
@@ -14,8 +14,8 @@ use crate::schema::{Embedding, Index, Schema};
 /// Tables begin at multiples of 32 fp16 values: 64 bytes.
 pub(super) const TABLE_ALIGN: u64 = 32;
 
-/// The most slots that a search may look at. With half of the slots unused, 2^31 ids that nobody chose to collide need
-/// about 120.
+/// The most slots that a search may look at. With half of the slots unused, 2^31 ids that were not chosen to collide
+/// need about 120.
 const MAX_STEPS: usize = 512;
 
 /// One slot of a vocabulary index.
@@ -27,7 +27,7 @@ pub(super) struct Slot {
     used: u32,
 }
 
-/// Where one table stands in its sections.
+/// The position of one table in its sections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct EmbeddingPlace {
     /// First fp16 value in `embedding`.
@@ -40,7 +40,7 @@ pub(super) struct EmbeddingPlace {
     pub(super) slot_count: usize,
 }
 
-/// Where all tables stand; it follows from the schema alone.
+/// The positions of all tables, which follow from the schema alone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct EmbeddingPlaces {
     pub(super) tables: Vec<EmbeddingPlace>,
@@ -115,14 +115,14 @@ pub(super) fn vocabulary_index(e: &Embedding, ids: &[u64]) -> Result<Vec<Slot>> 
     Ok(slots)
 }
 
-/// What a lookup needs to know of one table.
+/// The lookup data of one table.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lookup {
     pub(super) place: EmbeddingPlace,
     index: Index,
     first_row: u32,
     unknown: Option<u32>,
-    /// The most slots that the search for an id of the vocabulary looks at: bounds every search.
+    /// The most slots that the search for an id of the vocabulary looks at. It bounds every search.
     steps: usize,
 }
 

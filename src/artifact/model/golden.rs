@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::schema::Schema;
 use crate::wire::{Reader, Writer};
 
-/// The most golden requests of a model: each runs the whole network when the model is staged. Packing makes 16.
+/// The most golden requests of a model: staging runs the whole network for each. Packing makes 16.
 pub const MAX_GOLDENS: usize = 1024;
 
 /// A golden request and its expected logits, one for each head.
@@ -13,7 +13,7 @@ pub const MAX_GOLDENS: usize = 1024;
 pub struct Golden {
     /// The request.
     pub request: GoldenRequest,
-    /// Logits by the f64 reference on the file's own fp16 weights.
+    /// Logits computed by the f64 reference from the file's own fp16 weights.
     pub expected: Vec<f64>,
 }
 
@@ -55,7 +55,7 @@ pub(super) fn decode(bytes: &[u8], schema: &Schema, heads: usize) -> Result<Vec<
     let mut goldens = Vec::with_capacity(count);
     for i in 0..count {
         let (time_us, utc_offset_s) = (r.i64()?, r.i32()?);
-        // The smallest value takes 16 bytes; the expected logits stand before them.
+        // The smallest value takes 16 bytes, and the expected logits come before the values.
         let n_values = r.count("values", 16)?;
         let mut expected = Vec::with_capacity(heads);
         for _ in 0..heads {

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::schema::check_name;
 use crate::wire::{Reader, Writer};
 
-/// Bins of one histogram at most.
+/// The most bins of one histogram.
 const MAX_BINS: usize = 4096;
 
 #[cfg(feature = "builder")]

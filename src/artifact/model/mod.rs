@@ -45,7 +45,7 @@ mod section {
     ];
 }
 
-/// An open model file. Everything in it was checked; the large arrays stay where they are mapped.
+/// An open model file. All of it was checked; the large arrays stay mapped.
 #[derive(Debug)]
 pub struct Model {
     bytes: Bytes,
@@ -82,7 +82,7 @@ impl Model {
         Self::open_until(bytes, Cancel::default())
     }
 
-    /// The same, unless it is called off.
+    /// The same, with a way to cancel it.
     pub(crate) fn open_until(bytes: Bytes, cancel: Cancel<'_>) -> Result<Self> {
         let container = Container::open_until(&bytes, ArtifactKind::Model, &section::ALL, cancel)?;
         let of = |name: &str| container.require(name).map(|s| &bytes[s.offset..s.offset + s.len]);
@@ -195,7 +195,7 @@ impl Model {
         &self.network
     }
 
-    /// What it reads from feature tables.
+    /// The model's reads from feature tables.
     #[must_use]
     pub fn enrichment(&self) -> &Enrichment {
         &self.enrichment
@@ -213,7 +213,7 @@ impl Model {
         &self.histograms
     }
 
-    /// The largest input of each deep layer on real rows, 0 where it is not known; empty when it is known of none.
+    /// The largest input of each deep layer on real rows, 0 where unknown; empty when unknown for all layers.
     #[must_use]
     pub fn ranges(&self) -> &[f32] {
         &self.input_ranges
@@ -231,7 +231,7 @@ impl Model {
         self.container.sections()
     }
 
-    /// Brings all pages in.
+    /// Brings all pages into memory.
     pub fn prefault(&self) {
         self.bytes.prefault();
     }

@@ -1,4 +1,4 @@
-//! The layers of a mapped model: shapes and places, no numbers. `infer` runs them.
+//! The layers of a mapped model: shapes and positions, no numbers. `infer` runs them.
 
 use super::spec::{Activation, HeadKind, Structure};
 
@@ -82,9 +82,9 @@ pub enum Cross {
         /// b, `[d]`.
         bias: Params,
     },
-    /// DCN-mix. The experts' V are stacked to one matrix, their U stand side by side.
+    /// DCN-mix. The experts' V are stacked into one matrix; their U are side by side.
     Mixture {
-        /// How many.
+        /// The number of experts.
         experts: usize,
         /// `r` of each expert.
         rank: usize,
@@ -101,8 +101,8 @@ pub enum Cross {
     },
 }
 
-/// A head. The trunk that it reads is laid out as `[x_L padded to 16 ; deep padded to 16]` (a part that is absent
-/// takes no room), and weights for the padding are 0.
+/// A head. The trunk that it reads is laid out as `[x_L padded to 16 ; deep padded to 16]`, where an absent part takes
+/// no room. Weights for the padding are 0.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Head {
     /// What it predicts.
@@ -123,7 +123,7 @@ pub struct Network {
     pub width: usize,
     /// How many of them are the request's.
     pub request_width: usize,
-    /// What the deep part reads.
+    /// The input of the deep part.
     pub structure: Structure,
     /// First to last.
     pub cross: Vec<Cross>,

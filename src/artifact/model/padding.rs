@@ -1,5 +1,5 @@
-//! Every value that belongs to no matrix, vector or row must be 0: kernels compute on padding, and equal models have
-//! equal bytes.
+//! Checks that every value outside of matrices, vectors and rows is 0: kernels compute on padding, and equal models
+//! have equal bytes.
 
 use std::ops::Range;
 
@@ -64,7 +64,7 @@ pub(super) fn check_tables(
     Ok(())
 }
 
-/// All matrices and all vectors in the order in which they stand in the file.
+/// All matrices and all vectors in file order.
 fn parts(network: &Network) -> (Vec<Panels>, Vec<Params>) {
     let (mut matrices, mut vectors) = (Vec::new(), Vec::new());
     for cross in &network.cross {

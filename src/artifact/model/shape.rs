@@ -1,4 +1,4 @@
-//! The `network` section: the shapes of all layers. Where each matrix stands follows from the shapes alone, so the
+//! The `network` section: the shapes of all layers. The position of each matrix follows from the shapes alone, so the
 //! file holds no offsets that could be wrong. docs/format.md has the table.
 
 use super::network::{Cross, Dense, Head, Network, Panels, Params, padded};
@@ -21,7 +21,7 @@ pub(super) const MAX_EXPERTS: usize = 64;
 /// fp16 values between the starts of matrices are rounded up to this: 64 bytes.
 const WEIGHT_ALIGN: usize = 32;
 
-/// Hands out places in the `weights` and `params` sections in the order in which they are asked for.
+/// Allocates positions in the `weights` and `params` sections in the order of the calls.
 #[derive(Debug, Default)]
 pub(super) struct SectionPlaces {
     /// fp16 values so far.
@@ -48,7 +48,7 @@ impl SectionPlaces {
     }
 }
 
-/// The bytes of the `network` section. The shapes of `spec` agree with each other.
+/// The bytes of the `network` section. The shapes of `spec` must agree with each other.
 #[cfg(feature = "builder")]
 pub(super) fn encode(spec: &NetworkSpec, layout: &Layout) -> Vec<u8> {
     let mut w = Writer::default();

@@ -1,5 +1,5 @@
-//! A model as a trainer or packer describes it, before it becomes a file: matrices in f64, columns in declared
-//! order, nothing folded away but BatchNorm (which the packer folds in f64 before it comes here).
+//! A model as a trainer or packer describes it, before it becomes a file: matrices in f64 and columns in declared
+//! order. Only BatchNorm is already folded (the packer does this in f64).
 
 #[cfg(feature = "builder")]
 use crate::schema::{Enrichment, Schema};
@@ -99,7 +99,7 @@ pub struct ExpertSpec {
     pub u: Matrix,
 }
 
-/// What the deep part reads.
+/// The input of the deep part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Structure {
@@ -121,7 +121,7 @@ impl Structure {
     }
 }
 
-/// What a head predicts.
+/// The prediction of a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum HeadKind {
@@ -185,7 +185,7 @@ pub struct EmbeddingSpec {
 /// The share of reference rows in each bin of one quantity, for drift monitoring.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Histogram {
-    /// What was counted: `pctr`, `pcvr`, or the name of a feature.
+    /// The quantity: `pctr`, `pcvr`, or the name of a feature.
     pub name: String,
     /// Inner bin edges, ascending: `counts.len() - 1` of them; a value's bin is the number of edges ≤ value.
     pub edges: Vec<f64>,
@@ -193,7 +193,7 @@ pub struct Histogram {
     pub counts: Vec<u64>,
 }
 
-/// One raw value of a golden request, by the number of its feature.
+/// One raw value of a golden request, by feature number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GoldenValue {
     /// Feature number in the schema.
@@ -215,13 +215,13 @@ pub struct GoldenRequest {
     pub values: Vec<GoldenValue>,
 }
 
-/// Everything that a model file holds.
+/// The contents of a model file.
 #[cfg(feature = "builder")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelSpec {
     /// The features.
     pub schema: Schema,
-    /// What is read from feature tables; may be empty.
+    /// The reads from feature tables; may be empty.
     pub enrichment: Enrichment,
     /// The layers.
     pub network: NetworkSpec,
@@ -233,7 +233,7 @@ pub struct ModelSpec {
     pub histograms: Vec<Histogram>,
     /// Requests whose outputs are computed by the f64 reference when the model is written; may be empty.
     pub goldens: Vec<GoldenRequest>,
-    /// The largest input of each deep layer on real rows, for arithmetic in integers; 0 where it is not known. Empty: it is
-    /// known of none.
+    /// The largest input of each deep layer on real rows, for integer arithmetic; 0 where unknown. Empty when unknown
+    /// for all layers.
     pub ranges: Vec<f32>,
 }

@@ -1,4 +1,4 @@
-//! From a [`ModelSpec`] to the bytes of a model file.
+//! Writes a [`ModelSpec`] as the bytes of a model file.
 
 use half::f16;
 
@@ -69,7 +69,7 @@ fn to_f16(value: f64, place: impl FnOnce() -> String) -> Result<u16> {
 }
 
 /// The nearest fp16, ties to even. `f16::from_f64` rounds twice where the CPU converts (to f32, then to fp16) and drops
-/// low bits where it does not; rounding to odd on the way loses nothing and gives the same bits everywhere.
+/// low bits where it does not. Rounding to odd first loses nothing and gives the same bits everywhere.
 fn nearest_f16(value: f64) -> f16 {
     let single = value as f32;
     if !single.is_finite() || f64::from(single) == value {
@@ -87,7 +87,7 @@ fn to_f32(value: f64, place: impl FnOnce() -> String) -> Result<f32> {
     Err(Error::argument(format!("{}: {value} is not a finite f32", place())))
 }
 
-/// Puts matrices and vectors in their places, columns of x0 in serving order.
+/// Moves matrices and vectors to their positions, with columns of x0 in serving order.
 struct Filler<'a> {
     weights: &'a mut [u16],
     params: &'a mut [f32],
@@ -95,7 +95,7 @@ struct Filler<'a> {
     columns: Vec<usize>,
 }
 
-/// How the rows or columns of a matrix are renumbered on their way into the file.
+/// How the rows or columns of a matrix are renumbered when they are written.
 #[derive(Clone, Copy)]
 enum Order<'a> {
     Same,
@@ -219,7 +219,7 @@ fn fill_tables(spec: &ModelSpec) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>)> {
         )));
     }
     let heads = spec.network.heads.len();
-    // Before anything of the size that the schema claims is allocated.
+    // Checked before anything of the size that the schema claims is allocated.
     for (e, given) in described.iter().zip(&spec.embeddings) {
         check_rows(&format!("embedding `{}`", e.name), given.rows.len(), e.rows(), e.dim.into())?;
         let wide_width = if e.wide { heads as u64 } else { 0 };
@@ -259,7 +259,7 @@ fn fill_rows(name: &str, from: &[f32], width: usize, to: &mut [u16]) -> Result<(
     Ok(())
 }
 
-/// Every shape against its neighbours, by name.
+/// Checks every shape against its neighbours, by name.
 fn check_network(spec: &NetworkSpec, layout: &Layout) -> Result<()> {
     let d = layout.width;
     for (what, n, least, most) in [
