@@ -1,4 +1,4 @@
-//! Starts a request on its way through a plan, and computes the sums that rows bring along.
+//! Starts a request on a plan, and computes the sums that rows bring along.
 
 use super::pass::{Pass, arena};
 use super::plan::{Keeping, Level, Plan, Program};
@@ -6,10 +6,10 @@ use super::{Scratch, Weights, prepare};
 use crate::error::{Error, Result};
 
 impl Plan {
-    /// Starts a request of `candidates`: keeps its columns and computes what they have to say for all of them, at the
-    /// level that costs least for so many.
+    /// Starts a request of `candidates`: stores its columns and computes its shares for all candidates, at the level
+    /// that is cheapest for that many.
     ///
-    /// `weights` are those that the plan was made of.
+    /// `weights` are those that the plan was made from.
     ///
     /// # Errors
     /// `InvalidArgument` when `x_request` is not `request_width` long, or the scratch or the weights are too small.
@@ -23,8 +23,8 @@ impl Plan {
         self.begin_program(self.program_for(candidates), weights, scratch, x_request)
     }
 
-    /// The same for candidates of which some bring their sums along ([`Pass::run_kept`]). So few that kept sums do not
-    /// pay, or without a `keeping`, is as [`Plan::begin`]. `keeping` is of this plan.
+    /// The same where some candidates bring their sums along ([`Pass::run_kept`]). Works as [`Plan::begin`] without a
+    /// `keeping`, or with too few candidates for kept sums to pay. `keeping` must be of this plan.
     ///
     /// # Errors
     /// As [`Plan::begin`].
@@ -75,7 +75,7 @@ impl Plan {
         Pass::new(self, program, weights, scratch, x_request)
     }
 
-    /// Starts rows that have nothing in common: all columns are written for each of them.
+    /// Starts rows that share nothing: all columns are written for each of them.
     ///
     /// # Errors
     /// `InvalidArgument` when the scratch or the weights are too small.
@@ -83,11 +83,12 @@ impl Plan {
         Pass::new(self, &self.programs[0], weights, scratch, &[])
     }
 
-    /// Computes the sums of rows (`[rows, width]`, of which only the columns that are the same in all requests count) for
-    /// [`Pass::run_kept`]: `sums` (`[rows, Keeping::width]`). Their bits do not depend on the other rows.
+    /// Computes the sums of rows for [`Pass::run_kept`]: `sums` (`[rows, Keeping::width]`). `rows` is `[rows, width]`,
+    /// but only the columns that are the same in all requests count. The bits of a row's sums do not depend on the
+    /// other rows.
     ///
     /// # Errors
-    /// `InvalidArgument` when a slice is not that long, or the scratch or the weights are too small.
+    /// `InvalidArgument` when a slice has another length, or the scratch or the weights are too small.
     pub fn keep(
         &self,
         keeping: &Keeping,

@@ -1,10 +1,10 @@
 //! From input columns to logits: a [`Network`](crate::artifact::model::network::Network) run over tiles of
 //! candidates.
 //!
-//! A [`Plan`] is made once for a model, a [`Scratch`] once for a caller. For each request, [`Plan::begin`] computes
-//! the request's share of the first layers; then each tile of at most [`TILE_ROWS`] candidates is written into
-//! [`Pass::tile`] and goes through the whole network in [`Pass::run`], so that activations stay in the first caches.
-//! [`reference`](mod@reference) says what is computed, in f64 and in plain loops.
+//! A [`Plan`] is made once for a model, a [`Scratch`] once for a caller. For each request, [`Plan::begin`] computes the
+//! request's share of the first layers. Then each tile of at most [`TILE_ROWS`] candidates is written into
+//! [`Pass::tile`] and goes through the whole network in [`Pass::run`], so that activations stay in the first-level
+//! caches. [`reference`](mod@reference) defines the computation in f64 and in plain loops.
 
 mod begin;
 pub mod kernel;
@@ -23,7 +23,7 @@ pub use scratch::Scratch;
 
 use crate::artifact::model::Model;
 
-/// The numbers behind a network. The places in it refer to these slices.
+/// The numbers of a network. Its offsets refer to these slices.
 #[derive(Debug, Clone, Copy)]
 pub struct Weights<'a> {
     /// fp16 bits: section `weights`.

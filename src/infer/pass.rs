@@ -1,4 +1,4 @@
-//! One request's way through a plan.
+//! One request's pass through a plan.
 
 use super::kernel::{AddRows, Dot, Pack, Rows, TILE_ROWS, Values, packed_row};
 use super::plan::Plan;
@@ -7,7 +7,7 @@ use super::shapes::with_padding;
 use super::{Scratch, Weights, prepare};
 use crate::error::{Error, Result};
 
-/// What a row costs alone, in rows of a tile: the weights are read for it only.
+/// The cost of a single row, in rows of a tile: the weights are read for it only.
 const ALONE: usize = 4;
 
 /// A plan at work on one request. Tiles go through it one after the other: [`Pass::tile`], then [`Pass::run`].
@@ -17,9 +17,9 @@ pub struct Pass<'a> {
     program: &'a Program,
     weights: Weights<'a>,
     arena: &'a mut [f32],
-    /// Columns that the shares have counted.
+    /// Columns that the shares include.
     shared: usize,
-    /// Rows of x0 whose shared columns and padding are in place.
+    /// Rows of x0 whose shared columns and padding are already written.
     prepared: usize,
 }
 
@@ -46,14 +46,14 @@ pub struct Tile<'a> {
 }
 
 impl Tile<'_> {
-    /// How many.
+    /// The number of rows.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// One row, `width` columns. The request's columns come first, are in place and must stay as they are: their share
-    /// has been counted. The others hold what the last tile left there.
+    /// One row, `width` columns. The request's columns come first; they are already written and must not change,
+    /// because the shares include them. The others hold values of the last tile.
     ///
     /// # Panics
     /// When there is no such row.
@@ -78,13 +78,13 @@ impl<'a> Pass<'a> {
         Ok(Self { plan, program, weights, arena, shared: x_request.len(), prepared: 0 })
     }
 
-    /// Whether it makes use of kept sums.
+    /// Whether it uses kept sums.
     #[must_use]
     pub fn keeps(&self) -> bool {
         self.program.kept.is_some()
     }
 
-    /// How much of the request is shared.
+    /// The level at which the request is shared.
     #[must_use]
     pub fn level(&self) -> Level {
         self.program.level
@@ -93,7 +93,7 @@ impl<'a> Pass<'a> {
     /// The rows of x0 of the next tile, for the caller to write the candidates' columns into.
     ///
     /// # Errors
-    /// `InvalidArgument` when a tile does not hold so many rows.
+    /// `InvalidArgument` when a tile does not hold this many rows.
     pub fn tile(&mut self, rows: usize) -> Result<Tile<'_>> {
         let (plan, x0) = (self.plan, self.program.x0);
         if rows > plan.tile_rows() {
@@ -113,13 +113,14 @@ impl<'a> Pass<'a> {
     /// (`[rows, heads]`). A row with NaN or infinite columns does not disturb the others.
     ///
     /// # Errors
-    /// `InvalidArgument` when fewer rows were asked of [`Pass::tile`], or a slice has another length.
+    /// `InvalidArgument` when fewer rows were requested from [`Pass::tile`], or a slice has another length.
     pub fn run(&mut self, rows: usize, wide: Option<&[f32]>, logits: &mut [f32]) -> Result<()> {
         self.run_kept(rows, &[], wide, logits)
     }
 
-    /// As [`Pass::run`]. `kept` has for each row the sums that [`Plan::keep`] gave for its columns, or none; or is empty
-    /// when no row has any. A pass that keeps no sums ignores them. The logits have the same bits with them and without.
+    /// Like [`Pass::run`]. `kept` has, for each row, the sums that [`Plan::keep`] gave for its columns, or none; or it
+    /// is empty when no row has any. A pass that keeps no sums ignores them. The logits have the same bits with and
+    /// without them.
     ///
     /// # Errors
     /// As [`Pass::run`]; also when a row's sums have another length than [`super::Keeping::width`].
@@ -148,10 +149,11 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// Tells which of the first `rows` rows of the last run had a value at or past the end of the 8-bit integers that it became.
-    /// Past the end it was cut off, so that the row's logits may be off by any amount. A row may be told more than once.
+    /// Reports which of the first `rows` rows of the last run had a value at or past the limit of its 8-bit integer. A
+    /// value past the limit was clipped, so the row's logits may be off by any amount. A row may be reported more than
+    /// once.
     pub fn cut_off(&self, rows: usize, mut tell: impl FnMut(usize)) {
-        // Packed rows of integers share their place with nothing else.
+        // Packed rows of integers do not share their place with anything else.
         for step in &self.program.steps {
             let Step::Packed(PackedLayer { packed: Some((Pack::Quads, to)), outputs, .. }) = step else { continue };
             for row in 0..rows {

@@ -1,4 +1,4 @@
-//! What is computed once for a request, before its candidates.
+//! The work done once for a request, before its candidates.
 
 use super::Weights;
 use super::kernel::{Bias, Dense, Kernel, PackedDense, Rows, Words};
@@ -6,7 +6,7 @@ use super::plan::{Collapse, Layer, PackedLayer, Plan, Prepare, Start};
 use super::shapes::with_padding;
 use crate::artifact::model::network::{LANES, padded};
 
-/// Runs a list. The request's columns `r` stand at the start of x0's first row.
+/// Runs a list. The request's columns `r` are at the start of x0's first row.
 pub(super) fn run(plan: &Plan, list: &[Prepare], weights: Weights<'_>, x0: Rows, r: &[f32], arena: &mut [f32]) {
     let kernel = plan.kernel();
     for prepare in list {
@@ -105,7 +105,7 @@ pub(super) fn layer_over(plan: &Plan, weights: Weights<'_>, layer: &Layer, rows:
     dense(plan, weights, layer, rows, layer.output, LANES, arena);
 }
 
-/// The same to another place, with the panels of each row's outputs `output_step` apart.
+/// The same with another destination, in which the panels of each row's outputs are `output_step` apart.
 fn dense(
     plan: &Plan,
     weights: Weights<'_>,

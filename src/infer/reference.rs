@@ -1,5 +1,5 @@
-//! The network in f64 and plain loops: what every kernel is checked against, and what the outputs of a model's golden
-//! requests are computed with. Read it beside the formulas of [`CrossSpec`](crate::artifact::model::spec::CrossSpec).
+//! The network in f64 and plain loops. Every kernel is checked against it, and it computes the outputs of a model's
+//! golden requests. Read it beside the formulas of [`CrossSpec`](crate::artifact::model::spec::CrossSpec).
 
 use super::{Weights, shapes};
 use crate::artifact::model::network::{Cross, Dense, LANES, Network, Panels, Params, padded};
@@ -124,17 +124,17 @@ pub fn matrix(panels: &Panels, weights: Weights<'_>) -> Matrix {
     Matrix::new(outputs, inputs, data)
 }
 
-/// What the deep layers of a network read, for one row after another: the matrices are taken out of the panels once.
+/// The inputs of a network's deep layers, for one row after another: the matrices are unpacked from the panels once.
 #[derive(Debug)]
 pub struct DeepInputs {
     width: usize,
-    /// Those that lie before the deep part.
+    /// The layers before the deep part.
     cross: Vec<CrossSpec>,
     deep: Vec<DenseSpec>,
 }
 
 impl DeepInputs {
-    /// Takes the weights out.
+    /// Unpacks the weights.
     ///
     /// # Errors
     /// `Corrupt` when layers do not fit each other or the sections.
@@ -163,7 +163,7 @@ impl DeepInputs {
         cross.sum::<usize>() + self.deep.iter().map(|layer| layer.weight.data.len()).sum::<usize>()
     }
 
-    /// Runs a row, and hands over the number of each deep layer and what it reads.
+    /// Runs a row. Calls back with the number of each deep layer and its inputs.
     ///
     /// # Errors
     /// `InvalidArgument` for another number of columns.

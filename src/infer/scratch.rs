@@ -36,7 +36,7 @@ impl Arena {
     }
 }
 
-/// One caller's working memory, allocated once and good for every plan that needs no more.
+/// One caller's working memory, allocated once and usable with every plan that needs no more.
 #[derive(Debug)]
 pub struct Scratch(Arena);
 

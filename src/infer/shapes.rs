@@ -1,4 +1,4 @@
-//! Checks that the layers of a network fit each other and the numbers behind them. A plan relies on it.
+//! Checks that the layers of a network fit each other and the numbers that they refer to. A plan relies on it.
 
 use super::Weights;
 use crate::artifact::model::network::{Cross, Dense, LANES, Network, Panels, Params, padded};
@@ -73,7 +73,7 @@ impl Check {
         }
     }
 
-    /// Layers that each read the one before; gives the width of the last.
+    /// Layers that each read the previous one. Returns the width of the last.
     fn chain(&mut self, layers: &[Dense], mut reads: usize, what: &str) -> Result<usize> {
         for (i, layer) in layers.iter().enumerate() {
             let outputs = layer.weight.outputs;
@@ -114,7 +114,7 @@ fn end_of(start: usize, len: Option<usize>, has: usize, name: &str) -> Result<us
     })
 }
 
-/// The values of `params` with their padding. Call it only on what `check` has seen.
+/// The values of `params` with their padding. Call it only on ranges that `check` has accepted.
 pub(super) fn with_padding<'a>(params: &Params, section: &'a [f32]) -> &'a [f32] {
     &section[params.start..params.start + padded(params.len)]
 }

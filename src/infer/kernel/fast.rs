@@ -1,11 +1,11 @@
-//! Layers over packed numbers, for kernels that have instructions for them: words of two bf16 or four u8 stand in the arena
-//! in the places of f32.
+//! Layers over packed numbers, for kernels with instructions for them. Words of two bf16 or four u8 take the place of
+//! f32 in the arena.
 
 use super::{Bias, Kernel, Rows, TILE_ROWS, Then, raw, skip, within};
 use crate::artifact::model::network::{LANES, padded};
 pub(crate) use raw::Pack;
 
-/// Words of 32 bits that hold so many packed values.
+/// The number of 32-bit words that hold this many packed values.
 pub(crate) const fn words(values: usize, each: usize) -> usize {
     values.div_ceil(each)
 }
@@ -20,9 +20,9 @@ pub(crate) const fn packed_row(values: usize, each: usize) -> usize {
 pub(crate) enum Words<'a> {
     /// Pairs of bf16.
     Pairs(&'a [u32]),
-    /// Pairs of bf16 in the arena, computed for this request. They start here.
+    /// Pairs of bf16 in the arena, computed for this request. They start at this index.
     Arena(usize),
-    /// Four i8 each, and what a unit of each output's sum is worth, padded to 16.
+    /// Quads of i8, and the value of one unit of each output's sum, padded to 16.
     Quads(&'a [u32], &'a [f32]),
 }
 
@@ -30,11 +30,12 @@ pub(crate) enum Words<'a> {
 pub(crate) struct PackedDense<'a> {
     pub(crate) rows: usize,
     pub(crate) weight: Words<'a>,
-    /// The same as [`Kernel::group_words`] makes it, for words of which many may be 0, and where sums of f32 or i32 may wait.
+    /// The copy that [`Kernel::group_words`] makes, for words that are often 0, and the place where sums of f32 or i32
+    /// wait.
     pub(crate) grouped: Option<(&'a [u32], Rows)>,
     /// Words of a row.
     pub(crate) words: usize,
-    /// Before padding.
+    /// The outputs before padding.
     pub(crate) outputs: usize,
     pub(crate) bias: Bias<'a>,
     /// Rows of words.
@@ -46,7 +47,7 @@ pub(crate) struct PackedDense<'a> {
     pub(crate) packed: Option<(Pack, Rows)>,
 }
 
-/// Bytes that a packed value takes of a word.
+/// The bytes of a word that a packed value takes.
 pub(crate) fn each(pack: Pack) -> usize {
     match pack {
         Pack::None => 1,
@@ -56,7 +57,7 @@ pub(crate) fn each(pack: Pack) -> usize {
 }
 
 impl Kernel {
-    /// What this CPU lacks of the instructions for packed numbers; empty when this kernel can multiply them.
+    /// The instructions for packed numbers that this CPU lacks; empty when this kernel can multiply them.
     pub(crate) fn lacks_fast(&self) -> Vec<&'static str> {
         match &self.fast {
             Some((_, lacks)) => lacks(),
@@ -69,7 +70,7 @@ impl Kernel {
         skip::group(panels, words, self.fast().group, to);
     }
 
-    /// Only plans that were made after a look at [`Kernel::lacks_fast`] come here.
+    /// Only plans made after a check of [`Kernel::lacks_fast`] come here.
     fn fast(&self) -> &raw::FastTable {
         &self.fast.as_ref().expect("a plan of packed numbers has a kernel for them").0
     }
@@ -168,8 +169,8 @@ impl Kernel {
         }
     }
 
-    /// A matrix that stands as rows of `outputs`, one row for each input, to panels of pairs, which start at `to.start` and
-    /// every `to.stride` after it.
+    /// Converts a matrix stored as rows of `outputs`, one row for each input, to panels of pairs. The panels start at
+    /// `to.start` and every `to.stride` after it.
     pub(crate) fn pack_panels(&self, arena: &mut [f32], from: Rows, inputs: usize, outputs: usize, to: Rows) {
         within(arena.len(), from, inputs, padded(outputs));
         within(arena.len(), to, outputs.div_ceil(LANES), words(inputs, 2) * LANES);

@@ -1,6 +1,6 @@
-//! Sixteen f32 at a time, one panel wide: what an instruction set has to offer, and all that is built on it.
+//! Sixteen f32 at a time, one panel wide: the operations of an instruction set, and the code built on them.
 //!
-//! Everything here is `#[inline(always)]` and comes to be inside the `#[target_feature]` functions of one kernel.
+//! Everything here is `#[inline(always)]` and ends up inside the `#[target_feature]` functions of one kernel.
 //! The order of every sum is fixed by its length alone, so a row's result does not depend on its neighbours.
 
 use crate::prefetch::prefetch_line;
@@ -20,14 +20,14 @@ pub(super) trait Lanes: Copy {
     /// Sixteen fp16, widened (exact).
     unsafe fn load_half(from: *const u16) -> Self;
     unsafe fn store(self, to: *mut f32);
-    /// A bit for each element that is not 0, the first one's lowest. NaN is not 0.
+    /// A bit for each element that is not 0; the first element's is the lowest. NaN is not 0.
     unsafe fn nonzeros(self) -> u16;
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
     unsafe fn div(self, other: Self) -> Self;
     /// `self * factor + term`, fused where the instruction set can.
     unsafe fn mul_add(self, factor: Self, term: Self) -> Self;
-    /// At least `least`; a NaN stays.
+    /// The larger of `self` and `least`; a NaN stays.
     unsafe fn at_least(self, least: Self) -> Self;
     /// `-|self|`.
     unsafe fn neg_abs(self) -> Self;
@@ -39,7 +39,7 @@ pub(super) trait Lanes: Copy {
     unsafe fn round(self) -> Self;
     /// `self * 2^n`, rounded once; n holds integers from -160 to 0, self is 0 or in [1/2, 2].
     unsafe fn scale(self, n: Self) -> Self;
-    /// Halves added to each other until one number is left.
+    /// Adds halves to each other until one number is left.
     unsafe fn sum(self) -> f32;
 }
 
@@ -68,15 +68,15 @@ impl Element for f32 {
     }
 }
 
-/// A number that the compiler knows nothing about. After the inner loop, distances between rows go through here. Otherwise the
-/// compiler works out the addresses of all rows before it goes over the panels, runs out of registers, and fetches each address
-/// from the stack.
+/// Hides a number from the compiler. After the inner loop, distances between rows go through here. Otherwise the
+/// compiler computes the addresses of all rows before it loops over the panels, runs out of registers, and fetches each
+/// address from the stack.
 #[inline(always)]
 pub(super) fn opaque(distance: usize) -> usize {
     #[cfg(target_arch = "x86_64")]
     {
         let mut distance = distance;
-        // SAFETY: it does nothing.
+        // The empty assembly does nothing.
         unsafe { core::arch::asm!("/* {0} */", inout(reg) distance, options(nomem, nostack, preserves_flags)) };
         distance
     }
@@ -93,7 +93,7 @@ pub(super) struct Loop<W> {
     pub(super) steps: usize,
 }
 
-/// A way to do the inner loop of R rows × P panels.
+/// An implementation of the inner loop of R rows × P panels.
 pub(super) trait Accumulate<V, W, const R: usize, const P: usize> {
     /// `sums[r][p] += Σ_k x[r][k] · weight[p][k]`, k in order.
     ///
@@ -104,7 +104,7 @@ pub(super) trait Accumulate<V, W, const R: usize, const P: usize> {
     unsafe fn accumulate(sums: &mut [[V; P]; R], of: &Loop<W>);
 }
 
-/// The loop as the compiler makes it.
+/// The loop as the compiler generates it.
 pub(super) struct Compiled;
 
 impl<V: Lanes, W: Element, const R: usize, const P: usize> Accumulate<V, W, R, P> for Compiled {
@@ -117,7 +117,8 @@ impl<V: Lanes, W: Element, const R: usize, const P: usize> Accumulate<V, W, R, P
             unsafe {
                 let mut weights = [V::splat(0.0); P];
                 for (p, weight) in weights.iter_mut().enumerate() {
-                    // The next panels may be far away. One row alone waits for its own, and asking for more takes longer.
+                    // The next panels may not be in a cache. A single row waits for its own, and a prefetch takes
+                    // longer.
                     if R > 1 {
                         prefetch_line(w.wrapping_add((P + p) * of.panel_stride));
                     }
@@ -136,7 +137,7 @@ impl<V: Lanes, W: Element, const R: usize, const P: usize> Accumulate<V, W, R, P
     }
 }
 
-/// The sums of R rows × P panels before their inner loop: see the bias of [`Dense`].
+/// The initial sums of R rows × P panels: see the bias of [`Dense`].
 ///
 /// # Safety
 /// - **CPU**: it has V's instructions.
@@ -155,7 +156,7 @@ pub(super) unsafe fn from_bias<V: Lanes, const R: usize, const P: usize>(
         for p in 0..P {
             let bias = bias.add(row * stride + (panel + p) * step);
             if stride == 0 {
-                // One load for all rows: registers are copied for free.
+                // One load serves all rows: copying registers is free.
                 let bias = V::load(bias);
                 sums.iter_mut().for_each(|sums| sums[p] = bias);
             } else {
@@ -169,8 +170,8 @@ pub(super) unsafe fn from_bias<V: Lanes, const R: usize, const P: usize>(
     }
 }
 
-/// What follows the sums, but for the hyperbolic tangent: see [`finish_tanh`]. Here and in [`store`] each loop is short and
-/// so unrolled: then the sums stay in registers.
+/// Applies what follows the sums, except the hyperbolic tangent: see [`finish_tanh`]. The loops here and in [`store`]
+/// are short so that they are unrolled and the sums stay in registers.
 ///
 /// # Safety
 /// - **CPU**: it has V's instructions.
@@ -208,7 +209,7 @@ pub(super) unsafe fn apply<V: Lanes, const R: usize, const P: usize>(
     }
 }
 
-/// Rows of sums to rows of f32 that start `stride` apart, their panels `step` apart.
+/// Stores rows of sums as rows of f32 that start `stride` apart, their panels `step` apart.
 ///
 /// # Safety
 /// - **CPU**: it has V's instructions.
@@ -257,7 +258,7 @@ pub(super) unsafe fn tile<V: Lanes, W: Element, A: Accumulate<V, W, R, P>, const
     }
 }
 
-/// What remains of a dense layer after its tiles: the activations that are too long to be repeated in each tile.
+/// The rest of a dense layer after its tiles: the activations whose code is too long to repeat in each tile.
 ///
 /// # Safety
 /// As for [`tile`], for all rows and panels.
@@ -269,7 +270,7 @@ pub(super) unsafe fn finish<V: Lanes, W>(op: &Dense<W>) {
     }
 }
 
-/// How many rows before its turn a row is asked for.
+/// How many rows ahead a row is prefetched.
 const ROWS_AHEAD: usize = 4;
 
 /// `out[row] = then(bias + from[row])`.
@@ -279,7 +280,7 @@ const ROWS_AHEAD: usize = 4;
 #[inline(always)]
 pub(super) unsafe fn add_rows<V: Lanes>(op: &AddRows) {
     for row in 0..op.rows {
-        // The rows are somewhere in memory, so that no CPU guesses the next one.
+        // The rows are anywhere in memory, so no CPU can predict the next one.
         let coming = op.from[(row + ROWS_AHEAD).min(op.rows - 1)];
         for panel in 0..op.panels {
             prefetch_line(coming.wrapping_add(panel * 16));
@@ -315,7 +316,7 @@ pub(super) unsafe fn finish_tanh<V: Lanes>(out: *mut f32, stride: usize, rows: u
     }
 }
 
-/// [`Lanes::load_first`] by way of the stack.
+/// [`Lanes::load_first`] through a buffer on the stack.
 ///
 /// # Safety
 /// `from` is good for `n` elements, n ≤ 16.
@@ -376,7 +377,7 @@ pub(super) unsafe fn dots<V: Lanes>(op: &Dots) {
     }
 }
 
-/// R rows at a time: one row's products wait for each other.
+/// R rows at a time, because the products of one row depend on each other.
 ///
 /// # Safety
 /// As for [`dots`]; rows `row..row + R` are within `op`.

@@ -1,5 +1,5 @@
-//! Macros that make the functions of one instruction set: an operation by register tiles, and the table of all of them.
-//! They are macros because each tile has its numbers of rows and panels in its type.
+//! Macros that generate the functions of one instruction set: an operation by register tiles, and the table of all of
+//! them. They are macros because each tile has its numbers of rows and panels in its type.
 
 /// Splits the rows into equal groups of at most `$most`, and the panels of each group into the widest register tiles
 /// that its number of rows allows: `numbers of rows => [panels, fewer panels, ..., 1]`, each with how its inner loop is made.

@@ -1,9 +1,9 @@
-//! The arithmetic, one table of functions for each instruction set that a machine may have.
+//! The arithmetic, with one table of functions for each supported instruction set.
 //!
-//! # A tile on its way through a layer
+//! # A tile in a layer
 //!
-//! A layer is `output = then(bias + W · input)`, for all rows of a tile. W stands in panels of sixteen outputs, so that one
-//! load brings the weights of sixteen outputs for one input:
+//! A layer is `output = then(bias + W · input)`, for all rows of a tile. W is stored in panels of sixteen outputs, so
+//! that one load brings the weights of sixteen outputs for one input:
 //!
 //! ```text
 //!              inputs k = 0 .. K                       panels of W: [outputs / 16][K][16]
@@ -30,19 +30,21 @@
 //!         output[r][p] = sums[r][p]              # lanes::store: f32; of packed layers also bf16 or u8 for the next one
 //! ```
 //!
-//! The sums stay in registers from bias to store. Behind a ReLU many inputs are 0; then [`skip`] goes row by row over those
-//! that are not. The output of one layer is the input of the next, and all of a tile's rows stay in the first caches.
+//! The sums stay in registers from bias to store. After a ReLU many inputs are 0; then [`skip`] goes row by row over
+//! those that are not. The output of one layer is the input of the next, and all of a tile's rows stay in the
+//! first-level caches.
 //!
 //! # Files
 //!
-//! This one checks ranges and calls; [`raw`] has the operations as pointers, [`lanes`] what is built on sixteen f32,
-//! [`make`] the loops over register tiles; [`portable`] and `x86_64/` are the instruction sets; [`fast`] is for packed numbers.
+//! This one checks ranges and calls; [`raw`] has the operations with pointers, [`lanes`] the code on sixteen f32, and
+//! [`make`] the loops over register tiles. [`portable`] and `x86_64/` are the instruction sets; [`fast`] is for packed
+//! numbers.
 //!
 //! # Safety
 //!
 //! One binary holds all of them. [`Kernel::detect`] picks the best that the CPU runs; a `&'static Kernel` cannot be
 //! had without that check, so calling its functions is safe. Sums run over the inputs in their order, starting from
-//! the bias, whatever the shape of the register tile: with one kernel, a row has the same bits alone and among others.
+//! the bias, for any shape of the register tile: with one kernel, a row has the same bits alone and among others.
 
 #![allow(unsafe_code, reason = "intrinsics and raw pointers; ranges are checked by the methods of Kernel")]
 
@@ -67,16 +69,16 @@ use crate::error::{Error, Result};
 /// Names the instructions that this CPU lacks.
 type Lacks = fn() -> Vec<&'static str>;
 
-/// The functions of one instruction set, checked to be there.
+/// The functions of one instruction set, which the CPU was checked to have.
 pub struct Kernel {
     name: &'static str,
-    /// From so many rows on it reads panels that were expanded to f32: widening them costs once for each tile of rows.
-    /// For fewer, reading half the bytes is worth more.
+    /// From this many rows on, the kernel reads panels that were expanded to f32: widening them costs once for each
+    /// tile of rows. For fewer rows, reading half the bytes is cheaper.
     expanded_from: usize,
     tile_rows: usize,
     lacks: Lacks,
     table: raw::Table,
-    /// Products of packed numbers, and what of their instructions the CPU lacks.
+    /// Products of packed numbers, and the instructions for them that the CPU lacks.
     fast: Option<(raw::FastTable, Lacks)>,
 }
 
@@ -86,9 +88,9 @@ static KERNELS: [&Kernel; 3] = [&x86_64::avx512::KERNEL, &x86_64::avx2::KERNEL, 
 #[cfg(not(target_arch = "x86_64"))]
 static KERNELS: [&Kernel; 1] = [&portable::KERNEL];
 
-/// The most rows that go through a network at once. Six times what the registers hold: a pair of panels serves six groups of
-/// rows while it is in the first caches, weights by input come there for six times as many, and the steps between the layers are
-/// done a sixth as often.
+/// The most rows that go through a network at once. They are six times what the registers hold: a pair of panels serves
+/// six groups of rows while it is in the first-level caches, weights by input are loaded there for six times as many
+/// rows, and the steps between the layers run a sixth as often.
 pub const TILE_ROWS: usize = 84;
 
 /// Rows of f32 in an arena: where the first one starts and how far apart they are.
@@ -118,11 +120,11 @@ pub(crate) enum Matrix<'a> {
     Half(&'a [u16]),
     /// Expanded.
     Single(&'a [f32]),
-    /// Expanded, in the arena: computed for this request. Starts here.
+    /// Expanded, in the arena: computed for this request. Starts at this index.
     Arena(usize),
 }
 
-/// A vector and the rows that it is multiplied with.
+/// A vector, and the rows that it is multiplied with.
 #[derive(Clone, Copy)]
 pub(crate) struct Dot<'a> {
     pub(crate) vector: Values<'a>,
@@ -134,15 +136,15 @@ pub(crate) struct Dot<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Values<'a> {
     Params(&'a [f32]),
-    /// In the arena, from here on.
+    /// In the arena, starting at this index.
     Arena(usize),
 }
 
-/// Vectors of rows that are not together, each a row of sums that a layer goes on from.
+/// Vectors of rows that are not contiguous. A layer starts from these sums, one vector for each row.
 pub(crate) struct AddRows<'a> {
     /// Where each row's vector is, at most [`TILE_ROWS`].
     pub(crate) from: &'a [Values<'a>],
-    /// The place in each vector of what is added here.
+    /// The offset in each vector of the values that are added here.
     pub(crate) at: usize,
     /// Before padding.
     pub(crate) outputs: usize,
@@ -151,10 +153,10 @@ pub(crate) struct AddRows<'a> {
     pub(crate) then: Then,
 }
 
-/// The most terms of a head: of the cross part two, and the deep part.
+/// The most terms of a head: two of the cross part, and the deep part.
 pub(crate) const MOST_TERMS: usize = 4;
 
-/// What the sums of a dense layer start from.
+/// The initial value of a dense layer's sums.
 #[derive(Clone, Copy)]
 pub(crate) enum Bias<'a> {
     /// Zero.
@@ -163,11 +165,11 @@ pub(crate) enum Bias<'a> {
     Params(&'a [f32]),
     /// The same in the arena: a request's share of the sums.
     Arena(usize),
-    /// One vector for each row, in the arena. It may be the output itself: then the sums are added to it.
+    /// One vector for each row, in the arena. It may be the output itself, to which the sums are then added.
     Rows(Rows),
 }
 
-/// What follows the sums of a dense layer.
+/// The operation after a dense layer's sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Then {
     None,
@@ -182,8 +184,8 @@ pub(crate) enum Then {
 }
 
 impl Bias<'_> {
-    /// Where the first one is, and how far apart those of the panels and of the rows are: see [`raw::Dense`]. `base` is an
-    /// arena of `size`.
+    /// The address of the first one, and the distances between those of panels and of rows: see [`raw::Dense`]. `base`
+    /// is an arena of `size`.
     fn checked(&self, base: *mut f32, size: usize, rows: usize, width: usize) -> (*const f32, usize, usize) {
         static ZERO: [f32; LANES] = [0.0; LANES];
         match *self {
@@ -227,23 +229,24 @@ impl Then {
 
 /// A dense layer over the rows of a tile. All outputs are written, padding included.
 pub(crate) struct Dense<'a> {
-    /// How many; any number.
+    /// The number of rows; there is no limit.
     pub(crate) rows: usize,
     pub(crate) weight: Matrix<'a>,
-    /// The same as [`Kernel::group`] makes it, for inputs of which many may be 0.
+    /// The copy that [`Kernel::group`] makes, for inputs that are often 0.
     pub(crate) grouped: Option<&'a [f32]>,
     /// Inputs of the matrix.
     pub(crate) inputs: usize,
-    /// Those that are multiplied here.
+    /// The inputs that are multiplied here.
     pub(crate) columns: Range<usize>,
     /// Before padding.
     pub(crate) outputs: usize,
     pub(crate) bias: Bias<'a>,
     /// Column 0 of the input.
     pub(crate) input: Rows,
-    /// Columns that are not multiplied here. They may belong to the rows of the input.
+    /// Columns that are not multiplied here. They may be part of the input's rows.
     pub(crate) output: Rows,
-    /// How far apart the panels of a row's outputs are: [`LANES`] in a row; more when the rows become panels themselves.
+    /// The distance between the panels of a row's outputs: [`LANES`] in a row; more when the rows become panels
+    /// themselves.
     pub(crate) output_step: usize,
     pub(crate) then: Then,
 }
@@ -296,12 +299,12 @@ impl Kernel {
         unsafe { (self.table.sigmoid)(values.as_mut_ptr(), values.len()) }
     }
 
-    /// How many rows fill its register tiles; at most [`TILE_ROWS`].
+    /// The number of rows that fill its register tiles; at most [`TILE_ROWS`].
     pub(crate) fn tile_rows(&self) -> usize {
         self.tile_rows
     }
 
-    /// Rows of an operation from which on it wants panels as f32.
+    /// The number of rows from which on an operation needs panels as f32.
     pub(crate) fn expanded_from(&self) -> usize {
         self.expanded_from
     }
@@ -477,8 +480,8 @@ impl fmt::Debug for Kernel {
     }
 }
 
-/// Refuses rows that do not fit in `size` elements. A plan lays all of them out within the arena, so this does not
-/// happen; it is what the unsafe code below relies on.
+/// Refuses rows that do not fit in `size` elements. A plan lays all of them out within the arena, so this never
+/// happens; the unsafe code below relies on it.
 fn within(size: usize, rows: Rows, count: usize, width: usize) {
     let end = count
         .saturating_sub(1)

@@ -1,4 +1,4 @@
-//! The kernel of every machine, on the `wide` crate (SSE2 or NEON where the target has them). Panels are expanded to
+//! The kernel for every machine, on the `wide` crate (SSE2 or NEON where the target has them). Panels are expanded to
 //! f32 when a plan is made: widening fp16 without an instruction for it costs more than reading twice the bytes.
 
 use wide::{f32x16, i32x16};
@@ -7,7 +7,8 @@ use super::Kernel;
 use super::lanes::{self, Compiled, Lanes};
 use super::make::table;
 
-/// Two rows × one panel are 8 of the 16 registers of SSE2, which needs others for products: with three rows the sums spill.
+/// Two rows × one panel take 8 of the 16 registers of SSE2, which needs others for products: with three rows the sums
+/// spill.
 pub(super) static KERNEL: Kernel = Kernel {
     name: "portable",
     expanded_from: 0,
@@ -106,7 +107,7 @@ impl Lanes for Portable {
 
     #[inline(always)]
     unsafe fn round(self) -> Self {
-        // Added, it leaves no bit for a fraction.
+        // Adding this number leaves no bit for a fraction.
         let magic = f32x16::splat(12_582_912.0);
         Self((self.0 + magic) - magic)
     }

@@ -1,4 +1,4 @@
-//! Operations as the instruction sets see them: pointers whose ranges [`super::Kernel`] has checked.
+//! Operations in the form of the instruction sets: pointers whose ranges [`super::Kernel`] has checked.
 
 /// A dense layer over the rows of a tile.
 ///
@@ -24,7 +24,7 @@ pub(super) struct Dense<W> {
     pub(super) then: Then,
 }
 
-/// What follows the sums.
+/// The operation after the sums.
 #[derive(Clone, Copy)]
 pub(super) enum Then {
     Store,
@@ -43,7 +43,7 @@ pub(super) struct Pair(#[allow(dead_code, reason = "read by the loops alone")] u
 #[repr(transparent)]
 pub(super) struct Quad(#[allow(dead_code, reason = "read by the loops alone")] u32);
 
-/// A dense layer over packed rows: words of 32 bits in the places of f32.
+/// A dense layer over packed rows: 32-bit words in place of f32.
 ///
 /// Good is as for [`Dense`], with `words` in the place of inputs. `scale` is good for `panels * 16` elements of a layer of
 /// quads. `out` may be null, then it is not written. `packed` is good for `rows` rows of `panels * 16` packed outputs.
@@ -51,7 +51,7 @@ pub(super) struct Packed<W> {
     pub(super) rows: usize,
     pub(super) words: usize,
     pub(super) panels: usize,
-    /// Before padding; the packed outputs past them are 0.
+    /// Before padding; packed outputs past this count are 0.
     pub(super) outputs: usize,
     pub(super) weight: *const W,
     pub(super) panel_stride: usize,
@@ -67,15 +67,15 @@ pub(super) struct Packed<W> {
     pub(super) pack: Pack,
     pub(super) packed: *mut f32,
     pub(super) packed_stride: usize,
-    /// Where sums wait of a layer that leaves out zeros: good for `rows` rows of `panels * 16`.
+    /// Where the sums of a layer that skips zeros wait: good for `rows` rows of `panels * 16`.
     pub(super) sums: *mut f32,
     pub(super) sums_stride: usize,
 }
 
-/// How f32 become parts of words.
+/// How f32 are packed into words.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Pack {
-    /// They do not.
+    /// Not at all.
     None,
     /// bf16, rounded to nearest even.
     Pairs,
@@ -104,23 +104,23 @@ pub(super) struct PackPanels {
     pub(super) panel_stride: usize,
 }
 
-/// What an instruction set with products of packed numbers offers beyond a [`Table`].
+/// The additional functions of an instruction set with products of packed numbers.
 pub(super) struct FastTable {
     pub(super) pairs: unsafe fn(&Packed<Pair>),
     pub(super) quads: unsafe fn(&Packed<Quad>),
     /// The most panels whose sums stay in registers for one row.
     pub(super) group: usize,
-    /// As `pairs` and `quads`, with the weights in such groups: see [`super::skip`].
+    /// Like `pairs` and `quads`, with the weights in groups of that many panels: see [`super::skip`].
     pub(super) pairs_grouped: unsafe fn(&Packed<Pair>),
     pub(super) quads_grouped: unsafe fn(&Packed<Quad>),
     pub(super) pack_rows: unsafe fn(&PackRows),
     pub(super) pack_panels: unsafe fn(&PackPanels),
 }
 
-/// What a head makes of the rows of a tile: `out` is good for `rows` elements.
+/// A head's dot products with the rows of a tile: `out` is good for `rows` elements.
 pub(super) struct Dots {
     pub(super) rows: usize,
-    /// A term that is not there has no length.
+    /// An unused term has length 0.
     pub(super) terms: [DotTerm; super::MOST_TERMS],
     pub(super) out: *mut f32,
 }
@@ -166,7 +166,7 @@ pub(super) struct Table {
     pub(super) dense_single: unsafe fn(&Dense<f32>),
     /// The most panels whose sums stay in registers for one row.
     pub(super) group: usize,
-    /// As `dense_single`, with the weights in such groups: see [`super::skip`].
+    /// Like `dense_single`, with the weights in groups of that many panels: see [`super::skip`].
     pub(super) dense_grouped: unsafe fn(&Dense<f32>),
     pub(super) add_rows: unsafe fn(&AddRows),
     pub(super) dot: unsafe fn(*const f32, *const f32, usize) -> f32,

@@ -1,14 +1,14 @@
-//! Dense layers that leave out the products with inputs that are 0, as half of them or more are behind a ReLU.
+//! Dense layers that skip the products with zero inputs. After a ReLU half of the inputs or more are 0.
 //!
-//! A sum has the same bits without them: it never is -0 where that would show, and weights are finite. (But for sums of bf16
-//! below the smallest normal number, which the instruction takes as 0 whenever it adds to them.)
+//! A sum has the same bits without them: it is never -0 where that would show, and weights are finite. (The exception
+//! are sums of bf16 below the smallest normal number, which the instruction takes as 0 whenever it adds to them.)
 //!
-//! Which inputs are 0 differs from row to row, so each row goes over its own, all panels of a group at once. The weights of
-//! [`BLOCK`] inputs of a group stay in the first cache for all rows of a tile; the sums of a row wait in memory meanwhile. Where
-//! numbers are packed, an input is a word of them.
+//! The zero inputs differ from row to row, so each row goes over its own inputs, for all panels of a group at once. The
+//! weights of [`BLOCK`] inputs of a group stay in the first-level cache for all rows of a tile; a row's sums wait in
+//! memory meanwhile. Where numbers are packed, an input is a word of them.
 //!
-//! The weights come from that cache for each row, where a tile of rows keeps them in registers. So with every input in use
-//! it takes longer: see [`are_few_in_use`].
+//! Each row loads the weights from that cache, while a tile of rows keeps them in registers. So this takes longer when
+//! every input is in use: see [`are_few_in_use`].
 
 use std::ops::Range;
 
@@ -16,18 +16,18 @@ use super::lanes::{Lanes, apply, from_bias, store};
 use super::raw::Dense;
 use super::{LANES, Rows, TILE_ROWS};
 
-/// Inputs whose weights a group of panels is multiplied with before the next ones.
+/// The number of inputs that a group of panels is multiplied with at a time.
 pub(super) const BLOCK: usize = u64::BITS as usize;
 
-/// Fewer panels have too few sums at a time: each of them waits for itself.
+/// With fewer panels there are too few sums at a time to hide the latency of each.
 pub(crate) const LEAST_PANELS: usize = 4;
 
-/// The per cent of inputs in use up to which it is quicker not to multiply all; docs/performance.md has what was measured.
+/// The percentage of inputs in use up to which skipping is faster; docs/performance.md has the measurements.
 pub(super) const MOST_IN_USE: usize = 75;
-/// The same of words of four.
+/// The same for words of four.
 pub(super) const MOST_QUADS_IN_USE: usize = 66;
 
-/// Whether no more than so many per cent of the inputs of some rows are in use. A guess by a few rows.
+/// Whether at most this percentage of the inputs of some rows is in use. Estimated from a few rows.
 pub(super) fn are_few_in_use(arena: &[f32], input: Rows, rows: usize, inputs: usize, most: usize) -> bool {
     let in_use = |row| arena[input.row(row, inputs)].iter().map(|x| u32::from(x.to_bits() << 1 != 0)).sum::<u32>();
     let step = rows.div_ceil(3).max(1);
@@ -45,7 +45,7 @@ pub(super) fn groups(panels: usize, most: usize) -> impl Iterator<Item = Range<u
     })
 }
 
-/// A matrix of panels `[outputs / 16][inputs][16]` in groups `[inputs][panels of the group][16]`, at the same places.
+/// A matrix of panels `[outputs / 16][inputs][16]` as groups `[inputs][panels of the group][16]`, at the same offsets.
 pub(super) fn group<W: Copy>(panels: &[W], inputs: usize, most: usize, to: &mut [W]) {
     let panel_len = inputs * LANES;
     for group in groups(panels.len() / panel_len, most) {
@@ -58,8 +58,8 @@ pub(super) fn group<W: Copy>(panels: &[W], inputs: usize, most: usize, to: &mut 
     }
 }
 
-/// Where the numbers of such a layer are. Good means what [`Dense`] says; the panels of a row of sums are together, and the
-/// weights of a group, too.
+/// The pointers of such a layer. They are good as in [`Dense`]; the panels of a row of sums are contiguous, and so are
+/// the weights of a group.
 pub(super) struct Operands<W> {
     pub(super) rows: usize,
     pub(super) inputs: usize,
@@ -67,11 +67,11 @@ pub(super) struct Operands<W> {
     pub(super) x_stride: usize,
     pub(super) weight: *const W,
     pub(super) panel_stride: usize,
-    /// What the sums start from, good for [`MOST_PANELS`] panels when its step is 0.
+    /// The start of the sums, good for [`MOST_PANELS`] panels when its step is 0.
     pub(super) start: *const f32,
     pub(super) start_step: usize,
     pub(super) start_stride: usize,
-    /// Where they wait.
+    /// The place where sums wait.
     pub(super) sums: *mut f32,
     pub(super) sums_stride: usize,
 }
@@ -79,13 +79,13 @@ pub(super) struct Operands<W> {
 /// The most panels of a group, on any kernel.
 pub(super) const MOST_PANELS: usize = 9;
 
-/// A layer whose products can be left out, with the instructions of V.
+/// A layer that can skip products, with the instructions of V.
 pub(super) trait Skips<V> {
     type Weight: Copy;
 
     fn operands(&self) -> Operands<Self::Weight>;
 
-    /// A bit for each of sixteen inputs that is not 0, the first one's lowest.
+    /// A bit for each of sixteen inputs that is not 0; the first input's is the lowest.
     ///
     /// # Safety
     /// The CPU has V's instructions.
@@ -97,7 +97,7 @@ pub(super) trait Skips<V> {
     /// The CPU has V's instructions, the weights of a panel are good.
     unsafe fn add(sum: V, x: V, weight: *const Self::Weight) -> V;
 
-    /// What follows the sums of one row.
+    /// Applies what follows the sums of one row.
     ///
     /// # Safety
     /// The CPU has V's instructions; row and panels are within the layer.
@@ -146,7 +146,7 @@ impl<V: Lanes> Skips<V> for Dense<f32> {
     }
 }
 
-/// Some inputs of a layer, and which of them are in use.
+/// Some inputs of a layer, with a bitmap of those in use.
 pub(super) struct Block {
     first: usize,
     inputs: usize,
@@ -172,7 +172,7 @@ pub(super) unsafe fn block<V: Lanes, L: Skips<V>>(layer: &L, first: usize) -> Bl
     block
 }
 
-/// Which of `n` inputs are in use, from the lowest bit on.
+/// The inputs in use among `n`, from the lowest bit on.
 ///
 /// # Safety
 /// The CPU has V's instructions; `x` is good for `n` elements, n ≤ [`BLOCK`].
@@ -190,7 +190,7 @@ unsafe fn in_use<V: Lanes, L: Skips<V>>(x: *const f32, n: usize) -> u64 {
     bits
 }
 
-/// What a block adds to the P panels that start at `panel`, for all rows. The weights are in groups, this is one of them.
+/// Adds a block's products to the P panels that start at `panel`, for all rows. The weights are one of the groups.
 ///
 /// # Safety
 /// As for [`block`]; the block is of this layer.
@@ -205,7 +205,7 @@ pub(super) unsafe fn panels<V: Lanes, L: Skips<V>, const P: usize>(layer: &L, bl
         _ => (sums_at.cast_const(), at.sums_stride),
     };
     let last = block.first + block.inputs == at.inputs;
-    // Read one row ahead: a load waits for those of weights before it, and the end of each loop is guessed wrong.
+    // Reads one row ahead: its load waits for those of earlier weights, and the end of each loop is mispredicted.
     let mut next = block.bits[0];
     for row in 0..at.rows {
         // SAFETY: rows below at.rows, of which the block has one more; a bit that is set is below its inputs.
@@ -233,7 +233,7 @@ pub(super) unsafe fn panels<V: Lanes, L: Skips<V>, const P: usize>(layer: &L, bl
     }
 }
 
-/// A layer of such products: panels in groups of at most `$most`, of which there is code for those of `$panels`.
+/// A layer that skips products, with panels in groups of at most `$most`. There is code for groups of `$panels`.
 macro_rules! dense_by_groups {
     ($layer:ident, $lanes:ty, $most:expr, [$($panels:literal)+]) => {{
         // Zeros for them, and code for each number of panels that a group may have.

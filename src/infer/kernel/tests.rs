@@ -1,4 +1,4 @@
-//! The functions of each kernel that no network shows on its own.
+//! Tests of each kernel's functions that no network tests by itself.
 
 use super::*;
 use crate::infer::reference;
@@ -86,7 +86,7 @@ fn activations_are_right_everywhere() {
     }
 }
 
-/// Small integers: every sum is exact, whatever its order.
+/// Small integers: every sum is exact in any order.
 fn integers(n: usize, seed: usize) -> Vec<f32> {
     (0..n).map(|i| ((i * 7919 + seed * 104_729) % 17) as f32 - 8.0).collect()
 }
@@ -102,8 +102,8 @@ fn dot_of_every_length() {
     }
 }
 
-/// All numbers of rows and panels that have a tile of their own, with some columns left out, in both storages, to rows and to
-/// panels.
+/// All numbers of rows and panels that have a tile of their own, with some columns skipped, in both storages, written
+/// to rows and to panels.
 #[test]
 fn dense_of_every_shape() {
     for kernel in Kernel::available() {
@@ -154,7 +154,8 @@ fn dense_of_every_shape() {
     }
 }
 
-/// A layer gives the same with zeros left out. That they are left out shows in weights that nobody may read: NaN.
+/// A layer gives the same result with zeros skipped. Weights that must not be read are NaN, which shows that they are
+/// skipped.
 #[test]
 fn zeros_are_left_out_without_a_trace() {
     let shapes = [(1, 16), (17, 130), (63, 160), (64, 64), (65, 250), (130, 400)];
@@ -218,7 +219,7 @@ fn zeros_are_left_out_without_a_trace() {
     }
 }
 
-/// Small integers are exact in bf16 and in eight bits, and so are their sums: every shape, with and without f32 outputs.
+/// Small integers and their sums are exact in bf16 and in eight bits: every shape, with and without f32 outputs.
 #[test]
 fn packed_layers_of_every_shape() {
     for kernel in Kernel::available().filter(|kernel| kernel.lacks_fast().is_empty()) {
@@ -226,7 +227,7 @@ fn packed_layers_of_every_shape() {
             (0..=30).flat_map(|rows| [(5, 3), (32, 40), (3, 250), (67, 100), (300, 250)].map(|shape| (rows, shape)))
         {
             let weight = |k: usize, o: usize| ((k * 31 + o * 17) % 13) as f32 - 6.0;
-            // Of three words of four, two are 0 in all rows.
+            // Two of every three words of four are 0 in all rows.
             let in_use = |k: usize| (k / 4).is_multiple_of(3);
             let x = |row: usize, k: usize| if in_use(k) { ((row * 7 + k * 5) % 8 + 1) as f32 } else { 0.0 };
             let bias = integers(padded(outputs), 3);
@@ -251,7 +252,7 @@ fn packed_layers_of_every_shape() {
             let pairs = each(2, &|k, o| bits(real(k, o)) | bits(real(k + 1, o)) << 16);
             let quads = each(4, &|k, o| u32::from_le_bytes(std::array::from_fn(|i| real(k + i, o) as i8 as u8)));
             let ones = vec![1.0; panels * LANES];
-            // With weights that nobody may read.
+            // With weights that must not be read.
             let group = |words: &[u32], per: usize| {
                 let count = words.len() / panels / LANES;
                 let of_word = |i: usize| if in_use(i / LANES % count * per) { words[i] } else { 0x7fc0_7fc0 };
@@ -313,7 +314,7 @@ fn packed_layers_of_every_shape() {
     }
 }
 
-/// What does not fit eight bits becomes the nearer end, and what is not a number 255: for odd and even numbers of rows.
+/// A value outside of eight bits becomes the nearer end, and NaN becomes 255, for odd and even numbers of rows.
 #[test]
 fn quads_end_at_0_and_255() {
     let sums = [1e30, -1e30, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 254.6, 255.4, -0.4, 3e9, 300.0, 0.5, 1.5];
@@ -350,7 +351,7 @@ fn quads_end_at_0_and_255() {
     }
 }
 
-/// Panels that are made for a request hold what those of the plan would.
+/// Panels made for a request hold the same as those of the plan.
 #[test]
 fn panels_are_packed_from_rows() {
     for kernel in Kernel::available().filter(|kernel| kernel.lacks_fast().is_empty()) {

@@ -1,7 +1,8 @@
-//! The request algebra: what the cross layers come to when half of x0 is the same for all candidates.
+//! The request algebra: the form of the cross layers when half of x0 is the same for all candidates.
 //!
 //! Write x0 = [r ; a] and x_l = [p_l ; q_l], the request's half and the candidate's. For a fixed r, each p_l is an affine
-//! function of vectors that each candidate has anyway: `p_l = c_l + B_l z`, where z collects q_0, q_1, ... of full layers
+//! function of vectors that each candidate computes anyway: `p_l = c_l + B_l z`, where z collects q_0, q_1, ... of full
+//! layers
 //! and the inner vectors t_0, t_1, ... of low-rank layers. So p_l is never computed for a candidate:
 //!
 //! - full: `q_{l+1} = a ⊙ (W_aa q_l + (W_ap B_l) z + (W_ap c_l + b_a)) + q_l`,
@@ -9,12 +10,13 @@
 //! - low rank: `t_l = V_a q_l + (V_p B_l) z + V_p c_l`, `q_{l+1} = a ⊙ (U_a t_l + b_a) + q_l`,
 //!   then `B_{l+1} z' = B_l z + (r ⊙ U_p) t_l` and `c_{l+1} = c_l + r ⊙ b_p`.
 //!
-//! What stands in brackets before z is a matrix that is computed once for the request. A full layer's q_l comes to stand right
-//! behind z, where the next layer's z has it, so that `W_aa` and that matrix make one layer over both. The weights of the
-//! heads turn p_L into a few vectors over z ([`Collapse`]); where towers or a stacked deep part read all of x_L, p_L is
-//! computed at the end. This is exact: nothing is left out, and everything is summed in f32.
+//! The factor in brackets before z is a matrix that is computed once for the request. A full layer's q_l is placed
+//! right after z, where the next layer's z has it, so that `W_aa` and that matrix make one layer over both. The weights
+//! of the heads turn p_L into a few vectors over z ([`Collapse`]); where towers or a stacked deep part read all of x_L,
+//! p_L is computed at the end. This is exact: nothing is left out, and everything is summed in f32.
 //!
-//! Each part of z takes whole panels, so that vectors of one part do not reach into the next one: what is past its end is 0.
+//! Each part of z takes whole panels, so that vectors of one part do not reach into the next one: values past its end
+//! are 0.
 
 use super::build::Builder;
 use super::own::Own;
@@ -26,10 +28,10 @@ use crate::artifact::model::spec::Structure;
 use crate::infer::Weights;
 use crate::infer::kernel::{Rows, Then};
 
-/// Past so many f32 of scratch a program is not worth its memory: 8 MiB.
+/// A program that needs more f32 of scratch than this is not worth its memory: 8 MiB.
 const MOST_SCRATCH: usize = 2 << 20;
 
-/// Whether the heads read x_L and nothing else does: then p_L need not be computed.
+/// Whether only the heads read x_L: then p_L need not be computed.
 fn only_heads_read(network: &Network) -> bool {
     network.structure == Structure::Parallel && network.heads.iter().all(|head| head.tower.is_empty())
 }
@@ -53,7 +55,7 @@ pub(super) fn collapsed(network: &Network, weights: Weights<'_>, own: &mut Own, 
     }
     let builder = Builder::new(network, tile_rows, network.request_width, 0);
     let mut algebra = Algebra::new(builder, weights, own);
-    // In rows of its own: the deep layers use the common ones before the heads read it.
+    // In rows of its own, because the deep layers use the common ones before the heads read it.
     let xl = algebra.builder.rows(network.width);
     algebra.builder.cross_layers(before, Some(xl));
     let (output, b_a) = (algebra.builder.rows(algebra.candidate), algebra.bias_of_candidate(last));
@@ -95,7 +97,7 @@ pub(super) fn algebra(network: &Network, weights: Weights<'_>, own: &mut Own, ti
     if scratch > MOST_SCRATCH {
         return None;
     }
-    // z stands in the rows of x0: a full first layer adds q_0 = a, which is there.
+    // z is in the rows of x0: a full first layer adds q_0 = a, which is already there.
     let end_of_a = padded(network.width).max(request + padded(candidate));
     let first = if matches!(network.cross[0], Cross::Full { .. }) { request } else { end_of_a };
     let builder = Builder::new(network, tile_rows, request, (first + all).max(end_of_a) - network.width);
@@ -105,7 +107,7 @@ pub(super) fn algebra(network: &Network, weights: Weights<'_>, own: &mut Own, ti
     let x_last = if collapses {
         algebra.builder.rows(candidate)
     } else {
-        // Room past the end: the candidate's half does not start with a panel.
+        // Leaves room past the end: the candidate's half does not start with a panel.
         algebra.builder.rows(network.trunk_width().max(network.width) + LANES)
     };
     let q_last = if collapses { x_last } else { x_last.at_column(request) };
@@ -166,7 +168,7 @@ fn bias(cross: &Cross) -> Params {
     }
 }
 
-/// B and c while layers are added.
+/// B and c, updated layer by layer.
 struct Growing {
     /// The width of z.
     z: usize,
@@ -209,7 +211,7 @@ impl<'a> Algebra<'a> {
         self.builder.prepare.push(Prepare::Layer(rows, layer));
     }
 
-    /// `count` outputs of a matrix from `first` on: the model's panels where one begins there, else copies.
+    /// `count` outputs of a matrix from `first` on: the model's panels where one begins there, otherwise copies.
     fn outputs(&mut self, panels: &Panels, first: usize, count: usize) -> Weight {
         if self.request.is_multiple_of(LANES) {
             let start = panels.start + first * panels.inputs;
@@ -238,7 +240,7 @@ impl<'a> Algebra<'a> {
         Then::Cross { x0: self.builder.x0.at_column(self.request), xl: q }
     }
 
-    /// What a layer does for each candidate. Returns its last step, which writes q_{l+1} to `next`.
+    /// The steps of a layer for each candidate. Returns the last one, which writes q_{l+1} to `next`.
     fn layer(&mut self, cross: &Cross, basis: &Growing, zone: Rows, q: Rows, next: Rows) -> Layer {
         let then = self.update(q);
         match *cross {
@@ -260,7 +262,7 @@ impl<'a> Algebra<'a> {
                 if basis.z == 0 {
                     return Layer { then, ..sums };
                 }
-                // q is what follows z.
+                // q comes after z.
                 let inputs = basis.z + self.candidate;
                 let (made, panels) = self.request_panels(inputs, self.candidate);
                 self.product(weight, basis, panels);
@@ -272,12 +274,12 @@ impl<'a> Algebra<'a> {
         }
     }
 
-    /// `W_a q + (W_p c + start)`: what is in brackets is computed once, at `share`.
+    /// `W_a q + (W_p c + start)`. The part in brackets is computed once, at `share`.
     fn sums(&mut self, weight: Weight, start: Start, share: usize, basis: &Growing, q: Rows, output: Rows) -> Layer {
         let (c, at) = (Rows { start: basis.c, stride: 0 }, Rows { start: share, stride: 0 });
         let columns = 0..self.request;
         self.once(1, Layer { weight, columns, start, input: c, output: at, then: Then::None });
-        // Where column 0 would be. Rows of x0 come first in the arena, so there is room before q.
+        // The virtual start of column 0. Rows of x0 come first in the arena, so there is room before q.
         let input = Rows { start: q.start - self.request, ..q };
         let columns = self.request..weight.panels.inputs;
         Layer { weight, columns, start: Start::Share(share), input, output, then: Then::None }
@@ -342,7 +344,7 @@ impl<'a> Algebra<'a> {
         basis.z += padded(added);
     }
 
-    /// p_L itself, before the candidate's half is written behind it.
+    /// p_L itself, written before the candidate's half.
     fn rebuild(&mut self, basis: &Growing, zone: Rows, output: Rows) {
         let (from, inputs, outputs) = (basis.now, basis.z, self.request);
         let (weight, to) = self.request_panels(inputs, outputs);
@@ -351,7 +353,7 @@ impl<'a> Algebra<'a> {
         self.step(Layer { weight, columns, start, input: zone, output, then: Then::None });
     }
 
-    /// Every head's vectors over what p_L is made of. `basis` is that of the last layer's input.
+    /// Every head's vectors over the components of p_L. `basis` is that of the last layer's input.
     fn collapse(&mut self, last: &Cross, basis: Option<Basis>) -> Vec<(usize, usize)> {
         let (request, panels) = (self.request, matrix(last));
         let full = matches!(last, Cross::Full { .. });

@@ -1,22 +1,22 @@
-//! A network laid out as a program that computes each layer for each row, the first ones perhaps in part.
+//! Lays a network out as a program that computes each layer for each row, the first ones perhaps in part.
 
 use super::program::{Layer, Level, Prepare, Program, Start, Step, Term, Vector, Weight};
 use crate::artifact::model::network::{Cross, Dense, LANES, Network, Panels, Params, padded};
 use crate::artifact::model::spec::{Activation, Structure};
 use crate::infer::kernel::{Rows, Then};
 
-/// An odd number of cache lines: with an even one, the rows of a tile would compete for few sets of a cache.
+/// An odd number of cache lines: with an even one, the rows of a tile would compete for few cache sets.
 pub(super) fn stride(width: usize) -> usize {
     (width.div_ceil(LANES) | 1) * LANES
 }
 
-/// Columns that the values of a mixture take. Each expert's C writes whole panels, the last one past the end.
+/// Columns for the values of a mixture. Each expert's C writes whole panels, so the last one goes past the end.
 fn mixture_width(experts: usize, rank: usize) -> usize {
     padded(experts * rank).max((experts - 1) * rank + padded(rank))
 }
 
-/// Places in the arena, given out from the start. Buffers of intermediate results are used again by later layers, each
-/// with a stride of its own.
+/// Hands out places in the arena from the start. Later layers reuse the buffers of intermediate results, each with a
+/// stride of its own.
 pub(super) struct Builder<'a> {
     pub(super) network: &'a Network,
     /// The request's columns that are counted once.
@@ -32,7 +32,7 @@ pub(super) struct Builder<'a> {
     pub(super) steps: Vec<Step>,
 }
 
-/// The program that shares what the request's columns add to the first layers, or nothing.
+/// The program that shares the request's part of the first layers, or nothing.
 pub(super) fn layer_by_layer(network: &Network, tile_rows: usize, level: Level) -> Program {
     let shared = if level == Level::Rows { 0 } else { network.request_width };
     let mut builder = Builder::new(network, tile_rows, shared, 0);
@@ -118,13 +118,13 @@ impl<'a> Builder<'a> {
         at
     }
 
-    /// The buffer between layers that `input` is not in.
+    /// The buffer between layers that does not hold `input`.
     fn next_layer(&self, input: Rows, width: usize) -> Rows {
         let start = if input.start == self.layers[0] { self.layers[1] } else { self.layers[0] };
         Rows { start, stride: stride(width) }
     }
 
-    /// Where the trunk is: x0 itself when there are no layers.
+    /// The place of the trunk: x0 itself when there are no layers.
     pub(super) fn trunk(&mut self) -> Rows {
         let network = self.network;
         if network.cross.is_empty() && network.deep.is_empty() { self.x0 } else { self.rows(network.trunk_width()) }
@@ -179,7 +179,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Dense layers in sequence; gives where the last one's outputs are.
+    /// Dense layers in sequence. Returns the place of the last one's outputs.
     pub(super) fn chain(&mut self, layers: &[Dense], mut input: Rows, mut first: bool, output: Option<Rows>) -> Rows {
         for (i, layer) in layers.iter().enumerate() {
             let last = output.filter(|_| i + 1 == layers.len());
@@ -216,7 +216,7 @@ impl<'a> Builder<'a> {
         self.steps.push(Step::Layer(Layer { weight, columns, start, input, output, then }));
     }
 
-    /// Where the request's part of a layer over x0 will be.
+    /// The place of the request's part of a layer over x0.
     pub(super) fn share(&mut self, weight: Weight, start: Start) -> usize {
         let at = self.vector(weight.panels.outputs);
         let output = Rows { start: at, stride: 0 };
@@ -251,7 +251,7 @@ impl<'a> Builder<'a> {
                 let gates = Rows { start: gates, stride: stride(experts) };
                 self.dense(gate, None, first, xl, gates, Then::None);
                 self.dense(v, None, first, xl, values, Then::Tanh);
-                // First to last: each writes whole panels, and the next one overwrites what is past the rank.
+                // From first to last: each writes whole panels, and the next one overwrites the part past the rank.
                 for (e, &c) in c.iter().enumerate() {
                     let column = e * rank;
                     self.dense(c, None, false, values.at_column(column), inner.at_column(column), Then::Tanh);

@@ -1,14 +1,14 @@
-//! Copies of the weights of layers behind a ReLU, of whose inputs many are 0: see `kernel/skip.rs`.
+//! Copies of the weights of layers after a ReLU, whose inputs are often 0: see `kernel/skip.rs`.
 
 use crate::artifact::model::network::{LANES, Network, Panels};
 use crate::artifact::model::spec::Activation;
 use crate::infer::kernel::{Kernel, LEAST_PANELS};
 use crate::infer::scratch::Arena;
 
-/// These copies.
+/// The copies.
 #[derive(Debug, Default)]
 pub(super) struct Grouped {
-    /// Which matrices of the model, and where the copy of each starts.
+    /// The matrices of the model, with the start of each one's copy.
     matrices: Vec<(Panels, usize)>,
     copies: Arena,
 }
@@ -37,7 +37,7 @@ impl Grouped {
     }
 }
 
-/// Matrices of dense layers that read what a ReLU gave, wide enough to be worth it.
+/// Matrices of dense layers that read the output of a ReLU and are wide enough to pay.
 pub(super) fn behind_relu(network: &Network) -> impl Iterator<Item = Panels> {
     let chains = std::iter::once(&network.deep).chain(network.heads.iter().map(|head| &head.tower));
     let pairs = chains.flat_map(|chain| chain.windows(2));

@@ -1,11 +1,11 @@
 //! Sums that rows bring with them.
 //!
-//! The first layers read x0. Of a candidate's columns those that its ad alone determines add the same to their sums in every
-//! request: `Σ W[k] x[k]` over these columns can be computed once for each ad and kept. A row then starts from the request's
-//! share and its kept sums, and only what is left of its columns is multiplied.
+//! The first layers read x0. Some of a candidate's columns depend only on its ad, so they add the same to these sums in
+//! every request: `Σ W[k] x[k]` over them can be computed once for each ad and kept. A row then starts from the
+//! request's share and its kept sums, and only its other columns are multiplied.
 //!
-//! A row without kept sums has the same ones computed first and then goes the same way, so that a candidate's logit has the
-//! same bits whether its sums were kept or not.
+//! For a row without kept sums the same sums are computed first, and the rest is identical, so a candidate's logit has
+//! the same bits whether its sums were kept or not.
 
 use std::ops::Range;
 
@@ -14,11 +14,11 @@ use super::program::{KeptLayers, Layer, Program, Start, Step, Weight, WeightIn};
 use crate::artifact::model::network::padded;
 use crate::infer::kernel::{Rows, Then};
 
-/// The same program for rows that may bring along their sums over the columns `fixed` of x0, which ascend. None when no
+/// The same program for rows that may bring along their sums over the ascending columns `fixed` of x0. None when no
 /// layer reads them.
 pub(super) fn keeping(program: &Program, fixed: &[Range<usize>], tile_rows: usize) -> Option<Program> {
     let mut program = program.clone();
-    // Where a row of sums will be is known when all of them are.
+    // The place of a row's sums is known when all of them are.
     let mut layers: Vec<(usize, Layer)> = Vec::new();
     let (mut width, mut steps) = (0, Vec::new());
     for step in std::mem::take(&mut program.steps) {

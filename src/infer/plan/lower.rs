@@ -1,8 +1,7 @@
-//! A program turned into one over packed numbers: each layer reads words of two bf16, or of four u8, instead of f32.
-//!
-//! The lists stay what they are; layers are exchanged one by one, and what they read is packed before them, or by the layer
-//! that wrote it. Sums, cross updates, activations and heads stay in f32. What is done once for a request on few rows stays
-//! as it is, too: it waits for the weights and not for the arithmetic.
+//! Turns a program into one over packed numbers: each layer reads words of two bf16, or of four u8, instead of f32.
+//! The lists keep their structure; layers are replaced one by one, and their inputs are packed before them or by the
+//! layer that wrote them. Sums, cross updates, activations and heads stay in f32. Work done once for a request on few
+//! rows also stays unchanged: it waits for the weights, not for the arithmetic.
 
 use super::build::stride;
 use super::grouped;
@@ -17,18 +16,18 @@ use crate::artifact::model::spec::Activation;
 use crate::infer::Weights;
 use crate::infer::kernel::{Kernel, Pack, Rows, packed_row, words};
 
-/// Rows of a layer over the request from which on packing them pays.
+/// The number of rows of a layer over the request from which on packing them pays.
 const WORTH_PACKING: usize = 4;
-/// Smaller ranges are those of inputs that are always 0. A weight in units of one stays finite.
+/// Smaller ranges are those of inputs that are always 0. This keeps a weight in units of one finite.
 const LEAST_RANGE: f32 = 1e-20;
 
 /// Collects the packed weights of all programs of a plan.
 pub(super) struct Lowering<'a> {
     network: &'a Network,
-    /// The largest input of each deep layer; none: no layer is in integers.
+    /// The largest input of each deep layer; none: no layer uses integers.
     ranges: Option<&'a [f32]>,
     kernel: &'static Kernel,
-    /// Matrices that read what a ReLU gave.
+    /// Matrices that read the output of a ReLU.
     behind_relu: Vec<Panels>,
     packs: Packing<'a>,
 }
@@ -83,7 +82,7 @@ impl<'a> Lowering<'a> {
                 }
                 other => other,
             };
-            // Packed rows are read by layers alone, and only Scale writes beside a layer into what they read.
+            // Only layers read packed rows, and only Scale, besides layers, writes into their inputs.
             match &lowered {
                 Prepare::Packed(rows, layer) => {
                     layer.output.iter().for_each(|&to| known.forget(&Area::new(to, *rows, padded(layer.outputs))));
@@ -152,7 +151,7 @@ impl<'a> Lowering<'a> {
         steps
     }
 
-    /// Which of the deep layers a layer of a tile is.
+    /// The index of a layer of a tile among the deep layers.
     fn deep_layer(&self, layer: &Layer) -> Option<usize> {
         if layer.weight.source != WeightIn::Model {
             return None;
@@ -160,7 +159,7 @@ impl<'a> Lowering<'a> {
         self.network.deep.iter().position(|dense| dense.weight.start == layer.weight.panels.start)
     }
 
-    /// The largest input of a deep layer, if it is to be in integers: its inputs are then known to be 0 or more.
+    /// The largest input of a deep layer, if it is to use integers: its inputs are then known to be 0 or more.
     fn range(&self, deep: usize) -> Option<f32> {
         let before = self.network.deep.get(deep.checked_sub(1)?)?;
         let range = *self.ranges?.get(deep)?;
@@ -185,7 +184,7 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// A copy of the weights of a layer of which many inputs may be 0. Its sums may wait where its f32 would stand.
+    /// A copy of the weights of a layer whose inputs are often 0. Its sums may wait in the place of its f32.
     fn grouped(&mut self, layer: &Layer, lowered: &PackedLayer) -> Option<(usize, Rows)> {
         let whole = layer.weight.source == WeightIn::Model && layer.columns == (0..layer.weight.panels.inputs);
         let behind_relu = self.behind_relu.iter().any(|panels| panels.start == layer.weight.panels.start);
@@ -214,7 +213,7 @@ fn pack_for_request(
     })
 }
 
-/// What a layer starts from, times a number.
+/// A layer's start, times a number.
 fn times(start: Start, outputs: usize, by: f32, prepare: &mut Vec<Prepare>, len: &mut usize) -> Start {
     let at = match start {
         _ if by == 1.0 => return start,
@@ -231,7 +230,7 @@ fn times(start: Start, outputs: usize, by: f32, prepare: &mut Vec<Prepare>, len:
     Start::Share(at)
 }
 
-/// Room for the outputs of any product before they become panels of pairs: where it starts.
+/// Room for the outputs of any product before they become panels of pairs. Returns its start.
 fn room_for_products(prepare: &[Prepare], len: &mut usize) -> usize {
     let needs = prepare.iter().map(|step| match step {
         Prepare::Product { rows, layer, .. } => rows * stride(layer.weight.panels.outputs),

@@ -1,4 +1,4 @@
-//! A network turned into programs over one arena, once, so that running it is a walk down a list.
+//! Turns a network into programs over one arena. This happens once, so that running it only walks down a list.
 //!
 //! ```text
 //! Plan::new(network)                             # when a model is staged
@@ -20,7 +20,7 @@
 //!     logits[row, head] = the sums of the heads
 //! ```
 //!
-//! A tile's rows in the arena. Every step has its places fixed, so nothing is allocated or looked up:
+//! A tile's rows in the arena. The places of every step are fixed, so nothing is allocated or looked up:
 //!
 //! ```text
 //!           x0                              layers           inner          z or the trunk
@@ -29,9 +29,9 @@
 //!     ⋮
 //! ```
 //!
-//! [`program`] has the lists, [`build`] goes layer by layer, [`algebra`] shares what the request determines, [`kept`] lets
-//! rows bring sums along, [`lower`] exchanges f32 for packed numbers (with [`places`] and [`packs`]), [`own`] and [`grouped`]
-//! hold the plan's copies of weights.
+//! [`program`] has the lists, [`build`] goes layer by layer, [`algebra`] shares the work that depends only on the
+//! request, [`kept`] lets rows bring sums along, [`lower`] replaces f32 by packed numbers (with [`places`] and
+//! [`packs`]), [`own`] and [`grouped`] hold the plan's copies of weights.
 
 mod algebra;
 mod build;
@@ -74,13 +74,13 @@ pub enum Arithmetic {
     Int8,
 }
 
-/// The way that keeps sums is picked for so many candidates: with many they save most.
+/// The number of candidates for which the program with kept sums is picked: with many they save most.
 const MANY: usize = 1000;
 
-/// What bringing a kept f32 from memory takes, in products: docs/performance.md has what was measured.
+/// The cost of loading a kept f32 from memory, in products; docs/performance.md has the measurements.
 const FETCH: usize = 40;
 
-/// A plan's way for rows that bring sums of the first layers along: see [`Plan::keeping`].
+/// A plan's program for rows that bring sums of the first layers along: see [`Plan::keeping`].
 #[derive(Debug)]
 pub struct Keeping {
     pub(super) program: Program,
@@ -90,19 +90,19 @@ pub struct Keeping {
 }
 
 impl Keeping {
-    /// f32 of the sums that are kept of a row: a multiple of 16.
+    /// f32 of a row's kept sums: a multiple of 16.
     #[must_use]
     pub fn width(&self) -> usize {
         self.program.kept.as_ref().map_or(0, |kept| kept.width)
     }
 
-    /// Whether a row's sums are worth more than bringing them from memory takes.
+    /// Whether a row's sums save more than loading them from memory costs.
     #[must_use]
     pub fn is_worth_from_memory(&self) -> bool {
         self.saves >= FETCH * self.width()
     }
 
-    /// The level of sharing that the rest of the network has.
+    /// The level at which the rest of the network is shared.
     #[must_use]
     pub fn level(&self) -> Level {
         self.program.level
@@ -115,8 +115,8 @@ impl Keeping {
     }
 }
 
-/// How one kernel runs one network: for each [`Level`] of sharing that the network allows, the steps, and where in the
-/// scratch each of them reads and writes.
+/// How one kernel runs one network: for each [`Level`] of sharing that the network allows, the steps, and the places in
+/// the scratch that each of them reads and writes.
 #[derive(Debug)]
 pub struct Plan {
     kernel: &'static Kernel,
@@ -130,12 +130,12 @@ pub struct Plan {
     expanded: [Arena; 2],
     /// Not for packed numbers.
     grouped: Grouped,
-    /// Whether layers behind a ReLU leave out what is 0.
+    /// Whether layers after a ReLU skip zeros.
     skips: bool,
     /// Packed weights.
     packs: Option<Packs>,
     arithmetic: Arithmetic,
-    /// By level, the first with nothing shared.
+    /// By level; the first one shares nothing.
     pub(super) programs: Vec<Program>,
 }
 
@@ -143,13 +143,13 @@ impl Plan {
     /// Lays a network out for a kernel, with a private copy of the panels in f32: twice the bytes of the model's weights.
     ///
     /// # Errors
-    /// `Corrupt` when layers do not fit each other or the sections.
+    /// `Corrupt` when the layers do not fit each other or the sections.
     pub fn new(network: &Network, weights: Weights<'_>, kernel: &'static Kernel) -> Result<Self> {
         Self::with(network, weights, kernel, Arithmetic::Exact, &[])
     }
 
-    /// As [`Plan::new`] in an arithmetic of choice. `ranges` has for each deep layer the largest value of its inputs, for
-    /// [`Arithmetic::Int8`]: a layer without one, or with one that is not above 0, is in bf16.
+    /// Like [`Plan::new`], with a choice of arithmetic. For [`Arithmetic::Int8`], `ranges` has the largest input value
+    /// of each deep layer: a layer without one, or with one that is not above 0, uses bf16.
     ///
     /// # Errors
     /// As [`Plan::new`]; `Unsupported` when this CPU or the kernel lacks the instructions.
@@ -202,12 +202,13 @@ impl Plan {
         })
     }
 
-    /// A way through the network for rows whose columns `fixed` are the same in all requests, as an ad's are: sums over
-    /// them can be computed once ([`Plan::keep`]) and given to [`Pass::run_kept`](super::Pass::run_kept). Ranges of columns of x0 that ascend.
-    /// None for a plan of packed numbers, and when the first layers read too few of these columns to be worth it.
+    /// A program for rows whose columns `fixed` are the same in all requests, as an ad's are. Sums over them can be
+    /// computed once ([`Plan::keep`]) and given to [`Pass::run_kept`](super::Pass::run_kept). `fixed` are ascending
+    /// ranges of columns of x0. None for a plan of packed numbers, and when the first layers read too few of these
+    /// columns for it to pay.
     ///
     /// # Errors
-    /// `InvalidArgument` when the ranges do not ascend or go past the columns of x0.
+    /// `InvalidArgument` when the ranges are not ascending or go past the columns of x0.
     pub fn keeping(&self, fixed: &[Range<usize>]) -> Result<Option<Keeping>> {
         let mut end = 0;
         for range in fixed {
@@ -229,14 +230,14 @@ impl Plan {
         }))
     }
 
-    /// The same, which multiplies every input: layers behind a ReLU leave out those that are 0 otherwise. The logits have the
-    /// same bits; it is for measuring.
+    /// The same, but every input is multiplied, while layers after a ReLU otherwise skip zeros. The logits have the
+    /// same bits; this is for measuring.
     #[must_use]
     pub fn without_skipping(self) -> Self {
         Self { skips: false, ..self }
     }
 
-    /// The numbers that it multiplies.
+    /// The arithmetic of its products.
     #[must_use]
     pub fn arithmetic(&self) -> Arithmetic {
         self.arithmetic
@@ -260,7 +261,7 @@ impl Plan {
         self.width
     }
 
-    /// How many of them are the request's, which come first.
+    /// The number of them that belong to the request; they come first.
     #[must_use]
     pub fn request_width(&self) -> usize {
         self.request_width
@@ -297,13 +298,13 @@ impl Plan {
         self.programs.iter().map(|program| program.level)
     }
 
-    /// The level that costs least for a request of `candidates`.
+    /// The cheapest level for a request of `candidates`.
     #[must_use]
     pub fn level_for(&self, candidates: usize) -> Level {
         self.program_for(candidates).level
     }
 
-    /// One candidate alone has nobody to share with. All programs but the first share what they can.
+    /// One candidate alone has no others to share with. All programs except the first share as much as they can.
     pub(super) fn program_for(&self, candidates: usize) -> &Program {
         if candidates <= 1 {
             return &self.programs[0];
@@ -312,7 +313,7 @@ impl Plan {
         cheapest.expect("every network has the level of the first layers")
     }
 
-    /// A matrix in the form that suits an operation on so many rows.
+    /// A matrix in the form that suits an operation on this many rows.
     pub(super) fn matrix<'a>(&'a self, weights: Weights<'a>, weight: &Weight, rows: usize) -> Matrix<'a> {
         let panels = weight.panels;
         let range = panels.start..panels.start + panels.len();
@@ -327,7 +328,8 @@ impl Plan {
         }
     }
 
-    /// Its copy for inputs of which many are 0, if there is one. A few rows wait for the weights, not for the products.
+    /// Its copy for inputs that are often 0, if there is one. With few rows the weights are the bottleneck, not the
+    /// products.
     pub(super) fn grouped(&self, weight: &Weight, rows: usize) -> Option<&[f32]> {
         let wanted = self.skips && weight.source == WeightIn::Model && rows >= self.kernel.expanded_from();
         wanted.then(|| self.grouped.of(&weight.panels)).flatten()
@@ -366,7 +368,7 @@ impl Plan {
         }
     }
 
-    /// The copy in groups that starts there, unless the plan multiplies every input.
+    /// The grouped copy that starts there, unless the plan multiplies every input.
     pub(super) fn grouped_words(&self, start: usize, words: usize, outputs: usize) -> Option<&[u32]> {
         let packs = self.packs.as_ref()?;
         self.skips.then(|| &packs.words()[start..start + padded(outputs) * words])

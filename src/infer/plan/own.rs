@@ -12,7 +12,7 @@ pub(in crate::infer) struct Columns {
     pub(in crate::infer) len: usize,
 }
 
-/// What the copies are collected in.
+/// Collects the copies.
 #[derive(Debug, Default)]
 pub(in crate::infer) struct Own {
     pub(in crate::infer) panels: Vec<u16>,

@@ -10,17 +10,17 @@ use crate::infer::Weights;
 use crate::infer::kernel::{Kernel, words};
 use crate::infer::scratch::Arena;
 
-/// The largest u8: it stands for the largest value of a range.
+/// The largest u8, which represents the largest value of a range.
 pub(super) const U8_MOST: f32 = 255.0;
-/// The largest i8 whose negative is one too.
+/// The largest i8 whose negative is an i8 too.
 const I8_MOST: f32 = 127.0;
 
-/// The numbers of a packed layer.
+/// The formats of a packed layer.
 #[derive(Clone, Copy)]
 pub(super) struct Numbers {
-    /// The largest input: they are integers.
+    /// The largest input; the inputs are integers.
     pub(super) range: Option<f32>,
-    /// What the outputs are multiplied by: so many units of the next layer's integers.
+    /// The factor of the outputs: units of the next layer's integers.
     pub(super) by: f32,
 }
 
@@ -46,14 +46,14 @@ impl Packs {
     }
 }
 
-/// Makes them, each once for all programs.
+/// Packs weights, each once for all programs.
 pub(super) struct Packing<'a> {
     weights: Weights<'a>,
     own: &'a Own,
     words: Vec<u32>,
     scales: Vec<f32>,
     made: HashMap<(bool, usize, Range<usize>, usize, bool), PackedWeight>,
-    /// Copies in groups, by where the words start that they are of.
+    /// Copies in groups, keyed by the start of the words that they copy.
     grouped: HashMap<usize, usize>,
 }
 
@@ -84,7 +84,7 @@ impl<'a> Packing<'a> {
         made
     }
 
-    /// A copy of packed weights in groups; where it starts.
+    /// A copy of packed weights in groups. Returns its start.
     pub(super) fn grouped(&mut self, start: usize, words: usize, outputs: usize, kernel: &Kernel) -> usize {
         *self.grouped.entry(start).or_insert_with(|| {
             let (end, len) = (self.words.len(), padded(outputs) * words);
@@ -115,7 +115,7 @@ impl<'a> Packing<'a> {
         start
     }
 
-    /// `unit`: what 1 of an input is worth.
+    /// `unit`: the value of 1 in an input.
     fn quads(&mut self, section: &[u16], panels: &Panels, columns: Range<usize>, unit: f32) -> PackedWeight {
         let (start, scale) = (self.words.len(), self.scales.len());
         for panel in 0..panels.outputs.div_ceil(LANES) {

@@ -1,4 +1,5 @@
-//! Where a program's rows stand in its arena, which steps write and read them, and where they stand packed.
+//! The places of a program's rows in its arena, the steps that write and read them, and the places of their packed
+//! form.
 
 use super::build::stride;
 use super::program::{Layer, PackedLayer, Start, Step};
@@ -26,7 +27,7 @@ impl Area {
         self.rows == other.rows && self.count == other.count && self.width == other.width
     }
 
-    /// At which of these columns the other ones start, if they are all among them.
+    /// The index among these columns at which the other ones start, if they contain all of them.
     fn find(&self, other: &Self) -> Option<usize> {
         let column = other.rows.start.checked_sub(self.rows.start)?;
         (self.rows.stride == other.rows.stride && column + other.width <= self.width).then_some(column)
@@ -60,16 +61,16 @@ impl Area {
     }
 }
 
-/// Rows, and where they are or would be packed.
+/// Rows, and the place of their packed form.
 struct Standing {
     from: Area,
     to: Rows,
 }
 
-/// What has been packed and not been written since.
+/// Rows that were packed and not written since.
 pub(super) struct Known {
     packed: Vec<Standing>,
-    /// Where what is past a layer's outputs, up to a whole panel, is nothing but 0.
+    /// Areas where the values past a layer's outputs, up to a whole panel, are all 0.
     zone: Option<Area>,
 }
 
@@ -90,7 +91,7 @@ impl Known {
         self.packed.retain(|known| !known.from.overlaps(written));
     }
 
-    /// Sees that an area of a tile is packed at `to`.
+    /// Makes sure that an area of a tile is packed at `to`.
     pub(super) fn pack(&mut self, area: &Area, to: Rows, steps: &mut Vec<Step>) {
         let mut at = 0;
         while at < area.width {
@@ -98,8 +99,8 @@ impl Known {
         }
     }
 
-    /// The same for its first columns: those that were packed before or that one layer wrote, else all. That layer packs them
-    /// where it can. Returns how many columns that makes, with their padding.
+    /// The same for its first columns: those that were packed before or that one layer wrote, otherwise all. That layer
+    /// packs them where it can. Returns the number of columns, with their padding.
     fn pack_first(&mut self, area: Area, to: Rows, steps: &mut Vec<Step>) -> usize {
         if let Some(known) = self.packed.iter().find(|known| known.to == to && known.from.rows == area.rows) {
             return padded(known.from.width);
@@ -121,9 +122,9 @@ impl Known {
     }
 }
 
-/// Where rows of a tile are packed, whenever they are.
+/// The places for the packed form of a tile's rows.
 pub(super) struct PackedPlaces {
-    /// See [`Known`]; its parts stand together, as they do in f32.
+    /// See [`Known`]; its parts are contiguous, as in f32.
     zone: Option<Standing>,
     others: Vec<Standing>,
 }
@@ -145,7 +146,7 @@ impl PackedPlaces {
     }
 }
 
-/// What a layer reads.
+/// The inputs of a layer.
 pub(super) fn input(layer: &Layer, rows: usize) -> Area {
     Area::new(layer.input.at_column(layer.columns.start), rows, layer.columns.len())
 }
@@ -156,12 +157,12 @@ pub(super) fn more_rows(len: &mut usize, count: usize, width: usize) -> Rows {
     rows
 }
 
-/// Whether a layer's outputs are read as f32, too, though they are counted in units of the next layer's integers.
+/// Whether a layer's outputs are also read as f32, though they are counted in units of the next layer's integers.
 pub(super) fn is_f32_in_units(step: &Step) -> bool {
     matches!(step, Step::Packed(PackedLayer { output: Some(_), packed: Some((Pack::Quads, _)), .. }))
 }
 
-/// How many of an area's first columns the last layer wrote that began with them, if one did.
+/// How many of an area's first columns were written by the last layer that began with them, if there is one.
 fn written(steps: &[Step], area: &Area) -> Option<usize> {
     steps.iter().rev().find_map(|step| match step {
         Step::Packed(layer) if layer.output == Some(area.rows) => Some(layer.outputs.min(area.width)),
@@ -169,7 +170,7 @@ fn written(steps: &[Step], area: &Area) -> Option<usize> {
     })
 }
 
-/// The layer that wrote just these rows and can pack them too. For unsigned numbers it must end in a ReLU.
+/// The layer that wrote exactly these rows and can pack them too. For unsigned numbers it must end in a ReLU.
 pub(super) fn fusable(steps: &[Step], from: &Area, rows: usize, unsigned: bool) -> Option<usize> {
     for (i, step) in steps.iter().enumerate().rev() {
         match step {
@@ -189,14 +190,14 @@ pub(super) fn pack_at(step: &mut Step, pack: Pack, to: Rows) {
     layer.packed = Some((pack, to));
 }
 
-/// Leaves out f32 that nobody reads.
+/// Drops f32 that are never read.
 pub(super) fn drop_unread(steps: &mut [Step], rows: usize) {
     for i in 0..steps.len() {
         let Step::Packed(PackedLayer { output: Some(output), packed: Some(_), outputs, .. }) = steps[i] else {
             continue;
         };
         let area = Area::new(output, rows, padded(outputs));
-        // Until something else stands where it is read.
+        // Until other values take the place that is read.
         let is_read = |(j, step): (usize, &Step)| {
             let of_another = |read: &Area| {
                 steps[i + 1..j].iter().any(|step| writes(step, rows).iter().any(|written| written.holds(read)))
@@ -226,7 +227,7 @@ pub(super) fn writes(step: &Step, rows: usize) -> Vec<Area> {
     }
 }
 
-/// What a step reads as f32.
+/// The rows that a step reads as f32.
 fn reads(step: &Step, rows: usize) -> Vec<Area> {
     let updated = |then: Then, width: usize| match then {
         Then::Cross { x0, xl } => vec![Area::new(x0, rows, width), Area::new(xl, rows, width)],

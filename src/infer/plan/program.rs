@@ -1,4 +1,4 @@
-//! What a plan does, as lists over one arena: once for each request, then once for each tile of candidates.
+//! The operations of a plan, as lists over one arena: once for each request, then once for each tile of candidates.
 
 use std::ops::Range;
 
@@ -6,41 +6,41 @@ use super::own::Columns;
 use crate::artifact::model::network::{LANES, Panels, Params, padded};
 use crate::infer::kernel::{Pack, Rows, Then, words};
 
-/// How much of a request is computed once instead of once for each candidate. All levels give the same logits but for
+/// How much of a request is computed once instead of once for each candidate. All levels give the same logits, up to
 /// the rounding of f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
-    /// Nothing: rows have nothing in common.
+    /// Nothing.
     Rows,
     /// The request's part of the first layers, which read x0.
     First,
-    /// Also the request's outputs of the last cross layer, of which the logit needs one weighted sum.
+    /// Also the request's outputs of the last cross layer; the logit needs only a weighted sum of them.
     Collapsed,
-    /// The cross layers become layers over the candidate's columns, with matrices that belong to the request.
+    /// The cross layers become layers over the candidate's columns, with matrices computed for the request.
     Algebra,
 }
 
-/// One level's lists, and what they cost.
+/// One level's lists and their costs.
 #[derive(Debug, Clone)]
 pub(in crate::infer) struct Program {
     pub(in crate::infer) level: Level,
     /// f32 of the arena.
     pub(in crate::infer) len: usize,
     pub(in crate::infer) x0: Rows,
-    /// Columns of x0, with those after its own that must be 0.
+    /// Columns of x0, including those after its own that must be 0.
     pub(in crate::infer) cleared: usize,
-    /// Columns of a tile's rows, so many from there on, of which layers read ever more as others write them.
+    /// The start and the number of columns in a tile's rows of which layers read more and more as others write them.
     pub(super) zone: Option<(Rows, usize)>,
     /// Costs for each request and for each candidate; see [`Program::cost`].
     pub(super) once: usize,
     pub(super) each: usize,
     pub(in crate::infer) prepare: Vec<Prepare>,
     pub(in crate::infer) steps: Vec<Step>,
-    /// What its rows may bring with them; none: all of it is computed.
+    /// The sums that its rows may bring along; none: everything is computed.
     pub(in crate::infer) kept: Option<KeptLayers>,
 }
 
-/// Where a matrix is kept.
+/// The place of a matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::infer) enum WeightIn {
     /// The model's panels.
@@ -58,23 +58,23 @@ pub(in crate::infer) struct PanelsAt {
     pub(super) start: usize,
     /// All inputs of the matrix, or words of them.
     pub(super) inputs: usize,
-    /// The one to begin with.
+    /// The first input used.
     pub(super) first: usize,
 }
 
 impl PanelsAt {
-    /// A row for each panel, from the input to begin with.
+    /// A row for each panel, from the first input used.
     pub(in crate::infer) fn panels(self) -> Rows {
         Rows { start: self.start + self.first * LANES, stride: self.inputs * LANES }
     }
 
-    /// The same place with words of two inputs each. The input to begin with is an even one.
+    /// The same place in words of two inputs each. The first input used must be even.
     pub(super) fn packed(self) -> Self {
         Self { inputs: words(self.inputs, 2), first: self.first / 2, ..self }
     }
 }
 
-/// A matrix in one of these places.
+/// A matrix and its place.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::infer) struct Weight {
     pub(in crate::infer) source: WeightIn,
@@ -87,18 +87,18 @@ impl Weight {
     }
 }
 
-/// What a layer's sums start from.
+/// The initial value of a layer's sums.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::infer) enum Start {
     Zero,
     Params(Params),
-    /// One vector for all rows, at this place of the arena.
+    /// One vector for all rows, at this index of the arena.
     Share(usize),
     /// A vector for each row.
     Rows(Rows),
 }
 
-/// `then(start + Σ weight[k] · input[k])` over some columns of the matrix. `input` is where column 0 would be.
+/// `then(start + Σ weight[k] · input[k])` over some columns of the matrix. `input` is the virtual start of column 0.
 #[derive(Debug, Clone)]
 pub(in crate::infer) struct Layer {
     pub(in crate::infer) weight: Weight,
@@ -118,15 +118,15 @@ pub(in crate::infer) struct PackedLayer {
     pub(in crate::infer) outputs: usize,
     pub(in crate::infer) start: Start,
     pub(in crate::infer) input: Rows,
-    /// f32, unless nobody reads them.
+    /// f32, if anything reads them.
     pub(in crate::infer) output: Option<Rows>,
     pub(in crate::infer) packed: Option<(Pack, Rows)>,
     pub(in crate::infer) then: Then,
-    /// Where the copy of the weights begins for inputs of which many are 0, and where sums may wait.
+    /// The start of the weights' copy for inputs that are often 0, and the place where sums may wait.
     pub(in crate::infer) grouped: Option<(usize, Rows)>,
 }
 
-/// Where packed weights begin: among the plan's words and scales, or in the arena.
+/// The start of packed weights: among the plan's words and scales, or in the arena.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::infer) enum PackedWeight {
     Pairs(usize),
@@ -135,35 +135,35 @@ pub(in crate::infer) enum PackedWeight {
 }
 
 impl PackedLayer {
-    /// Multiplications of words for each row, padding included: each costs as much as one of f32.
+    /// Multiplications of words for each row, with padding: each costs as much as one of f32.
     fn products(&self) -> usize {
         padded(self.outputs) * self.words
     }
 }
 
 impl Layer {
-    /// Multiplications for each row, padding included.
+    /// Multiplications for each row, with padding.
     fn products(&self) -> usize {
         padded(self.weight.panels.outputs) * self.columns.len()
     }
 }
 
-/// Sums of the first layers over those columns of x0 that a row has in every request. A row that brings them along need
-/// not be multiplied there; see [`super::kept`].
+/// Sums of the first layers over the columns of x0 that are the same for a row in every request. A row that brings them
+/// along is not multiplied there; see [`super::kept`].
 #[derive(Debug, Clone)]
 pub(in crate::infer) struct KeptLayers {
     /// f32 of a row's sums.
     pub(in crate::infer) width: usize,
-    /// Where those of rows that bring none are computed.
+    /// Where the sums of rows that bring none are computed.
     pub(in crate::infer) sums: Rows,
-    /// What computes them, all from x0 to `sums`.
+    /// The layers that compute them, all from x0 to `sums`.
     pub(in crate::infer) layers: Vec<Layer>,
 }
 
-/// Once for each request; its columns stand in the first row of x0.
+/// An operation run once for each request, whose columns are in the first row of x0.
 #[derive(Debug, Clone)]
 pub(in crate::infer) enum Prepare {
-    /// A layer over so many rows.
+    /// A layer over this many rows.
     Layer(usize, Layer),
     /// `w_r · r`.
     Dot { weight: Params, at: usize },
@@ -177,7 +177,7 @@ pub(in crate::infer) enum Prepare {
     Scale { columns: Columns, rows: usize, to: Rows },
     /// Rows of `outputs` values, one row for each input, to panels.
     Panels { from: Rows, inputs: usize, outputs: usize, to: usize },
-    /// A layer over so many rows, each of which becomes an input of a matrix: its outputs go to panels, not to rows.
+    /// A layer over this many rows, each of which becomes an input of a matrix: its outputs go to panels, not to rows.
     Product { rows: usize, layer: Layer, to: PanelsAt },
     /// Some inputs of a matrix to panels.
     Inputs { weight: Weight, columns: Range<usize>, to: PanelsAt },
@@ -187,28 +187,28 @@ pub(in crate::infer) enum Prepare {
     PackedInputs { weight: PackedWeight, words: usize, outputs: usize, to: PanelsAt },
     /// Rows to packed pairs.
     Pack { rows: usize, from: Rows, len: usize, to: Rows },
-    /// A layer over so many packed rows.
+    /// A layer over this many packed rows.
     Packed(usize, PackedLayer),
-    /// What a head makes of the cross part.
+    /// A head's term of the cross part.
     Collapse(Collapse),
 }
 
-/// The logit's part from the request's half of x_L, as a vector over what the candidate does have:
+/// The logit's part from the request's half of x_L, as a vector over values that the candidate has:
 /// `w_p · p_L = constant + (vector over p or the basis) + (vector over the last layer's input)`, where
 /// `p_L = p + r ⊙ (W_p x + b_p)`.
 #[derive(Debug, Clone)]
 pub(in crate::infer) struct Collapse {
-    /// Where w_p begins among the parameters.
+    /// The start of w_p among the parameters.
     pub(in crate::infer) weight: usize,
-    /// Where b_p begins.
+    /// The start of b_p.
     pub(in crate::infer) bias: usize,
     /// Columns of W_p (full) or of U_p (low rank).
     pub(in crate::infer) columns: Columns,
     /// Whether the first columns belong to p (full).
     pub(in crate::infer) full: bool,
-    /// What p is made of; none: p itself is there.
+    /// The components of p; none: p itself is computed.
     pub(in crate::infer) basis: Option<Basis>,
-    /// Two vectors of the request's width to work in.
+    /// Two work vectors of the request's width.
     pub(in crate::infer) work: [usize; 2],
     /// The vector over p or the basis, and after it the one over the last layer's input.
     pub(in crate::infer) vector: usize,
@@ -220,7 +220,7 @@ pub(in crate::infer) struct Collapse {
 pub(in crate::infer) struct Basis {
     pub(in crate::infer) rows: Rows,
     pub(in crate::infer) count: usize,
-    /// Where c is.
+    /// The place of c.
     pub(in crate::infer) c: usize,
 }
 
@@ -229,7 +229,8 @@ pub(in crate::infer) struct Basis {
 pub(in crate::infer) enum Step {
     Layer(Layer),
     Packed(PackedLayer),
-    /// `then(start + kept sums)`: a layer's outputs, or what the rest of it starts from. `at` is their place in [`KeptLayers`].
+    /// `then(start + kept sums)`: a layer's outputs, or the start of the rest of it. `at` is their place in
+    /// [`KeptLayers`].
     AddKept {
         at: usize,
         outputs: usize,
@@ -259,7 +260,7 @@ pub(in crate::infer) enum Step {
         values: Rows,
         rank: usize,
     },
-    /// Zeros in `width` columns. The sums of padding outputs are 0 times the inputs, which is NaN for an infinite one.
+    /// Zeroes `width` columns. The sums of padding outputs are 0 times the inputs, which is NaN for an infinite one.
     Clear {
         rows: Rows,
         width: usize,
@@ -287,22 +288,22 @@ pub(in crate::infer) enum Vector {
     Arena(usize),
 }
 
-/// Products of one row cost this much when it goes through a matrix alone: reading and widening the weights is not
-/// spread over a tile of rows.
+/// The cost factor of products when one row goes through a matrix alone: reading and widening the weights is not spread
+/// over a tile of rows.
 const ALONE: usize = 4;
-/// What touching an f32 costs in steps around the sums, in products.
+/// The cost of touching an f32 in the steps around the sums, in products.
 const TOUCH: usize = 2;
 
 impl Program {
-    /// What a request of `rows` candidates costs, in products of a full tile. The two constants above decide where the
-    /// levels cross over; docs/performance.md compares that with what was measured.
+    /// The cost of a request of `rows` candidates, in products of a full tile. The two constants above decide where the
+    /// levels cross over; docs/performance.md compares that with measurements.
     pub(in crate::infer) fn cost(&self, rows: usize) -> usize {
         self.once.saturating_add(self.each.saturating_mul(rows.max(ALONE)))
     }
 }
 
 impl Program {
-    /// Works out what it costs.
+    /// Computes the cost.
     pub(super) fn price(&mut self) {
         self.once = self.prepare.iter().map(Prepare::products).sum();
         self.each = self.steps.iter().map(Step::products).sum();

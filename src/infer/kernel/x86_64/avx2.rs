@@ -6,7 +6,7 @@ use crate::infer::kernel::Kernel;
 use crate::infer::kernel::lanes::{Compiled, Lanes};
 use crate::infer::kernel::make::table;
 
-/// Six rows × one panel are 12 of the 16 registers; two hold the weights, one the input.
+/// Six rows × one panel take 12 of the 16 registers; two hold the weights, one the input.
 pub(in crate::infer::kernel) static KERNEL: Kernel = Kernel {
     name: "avx2",
     expanded_from: 4,
@@ -52,7 +52,7 @@ unsafe fn scale(x: __m256, n: __m256) -> __m256 {
     }
 }
 
-/// Eight lanes added up, halves first.
+/// Adds up eight lanes, halves first.
 #[inline(always)]
 pub(super) unsafe fn sum8(v: __m256) -> f32 {
     // SAFETY: **CPU** of the method that calls it, which has AVX at least.

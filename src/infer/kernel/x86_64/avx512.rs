@@ -8,8 +8,8 @@ use crate::infer::kernel::Kernel;
 use crate::infer::kernel::lanes::Compiled;
 use crate::infer::kernel::make::table;
 
-/// Few rows wait for widened weights, which come faster in halves: 25% to 30% for one row. More rows read f32:
-/// fourteen rows × two panels are 28 of the 32 registers; two hold the weights, one or two the inputs.
+/// With few rows the loop waits for widened weights, which arrive faster in halves: 25% to 30% for one row. More rows
+/// read f32: fourteen rows × two panels take 28 of the 32 registers; two hold the weights, one or two the inputs.
 pub(in crate::infer::kernel) static KERNEL: Kernel = Kernel {
     name: "avx512",
     expanded_from: 4,

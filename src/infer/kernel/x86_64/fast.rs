@@ -1,7 +1,7 @@
 //! Products of packed numbers: AVX512-BF16 (two at a time) and AVX512-VNNI (four). Intel servers since Sapphire Rapids
 //! (2023), AMD since Zen 4 (2022).
 //!
-//! `vdpbf16ps` rounds each product's sum to nearest even and takes subnormal numbers as 0, whatever MXCSR says.
+//! `vdpbf16ps` rounds each product's sum to nearest even and takes subnormal numbers as 0, for any setting of MXCSR.
 
 use core::arch::x86_64::*;
 
@@ -15,7 +15,7 @@ use crate::infer::kernel::skip::{MOST_PANELS, Operands, Skips, dense_by_groups};
 pub(in crate::infer::kernel) const TABLE: FastTable =
     FastTable { pairs, quads, group: GROUP, pairs_grouped, quads_grouped, pack_rows, pack_panels };
 
-/// What of the instructions this CPU lacks.
+/// The instructions that this CPU lacks.
 pub(in crate::infer::kernel) fn lacks() -> Vec<&'static str> {
     let has = [
         ("avx512f", std::is_x86_feature_detected!("avx512f")),
@@ -31,7 +31,7 @@ trait Word: Copy {
     /// Whether the sums are integers: then they start from 0, and scale and bias come after them.
     const INTEGER: bool;
 
-    /// The sums with the products of one word more.
+    /// The sums plus the products of one more word.
     ///
     /// # Safety
     /// The CPU has the instruction.
@@ -64,7 +64,7 @@ impl Word for Quad {
     }
 }
 
-/// One row over many panels, as the compiler makes it: their sums do not wait for each other, and the weights stream.
+/// One row over many panels, in compiled code: their sums do not depend on each other, and the weights stream.
 struct Streamed;
 
 impl<W: Word, const P: usize> Accumulate<Avx512, W, 1, P> for Streamed {
@@ -112,7 +112,7 @@ unsafe fn tile<W: Word, A: Accumulate<Avx512, W, R, P>, const R: usize, const P:
     }
 }
 
-/// What follows the sums of R rows × P panels.
+/// Applies what follows the sums of R rows × P panels.
 ///
 /// # Safety
 /// As for [`tile`].
@@ -144,7 +144,7 @@ unsafe fn end<W: Word, const R: usize, const P: usize>(
         }
         if op.pack != Pack::None {
             for p in 0..P {
-                // What is padding in the last panel.
+                // Clears the padding in the last panel.
                 if let left @ 0..16 = op.outputs - (panel + p) * 16 {
                     let lanes = u16::MAX >> (16 - left);
                     for sums in sums.iter_mut() {
@@ -156,8 +156,8 @@ unsafe fn end<W: Word, const R: usize, const P: usize>(
         let packed_stride = opaque(op.packed_stride);
         match op.pack {
             Pack::None => {}
-            // Two panels at once cost half the conversions and stores. Beside stores of f32 that is no gain: there the packed rows
-            // are parts of longer ones, and such stores may go across two lines.
+            // Two panels at once cost half the conversions and stores. This gains nothing beside stores of f32: there
+            // the packed rows are parts of longer ones, and such stores may cross a cache line.
             Pack::Pairs if op.out.is_null() && P.is_multiple_of(2) => {
                 let packed = op.packed.add(row * op.packed_stride + panel * 8);
                 for (r, sums) in sums.iter().enumerate() {
@@ -181,7 +181,8 @@ unsafe fn end<W: Word, const R: usize, const P: usize>(
                 let packed = op.packed.add(row * op.packed_stride + panel * 4);
                 for (r, sums) in sums.iter().enumerate() {
                     for (p, sum) in sums.iter().enumerate() {
-                        // i32::MIN stands for what does not fit, and saturation takes it as 255.
+                        // The conversion gives i32::MIN for a value that does not fit, and saturation turns it into
+                        // 255.
                         let quads = _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(sum.0));
                         _mm_storeu_si128(packed.add(r * packed_stride + p * 4).cast(), quads);
                     }
@@ -259,7 +260,7 @@ macro_rules! all_tiles {
     };
 }
 
-/// The panels of a group: their sums, a row's word and what it is multiplied with stay in registers.
+/// The panels of a group: their sums, a row's word and its weights stay in registers.
 const GROUP: usize = 9;
 
 macro_rules! all_groups {

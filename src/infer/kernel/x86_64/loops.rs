@@ -1,19 +1,20 @@
-//! The inner loop of a dense layer on AVX-512, written out, because the compiler spills some of so many sums.
+//! The inner loop of a dense layer on AVX-512 in assembly, because the compiler spills some of so many sums.
 //!
 //! Each step multiplies R rows by P panels. Two panels of fourteen rows are 28 sums; with two registers of weights and two
 //! for the rows' values they fill the 32. Nothing but the multiplying instruction differs between the formats of numbers.
 //!
-//! Each step asks for one of the next panels' lines: for requests whose weights are in no cache. It costs nothing where they are.
+//! Each step prefetches a line of the next panels, for requests whose weights are in no cache. It costs nothing where
+//! they are.
 //!
-//! How a row's value comes into all sixteen lanes matters on Zen 4. Loaded by `vbroadcastss` for each multiplication of one
-//! panel, it leaves 73% of the limit, by `vpbroadcastd`, which moves the same bits, 93%; as an operand of the multiplication
-//! 100%. For two panels, which share what was loaded, the three reach 96, 100 and 100%.
+//! How a row's value gets into all sixteen lanes matters on Zen 4. Loaded by `vbroadcastss` for each multiplication of
+//! one panel, it reaches 73% of the limit; by `vpbroadcastd`, which moves the same bits, 93%; as an operand of the
+//! multiplication 100%. For two panels, which share the loaded value, the three reach 96, 100 and 100%.
 
 use super::zmm::Avx512;
 use crate::infer::kernel::lanes::{Accumulate, Loop};
 use crate::infer::kernel::raw::{Pair, Quad};
 
-/// The loops of this file.
+/// The loops in this file.
 pub(super) struct Written;
 
 /// Makes one loop for the first of the rows, one for the first two, and so on.
@@ -25,7 +26,7 @@ macro_rules! for_each_prefix {
     };
 }
 
-/// What is done for one row: its value loaded into a register first, or with each multiplication.
+/// The code for one row: its value is loaded into a register first, or with each multiplication.
 macro_rules! of_row {
     (loaded, $product:literal, $value:literal, $address:literal, $([$sum:tt, $weight:literal]),+) => {
         concat!(
@@ -38,8 +39,8 @@ macro_rules! of_row {
     };
 }
 
-/// A loop over rows `(count, row, value register, address, [panel, sum, weight]...)`. An address has one index register, so
-/// five pointers stand three rows apart: `row = 3 i + 0, 1, 2, 4 or 8`.
+/// A loop over rows `(count, row, value register, address, [panel, sum, weight]...)`. An address has one index
+/// register, so five pointers are three rows apart: `row = 3 i + 0, 1, 2, 4 or 8`.
 macro_rules! written {
     (
         ($element:ty, $product:literal, $value_is:ident, $panels:literal, [$($load:literal),+], [$($other:tt),+])
@@ -58,7 +59,7 @@ macro_rules! written {
                 // past them are computed and not read. Nothing is written but the registers that are named.
                 unsafe {
                     core::arch::asm!(
-                        // A name that no row uses would be an error.
+                        // Declaring a name that no row uses would be an error.
                         "2: /* {s} {ps} */",
                         $($load,)+
                         "prefetcht1 [{next}]",
@@ -136,6 +137,6 @@ macro_rules! all_rows {
 
 all_rows!(f32, "vfmadd231ps", operand);
 all_rows!(Pair, "vdpbf16ps", operand);
-// The first of the two sources is unsigned: the rows' values. The assembler takes the sources in the other order. Only the
-// second may be an operand in memory.
+// The first of the two sources is unsigned: the rows' values. The assembler takes the sources in the other order. Only
+// the second may be a memory operand.
 all_rows!(Quad, "vpdpbusd", loaded);
