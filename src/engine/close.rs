@@ -35,7 +35,7 @@ impl Engine {
         {
             let mut published = self.shared.published();
             *published = Published { closed: true, ..Published::default() };
-            self.shared.cell.publish(None);
+            self.shared.swap_cell.publish(None);
         }
         let follower = self.follower().take();
         if let Some(Err(looking)) = follower.map(|follower| follower.stop_by(end)) {
@@ -45,7 +45,7 @@ impl Engine {
         }
         let last = Instant::now() + LAST_REQUESTS;
         let last = end.map_or(last, |end| end.min(last));
-        while self.shared.cell.reclaim() > 0 {
+        while self.shared.swap_cell.reclaim() > 0 {
             if Instant::now() >= last {
                 return Err(Error::new(Status::Busy, "closed, but requests under way still hold a generation"));
             }

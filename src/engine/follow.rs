@@ -124,7 +124,7 @@ pub(super) fn poll(shared: &Arc<Shared>) -> Result<Option<u64>> {
         published.follow_error = outcome.as_ref().err().cloned();
         published.looked_us = now_us();
     }
-    shared.cell.reclaim();
+    shared.swap_cell.reclaim();
     outcome
 }
 

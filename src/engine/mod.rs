@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::bundle;
 use crate::clock::now_us;
 use crate::error::{Error, Result, Status};
-use crate::live::{Cancel, Cell, Generation, Opening, Reader, StagingOptions};
+use crate::live::{Cancel, Generation, Opening, StagingOptions, SwapCell, SwapReader};
 use crate::metrics::{Events, Meters};
 use crate::model::{AdCacheInfo, Limits};
 use crate::overlay::Overlays;
@@ -44,7 +44,7 @@ pub(crate) struct Shared {
     staging: StagingOptions,
     overlays: Overlays,
     limits: Limits,
-    cell: Arc<Cell<Generation>>,
+    swap_cell: Arc<SwapCell<Generation>>,
     meters: Arc<Meters>,
     events: Events,
     names: Mutex<Names>,
@@ -120,15 +120,15 @@ impl Engine {
         };
         let followed = root.is_some().then_some(generation.id());
         let generation = Arc::new(generation);
-        let cell = Arc::new(Cell::new());
-        cell.publish(Some(Arc::clone(&generation)));
+        let swap_cell = Arc::new(SwapCell::new());
+        swap_cell.publish(Some(Arc::clone(&generation)));
         let activated_us = now_us();
         let published = Published { current: Some(generation), followed, activated_us, ..Published::default() };
         let shared = Arc::new(Shared {
             staging,
             overlays,
             limits,
-            cell,
+            swap_cell,
             meters: Arc::new(Meters::new()),
             events: Events::default(),
             names: Mutex::new(names),
@@ -175,7 +175,7 @@ impl Engine {
         let id = previous.id();
         let mut published = self.shared.publisher_of(&previous)?;
         published.previous = None;
-        self.shared.cell.publish(Some(Arc::clone(&previous)));
+        self.shared.swap_cell.publish(Some(Arc::clone(&previous)));
         published.current = Some(previous);
         published.activated_us = now_us();
         self.shared.events.rolled_back();
@@ -232,7 +232,7 @@ impl Engine {
     /// `InvalidArgument` when a limit is out of range, `Closed`.
     pub fn scorer(&self, limits: ScorerLimits) -> Result<Scorer> {
         drop(self.shared.publisher()?);
-        Scorer::new(Reader::new(&self.shared.cell), self.shared.limits, limits, &self.shared.meters)
+        Scorer::new(SwapReader::new(&self.shared.swap_cell), self.shared.limits, limits, &self.shared.meters)
     }
 
     /// The live generation, for inspection; requests read it through a scorer.

@@ -56,14 +56,14 @@ impl Staged {
     pub fn activate(self) -> Result<u64> {
         let quiet = self.shared.overlays.quiet();
         let mut published = self.shared.publisher_of(&self.generation)?;
-        self.shared.cell.publish(Some(Arc::clone(&self.generation)));
+        self.shared.swap_cell.publish(Some(Arc::clone(&self.generation)));
         let id = self.generation.id();
         published.previous = published.current.replace(self.generation);
         published.activated_us = now_us();
         self.shared.events.activated();
         drop((published, quiet));
         // Only slow requests still hold the generation that was previous until now.
-        self.shared.cell.reclaim();
+        self.shared.swap_cell.reclaim();
         Ok(id)
     }
 }

@@ -26,7 +26,7 @@ use crate::enrich::Passed;
 use crate::error::Error;
 use crate::hash::mix;
 use crate::limits::MAX_CANDIDATES;
-use crate::live::{Generation, Reader};
+use crate::live::{Generation, SwapReader};
 use crate::metrics::{Call, Meter, Meters, Stage, Stopwatch};
 use crate::model::Limits;
 use crate::refusal::Refusal;
@@ -48,7 +48,7 @@ impl Default for ScorerLimits {
 
 /// One caller's working memory. Belongs to one caller at a time; may move between threads.
 pub struct Scorer {
-    reader: Reader<Generation>,
+    reader: SwapReader<Generation>,
     memory: Memory,
     meter: Meter,
     max_candidates: usize,
@@ -56,7 +56,7 @@ pub struct Scorer {
 
 impl Scorer {
     pub(crate) fn new(
-        reader: Reader<Generation>,
+        reader: SwapReader<Generation>,
         model: Limits,
         limits: ScorerLimits,
         meters: &Arc<Meters>,

@@ -2,8 +2,6 @@
 #![allow(dead_code, unsafe_code, unreachable_pub, reason = "files of another crate")]
 #![allow(clippy::arc_with_non_send_sync, reason = "loom's cells are never Sync: it runs one thread at a time")]
 
-#[path = "../../../src/live/cell.rs"]
-mod cell;
 #[path = "../../../src/error.rs"]
 mod error;
 #[path = "../../../src/hash.rs"]
@@ -12,3 +10,5 @@ mod hash;
 mod prefetch;
 #[path = "../../../src/overlay/slots.rs"]
 mod slots;
+#[path = "../../../src/live/swap_cell.rs"]
+mod swap_cell;

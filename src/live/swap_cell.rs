@@ -26,18 +26,18 @@ struct Publisher<T> {
 }
 
 /// The pointer. Holds one strong count of what it points at.
-pub(crate) struct Cell<T> {
+pub(crate) struct SwapCell<T> {
     current: AtomicPtr<T>,
     publisher: Mutex<Publisher<T>>,
 }
 
 // SAFETY: the cell owns `Arc<T>`s and hands out `&T` on other threads, which is what `Arc<T>: Send + Sync` asks of T.
-unsafe impl<T: Send + Sync> Send for Cell<T> {}
-// SAFETY: what `&Cell` gives to threads is `&T`, which is what `T: Sync` allows, and what it drops is T, which `T: Send`
+unsafe impl<T: Send + Sync> Send for SwapCell<T> {}
+// SAFETY: what `&SwapCell` gives to threads is `&T`, which is what `T: Sync` allows, and what it drops is T, which `T: Send`
 // allows; all other shared state is atomic or behind the mutex.
-unsafe impl<T: Send + Sync> Sync for Cell<T> {}
+unsafe impl<T: Send + Sync> Sync for SwapCell<T> {}
 
-impl<T> Cell<T> {
+impl<T> SwapCell<T> {
     pub(crate) fn new() -> Self {
         Self {
             current: AtomicPtr::new(ptr::null_mut()),
@@ -46,7 +46,7 @@ impl<T> Cell<T> {
     }
 
     /// Makes `new` current (`None`: nothing is). What was current is freed once no reader holds it, by this thread
-    /// now or by whoever calls [`Cell::publish`] or [`Cell::reclaim`] or drops a [`Reader`] next, never by a read.
+    /// now or by whoever calls [`SwapCell::publish`] or [`SwapCell::reclaim`] or drops a [`SwapReader`] next, never by a read.
     pub(crate) fn publish(&self, new: Option<Arc<T>>) {
         let mut publisher = self.lock();
         let new = new.map_or(ptr::null_mut(), |new| Arc::into_raw(new).cast_mut());
@@ -77,7 +77,7 @@ impl<T> Cell<T> {
 
 fn reclaim<T>(publisher: &mut Publisher<T>) -> usize {
     let Publisher { slots, retired } = publisher;
-    // Pairs with the fence in `Reader::load`. All SeqCst fences have one order. If the reader's comes first, the scan
+    // Pairs with the fence in `SwapReader::load`. All SeqCst fences have one order. If the reader's comes first, the scan
     // below sees its announcement; if this one does, the reader's second look sees that the pointer was replaced.
     fence(Ordering::SeqCst);
     // Acquire: whoever announces nothing, or something else, has done with what it announced before.
@@ -85,7 +85,7 @@ fn reclaim<T>(publisher: &mut Publisher<T>) -> usize {
     retired.len()
 }
 
-impl<T> Drop for Cell<T> {
+impl<T> Drop for SwapCell<T> {
     fn drop(&mut self) {
         // Readers hold an Arc of the cell, so none is left.
         let current = self.current.load(Ordering::Acquire);
@@ -97,14 +97,14 @@ impl<T> Drop for Cell<T> {
 }
 
 /// One reader's slot. May move between threads; reads one value at a time.
-pub(crate) struct Reader<T> {
-    cell: Arc<Cell<T>>,
+pub(crate) struct SwapReader<T> {
+    cell: Arc<SwapCell<T>>,
     slot: Arc<Slot<T>>,
 }
 
-impl<T> Reader<T> {
+impl<T> SwapReader<T> {
     /// Registers a reader: takes the publisher's lock and allocates.
-    pub(crate) fn new(cell: &Arc<Cell<T>>) -> Self {
+    pub(crate) fn new(cell: &Arc<SwapCell<T>>) -> Self {
         let slot = Arc::new(Slot(AtomicPtr::new(ptr::null_mut())));
         cell.lock().slots.push(Arc::clone(&slot));
         Self { cell: Arc::clone(cell), slot }
@@ -136,7 +136,7 @@ impl<T> Reader<T> {
     }
 }
 
-impl<T> Drop for Reader<T> {
+impl<T> Drop for SwapReader<T> {
     fn drop(&mut self) {
         let mut publisher = self.cell.lock();
         publisher.slots.retain(|slot| !Arc::ptr_eq(slot, &self.slot));
@@ -173,17 +173,17 @@ mod loom_tests {
     use loom::cell::UnsafeCell;
     use loom::sync::atomic::{AtomicUsize, Ordering};
 
-    use super::{Cell, Reader};
+    use super::{SwapCell, SwapReader};
 
     /// A value that tells whether it was freed. `content` stands for its bytes: the model checker fails when one
     /// thread frees them and nothing makes sure that another's reading is over, or that it sees them written.
-    struct Value {
+    struct Watched {
         number: usize,
         content: UnsafeCell<()>,
         freed: Arc<AtomicUsize>,
     }
 
-    impl Drop for Value {
+    impl Drop for Watched {
         fn drop(&mut self) {
             self.content.with_mut(|_| ());
             self.freed.fetch_or(1 << self.number, Ordering::SeqCst);
@@ -195,10 +195,10 @@ mod loom_tests {
         loom::model(|| {
             let freed = Arc::new(AtomicUsize::new(0));
             let value =
-                |number| Some(Arc::new(Value { number, content: UnsafeCell::new(()), freed: Arc::clone(&freed) }));
-            let cell = Arc::new(Cell::new());
+                |number| Some(Arc::new(Watched { number, content: UnsafeCell::new(()), freed: Arc::clone(&freed) }));
+            let cell = Arc::new(SwapCell::new());
             cell.publish(value(0));
-            let mut reader = Reader::new(&cell);
+            let mut reader = SwapReader::new(&cell);
             let watched = Arc::clone(&freed);
             let thread = loom::thread::spawn(move || {
                 // The second reading announces another value over the first, or the same once more.
@@ -226,16 +226,16 @@ mod loom_tests {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Cell, Reader};
+    use super::{SwapCell, SwapReader};
 
     #[test]
     fn a_held_value_outlives_its_replacement() {
-        let cell = Arc::new(Cell::new());
-        let mut reader = Reader::new(&cell);
+        let cell = Arc::new(SwapCell::new());
+        let mut reader = SwapReader::new(&cell);
         assert!(reader.load().is_none());
         let first = Arc::new(1);
         cell.publish(Some(Arc::clone(&first)));
-        let mut other = Reader::new(&cell);
+        let mut other = SwapReader::new(&cell);
         let guard = reader.load().unwrap();
         cell.publish(Some(Arc::new(2)));
         assert_eq!((*guard, *other.load().unwrap(), cell.reclaim()), (1, 2, 1));
@@ -247,10 +247,10 @@ mod tests {
     }
     #[test]
     fn what_is_replaced_again_and_again_waits_once_and_goes_with_its_last_reader() {
-        let cell = Arc::new(Cell::new());
+        let cell = Arc::new(SwapCell::new());
         let (first, second) = (Arc::new(1), Arc::new(2));
         cell.publish(Some(Arc::clone(&first)));
-        let mut reader = Reader::new(&cell);
+        let mut reader = SwapReader::new(&cell);
         // Its destructor does not run: the slot goes on announcing, as in a request that takes its time.
         std::mem::forget(reader.load());
         for _ in 0..100 {
