@@ -25,7 +25,7 @@ mod generations;
 mod inputs;
 mod scorer;
 mod status;
-mod tables;
+mod upsert;
 
 // For tests that call the exported functions from Rust.
-pub use {auction::*, engine::*, follow::*, generations::*, inputs::*, scorer::*, status::*, tables::*};
+pub use {auction::*, engine::*, follow::*, generations::*, inputs::*, scorer::*, status::*, upsert::*};
