@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::direct::Direct;
 use super::planned::{NO_CELL, Taken};
 use super::raw::{Counts, Raw, add_wide, take, widen};
-use super::rows::{Lookups, Rows};
+use super::rows::{Lookups, TableRows};
 use super::table_plan::{Keys, TablePlan};
 use super::{TimeInputs, category_row, number_input};
 use crate::artifact::model::Model;
@@ -73,14 +73,14 @@ pub struct State {
     /// Counts of this request; see [`Assembler::wrong_side`].
     wrong_side: Box<[u32]>,
     any_wrong_side: bool,
-    pub(super) rows: Rows,
+    pub(super) rows: TableRows,
 }
 
 impl State {
     /// Room for models of up to `features` features and embedding rows of up to `width` columns, and for the rows of
     /// tables.
     #[must_use]
-    pub fn new(features: usize, width: usize, rows: Rows) -> Self {
+    pub fn new(features: usize, width: usize, rows: TableRows) -> Self {
         Self {
             raw: vec![Raw::default(); features].into(),
             row: vec![0.0; width].into(),

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::number_input;
 use super::planned::FeatureCell;
 use super::raw::Counts;
-use super::rows::Rows;
+use super::rows::TableRows;
 use super::similarity::{is_finite, widen};
 use super::table_plan::TablePlan;
 use crate::schema::{Feature, Kind, Transform};
@@ -87,7 +87,7 @@ impl Direct {
     #[inline(always)]
     pub(super) fn read(
         &self,
-        (tables, rows): (&TablePlan, &Rows),
+        (tables, rows): (&TablePlan, &TableRows),
         i: usize,
         passed: impl Fn(u32) -> bool,
         x: &mut [f32],

@@ -23,7 +23,7 @@ pub use raw::Counts;
 #[cfg(feature = "builder")]
 pub use reader::TableReader;
 pub(crate) use rows::Lookups;
-pub use rows::Rows;
+pub use rows::TableRows;
 pub use similarity::{dot, similarity};
 pub use table_plan::{Keys, TablePlan};
 pub use time::TimeInputs;

@@ -1,7 +1,7 @@
 //! Values of tables for training and packing: the same code that serves, row by row.
 
 use super::planned::NO_CELL;
-use super::rows::Rows;
+use super::rows::TableRows;
 use super::table_plan::{Keys, TablePlan};
 use crate::error::Result;
 use crate::schema::{Enrichment, Schema};
@@ -18,7 +18,7 @@ const BATCH: usize = 1024;
 #[derive(Debug)]
 pub struct TableReader {
     tables: TablePlan,
-    rows: Rows,
+    rows: TableRows,
     /// The features that read a table and their cells, in the schema's order.
     cells: Vec<(u32, u32)>,
     /// For each table, the number of rows whose key it had.
@@ -37,7 +37,7 @@ impl TableReader {
             .map(|feature| (feature as u32, tables.cell_of(feature)))
             .filter(|(_, cell)| *cell != NO_CELL)
             .collect();
-        let rows = Rows::new(tables.len(), tables.row_bytes(), BATCH)?;
+        let rows = TableRows::new(tables.len(), tables.row_bytes(), BATCH)?;
         let found = vec![0; tables.len()];
         Ok(Self { tables, rows, cells, found })
     }

@@ -21,7 +21,7 @@ pub(crate) struct Lookups {
 
 /// The place of each candidate's row in each table. All memory is allocated at construction.
 #[derive(Debug)]
-pub struct Rows {
+pub struct TableRows {
     candidates: usize,
     /// `[tables][candidates]`. In a table with one row for all candidates only the first entry counts. The same holds
     /// for all three.
@@ -40,7 +40,7 @@ pub struct Rows {
     now_us: i64,
 }
 
-impl Rows {
+impl TableRows {
     /// Room for this many tables (at most [`crate::schema::MAX_TABLES`]), for one row of each (in bytes, together), and
     /// for the candidates: about 20 bytes for each candidate and table.
     ///

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::fit::Fit;
 use super::planned::{FeatureCell, NO_CELL, Part, PlannedTable, TableColumn, Taken};
-use super::rows::Rows;
+use super::rows::TableRows;
 use super::similarity::{CHUNK, is_finite, similarity, widen};
 use crate::error::Result;
 use crate::hash::composite_key;
@@ -132,13 +132,13 @@ impl TablePlan {
 
     /// A table's row for the selected candidate, if it has one.
     #[inline]
-    pub(super) fn row<'a>(&'a self, rows: &'a Rows, table: usize, i: usize) -> Option<&'a [u8]> {
+    pub(super) fn row<'a>(&'a self, rows: &'a TableRows, table: usize, i: usize) -> Option<&'a [u8]> {
         rows.row(&self.tables[table], table, i)
     }
 
     /// Finds the rows of `n` candidates at `now_us`, table by table, each in one batch. `keys` gives a candidate's ids.
     /// Number 0 also gives the request's ids and is asked for even when there is no candidate.
-    pub(super) fn find(&self, rows: &mut Rows, now_us: i64, n: usize, keys: impl Fn(usize) -> Keys) {
+    pub(super) fn find(&self, rows: &mut TableRows, now_us: i64, n: usize, keys: impl Fn(usize) -> Keys) {
         rows.begin(now_us);
         for &table in &self.order {
             let looked = &self.tables[table];
@@ -163,14 +163,14 @@ impl TablePlan {
 
     /// Selects candidate `i`, whose rows are then read.
     #[inline]
-    pub(super) fn select(&self, rows: &mut Rows, i: usize) {
+    pub(super) fn select(&self, rows: &mut TableRows, i: usize) {
         rows.select(&self.tables, i);
     }
 
     /// The values of a cell for the selected candidate, each as (number, id): a number; the ids with weight 1; the
     /// number of each position.
     #[inline]
-    pub(super) fn read(&self, cell: u32, rows: &Rows, i: usize, mut take: impl FnMut(f32, u64)) -> Taken {
+    pub(super) fn read(&self, cell: u32, rows: &TableRows, i: usize, mut take: impl FnMut(f32, u64)) -> Taken {
         match self.cells[cell as usize] {
             FeatureCell::Number { place, position } => {
                 let get = |layout: &RowLayout, row: &[u8]| layout.number(row, place.column, position);
@@ -213,12 +213,12 @@ impl TablePlan {
     }
 
     /// A vector cell whose values are all finite. A file opened without checking its rows may hold others.
-    fn vector<'a>(&'a self, rows: &'a Rows, i: usize, place: TableColumn) -> Option<(&'a [u8], Taken)> {
+    fn vector<'a>(&'a self, rows: &'a TableRows, i: usize, place: TableColumn) -> Option<(&'a [u8], Taken)> {
         self.pick(rows, i, place, |layout, row| layout.vector(row, place.column).filter(|bytes| is_finite(bytes)))
     }
 
     /// The id of a cell that is part of a key; 0 when it has none.
-    fn id(&self, rows: &mut Rows, place: TableColumn, i: usize) -> u64 {
+    fn id(&self, rows: &mut TableRows, place: TableColumn, i: usize) -> u64 {
         rows.merge(&self.tables[place.table], place.table, i);
         self.pick(rows, i, place, |layout, row| layout.ids(row, place.column).next()).map_or(0, |(id, _)| id)
     }
@@ -226,7 +226,7 @@ impl TablePlan {
     /// The contents of a cell in the key's row, or else in the default row.
     fn pick<'a, T>(
         &'a self,
-        rows: &'a Rows,
+        rows: &'a TableRows,
         i: usize,
         place: TableColumn,
         get: impl Fn(&'a RowLayout, &'a [u8]) -> Option<T>,

@@ -15,7 +15,7 @@ pub(super) const TABLES: usize = MAX_TABLES + 1;
 /// What came of a key: see [`crate::enrich::Lookups`].
 pub(super) const KEY_RESULTS: [&str; 3] = ["found", "missing", "unknown"];
 
-// Where what is counted stands among the cells.
+// Where what is counted stands among the counts.
 const REQUESTS: usize = 0;
 const SCORED: usize = REQUESTS + Call::NAMES.len() * STATUSES.len();
 const CUT: usize = SCORED + Precision::ALL.len();
@@ -24,7 +24,7 @@ const REASONS: usize = KEPT + 1;
 const VALUES: usize = REASONS + Reason::ALL.len();
 const KEYS: usize = VALUES + 3 * 2;
 const TIMES: usize = KEYS + TABLES * KEY_RESULTS.len();
-const CELLS: usize = TIMES + (Call::NAMES.len() + Stage::NAMES.len()) * (BUCKETS + 1);
+const COUNTERS: usize = TIMES + (Call::NAMES.len() + Stage::NAMES.len()) * (BUCKETS + 1);
 
 /// One of the things that are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,14 +93,14 @@ impl Times {
 /// One scorer's counters. Apart from other memory, so that scorers do not disturb each other.
 #[repr(align(128))]
 pub(crate) struct Block {
-    cells: [AtomicU64; CELLS],
+    counts: [AtomicU64; COUNTERS],
     /// Bytes that the scorer holds.
     bytes: AtomicU64,
 }
 
 impl Block {
     pub(super) fn new(bytes: usize) -> Self {
-        Self { cells: [const { AtomicU64::new(0) }; CELLS], bytes: AtomicU64::new(bytes as u64) }
+        Self { counts: [const { AtomicU64::new(0) }; COUNTERS], bytes: AtomicU64::new(bytes as u64) }
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -113,9 +113,9 @@ impl Block {
 
     /// Counts for the one who owns the scorer. A load and a store do because nobody else writes here.
     #[inline]
-    pub(super) fn add(&self, cell: Counter, n: u64) {
-        let cell = &self.cells[cell.0];
-        cell.store(cell.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    pub(super) fn add(&self, counter: Counter, n: u64) {
+        let count = &self.counts[counter.0];
+        count.store(count.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 
     #[inline]
@@ -124,26 +124,26 @@ impl Block {
         self.add(times.sum(), ns);
     }
 
-    /// Counts a call that found the scorer in use. Such calls come from anywhere, and are all that writes these cells.
+    /// Counts a call that found the scorer in use. Such calls come from anywhere, and are all that writes these counts.
     pub(crate) fn busy(&self, call: Call) {
-        self.cells[Counter::requests(call, place(Status::Busy)).0].fetch_add(1, Ordering::Relaxed);
+        self.counts[Counter::requests(call, place(Status::Busy)).0].fetch_add(1, Ordering::Relaxed);
     }
 }
 
 /// The same counters, summed.
 #[derive(Clone)]
-pub(super) struct Sums([u64; CELLS]);
+pub(super) struct Sums([u64; COUNTERS]);
 
 impl Sums {
-    pub(super) const ZERO: Self = Self([0; CELLS]);
+    pub(super) const ZERO: Self = Self([0; COUNTERS]);
 
     pub(super) fn add(&mut self, block: &Block) {
-        for (sum, cell) in self.0.iter_mut().zip(&block.cells) {
-            *sum = sum.wrapping_add(cell.load(Ordering::Relaxed));
+        for (sum, count) in self.0.iter_mut().zip(&block.counts) {
+            *sum = sum.wrapping_add(count.load(Ordering::Relaxed));
         }
     }
 
-    pub(super) fn get(&self, cell: Counter) -> u64 {
-        self.0[cell.0]
+    pub(super) fn get(&self, counter: Counter) -> u64 {
+        self.0[counter.0]
     }
 }

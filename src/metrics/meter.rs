@@ -153,9 +153,9 @@ impl Meter {
     }
 
     #[inline]
-    fn add_some(&self, cell: Counter, n: u64) {
+    fn add_some(&self, counter: Counter, n: u64) {
         if n > 0 {
-            self.block.add(cell, n);
+            self.block.add(counter, n);
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{PlannedModel, Preparation};
 use crate::artifact::Bytes;
 use crate::artifact::model::Model;
 use crate::cancel::Cancel;
-use crate::enrich::{AdColumns, Assembler, Passed, Rows, State, TablePlan};
+use crate::enrich::{AdColumns, Assembler, Passed, State, TablePlan, TableRows};
 use crate::error::{Error, Result, Status};
 use crate::infer::{Keeping, Plan, Scratch, Weights};
 use crate::prefetch::prefetch;
@@ -154,7 +154,7 @@ impl AdCache {
         let assembler =
             Assembler::new(model, TablePlan::compile(model.schema(), model.enrichment(), tables)?, |_, _| 0);
         let (tables, layout) = (assembler.tables(), model.layout());
-        let rows = Rows::new(tables.len(), tables.row_bytes(), BATCH)?;
+        let rows = TableRows::new(tables.len(), tables.row_bytes(), BATCH)?;
         let mut state = State::new(model.schema().features.len(), layout.width, rows);
         let mut scratch = Scratch::new(self.keeping.scratch_len());
         let request = Request { struct_size: size_of::<Request>() as u32, ..Request::default() };

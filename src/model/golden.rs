@@ -4,7 +4,7 @@ use crate::artifact::model::Model;
 use crate::artifact::model::network::{Head, Network};
 use crate::artifact::model::spec::GoldenRequest;
 use crate::cancel::Cancel;
-use crate::enrich::{Assembler, Passed, Rows, State, TablePlan};
+use crate::enrich::{Assembler, Passed, State, TablePlan, TableRows};
 use crate::error::{Error, Result, Status};
 use crate::infer::{Kernel, Level, Plan, Scratch, Weights};
 use crate::types::Value;
@@ -127,7 +127,7 @@ impl Inputs {
         let (features, width) = (model.schema().features.len(), model.layout().width);
         Ok(Self {
             assembler: Assembler::new(model, TablePlan::default(), |i, _| i as u32),
-            state: State::new(features, width, Rows::new(0, 0, 0)?),
+            state: State::new(features, width, TableRows::new(0, 0, 0)?),
             x: vec![0.0; width],
             wide: vec![0.0; model.network().heads.len()],
         })

@@ -145,21 +145,21 @@ impl Slots {
         tags.iter().position(|tag| tag.load(Ordering::Relaxed) == key).map(|way| first + way as u32)
     }
 
-    fn cell(&self, slot: u32) -> Option<&[AtomicU64]> {
+    fn words_of(&self, slot: u32) -> Option<&[AtomicU64]> {
         let at = self.slots() as usize + slot as usize * self.stride;
         self.words.get(at..at + self.stride)
     }
 
-    /// The image of `cell` that the sequence number names.
-    fn image_of<'a>(&self, cell: &'a [AtomicU64], sequence: u64) -> &'a [AtomicU64] {
-        &cell[HEADER + (sequence & 1) as usize * self.image..][..self.image]
+    /// The image in a slot's words that the sequence number names.
+    fn image_of<'a>(&self, slot_words: &'a [AtomicU64], sequence: u64) -> &'a [AtomicU64] {
+        &slot_words[HEADER + (sequence & 1) as usize * self.image..][..self.image]
     }
 
     /// Asks for the slot's cache lines.
     pub(super) fn prefetch(&self, slot: u32) {
-        if let Some(cell) = self.cell(slot) {
-            for line in (0..cell.len().min(MOST_LINES * LINE)).step_by(LINE) {
-                prefetch(cell, line);
+        if let Some(slot_words) = self.words_of(slot) {
+            for line in (0..slot_words.len().min(MOST_LINES * LINE)).step_by(LINE) {
+                prefetch(slot_words, line);
             }
         }
     }
@@ -167,15 +167,15 @@ impl Slots {
     /// What `look` makes of the slot's image. `look` may be called several times and what it reads may be torn (each
     /// word by itself is whole): only the last call counts. `None`: every try met a write.
     pub(super) fn read<T>(&self, slot: u32, mut look: impl FnMut(&[AtomicU64]) -> T) -> Option<T> {
-        let cell = self.cell(slot)?;
+        let slot_words = self.words_of(slot)?;
         for _ in 0..TRIES {
             // Acquire: the image that this number names is seen as it was published.
-            let sequence = cell[SEQUENCE].load(Ordering::Acquire);
-            let seen = look(self.image_of(cell, sequence));
+            let sequence = slot_words[SEQUENCE].load(Ordering::Acquire);
+            let seen = look(self.image_of(slot_words, sequence));
             // Pairs with the fence in `publish`: if `look` saw a word of a later image in this place, then the load
             // below sees at least the sequence number under which that image was begun.
             fence(Ordering::Acquire);
-            if cell[SEQUENCE].load(Ordering::Relaxed) == sequence {
+            if slot_words[SEQUENCE].load(Ordering::Relaxed) == sequence {
                 return Some(seen);
             }
             std::hint::spin_loop();
@@ -210,13 +210,13 @@ impl Slots {
 
     /// When the slot was written.
     pub(super) fn stamp(&self, slot: u32) -> u64 {
-        self.cell(slot).map_or(0, |cell| cell[STAMP].load(Ordering::Relaxed))
+        self.words_of(slot).map_or(0, |slot_words| slot_words[STAMP].load(Ordering::Relaxed))
     }
 
     /// Copies the slot's image. The set's writers are locked out.
     pub(super) fn load(&self, slot: u32, to: &mut [u64]) {
-        if let Some(cell) = self.cell(slot) {
-            let image = self.image_of(cell, cell[SEQUENCE].load(Ordering::Relaxed));
+        if let Some(slot_words) = self.words_of(slot) {
+            let image = self.image_of(slot_words, slot_words[SEQUENCE].load(Ordering::Relaxed));
             for (to, word) in to.iter_mut().zip(image) {
                 *to = word.load(Ordering::Relaxed);
             }
@@ -233,18 +233,18 @@ impl Slots {
 
     /// Replaces the slot's image; its first word is the key and becomes the tag. The set's writers are locked out.
     pub(super) fn publish(&self, slot: u32, image: &[u64], stamp: u64) {
-        let (Some(cell), Some(tag)) = (self.cell(slot), self.tag_at(slot)) else { return };
+        let (Some(slot_words), Some(tag)) = (self.words_of(slot), self.tag_at(slot)) else { return };
         self.touch();
-        let sequence = cell[SEQUENCE].load(Ordering::Relaxed);
+        let sequence = slot_words[SEQUENCE].load(Ordering::Relaxed);
         // Pairs with the fence in `read`: a reader that sees a word written below sees `sequence`, so it knows that the
         // image before `sequence`'s, which stood in the same place, is gone.
         fence(Ordering::Release);
-        for (word, &new) in self.image_of(cell, sequence + 1).iter().zip(image) {
+        for (word, &new) in self.image_of(slot_words, sequence + 1).iter().zip(image) {
             word.store(new, Ordering::Relaxed);
         }
-        cell[STAMP].store(stamp, Ordering::Relaxed);
+        slot_words[STAMP].store(stamp, Ordering::Relaxed);
         // Release: who sees the number sees the image.
-        cell[SEQUENCE].store(sequence + 1, Ordering::Release);
+        slot_words[SEQUENCE].store(sequence + 1, Ordering::Release);
         // Release: with the fence in `read`, who finds the row finds this image or a later one.
         tag.store(image[0], Ordering::Release);
     }

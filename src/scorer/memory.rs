@@ -1,7 +1,7 @@
 //! The buffers of a scorer, allocated once.
 
 use crate::auction::{self, Shortlist};
-use crate::enrich::{Rows, State};
+use crate::enrich::{State, TableRows};
 use crate::error::Result;
 use crate::infer::Scratch;
 use crate::memory::filled;
@@ -41,7 +41,7 @@ impl Memory {
     pub(super) fn new(model: Limits, n: usize) -> Result<Self> {
         Ok(Self {
             scratch: Scratch::try_new(model.scratch)?,
-            state: State::new(model.features, model.width, Rows::new(model.tables, model.row_bytes, n)?),
+            state: State::new(model.features, model.width, TableRows::new(model.tables, model.row_bytes, n)?),
             request: filled(model.width)?,
             logits: [filled(n)?, filled(n)?],
             pctr: filled(n)?,

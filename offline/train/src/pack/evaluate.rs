@@ -6,7 +6,7 @@ use adclick::builder::artifact::model::spec::{
     Activation, CrossSpec, DenseSpec, EmbeddingSpec, GoldenValue, HeadSpec, Matrix, ModelSpec, NetworkSpec, Structure,
 };
 use adclick::builder::artifact::model::{Model, write};
-use adclick::builder::enrich::{Assembler, Passed, Rows as TableRows, State, TablePlan};
+use adclick::builder::enrich::{Assembler, Passed, State, TablePlan, TableRows};
 use adclick::builder::infer::reference::{activate, cross_full, cross_low_rank, cross_mixture, cross_vector, linear};
 use adclick::builder::infer::{Kernel, Plan, Scratch, Weights};
 use adclick::builder::schema::{Kind, Schema};
