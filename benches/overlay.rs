@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use adclick::builder::hash::mix;
-use adclick::builder::overlay::{Batch, Below, Freshness, Operation, Overlay};
+use adclick::builder::overlay::{Batch, Below, ColumnValue, Freshness, Operation, Overlay};
 use adclick::builder::table::{Column, ColumnKind, RowLayout};
-use adclick::{Engine, Options, Result, Row, ScorerLimits, Upsert, Value};
+use adclick::{Engine, Options, Result, Row, ScorerLimits, Upsert};
 use testkit::overlaid::{self, Asked, BUILT_S, Bundles, Handles, World};
 
 /// Rows of the overlay and keys of a request.
@@ -33,7 +33,7 @@ fn column(handle: u32) -> Result<usize> {
 
 fn upsert(overlay: &Overlay, keys: impl Iterator<Item = u64>, operation: Operation) {
     let rows: Vec<Row> = keys.map(|key| Row { key, first_value: 0, n_values: 4 }).collect();
-    let values: Vec<Value> = (0..4).map(|feature| Value { feature, number: 1.0, id: 0 }).collect();
+    let values: Vec<ColumnValue> = (0..4).map(|column| ColumnValue { column, number: 1.0, id: 0 }).collect();
     let missing = overlay.layout().missing();
     for rows in rows.chunks(100) {
         let batch = Batch { rows, values: &values, operation, time_us: 0 };

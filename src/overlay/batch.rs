@@ -1,5 +1,7 @@
 //! The rows of an upsert: checks them, and makes one at a time ready to be written.
 
+use bytemuck::{Pod, Zeroable};
+
 use crate::error::{Error, Result, Status};
 use crate::table::{Cell, ColumnKind, RowLayout};
 use crate::types::{Row, Value};
@@ -16,6 +18,28 @@ pub enum Operation {
     Increment,
 }
 
+/// One value of a row to write: a [`Value`] whose `feature` is a column's handle.
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub struct ColumnValue {
+    /// The column's handle.
+    pub column: u32,
+    /// The number, or that of a vector's position.
+    pub number: f32,
+    /// The id, or the position in a vector.
+    pub id: u64,
+}
+
+const _: () =
+    assert!(size_of::<ColumnValue>() == size_of::<Value>() && align_of::<ColumnValue>() == align_of::<Value>());
+
+impl ColumnValue {
+    /// What an upsert's caller passes, the same bytes.
+    pub(super) fn of(values: &[Value]) -> &[Self] {
+        bytemuck::cast_slice(values)
+    }
+}
+
 /// Rows to write, and what for.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a> {
@@ -23,7 +47,7 @@ pub struct Batch<'a> {
     pub rows: &'a [Row],
     /// Their values. A column's values stand together in its row: one number; the ids; or the number of every position
     /// of a vector, `id` being the position.
-    pub values: &'a [Value],
+    pub values: &'a [ColumnValue],
     /// What is done with them.
     pub operation: Operation,
     /// When the values were right: microseconds since 1970-01-01 UTC. Kept in whole seconds, 1970 to 2106.
@@ -57,7 +81,7 @@ impl Batch<'_> {
     }
 
     /// The values of a row and the place of the first.
-    fn values_of(&self, row: &Row) -> Result<(&[Value], usize)> {
+    fn values_of(&self, row: &Row) -> Result<(&[ColumnValue], usize)> {
         let first = row.first_value as usize;
         let values = self.values.get(first..).and_then(|rest| rest.get(..row.n_values as usize));
         values.map(|values| (values, first)).ok_or_else(|| {
@@ -108,8 +132,8 @@ impl<'a> Draft<'a> {
         if batch.operation == Operation::WholeRow {
             self.row.copy_from_slice(&self.missing);
         }
-        for run in values.chunk_by(|a, b| a.feature == b.feature) {
-            let read = column(run[0].feature)
+        for run in values.chunk_by(|a, b| a.column == b.column) {
+            let read = column(run[0].column)
                 .map_err(|e| (0, e))
                 .and_then(|c| self.read_cell(c, run, batch.operation == Operation::Increment));
             read.map_err(|(i, e)| in_row(e.within(format_args!("values[{}]", at + i))))?;
@@ -123,7 +147,12 @@ impl<'a> Draft<'a> {
     }
 
     /// The values of one column. On failure the place among them that is at fault.
-    fn read_cell(&mut self, column: usize, run: &[Value], increment: bool) -> std::result::Result<(), (usize, Error)> {
+    fn read_cell(
+        &mut self,
+        column: usize,
+        run: &[ColumnValue],
+        increment: bool,
+    ) -> std::result::Result<(), (usize, Error)> {
         let c = &self.layout.columns()[column];
         let fail =
             |at: usize, what: String| Err((at, Error::argument(format!("column `{}` ({}): {what}", c.name, c.kind))));

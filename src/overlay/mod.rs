@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex};
 use crate::error::{Error, Result};
 use crate::table::RowLayout;
 
-pub use batch::{Batch, Operation};
+pub use batch::{Batch, ColumnValue, Operation};
 pub use overlays::{Overlays, TableInfo, Upsert};
 use slots::Slots;
 pub use write::{Below, UpsertCounts};

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::time::Duration;
 
 use super::registry::{Columns, Registry};
-use super::{Batch, Below, Freshness, Operation, Overlay, UpsertCounts};
+use super::{Batch, Below, ColumnValue, Freshness, Operation, Overlay, UpsertCounts};
 use crate::clock::now_us;
 use crate::error::{Error, Result};
 use crate::table::{Overrides, TableSet, TableSource};
@@ -190,7 +190,11 @@ impl Overlays {
         let fresh = Freshness { built_s: seconds(set.built_us()), oldest_s: oldest(seconds(time_us), self.max_age) };
         let row = |key: u64| set.get(key);
         let below = Below { fresh, row: &row, default: set.default_row() };
-        overlay.upsert(&Batch { rows, values, operation: upsert.operation, time_us }, &column, below)
+        overlay.upsert(
+            &Batch { rows, values: ColumnValue::of(values), operation: upsert.operation, time_us },
+            &column,
+            below,
+        )
     }
 
     /// Takes rows off a table, also off what other generations hold of it, so that a rollback does not bring them back.

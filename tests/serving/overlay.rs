@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use adclick::builder::hash::mix;
-use adclick::builder::overlay::{Batch, Below, Freshness, Operation, Overlay, UpsertCounts};
+use adclick::builder::overlay::{Batch, Below, ColumnValue, Freshness, Operation, Overlay, UpsertCounts};
 use adclick::builder::table::{Cell, Column, ColumnKind, RowLayout};
-use adclick::{Error, Result, Row, Status, Value};
+use adclick::{Error, Result, Row, Status};
 
 struct Random(u64);
 
@@ -83,17 +83,17 @@ impl Content {
         layout.put(row, column, cell).unwrap();
     }
 
-    fn values(&self, column: usize) -> Vec<Value> {
-        let feature = 100 + column as u32;
+    fn values(&self, column: usize) -> Vec<ColumnValue> {
+        let column = 100 + column as u32;
         match self {
             Self::Missing => vec![],
-            Self::Number(number) => vec![Value { feature, number: *number, id: 0 }],
+            Self::Number(number) => vec![ColumnValue { column, number: *number, id: 0 }],
             // From the last position to the first: the order is free.
             Self::Vector(numbers) => {
                 let positions = numbers.iter().enumerate().rev();
-                positions.map(|(i, &number)| Value { feature, number, id: i as u64 }).collect()
+                positions.map(|(i, &number)| ColumnValue { column, number, id: i as u64 }).collect()
             }
-            Self::Ids(ids) => ids.iter().map(|&id| Value { feature, number: 0.0, id }).collect(),
+            Self::Ids(ids) => ids.iter().map(|&id| ColumnValue { column, number: 0.0, id }).collect(),
         }
     }
 }
@@ -276,7 +276,7 @@ fn row_of_one_number(layout: &RowLayout, key: u64, n: u64) -> Vec<u8> {
 
 /// Writes the row of `key` that follows from `n`.
 fn write_one(overlay: &Overlay, key: u64, n: u64, operation: Operation, time_s: u32) -> UpsertCounts {
-    let values: Vec<Value> = of_one_number(key, n).iter().flat_map(|(c, content)| content.values(*c)).collect();
+    let values: Vec<ColumnValue> = of_one_number(key, n).iter().flat_map(|(c, content)| content.values(*c)).collect();
     let rows = [Row { key, first_value: 0, n_values: values.len() as u32 }];
     let batch = Batch { rows: &rows, values: &values, operation, time_us: i64::from(time_s) * 1_000_000 };
     overlay.upsert(&batch, &column, BARE).unwrap()
@@ -403,7 +403,7 @@ fn as_many_rows_as_asked_for_rarely_evict() {
     let write = |keys: std::ops::Range<u64>| {
         for key in keys {
             let (rows, values) =
-                ([Row { key, first_value: 0, n_values: 1 }], [Value { feature: 100, number: 1.0, id: 0 }]);
+                ([Row { key, first_value: 0, n_values: 1 }], [ColumnValue { column: 100, number: 1.0, id: 0 }]);
             let batch = Batch { rows: &rows, values: &values, operation: Operation::Columns, time_us: 0 };
             overlay.upsert(&batch, &column, BARE).unwrap();
         }
@@ -427,7 +427,7 @@ fn sums_stay_in_their_column_s_range() {
     let missing = layout.missing();
     let add = |handle: u32, number: f32| {
         let (rows, values) =
-            ([Row { key: 1, first_value: 0, n_values: 1 }], [Value { feature: handle, number, id: 0 }]);
+            ([Row { key: 1, first_value: 0, n_values: 1 }], [ColumnValue { column: handle, number, id: 0 }]);
         let batch = Batch { rows: &rows, values: &values, operation: Operation::Increment, time_us: 0 };
         overlay
             .upsert(&batch, &column, Below { fresh: Freshness::default(), row: &|_| None, default: &missing })
@@ -446,13 +446,13 @@ fn sums_stay_in_their_column_s_range() {
 fn a_bad_row_is_refused_with_its_place_and_nothing_is_written() {
     let layout = layout(&KINDS);
     let overlay = Overlay::new(Arc::clone(&layout), 10).unwrap();
-    let value = |feature: u32, number: f32, id: u64| Value { feature, number, id };
+    let value = |column: u32, number: f32, id: u64| ColumnValue { column, number, id };
     let good = value(100, 1.0, 0);
-    let wide: Vec<Value> = (0..4).map(|id| value(104, 0.0, id)).collect();
-    let half: Vec<Value> = (0..4).map(|id| value(102, 0.0, id)).collect();
-    let twice: Vec<Value> = [0, 1, 2, 3, 4, 4].map(|id| value(102, 0.0, id)).into();
-    let past: Vec<Value> = [0, 5].map(|id| value(102, 0.0, id)).into();
-    let cases: Vec<(Vec<Value>, Operation, Status, &str)> = vec![
+    let wide: Vec<ColumnValue> = (0..4).map(|id| value(104, 0.0, id)).collect();
+    let half: Vec<ColumnValue> = (0..4).map(|id| value(102, 0.0, id)).collect();
+    let twice: Vec<ColumnValue> = [0, 1, 2, 3, 4, 4].map(|id| value(102, 0.0, id)).into();
+    let past: Vec<ColumnValue> = [0, 5].map(|id| value(102, 0.0, id)).into();
+    let cases: Vec<(Vec<ColumnValue>, Operation, Status, &str)> = vec![
         (vec![value(0, 1.0, 0)], Operation::Columns, Status::InvalidArgument, "values[1]: handle 0 is no column"),
         (vec![value(100, f32::NAN, 0)], Operation::Columns, Status::InvalidValue, "values[1]: column `c0` (f32): NaN"),
         (vec![value(101, 65520.0, 0)], Operation::WholeRow, Status::InvalidArgument, "does not fit fp16"),
@@ -496,7 +496,7 @@ fn a_bad_row_is_refused_with_its_place_and_nothing_is_written() {
         ),
         (vec![value(103, 0.0, 1)], Operation::Increment, Status::InvalidArgument, "cannot be incremented"),
     ];
-    let upsert = |rows: &[Row], values: &[Value], operation, time_us| {
+    let upsert = |rows: &[Row], values: &[ColumnValue], operation, time_us| {
         let batch = Batch { rows, values, operation, time_us };
         let missing = layout.missing();
         overlay.upsert(&batch, &column, Below { fresh: Freshness::default(), row: &|_| None, default: &missing })
@@ -553,7 +553,7 @@ fn columns_move_to_another_layout_by_name_and_kind() {
     // The new one knows of column c6 of key 7 something newer, and of key 8 something older.
     for (key, time_us) in [(7, 11_000_000), (8, 9_000_000)] {
         let (rows, values) =
-            ([Row { key, first_value: 0, n_values: 1 }], [Value { feature: 100, number: -1.0, id: 0 }]);
+            ([Row { key, first_value: 0, n_values: 1 }], [ColumnValue { column: 100, number: -1.0, id: 0 }]);
         let batch = Batch { rows: &rows, values: &values, operation: Operation::Columns, time_us };
         new.upsert(&batch, &column, BARE).unwrap();
     }
