@@ -59,7 +59,7 @@ struct Item {
 pub struct Passed<'a> {
     /// The candidate's index in the arrays that [`Assembler::find`] saw.
     pub candidate: usize,
-    /// Its values.
+    /// Its values, by the handles that [`Assembler::new`] was given.
     pub values: &'a [Value],
     /// The index of `values` in the caller's array, for messages.
     pub first_value: usize,

@@ -21,7 +21,7 @@ pub(crate) use ads::AdColumns;
 pub use assemble::{Assembler, Passed, State};
 pub use raw::Counts;
 #[cfg(feature = "builder")]
-pub use reader::TableReader;
+pub use reader::{TableReader, TableValue};
 pub(crate) use rows::Lookups;
 pub use rows::TableRows;
 pub use similarity::{dot, similarity};

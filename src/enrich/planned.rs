@@ -55,6 +55,6 @@ pub(super) struct PlannedTable {
     pub(super) shared: bool,
     /// The row that overrides are written on when the table lacks the key.
     pub(super) missing: Vec<u8>,
-    /// The position of its row in [`Rows`] when overrides apply.
+    /// The position of its row in [`TableRows`] when overrides apply.
     pub(super) merged: usize,
 }

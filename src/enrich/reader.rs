@@ -6,10 +6,20 @@ use super::table_plan::{Keys, TablePlan};
 use crate::error::Result;
 use crate::schema::{Enrichment, Schema};
 use crate::table::TableSource;
-use crate::types::Value;
 
 /// The number of rows that are looked up together.
 const BATCH: usize = 1024;
+
+/// A raw value that a feature takes from a table.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TableValue {
+    /// The feature's number in the schema.
+    pub feature: u32,
+    /// The number, or that of a vector's position; 1 for an id.
+    pub number: f32,
+    /// The id, or the position in a vector.
+    pub id: u64,
+}
 
 /// Reads the raw values that features take from tables.
 ///
@@ -42,10 +52,10 @@ impl TableReader {
         Ok(Self { tables, rows, cells, found })
     }
 
-    /// Calls `each` with the index of a row in `keys` and a value, whose `feature` is the feature's number in the
-    /// schema. Calls follow the order of the rows, then of the features in the schema, then of the ids of a cell
-    /// (weight 1) or the positions of a vector. A feature without a call has no value there: its own default counts.
-    pub fn read(&mut self, keys: &[Keys], mut each: impl FnMut(usize, Value)) {
+    /// Calls `each` with the index of a row in `keys` and a value. Calls follow the order of the rows, then of the features
+    /// in the schema, then of the ids of a cell (weight 1) or the positions of a vector. A feature without a call has no
+    /// value there: its own default counts.
+    pub fn read(&mut self, keys: &[Keys], mut each: impl FnMut(usize, TableValue)) {
         for (batch, keys) in keys.chunks(BATCH).enumerate() {
             self.tables.find(&mut self.rows, 0, keys.len(), |i| keys.get(i).copied().unwrap_or_default());
             for (table, found) in self.found.iter_mut().enumerate() {
@@ -55,7 +65,7 @@ impl TableReader {
                 self.tables.select(&mut self.rows, i);
                 for &(feature, cell) in &self.cells {
                     self.tables.read(cell, &self.rows, i, |number, id| {
-                        each(batch * BATCH + i, Value { feature, number, id });
+                        each(batch * BATCH + i, TableValue { feature, number, id });
                     });
                 }
             }

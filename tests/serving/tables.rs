@@ -3,7 +3,7 @@
 
 use crate::plain::Plain;
 use adclick::builder::artifact::model::spec::ModelSpec;
-use adclick::builder::enrich::{Keys, TableReader};
+use adclick::builder::enrich::{Keys, TableReader, TableValue};
 use adclick::builder::schema::{Enrichment, KeyPart, Kind, Lookup, Side, Source};
 use adclick::{Engine, Value};
 use testkit::common::{Bundles, Case, Random, Wants, case, model, options, score, scorer};
@@ -84,10 +84,12 @@ fn filled(spec: &ModelSpec, engine: &Engine, case: &Case) -> Case {
         };
         values.iter().flat_map(to).collect()
     };
-    let read = |values: &mut Vec<Value>, side: Side, found: &[Value]| {
+    let read = |values: &mut Vec<Value>, side: Side, found: &[TableValue]| {
         let given: Vec<u32> = values.iter().filter(|v| counts(spec, v, &handle)).map(|v| v.feature).collect();
         let own = found.iter().filter(|v| features[v.feature as usize].side() == side);
-        let new = own.map(|v| Value { feature: handle(v.feature), ..*v }).filter(|v| !given.contains(&v.feature));
+        let new = own
+            .map(|v| Value { feature: handle(v.feature), number: v.number, id: v.id })
+            .filter(|v| !given.contains(&v.feature));
         values.extend(new.collect::<Vec<_>>());
     };
     let of_request = Keys { user: case.request.user_key, placement: case.request.placement.into(), ..Keys::default() };

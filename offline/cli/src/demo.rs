@@ -134,8 +134,8 @@ impl Demo {
             for row in batch.rows().iter().filter(|row| roles.of(row) == Role::Test) {
                 let (mut request, mut candidate) = (String::new(), String::new());
                 for value in batch.values(row) {
-                    let input = &columns.inputs[value.feature as usize];
-                    let (to, letter) = match sides[value.feature as usize] {
+                    let input = &columns.inputs[value.input as usize];
+                    let (to, letter) = match sides[value.input as usize] {
                         Some(Side::Request) => (&mut request, 'V'),
                         Some(Side::Candidate) => (&mut candidate, 'W'),
                         None => continue,

@@ -3,13 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use adclick::Value;
 use adclick::builder::artifact::Bytes;
 use adclick::builder::artifact::model::Model;
 use adclick::builder::bundle::Manifest;
 use adclick::builder::model::pack_model;
 use adclick::builder::schema::{Feature, Kind, Schema, bucketise};
-use adclick_data::logs::{Batch, Columns, Reads, Row, Source as Logs};
+use adclick_data::logs::{Batch, Columns, InputValue, Reads, Row, Source as Logs};
 use adclick_data::progress::Progress;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
@@ -143,7 +142,7 @@ impl AtServed {
     }
 }
 
-fn same_position(kind: &Kind, value: &Value, served: f32) -> bool {
+fn same_position(kind: &Kind, value: &InputValue, served: f32) -> bool {
     match kind {
         Kind::Category { boundaries, .. } if boundaries.is_empty() => value.id == served as u64,
         Kind::Category { boundaries, .. } => bucketise(boundaries, value.number) == bucketise(boundaries, served),

@@ -7,7 +7,7 @@ use adclick::builder::artifact::model::spec::HeadKind;
 use adclick::builder::schema::{KeyPart, Source};
 use adclick::{Candidate, Precision, Request, Value};
 use adclick::{Engine, Input, Options, Scorer, ScorerLimits};
-use adclick_data::logs::{Batch, Columns, Found, InputKind, KeyId, Lookups, Reads, Row, Source as Logs};
+use adclick_data::logs::{Batch, Columns, Found, InputKind, InputValue, KeyId, Lookups, Reads, Row, Source as Logs};
 use adclick_data::progress::Progress;
 use adclick_measure::{Unknown, weights};
 use anyhow::{Result, anyhow, bail, ensure};
@@ -51,12 +51,12 @@ impl Router {
     }
 
     /// Adds a row's values to the sides.
-    pub fn split(&self, values: &[Value], sides: &mut Sides) {
+    pub fn split(&self, values: &[InputValue], sides: &mut Sides) {
         for value in values {
             // What tables gave beside the row is left to the engine.
-            if let Some(Some((handle, candidate))) = self.routes.get(value.feature as usize).copied() {
+            if let Some(Some((handle, candidate))) = self.routes.get(value.input as usize).copied() {
                 let side = if candidate { &mut sides.candidate } else { &mut sides.request };
-                side.push(Value { feature: handle, ..*value });
+                side.push(Value { feature: handle, number: value.number, id: value.id });
             }
         }
     }
@@ -385,7 +385,7 @@ pub fn score_source(
 }
 
 /// A row's value of one input as text: numbers as they are, string categories by their id in hexadecimal.
-fn text_of(values: &[Value], reads: Reads, kind: InputKind) -> String {
+fn text_of(values: &[InputValue], reads: Reads, kind: InputKind) -> String {
     let texts: Vec<String> = values
         .iter()
         .filter(|v| reads.has(v))

@@ -70,7 +70,7 @@ fn read(path: &Path, schema: &str) -> anyhow::Result<Vec<Seen>> {
     let mut seen = Vec::new();
     source(path, schema).for_each(&Stage::silent(), |batch| {
         seen.extend(batch.rows().iter().map(|row: &Row| {
-            let values = batch.values(row).iter().map(|v| (v.feature, v.number.to_bits(), v.id)).collect();
+            let values = batch.values(row).iter().map(|v| (v.input, v.number.to_bits(), v.id)).collect();
             (row.click, row.conversion, row.weight, row.time_us, row.utc_offset_s, values)
         }));
         Ok(())

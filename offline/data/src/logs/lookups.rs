@@ -1,13 +1,12 @@
 //! Looks up values that rows do not carry in tables, with serving's code.
 
-use adclick::Value;
-use adclick::builder::enrich::{Keys, TableReader};
+use adclick::builder::enrich::{Keys, TableReader, TableValue};
 use adclick::builder::schema::{Binding, Enrichment, Feature, Kind, Schema};
 use adclick::builder::table::TableSource;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::{Batch, Columns};
+use super::{Batch, Columns, InputValue};
 
 /// A model's reads from tables, and the tables.
 #[derive(Debug, Clone)]
@@ -30,8 +29,8 @@ impl Reads {
     /// Whether a value belongs to the feature.
     #[inline]
     #[must_use]
-    pub fn has(self, value: &Value) -> bool {
-        let number = value.feature as usize;
+    pub fn has(self, value: &InputValue) -> bool {
+        let number = value.input as usize;
         number == self.passed || Some(number) == self.found
     }
 }
@@ -139,9 +138,9 @@ pub(super) struct Filler<'a> {
     /// The inputs that a row carries, while it is filled.
     carried: Vec<bool>,
     keys: Vec<Keys>,
-    /// Values from the tables: the row in the batch, and a value with its feature's number.
-    read: Vec<(usize, Value)>,
-    values: Vec<Value>,
+    /// Values from the tables, each with the index of its row in the batch.
+    read: Vec<(usize, TableValue)>,
+    values: Vec<InputValue>,
     rows: u64,
 }
 
@@ -157,18 +156,18 @@ impl Filler<'_> {
         self.reader.read(&self.keys, |row, value| read.push((row, value)));
         self.values.clear();
         let mut read = self.read.iter().peekable();
-        for (number, row) in batch.rows.iter_mut().enumerate() {
+        for (i, row) in batch.rows.iter_mut().enumerate() {
             let start = self.values.len();
             self.carried.fill(false);
             for value in &batch.values[row.values.clone()] {
-                self.carried[value.feature as usize] = true;
+                self.carried[value.input as usize] = true;
                 self.values.push(*value);
             }
-            while let Some((_, value)) = read.next_if(|(at, _)| *at == number) {
-                if let Some((passed, feature)) = self.places[value.feature as usize]
+            while let Some(&(_, TableValue { feature, number, id })) = read.next_if(|(at, _)| *at == i) {
+                if let Some((passed, input)) = self.places[feature as usize]
                     && !self.carried[passed]
                 {
-                    self.values.push(Value { feature, ..*value });
+                    self.values.push(InputValue { input, number, id });
                 }
             }
             row.values = start..self.values.len();

@@ -122,9 +122,9 @@ impl RowMaker {
             }
         }
         let start = batch.values.len();
-        for (feature, input) in self.inputs.iter().enumerate() {
-            let Some(((at, column), kind)) = input else { continue };
-            values::values(column, *kind, feature as u32, record.field(*at)?, &mut batch.values)?;
+        for (input, reading) in self.inputs.iter().enumerate() {
+            let Some(((at, column), kind)) = reading else { continue };
+            values::values(column, *kind, input as u32, record.field(*at)?, &mut batch.values)?;
         }
         let values = start..batch.values.len();
         Ok(Row { number, click, conversion, weight, time_us, utc_offset_s, keys, values })

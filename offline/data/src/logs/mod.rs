@@ -16,7 +16,6 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use adclick::Value;
 use adclick::builder::enrich::Keys;
 use anyhow::Result;
 
@@ -84,11 +83,22 @@ pub struct Row {
     values: Range<usize>,
 }
 
+/// A raw value of a row: an [`adclick::Value`] by the number of its input instead of an engine's handle.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct InputValue {
+    /// The number of the input in [`Columns::inputs`]; past them that of a value from a table ([`Reads::found`]).
+    pub input: u32,
+    /// As in [`adclick::Value`].
+    pub number: f32,
+    /// As in [`adclick::Value`].
+    pub id: u64,
+}
+
 /// A batch of rows.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Batch {
     rows: Vec<Row>,
-    values: Vec<Value>,
+    values: Vec<InputValue>,
 }
 
 impl Batch {
@@ -98,10 +108,9 @@ impl Batch {
         &self.rows
     }
 
-    /// The raw values of a row; missing values are absent. [`Value::feature`] is the index of the input in
-    /// [`Columns::inputs`], or, past these, the number of a value from a table ([`Lookups::reads`]).
+    /// The raw values of a row; missing values are absent.
     #[must_use]
-    pub fn values(&self, row: &Row) -> &[Value] {
+    pub fn values(&self, row: &Row) -> &[InputValue] {
         &self.values[row.values.clone()]
     }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use adclick::{Value, category_id};
+use adclick::category_id;
 use arrow_array::builder::{Int64Builder, ListBuilder};
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int32Array, RecordBatch, StringArray};
 use arrow_ipc::writer::FileWriter;
@@ -35,7 +35,7 @@ fn criteo_line(label: &str) -> String {
     fields.join("\t")
 }
 
-type Rows = Vec<(Row, Vec<Value>)>;
+type Rows = Vec<(Row, Vec<InputValue>)>;
 
 fn all(path: &Path, format: &Format, limit: BadLimit) -> anyhow::Result<(Rows, BadRows)> {
     let source = Source { limit, ..Source::new(vec![path.to_owned()], format.clone()) };
@@ -60,10 +60,10 @@ fn criteo_rows_have_numbers_ids_and_gaps() {
     assert_eq!(rows.iter().map(|(r, _)| (r.number, r.click)).collect::<Vec<_>>(), [(0, Some(true)), (1, Some(false))]);
     let values = &rows[0].1;
     assert_eq!(values.len(), 12 + 25);
-    assert_eq!(values[0], Value { feature: 0, number: 1.0, id: 0 });
-    assert_eq!(values[1], Value { feature: 2, number: -3.0, id: 0 });
-    assert_eq!(values[12], Value { feature: 13, number: 1.0, id: category_id(b"a1") });
-    assert_eq!(values[13], Value { feature: 15, number: 1.0, id: category_id(b"c3") });
+    assert_eq!(values[0], InputValue { input: 0, number: 1.0, id: 0 });
+    assert_eq!(values[1], InputValue { input: 2, number: -3.0, id: 0 });
+    assert_eq!(values[12], InputValue { input: 13, number: 1.0, id: category_id(b"a1") });
+    assert_eq!(values[13], InputValue { input: 15, number: 1.0, id: category_id(b"c3") });
     assert_eq!(rows[0].1, rows[1].1, "the line ending is not part of the last field");
 }
 
@@ -165,7 +165,7 @@ fn avazu_rows_have_times_and_negative_ids() {
     let columns = Format::Avazu.columns();
     let value = |name: &str| {
         let input = columns.input(name).unwrap();
-        rows[0].1.iter().find(|v| v.feature as usize == input).unwrap().id
+        rows[0].1.iter().find(|v| v.input as usize == input).unwrap().id
     };
     assert_eq!((value("C1"), value("C14"), value("C20")), (1005, 19665, u64::MAX));
     assert_eq!(value("site_id"), category_id(b"f9"));
@@ -308,7 +308,7 @@ fn keys_and_optional_columns_are_read_alike_from_text_and_parquet() {
     let expected = Keys { user: category_id(b"u1"), ad: (-2i64) as u64, placement: 7, advertiser: 0 };
     assert_eq!(rows[0].0.keys, expected);
     assert_eq!((rows[1].0.keys, rows[1].1.len()), (Keys::default(), 0), "empty cells are unknown ids");
-    assert_eq!(rows[0].1, [Value { feature: 0, number: 0.5, id: 0 }]);
+    assert_eq!(rows[0].1, [InputValue { input: 0, number: 0.5, id: 0 }]);
     assert_eq!(all(&path, &format, BadLimit::Rows(0)).unwrap().0, rows);
 
     let bad = write(&dir, "bad.csv", b"clicked,uid,aid,slot\n1,u1,1,4294967296\n");

@@ -1,9 +1,9 @@
 //! Converts one field of a row to its raw value, label, weight or key.
 
-use adclick::Value;
 use adclick::builder::enrich::Keys;
 use arrow_array::Array;
 
+use super::InputValue;
 use super::columns::{InputKind, KeyColumn, KeyId};
 use crate::cells::{Cell, Fault, Field, STRING, boolean, cell};
 
@@ -75,11 +75,13 @@ fn fault(column: &str, kind: InputKind, cell: &Cell<'_>) -> Fault {
 }
 
 /// Appends the raw value of one cell. In a number, NaN and the like mean missing.
-fn single(column: &str, kind: InputKind, feature: u32, cell: &Cell<'_>, out: &mut Vec<Value>) -> Result<(), Fault> {
+fn single(column: &str, kind: InputKind, input: u32, cell: &Cell<'_>, out: &mut Vec<InputValue>) -> Result<(), Fault> {
     let value = match kind {
-        InputKind::Number => cell.number().map(|number| Value { feature, number, id: 0 }),
-        InputKind::Text | InputKind::Texts(_) => cell.text_id().map(|id| Value { feature, number: 1.0, id }),
-        InputKind::Integer | InputKind::Integers(_) => cell.integer_id().map(|id| Value { feature, number: 1.0, id }),
+        InputKind::Number => cell.number().map(|number| InputValue { input, number, id: 0 }),
+        InputKind::Text | InputKind::Texts(_) => cell.text_id().map(|id| InputValue { input, number: 1.0, id }),
+        InputKind::Integer | InputKind::Integers(_) => {
+            cell.integer_id().map(|id| InputValue { input, number: 1.0, id })
+        }
         InputKind::Vector(..) => None,
     };
     match value {
@@ -94,16 +96,16 @@ fn single(column: &str, kind: InputKind, feature: u32, cell: &Cell<'_>, out: &mu
 fn list<'a>(
     column: &str,
     kind: InputKind,
-    feature: u32,
+    input: u32,
     cells: impl Iterator<Item = Result<Cell<'a>, Fault>>,
-    out: &mut Vec<Value>,
+    out: &mut Vec<InputValue>,
 ) -> Result<(), Fault> {
     if let InputKind::Vector(dim, _) = kind {
         let mut position = 0;
         for cell in cells {
             let cell = cell?;
             let number = cell.number().filter(|_| position < dim).ok_or_else(|| fault(column, kind, &cell))?;
-            out.push(Value { feature, number, id: u64::from(position) });
+            out.push(InputValue { input, number, id: u64::from(position) });
             position += 1;
         }
         if position != dim {
@@ -116,7 +118,7 @@ fn list<'a>(
         return Ok(());
     }
     for cell in cells {
-        single(column, kind, feature, &cell?, out)?;
+        single(column, kind, input, &cell?, out)?;
     }
     Ok(())
 }
@@ -125,26 +127,26 @@ fn list<'a>(
 pub(super) fn values(
     column: &str,
     kind: InputKind,
-    feature: u32,
+    input: u32,
     field: Field<'_>,
-    out: &mut Vec<Value>,
+    out: &mut Vec<InputValue>,
 ) -> Result<(), Fault> {
     match (field, kind) {
         (Field::Missing, _) => Ok(()),
         (Field::Text(text), InputKind::Texts(separator) | InputKind::Integers(separator)) => {
             let parts = text.split(|&b| b == separator).filter(|part| !part.is_empty());
-            list(column, kind, feature, parts.map(|part| Ok(part.into())), out)
+            list(column, kind, input, parts.map(|part| Ok(part.into())), out)
         }
         (Field::Text(text), InputKind::Vector(_, separator)) => {
-            list(column, kind, feature, text.split(|&b| b == separator).map(|part| Ok(part.into())), out)
+            list(column, kind, input, text.split(|&b| b == separator).map(|part| Ok(part.into())), out)
         }
-        (Field::Text(text), _) => single(column, kind, feature, &text.into(), out),
+        (Field::Text(text), _) => single(column, kind, input, &text.into(), out),
         // A vector with a single number.
-        (Field::One(cell), InputKind::Vector(..)) => list(column, kind, feature, std::iter::once(Ok(cell)), out),
-        (Field::One(cell), _) => single(column, kind, feature, &cell, out),
+        (Field::One(cell), InputKind::Vector(..)) => list(column, kind, input, std::iter::once(Ok(cell)), out),
+        (Field::One(cell), _) => single(column, kind, input, &cell, out),
         (Field::List(items), InputKind::Texts(_) | InputKind::Integers(_) | InputKind::Vector(..)) => {
             let cells = (0..items.len()).filter_map(|i| cell(column, &items, i).transpose());
-            list(column, kind, feature, cells, out)
+            list(column, kind, input, cells, out)
         }
         (Field::List(_), _) => Err(Fault::new(column, "a single value", b"a list")),
     }

@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 
-use adclick::Value;
 use adclick::builder::enrich::TimeInputs;
 use adclick::builder::schema::{Embedding, Feature, Index, Kind, Schema, Source, TIME_INPUTS, Transform};
-use adclick_data::logs::{Batch, Row, Source as Logs};
+use adclick_data::logs::{Batch, InputValue, Row, Source as Logs};
 use anyhow::{Context, Result, ensure};
 
 use super::blueprint::{Blueprint, IndexRule, Plan, TablePlan};
@@ -98,8 +97,8 @@ impl Counts {
 
     pub(super) fn add(&mut self, batch: &Batch, row: &Row) {
         self.rows += 1;
-        for &Value { feature, number, id } in batch.values(row) {
-            self.count(feature as usize, number, id);
+        for &InputValue { input, number, id } in batch.values(row) {
+            self.count(input as usize, number, id);
         }
         for (at, number) in time_values(&self.times, row).into_iter().flatten().enumerate() {
             self.count(self.first_time + at, number, time_id(number));

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use adclick::Value;
 use adclick::builder::enrich::{TimeInputs, number_input};
 use adclick::builder::schema::{Embedding, Kind, Pooling, Schema, Source, TIME_INPUTS, bucketise};
 use adclick_data::logs::{Batch, Reads, Row, Source as Logs};
@@ -144,8 +143,8 @@ pub(super) struct Encoder {
     vocabularies: Vec<HashMap<u64, u32>>,
     times: TimeInputs,
     pub(super) plan: Plan,
-    /// For each input and each value from a table, the last value seen while a row is encoded.
-    last: Vec<Option<Value>>,
+    /// For each input and each value from a table, the number and the id last seen while a row is encoded.
+    last: Vec<Option<(f32, u64)>>,
     /// The mean weight of the training rows.
     mean_weight: f64,
     known: Known,
@@ -226,21 +225,21 @@ impl Encoder {
         let mut last = std::mem::take(&mut self.last);
         last.fill(None);
         for value in values {
-            last[value.feature as usize] = Some(*value);
+            last[value.input as usize] = Some((value.number, value.id));
         }
         let times = time_values(&self.times, row);
         for field in &self.fields {
             let value = match field.from {
                 From::Values(reads) => last[reads.passed].or_else(|| reads.found.and_then(|at| last[at])),
-                From::Time(at) => times.map(|times| Value { feature: 0, number: times[at], id: time_id(times[at]) }),
+                From::Time(at) => times.map(|times| (times[at], time_id(times[at]))),
             };
             match &field.kind {
-                kind @ Kind::Number { .. } => out.numbers.push(number_input(kind, value.map(|v| v.number))),
+                kind @ Kind::Number { .. } => out.numbers.push(number_input(kind, value.map(|(number, _)| number))),
                 Kind::Category { embedding, boundaries, default } => {
                     let id = if boundaries.is_empty() {
-                        value.map(|v| v.id).or(*default)
+                        value.map(|(_, id)| id).or(*default)
                     } else {
-                        value.map(|v| bucketise(boundaries, v.number))
+                        value.map(|(number, _)| bucketise(boundaries, number))
                     };
                     out.singles.push(id.map_or_else(|| self.missing(*embedding), |id| self.row(*embedding, id)));
                 }

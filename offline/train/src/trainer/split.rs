@@ -199,7 +199,7 @@ fn groups(source: &Source, column: &str, progress: &Progress) -> Result<Vec<u64>
     source
         .for_each(&stage, |batch| {
             for row in batch.rows() {
-                let values = batch.values(row).iter().filter(|v| v.feature as usize == at);
+                let values = batch.values(row).iter().filter(|v| v.input as usize == at);
                 let group = values
                     .map(|v| v.id ^ u64::from(v.number.to_bits()))
                     .fold(None, |so_far: Option<u64>, id| Some(mix(so_far.unwrap_or(GROUPS) ^ id)));
