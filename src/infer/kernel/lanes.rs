@@ -76,7 +76,7 @@ pub(super) fn opaque(distance: usize) -> usize {
     #[cfg(target_arch = "x86_64")]
     {
         let mut distance = distance;
-        // The empty assembly does nothing.
+        // SAFETY: the empty assembly does nothing.
         unsafe { core::arch::asm!("/* {0} */", inout(reg) distance, options(nomem, nostack, preserves_flags)) };
         distance
     }
