@@ -1,10 +1,9 @@
-//! What packing, training and the tests need beside the serving interface: file writers, the schema, the layers of a model,
-//! its reference in f64, bundles, tables. Present with the Cargo feature `builder`.
+//! The internals that packing, training and the tests need beside the serving interface: file writers, the schema, the
+//! layers of a model, its reference in f64, bundles, tables. Present with the Cargo feature `builder`.
 //!
-//! **Unstable**: these are the rooms of the library as they are inside, and they may change in any release. A server needs
-//! none of them.
+//! **Unstable**: these are internal modules, and they may change in any release. A server needs none of them.
 
-/// Opens the room of that name.
+/// Exports the module of that name.
 macro_rules! rooms {
     ($($(#[$says:meta])* $room:ident;)*) => { $(
         $(#[$says])*
@@ -16,7 +15,7 @@ macro_rules! rooms {
 }
 
 rooms! {
-    /// Files as they are mapped: the container that all share, and the model in one.
+    /// Mapped files: the container that all artifacts share, and the model in one.
     artifact;
     /// Directories of a generation's files: manifest, `CURRENT`, writing and publishing.
     bundle;
@@ -29,7 +28,7 @@ rooms! {
     enrich;
     /// Files and directories that are made beside their place and renamed to it.
     files;
-    /// The one hash function, and what files and tables make of it.
+    /// The one hash function, and what files and tables derive from it.
     hash;
     /// Model inputs to logits: kernels, plans, and the reference in f64.
     infer;
@@ -45,7 +44,7 @@ rooms! {
     table;
 }
 
-/// The candidates that may decide an auction.
+/// The candidates that can decide an auction.
 pub mod auction {
     #[doc(inline)]
     pub use crate::auction::shortlist::{Bounds, Shortlist};

@@ -1,4 +1,4 @@
-//! Long work that can be called off: opening a bundle asks now and then whether it should go on.
+//! Cancelling long work: opening a bundle checks now and then whether to continue.
 
 use std::fmt;
 
@@ -6,22 +6,22 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::{Error, Result, Status};
 
-/// Whether to go on. The default always does.
+/// Whether to continue. The default always does.
 #[derive(Clone, Copy, Default)]
 pub struct Cancel<'a>(Option<&'a dyn Fn() -> bool>);
 
-/// Bytes that are summed between two questions.
+/// The bytes that are summed between two checks.
 const CHUNK: usize = 16 << 20;
 
 impl<'a> Cancel<'a> {
-    /// Work ends when `asked` answers true. It is called from the thread that works, several hundred times a second.
+    /// Work ends when `asked` returns true. The working thread calls it several hundred times a second.
     #[must_use]
     pub fn when(asked: &'a dyn Fn() -> bool) -> Self {
         Self(Some(asked))
     }
 
     /// # Errors
-    /// `Closed` when the work is to end.
+    /// `Closed` when the work should end.
     pub(crate) fn check(self) -> Result<()> {
         match self.0 {
             Some(asked) if asked() => Err(Error::new(Status::Closed, "called off: the engine was closed meanwhile")),

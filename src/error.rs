@@ -21,7 +21,7 @@ pub enum Status {
     Io = -6,
     /// A file is damaged: checksum, length, offset, count or content.
     Corrupt = -7,
-    /// A file needs a newer library, or describes something that this one does not do.
+    /// A file needs a newer library, or describes something that this library does not support.
     Unsupported = -8,
     /// The model's golden requests give other results here than where it was packed.
     GoldenMismatch = -9,
@@ -71,7 +71,7 @@ impl Error {
         Self::new(Status::Io, format!("cannot {what} {}: {error}", path.display()))
     }
 
-    /// The same error, told from within `place` (a file or section name).
+    /// The same error with `place` (a file or section name) in front.
     #[must_use]
     pub(crate) fn within(mut self, place: impl fmt::Display) -> Self {
         self.message = format!("{place}: {}", self.message);

@@ -59,7 +59,7 @@ pub fn composite_key(ids: &[u64]) -> u64 {
     rest.iter().fold(first, |key, &id| mix(mix(key) ^ id)).max(1)
 }
 
-/// Which of `shards` shards of a table a key belongs to.
+/// The shard of a table that a key belongs to, of `shards`.
 ///
 /// ```
 /// assert!(adclick::shard(adclick::category_id(b"u1001"), 16) < 16);

@@ -1,20 +1,20 @@
-//! Memory that is allocated once: all of it is there when a function returns, or the function says that it is not.
+//! Memory that is allocated once: when a function returns, it either holds all of it or has failed.
 
 use bytemuck::Zeroable;
 
 use crate::error::{Error, Result, Status};
 
-/// `n` times the default, every page of it touched: nothing is left for a first request to wait for.
+/// `n` times the default, with every page touched, so that a first request waits for none of them.
 ///
 /// # Errors
-/// `CapacityExceeded` when the system refuses so much.
+/// `CapacityExceeded` when the system refuses this much memory.
 pub(crate) fn filled<T: Default + Clone>(n: usize) -> Result<Box<[T]>> {
     let mut values = reserved(n)?;
     values.resize(n, T::default());
     Ok(values.into_boxed_slice())
 }
 
-/// `n` zeros, whose pages the system gives when they are first written: for what most callers never use.
+/// `n` zeros, whose pages are allocated on the first write: for memory that most callers never use.
 ///
 /// # Errors
 /// As [`filled`].

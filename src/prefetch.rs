@@ -1,15 +1,16 @@
-//! Asking for a cache line before it is needed.
+//! Prefetching cache lines.
 
-/// Brings the line of entry `at` into the second-level cache, if this CPU can be asked. Any number is safe: nothing is read.
+/// Prefetches the line of entry `at` into the second-level cache, if this CPU supports it. Any number is safe: nothing
+/// is read.
 ///
-/// Not into the first: a core waits for more lines on their way to the second (48 against 24 on AMD Zen 4), and many lines
-/// that are asked for at once push each other out of the first.
+/// Not into the first level: a core can wait for more lines on their way to the second (48 against 24 on AMD Zen 4),
+/// and many lines prefetched at once evict each other from the first.
 #[inline(always)]
 pub(crate) fn prefetch<T>(entries: &[T], at: usize) {
     prefetch_line(entries.as_ptr().wrapping_add(at));
 }
 
-/// The same for the line of an address, whatever is there.
+/// The same for the line of any address.
 #[inline(always)]
 pub(crate) fn prefetch_line<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]

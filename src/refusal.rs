@@ -1,4 +1,5 @@
-//! Why a request was refused: plain numbers, so that refusing allocates nothing. The text is made when someone asks.
+//! The reason why a request was refused, in plain numbers, so that refusing allocates nothing. The text is made on
+//! demand.
 
 use std::fmt;
 
@@ -11,16 +12,16 @@ use crate::limits::MAX_CANDIDATES;
 pub enum Refusal {
     /// An array is larger than the scorer was sized for, or shorter than the request says.
     Capacity {
-        /// Which array.
+        /// The array.
         what: &'static str,
-        /// How many there are.
+        /// Its number of entries.
         found: usize,
-        /// How many fit.
+        /// The number that fits.
         most: usize,
     },
     /// An array does not have the length that the request or another array gives it.
     Length {
-        /// Which array.
+        /// The array.
         what: &'static str,
         /// Its length.
         found: usize,
@@ -29,37 +30,37 @@ pub enum Refusal {
     },
     /// A number is NaN or infinite.
     NotFinite {
-        /// Which array.
+        /// The array.
         what: &'static str,
-        /// Its entry.
+        /// The index of the entry.
         index: usize,
     },
-    /// A field has a value that it may not have.
+    /// A field has an invalid value.
     Field {
-        /// Which field.
+        /// The field.
         what: &'static str,
-        /// Which entry of its array.
+        /// The index in its array.
         index: usize,
         /// The rule.
         rule: &'static str,
     },
-    /// An argument of a call, or a field of the request, is not what it may be.
+    /// An argument of a call, or a field of the request, is invalid.
     Argument {
-        /// Which one.
+        /// Its name.
         what: &'static str,
         /// The rule.
         rule: &'static str,
     },
     /// A sized struct has a size that this library does not know.
     StructSize {
-        /// Which struct.
+        /// The struct.
         what: &'static str,
         /// The size found.
         found: u32,
         /// The size of this library.
         expected: u32,
     },
-    /// The size that is stated for the entries of an array is none that they have in any header.
+    /// The stated size of an array's entries is not one that they have in any header.
     EntrySize {
         /// The field that states it.
         what: &'static str,
@@ -67,23 +68,23 @@ pub enum Refusal {
         found: u32,
         /// The size in the first header.
         first: u32,
-        /// What it is a multiple of.
+        /// The number that it must be a multiple of.
         align: u32,
     },
-    /// An entry of an array has something in a field that this library does not know.
+    /// An entry of an array has a value in a field that this library does not know.
     UnknownField {
-        /// Which array.
+        /// The array.
         what: &'static str,
-        /// Its entry.
+        /// The index of the entry.
         index: usize,
-        /// The bytes of an entry that this library knows.
+        /// The size of an entry that this library knows, in bytes.
         known: u32,
     },
     /// The engine was closed.
     Closed,
     /// A bug of this library.
     Internal {
-        /// What does not hold.
+        /// The condition that does not hold.
         what: &'static str,
     },
 }

@@ -1,4 +1,4 @@
-//! A request as a caller hands it over: the struct, and the arrays beside it.
+//! A request as the caller passes it: the struct, and the arrays beside it.
 
 use bytemuck::Zeroable;
 
@@ -24,7 +24,7 @@ impl Request {
     /// ```
     #[must_use]
     pub fn counting(self, values: &[Value], candidates: &[Candidate], candidate_values: &[Value]) -> Self {
-        // What a request cannot count is past any limit, and is refused as such.
+        // A count that does not fit is past any limit, and is refused as such.
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Self {
             n_values: count(values.len()),
@@ -49,7 +49,7 @@ pub struct Input<'a> {
 }
 
 impl Input<'_> {
-    /// Checks what the caller says of its arrays. Returns the number of candidates.
+    /// Checks the counts that the caller gives for its arrays. Returns the number of candidates.
     pub(crate) fn check(&self, max_candidates: usize) -> Result<usize, Refusal> {
         let r = self.request;
         let expected = size_of::<Request>() as u32;

@@ -1,4 +1,4 @@
-//! Little-endian bytes of the small sections: a writer, and a reader that checks every step and says where it stands.
+//! Little-endian bytes of the small sections: a writer, and a reader that checks every step and reports offsets.
 
 use crate::error::{Error, Result};
 
@@ -52,7 +52,7 @@ pub(crate) struct Reader<'a> {
     section: &'static str,
     bytes: &'a [u8],
     at: usize,
-    /// Where the last thing read begins: what errors point at.
+    /// The start of the last item read, which errors point at.
     last: usize,
 }
 
@@ -71,12 +71,12 @@ impl<'a> Reader<'a> {
 
     numbers!(u8 u8, u16 u16, u32 u32, u64 u64, i32 i32, i64 i64, f32 f32, f64 f64);
 
-    /// The offset of what comes next.
+    /// The offset of the next item.
     pub(crate) fn at(&self) -> usize {
         self.at
     }
 
-    /// An error about the last thing read.
+    /// An error about the last item read.
     pub(crate) fn error(&self, what: impl std::fmt::Display) -> Error {
         self.error_at(self.last, what)
     }
@@ -110,7 +110,8 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(bytes).map_err(|_| self.error("a text is not UTF-8"))
     }
 
-    /// A count of things that take at least `least` bytes each, so that a wrong count fails before it allocates.
+    /// A count of items that take at least `least` bytes each, so that a wrong count fails before anything is
+    /// allocated.
     pub(crate) fn count(&mut self, what: &str, least: usize) -> Result<usize> {
         let count = self.u32()? as usize;
         let left = self.bytes.len() - self.at;

@@ -1,5 +1,5 @@
-//! Files as this library opens, names and makes them: only regular ones are read, one rule says what a name is, and
-//! whatever is made beside its place has a name that nobody else has.
+//! Opening, naming and making files: only regular ones are read, one rule says what a valid name is, and temporary
+//! files have unique names.
 
 mod regular;
 #[cfg(feature = "builder")]
@@ -13,14 +13,14 @@ pub(crate) use temporary::{rename_new, sync_directory};
 
 use std::path::{Path, PathBuf};
 
-/// The longest name of a bundle, or of a file in one, in bytes: a temporary name beside it still fits a file system.
+/// The longest name of a bundle, or of a file in one, in bytes. File systems still accept a temporary name beside it.
 pub const MAX_NAME: usize = 200;
 
-/// Checks the name of a bundle, or of a file in one. Who writes and who reads share this rule: 1 to [`MAX_NAME`] bytes of
+/// Checks the name of a bundle, or of a file in one. Writers and readers share this rule: 1 to [`MAX_NAME`] bytes of
 /// UTF-8, no leading dot, no slash, backslash, double quote or control character.
 ///
 /// # Errors
-/// In words: what is wrong with it.
+/// What is wrong with the name, in words.
 pub fn check_name(name: &str) -> std::result::Result<(), String> {
     let what = match name {
         "" => "it is empty".to_owned(),
@@ -40,7 +40,7 @@ pub(crate) fn shortened(text: &str) -> &str {
     &text[..end.unwrap_or(0)]
 }
 
-/// The directory that a path stands in.
+/// The parent directory of a path.
 pub(crate) fn parent(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),

@@ -1,4 +1,4 @@
-//! Opening and reading regular files, and nothing else: a FIFO would keep its reader waiting for ever.
+//! Opens and reads only regular files: a FIFO would make its reader wait for ever.
 
 use std::fs::{self, File, FileType};
 use std::io::{self, Read};
@@ -6,21 +6,21 @@ use std::path::Path;
 
 use crate::error::{Error, Result, Status};
 
-/// Opens a regular file for reading and gives its length. Everything else (a FIFO, a socket, a device, a directory) is
-/// refused at once: nothing is waited for.
+/// Opens a regular file for reading and returns its length. Anything else (a FIFO, a socket, a device, a directory) is
+/// refused at once, without waiting.
 ///
 /// # Errors
-/// `Io`, naming the file and what it is instead.
+/// `Io`, naming the file and its actual type.
 pub fn open_regular(path: &Path) -> Result<(File, u64)> {
     let fail = |e: io::Error| Error::io("open", path, &e);
-    // A look before: opening some devices does something.
+    // Checks the type before opening, because opening some devices has side effects.
     regular(fs::metadata(path).map_err(fail)?.file_type()).map_err(fail)?;
     let mut options = File::options();
     options.read(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
-        // If it became a FIFO since, opening does not wait for a writer. On regular files the flag does nothing.
+        // If it has become a FIFO since, opening does not wait for a writer. The flag has no effect on regular files.
         options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
     }
     let file = options.open(path).map_err(fail)?;
@@ -47,7 +47,7 @@ pub fn read_limited(path: &Path, most: u64) -> Result<Vec<u8>> {
     if bytes.len() as u64 > most { too_long(bytes.len() as u64) } else { Ok(bytes) }
 }
 
-/// The same of a text.
+/// The same for text.
 ///
 /// # Errors
 /// As [`read_limited`]; `Io` when it is not UTF-8.
@@ -65,7 +65,7 @@ fn regular(kind: FileType) -> io::Result<()> {
     Err(io::Error::other(format!("it is {}, expected a regular file", what(kind))))
 }
 
-/// What a file that is not a regular one is.
+/// The type of a file that is not a regular one.
 fn what(kind: FileType) -> &'static str {
     #[cfg(unix)]
     {

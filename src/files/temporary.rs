@@ -1,9 +1,9 @@
-//! Files and directories that are made beside their place and renamed to it.
+//! Files and directories that are made beside their final place and renamed to it.
 //!
-//! Their names are `.NAME.RANDOM.adclick` with 64 random bits and are made exclusively: process ids say nothing where
-//! containers share a volume. Whoever makes one holds a lock on it (on the file itself; of a directory on the file `lock`
-//! in it) until it is renamed or removed. So what a killed command leaves is what nobody holds a lock on, and the next
-//! command that writes in the same directory removes it.
+//! Their names are `.NAME.RANDOM.adclick` with 64 random bits and are created exclusively; process ids would not be
+//! unique where containers share a volume. The creator holds a lock (on the file itself; for a directory on the file
+//! `lock` in it) until it is renamed or removed. So anything that nobody holds a lock on was left by a killed command,
+//! and the next command that writes to the same directory removes it.
 
 use std::collections::hash_map::RandomState;
 use std::ffi::{OsStr, OsString};
@@ -15,19 +15,19 @@ use std::path::{Path, PathBuf};
 use super::shortened;
 use crate::error::{Error, Result, Status};
 
-/// What temporary names end with.
+/// The suffix of temporary names.
 const SUFFIX: &str = ".adclick";
-/// The file whose lock says that a directory is in use.
+/// The file whose lock shows that a directory is in use.
 const LOCK: &str = "lock";
-/// Where a bundle waits, under its own name, between the two renames by which it is replaced on file systems that cannot
-/// exchange directories: if the command is killed there, the next one puts it back.
+/// The name under which a bundle waits between the two renames that replace it on file systems that cannot exchange
+/// directories. If the command is killed there, the next one puts it back.
 const ASIDE: &str = "aside";
-/// How often another name is tried. Each time another command took the new one for left over in the moment before it was
-/// locked, which is rare.
+/// How often another name is tried. A retry means that another command removed the new file as left over in the moment
+/// before it was locked, which is rare.
 const ATTEMPTS: usize = 64;
 
-/// A directory beside something that is to be written, on the same file system and for one command alone. It goes with
-/// everything in it when this is dropped.
+/// A temporary directory beside a target, on the same file system and for one command alone. Dropping it removes it
+/// with everything in it.
 #[derive(Debug)]
 pub struct Beside {
     path: PathBuf,
@@ -35,7 +35,7 @@ pub struct Beside {
 }
 
 impl Beside {
-    /// Makes one in `parent` for what will be called `name` there. First removes what killed commands left in `parent`.
+    /// Makes one in `parent` for the target `name` there. First removes what killed commands left in `parent`.
     ///
     /// # Errors
     /// `Io`, when the directory cannot be made or locked.
@@ -52,7 +52,7 @@ impl Beside {
                 Ok(Some(lock)) => return Ok(Self { path, _lock: lock }),
                 Ok(None) => {}
                 Err(e) => {
-                    // Only what was made here.
+                    // Only entries made here.
                     let _ = fs::remove_file(path.join(LOCK));
                     let _ = fs::remove_dir(&path);
                     return Err(e);
@@ -68,7 +68,7 @@ impl Beside {
         &self.path
     }
 
-    /// Where a bundle of this name is put while another one takes its place in two steps.
+    /// Where a bundle of this name waits while another one takes its place in two steps.
     pub(crate) fn aside(&self, name: &str) -> Result<PathBuf> {
         let aside = self.path.join(ASIDE);
         fs::create_dir_all(&aside).map_err(|e| Error::io("create", &aside, &e))?;
@@ -82,7 +82,7 @@ impl Drop for Beside {
     }
 }
 
-/// A file that is written beside its place. Removed unless it gets there.
+/// A temporary file beside its final place. Removed unless it is placed.
 #[derive(Debug)]
 pub struct TempFile {
     file: File,
@@ -94,7 +94,7 @@ impl TempFile {
     /// Makes one for `place`. First removes what killed commands left in that directory.
     ///
     /// # Errors
-    /// `Io`, when it cannot be made or locked; `InvalidArgument` when `place` ends in no name.
+    /// `Io` when it cannot be made or locked; `InvalidArgument` when `place` has no file name.
     pub fn make(place: &Path) -> Result<Self> {
         let Some(name) = place.file_name() else {
             return Err(Error::argument(format!("{} is not the name of a file", place.display())));
@@ -125,7 +125,7 @@ impl TempFile {
     /// Syncs it and renames it to `place`, in the same directory, which is synced too.
     ///
     /// # Errors
-    /// `Io`; then `place` is as it was.
+    /// `Io`; then `place` is unchanged.
     pub fn rename_to(mut self, place: &Path) -> Result<()> {
         self.file.sync_all().map_err(|e| Error::io("write", &self.path, &e))?;
         fs::rename(&self.path, place).map_err(|e| Error::io("rename to", place, &e))?;
@@ -137,24 +137,24 @@ impl TempFile {
 impl Drop for TempFile {
     fn drop(&mut self) {
         if !self.placed {
-            // The error that led here is the one to tell.
+            // Reports the error that led here.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Makes what was done in a directory last.
+/// Makes earlier changes in a directory durable.
 pub(crate) fn sync_directory(path: &Path) -> Result<()> {
     File::open(path).and_then(|d| d.sync_all()).map_err(|e| Error::io("sync", path, &e))
 }
 
-/// Renames where nothing has the new name. `AlreadyExists` or `DirectoryNotEmpty` when something has it.
+/// Renames only if the new name is free. `AlreadyExists` or `DirectoryNotEmpty` when it is not.
 pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
         match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-            // The file system does not know the flag.
+            // The file system does not support the flag.
             Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {}
             done => return Ok(done?),
         }
@@ -170,7 +170,7 @@ fn no_name(parent: &Path) -> Error {
 }
 
 fn temporary_name(name: &OsStr) -> OsString {
-    // The standard library's hasher is keyed with random bits of the system. That names differ is what `create_new` says.
+    // The standard library's hasher is keyed with random bits of the system. `create_new` makes sure that names differ.
     let mut random = RandomState::new().build_hasher();
     random.write_u32(std::process::id());
     let lossy = name.to_string_lossy();
@@ -185,12 +185,12 @@ fn is_temporary(name: &OsStr) -> bool {
     })
 }
 
-/// Makes a file that was not there, and locks it. None when another command took it for left over before it was locked.
+/// Creates a new file and locks it. None when another command removed it as left over before it was locked.
 fn lock_new(path: &Path) -> Result<Option<File>> {
     let file = match File::options().write(true).read(true).create_new(true).open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(None),
-        // The directory may have been taken for left over.
+        // The directory may have been removed as left over.
         Err(e) if e.kind() == ErrorKind::NotFound && path.file_name() == Some(OsStr::new(LOCK)) => return Ok(None),
         Err(e) => return Err(Error::io("create", path, &e)),
     };
@@ -204,7 +204,7 @@ fn lock_new(path: &Path) -> Result<Option<File>> {
     }
 }
 
-/// Whether a path is that of an open file still.
+/// Whether a path still leads to an open file.
 fn leads_to(path: &Path, file: &File) -> bool {
     match (fs::symlink_metadata(path), file.metadata()) {
         (Ok(there), Ok(open)) => identity(&there) == identity(&open),
@@ -223,7 +223,8 @@ fn identity(metadata: &Metadata) -> u64 {
     metadata.len()
 }
 
-/// Removes what killed commands left in a directory. What cannot be looked at or removed stays: it only takes room.
+/// Removes what killed commands left in a directory. Entries that cannot be inspected or removed stay; they only take
+/// space.
 fn remove_left_over(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         if !is_temporary(&entry.file_name()) {
@@ -242,7 +243,7 @@ fn remove_left_over(parent: &Path) {
     }
 }
 
-/// The lock of what nobody else holds.
+/// Locks an entry that nobody else has locked.
 fn lock_left(path: &Path) -> Option<File> {
     super::open_regular(path).ok()?;
     let file = File::options().read(true).write(true).open(path).ok()?;
@@ -253,17 +254,17 @@ fn lock_left(path: &Path) -> Option<File> {
 fn remove_left_directory(parent: &Path, path: &Path) {
     let lock = path.join(LOCK);
     if fs::symlink_metadata(&lock).is_err() {
-        // Just made, or killed just before the end: empty. If it is not, it is not ours.
+        // Just made, or killed just before the end, so it must be empty. If it is not, it is not ours.
         let _ = fs::remove_dir(path);
         return;
     }
     let Some(_lock) = lock_left(&lock) else { return };
     let aside = path.join(ASIDE);
-    // A link would lead to what is not ours.
+    // A link would lead to files that are not ours.
     if fs::symlink_metadata(&aside).is_ok_and(|found| found.is_dir()) {
         for bundle in fs::read_dir(aside).into_iter().flatten().flatten() {
             if bundle.file_type().is_ok_and(|kind| kind.is_dir()) {
-                // Back to its name if nothing has it.
+                // Gets its name back if nothing else has it.
                 let _ = rename_new(&bundle.path(), &parent.join(bundle.file_name()));
             }
         }
@@ -271,8 +272,8 @@ fn remove_left_directory(parent: &Path, path: &Path) {
     remove(path);
 }
 
-/// Removes a directory of ours whose lock is held. The lock goes last, and stays if anything else does: without it the next
-/// command would not know whose the rest is.
+/// Removes a directory of ours whose lock is held. The lock is removed last, and stays if anything else does: without
+/// it the next command could not tell whose the rest is.
 fn remove(path: &Path) {
     let mut others = fs::read_dir(path).into_iter().flatten().flatten().filter(|e| e.file_name() != LOCK);
     let gone = others.try_for_each(|entry| match entry.file_type() {
@@ -306,14 +307,14 @@ mod tests {
         fs::write(left.path().join("bundle/model.adc"), b"half").unwrap();
         let file = TempFile::make(&at.join("CURRENT")).unwrap();
         let copied = at.join(".b.0123456789abcdef.adclick");
-        // As a killed command leaves it: the lock is gone, the files are not.
+        // The state that a killed command leaves: the lock is gone, the files are not.
         fs::create_dir(&copied).unwrap();
         for entry in ["lock", "file"] {
             fs::write(copied.join(entry), b"").unwrap();
         }
         fs::write(at.join(".c.0123456789abcdef.adclick"), b"half").unwrap();
         fs::create_dir(at.join(".d.0123456789abcdef.adclick")).unwrap();
-        // Not ours: another name, or no lock in a directory that is not empty.
+        // Not ours: another name, or a non-empty directory without a lock.
         let foreign = [".e.0123456789ABCDEF.adclick", ".f.123.adclick", ".0123456789abcdef.adclick", "x.adclick"];
         foreign.iter().for_each(|name| fs::write(at.join(name), b"").unwrap());
         fs::create_dir_all(at.join(".g.0123456789abcdef.adclick/work")).unwrap();

@@ -1,4 +1,4 @@
-//! What is wrong with a request for a model, by name.
+//! Checks a request against a model, by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,50 +10,50 @@ use crate::request::Input;
 use crate::schema::{KeyPart, Kind, Side};
 use crate::types::Value;
 
-/// What may be wrong with a request. Errors come first.
+/// Problems that a request may have. Errors come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProblemKind {
     /// A value with a handle that no name has, or whose name the model does not read.
     Unknown,
     /// Passed with the request and read with candidates, or the other way round.
     WrongSide,
-    /// An id where a number is read, or a number where an id is: told of an input none of whose values is what is read, as a
-    /// single one may be 0 by right.
+    /// An id where a number is read, or a number where an id is read. Reported only for an input none of whose values
+    /// has the right form, as a single value may be a legitimate 0.
     WrongKind,
     /// A position that the vector does not have.
     OutOfRange,
     /// NaN or infinite: scoring would refuse the request.
     NotFinite,
-    /// Passed, and never read from what is passed: a time, or a fixed position.
+    /// Passed, but never read from passed values: a time, or a fixed position.
     NeverRead,
     /// An id that the model's vocabulary does not have.
     UnknownId,
-    /// Several values where one is read: the last one counts.
+    /// Several values where one is read; the last one counts.
     Repeated,
-    /// Not passed, and not in a table. Of a vector also when some of its positions are not passed.
+    /// Neither passed nor in a table. For a vector also when some of its positions are not passed.
     Missing,
     /// A table's key needs an id that is 0.
     NoKey,
 }
 
 impl ProblemKind {
-    /// Whether the request does not say what its maker means. The others may be as they should.
+    /// Whether the request certainly differs from what its author means. The other problems may be intended.
     #[must_use]
     pub fn is_error(self) -> bool {
         self <= Self::NotFinite
     }
 }
 
-/// One kind of thing that is wrong with one input.
+/// One kind of problem with one input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// What.
+    /// The problem.
     pub kind: ProblemKind,
-    /// The input's name; of an id that is 0 the table's; empty for a handle that no name has.
+    /// The input's name; for an id that is 0 the table's; empty for a handle without a name.
     pub name: String,
-    /// How many values; of what is missing, how many requests (1) or candidates lack it.
+    /// The number of values; for a missing input, the number of requests (1) or candidates that lack it.
     pub count: usize,
-    /// What is expected, found, and where.
+    /// What is expected and found, and where.
     text: String,
 }
 
@@ -64,23 +64,23 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What is wrong with a request for the live model. Its text has a line for each problem.
+/// The problems of a request for the live model. As text, one line for each problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// The generation that it was checked against.
+    /// The generation that the request was checked against.
     pub generation: u64,
-    /// Errors first.
+    /// The problems, errors first.
     pub problems: Vec<Problem>,
 }
 
 impl Check {
-    /// Values, or of what is missing requests and candidates, with a problem of this kind.
+    /// The number of values (of requests and candidates, for missing inputs) with a problem of this kind.
     #[must_use]
     pub fn count(&self, kind: ProblemKind) -> usize {
         self.problems.iter().filter(|problem| problem.kind == kind).map(|problem| problem.count).sum()
     }
 
-    /// Problems that are errors.
+    /// The number of errors.
     #[must_use]
     pub fn errors(&self) -> usize {
         self.problems.iter().filter(|problem| problem.kind.is_error()).count()
@@ -114,7 +114,7 @@ pub(crate) fn check(
     Check { generation, problems }
 }
 
-/// Where something was seen first, and how often.
+/// The first place where a problem was seen, and the number of times.
 struct Seen {
     count: usize,
     at: String,
@@ -122,7 +122,7 @@ struct Seen {
 }
 
 struct Found<'a, N> {
-    /// Inputs, by handle and side, of which one value at least is what is read: another may be 0 by right.
+    /// Inputs, by handle and side, at least one of whose values has the right form: another may be a legitimate 0.
     fitting: BTreeSet<(u32, bool)>,
     model: &'a Model,
     inputs: &'a [ModelInput],
@@ -207,7 +207,7 @@ impl<N: Fn(u32) -> Option<String>> Found<'_, N> {
         }
     }
 
-    /// What is wrong with a value of an input that reads it.
+    /// The problem of a value with an input that reads it.
     fn fault(&self, input: &ModelInput, value: &Value) -> Option<(ProblemKind, String)> {
         match input.kind {
             ValueKind::Number if value.number == 0.0 && value.id != 0 => {
@@ -273,7 +273,7 @@ impl<N: Fn(u32) -> Option<String>> Found<'_, N> {
     }
 }
 
-/// Whether it reads what is passed.
+/// Whether it reads passed values.
 fn is_read(input: &ModelInput) -> bool {
     matches!(input.reading, InputReading::Passed | InputReading::Table)
 }

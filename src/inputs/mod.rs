@@ -1,8 +1,8 @@
-//! What a model reads: the names, sides and kinds of its inputs, and whether a request has them.
+//! The inputs of a model: their names, sides and kinds, and whether a request has them.
 //!
-//! Requests outlive generations, so scoring ignores (and counts) what the live model has no use for, as a swap to a model
-//! without an input must not fail the requests that still carry it. A server asks once, at start, with a request as it
-//! makes them: [`crate::Engine::check`].
+//! Requests outlive generations, so scoring ignores (and counts) values that the live model does not use: a swap to a
+//! model without an input must not fail the requests that still carry it. A server checks once, at start, with a
+//! request of its own: [`crate::Engine::check`].
 
 mod check;
 
@@ -34,7 +34,7 @@ impl ValueKind {
     fn of(feature: &Feature) -> (Self, u32) {
         match &feature.kind {
             Kind::Number { .. } => (Self::Number, 1),
-            // Buckets are of a number.
+            // Buckets are made from a number.
             Kind::Category { boundaries, .. } if !boundaries.is_empty() => (Self::Number, 1),
             Kind::Category { .. } => (Self::Category, 1),
             Kind::MultiCategory { .. } => (Self::Categories, 1),
@@ -42,7 +42,7 @@ impl ValueKind {
         }
     }
 
-    /// Its name in texts.
+    /// Its name in text output.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -69,7 +69,7 @@ pub enum InputReading {
 }
 
 impl InputReading {
-    /// Its name in texts.
+    /// Its name in text output.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -81,10 +81,10 @@ impl InputReading {
     }
 }
 
-/// What stands in for a value that is missing.
+/// The replacement for a missing value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Default {
-    /// Nothing of its own: the embedding's row for missing values, or zeros.
+    /// No default: the embedding's row for missing values, or zeros.
     None,
     /// A number.
     Number(f32),
@@ -92,7 +92,7 @@ pub enum Default {
     Id(u64),
 }
 
-/// An input of a model. Features that read one input in one way are one.
+/// An input of a model. Features that read one input in the same way are listed as one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelInput {
     /// The name that [`crate::Engine::feature`] takes.
@@ -101,17 +101,17 @@ pub struct ModelInput {
     pub handle: u32,
     /// Whether its values come with the request or with each candidate.
     pub side: Side,
-    /// What its values are.
+    /// The kind of its values.
     pub kind: ValueKind,
-    /// Positions of a vector; else 1.
+    /// The number of positions of a vector; else 1.
     pub dim: u32,
-    /// Where the schema takes it from.
+    /// The source in the schema.
     pub source: Source,
-    /// How the model comes by it.
+    /// How the model gets its value.
     pub reading: InputReading,
-    /// For [`InputReading::Table`] the column, such as `users.age`, or `dot` or `cosine` of two; else empty.
+    /// For [`InputReading::Table`] the column, such as `users.age`, or `dot` or `cosine` of two; otherwise empty.
     pub from: String,
-    /// What stands in for a missing value; for [`InputReading::Fixed`], what it is fixed to.
+    /// The replacement for a missing value; for [`InputReading::Fixed`], the fixed value.
     pub default: Default,
     /// The names of the features that read it.
     pub features: Vec<String>,
@@ -140,7 +140,7 @@ impl fmt::Display for ModelInput {
     }
 }
 
-/// The name of a side in texts.
+/// The name of a side in text output.
 pub(crate) fn side_name(side: Side) -> &'static str {
     match side {
         Side::Request => "request",

@@ -17,19 +17,19 @@ use crate::overlay::Overlays;
 use crate::table::{Table, TableSource, join_shards};
 use crate::types::Precision;
 
-/// How a bundle is opened.
+/// The options for opening a bundle.
 #[derive(Debug, Clone, Copy)]
 pub struct Opening<'a> {
-    /// What does not change from one bundle to the next.
+    /// Options that do not change from one bundle to the next.
     pub staging: StagingOptions,
-    /// Generations opened in the same way: a model or table file that has the length and checksum of one of theirs is
-    /// not read again, its map and the checks it has passed are shared.
+    /// Generations opened with the same options. A model or table file with the length and checksum of one of theirs is
+    /// not read again; its map and the checks it has passed are shared.
     pub earlier: &'a [Arc<Generation>],
-    /// What lies on top of tables; none: the tables alone.
+    /// The overlays of tables; none: the tables alone.
     pub overlays: Option<&'a Overlays>,
-    /// What scorers that must serve the generation have room for; none: there are no such scorers yet.
+    /// The limits of existing scorers, which must be able to serve the generation; none: there are no scorers yet.
     pub limits: Option<Limits>,
-    /// Whether opening should go on: asked between golden requests, tables, parts of large files.
+    /// Whether to continue opening: checked between golden requests, tables, and parts of large files.
     pub cancel: Cancel<'a>,
 }
 
@@ -47,7 +47,7 @@ impl Opening<'_> {
     }
 }
 
-/// Everything that a request reads, published as one.
+/// Everything that a request reads, published at once.
 #[derive(Debug)]
 pub struct Generation {
     id: u64,
@@ -58,8 +58,8 @@ pub struct Generation {
     table_files: Vec<Opened<Arc<Table>>>,
 }
 
-/// All of a generation that has to do with its files alone: checked, and good for the engine's scorers. What is refused
-/// ends before this, so that the engine keeps no name of it.
+/// The part of a generation that depends only on its files: checked, and within the limits of the engine's scorers. Any
+/// refusal comes before this, so that the engine keeps no names of a refused bundle.
 struct Checked {
     id: u64,
     scoring: Prepared,
@@ -69,28 +69,27 @@ struct Checked {
     table_files: Vec<Opened<Arc<Table>>>,
 }
 
-/// How often a bundle is opened that is replaced meanwhile.
+/// How often to retry opening a bundle that is being replaced.
 const MOST_REPLACED: usize = 16;
 
 impl Generation {
-    /// Opens a bundle: checks the manifest, every file's length and checksum and content, compiles what the model reads
-    /// from tables, runs the golden requests on the kernel and brings the model's pages in. `handle` gives the handle of a
-    /// feature's input name; it is asked when all of that went well.
+    /// Opens a bundle: checks the manifest and every file's length, checksum and content, compiles the model's reads
+    /// from tables, runs the golden requests on the kernel and brings the model's pages into memory. `handle` gives the
+    /// handle of a feature's input name; it is called after all checks have passed.
     ///
-    /// Tables that the model does not read are opened and checked like the others, and left alone. A bundle that is
-    /// replaced meanwhile is opened again, and refused if that goes on: what is returned is never of two.
+    /// Tables that the model does not read are opened and checked like the others, but not used. A bundle that is
+    /// replaced meanwhile is opened again, and refused if that keeps happening: the result is never a mix of two.
     ///
     /// # Errors
-    /// `Io`, `Corrupt`, `Unsupported` or `GoldenMismatch`; the message names the file, and when tables are not what the
-    /// model reads them as the feature, too. `CapacityExceeded` when there is no memory for what lies on top of tables,
-    /// `Closed` when it is called off.
+    /// `Io`, `Corrupt`, `Unsupported` or `GoldenMismatch`; the message names the file, and also the feature when the
+    /// model cannot read a table. `CapacityExceeded` when there is no memory for overlays, `Closed` when cancelled.
     pub fn open(bundle: &Path, how: Opening<'_>, handle: impl FnMut(&str) -> u32) -> Result<Self> {
         let mut listed = Manifest::read_stamped(bundle)?;
         for _ in 0..MOST_REPLACED {
             how.cancel.check()?;
             let opened = Checked::open(&listed.0, bundle, how);
             let now = Manifest::read_stamped(bundle)?;
-            // The stamp tells of a bundle that was replaced by another one and came back meanwhile.
+            // The stamp reveals a bundle that was replaced by another one and came back meanwhile.
             if now == listed {
                 return opened?.bind(how.overlays, handle).map_err(|e| e.within(bundle.display()));
             }
@@ -119,13 +118,13 @@ impl Generation {
         self.scoring.file()
     }
 
-    /// All tables of the bundle, those that the model does not read included, in the order of their first files.
+    /// All tables of the bundle, including those that the model does not read, in the order of their first files.
     #[must_use]
     pub fn tables(&self) -> &[TableSource] {
         &self.tables
     }
 
-    /// Bytes of the model and table files, without those that `other` has open too.
+    /// Bytes of the model and table files, without those that `other` also has open.
     pub(crate) fn file_bytes_beside(&self, other: Option<&Self>) -> u64 {
         let shares_model = other.is_some_and(|other| other.model_file.content.is(&self.model_file.content));
         let model = if shares_model { 0 } else { self.model_file.entry.bytes };
@@ -135,7 +134,7 @@ impl Generation {
         model + self.table_files.iter().filter(|file| !shared(file)).map(|file| file.entry.bytes).sum::<u64>()
     }
 
-    /// Bytes of its ad cache, if `other` has not the same one.
+    /// Bytes of its ad cache, unless `other` has the same one.
     pub(crate) fn ad_cache_bytes_beside(&self, other: Option<&Self>) -> u64 {
         self.scoring.ad_cache_bytes_beside(other.map(Self::scoring))
     }
@@ -152,25 +151,25 @@ impl Generation {
         &self.policy
     }
 
-    /// What is kept of every ad, and what that takes.
+    /// The ad cache, and its size.
     #[must_use]
     pub fn ad_cache(&self) -> AdCacheInfo {
         self.scoring.ad_cache()
     }
 
-    /// The precision that was asked for and the one that it is served in here; when they differ, why.
+    /// The precision that was requested and the one in which it is served here; when they differ, the reason.
     #[must_use]
     pub fn precision(&self) -> (Precision, Precision, Option<&str>) {
         self.scoring.precision()
     }
 
-    /// What multiplies in the first pass of `auction-exact`: `Int8` or `Bf16`. None when something else is served.
+    /// The arithmetic of the first pass of `auction-exact`: `Int8` or `Bf16`. None when another precision is served.
     #[must_use]
     pub fn first_pass(&self) -> Option<Precision> {
         self.scoring.first_pass()
     }
 
-    /// What a scorer must hold to serve this generation.
+    /// The scorer limits needed to serve this generation.
     #[must_use]
     pub fn needs(&self) -> Limits {
         self.scoring.needs()
@@ -178,7 +177,7 @@ impl Generation {
 }
 
 impl Checked {
-    /// Opens the files that a manifest lists.
+    /// Opens the files listed in a manifest.
     fn open(manifest: &Manifest, bundle: &Path, how: Opening<'_>) -> Result<Self> {
         let here = |e: Error| e.within(bundle.display());
         let files = Files { bundle, staging: &how.staging, cancel: how.cancel };
@@ -206,7 +205,7 @@ impl Checked {
         Ok(Self { id: manifest.generation(), scoring, policy, tables, model_file, table_files })
     }
 
-    /// Joins it with what the engine knows by name: handles of features, what lies on top of tables.
+    /// Connects it to the engine's names: handles of features, and overlays of tables.
     fn bind(self, overlays: Option<&Overlays>, handle: impl FnMut(&str) -> u32) -> Result<Generation> {
         let Self { id, scoring, policy, mut tables, model_file, table_files } = self;
         if let Some(overlays) = overlays {

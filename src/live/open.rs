@@ -13,7 +13,7 @@ use crate::files::open_regular;
 use crate::model::PlannedModel;
 use crate::table::{Checks, Table};
 
-/// A file of a bundle as the manifest lists it, and what it holds.
+/// A file of a bundle as the manifest lists it, and its content.
 #[derive(Debug, Clone)]
 pub(super) struct Opened<T> {
     pub(super) entry: bundle::Entry,
@@ -21,7 +21,7 @@ pub(super) struct Opened<T> {
 }
 
 impl<T> Opened<T> {
-    /// What this file holds, if it is the file of another manifest's entry too.
+    /// The content of this file, if it is also the file of another manifest's entry.
     fn same(&self, entry: &bundle::Entry) -> Option<&T> {
         ((self.entry.bytes, self.entry.xxh3) == (entry.bytes, entry.xxh3)).then_some(&self.content)
     }
@@ -35,12 +35,12 @@ pub(super) struct Files<'a> {
     pub(super) cancel: Cancel<'a>,
 }
 
-/// The longest policy and the longest file that says how a bundle is served, in bytes. Read as TOML, it takes a hundred times
-/// as much at worst.
+/// The longest policy and the longest serving settings, in bytes. Parsing TOML takes a hundred times as much memory at
+/// worst.
 const MOST_SMALL: u64 = 64 << 10;
 
 impl Files<'_> {
-    /// The model with its exact plan: one of those that are open, or opened, checked and run here.
+    /// The model with its exact plan: either one that is already open, or opened, checked and run here.
     pub(super) fn model<'o>(
         &self,
         entry: &bundle::Entry,
@@ -58,7 +58,7 @@ impl Files<'_> {
         Ok(Opened { entry: entry.clone(), content })
     }
 
-    /// A table file: one of those that are open, or opened and checked here.
+    /// A table file: either one that is already open, or opened and checked here.
     pub(super) fn table<'o>(
         &self,
         entry: &bundle::Entry,
@@ -72,13 +72,13 @@ impl Files<'_> {
         self.cancel.check()?;
         let full = self.staging.tables == TableChecks::Full;
         let bytes = self.bytes(entry, full)?;
-        // The manifest's checksum has just said that the bytes are those that were packed.
+        // The manifest's checksum has just proven that these are the packed bytes.
         let checks = if full { Checks::Content } else { Checks::Structure };
         let table = Table::open_until(bytes, checks, self.cancel).map_err(|e| content(e).within(path.display()))?;
         Ok(Opened { entry: entry.clone(), content: Arc::new(table) })
     }
 
-    /// What a small file holds, if the bundle has one of this role. Its length is looked at before it is read.
+    /// The content of a small file, if the bundle has one with this role. Its length is checked before it is read.
     pub(super) fn small<T>(
         &self,
         manifest: &Manifest,
@@ -94,7 +94,7 @@ impl Files<'_> {
         read(&self.bytes(entry, true)?).map(Some).map_err(named)
     }
 
-    /// The bytes of a file, of the manifest's length, which is looked at before anything is read; with `whole`, of its
+    /// The bytes of a file. Its length is checked against the manifest before anything is read; with `whole`, its
     /// checksum too.
     fn bytes(&self, entry: &bundle::Entry, whole: bool) -> Result<Bytes> {
         let path = self.bundle.join(&entry.name);
@@ -116,7 +116,7 @@ impl Files<'_> {
     }
 }
 
-/// What is wrong with the content of a file is never an argument of the caller's.
+/// Errors in a file's content are never reported as the caller's invalid argument.
 fn content(error: Error) -> Error {
     match error.status {
         Status::InvalidArgument | Status::InvalidValue => Error { status: Status::Corrupt, ..error },

@@ -1,4 +1,4 @@
-//! How bundles are staged.
+//! Options for staging bundles.
 
 use crate::artifact::OpenMode;
 use crate::infer::Kernel;
@@ -7,27 +7,26 @@ use crate::types::Precision;
 /// How much of the table files is read when a bundle is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TableChecks {
-    /// All of it: checksum, and that each row is where a lookup finds it. Afterwards the pages are in memory.
+    /// All of it: checksum, and that a lookup finds each row where it is. Afterwards the pages are in memory.
     #[default]
     Full,
-    /// Length and structure only: nothing of the rows is read until a request asks for it. For tables larger than
-    /// memory, which were checked where they were packed or copied. A damaged row then gives wrong values and nothing
-    /// worse.
+    /// Only length and structure: no row is read until a request needs it. For tables larger than memory, which were
+    /// checked where they were packed or copied. A damaged row then gives wrong values, but nothing worse.
     Lazy,
 }
 
-/// What an engine stages every bundle with: of its options, those that a generation depends on.
+/// The engine options that every generation depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct StagingOptions {
     /// Map the files, or copy them.
     pub mode: OpenMode,
-    /// What runs the model.
+    /// The kernel that runs the model.
     pub kernel: &'static Kernel,
     /// How much of the tables is read.
     pub tables: TableChecks,
-    /// The precision; none: what the bundle says, or exact.
+    /// The precision; none: the bundle's own, or exact.
     pub precision: Option<Precision>,
-    /// Bytes that an ad cache may take; 0: there is none.
+    /// The most bytes of an ad cache; 0: none.
     pub ad_cache_bytes: u64,
 }
 

@@ -1,11 +1,11 @@
 //! One pointer that many threads read without locks and one publisher replaces.
 //!
-//! Hazard pointers (Michael 2004), one slot for each reader. Reading announces the pointer in the reader's own slot
-//! and looks again whether it is still current; the publisher frees what no slot announces. Chosen over
-//! crossbeam-epoch and arc-swap because here a reader never does the publisher's work: an epoch's readers now and
-//! then run deferred destructors and allocate bags for them, and both keep thread-local state that is allocated the
-//! first time a thread reads (a scorer may be called from another thread every time). The announcements are checked
-//! with loom (the tests below, run by tests/loom).
+//! Hazard pointers (Michael 2004), one slot for each reader. A read announces the pointer in the reader's own slot and
+//! checks again whether it is still current; the publisher frees values that no slot announces. They were chosen over
+//! crossbeam-epoch and arc-swap because here a reader never does the publisher's work: an epoch's readers now and then
+//! run deferred destructors and allocate bags for them, and both keep thread-local state that is allocated the first
+//! time a thread reads (a scorer may be called from another thread every time). The announcements are checked with loom
+//! (the tests below, run by tests/loom).
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicPtr, Ordering, fence};
@@ -15,13 +15,13 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Alone on its cache lines, so that readers do not disturb each other.
+/// Alone on its cache lines, so that readers do not share lines.
 #[repr(align(128))]
 struct Slot<T>(AtomicPtr<T>);
 
 struct Publisher<T> {
     slots: Vec<Arc<Slot<T>>>,
-    /// Replaced, not yet known to be out of every reader's hands.
+    /// Replaced values that some reader may still hold.
     retired: Vec<Arc<T>>,
 }
 
@@ -56,7 +56,7 @@ impl<T> SwapCell<T> {
             // SAFETY: a non-null `current` came from `Arc::into_raw` in an earlier call, and the swap took it out, so
             // its strong count is taken back exactly once.
             let old = unsafe { Arc::from_raw(old) };
-            // A value that was current before may wait from then: one entry for each keeps the list short.
+            // A value that was current before may still be waiting; one entry for each keeps the list short.
             if !publisher.retired.iter().any(|retired| Arc::ptr_eq(retired, &old)) {
                 publisher.retired.push(old);
             }
@@ -64,7 +64,7 @@ impl<T> SwapCell<T> {
         reclaim(&mut publisher);
     }
 
-    /// Frees what no reader holds any more. Returns how many replaced values wait still.
+    /// Frees values that no reader holds any more. Returns how many replaced values are still waiting.
     pub(crate) fn reclaim(&self) -> usize {
         reclaim(&mut self.lock())
     }
@@ -111,7 +111,7 @@ impl<T> SwapReader<T> {
     }
 
     /// The current value, kept alive until the guard is dropped. `None`: nothing is published. Lock-free: the loop
-    /// repeats only when a publication fell between its two looks.
+    /// repeats only when a publication fell between its two reads.
     pub(crate) fn load(&mut self) -> Option<Guard<'_, T>> {
         let mut seen = self.cell.current.load(Ordering::Acquire);
         loop {
@@ -140,7 +140,7 @@ impl<T> Drop for SwapReader<T> {
     fn drop(&mut self) {
         let mut publisher = self.cell.lock();
         publisher.slots.retain(|slot| !Arc::ptr_eq(slot, &self.slot));
-        // What this reader held last may have waited for it alone.
+        // The value that this reader held last may have waited for it alone.
         reclaim(&mut publisher);
     }
 }

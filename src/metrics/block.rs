@@ -9,10 +9,10 @@ use crate::error::Status;
 use crate::schema::{MAX_TABLES, Side};
 use crate::types::Precision;
 
-/// Tables with counters of their own, by the numbers that the engine gives to names, and one place for all others.
+/// Tables with counters of their own, by the engine's numbers for their names, and one place for all others.
 pub(super) const TABLES: usize = MAX_TABLES + 1;
 
-/// What came of a key: see [`crate::enrich::Lookups`].
+/// The result of a key lookup: see [`crate::enrich::Lookups`].
 pub(super) const KEY_RESULTS: [&str; 3] = ["found", "missing", "unknown"];
 
 // Where what is counted stands among the counts.
@@ -26,7 +26,7 @@ const KEYS: usize = VALUES + 3 * 2;
 const TIMES: usize = KEYS + TABLES * KEY_RESULTS.len();
 const COUNTERS: usize = TIMES + (Call::NAMES.len() + Stage::NAMES.len()) * (BUCKETS + 1);
 
-/// One of the things that are counted.
+/// A counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Counter(usize);
 
@@ -34,7 +34,7 @@ impl Counter {
     pub(super) const CUT: Self = Self(CUT);
     pub(super) const KEPT: Self = Self(KEPT);
 
-    /// Calls that ended so; `status` is a place in [`STATUSES`].
+    /// Calls with this result; `status` is an index in [`STATUSES`].
     pub(super) fn requests(call: Call, status: usize) -> Self {
         Self(REQUESTS + call as usize * STATUSES.len() + status)
     }
@@ -61,7 +61,7 @@ impl Counter {
         Self(VALUES + 4 + (side == Side::Candidate) as usize)
     }
 
-    /// Keys looked up in a table; `result` is a place in [`KEY_RESULTS`].
+    /// Keys looked up in a table; `result` is an index in [`KEY_RESULTS`].
     pub(super) fn keys(table: usize, result: usize) -> Self {
         Self(KEYS + table.min(TABLES - 1) * KEY_RESULTS.len() + result)
     }
@@ -111,7 +111,7 @@ impl Block {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Counts for the one who owns the scorer. A load and a store do because nobody else writes here.
+    /// Counts for the owner of the scorer. A load and a store suffice because nobody else writes here.
     #[inline]
     pub(super) fn add(&self, counter: Counter, n: u64) {
         let count = &self.counts[counter.0];

@@ -1,6 +1,6 @@
-//! The buckets of every histogram of times: six to the decade from 500 ns to 100 ms.
+//! The buckets of every histogram of times: six per decade from 500 ns to 100 ms.
 
-/// The upper ends in nanoseconds, and as Prometheus has them in seconds. What took longer goes to one bucket more.
+/// The upper ends in nanoseconds, and in seconds as Prometheus writes them. Longer times go to one more bucket.
 pub(super) const BOUNDS: [(u64, &str); 33] = [
     (500, "5e-07"),
     (700, "7e-07"),
@@ -37,10 +37,10 @@ pub(super) const BOUNDS: [(u64, &str); 33] = [
     (100_000_000, "0.1"),
 ];
 
-/// With the one that has no end.
+/// Including the one without an upper end.
 pub(super) const BUCKETS: usize = BOUNDS.len() + 1;
 
-/// For each number of significant bits the first bucket that may hold such a number.
+/// For each number of significant bits, the first bucket that can hold a number with that many.
 const FIRST: [u8; 65] = {
     let mut first = [0; 65];
     let mut bits = 1;

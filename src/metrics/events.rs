@@ -1,4 +1,4 @@
-//! What becomes of generations and tables. Counted by those who publish, never by a request.
+//! Events of generations and tables. Publishers count them, never a request.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,11 +23,11 @@ pub(super) struct EventCounts {
     pub(super) looks: [u64; STATUSES.len()],
     pub(super) activations: u64,
     pub(super) rollbacks: u64,
-    /// By place in [`EventCounts::UPSERTED`].
+    /// By index in [`EventCounts::UPSERTED`].
     pub(super) upserted: [u64; 3],
 }
 
-/// Looks at `CURRENT` and what they led to.
+/// Looks at `CURRENT` and their results.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FollowCounts {
     pub(crate) looks: u64,
@@ -63,7 +63,7 @@ impl Events {
         }
     }
 
-    /// What following came to.
+    /// The results of following.
     pub(crate) fn follow_counts(&self) -> FollowCounts {
         let EventCounts { looks, activations, rollbacks, .. } = self.read();
         let all = looks.iter().sum();

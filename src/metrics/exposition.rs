@@ -1,4 +1,4 @@
-//! A snapshot as text: its length, and the text in the caller's memory.
+//! A snapshot as text: its length, or the text written to the caller's memory.
 
 use std::fmt::{self, Write};
 
@@ -19,12 +19,12 @@ impl Metrics {
     /// Writes the text to `buffer` and returns its length.
     ///
     /// # Errors
-    /// The length that is needed, when `buffer` is smaller; then nothing is written.
+    /// The length needed, when `buffer` is smaller; then nothing is written.
     pub fn write(&self, buffer: &mut [u8]) -> Result<usize, usize> {
         let needed = self.len();
         let Some(room) = buffer.get_mut(..needed) else { return Err(needed) };
         let mut slice = Slice { room, at: 0 };
-        // The same text as was counted, so it fits.
+        // The text is the one that was counted, so it fits.
         let _ = text::write(self, &mut slice);
         Ok(needed)
     }
@@ -36,7 +36,7 @@ impl fmt::Display for Metrics {
     }
 }
 
-/// Counts what is written.
+/// Counts the bytes written.
 struct Length(usize);
 
 impl Write for Length {
@@ -46,7 +46,7 @@ impl Write for Length {
     }
 }
 
-/// Writes to memory that is there.
+/// Writes to existing memory.
 struct Slice<'a> {
     room: &'a mut [u8],
     at: usize,

@@ -13,15 +13,16 @@ use crate::refusal::Refusal;
 use crate::schema::Side;
 use crate::types::Outcome;
 
-/// One call in so many is timed stage by stage: a power of two.
+/// One call in this many is timed stage by stage: a power of two.
 const STAGED_IN: u64 = 8;
 
-/// The blocks of an engine's scorers. Locked when a scorer is made or freed and when somebody reads, never by a request.
+/// The blocks of an engine's scorers. Locked when a scorer is made or freed and when metrics are read, never by a
+/// request.
 pub(crate) struct Meters(Mutex<Blocks>);
 
 struct Blocks {
     blocks: Vec<Arc<Block>>,
-    /// What scorers counted that are freed.
+    /// The counts of freed scorers.
     freed: Sums,
 }
 
@@ -51,7 +52,7 @@ impl Meters {
     }
 }
 
-/// One scorer's hand on its counters.
+/// One scorer's access to its counters.
 pub(crate) struct Meter {
     meters: Arc<Meters>,
     block: Arc<Block>,
@@ -67,12 +68,12 @@ impl Meter {
         Self { meters: Arc::clone(meters), block, started: 0, counted: 0 }
     }
 
-    /// The counters themselves, for who does not own the scorer.
+    /// The counters themselves, for callers that do not own the scorer.
     pub(crate) fn block(&self) -> &Arc<Block> {
         &self.block
     }
 
-    /// The scorer holds so many bytes more.
+    /// The scorer holds this many more bytes.
     pub(crate) fn hold(&mut self, bytes: usize) {
         self.block.hold(bytes);
     }
@@ -89,7 +90,7 @@ impl Meter {
         Stopwatch::start(call, staged)
     }
 
-    /// Counts a call as it ended.
+    /// Counts a finished call.
     #[inline]
     pub(crate) fn finish(&mut self, watch: &Stopwatch, result: &Result<Outcome, Refusal>) {
         match result {
@@ -102,14 +103,14 @@ impl Meter {
         }
     }
 
-    /// Counts a call that went well.
+    /// Counts a successful call.
     pub(crate) fn done(&mut self, watch: &Stopwatch) {
         let elapsed = watch.elapsed();
         self.counted += 1;
         self.block.add(Counter::requests(watch.call(), OK), 1);
         self.block.time(Times::call(watch.call()), elapsed);
         for (stage, ns) in watch.stages() {
-            // A call without this stage says nothing of it.
+            // A call without this stage says nothing about it.
             if ns > 0 {
                 self.block.time(Times::stage(stage), ns);
             }
@@ -128,14 +129,14 @@ impl Meter {
         self.add_some(Counter::KEPT, n.into());
     }
 
-    /// Counts what one side of a request lacked.
+    /// Counts the missing and ignored values of one side of a request.
     pub(crate) fn values(&mut self, side: Side, counts: Counts) {
         self.add_some(Counter::missing(side), counts.missing.into());
         self.add_some(Counter::ignored(side), counts.ignored.into());
         self.add_some(Counter::wrong_side(side), counts.wrong_side.into());
     }
 
-    /// Counts the keys of a request, for each table by its number in the engine.
+    /// Counts a request's keys for each table, by its number in the engine.
     pub(crate) fn keys(&mut self, lookups: impl Iterator<Item = (usize, Lookups)>) {
         for (table, Lookups { found, missing, unknown }) in lookups {
             for (result, n) in [found, missing, unknown].into_iter().enumerate() {
@@ -144,7 +145,7 @@ impl Meter {
         }
     }
 
-    /// Counts what became of the candidates of an auction, in which `cut` more took no part.
+    /// Counts the reasons of an auction's candidates, of which `cut` more took no part.
     pub(crate) fn candidates(&mut self, tally: &Tally, cut: usize) {
         for (reason, &n) in tally.iter().enumerate() {
             self.add_some(Counter::reason(reason), n.into());

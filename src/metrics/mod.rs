@@ -1,14 +1,14 @@
-//! Counts what serving does, without anybody waiting: requests and their outcomes, the time that they and their
-//! stages took, candidates, missing values and keys; and what became of generations. [`Metrics`] is all of it at one
-//! moment, and its text is what Prometheus reads.
+//! Counts the work of serving without making anybody wait: requests and their results, the times of requests and their
+//! stages, candidates, missing values, keys, and events of generations. [`Metrics`] is a snapshot of all of them; its
+//! text is in the Prometheus format.
 //!
-//! Every scorer has a block of counters of its own, on cache lines of its own, that it alone writes: a plain load and a
-//! plain store for each count, no locked instruction. Who reads sums the blocks of all scorers; neither waits for the
-//! other. Each counter is read whole and never goes back; two of them may be read a moment apart. The block of a scorer
-//! that is freed is added to the engine's sums, so nothing is lost with it.
+//! Every scorer has a block of counters on cache lines of its own, which it alone writes: a plain load and a plain
+//! store for each count, without a locked instruction. A reader sums the blocks of all scorers; neither waits for the
+//! other. Each counter is read whole and never decreases; two of them may be read a moment apart. The block of a freed
+//! scorer is added to the engine's sums, so nothing is lost.
 //!
-//! The clock is read twice for each call. One call in eight of each scorer is timed stage by stage as well; which ones
-//! is decided by a hash, so that a caller's own rhythm does not pick the same kind of call each time.
+//! The clock is read twice for each call. One call in eight of each scorer is also timed stage by stage. A hash picks
+//! these calls, so that a caller's own rhythm does not pick the same kind of call each time.
 
 mod block;
 mod buckets;
@@ -28,7 +28,7 @@ pub(crate) use stopwatch::Stopwatch;
 
 use crate::error::Status;
 
-/// What a caller asked of a scorer.
+/// The kind of a call on a scorer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
     Score,
@@ -44,7 +44,7 @@ impl Call {
 /// A part of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Checks, lookups in tables, and values to the network's inputs.
+    /// Checks, lookups in tables, and filling the network's inputs.
     Enrich,
     /// The network.
     Score,
@@ -77,10 +77,10 @@ const STATUSES: [&str; 14] = [
     "internal",
 ];
 
-/// Where success stands.
+/// The index of success.
 const OK: usize = 0;
 
-/// The place of a status in [`STATUSES`].
+/// The index of a status in [`STATUSES`].
 fn place(status: Status) -> usize {
     match status {
         Status::InvalidArgument => 1,

@@ -35,11 +35,11 @@ pub struct Metrics {
     pub(super) wrong_sides: WrongSides,
 }
 
-/// Inputs of the live generation that are told of by name.
+/// The number of inputs of the live generation that are reported by name.
 const MOST_WRONG_SIDES: usize = 64;
 
-/// Numbers of features of whose inputs values were passed with the wrong side, and how many. Only the first so many; the
-/// counters by side have all.
+/// Features (by number) whose inputs were passed on the wrong side, and the numbers of values. Only the first ones; the
+/// counters by side cover all.
 pub(super) struct WrongSides {
     all: [(u32, u64); MOST_WRONG_SIDES],
     len: usize,
@@ -60,7 +60,7 @@ impl WrongSides {
     }
 }
 
-/// What is live.
+/// The live generation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Live {
     pub(crate) kernel: &'static str,
@@ -78,7 +78,7 @@ pub(crate) struct Live {
     pub(crate) ad_cache_bytes: u64,
 }
 
-/// A table that is live or was asked for.
+/// A table that is live or that a caller asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct TableState {
     pub(crate) name: Arc<str>,
@@ -86,7 +86,7 @@ pub(crate) struct TableState {
     pub(crate) info: Option<TableInfo>,
 }
 
-/// By the number that the engine gave to the table's name, as far as tables have counters of their own.
+/// By the engine's number for the table's name, for tables that have counters of their own.
 pub(crate) type Tables = [Option<TableState>; TABLES - 1];
 
 impl Metrics {

@@ -4,30 +4,30 @@ use std::time::Instant;
 
 use super::{Call, Stage};
 
-/// The time of a call under way.
+/// The time of a running call.
 pub(crate) struct Stopwatch {
     call: Call,
     start: Instant,
-    /// When the last stage ended, if this call is timed stage by stage.
+    /// The end of the last stage, if this call is timed stage by stage.
     lap: Option<Instant>,
     /// Nanoseconds of each stage.
     stages: [u64; Stage::ALL.len()],
 }
 
 impl Stopwatch {
-    /// Starts now; `staged`: to time the call stage by stage.
+    /// Starts now; `staged`: whether to time the call stage by stage.
     #[inline]
     pub(super) fn start(call: Call, staged: bool) -> Self {
         let start = Instant::now();
         Self { call, start, lap: staged.then_some(start), stages: [0; Stage::ALL.len()] }
     }
 
-    /// When the call began.
+    /// The start of the call.
     pub(crate) fn begun(&self) -> Instant {
         self.start
     }
 
-    /// What passed since the last stage belongs to this one.
+    /// Adds the time since the last stage to this one.
     #[inline]
     pub(crate) fn lap(&mut self, stage: Stage) {
         if let Some(last) = self.lap {
@@ -46,7 +46,7 @@ impl Stopwatch {
         nanoseconds(self.start, Instant::now())
     }
 
-    /// Nanoseconds of each stage; none of a call that is not timed so.
+    /// Nanoseconds of each stage; none for a call that is not timed by stage.
     pub(super) fn stages(&self) -> impl Iterator<Item = (Stage, u64)> {
         let timed = self.lap.is_some().then_some(self.stages);
         timed.into_iter().flat_map(|stages| Stage::ALL.into_iter().zip(stages))

@@ -1,4 +1,4 @@
-//! Metrics as Prometheus reads them: text exposition format 0.0.4.
+//! Metrics in Prometheus' text exposition format 0.0.4.
 
 use std::fmt::{self, Display, Write};
 
@@ -16,7 +16,7 @@ use crate::types::Precision;
 const CALLS: [Call; 4] = [Call::Score, Call::ScoreDense, Call::Decide, Call::Auction];
 const STAGES: [Stage; 4] = [Stage::Enrich, Stage::Score, Stage::Calibrate, Stage::Auction];
 const SIDES: [(Side, &str); 2] = [(Side::Request, "request"), (Side::Candidate, "candidate")];
-/// What a call on a scorer can end with.
+/// The possible results of a call on a scorer.
 const REFUSED: [Status; 8] = [
     Status::InvalidArgument,
     Status::BadStructSize,
@@ -27,7 +27,7 @@ const REFUSED: [Status; 8] = [
     Status::BufferTooSmall,
     Status::Internal,
 ];
-/// What staging a bundle or looking for one can end with.
+/// The possible results of staging a bundle or looking for one.
 const UNSTAGED: [Status; 8] = [
     Status::InvalidArgument,
     Status::CapacityExceeded,
@@ -38,7 +38,7 @@ const UNSTAGED: [Status; 8] = [
     Status::GoldenMismatch,
     Status::Internal,
 ];
-/// The table of the counts that have none of their own.
+/// The label of the place that counts tables without counters of their own.
 const OTHER_TABLES: &str = "(other)";
 
 pub(super) fn write(metrics: &Metrics, to: &mut impl Write) -> fmt::Result {
@@ -131,7 +131,7 @@ fn candidates(metrics: &Metrics, text: &mut Text<'_, impl Write>) -> fmt::Result
     Ok(())
 }
 
-/// A number of each table of the live generation: name, type and help of the metric, and the number if it has one.
+/// A metric with one value for each table of the live generation: name, type, help, and the value if there is one.
 type OfTable = (&'static str, &'static str, &'static str, fn(&TableInfo, i64) -> Option<Decimal<6>>);
 
 const OF_TABLES: [OfTable; 9] = [
@@ -250,7 +250,7 @@ type Labels<'a, V = &'a str> = &'a [(&'a str, V)];
 struct Text<'a, W>(&'a mut W);
 
 impl<W: Write> Text<'_, W> {
-    /// What comes before the samples of a metric. The helps need no escapes.
+    /// The lines before the samples of a metric. The help texts need no escapes.
     fn family(&mut self, name: &str, kind: &str, help: &str) -> fmt::Result {
         writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}")
     }
@@ -299,7 +299,7 @@ impl<W: Write> Write for Escaped<'_, W> {
     }
 }
 
-/// A generation's id as bundles and logs have it.
+/// A generation's id as in bundles and logs.
 struct Hex(u64);
 
 impl Display for Hex {

@@ -1,8 +1,8 @@
 //! What every ad of the ad table adds to the first layers, computed when a generation is opened.
 //!
-//! A request finds an ad's sums by the slot of its row, so the cache has one line of sums for each slot of the table, free
-//! slots included. An ad whose row lies under rows written later, for whose features the request passes values, or which the
-//! table does not have, has its sums computed with the request, to the same bits.
+//! A request finds an ad's sums by the slot of its row, so the cache has one line of sums for each slot of the table,
+//! including free ones. For an ad whose row has an override, for whose features the request passes values, or which the
+//! table does not have, the sums are computed with the request, to the same bits.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ use crate::prefetch::prefetch;
 use crate::table::{RowAt, TableSet, TableSource};
 use crate::types::{Candidate, Precision, Request};
 
-/// Ads that are looked up and computed together.
+/// The number of ads that are looked up and computed together.
 const BATCH: usize = 1024;
 /// f32 of a cache line.
 const LINE: usize = 16;
-/// Bytes that stay in the second-level cache beside all else. A larger ad cache has its sums in memory.
+/// A size that stays in the second-level cache beside everything else. A larger ad cache has its sums in memory.
 const NEAR: u64 = 1 << 20;
 
 /// Why a generation has an ad cache or has none.
@@ -43,7 +43,7 @@ pub enum AdCacheState {
     NotExact = 4,
 }
 
-/// The ad cache of a generation, or what it would take.
+/// The ad cache of a generation, or the size that it would have.
 ///
 /// ```
 /// # use std::path::Path;
@@ -64,7 +64,7 @@ pub struct AdCacheInfo {
     pub state: AdCacheState,
     /// Ads whose sums it holds.
     pub ads: u64,
-    /// Bytes that it holds.
+    /// Bytes that it takes now.
     pub bytes: u64,
     /// Bytes that it takes, or would take; 0 when no sums can be kept.
     pub bytes_needed: u64,
@@ -81,7 +81,7 @@ pub(crate) struct AdCache {
     sums: Bytes,
 }
 
-/// What becomes of the ad cache of a generation that is being opened.
+/// The state of the ad cache while a generation is being opened.
 #[derive(Debug, Default)]
 pub(crate) struct PreparedAds {
     pub(crate) cache: Option<Arc<AdCache>>,
@@ -89,7 +89,7 @@ pub(crate) struct PreparedAds {
 }
 
 impl PreparedAds {
-    /// Computes the sums if the options allow the memory, or shares those of an earlier generation that has the same model
+    /// Computes the sums if the options allow the memory, or shares those of an earlier generation with the same model
     /// and the same ads.
     pub(crate) fn prepare(
         how: Preparation<'_>,
@@ -131,7 +131,7 @@ impl PreparedAds {
     }
 }
 
-/// The number of each shard's first slot, and how many slots there are in all.
+/// The number of each shard's first slot, and the number of all slots.
 fn slots(set: &TableSet) -> (Vec<usize>, usize) {
     let mut all = 0;
     let mut first_slots = Vec::new();
@@ -149,7 +149,7 @@ fn same_shards(a: &TableSet, b: &TableSet) -> bool {
 }
 
 impl AdCache {
-    /// Every ad goes the way of a candidate of a request that passes nothing. `tables` have nothing on top of them.
+    /// Every ad is computed like a candidate of a request that passes nothing. `tables` must have no overrides.
     fn fill(&mut self, model: &Model, plan: &Plan, tables: &[TableSource], cancel: Cancel<'_>) -> Result<()> {
         let assembler =
             Assembler::new(model, TablePlan::compile(model.schema(), model.enrichment(), tables)?, |_, _| 0);
@@ -195,8 +195,8 @@ impl AdCache {
         Some(self.first_slots.get(shard)? + slot)
     }
 
-    /// The sums of the candidate that `assembler` was asked for last, which a layer will soon read; none when it has to
-    /// have its own.
+    /// The sums of the candidate that `assembler` handled last, prefetched for the layer that reads them next; none
+    /// when the candidate needs sums of its own.
     #[inline]
     pub(crate) fn of(&self, assembler: &Assembler, state: &State, passed: Passed<'_>) -> Option<&[f32]> {
         let at = assembler.row_of_ad(&self.columns, state, passed);

@@ -1,4 +1,4 @@
-//! Golden requests: their outputs are computed when a model is packed and must come out again when it is staged.
+//! Golden requests: packing a model computes their outputs, and staging must reproduce them.
 
 use crate::artifact::model::Model;
 use crate::artifact::model::network::{Head, Network};
@@ -9,22 +9,23 @@ use crate::error::{Error, Result, Status};
 use crate::infer::{Kernel, Level, Plan, Scratch, Weights};
 use crate::types::Value;
 
-/// How far a logit may be from the f64 reference: this share of its size, or of 1 when it is smaller. Sums in f32 are
-/// within 1e-5 on sane inputs; a wrong kernel or layout is off by far more.
+/// The tolerance of a logit against the f64 reference, as a share of its size, or of 1 when it is smaller. Sums in f32
+/// are within 1e-5 on reasonable inputs; a wrong kernel or layout is off by far more.
 const TOLERANCE: f64 = 1e-4;
 
-/// Why the outputs may not come out again.
+/// Possible reasons for a mismatch.
 const WHEN_STAGED: &str = "this CPU does not reproduce the model, do not serve it here";
 
 /// Runs the golden requests through the serving path.
 ///
 /// # Errors
-/// `GoldenMismatch` with the request, the head, what was expected, what came out, and the kernel; `Closed` when cancelled.
+/// `GoldenMismatch` with the request, the head, the expected and the actual logit, and the kernel; `Closed` when
+/// cancelled.
 pub(crate) fn check(model: &Model, plan: &Plan, kernel: &Kernel, cancel: Cancel<'_>) -> Result<()> {
     reproduces(model, plan, kernel, cancel, WHEN_STAGED)
 }
 
-/// The same, with what a difference means.
+/// The same, with an explanation of a mismatch.
 pub(super) fn reproduces(
     model: &Model,
     plan: &Plan,
@@ -34,7 +35,7 @@ pub(super) fn reproduces(
 ) -> Result<()> {
     each_logit(model, plan, cancel, |Logit { request, head, level, got, expected, .. }| {
         let off = (f64::from(got) - expected).abs();
-        // A NaN is not within it.
+        // A NaN is not within the tolerance.
         if off <= TOLERANCE * expected.abs().max(1.0) {
             return Ok(());
         }
@@ -49,19 +50,19 @@ pub(super) fn reproduces(
     })
 }
 
-/// What the golden requests say of a plan.
+/// The results of a plan on the golden requests.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Farthest {
-    /// How far a logit is from what was expected, at any level of sharing: as a share of its size, or of 1 when it is smaller.
+    /// The largest error of a logit at any level of sharing, as a share of its size, or of 1 when it is smaller.
     pub(crate) off: f64,
     /// The largest input of any of them.
     pub(crate) largest_input: f32,
 }
 
-/// How far a plan is off on the golden requests at most. None without golden requests.
+/// The largest error of a plan on the golden requests. None without golden requests.
 ///
 /// # Errors
-/// What is wrong with the model's requests.
+/// Errors in the model's requests.
 pub(crate) fn farthest(model: &Model, plan: &Plan) -> Result<Option<Farthest>> {
     let mut worst = None;
     each_logit(model, plan, Cancel::default(), |logit| {
@@ -87,7 +88,8 @@ struct Logit<'a> {
     expected: f64,
 }
 
-/// Runs the golden requests through the serving path, at every level: which one serves depends on the number of candidates.
+/// Runs the golden requests through the serving path, at every level: the number of candidates decides which one
+/// serves.
 fn each_logit(
     model: &Model,
     plan: &Plan,

@@ -1,9 +1,9 @@
-//! What scorers have room for.
+//! The limits of scorers.
 
 use crate::error::{Error, Result, Status};
 
-/// What a scorer's scratch must hold; an engine fixes it once, so that every later generation fits the scorers made
-/// before it.
+/// The sizes that a scorer's scratch must have. An engine fixes them once, so that every later generation fits the
+/// scorers made before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// f32 of network scratch.
@@ -12,14 +12,14 @@ pub struct Limits {
     pub features: usize,
     /// Input columns.
     pub width: usize,
-    /// Tables that a model reads.
+    /// The number of tables that a model reads.
     pub tables: usize,
-    /// Bytes of one row of each of them together.
+    /// The size of one row of each of them, in bytes, added up.
     pub row_bytes: usize,
 }
 
 impl Limits {
-    /// Whether scorers of these limits can serve what needs as much as this.
+    /// Whether scorers with these limits can serve a generation with these needs.
     ///
     /// # Errors
     /// `Unsupported`, naming the limit, what the generation needs and the remedy.

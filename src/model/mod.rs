@@ -1,9 +1,9 @@
 //! A model made ready to score: the plans that run it on this CPU, the assembler that turns raw values into its inputs,
-//! the sums that are kept of ads, its calibrators; and the golden requests that show whether it computes here what it did
-//! where it was packed.
+//! the ad cache, its calibrators, and the golden requests that show whether it computes the same here as where it was
+//! packed.
 //!
-//! A [`ScoringModel`] knows nothing of bundles, policies or engines, so that several of them can be live at once, and one
-//! can be replaced in part.
+//! A [`ScoringModel`] does not depend on bundles, policies or engines, so that several of them can be live at once, and
+//! parts can be replaced.
 
 mod ad_cache;
 mod golden;
@@ -48,21 +48,21 @@ pub struct ScoringModel {
     needs: Limits,
 }
 
-/// How a model is prepared.
+/// The options for preparing a model.
 #[derive(Clone, Copy)]
 pub(crate) struct Preparation<'a> {
-    /// The precision that is asked for.
+    /// The requested precision.
     pub(crate) precision: Precision,
-    /// Bytes that an ad cache may take; 0: there is none.
+    /// The most bytes of an ad cache; 0: none.
     pub(crate) ad_cache_bytes: u64,
-    /// Models of the same engine, whose plans and kept sums are shared where they are the same.
+    /// Models of the same engine. Plans and kept sums that are equal are shared.
     pub(crate) earlier: &'a [&'a ScoringModel],
-    /// Whether to go on.
+    /// Whether to continue.
     pub(crate) cancel: Cancel<'a>,
 }
 
-/// A scoring model but for what the engine knows by name: handles of features and numbers of tables. Whatever may be
-/// refused is refused before this, so that the engine keeps no name of a model that it does not take.
+/// A scoring model without the engine's names: handles of features and numbers of tables. Any refusal comes before
+/// this, so that the engine keeps no names of a refused model.
 pub(crate) struct Prepared {
     planned: PlannedModel,
     serving: Serving,
@@ -71,7 +71,7 @@ pub(crate) struct Prepared {
     needs: Limits,
 }
 
-/// A plan of a model and the sums of ads that fit it. Sums are kept in the exact arithmetic, so a fast plan has none.
+/// A plan of a model and the sums of ads that fit it. Sums are kept in exact arithmetic, so a fast plan has none.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ServingPlan<'a> {
     pub(crate) plan: &'a Plan,
@@ -79,11 +79,11 @@ pub(crate) struct ServingPlan<'a> {
 }
 
 impl Prepared {
-    /// Makes the plans of the precision, compiles what the model reads from `tables` and computes the sums to keep.
+    /// Makes the plans of the precision, compiles the model's reads from `tables` and computes the sums to keep.
     ///
     /// # Errors
-    /// `Unsupported` when the tables are not what the model reads them as; `CapacityExceeded` when there is no memory for
-    /// the ad cache; `Closed` when it is called off; what is wrong with the model itself.
+    /// `Unsupported` when the model cannot read the tables; `CapacityExceeded` when there is no memory for the ad
+    /// cache; `Closed` when cancelled; any error in the model itself.
     pub(crate) fn new(
         planned: PlannedModel,
         calibrators: Calibrators,
@@ -109,16 +109,16 @@ impl Prepared {
         Ok(Self { planned, serving, ads, calibrators, needs })
     }
 
-    /// What a scorer must hold for it.
+    /// The scorer limits needed for it.
     pub(crate) fn needs(&self) -> Limits {
         self.needs
     }
 
-    /// Joins it with what the engine knows by name: `handle` gives the handle of a feature's input name, `number` that of
-    /// a table. `tables` are those that it was prepared with, by now with what was written on top of them.
+    /// Connects it to the engine's names: `handle` gives the handle of a feature's input name, `number` that of a
+    /// table. `tables` are those that it was prepared with, now with their overrides.
     ///
     /// # Errors
-    /// As [`Prepared::new`] of the tables.
+    /// As [`Prepared::new`] for the tables.
     pub(crate) fn bind(
         self,
         tables: &[TableSource],
@@ -142,7 +142,7 @@ impl ScoringModel {
         &self.planned.file
     }
 
-    /// What turns raw values into inputs.
+    /// Turns raw values into inputs.
     #[inline]
     pub(crate) fn assembler(&self) -> &Assembler {
         &self.assembler
@@ -159,20 +159,20 @@ impl ScoringModel {
         &self.table_numbers
     }
 
-    /// What a scorer must hold to score with it.
+    /// The scorer limits needed to score with it.
     #[must_use]
     pub fn needs(&self) -> Limits {
         self.needs
     }
 
-    /// The plan that multiplies exactly.
+    /// The plan in exact arithmetic.
     #[inline]
     pub(crate) fn exact(&self) -> ServingPlan<'_> {
         ServingPlan { plan: &self.planned.plan, ads: self.ads.cache.as_deref() }
     }
 
-    /// The plan for probabilities of all candidates, and the precision that they have. Probabilities alone decide no
-    /// auction, so `AuctionExact` gives exact ones.
+    /// The plan for probabilities of all candidates, and their precision. Without an auction nothing decides which
+    /// candidates matter, so `AuctionExact` gives exact ones.
     #[inline]
     pub(crate) fn for_scores(&self) -> (ServingPlan<'_>, Precision) {
         match (self.serving.precision, &self.serving.fast) {
@@ -181,13 +181,13 @@ impl ScoringModel {
         }
     }
 
-    /// What decides auctions of two passes.
+    /// The fast plan of auctions in two passes.
     #[inline]
     pub(crate) fn fast_pass(&self) -> Option<&Fast> {
         self.serving.fast.as_ref().filter(|_| self.serving.precision == Precision::AuctionExact)
     }
 
-    /// The precision that was asked for and the one that it is served in here; when they differ, why.
+    /// The precision that was requested and the one in which it is served here; when they differ, the reason.
     #[must_use]
     pub fn precision(&self) -> (Precision, Precision, Option<&str>) {
         (self.serving.wanted, self.serving.precision, self.serving.reason.as_deref())
@@ -199,7 +199,7 @@ impl ScoringModel {
         self.serving.precision
     }
 
-    /// What multiplies in the first pass of `auction-exact`: `Int8` or `Bf16`. None when something else is served.
+    /// The arithmetic of the first pass of `auction-exact`: `Int8` or `Bf16`. None when another precision is served.
     #[must_use]
     pub fn first_pass(&self) -> Option<Precision> {
         self.fast_pass().map(|fast| match fast.arithmetic {
@@ -209,13 +209,13 @@ impl ScoringModel {
         })
     }
 
-    /// What is kept of every ad, and what that takes.
+    /// The ad cache, and its size.
     #[must_use]
     pub fn ad_cache(&self) -> AdCacheInfo {
         self.ads.info
     }
 
-    /// Bytes of its ad cache, if `other` has not the same one.
+    /// Bytes of its ad cache, unless `other` has the same one.
     pub(crate) fn ad_cache_bytes_beside(&self, other: Option<&Self>) -> u64 {
         match (&self.ads.cache, other.and_then(|other| other.ads.cache.as_ref())) {
             (Some(own), Some(others)) if Arc::ptr_eq(own, others) => 0,
@@ -223,7 +223,7 @@ impl ScoringModel {
         }
     }
 
-    /// The features of whose inputs requests passed values with the wrong side, and how many values.
+    /// The features whose inputs were passed on the wrong side, and the numbers of values.
     pub(crate) fn wrong_sides(&self) -> impl Iterator<Item = (u32, u64)> {
         let counts = (0..self.file().schema().features.len()).map(|i| (i as u32, self.assembler.wrong_side(i)));
         counts.filter(|(_, count)| *count > 0)

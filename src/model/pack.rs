@@ -1,4 +1,4 @@
-//! Packing a model: the outputs of its golden requests are computed in f64, and every kernel must give them.
+//! Packing a model: the outputs of its golden requests are computed in f64, and every kernel must reproduce them.
 
 use super::golden::{Inputs, reproduces};
 use crate::artifact::Bytes;
@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 use crate::infer::reference::{DeepInputs, reference_logits};
 use crate::infer::{Kernel, Plan, Weights};
 
-/// The bytes of a model file with the outputs of its golden requests, computed in f64 from the weights as the file
-/// holds them. A golden request whose logit is not finite in f32, or that a kernel of this CPU does not reproduce, is
+/// The bytes of a model file with the outputs of its golden requests, computed in f64 from the weights as stored in the
+/// file. A golden request whose logit is not finite in f32, or that a kernel of this CPU does not reproduce, is
 /// refused.
 ///
 /// # Errors
@@ -55,12 +55,12 @@ pub fn pack_model(spec: &ModelSpec) -> Result<Vec<u8>> {
 const WHEN_PACKED: &str = "sums in f32 lose what f64 keeps, because a layer adds up products that are much larger than their \
      sum: inputs or weights far from 0, or from each other in size; centre or scale what it reads";
 
-/// Runs raw rows through the exact network, and hands over the number of each deep layer and what it reads: for
-/// [`ModelSpec::ranges`]. `most` multiplications are done about: where all rows would take more, some of them, evenly
-/// spread, but not fewer than 1,000. Returns how many rows were run.
+/// Runs raw rows through the exact network, and calls back with the number of each deep layer and its inputs: for
+/// [`ModelSpec::ranges`]. About `most` multiplications are done: if all rows would take more, a subset of them, evenly
+/// spread, but not fewer than 1,000. Returns the number of rows run.
 ///
 /// # Errors
-/// What is wrong with a row, with its number.
+/// An error in a row, with its number.
 pub fn deep_inputs(
     model: &Model,
     rows: &[GoldenRequest],

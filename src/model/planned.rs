@@ -1,4 +1,4 @@
-//! A model file and what runs it exactly.
+//! A model file and its exact plan.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::cancel::Cancel;
 use crate::error::Result;
 use crate::infer::{Kernel, Plan, Weights};
 
-/// A model file and its exact plan. Generations whose files are the same share both.
+/// A model file and its exact plan. Generations with the same files share both.
 #[derive(Debug, Clone)]
 pub(crate) struct PlannedModel {
     pub(crate) file: Arc<Model>,
@@ -16,10 +16,10 @@ pub(crate) struct PlannedModel {
 }
 
 impl PlannedModel {
-    /// Plans the network for the kernel, runs the golden requests and brings the file's pages in.
+    /// Plans the network for the kernel, runs the golden requests and brings the file's pages into memory.
     ///
     /// # Errors
-    /// `Corrupt` when layers do not fit each other, `GoldenMismatch`, `Closed` when it is called off.
+    /// `Corrupt` when layers do not fit each other, `GoldenMismatch`, `Closed` when cancelled.
     pub(crate) fn new(file: Model, kernel: &'static Kernel, cancel: Cancel<'_>) -> Result<Self> {
         let plan = Plan::new(file.network(), Weights::of(&file), kernel)?;
         golden::check(&file, &plan, kernel, cancel)?;
@@ -27,7 +27,7 @@ impl PlannedModel {
         Ok(Self { file: Arc::new(file), plan: Arc::new(plan) })
     }
 
-    /// Whether it is the other one, shared.
+    /// Whether both are the same shared object.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.plan, &other.plan)
     }

@@ -1,4 +1,4 @@
-//! The precision of a model: the one that the bundle or the options ask for, and the one that this CPU serves.
+//! The precision of a model: the one that the bundle or the options request, and the one that this CPU serves.
 
 use std::sync::Arc;
 
@@ -7,25 +7,26 @@ use crate::error::Result;
 use crate::infer::{Arithmetic, Plan, Weights};
 use crate::types::Precision;
 
-/// How far a golden request's logit may be off in a fast arithmetic before it is not served: this share of its size, or of
-/// 1 when it is smaller.
+/// The largest error of a golden request's logit at which a fast arithmetic is served: a share of its size, or of 1
+/// when it is smaller.
 const FARTHEST: f64 = 0.25;
-/// A candidate's exact logit is taken to be within so many times what the golden requests were off at most. Each request
-/// checks it on the candidates that it computes exactly; for the others it must hold. Measured on 63 models, 16 golden
-/// requests and 20,000 candidates each: docs/performance.md.
+/// A candidate's exact logit is taken to be within this many times the largest error of the golden requests. Each
+/// request checks this on the candidates that it computes exactly; for the others it is assumed. Measured on 63 models,
+/// 16 golden requests and 20,000 candidates each: docs/performance.md.
 const MARGIN: f64 = 8.0;
-/// A row whose inputs are so many times as large as any of the golden requests' is computed exactly: how far the others are
-/// off says nothing of it.
+/// A row whose inputs are this many times as large as any of the golden requests' is computed exactly: their errors say
+/// nothing about it.
 const BEYOND: f32 = 2.0;
-/// The largest input that is relied upon without golden requests: inputs are standardised.
+/// The largest input that is trusted without golden requests: inputs are standardised.
 const UNMEASURED: f32 = 4.0;
-/// The least that a logit of any size is taken to be off.
+/// The least error assumed for a logit of any size.
 const LEAST_MARGIN: f32 = 1.0 / 16.0;
-/// The first pass of an auction leaves so many times the largest value seen of a deep layer's inputs before 8 bits end. What is
-/// cut off is off by any amount, so rows that reach the end are computed exactly; with more room there are fewer.
+/// The 8-bit range in the first pass of an auction covers this many times the largest value seen in a deep layer's
+/// inputs. Clipped values may be off by any amount, so rows that reach the limit are computed exactly; a larger range
+/// leaves fewer of them.
 const ROOM: f32 = 2.0;
-/// The first pass of an auction is in int8 up to this tolerance. Some 7 in 100 candidates are then computed exactly; what
-/// int8 saves pays for twice as many in the smallest of the models measured.
+/// Up to this tolerance the first pass of an auction is in int8. About 7 in 100 candidates are then computed exactly;
+/// in the smallest of the models measured, int8's savings pay for twice as many.
 const WORTH: f32 = 1.0 / 8.0;
 
 /// A plan in a fast arithmetic.
@@ -33,46 +34,46 @@ const WORTH: f32 = 1.0 / 8.0;
 pub struct Fast {
     /// The plan.
     pub plan: Arc<Plan>,
-    /// What it multiplies.
+    /// Its arithmetic.
     pub arithmetic: Arithmetic,
-    /// How far a logit may be off: this share of its size, or of 1 when it is smaller. See [`Fast::off`].
+    /// The largest error assumed for a logit: a share of its size, or of 1 when it is smaller. See [`Fast::off`].
     pub tolerance: f32,
     /// The largest input of a row for which the tolerance holds.
     limit: f32,
 }
 
 impl Fast {
-    /// Whether one of these inputs is larger than the tolerance holds for, or no number.
+    /// Whether one of these inputs is NaN or larger than the tolerance holds for.
     #[must_use]
     #[inline]
     pub fn is_beyond(&self, inputs: &[f32]) -> bool {
-        // Without an early end this is vector code. A NaN is not within.
+        // Without an early exit this loop is vectorised. A NaN is not within the range.
         !inputs.iter().fold(true, |within, x| within & (x.abs() <= self.limit))
     }
 
-    /// The same plan, whose tolerance was measured on inputs up to `largest`.
+    /// The same plan, with a tolerance measured on inputs up to `largest`.
     #[must_use]
     pub fn measured_to(self, largest: f32) -> Self {
         Self { limit: largest * BEYOND, ..self }
     }
 
-    /// The plan as scorers run it: no sums are kept in a fast arithmetic.
+    /// The plan as scorers run it: no sums are kept in fast arithmetic.
     #[inline]
     pub(crate) fn serving_plan(&self) -> ServingPlan<'_> {
         ServingPlan { plan: &self.plan, ads: None }
     }
 
-    /// How far an exact logit is taken to be from this one at most. One that overflowed says nothing.
+    /// The largest distance assumed between this logit and the exact one. A logit that overflowed has no bound.
     #[must_use]
     #[inline]
     pub fn off(&self, logit: f32) -> f32 {
         if logit.is_finite() { (self.tolerance * logit.abs().max(1.0)).max(LEAST_MARGIN) } else { f32::INFINITY }
     }
 
-    /// A plan in `arithmetic` whose golden requests are off by `worst` at most; none without golden requests.
+    /// A plan in `arithmetic`, with `worst` as the largest error of its golden requests; none without golden requests.
     ///
     /// # Errors
-    /// In words: why it is not to be served.
+    /// The reason why it cannot be served, in words.
     pub fn new(plan: Plan, arithmetic: Arithmetic, worst: Option<f64>) -> std::result::Result<Self, String> {
         if let Some(worst) = worst.filter(|&worst| worst.is_nan() || worst > FARTHEST) {
             return Err(format!(
@@ -83,8 +84,8 @@ impl Fast {
         Ok(Self { plan: Arc::new(plan), arithmetic, tolerance, limit: UNMEASURED })
     }
 
-    /// The first pass of auctions that are to be exact: in int8 for a model with `ranges`, where that is near enough;
-    /// else in bf16. `make` is as [`Fast::new`], of a plan in this arithmetic with these ranges.
+    /// The first pass of exact auctions: in int8 for a model with `ranges` where that is accurate enough, otherwise in
+    /// bf16. `make` is like [`Fast::new`], for a plan in this arithmetic with these ranges.
     ///
     /// # Errors
     /// Those of `make`.
@@ -107,13 +108,13 @@ impl Fast {
 /// The precision of a model, and the plan that it needs.
 #[derive(Debug, Clone)]
 pub(super) struct Serving {
-    /// What was asked for.
+    /// The requested precision.
     pub(super) wanted: Precision,
-    /// What is served: the same, or exact.
+    /// The served precision: the same, or exact.
     pub(super) precision: Precision,
-    /// Why they differ.
+    /// The reason why they differ.
     pub(super) reason: Option<String>,
-    /// The plan in the fast arithmetic; none when all is exact.
+    /// The plan in fast arithmetic; none when everything is exact.
     pub(super) fast: Option<Fast>,
 }
 
@@ -123,11 +124,11 @@ impl Serving {
         Self { wanted: Precision::Exact, precision: Precision::Exact, reason: None, fast: None }
     }
 
-    /// Makes the plan that `wanted` needs and runs the golden requests with it. Where that cannot be, all is exact and the
-    /// reason is kept.
+    /// Makes the plan that `wanted` needs and runs the golden requests with it. If that fails, everything is exact and
+    /// the reason is kept.
     ///
     /// # Errors
-    /// Only what is wrong with the model itself.
+    /// Only errors in the model itself.
     pub(super) fn prepare(planned: &PlannedModel, wanted: Precision) -> Result<Self> {
         let (model, kernel) = (&*planned.file, planned.plan.kernel());
         let make = |arithmetic, ranges: &[f32]| {

@@ -1,4 +1,4 @@
-//! The rows of an upsert: checks them, and makes one at a time ready to be written.
+//! The rows of an upsert: checks them, and prepares one at a time for writing.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -6,15 +6,15 @@ use crate::error::{Error, Result, Status};
 use crate::table::{Cell, ColumnKind, RowLayout};
 use crate::types::{Row, Value};
 
-/// What an upsert does with the columns of a row.
+/// How an upsert treats the columns of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Operation {
-    /// The columns that are given are replaced, the others stay.
+    /// The given columns are replaced, the others stay.
     #[default]
     Columns,
     /// The row is replaced: columns that are not given become missing.
     WholeRow,
-    /// Numbers are added to the columns that are given.
+    /// Numbers are added to the given columns.
     Increment,
 }
 
@@ -50,18 +50,18 @@ pub struct Batch<'a> {
     pub values: &'a [ColumnValue],
     /// What is done with them.
     pub operation: Operation,
-    /// When the values were right: microseconds since 1970-01-01 UTC. Kept in whole seconds, 1970 to 2106.
+    /// The time at which the values were right: microseconds since 1970-01-01 UTC. Kept in whole seconds, 1970 to 2106.
     pub time_us: i64,
 }
 
-/// The one row that is being checked or written.
+/// The row that is being checked or written.
 pub(super) struct Draft<'a> {
     layout: &'a RowLayout,
-    /// A row of the table; only the cells of `given` columns mean something.
+    /// A row of the table; only the cells of `given` columns are valid.
     pub(super) row: Vec<u8>,
-    /// What an increment adds, by column.
+    /// The amounts of an increment, by column.
     pub(super) deltas: Vec<f32>,
-    /// The columns that are given, in the order of their first values.
+    /// The given columns, in the order of their first values.
     pub(super) given: Vec<usize>,
     is_given: Vec<bool>,
     missing: Vec<u8>,

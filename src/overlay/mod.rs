@@ -1,14 +1,16 @@
-//! What streams in between bundles: a bounded table of rows beside a mapped one, whose columns override the mapped
-//! row's where they are newer. Readers take no lock and never see half a row; writers lock each other out, not them.
+//! Rows that arrive between bundles: a bounded table of rows beside a mapped one, whose columns override the mapped
+//! row's where they are newer. Readers take no lock and never see half a row; writers exclude each other, but not
+//! readers.
 //!
 //! **Bounds.** All memory is reserved when an overlay is made; pages are touched as rows are written. A key belongs to
-//! a set of 16 slots, and there are one and a half times as many slots as rows are asked for, so that an overlay that
-//! is as full as asked for has lost about 1 row in 100. In a full set a new key takes the place of the row that was
-//! written longest ago (by order of calls, not by their times); such evictions are counted.
+//! a set of 16 slots, and there are one and a half times as many slots as the requested rows, so that an overlay filled
+//! to that number has lost about 1 row in 100. In a full set a new key replaces the row that was written longest ago
+//! (by order of calls, not by their times); such evictions are counted.
 //!
-//! **Time.** Every column of a row carries the time of its last write, in whole seconds. A column counts while it is not
-//! older than the table below it nor than the age limit, so the overlay outlives a swap of the table when it is newer
-//! and gives way when the table is. Rows are whole one by one; a batch is not: a request may see some of its rows.
+//! **Time.** Every column of a row carries the time of its last write, in whole seconds. A column counts while it is
+//! neither older than the table below it nor older than the age limit. So the overlay stays in effect after a swap to
+//! an older table and gives way to a newer one. Each row is written as a whole, but a batch is not: a request may see
+//! some of its rows.
 
 mod batch;
 mod overlays;
@@ -27,15 +29,15 @@ pub use overlays::{Overlays, TableInfo, Upsert};
 use slots::Slots;
 pub use write::{Below, UpsertCounts};
 
-/// Groups of sets that are written under one lock each.
+/// The number of groups of sets; each group is written under one lock.
 const STRIPES: usize = 64;
 
-/// Up to when a column is too old to count. Seconds since 1970-01-01 UTC.
+/// The times before which a column is too old to count. Seconds since 1970-01-01 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Freshness {
-    /// When the table below was built: older columns are in it, or replaced by it.
+    /// The build time of the table below: it contains or replaces older columns.
     pub built_s: u32,
-    /// Now less the age limit; 0 = no limit.
+    /// The current time minus the age limit; 0 = no limit.
     pub oldest_s: u32,
 }
 
@@ -59,8 +61,8 @@ pub struct Overlay {
     stripes: Box<[Mutex<()>]>,
 }
 
-/// Where things stand in a slot's image, in words: the key, a bit for each column that is set, a time (u32) for each
-/// column, the row.
+/// The layout of a slot's image, in words: the key, a bit for each column that is set, a time (u32) for each column,
+/// the row.
 #[derive(Debug, Clone, Copy)]
 struct Shape {
     times: usize,
@@ -115,7 +117,7 @@ impl Overlay {
         &self.layout
     }
 
-    /// The rows that were asked for.
+    /// The number of rows requested.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.capacity
@@ -127,7 +129,7 @@ impl Overlay {
         self.slots.memory()
     }
 
-    /// Rows held, those that a newer table or the age limit made meaningless included.
+    /// Rows held, including those that a newer table or the age limit has invalidated.
     #[must_use]
     pub fn len(&self) -> usize {
         self.rows.load(Ordering::Acquire) as usize
@@ -139,7 +141,7 @@ impl Overlay {
         self.len() == 0
     }
 
-    /// Rows that made room for others so far.
+    /// Rows evicted so far.
     #[must_use]
     pub fn evictions(&self) -> u64 {
         self.evictions.load(Ordering::Relaxed)
@@ -151,15 +153,15 @@ impl Overlay {
         if key == 0 { None } else { self.slots.find(key) }
     }
 
-    /// Asks for a slot's cache lines, so that [`Overlay::apply`] finds them a little later. Any number is safe.
+    /// Prefetches a slot's cache lines for a later [`Overlay::apply`]. Any number is safe.
     pub fn prefetch(&self, slot: u32) {
         self.slots.prefetch(slot);
     }
 
     /// Writes the row of `key` to `out`: `base`, with every column that is set in the overlay and fresh enough in place
-    /// of its own. `base` and `out` are of [`RowLayout::width`] bytes, `slot` is what [`Overlay::find`] gave for the key.
-    /// False when `out` is `base` unchanged: nothing fresh is set, the slot went to another key since, or the row was
-    /// written again and again while it was read (16 tries). No allocation, no lock, bounded.
+    /// of its own. `base` and `out` have [`RowLayout::width`] bytes, and `slot` is what [`Overlay::find`] gave for the
+    /// key. False when `out` equals `base`: nothing fresh is set, the slot went to another key since, or the row was
+    /// rewritten during every read (16 tries). No allocation, no lock, bounded.
     pub fn apply(&self, slot: u32, key: u64, base: &[u8], limits: Freshness, out: &mut [u8]) -> bool {
         let width = self.layout.width();
         debug_assert!(base.len() == width && out.len() == width, "rows of {width} bytes");
@@ -203,7 +205,7 @@ fn time_of(word: u64, column: usize) -> u32 {
     (word >> (32 * (column % 2))) as u32
 }
 
-/// Copies bytes of a row that stands in words to the same place of `out`.
+/// Copies bytes of a row stored in words to the same place of `out`.
 fn copy(row: &[slots::Word], offset: usize, len: usize, out: &mut [u8]) {
     let (mut at, end) = (offset, offset + len);
     while at < end {

@@ -1,4 +1,4 @@
-//! The overlays of an engine: what its generations put on top of their tables, and what callers write to.
+//! The overlays of an engine: its generations read them above their tables, and callers write to them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -11,12 +11,12 @@ use crate::error::{Error, Result};
 use crate::table::{Overrides, TableSet, TableSource};
 use crate::types::{Row, Value};
 
-/// What to write and where.
+/// The target and the operation of an upsert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Upsert {
     /// The handle that the engine gave for the table's name.
     pub table: u32,
-    /// What is done with the columns.
+    /// The operation on the columns.
     pub operation: Operation,
     /// When the values were right: microseconds since 1970-01-01 UTC; 0 = now by the system's clock.
     pub time_us: i64,
@@ -29,15 +29,15 @@ pub struct TableInfo {
     pub rows: u64,
     /// When its oldest file was built: microseconds since 1970-01-01 UTC.
     pub built_us: i64,
-    /// For how many seconds it is fresh; 0 = no limit.
+    /// The number of seconds for which it is fresh; 0 = no limit.
     pub fresh_for_s: u64,
-    /// Files (shards) that the bundle has of it.
+    /// The number of its files (shards) in the bundle.
     pub shards: u32,
     /// Rows in the overlay.
     pub overlay_rows: u64,
-    /// Rows that were asked for; 0 = no overlay.
+    /// The number of rows requested; 0 = no overlay.
     pub overlay_capacity: u64,
-    /// Rows that made room for others so far.
+    /// Rows evicted so far.
     pub overlay_evictions: u64,
     /// Bytes reserved for the overlay.
     pub overlay_bytes: u64,
@@ -51,7 +51,8 @@ pub struct Overlays {
     max_age: Option<u32>,
     /// How far times may be ahead of the system's clock; `None` = no limit.
     max_skew_us: Option<i64>,
-    /// Upserts hold it shared, who swaps generations alone: nothing is written to an overlay that is being left.
+    /// Upserts hold it shared; a swap of generations holds it exclusively, so that nothing is written to an overlay
+    /// that is being replaced.
     steady: RwLock<()>,
 }
 
@@ -89,14 +90,14 @@ const NO_OVERLAYS: &str =
     "the engine was opened without overlays (ADCLICK_NO_OVERLAYS; in Rust, overlay_rows of 0): open it with them";
 
 impl Overlays {
-    /// The same that refuse times further ahead of the system's clock than this; `None` = whatever their time is.
+    /// The same, refusing times further ahead of the system's clock than this; `None` = any time.
     #[must_use]
     pub fn with_skew(self, max_skew: Option<Duration>) -> Self {
         let max_skew_us = max_skew.map(|skew| i64::try_from(skew.as_micros()).unwrap_or(i64::MAX));
         Self { max_skew_us, ..self }
     }
 
-    /// A time in the future would keep every write until then from counting.
+    /// A time in the future would hide every write until then.
     fn check_skew(&self, time_us: i64, now_us: i64) -> Result<()> {
         let ahead = time_us.saturating_sub(now_us);
         match self.max_skew_us {
@@ -119,11 +120,11 @@ impl Overlays {
         Self { registry, max_age: max_age.and_then(seconds), max_skew_us: None, steady: RwLock::new(()) }
     }
 
-    /// Puts on top of each table what lies there: the overlay of another generation whose table has this name and layout, or
-    /// a new one, or nothing when there are no overlays. Gives all of them numbers.
+    /// Gives each table its overlay: that of another generation's table with this name and layout, or a new one, or
+    /// nothing when there are no overlays. Gives all of them numbers.
     ///
     /// # Errors
-    /// `CapacityExceeded` when there is no memory for an overlay, or no room for the names: then none of them is kept.
+    /// `CapacityExceeded` when there is no memory for an overlay, or no room for the names; then none of them is kept.
     pub(crate) fn bind(&self, tables: &mut [TableSource]) -> Result<()> {
         let mut registry = self.registry();
         registry.sweep();
@@ -146,7 +147,7 @@ impl Overlays {
         self.registry().column(table, name)
     }
 
-    /// Keeps the generations as they are while somebody writes.
+    /// Keeps the generations unchanged during a write.
     pub(crate) fn steady(&self) -> RwLockReadGuard<'_, ()> {
         self.steady.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -156,8 +157,8 @@ impl Overlays {
         self.steady.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes what is in the overlays of `from` over to `to`, whose tables may have other columns. For the thread that is
-    /// about to swap them, with writers kept out.
+    /// Copies the overlays of `from` to `to`, whose tables may have other columns. For the thread that is about to swap
+    /// them, with writers kept out.
     pub(crate) fn carry_over(&self, from: &[TableSource], to: &[TableSource]) {
         let next: HashMap<&str, &TableSource> = to.iter().map(|new| (new.set.name(), new)).collect();
         for old in from {
@@ -197,8 +198,8 @@ impl Overlays {
         )
     }
 
-    /// Takes rows off a table, also off what other generations hold of it, so that a rollback does not bring them back.
-    /// Returns how many there were on the live generation's.
+    /// Removes rows written on top of a table, also from other generations' overlays of it, so that a rollback does not
+    /// bring them back. Returns the number removed from the live generation's.
     pub(crate) fn remove(&self, live: &[TableSource], table: u32, keys: Option<&[u64]>) -> Result<u64> {
         let (_, overlay) = self.open(live, table)?;
         let Some((overlay, _)) = overlay else { return Err(Error::argument(NO_OVERLAYS)) };
@@ -236,7 +237,7 @@ impl Overlays {
         Ok((&source.set, registry.find(name, source.set.layout())))
     }
 
-    /// The number of a table's name: that of its handle, from 0. Past all when there are too many names.
+    /// The number of a table's name: its handle, counted from 0. Past all others when there are too many names.
     pub(crate) fn number(&self, name: &str) -> usize {
         self.table(name).map_or(usize::MAX, |handle| handle as usize - 1)
     }
@@ -252,7 +253,7 @@ impl Overlays {
     }
 }
 
-/// Whole seconds, as far as they fit.
+/// Whole seconds, clamped to the range.
 fn seconds(us: i64) -> u32 {
     us.div_euclid(1_000_000).clamp(0, u32::MAX.into()) as u32
 }

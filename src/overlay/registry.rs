@@ -1,4 +1,4 @@
-//! The names of tables and columns as callers know them, and the overlay of each table that is open.
+//! The names of tables and columns as callers know them, and the overlay of each open table.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -7,18 +7,18 @@ use super::Overlay;
 use crate::error::{Error, Result, Status};
 use crate::table::{Column, RowLayout};
 
-/// More names than any sane set of tables has; bounds the memory that a caller's mistake can take.
+/// More names than any reasonable set of tables has; bounds the memory that a caller's mistake can take.
 const MAX_NAMES: usize = 1 << 16;
-/// The most names of one table: a column's handle holds the table's in its upper half.
+/// The most names of one table: the upper half of a column's handle is the table's.
 const MAX_OF_TABLE: usize = u16::MAX as usize;
 
-/// Handles and overlays of one engine. Changed by whoever stages or asks for a handle.
+/// Handles and overlays of one engine. Changed by staging and by requests for handles.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    /// Rows of an overlay; 0 = there are none.
+    /// Rows of an overlay; 0 = none.
     capacity: usize,
     handles: HashMap<String, u32>,
-    /// By handle less 1.
+    /// By handle minus 1.
     tables: Vec<Names>,
     /// Names of tables and columns together.
     names: usize,
@@ -30,11 +30,11 @@ pub(crate) struct Registry {
 struct Names {
     name: Arc<str>,
     handles: HashMap<String, u32>,
-    /// By the lower half of the handle less 1.
+    /// By the lower half of the handle, minus 1.
     columns: Vec<String>,
 }
 
-/// An overlay lives as long as a generation holds it.
+/// Overlays live as long as a generation holds them.
 #[derive(Debug)]
 struct Open {
     overlay: Weak<Overlay>,
@@ -59,7 +59,7 @@ impl Registry {
         Self { capacity, handles: HashMap::new(), tables: Vec::new(), names: 0, open: HashMap::new() }
     }
 
-    /// The handle of a table's name: the same for the same name, never 0.
+    /// The handle of a table's name: always the same for a name, never 0.
     pub(crate) fn table(&mut self, name: &str) -> Result<u32> {
         if let Some(&handle) = self.handles.get(name) {
             return Ok(handle);
@@ -72,7 +72,8 @@ impl Registry {
         Ok(handle)
     }
 
-    /// The handle of a column of a table: the same for the same name, never 0, never that of another table's column.
+    /// The handle of a column of a table: always the same for a name, never 0, different from those of other tables'
+    /// columns.
     pub(crate) fn column(&mut self, table: u32, name: &str) -> Result<u32> {
         let names = self.names(table)?;
         if let Some(&handle) = names.handles.get(name) {
@@ -87,8 +88,8 @@ impl Registry {
         Ok(handle)
     }
 
-    /// Whether the names of these tables and their columns have room beside those that are known. Then no
-    /// [`Registry::overlay`] of them fails half way.
+    /// Checks that there is room for the new names among these tables and their columns. Then [`Registry::overlay`]
+    /// does not fail half way.
     ///
     /// # Errors
     /// `CapacityExceeded`.
@@ -131,12 +132,12 @@ impl Registry {
         self.names(table).map(|names| &names.name)
     }
 
-    /// The name of the table of this number, which is its handle less 1, if there is one.
+    /// The name of the table with this number (its handle minus 1), if there is one.
     pub(crate) fn known_name(&self, number: usize) -> Option<Arc<str>> {
         self.tables.get(number).map(|names| Arc::clone(&names.name))
     }
 
-    /// Why a handle is no column of this table's layout.
+    /// The reason why a handle is not a column of this table's layout.
     pub(crate) fn no_column(&self, table: u32, handle: u32) -> Error {
         let of = self.names(handle >> 16).ok();
         let name = of.and_then(|names| names.columns.get((handle as usize & 0xffff).checked_sub(1)?));
@@ -151,13 +152,13 @@ impl Registry {
         })
     }
 
-    /// All overlays of a table that generations hold: one for each layout.
+    /// All overlays of a table that generations hold, one for each layout.
     pub(crate) fn of_table(&self, table: u32) -> Vec<Arc<Overlay>> {
         self.open.get(&table).into_iter().flatten().filter_map(|open| open.overlay.upgrade()).collect()
     }
 
-    /// The overlay of a table of this name and layout: the one that another generation has, or a new one. None when the
-    /// engine has no overlays.
+    /// The overlay of a table with this name and layout: another generation's, or a new one. None when the engine has
+    /// no overlays.
     pub(crate) fn overlay(&mut self, name: &str, layout: &Arc<RowLayout>) -> Result<Option<Arc<Overlay>>> {
         if self.capacity == 0 {
             return Ok(None);
@@ -248,7 +249,7 @@ mod tests {
         assert!(Arc::ptr_eq(&other, &registry.overlay("user", &layout(&["a", "b"])).unwrap().unwrap()));
         drop((first, other));
         assert!(registry.overlay("user", &layout(&["a"])).unwrap().unwrap().is_empty());
-        // What nobody holds is forgotten.
+        // Overlays that nobody holds are forgotten.
         let held = registry.overlay("ad", &layout(&["a"])).unwrap();
         registry.sweep();
         assert_eq!((registry.open.len(), held.is_some()), (1, true));
@@ -261,7 +262,7 @@ mod tests {
         let table = registry.table("t").unwrap();
         let refused = (0..MAX_NAMES).map(|i| registry.column(table, &i.to_string())).find_map(Result::err).unwrap();
         assert_eq!(refused.status, Status::CapacityExceeded);
-        // Known names are given out still, and what has no room leaves no name behind.
+        // Known names still get their handles, and a name without room leaves nothing behind.
         assert!(registry.column(table, "0").is_ok());
         let (known, new) = (layout(&["0", "1"]), layout(&["0", "new"]));
         registry.check_room([("t", &*known)].into_iter()).unwrap();

@@ -1,8 +1,8 @@
 //! The memory of an overlay: sets of tagged slots, each slot two images of a row and a sequence number.
 //!
-//! One writer at a time fills the image that readers do not read and then publishes it by counting the sequence up; a
-//! reader copies the image that the sequence names and looks at the sequence again. So a writer that is preempted
-//! half way keeps no reader waiting, and a reader's copy counts only when nothing was published over it. The
+//! One writer at a time fills the image that readers do not read, and then publishes it by incrementing the sequence
+//! number. A reader copies the image that the sequence number selects and checks the number again. So a writer that is
+//! preempted half way makes no reader wait, and a reader's copy counts only when nothing was published over it. The
 //! orderings are checked with loom (the tests below, run by tests/loom).
 
 #[cfg(loom)]
@@ -21,21 +21,21 @@ use crate::prefetch::prefetch;
 /// A word that threads share.
 pub(super) type Word = AtomicU64;
 
-/// Slots of a set: their tags are two neighbouring cache lines. (With two, loom's models stay small.)
+/// The number of slots in a set: their tags are two neighbouring cache lines. (With two, loom's models stay small.)
 pub(super) const WAYS: usize = if cfg!(loom) { 2 } else { 16 };
-/// How often a reader tries before it goes without. Each failed try means that the row was written meanwhile.
+/// How often a reader tries before it gives up. Each failed try means that the row was written meanwhile.
 const TRIES: usize = 16;
 
-/// Where a slot has its sequence number, whose lowest bit names the image that readers read.
+/// The word of a slot's sequence number, whose lowest bit selects the image that readers read.
 const SEQUENCE: usize = 0;
-/// Where a slot has the count of writes at which it was written. Only writers look at it.
+/// The word of a slot's write order: the count of writes at its last write. Only writers read it.
 const STAMP: usize = 1;
 const HEADER: usize = 2;
 /// Words of a cache line.
 const LINE: usize = 8;
 /// Words of a page.
 const PAGE: usize = 4096 / size_of::<u64>();
-/// Cache lines to ask for at once; the hardware follows in longer slots.
+/// The number of cache lines to prefetch; in longer slots the hardware prefetcher follows.
 const MOST_LINES: usize = 8;
 
 #[cfg(not(loom))]
@@ -69,11 +69,11 @@ pub(super) enum SlotFor {
     Oldest(u32),
 }
 
-/// Tagged slots. Every image begins with its key, so that a slot that was given to another key is noticed.
+/// Tagged slots. Every image begins with its key, so that a reader notices when a slot went to another key.
 pub(super) struct Slots {
     /// A tag for each slot, then the slots. Both begin at a pair of cache lines.
     words: Words,
-    /// Whether the pages of the tags are there.
+    /// Whether the pages of the tags are in memory.
     touched: Once,
     sets: u32,
     /// Words of a slot.
@@ -105,8 +105,8 @@ impl Slots {
         size_of_val(&*self.words)
     }
 
-    /// Brings the pages of the tags in. Readers look at the tags of any set as soon as there is a row, so whoever writes the
-    /// first one does it for them; an overlay without rows takes no memory.
+    /// Brings the pages of the tags into memory. Readers look at the tags of any set as soon as there is a row, so the
+    /// writer of the first row does this for them; an overlay without rows takes no memory.
     fn touch(&self) {
         self.touched.call_once(|| {
             for tag in self.words.iter().take(self.slots() as usize).step_by(PAGE) {
@@ -138,8 +138,8 @@ impl Slots {
         (first, self.words.get(first as usize..first as usize + WAYS).unwrap_or(&[]))
     }
 
-    /// The slot of a key, if it has one. Relaxed: whoever sees the tag too early finds in `read` that the sequence number
-    /// has changed since, and tries again.
+    /// The slot of a key, if it has one. Relaxed: a reader that sees the tag too early finds in `read` that the
+    /// sequence number has changed since, and tries again.
     pub(super) fn find(&self, key: u64) -> Option<u32> {
         let (first, tags) = self.tags_of(key);
         tags.iter().position(|tag| tag.load(Ordering::Relaxed) == key).map(|way| first + way as u32)
@@ -155,7 +155,7 @@ impl Slots {
         &slot_words[HEADER + (sequence & 1) as usize * self.image..][..self.image]
     }
 
-    /// Asks for the slot's cache lines.
+    /// Prefetches the slot's cache lines.
     pub(super) fn prefetch(&self, slot: u32) {
         if let Some(slot_words) = self.words_of(slot) {
             for line in (0..slot_words.len().min(MOST_LINES * LINE)).step_by(LINE) {
@@ -164,7 +164,7 @@ impl Slots {
         }
     }
 
-    /// What `look` makes of the slot's image. `look` may be called several times and what it reads may be torn (each
+    /// The result of `look` on the slot's image. `look` may be called several times and the image may be torn (each
     /// word by itself is whole): only the last call counts. `None`: every try met a write.
     pub(super) fn read<T>(&self, slot: u32, mut look: impl FnMut(&[AtomicU64]) -> T) -> Option<T> {
         let slot_words = self.words_of(slot)?;
@@ -204,11 +204,11 @@ impl Slots {
     }
 
     fn tag_at(&self, slot: u32) -> Option<&AtomicU64> {
-        // Behind the tags stand the slots.
+        // The slots come after the tags.
         self.words.get(slot as usize).filter(|_| slot < self.slots())
     }
 
-    /// When the slot was written.
+    /// The write order of the slot's last write.
     pub(super) fn stamp(&self, slot: u32) -> u64 {
         self.words_of(slot).map_or(0, |slot_words| slot_words[STAMP].load(Ordering::Relaxed))
     }
@@ -223,8 +223,8 @@ impl Slots {
         }
     }
 
-    /// Gives the slot up. Who found it before finds the image still, until another key takes the place. The set's writers
-    /// are locked out.
+    /// Frees the slot. A reader that found it before still finds the image, until another key takes the place. The
+    /// set's writers are locked out.
     pub(super) fn free(&self, slot: u32) {
         if let Some(tag) = self.tag_at(slot) {
             tag.store(0, Ordering::Release);
@@ -260,12 +260,12 @@ mod loom_tests {
 
     use super::{SlotFor, Slots};
 
-    /// Images of a key and two words that belong together.
+    /// Images of a key and two words that must match.
     fn image(key: u64, number: u64) -> [u64; 3] {
         [key, number, !number]
     }
 
-    /// What a reader of `key` gets, checked to be whole and the key's own.
+    /// The image that a reader of `key` gets, checked to be whole and the key's own.
     fn look(slots: &Slots, key: u64) -> Option<u64> {
         let slot = slots.find(key)?;
         let [found, number, complement] =
@@ -305,7 +305,7 @@ mod loom_tests {
             let slots = Arc::new(Slots::new(1, 3).unwrap());
             let reader = {
                 let slots = Arc::clone(&slots);
-                // A tag that is there leads to its image: nothing was evicted.
+                // A tag that is found leads to its image: nothing was evicted.
                 thread::spawn(move || slots.find(1).map(|_| assert!(look(&slots, 1).is_some())))
             };
             write(&slots, 1, 0x100, 0);
@@ -323,7 +323,7 @@ mod loom_tests {
                 let slots = Arc::clone(&slots);
                 thread::spawn(move || (look(&slots, 1), look(&slots, 3)))
             };
-            // The set has two ways: key 1 makes room, and is written again in the place of key 2.
+            // The set has two ways: key 1 is evicted, and written again in the place of key 2.
             write(&slots, 3, 0x300, 2);
             write(&slots, 1, 0x101, 3);
             reader.join().unwrap();

@@ -9,29 +9,29 @@ use super::{BITS, Freshness, Overlay, Shape, time_of};
 use crate::error::Result;
 use crate::table::{Cell, ColumnKind, RowLayout};
 
-/// The table below an overlay, as far as writing asks for it.
+/// The table below an overlay, as writing needs it.
 #[derive(Clone, Copy)]
 pub struct Below<'a> {
-    /// When the table was built, and the batch's own time less the age limit.
+    /// The build time of the table, and the batch's own time minus the age limit.
     pub fresh: Freshness,
-    /// The table's row of a key, if it has one: what an increment starts from.
+    /// The table's row of a key, if it has one; an increment starts from it.
     pub row: &'a dyn Fn(u64) -> Option<&'a [u8]>,
-    /// Its default row: what counts where a row is missing, or one of its cells.
+    /// Its default row, which counts where a row or one of its cells is missing.
     pub default: &'a [u8],
 }
 
-/// What an upsert did.
+/// The result of an upsert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct UpsertCounts {
-    /// Rows of which at least one column was written.
+    /// Rows with at least one column written.
     pub applied: u64,
-    /// Rows of which at least one column was not, because what is there is newer.
+    /// Rows with at least one column not written, because the overlay's is newer.
     pub stale: u64,
-    /// Rows of other keys that made room.
+    /// Rows of other keys that were evicted.
     pub evicted: u64,
 }
 
-/// What became of one row.
+/// The result of one row.
 #[derive(Clone, Copy, Default)]
 struct Change {
     applied: bool,
@@ -41,17 +41,17 @@ struct Change {
 impl Overlay {
     /// Writes rows. All are checked before the first is written. `column` gives the column of a value's handle.
     ///
-    /// A column keeps the time of its last write. To replace it takes the same time or a later one: the last write by
+    /// A column keeps the time of its last write. Replacing it takes the same time or a later one: the last write by
     /// time wins, among equal times (seconds) the later call. An increment adds to the value as a request would see it
-    /// at the batch's time (the overlay's while it is fresh, else the row's, else the default row's, else 0) and is kept
-    /// as the sum; sums commute, so it counts whatever its time, unless the table below is newer than it and so has
-    /// counted it already. A sum past the range of the column stays at its end. Sums are as exact as the column: f32
-    /// counts to 16,777,216, fp16 only to 2,048.
+    /// at the batch's time (the overlay's while it is fresh, else the row's, else the default row's, else 0) and is
+    /// kept as the sum. Sums commute, so an increment counts at any time, unless the table below is newer and so has
+    /// counted it already. A sum past the range of the column is clamped. Sums are as exact as the column: f32 counts
+    /// to 16,777,216, fp16 only to 2,048.
     ///
     /// # Errors
-    /// `InvalidArgument` (a key of 0, a handle that is no column, a column given twice, too many ids or ids past 32
-    /// bits, a vector that is not whole, an increment of what is no number, a time out of range) or `InvalidValue` (NaN
-    /// or infinity), naming the row and the value. Then nothing was written.
+    /// `InvalidArgument` (a key of 0, a handle that is not a column, a column given twice, too many ids or ids past 32
+    /// bits, an incomplete vector, an increment of a cell that is not a number, a time out of range) or `InvalidValue`
+    /// (NaN or infinity), naming the row and the value. Then nothing is written.
     pub fn upsert(
         &self,
         batch: &Batch<'_>,
@@ -69,7 +69,7 @@ impl Overlay {
             draft.read(batch, index, column)?;
             let oldest = below.fresh.oldest();
             if batch.operation == Operation::Increment {
-                // Before the lock: the table's page may have to be read.
+                // Before the lock, because the table's page may have to be read.
                 let rows = ((below.row)(row.key), below.default);
                 self.write(row.key, &mut image, &mut counts, |image| increment(image, &draft, rows, time, oldest));
             } else {
@@ -79,8 +79,8 @@ impl Overlay {
         Ok(counts)
     }
 
-    /// Takes every column into `to` that has the same name and kind there and is not older than what `to` has. For a
-    /// new generation whose table of the same name has other columns. Rows that `to` has no column of stay behind.
+    /// Copies every column to `to` that has the same name and kind there and is not older than that of `to`. For a new
+    /// generation whose table of the same name has other columns. Rows without a column in `to` are left out.
     pub fn migrate(&self, to: &Overlay) -> UpsertCounts {
         if self.is_empty() {
             return UpsertCounts::default();
@@ -90,7 +90,7 @@ impl Overlay {
             .filter(|&(_, at, kind)| to.layout.columns()[at].kind == kind)
             .map(|(from, at, _)| (from, at))
             .collect();
-        // The row that was written last is written last again: it is the last to be evicted.
+        // Rows are copied in the order of their writes, so that the order of eviction stays the same.
         let mut slots: Vec<u32> = (0..self.slots.slots()).filter(|&slot| self.slots.tag(slot) != 0).collect();
         slots.sort_by_cached_key(|&slot| self.slots.stamp(slot));
         let (mut from, mut image) = (vec![0; self.slots.image()], vec![0; to.slots.image()]);
@@ -126,13 +126,13 @@ impl Overlay {
         counts
     }
 
-    /// Takes away the rows of these keys, or all rows. The table's own rows count again for requests that begin afterwards.
-    /// Returns how many rows there were.
+    /// Removes the rows of these keys, or all rows. The table's own rows count again for requests that begin
+    /// afterwards. Returns the number of rows removed.
     pub fn remove(&self, keys: Option<&[u64]>) -> u64 {
         let mut removed = 0;
         let mut free = |slot: u32, key: u64| {
             let _one = self.lock(slot / WAYS as u32);
-            // Somebody else may have taken the place since it was found.
+            // Another key may have taken the place since it was found.
             if key != 0 && self.slots.tag(slot) == key {
                 self.slots.free(slot);
                 self.rows.fetch_sub(1, Ordering::Release);
@@ -146,7 +146,7 @@ impl Overlay {
         removed
     }
 
-    /// Changes the row of a key and publishes it, if `change` did something to it. `words` is room for an image.
+    /// Changes the row of a key and publishes it if `change` changed anything. `words` has room for an image.
     fn write(
         &self,
         key: u64,
@@ -187,7 +187,7 @@ impl Overlay {
         }
     }
 
-    /// Locks other writers of a set out.
+    /// Locks out other writers of a set.
     fn lock(&self, set: u32) -> MutexGuard<'_, ()> {
         // A row is whole at every point where a panic could happen.
         self.stripes[set as usize % self.stripes.len()].lock().unwrap_or_else(PoisonError::into_inner)
@@ -255,7 +255,7 @@ fn increment(
         let (layout, last) = (image.layout, image.time(column));
         let number = |row: &[u8]| layout.number(row, column, 0);
         let own = match last {
-            // It counts even when it was written as missing.
+            // It counts even if it was written as missing.
             Some(last) if last >= oldest => number(image.row()),
             _ => row.and_then(number),
         };

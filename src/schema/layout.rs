@@ -1,4 +1,4 @@
-//! Where each feature's columns stand: in declared order outside, the request's columns first inside.
+//! The columns of each feature: in declared order outside, with the request's columns first inside.
 
 use super::{Schema, Side};
 
@@ -9,7 +9,7 @@ pub struct Column {
     pub declared: usize,
     /// The first column in serving order (request side first).
     pub serving: usize,
-    /// How many columns.
+    /// The number of columns.
     pub width: usize,
 }
 
@@ -20,7 +20,7 @@ pub struct Layout {
     pub columns: Vec<Column>,
     /// The number of request-side columns: serving columns `0..request_width`.
     pub request_width: usize,
-    /// All columns.
+    /// The number of all columns.
     pub width: usize,
 }
 
@@ -39,7 +39,7 @@ impl Layout {
 }
 
 impl Schema {
-    /// The columns of this schema. The schema is valid: its widths were checked for overflow.
+    /// The columns of this schema, which must be valid: its widths were checked for overflow.
     #[must_use]
     pub fn layout(&self) -> Layout {
         let widths: Vec<usize> = self.features.iter().map(|f| f.width(&self.embeddings)).collect();

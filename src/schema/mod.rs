@@ -1,7 +1,7 @@
-//! The named features of a model: what each is, where it comes from, and how raw values become model inputs.
+//! The named features of a model: their kinds and sources, and how raw values become model inputs.
 //!
-//! One definition serves training, packing and serving: `offline/` builds a [`Schema`], the model file carries it,
-//! and [`crate::enrich`] assembles inputs by it. Nothing else turns a raw value into a model input.
+//! One definition serves training, packing and serving: `offline/` builds a [`Schema`], the model file carries it, and
+//! [`crate::enrich`] assembles inputs from it. No other code turns a raw value into a model input.
 
 mod codec;
 mod enrichment;
@@ -72,7 +72,7 @@ impl Source {
     }
 }
 
-/// How the rows of a multi-valued category become one.
+/// How the rows of a multi-valued category are pooled into one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Pooling {
@@ -87,23 +87,23 @@ pub enum Pooling {
 pub enum Index {
     /// The id is the row, counted from `first_row`; ids of `count` and more are unknown.
     Identity {
-        /// How many ids there are.
+        /// The number of ids.
         count: u32,
     },
     /// `first_row + bucket(id, buckets)`: nothing is unknown, ids may share a row.
     Hashed {
-        /// How many rows the ids are spread over.
+        /// The number of rows that the ids are spread over.
         buckets: u32,
     },
     /// The ids of a vocabulary that the model file holds; all others are unknown.
     Vocabulary {
-        /// How many ids the vocabulary holds.
+        /// The number of ids in the vocabulary.
         count: u32,
     },
 }
 
 impl Index {
-    /// How many rows the index can address (without the unknown and missing rows).
+    /// The number of rows that the index can address (without the unknown and missing rows).
     #[must_use]
     pub fn count(self) -> u32 {
         match self {
@@ -112,7 +112,7 @@ impl Index {
         }
     }
 
-    /// [`Embedding::row`], for those who keep `first_row` at hand.
+    /// [`Embedding::row`], for callers that keep `first_row` at hand.
     #[inline]
     pub(crate) fn row(self, id: u64, first_row: u32, vocabulary: impl FnOnce(u64) -> Option<u32>) -> Option<u32> {
         match self {
@@ -154,8 +154,8 @@ impl Embedding {
         u64::from(self.first_row()) + u64::from(self.index.count())
     }
 
-    /// The row of an id; `None` when the index does not know it. `vocabulary` gives the row of an id of the vocabulary, and
-    /// is asked only if there is one.
+    /// The row of an id; `None` when the index does not know it. `vocabulary` gives the row of an id of the vocabulary,
+    /// and is called only if there is one.
     #[inline]
     #[must_use]
     pub fn row(&self, id: u64, vocabulary: impl FnOnce(u64) -> Option<u32>) -> Option<u32> {
@@ -175,36 +175,36 @@ impl Embedding {
     }
 }
 
-/// What a feature is, and what becomes of its value.
+/// The kind of a feature, and how its value is used.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
     /// One number, one input column.
     Number {
         /// Applied to the raw value.
         transform: Transform,
-        /// The raw value that stands in for a missing one.
+        /// The raw value that replaces a missing one.
         default: f32,
     },
     /// One category: a row of an embedding table.
     Category {
-        /// Which table.
+        /// The index of the table.
         embedding: u32,
         /// Ascending boundaries that turn a number into a bucket id (the number of boundaries ≤ value); empty when the
         /// value is an id already.
         boundaries: Vec<f32>,
-        /// The id that stands in for a missing value; without one the table's missing row does.
+        /// The id that replaces a missing value; without one the table's missing row does.
         default: Option<u64>,
     },
     /// Any number of categories, pooled into one row. Each value's number is its weight.
     MultiCategory {
-        /// Which table.
+        /// The index of the table.
         embedding: u32,
         /// How the rows are pooled; no value at all gives zeros.
         pooling: Pooling,
     },
     /// A vector of numbers; a value's id is its position. Missing positions are 0.
     Vector {
-        /// How many columns.
+        /// The number of columns.
         dim: u32,
     },
 }
@@ -217,11 +217,11 @@ pub struct Feature {
     /// The name of the raw value it reads. Several features may read one value (a number and its buckets).
     /// A `time` feature has one of [`TIME_INPUTS`].
     pub input: String,
-    /// Where the raw value comes from; it says the side too.
+    /// The source of the raw value, which also determines the side.
     pub source: Source,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// A position feature: trained with what was logged, served with this raw value (number, or category id).
+    /// A position feature: trained with the logged position, served with this raw value (number, or category id).
     pub position: Option<f32>,
 }
 

@@ -1,7 +1,7 @@
 //! Raw number to model input. The arithmetic is plain f32 with a software logarithm, so that every machine and
 //! every stage (training, packing, serving) computes the same bits.
 
-/// What is done to a raw number, in this order: clip, log1p, standardise.
+/// The transform of a raw number, in this order: clip, log1p, standardise.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Transform {
     /// The raw value is limited to this range first.
@@ -21,7 +21,7 @@ impl Default for Transform {
 }
 
 impl Transform {
-    /// The model input of a raw value. The caller has made sure that it is not NaN.
+    /// The model input of a raw value, which must not be NaN.
     #[must_use]
     pub fn apply(&self, raw: f32) -> f32 {
         let mut x = raw.max(self.clip.0).min(self.clip.1);

@@ -1,4 +1,4 @@
-//! The rules of a schema. One that a packer made and one from a file are checked alike.
+//! The rules of a schema, for one made by a packer and one from a file alike.
 
 use std::collections::HashSet;
 
@@ -130,7 +130,7 @@ impl Schema {
         })
     }
 
-    /// A raw value goes to all features that read it, so they must agree on the side it comes from.
+    /// A raw value goes to all features that read it, so they must agree on its side.
     fn validate_inputs(&self) -> Result<()> {
         let mut sources = std::collections::HashMap::new();
         for f in &self.features {

@@ -1,4 +1,4 @@
-//! Checks the lengths of the caller's slices against each other, before anything is computed or written.
+//! Checks the lengths of the caller's slices against each other before anything is computed or written.
 
 use crate::artifact::model::Model;
 use crate::refusal::Refusal;
@@ -15,7 +15,7 @@ pub(super) fn outputs(n: usize, pctr: &[f32], pcvr: &[f32]) -> Result<(), Refusa
     Ok(())
 }
 
-/// The outputs of a decision: room for the winners of `n_slots`; a reason for each of `n` candidates, or none.
+/// The outputs of a decision: room for the winners of `n_slots`, and a reason for each of `n` candidates, or none.
 pub(super) fn decision(n: usize, n_slots: usize, winners: &[Winner], n_reasons: usize) -> Result<(), Refusal> {
     if winners.len() < n_slots.min(n) {
         return Err(Refusal::Length { what: "winners", found: winners.len(), expected: n_slots.min(n) });

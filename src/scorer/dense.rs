@@ -25,7 +25,7 @@ impl Memory {
         let (plan, precision) = model.for_scores();
         let mut scored = Scored::new(model, precision);
         watch.lap(Stage::Enrich);
-        // Rows have nothing in common, so no sums are kept of them either.
+        // Rows share nothing, so there are no kept sums either.
         let begun = plan.plan.begin_dense(Weights::of(file), &mut self.scratch);
         let mut pass = begun.map_err(|_| Refusal::Internal { what: "the plan does not fit its own model" })?;
         watch.lap(Stage::Score);

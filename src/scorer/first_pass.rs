@@ -1,4 +1,4 @@
-//! All candidates of a request to logits: the only pass, or the first of two.
+//! Scores all candidates of a request, in the only pass or in the first of two.
 
 use std::time::Instant;
 
@@ -12,24 +12,24 @@ use crate::refusal::Refusal;
 use crate::request::Input;
 use crate::types::Precision;
 
-/// Candidates that are scored between two looks at the clock, at most, when there is a deadline. Tiles may hold more.
+/// The most candidates that are scored between two looks at the clock, when there is a deadline. Tiles may hold more.
 const ROWS_BEFORE_A_LOOK: usize = 42;
 
 /// How a request is scored.
 pub(super) struct Route<'a> {
-    /// What gives the logits.
+    /// The plan of the logits.
     pub(super) plan: ServingPlan<'a>,
-    /// The precision that the outcome tells.
+    /// The precision that the outcome reports.
     pub(super) precision: Precision,
-    /// What gives them first, when a second pass will settle those that matter.
+    /// The fast plan, when a second pass will settle the candidates that matter.
     pub(super) fast: Option<&'a Fast>,
-    /// When to stop.
+    /// The deadline.
     pub(super) deadline: Option<Instant>,
 }
 
 impl Memory {
-    /// Logits of the candidates, until the deadline: those of the route's plan, or of the fast one. The fast logits of a
-    /// candidate for which the tolerance does not hold are NaN; a request for which it does not hold is not scored fast.
+    /// Logits of the candidates until the deadline: those of the route's plan, or of the fast one. A candidate outside
+    /// of the fast plan's tolerance gets NaN; a request outside of it is not scored fast.
     pub(super) fn score(
         &mut self,
         model: &ScoringModel,
@@ -57,7 +57,7 @@ impl Memory {
         let most = route.deadline.map_or(TILE_ROWS, |_| ROWS_BEFORE_A_LOOK);
         let tile_rows = plan.plan.tile_within(input.candidates.len(), most);
         for first in (0..input.candidates.len()).step_by(tile_rows) {
-            // The first tile is always scored: a decision among few is better than none.
+            // The first tile is always scored: a decision among few candidates is better than none.
             if first > 0 && route.deadline.is_some_and(|d| Instant::now() >= d) {
                 break;
             }

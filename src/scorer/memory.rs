@@ -9,9 +9,9 @@ use crate::model::Limits;
 
 /// One scorer's buffers. `n` is the most candidates of a request.
 pub(super) struct Memory {
-    /// What the network works in.
+    /// The network's scratch.
     pub(super) scratch: Scratch,
-    /// What enrichment works in.
+    /// Scratch of enrichment.
     pub(super) state: State,
     /// The request's columns of x0.
     pub(super) request: Box<[f32]>,
@@ -21,14 +21,14 @@ pub(super) struct Memory {
     pub(super) pctr: Box<[f32]>,
     /// `[n]`.
     pub(super) pcvr: Box<[f32]>,
-    /// What the auction works in.
+    /// Scratch of the auction.
     pub(super) auction: auction::Scratch,
     pub(super) second: SecondPass,
 }
 
-/// What the second of two passes works in.
+/// Buffers of the second of two passes.
 pub(super) struct SecondPass {
-    /// Which candidates the auction depends on.
+    /// The candidates that the auction depends on.
     pub(super) shortlist: Shortlist,
     /// Their numbers, `[n]`.
     pub(super) listed: Box<[u32]>,

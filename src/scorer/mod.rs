@@ -1,9 +1,9 @@
 //! A scorer: one caller's memory, sized once. Scoring and deciding allocate nothing, take no lock and make no system
 //! call; a request sees exactly one generation.
 //!
-//! A request's way: [`check`] its lengths, raw values to inputs and tiles through the network ([`first_pass`]), what the
-//! auction depends on once more and exactly ([`second_pass`], of a decision in two passes), calibrated probabilities
-//! ([`probabilities`]), and the auction, which is not of this room.
+//! The steps of a request: [`check`] its lengths; raw values to inputs and tiles through the network ([`first_pass`]);
+//! for a decision in two passes, the candidates that the auction depends on again, exactly ([`second_pass`]);
+//! calibrated probabilities ([`probabilities`]); and the auction, which is another module's.
 
 mod check;
 mod dense;
@@ -33,7 +33,7 @@ use crate::refusal::Refusal;
 use crate::request::Input;
 use crate::types::{Candidate, Outcome, Precision, Winner};
 
-/// What a scorer is sized for.
+/// The limits of a scorer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScorerLimits {
     /// Candidates of one request, 1 to [`MAX_CANDIDATES`].
@@ -76,7 +76,7 @@ impl Scorer {
         self.max_candidates
     }
 
-    /// What counts its calls.
+    /// Counts its calls.
     pub(crate) fn meter(&mut self) -> &mut Meter {
         &mut self.meter
     }
@@ -106,9 +106,9 @@ impl Scorer {
         run
     }
 
-    /// Calibrated probabilities of all candidates. `pctr` has `n_candidates` entries; `pcvr` as many, or none when it is
-    /// not wanted. Without a pCVR head `pcvr` is filled with NaN, without a pCTR head `pctr`. A candidate whose logit
-    /// overflows gets NaN.
+    /// Calibrated probabilities of all candidates. `pctr` has `n_candidates` entries; `pcvr` has as many, or none when
+    /// not wanted. Without a pCVR head `pcvr` is filled with NaN, without a pCTR head `pctr` is. A candidate whose
+    /// logit overflows gets NaN.
     ///
     /// # Errors
     /// A [`Refusal`]; then nothing was written.
@@ -188,17 +188,17 @@ impl Scorer {
 
     /// The logits of the last call's candidates, `[n_candidates]` for the pCTR and the pCVR head, as the network gave
     /// them: before any correction and calibration. Entries past the last call's candidates, and those of a head that
-    /// the model does not have, mean nothing.
+    /// the model does not have, are undefined.
     #[must_use]
     pub fn logits(&self) -> [&[f32]; 2] {
         self.memory.logits.each_ref().map(|l| &**l)
     }
 
-    /// The whole path: scores the candidates, runs the auction, writes the winners, best slot first, and of every
-    /// candidate the reason why it won or lost (`reasons`: `n_candidates` entries, or none when not wanted). Returns the
+    /// The whole path: scores the candidates, runs the auction, and writes the winners, best slot first. `reasons` gets
+    /// the reason why each candidate won or lost (`n_candidates` entries, or none when not wanted). Returns the
     /// outcome; `n_winners` of `winners` are filled.
     ///
-    /// With `deadline_us` candidates that are not scored in time are cut: they take no part and are counted.
+    /// With `deadline_us`, candidates that are not scored in time are cut: they take no part and are counted.
     ///
     /// # Errors
     /// A [`Refusal`]; then nothing was written.
@@ -230,7 +230,7 @@ impl Scorer {
         check::decision(n, slots, winners, reasons.len())?;
         let generation = self.reader.load().ok_or(Refusal::Closed)?;
         let model = generation.scoring();
-        // When there are so few candidates, all of them may decide.
+        // With so few candidates, all of them may decide.
         let fast = model.fast_pass().filter(|_| n > slots.saturating_add(1));
         let (plan, precision) = match model.served() {
             Precision::AuctionExact => (model.exact(), Precision::AuctionExact),

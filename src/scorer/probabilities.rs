@@ -1,4 +1,4 @@
-//! Logits to calibrated probabilities, and what a request lacked.
+//! Converts logits to calibrated probabilities, and counts missing values.
 
 use super::memory::Memory;
 use super::scored::Scored;
@@ -7,11 +7,11 @@ use crate::model::ScoringModel;
 use crate::schema::Side;
 
 impl Memory {
-    /// Logits to calibrated probabilities.
+    /// Converts logits to calibrated probabilities.
     pub(super) fn probabilities(&mut self, model: &ScoringModel, scored: &Scored, watch: &mut Stopwatch) {
         let calibrators = model.calibrators();
         if !scored.has_ctr {
-            // The one head predicts conversions. Nothing is known of clicks, so that no bid that needs them wins.
+            // The one head predicts conversions. pCTR is unknown, so no bid that needs it wins.
             self.logits.swap(0, 1);
             self.logits[0][..scored.n].fill(f32::NAN);
         }
@@ -24,7 +24,7 @@ impl Memory {
         watch.lap(Stage::Calibrate);
     }
 
-    /// Counts what a request lacked.
+    /// Counts the values that a request lacked.
     pub(super) fn count(&self, model: &ScoringModel, scored: &Scored, meter: &mut Meter) {
         meter.kept(scored.kept);
         meter.values(Side::Request, scored.counts[0]);

@@ -1,15 +1,15 @@
-//! What scoring did, before it becomes an outcome.
+//! The results of scoring, before they become an outcome.
 
 use crate::artifact::model::spec::HeadKind;
 use crate::enrich::Counts;
 use crate::model::ScoringModel;
 use crate::types::{Outcome, Precision};
 
-/// What scoring did.
+/// The results of scoring.
 pub(super) struct Scored {
-    /// Candidates that have logits: the first so many.
+    /// Candidates that have logits: this many from the first on.
     pub(super) n: usize,
-    /// What the request lacked, and what its candidates did.
+    /// The values that the request lacked, and those that its candidates lacked.
     pub(super) counts: [Counts; 2],
     pub(super) has_ctr: bool,
     pub(super) has_cvr: bool,
@@ -23,7 +23,7 @@ pub(super) struct Scored {
 }
 
 impl Scored {
-    /// Nothing so far.
+    /// The empty result.
     pub(super) fn new(model: &ScoringModel, precision: Precision) -> Self {
         let heads = &model.file().network().heads;
         let has = |kind| heads.iter().any(|head| head.kind == kind);

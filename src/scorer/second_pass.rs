@@ -1,4 +1,4 @@
-//! After a fast pass: exact logits of those candidates that the auction depends on.
+//! Computes exact logits of the candidates that the auction depends on, after a fast pass.
 
 use super::memory::Memory;
 use super::scored::Scored;
@@ -9,16 +9,16 @@ use crate::model::{Fast, ScoringModel};
 use crate::refusal::Refusal;
 use crate::request::Input;
 
-/// The auction that is to be settled.
+/// The auction to settle.
 pub(super) struct Auction<'a> {
     pub(super) policy: &'a Policy,
     pub(super) n_slots: usize,
 }
 
 impl Memory {
-    /// Computes the exact logits of those candidates that the auction depends on, at the level of sharing that an exact
-    /// pass over all would have, so that they are the same to the bit. If one of them is farther off than it may be, the
-    /// fast logits are not to be relied upon, and all are computed.
+    /// Computes the exact logits of the candidates that the auction depends on, at the level of sharing that an exact
+    /// pass over all would have, so that they are the same to the bit. If one of them is further off than assumed, the
+    /// fast logits cannot be trusted, and all are computed.
     pub(super) fn settle(
         &mut self,
         model: &ScoringModel,
@@ -40,7 +40,7 @@ impl Memory {
                 calibrators.ctr.bounds(of(0), off, |i, ends| some[i].pctr = ends);
             }
             if scored.has_cvr {
-                // Logits stand in the order of the model's heads.
+                // Logits are in the order of the model's heads.
                 let cvr = of(usize::from(scored.has_ctr));
                 calibrators.cvr.bounds(cvr, off, |i, ends| some[i].pcvr = ends);
             }

@@ -1,4 +1,4 @@
-//! Tiles of candidates on their way through a plan.
+//! Passes tiles of candidates through a plan.
 
 use crate::enrich::Passed;
 use crate::infer::{Pass, Scratch, TILE_ROWS, Tile, Weights};
@@ -6,11 +6,10 @@ use crate::model::{ScoringModel, ServingPlan};
 use crate::refusal::Refusal;
 use crate::request::Input;
 
-/// The most numbers of a tile that has one for each row and head.
+/// The largest array of a tile with one number for each row and head.
 const OUTPUTS: usize = 2 * TILE_ROWS;
 
-/// What goes with each row of a tile besides its columns: `[rows, heads]` wide weights, and the sums that are kept of
-/// its ad.
+/// The data of a tile's rows besides their columns: `[rows, heads]` wide weights, and the kept sums of their ads.
 pub(super) struct Beside<'k> {
     pub(super) wide: [f32; OUTPUTS],
     pub(super) kept: [Option<&'k [f32]>; TILE_ROWS],
@@ -36,7 +35,7 @@ pub(super) struct TileRun<'a, C> {
 }
 
 impl<C: Fn(usize) -> usize> TileRun<'_, C> {
-    /// Runs the tile and puts each row's logits where its candidate's belong.
+    /// Runs the tile and stores each row's logits under its candidate's number.
     #[inline]
     pub(super) fn run(self, pass: &mut Pass<'_>) -> Result<(), Refusal> {
         let Self { rows, candidate, kept, wide, logits } = self;
@@ -73,7 +72,7 @@ pub(super) fn tile<'a>(pass: &'a mut Pass<'_>, rows: usize) -> Result<Tile<'a>, 
     pass.tile(rows).map_err(|_| NO_FIT)
 }
 
-/// What was passed for one candidate.
+/// The values passed for one candidate.
 #[inline]
 pub(super) fn passed<'a>(input: &Input<'a>, candidate: usize) -> Passed<'a> {
     let c = &input.candidates[candidate];

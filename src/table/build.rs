@@ -1,4 +1,4 @@
-//! Building a table file from rows in any order, in bounded memory.
+//! Builds a table file from rows in any order, in bounded memory.
 
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
@@ -17,33 +17,33 @@ use crate::error::{Error, Result};
 use crate::files::TempFile;
 use crate::hash::{checksum, shard};
 
-/// Seeds that are tried before a set of keys is given up.
+/// The number of seeds tried before a set of keys is refused.
 const SEEDS: u64 = 16;
-/// A file is written in pieces of one large page, each where one begins: so the system keeps it in large pages, from which
-/// rows are found faster.
+/// A file is written in pieces of one large page, each at a page boundary, so that the system keeps it in large pages,
+/// in which rows are found faster.
 const PIECE: usize = 2 << 20;
 
-/// What a table is, besides its rows.
+/// The description of a table, besides its rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableSpec {
     /// Its name: 1 to 255 bytes without control characters.
     pub name: String,
     /// Its columns.
     pub columns: Vec<Column>,
-    /// The row of keys that the table does not have: [`RowLayout::width`] bytes. [`RowLayout::missing`] leaves everything
-    /// to the schema's defaults.
+    /// The row of keys that the table does not have: [`RowLayout::width`] bytes. [`RowLayout::missing`] leaves every
+    /// value to the schema's defaults.
     pub default: Vec<u8>,
     /// How new the data is: microseconds since 1970-01-01 UTC.
     pub built_us: i64,
-    /// For how many seconds after that it counts as fresh; 0 = no limit.
+    /// The number of seconds after that for which it counts as fresh; 0 = no limit.
     pub fresh_for_s: u64,
-    /// Which of the keys the file holds.
+    /// The shard of the keys that the file holds.
     pub shard: Shard,
     /// Where the data comes from: a TOML text, or nothing.
     pub provenance: String,
 }
 
-/// What becomes of a key that is given twice.
+/// The rule for a key that is given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Duplicates {
     /// The table is not built; the error names the key and both rows.
@@ -53,24 +53,25 @@ pub enum Duplicates {
     KeepLast,
 }
 
-/// How a table is built.
+/// The options for building a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildOptions {
-    /// What becomes of a key that is given twice.
+    /// The rule for a key that is given twice.
     pub duplicates: Duplicates,
-    /// Bytes of rows (with 16 bytes each beside them) that wait in memory; more go to temporary files. Building takes up
-    /// to twice that, a 256th of all rows, half a byte for each row, and 135,000 slots.
+    /// Bytes of rows (each with another 16 bytes) held in memory; more go to temporary files. Building takes up to
+    /// twice that, a 256th of all rows, half a byte for each row, and 135,000 slots.
     pub memory: usize,
-    /// Where the directory for temporary files is made, if one is needed. It goes when the table is built or given up.
+    /// The parent of the directory for temporary files, if one is needed. It is removed when the table is built or
+    /// abandoned.
     pub spill: PathBuf,
 }
 
-/// What was built.
+/// The result of building.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Built {
     /// Rows of the table.
     pub rows: u64,
-    /// Rows that gave way to a later one with the same key.
+    /// Rows replaced by a later one with the same key.
     pub replaced: u64,
     /// Slots: rows and free places.
     pub slots: u64,
@@ -88,10 +89,10 @@ pub struct TableBuilder {
 }
 
 impl TableBuilder {
-    /// A table without rows yet.
+    /// A table without rows.
     ///
     /// # Errors
-    /// `InvalidArgument` naming what is wrong with the name, the columns, the default row or the shard.
+    /// `InvalidArgument` naming the error in the name, the columns, the default row or the shard.
     pub fn new(spec: TableSpec, options: BuildOptions) -> Result<Self> {
         crate::schema::check_name("table", &spec.name)?;
         let layout = RowLayout::new(spec.columns.clone())?;
@@ -107,13 +108,13 @@ impl TableBuilder {
         Ok(Self { spec, layout, duplicates: options.duplicates, spill, given: 0 })
     }
 
-    /// Where cells stand in the rows.
+    /// The layout of the rows.
     #[must_use]
     pub fn layout(&self) -> &RowLayout {
         &self.layout
     }
 
-    /// Adds a row. `false`: the key is of another shard, and the row is left out.
+    /// Adds a row. `false`: the key belongs to another shard, and the row is left out.
     ///
     /// # Errors
     /// `InvalidArgument` for key 0 (which is no key) and for a row that [`RowLayout::put`] did not make; `Io` when a
@@ -132,11 +133,12 @@ impl TableBuilder {
         Ok(true)
     }
 
-    /// Writes the file: beside `out`, synced, then renamed to it. `progress` is told how many rows are in their place.
+    /// Writes the file: to a temporary file beside `out`, synced, then renamed. `progress` gets the number of rows
+    /// placed.
     ///
     /// # Errors
-    /// `InvalidArgument` for a key that is given twice, when that is refused, and for keys that were made to collide;
-    /// `Io` naming the file.
+    /// `InvalidArgument` for a key that is given twice, when that is refused, and for keys chosen to collide; `Io`
+    /// naming the file.
     pub fn finish(mut self, out: &Path, progress: &mut dyn FnMut(u64)) -> Result<Built> {
         for seed in 1..=SEEDS {
             if let Some(built) = self.attempt(out, progress)? {
@@ -196,7 +198,7 @@ impl TableBuilder {
     /// The records by hash, one for each key.
     fn sorted<'a>(&self, bytes: &'a [u8]) -> Result<Vec<(u64, Record<'a>)>> {
         let mut sorted: Vec<_> = self.spill.hashes(bytes).zip(self.spill.records(bytes)).collect();
-        // The last one of equal keys comes first: it is the one that stays.
+        // The last one of equal keys comes first, and stays.
         sorted.sort_unstable_by_key(|(hash, r)| (*hash, std::cmp::Reverse(r.number)));
         if let (Duplicates::Refuse, Some(pair)) = (self.duplicates, sorted.windows(2).find(|w| w[0].0 == w[1].0)) {
             let (first, second, key) = (pair[1].1.number + 1, pair[0].1.number + 1, pair[0].1.key);
@@ -210,8 +212,8 @@ impl TableBuilder {
         Ok(sorted)
     }
 
-    /// How many keys there are, and how they spread. A key that is given twice counts once if that is allowed; else it
-    /// will be refused.
+    /// The number of keys and their distribution. A key that is given twice counts once if that is allowed; otherwise
+    /// it will be refused.
     fn count(&self) -> Result<(u64, Histogram)> {
         let mut histogram = Histogram::new();
         let mut rows = 0;
@@ -236,7 +238,7 @@ fn check_row(layout: &RowLayout, row: &[u8]) -> Result<()> {
     check::row(layout, row).map_err(Error::argument)
 }
 
-/// The file while it is written, beside its place.
+/// The file being written, beside its final place.
 struct Output {
     file: BufWriter<File>,
     beside: TempFile,
@@ -257,7 +259,7 @@ impl Output {
 
     fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
-            // As much as makes the piece whole; a whole one goes when the next begins.
+            // Enough to complete the piece; a complete one is written when the next begins.
             let waiting = self.file.buffer().len() % PIECE;
             let (now, later) = bytes.split_at(bytes.len().min(PIECE - waiting));
             self.file.write_all(now).map_err(|e| Error::io("write", self.beside.path(), &e))?;
@@ -266,7 +268,7 @@ impl Output {
         Ok(())
     }
 
-    /// A part's slots, of which the rows take `taken`.
+    /// A part's slots, `taken` of them taken by rows.
     fn slots(&mut self, taken: &[u32], rows: &[(u64, Record<'_>)], slots: usize, stride: usize) -> Result<()> {
         let mut bytes = vec![0; slots * stride];
         for (&slot, (_, record)) in taken.iter().zip(rows) {
@@ -279,7 +281,7 @@ impl Output {
         self.write(&bytes)
     }
 
-    /// The small sections behind the rows, then the front.
+    /// The small sections after the rows, then the front.
     fn finish(mut self, head: &Head, spec: &TableSpec, pilots: &[u8]) -> Result<u64> {
         let head = head.encode();
         let small: [(&str, &[u8]); 4] = [

@@ -1,14 +1,15 @@
-//! Checks the rows of a table: each where a lookup finds it, each cell as a builder writes it.
+//! Checks the rows of a table: a lookup must find each row, and each cell must be as a builder writes it.
 
 use super::columns::{ColumnKind, RowLayout};
 use super::file::Table;
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 
-/// Rows between two questions whether to go on.
+/// The number of rows between two checks for cancellation.
 const ROWS_BETWEEN: u64 = 1 << 14;
 
-/// Each row in the slot where a lookup finds it, each cell one that [`RowLayout::put`] writes, free slots all zero.
+/// Each row is in the slot where a lookup finds it, each cell is one that [`RowLayout::put`] writes, and free slots are
+/// all zero.
 pub(super) fn rows(table: &Table, cancel: Cancel<'_>) -> Result<()> {
     let view = table.view();
     let mut found = 0;
@@ -81,7 +82,7 @@ pub(super) fn row(layout: &RowLayout, row: &[u8]) -> std::result::Result<(), Str
     }
 }
 
-/// Whether all entries are the one NaN that marks a missing cell.
+/// Whether all entries are the NaN that marks a missing cell.
 fn is_nan(kind: ColumnKind, entries: &[u8]) -> bool {
     match kind {
         ColumnKind::F32 => entries == [0, 0, 0xc0, 0x7f],

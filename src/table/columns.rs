@@ -1,11 +1,11 @@
-//! The columns of a feature table, and where their cells stand in a row.
+//! The columns of a feature table, and the positions of their cells in a row.
 
 use crate::error::{Error, Result};
 use crate::schema::check_name;
 
 /// The most columns a table may have.
 pub const MAX_COLUMNS: usize = 1024;
-/// The longest row in bytes, its key not counted.
+/// The longest row in bytes, without its key.
 pub const MAX_ROW: usize = 1 << 14;
 
 /// The type of a column.
@@ -17,7 +17,7 @@ pub enum ColumnKind {
     F16,
     /// A vector of fp16; present or missing as a whole.
     Vector {
-        /// How many values.
+        /// The number of values.
         dim: u16,
     },
     /// Up to `cap` category ids that fit 32 bits.
@@ -81,19 +81,19 @@ pub struct Column {
     pub kind: ColumnKind,
 }
 
-/// Where a column's cell stands in a row.
+/// The position of a column's cell in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Span {
-    /// First byte of the entries.
+    /// The offset of the entries.
     pub offset: usize,
     /// Bytes of the entries.
     pub len: usize,
-    /// Where an id column has the u16 that counts the ids; 0 in other columns.
+    /// The offset of the u16 that counts the ids of an id column; 0 in other columns.
     pub count: usize,
 }
 
-/// A row's columns and their places. The places follow from the columns: entries of 8 bytes first, then those of 4 and
-/// of 2, each group in the columns' order, then the counts (u16) of id columns; the row ends at a multiple of 8.
+/// A row's columns and their positions. The positions follow from the columns: entries of 8 bytes first, then those of
+/// 4 and of 2, each group in the columns' order, then the counts (u16) of id columns; the row ends at a multiple of 8.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RowLayout {
     columns: Vec<Column>,
@@ -101,7 +101,7 @@ pub struct RowLayout {
     width: usize,
 }
 
-/// Where every row of a layout has one number. Those of one kind sort together.
+/// The position of one number in every row of a layout. Numbers of one kind sort together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NumberAt {
     half: bool,
@@ -122,16 +122,16 @@ impl NumberAt {
     }
 }
 
-/// What goes into a cell.
+/// The content of a cell.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Cell<'a> {
-    /// Nothing is known: the schema's default is taken.
+    /// Unknown: the schema's default is used.
     Missing,
-    /// For an f32 or fp16 column. Finite; fp16 takes the nearest value and refuses what lies past 65504.
+    /// For an f32 or fp16 column. Must be finite; fp16 takes the nearest value and refuses values past 65504.
     Number(f32),
-    /// For a vector column: as many numbers as it has entries.
+    /// For a vector column: one number for each entry.
     Vector(&'a [f32]),
-    /// For an id column; an empty list is a missing one.
+    /// For an id column; an empty list is a missing cell.
     Ids(&'a [u64]),
 }
 
@@ -139,8 +139,8 @@ impl RowLayout {
     /// The layout of these columns.
     ///
     /// # Errors
-    /// `InvalidArgument` naming the column: a name that is none or occurs twice, a cell without entries, too many
-    /// columns, a row longer than [`MAX_ROW`].
+    /// `InvalidArgument` naming the column: an invalid or duplicate name, a cell without entries, too many columns, a
+    /// row longer than [`MAX_ROW`].
     pub fn new(columns: Vec<Column>) -> Result<Self> {
         if columns.is_empty() || columns.len() > MAX_COLUMNS {
             return Err(Error::argument(format!("{} columns, expected 1 to {MAX_COLUMNS}", columns.len())));
@@ -179,19 +179,19 @@ impl RowLayout {
         &self.columns
     }
 
-    /// Bytes of a row, its key not counted: a multiple of 8.
+    /// Bytes of a row without its key: a multiple of 8.
     #[must_use]
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// The number of the column of this name.
+    /// The number of the column with this name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|c| c.name == name)
     }
 
-    /// Where a column's cell stands.
+    /// The position of a column's cell.
     #[must_use]
     pub fn span(&self, column: usize) -> Span {
         self.spans[column]
@@ -202,7 +202,7 @@ impl RowLayout {
     pub fn missing(&self) -> Vec<u8> {
         let mut row = vec![0; self.width];
         for column in 0..self.columns.len() {
-            // A missing cell fits every column.
+            // A missing cell is valid in every column.
             let _ = self.put(&mut row, column, Cell::Missing);
         }
         row
@@ -211,7 +211,7 @@ impl RowLayout {
     /// Writes one cell.
     ///
     /// # Errors
-    /// `InvalidArgument` naming the column, what it takes and what was given; then the row is as it was.
+    /// `InvalidArgument` naming the column, the values that it takes and the one given; the row is then unchanged.
     pub fn put(&self, row: &mut [u8], column: usize, cell: Cell<'_>) -> Result<()> {
         let (c, span) = (&self.columns[column], self.spans[column]);
         let fail = |what: String| Err(Error::argument(format!("column `{}` ({}): {what}", c.name, c.kind)));
@@ -266,8 +266,8 @@ impl RowLayout {
         self.number_at(column, position)?.read(row)
     }
 
-    /// Where the rows have a number, for whoever reads it of many; `None` when the column holds no numbers or has no such
-    /// position.
+    /// The position of a number in the rows, for callers that read many of them; `None` when the column holds no
+    /// numbers or has no such position.
     #[must_use]
     pub fn number_at(&self, column: usize, position: usize) -> Option<NumberAt> {
         let (kind, span) = (self.columns[column].kind, self.spans[column]);
@@ -284,13 +284,13 @@ impl RowLayout {
     #[must_use]
     pub fn vector<'a>(&self, row: &'a [u8], column: usize) -> Option<&'a [u8]> {
         let span = self.spans[column];
-        // The first position tells: a cell is missing as a whole.
+        // The first position decides: a cell is missing as a whole.
         let there = matches!(self.columns[column].kind, ColumnKind::Vector { .. }) && !self.is_missing(row, column);
         there.then(|| &row[span.offset..span.offset + span.len])
     }
 
-    /// The ids of an id cell; none when it is missing. At most as many as the column has room for, whatever the row's
-    /// count says.
+    /// The ids of an id cell; none when it is missing. Never more than the column has room for, even if the row's count
+    /// says so.
     pub fn ids<'a>(&self, row: &'a [u8], column: usize) -> impl Iterator<Item = u64> + use<'a> {
         let (kind, span) = (self.columns[column].kind, self.spans[column]);
         let count = if kind.is_ids() { u16::from_le_bytes(bytes(row, span.count)).into() } else { 0 };
@@ -344,7 +344,7 @@ fn check_number(kind: ColumnKind, number: f32) -> std::result::Result<(), String
 fn write_number(kind: ColumnKind, to: &mut [u8], number: f32) {
     match kind {
         ColumnKind::F32 => {
-            // One NaN, so that the same table has the same bytes.
+            // There is only one NaN, so that equal tables have equal bytes.
             let number = if number.is_nan() { f32::from_bits(0x7fc0_0000) } else { number };
             to[..4].copy_from_slice(&number.to_le_bytes());
         }
@@ -395,7 +395,7 @@ mod tests {
         assert_eq!((layout.number(&row, 2, 0), layout.number(&row, 3, 0)), (Some(0.1), Some(0.099_975_586)));
         layout.put(&mut row, 0, Cell::Ids(&[1])).unwrap();
         assert_eq!(layout.ids(&row, 0).collect::<Vec<_>>(), [1]);
-        // A count past the room is a damaged row: what fits is read.
+        // A count past the room means a damaged row: the ids that fit are read.
         let count = layout.span(0).count;
         row[count..count + 2].fill(0xff);
         assert_eq!(layout.ids(&row, 0).collect::<Vec<_>>(), [1, 0]);

@@ -1,4 +1,4 @@
-//! An open table file. The rows stay where they are mapped; `open.rs` has checked every count and place.
+//! An open table file. The rows stay mapped; `open.rs` has checked every count and offset.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,15 +25,15 @@ pub(super) mod section {
 pub(super) const KEY: usize = 8;
 /// A slot up to this size is rounded up to a power of two, so that it never straddles two cache lines.
 const LINE: usize = 64;
-/// Lines that a lookup asks for; longer rows come in as they are read.
+/// The number of lines that a lookup prefetches; the rest of longer rows is loaded when read.
 const LINES_AHEAD: usize = 8;
 
-/// Which part of the keys a table file holds; see [`crate::hash::shard`].
+/// The part of the keys that a table file holds; see [`crate::hash::shard`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shard {
     /// From 0.
     pub index: u32,
-    /// All shards; 1 = the file holds the whole table.
+    /// The number of all shards; 1 = the file holds the whole table.
     pub count: u32,
 }
 
@@ -43,13 +43,13 @@ impl Default for Shard {
     }
 }
 
-/// Bytes from one slot to the next.
+/// The distance between slots in bytes.
 pub(super) fn stride(width: usize) -> usize {
     let slot = KEY + width;
     if slot <= LINE { slot.next_power_of_two() } else { slot }
 }
 
-/// What the section `table` says.
+/// The content of the section `table`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Head {
     pub(super) name: String,
@@ -171,7 +171,7 @@ impl Table {
         &self.head.name
     }
 
-    /// Its columns and where their cells stand.
+    /// Its columns and the positions of their cells.
     #[must_use]
     pub fn layout(&self) -> &Arc<RowLayout> {
         &self.layout
@@ -183,13 +183,13 @@ impl Table {
         self.head.built_us
     }
 
-    /// For how many seconds after that it counts as fresh; 0 = no limit.
+    /// The number of seconds after that for which it counts as fresh; 0 = no limit.
     #[must_use]
     pub fn fresh_for_s(&self) -> u64 {
         self.head.fresh_for_s
     }
 
-    /// Which of the table's keys this file holds.
+    /// The part of the table's keys that this file holds.
     #[must_use]
     pub fn shard(&self) -> Shard {
         self.head.shard
@@ -213,7 +213,7 @@ impl Table {
         self.slots
     }
 
-    /// Bytes from one slot to the next.
+    /// The distance between slots in bytes.
     #[must_use]
     pub fn stride(&self) -> usize {
         self.stride
@@ -225,7 +225,7 @@ impl Table {
         &self.bytes[self.default.clone()]
     }
 
-    /// Where the table comes from: a TOML text, or nothing.
+    /// The table's provenance: a TOML text, or nothing.
     #[must_use]
     pub fn provenance(&self) -> &str {
         &self.provenance
@@ -237,19 +237,19 @@ impl Table {
         &self.sections
     }
 
-    /// The row of a key, without the key: [`RowLayout::width`] bytes. For many keys [`super::TableSet`] is quicker.
+    /// The row of a key, without the key: [`RowLayout::width`] bytes. For many keys [`super::TableSet`] is faster.
     #[must_use]
     pub fn get(&self, key: u64) -> Option<&[u8]> {
         let view = self.view();
         view.row_of(view.start_of(key), key)
     }
 
-    /// All rows with their keys, in the order in which they stand.
+    /// All rows with their keys, in file order.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &[u8])> {
         (0..self.slots).map(|slot| (self.key(slot), self.row(slot))).filter(|(key, _)| *key != 0)
     }
 
-    /// Asks the system to bring the file in, so that no request waits for it.
+    /// Asks the system to load the file, so that no request waits for it.
     pub fn prefault(&self) {
         self.bytes.prefault();
     }
@@ -278,7 +278,7 @@ impl Table {
         &self.bytes[start..start + self.layout.width()]
     }
 
-    /// The row in the slot that begins so many bytes into the section `rows`, if there is one.
+    /// The row in the slot at this offset in the section `rows`, if there is one.
     #[inline]
     pub(super) fn row_at(&self, start: usize) -> Option<&[u8]> {
         self.bytes[self.rows.clone()].get(start + KEY..start + KEY + self.layout.width())
@@ -290,13 +290,13 @@ impl Table {
         &self.bytes[start + KEY + self.layout.width()..start + self.stride]
     }
 
-    /// Where a slot stands in the section `rows`.
+    /// The offset of a slot in the section `rows`.
     pub(super) fn offset(&self, slot: u64) -> usize {
         slot as usize * self.stride
     }
 }
 
-/// What a lookup touches of a table.
+/// The parts of a table that a lookup touches.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
     index: Index,
@@ -312,7 +312,7 @@ impl<'a> View<'a> {
         self.index.hash(key)
     }
 
-    /// The number of the pilot of a hash.
+    /// The index of a hash's pilot.
     #[inline]
     pub(super) fn pilot(self, hash: u64) -> usize {
         self.index.bucket(hash) as usize
@@ -323,7 +323,7 @@ impl<'a> View<'a> {
         prefetch(self.pilots, pilot);
     }
 
-    /// Where in `slots` the only slot begins where the key of this hash can stand.
+    /// The offset in `slots` of the only slot where the key of this hash can be.
     #[inline]
     pub(super) fn start(self, hash: u64, pilot: usize) -> usize {
         // Every bucket has its pilot: the lengths were compared when the file was opened.
@@ -337,19 +337,20 @@ impl<'a> View<'a> {
         self.start(hash, self.pilot(hash))
     }
 
-    /// Asks for the first line of the slot that begins there.
+    /// Prefetches the first line of the slot that begins there.
     #[inline]
     pub(super) fn prefetch_slot(self, start: usize) {
         prefetch(self.slots, start);
     }
 
-    /// Whether a slot may have more lines than one.
+    /// Whether a slot can have more lines than one.
     #[inline]
     pub(super) fn is_long(self) -> bool {
         self.stride > LINE
     }
 
-    /// Asks for the further lines of a long slot. It begins anywhere in its first line, so its last byte may be in one more.
+    /// Prefetches the further lines of a long slot. It begins anywhere in its first line, so its last byte may be in
+    /// one more.
     #[inline]
     pub(super) fn prefetch_rest(self, start: usize) {
         let end = self.stride.min(LINES_AHEAD * LINE);
@@ -359,7 +360,7 @@ impl<'a> View<'a> {
         prefetch(self.slots, start + end - 1);
     }
 
-    /// The row in the slot that begins there, if it is the key's. 0 is no key: it marks free slots.
+    /// The row in the slot that begins there, if it belongs to the key. 0 is not a key: it marks free slots.
     #[inline]
     pub(super) fn row_of(self, start: usize, key: u64) -> Option<&'a [u8]> {
         let bytes = self.slots.get(start..start + KEY + self.width)?;

@@ -1,9 +1,9 @@
-//! Where a key's row stands: a perfect hash, so that a lookup reads one slot and never searches.
+//! The slot of a key's row: a perfect hash, so that a lookup reads one slot and never searches.
 //!
-//! The hash `h` of a key chooses a part by its high bits, and by all of its bits one of the part's buckets. The bucket's
-//! pilot, a number found when the table was built, sends each of the bucket's keys to a slot of its own in the part
-//! (Fox, Heath, Chen, Daoud 1992; Pibiri, Trani 2021). The slot holds the key, so that other keys are told from it.
-//! Parts are of one size, so that nothing but the pilot has to be looked up.
+//! The hash `h` of a key chooses a part by its high bits, and one of the part's buckets by all of its bits. The
+//! bucket's pilot, a number found when the table was built, sends each of the bucket's keys to a slot of its own in the
+//! part (Fox, Heath, Chen, Daoud 1992; Pibiri, Trani 2021). The slot holds the key, which distinguishes it from other
+//! keys. All parts have one size, so only the pilot has to be looked up.
 
 use crate::hash::mix;
 
@@ -12,7 +12,7 @@ pub(super) const MAX_PART_BITS: u32 = 14;
 /// The lower half of a word.
 const LOW: u64 = 0xffff_ffff;
 
-/// The shape of a table: how many parts, and how large each is.
+/// The shape of a table: the number of parts and their size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shape {
     pub(super) part_bits: u32,
@@ -47,7 +47,7 @@ impl Shape {
     }
 }
 
-/// What finding a slot takes besides the pilots.
+/// Data that finding a slot needs besides the pilots.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Index {
     /// `mix(seed)`.
@@ -65,11 +65,11 @@ impl Index {
         salted(key, self.salt)
     }
 
-    /// The number of the hash's bucket, whose pilot comes next.
+    /// The index of the hash's bucket, whose pilot is needed next.
     ///
-    /// With x the hash's place in its part, from 0 to 1, the bucket's is x²: the first buckets are large and the last
-    /// ones small. Large ones find their pilots while there is room, and half of all keys need a quarter of the pilots
-    /// only, which stay in the caches.
+    /// With x the hash's position in its part, from 0 to 1, the bucket's is x²: the first buckets are large and the
+    /// last ones small. Large ones find their pilots while there is room, and half of all keys need only a quarter of
+    /// the pilots, which stay in the caches.
     #[inline]
     pub(super) fn bucket(self, hash: u64) -> u64 {
         let place = self.place(hash);
@@ -77,15 +77,15 @@ impl Index {
         ((place & !LOW | (x * x) >> 32) * u64::from(self.shape.buckets)) >> 32
     }
 
-    /// The only slot where the key of this hash can stand, by its bucket's pilot.
+    /// The only slot where the key of this hash can be, given its bucket's pilot.
     #[inline]
     pub(super) fn slot(self, hash: u64, pilot: u16) -> u64 {
         let spread = (hash ^ u64::from(pilot).wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xd6e8_feb8_6659_fd93);
         ((self.place(hash) & !LOW | spread >> 32) * u64::from(self.shape.slots)) >> 32
     }
 
-    /// The number of the hash's part in the upper half, its place in the part in the lower one. Times the slots or buckets
-    /// of a part that is less than 2^64: see [`most`].
+    /// The index of the hash's part in the upper half, its position in the part in the lower one. Multiplied by the
+    /// slots or buckets of a part, the position stays below 2^64: see [`most`].
     #[inline]
     fn place(self, hash: u64) -> u64 {
         (hash >> 32) << self.shape.part_bits

@@ -1,4 +1,4 @@
-//! Feature tables: files that map a u64 key to a row of typed columns, answered from the map in batches.
+//! Feature tables: files that map a u64 key to a row of typed columns, looked up in batches in the mapped file.
 
 #[cfg(feature = "builder")]
 mod build;

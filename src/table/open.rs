@@ -1,4 +1,4 @@
-//! Opening a table file: every count and place is checked before anything relies on it.
+//! Opens a table file. Every count and offset is checked before anything relies on it.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use crate::artifact::container::{ArtifactKind, Container};
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 
-/// How much of a table file is checked when it is opened. Header, directory and every count and place always are, and a
-/// lookup stays inside the file whatever it holds.
+/// How much of a table file is checked when it is opened. Header, directory and every count and offset are always
+/// checked, and a lookup stays inside the file for any content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Checks {
     /// All of it: checksums, and each row in the slot where a lookup would find it. Reads the whole file.
     #[default]
     Full,
-    /// All but the checksums: for bytes that were just compared with the checksum of the whole file.
+    /// Everything except the checksums: for bytes that were just compared with the checksum of the whole file.
     Content,
-    /// No content of the rows: nothing is read that a lookup does not need. For files that were checked before, or that
-    /// are larger than memory.
+    /// No content of the rows: only what a lookup needs is read. For files that were checked before, or that are larger
+    /// than memory.
     Structure,
 }
 
@@ -36,12 +36,12 @@ impl Table {
     /// Opens the bytes of a table file.
     ///
     /// # Errors
-    /// As [`Table::open`], as far as `checks` looks.
+    /// As [`Table::open`], within the limits of `checks`.
     pub fn open_with(bytes: Bytes, checks: Checks) -> Result<Self> {
         Self::open_until(bytes, checks, Cancel::default())
     }
 
-    /// The same, unless it is called off.
+    /// The same, with a way to cancel it.
     pub(crate) fn open_until(bytes: Bytes, checks: Checks, cancel: Cancel<'_>) -> Result<Self> {
         if checks != Checks::Structure {
             bytes.expect_whole_reading();

@@ -1,4 +1,4 @@
-//! Finding the perfect hash of a table: its shape from where the keys fall, and a pilot for each bucket.
+//! Finds the perfect hash of a table: its shape from the distribution of the keys, and a pilot for each bucket.
 
 use super::index::{Index, MAX_PART_BITS, Shape, most, salted};
 use crate::hash::mix;
@@ -7,14 +7,14 @@ use crate::hash::mix;
 const PART_KEYS: u64 = 1 << 17;
 /// Keys for each bucket, on average. More make the pilots smaller, which keeps them in the caches, and building slower.
 const BUCKET_KEYS: u64 = 6;
-/// One of so many slots stays free, so that the last keys find a place.
+/// One of this many slots stays free, so that the last keys find a place.
 const FREE_SHARE: u64 = 32;
-/// A bucket's pilot is one of so many.
+/// The number of possible pilots of a bucket.
 const PILOTS: u32 = 1 << 16;
-/// A part with so many times the average of keys was made and not met by chance.
+/// A part with this many times the average number of keys was constructed, not met by chance.
 const UNEVEN: u64 = 4;
 
-/// How many of the keys fall into each of the finest parts.
+/// The number of keys in each of the finest parts.
 pub(super) struct Histogram(Vec<u32>);
 
 impl Histogram {
@@ -43,32 +43,32 @@ impl Histogram {
     }
 }
 
-/// The hash that the table with this seed gives a key.
+/// The hash of a key in the table with this seed.
 pub(super) fn hash(key: u64, seed: u64) -> u64 {
     salted(key, mix(seed))
 }
 
-/// The number of a hash's part.
+/// The index of a hash's part.
 #[inline]
 pub(super) fn part_of(hash: u64, part_bits: u32) -> usize {
-    // Two steps, because a shift by 64 is none.
+    // In two steps, because a shift by 64 is not defined.
     ((hash >> 1) >> (63 - part_bits)) as usize
 }
 
-/// A part whose keys all have a slot of their own.
+/// A part in which every key has a slot of its own.
 #[derive(Debug)]
 pub(super) struct Placed {
     /// One for each bucket of the part.
     pub(super) pilots: Vec<u16>,
-    /// The slot in the part of each key, in the order in which the hashes were given.
+    /// The slot of each key in the part, in the order of the given hashes.
     pub(super) slots: Vec<u32>,
 }
 
-/// Finds pilots for the hashes of a part, which ascend and differ. `None`: they do not fit together under this seed.
-/// With few keys that happens now and then, with many only when they were chosen to collide.
+/// Finds pilots for the hashes of a part, which must be ascending and distinct. `None`: they do not fit together under
+/// this seed. With few keys that happens now and then, with many only when they were chosen to collide.
 pub(super) fn place(hashes: &[u64], part: usize, index: Index) -> Option<Placed> {
     let shape = index.shape;
-    // The hashes ascend, so each bucket's are together.
+    // The hashes are ascending, so each bucket's are contiguous.
     let first = part as u64 * u64::from(shape.buckets);
     let mut ends = vec![0usize; shape.buckets as usize];
     for (i, &hash) in hashes.iter().enumerate() {
@@ -80,7 +80,7 @@ pub(super) fn place(hashes: &[u64], part: usize, index: Index) -> Option<Placed>
         buckets.push((bucket, start, end.max(start)));
         start = end.max(start);
     }
-    // Large buckets first, while there is room: the order is determined by the keys alone.
+    // Large buckets first, while there is room. The order depends only on the keys.
     buckets.sort_by_key(|&(_, start, end)| std::cmp::Reverse(end - start));
     let mut taken = vec![0u64; (shape.slots as usize).div_ceil(64)];
     let mut placed = Placed { pilots: vec![0; ends.len()], slots: vec![0; hashes.len()] };
@@ -103,7 +103,7 @@ fn fits(hashes: &[u64], pilot: u16, part: usize, index: Index, taken: &mut [u64]
         let slot = (index.slot(hash, pilot) - first) as u32;
         let (word, mask) = bit(slot);
         if taken[word] & mask != 0 {
-            // What this pilot took so far is free again.
+            // The slots that this pilot has taken so far are free again.
             for &slot in &slots[..i] {
                 let (word, mask) = bit(slot);
                 taken[word] &= !mask;
@@ -158,7 +158,7 @@ mod tests {
         for (rows, part_bits, slots_gb, pilots_mb) in
             [(10_000_000u64, 7, 0.66, 3.36), (100_000_000, 10, 6.67, 33.7), (2_000_000_000, 14, 133.3, 673.0)]
         {
-            // Some of the finest parts have a hundredth more keys and some as many less, as chance gives.
+            // By chance some of the finest parts have a hundredth more keys and some as many fewer.
             let mut histogram = Histogram::new();
             let each = rows >> MAX_PART_BITS;
             for (i, count) in histogram.0.iter_mut().enumerate() {
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn keys_made_to_collide_are_given_up_and_not_searched_for_ever() {
-        // All in one bucket: more than can be placed by one pilot.
+        // All in one bucket: more than one pilot can place.
         let hashes: Vec<u64> = (0..2000).collect();
         let index = Index::new(0, shape(&hashes).unwrap());
         assert!(place(&hashes, 0, index).is_none());

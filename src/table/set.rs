@@ -7,15 +7,15 @@ use super::file::{Table, View};
 use crate::error::{Error, Result};
 use crate::hash;
 
-/// Keys that take each step of a lookup together: enough requests in flight to fill what a core can wait for.
+/// The number of keys that take each step of a lookup together: enough outstanding loads to saturate a core.
 const CHUNK: usize = 128;
-/// Up to so many keys are looked up one by one.
+/// Up to this many keys are looked up one by one.
 const FEW: usize = 4;
 const SHARD_BITS: u32 = 16;
 /// The most shards of a table.
 pub const MAX_SHARDS: u32 = 1 << SHARD_BITS;
 
-/// Where a key's row stands in a [`TableSet`], or nowhere. 8 bytes.
+/// The place of a key's row in a [`TableSet`], or nowhere. 8 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RowAt(u64);
 
@@ -23,7 +23,7 @@ impl RowAt {
     /// The table has no row for the key.
     pub const NONE: Self = Self(u64::MAX);
 
-    /// The slot that begins so many bytes into the rows of a shard. A map is shorter than 2^48 bytes.
+    /// The slot at this offset in the rows of a shard. A map is shorter than 2^48 bytes.
     #[inline]
     fn new(shard: usize, start: usize) -> Self {
         Self((start as u64) << SHARD_BITS | shard as u64)
@@ -42,11 +42,11 @@ impl Default for RowAt {
     }
 }
 
-/// A table as requests see it: all of its shards that a bundle has. Keys of a shard that it does not have are unknown.
+/// A table as requests see it: those of its shards that a bundle has. Keys of other shards are unknown.
 #[derive(Debug)]
 pub struct TableSet {
     shards: Box<[Option<Arc<Table>>]>,
-    /// What the shards have in common.
+    /// The data that the shards have in common.
     first: Arc<Table>,
 }
 
@@ -54,8 +54,8 @@ impl TableSet {
     /// Joins the shards of one table.
     ///
     /// # Errors
-    /// `Corrupt` when there is none, or when their names, columns, default rows or numbers of shards differ, or one is
-    /// there twice.
+    /// `Corrupt` when there is no shard, when their names, columns, default rows or numbers of shards differ, or when
+    /// one occurs twice.
     pub fn new(tables: Vec<Arc<Table>>) -> Result<Self> {
         let Some(first) = tables.first().cloned() else { return Err(Error::corrupt("a table without files")) };
         let count = first.shard().count;
@@ -92,7 +92,7 @@ impl TableSet {
         self.first.name()
     }
 
-    /// Its columns and where their cells stand.
+    /// Its columns and the positions of their cells.
     #[must_use]
     pub fn layout(&self) -> &Arc<RowLayout> {
         self.first.layout()
@@ -110,13 +110,13 @@ impl TableSet {
         self.shards().map(|t| t.built_us()).min().unwrap_or(self.first.built_us())
     }
 
-    /// For how many seconds after that it counts as fresh; 0 = no limit.
+    /// The number of seconds after that for which it counts as fresh; 0 = no limit.
     #[must_use]
     pub fn fresh_for_s(&self) -> u64 {
         self.first.fresh_for_s()
     }
 
-    /// The rows of all shards that are there.
+    /// The number of rows of all available shards.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.shards().map(|t| t.len()).sum()
@@ -128,7 +128,7 @@ impl TableSet {
         self.len() == 0
     }
 
-    /// The shards that are there.
+    /// The available shards.
     pub fn shards(&self) -> impl Iterator<Item = &Arc<Table>> {
         self.shards.iter().flatten()
     }
@@ -152,24 +152,24 @@ impl TableSet {
         .unwrap_or_else(|| self.default_row())
     }
 
-    /// The shard and the slot in it of a place that [`TableSet::find`] gave; none for [`RowAt::NONE`].
+    /// The shard, and the slot in it, of a place that [`TableSet::find`] gave; none for [`RowAt::NONE`].
     #[inline]
     #[must_use]
     pub fn slot(&self, at: RowAt) -> Option<(usize, usize)> {
         let shard = (at.0 & u64::from(MAX_SHARDS - 1)) as usize;
-        // All shards have the columns of the first, so their slots are as long.
+        // All shards have the columns of the first, so their slots have the same length.
         at.is_some().then(|| (shard, (at.0 >> SHARD_BITS) as usize / self.first.stride()))
     }
 
-    /// Finds many rows at once: `at[i]` becomes the place of the row of `keys[i]`. Key 0 has none. Rows found are in the
-    /// caches afterwards, as far as those hold them. Stops at the shorter of the two.
+    /// Finds many rows at once: `at[i]` becomes the place of the row of `keys[i]`. Key 0 has none. Afterwards the rows
+    /// found are in the caches, as far as they fit. Stops at the shorter of the two slices.
     pub fn find(&self, keys: &[u64], at: &mut [RowAt]) {
         let n = keys.len().min(at.len());
         let at = &mut at[..n];
         self.visit(&keys[..n], |i, _, place| at[i] = place);
     }
 
-    /// Calls `each` for every key in order with its number, its row (`None`: the table has none) and the row's place.
+    /// Calls `each` for every key in order with its index, its row (`None`: the table has none) and the row's place.
     #[inline]
     pub fn visit<'a>(&'a self, keys: &[u64], each: impl FnMut(usize, Option<&'a [u8]>, RowAt)) {
         match &*self.shards {
@@ -188,9 +188,9 @@ impl TableSet {
     }
 }
 
-/// Three things are done with each chunk of keys, each in a short loop of its own: the hashes ask for their pilots; the
-/// pilots tell the slots, which are asked for; the slots' keys are compared. Two other chunks' loops lie in between, so that
-/// none waits for memory. `long`: slots of the tables may have more lines than one.
+/// Each chunk of keys goes through three short loops: the hashes prefetch their pilots; the pilots give the slots,
+/// which are prefetched; the slots' keys are compared. The loops of two other chunks lie in between, so that none waits
+/// for memory. `long`: whether slots of the tables can have more lines than one.
 #[inline]
 fn visit<'a>(
     keys: &[u64],

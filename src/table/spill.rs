@@ -1,4 +1,4 @@
-//! Rows that wait for their place: kept in memory up to a limit, past it in temporary files, parted by hash.
+//! Rows that are not yet placed: kept in memory up to a limit, past it in temporary files, partitioned by hash.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -11,14 +11,14 @@ use crate::files::Beside;
 /// Bits of the hash that choose a bin.
 pub(super) const BIN_BITS: u32 = 8;
 pub(super) const BINS: usize = 1 << BIN_BITS;
-/// Key and row number in front of each row.
+/// Key and row number before each row.
 const FRONT: usize = 16;
 
-/// A row that waits.
+/// A row that is not yet placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Record<'a> {
     pub(super) key: u64,
-    /// Its number in the order in which rows were given, from 0.
+    /// Its number in the order of the rows given, from 0.
     pub(super) number: u64,
     pub(super) row: &'a [u8],
 }
@@ -38,13 +38,13 @@ pub(super) struct Spill {
 #[derive(Default)]
 struct Bin {
     waiting: Vec<u8>,
-    /// Whether some of its rows are in its file, which is opened for each turn: many tables may be built at once.
+    /// Whether some of its rows are in its file, which is opened only while in use: many tables may be built at once.
     spilled: bool,
 }
 
 impl Spill {
-    /// Bins for rows of `width` bytes under a seed; up to `memory` bytes wait in memory, more in files in a directory
-    /// of `parent`.
+    /// Bins for rows of `width` bytes under a seed; up to `memory` bytes stay in memory, more go to files in a
+    /// directory of `parent`.
     pub(super) fn new(seed: u64, width: usize, memory: usize, parent: &Path) -> Self {
         let bins = (0..BINS).map(|_| Bin::default()).collect();
         let parent = parent.to_owned();
@@ -71,7 +71,7 @@ impl Spill {
         if self.held > self.memory { self.flush() } else { Ok(()) }
     }
 
-    /// Moves what waits in memory to the files.
+    /// Moves the rows in memory to the files.
     fn flush(&mut self) -> Result<()> {
         let directory = match &mut self.directory {
             Some(directory) => directory.path(),
@@ -82,14 +82,14 @@ impl Spill {
             let opened = File::options().append(true).create(true).open(&path);
             let mut file = opened.map_err(|e| Error::io("open", &path, &e))?;
             file.write_all(&bin.waiting).map_err(|e| Error::io("write", &path, &e))?;
-            // The memory goes back: together the bins stay within the limit.
+            // Frees the memory: together the bins stay within the limit.
             (bin.waiting, bin.spilled) = (Vec::new(), true);
         }
         self.held = 0;
         Ok(())
     }
 
-    /// The rows of some bins, in no order.
+    /// The rows of some bins, in no particular order.
     pub(super) fn read(&self, bins: std::ops::Range<usize>) -> Result<Vec<u8>> {
         let mut all = Vec::new();
         for i in bins {
@@ -132,7 +132,7 @@ impl Spill {
             for record in self.records(&bytes) {
                 new.push(record)?;
             }
-            // Its place goes to the new one's.
+            // Its space becomes the new one's.
             self.bins[bin] = Bin::default();
             if let Some(directory) = &self.directory {
                 let path = bin_file(directory.path(), bin);

@@ -1,5 +1,5 @@
-//! Where the values of features come from when the request does not carry them: which tables a model reads, by which
-//! keys, and which of their columns feed which feature.
+//! Where features get values that the request does not carry: the tables that a model reads, their keys, and the
+//! columns that feed features.
 
 mod codec;
 mod validate;
@@ -8,12 +8,12 @@ pub use validate::{MAX_KEY_PARTS, MAX_TABLES};
 
 use super::Side;
 
-/// What a model reads from tables. The model file carries it; a bundle that does not have such tables is refused.
+/// A model's reads from tables. The model file carries them; a bundle that lacks the tables is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Enrichment {
     /// The tables; names are unique.
     pub tables: Vec<TableUse>,
-    /// Which features take values from them; at most one for each feature, in the features' order.
+    /// The features that read tables; at most one entry for each feature, in the features' order.
     pub bindings: Vec<Binding>,
 }
 
@@ -37,8 +37,9 @@ pub enum KeyPart {
     Advertiser,
     /// The request's `placement`; number 0 is no key.
     Placement,
-    /// A single-valued id column of another table, such as an ad's category; that table's own key has no such part. A
-    /// missing cell takes the default row's, as a feature would; missing there too it is 0: no key.
+    /// A single-valued id column of another table, such as an ad's category; that table's own key must not have such a
+    /// part. A missing cell takes the default row's value, as for a feature; if that is missing too, the id is 0: no
+    /// key.
     Column(ColumnUse),
 }
 
@@ -49,20 +50,20 @@ pub struct ColumnUse {
     pub table: u32,
     /// The column's name.
     pub column: String,
-    /// The position in a vector column, when one of its values is meant.
+    /// The position in a vector column, when one of its values is read.
     pub position: Option<u16>,
 }
 
-/// Where a feature's value comes from when neither request nor candidate carries it.
+/// The source of a feature's value when neither request nor candidate carries it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {
     /// The number of the feature in the schema.
     pub feature: u32,
-    /// From where.
+    /// The source.
     pub lookup: Lookup,
 }
 
-/// From where a value comes.
+/// A source of values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lookup {
     /// A cell of a table.
@@ -78,7 +79,7 @@ pub enum Lookup {
     },
 }
 
-/// How two vectors are compared.
+/// The similarity measure of two vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Measure {
@@ -95,14 +96,14 @@ impl Enrichment {
         self.tables.is_empty() && self.bindings.is_empty()
     }
 
-    /// Whether a table has one row for the request or one for each candidate: the request's side if all ids of its key
-    /// are. The enrichment is valid.
+    /// Whether a table has one row for the request or one for each candidate: it belongs to the request's side if all
+    /// ids of its key do. The enrichment must be valid.
     #[must_use]
     pub fn side(&self, table: usize) -> Side {
         let of_request = self.tables[table].key.iter().all(|part| match part {
             KeyPart::User | KeyPart::Placement => true,
             KeyPart::Ad | KeyPart::Advertiser => false,
-            // That table's key has no such part: this goes one step down.
+            // That table's key has no such part, so the recursion has one level.
             KeyPart::Column(column) => self.side(column.table as usize) == Side::Request,
         });
         if of_request { Side::Request } else { Side::Candidate }
@@ -115,7 +116,7 @@ impl Enrichment {
         format!("{}.{}{position}", self.tables[at.table as usize].name, at.column)
     }
 
-    /// From where a value comes: a column, or `dot` or `cosine` of two.
+    /// A source as text: a column, or `dot` or `cosine` of two.
     #[must_use]
     pub fn lookup_text(&self, lookup: &Lookup) -> String {
         match lookup {

@@ -1,4 +1,4 @@
-//! The rules of an enrichment. One that a packer made and one from a file are checked alike.
+//! The rules of an enrichment, for one made by a packer and one from a file alike.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ pub const MAX_TABLES: usize = 64;
 pub const MAX_KEY_PARTS: usize = 4;
 
 impl Enrichment {
-    /// Checks everything that can be told without the tables themselves.
+    /// Checks everything that does not depend on the tables themselves.
     ///
     /// # Errors
     /// `InvalidArgument`, naming the table or feature, what was found and what is allowed.
@@ -123,7 +123,7 @@ impl Enrichment {
         for column in self.bindings.iter().flat_map(|b| b.lookup.columns()) {
             read[column.table as usize] = true;
         }
-        // Keys go one step down, so that one pass over the tables that are read finds all of them.
+        // Keys go one level deep, so one pass over the tables that are read finds all of them.
         for (i, table) in self.tables.iter().enumerate() {
             for part in &table.key {
                 if let (KeyPart::Column(column), true) = (part, read[i]) {
