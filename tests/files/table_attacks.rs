@@ -68,7 +68,7 @@ fn open(file: &[u8], checks: Checks) -> Result<Table, Error> {
     result
 }
 
-/// Every cell that a lookup or the iterator gives, every key one by one and in a batch.
+/// Every cell that a lookup or the iterator returns, every key one by one and in a batch.
 fn exercise(table: &Table) {
     let layout = Arc::clone(table.layout());
     let read = |row: &[u8]| {

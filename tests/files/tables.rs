@@ -1,4 +1,4 @@
-//! Table files: what is put in comes out, whatever the keys; the same rows give the same bytes.
+//! Table files: every row that goes in comes out, for any keys; the same rows give the same bytes.
 
 use std::collections::HashMap;
 use std::path::Path;

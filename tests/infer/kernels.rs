@@ -140,7 +140,7 @@ fn a_row_has_the_same_bits_wherever_it_stands() {
     }
 }
 
-/// Behind a ReLU; `kernel/tests.rs` shows that they are left out.
+/// After a ReLU; `kernel/tests.rs` shows that zeros are skipped.
 #[test]
 fn zeros_that_are_left_out_do_not_show() {
     for (name, shape) in networks::models() {

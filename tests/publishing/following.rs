@@ -1,4 +1,4 @@
-//! What a follower makes of bundles that are no good: each is refused once, nothing of it is kept, and what is wrong is told.
+//! How a follower treats bad bundles: each is refused once, nothing of it is kept, and the error is reported.
 
 use std::fs;
 use std::os::unix::net::UnixListener;
@@ -13,7 +13,7 @@ use adclick::{Engine, OpenMode, Status};
 use testkit::common::{Bundles, Random, Wants, model, options};
 use testkit::endless;
 
-/// How many bundles the engine staged so far.
+/// The number of bundles that the engine staged so far.
 fn stagings(engine: &Engine) -> u64 {
     let text = engine.metrics().unwrap().to_string();
     let counts = text.lines().filter(|line| line.starts_with("adclick_stagings_total{"));

@@ -1,4 +1,4 @@
-//! What goes wrong leaves what is live as it is, and says what and where.
+//! A failure leaves the live generation unchanged, and reports what failed and where.
 
 use std::fs;
 use std::path::PathBuf;

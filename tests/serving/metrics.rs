@@ -1,4 +1,4 @@
-//! What an engine's metrics say is what happened, in text that Prometheus reads.
+//! An engine's metrics report what happened, in text that Prometheus reads.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -32,7 +32,7 @@ fn what_is_counted_is_what_happened() {
     let fresh = read(&engine);
     assert!(fresh.counters().all(|(_, value)| value == 0.0), "{fresh:?}");
 
-    // 20 ads of which 10 have rows and one has no key; a value that nothing reads.
+    // 20 ads: 10 have rows and one has no key; one value that nothing reads.
     let mut asked = Asked::new((91..=109).chain([0]), NOW);
     asked.request.n_slots = 2;
     // One bid of each kind of trouble.

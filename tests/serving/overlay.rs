@@ -379,7 +379,7 @@ fn a_full_set_gives_up_what_was_written_longest_ago() {
     // One set of 16.
     let overlay = Overlay::new(Arc::clone(&layout), 10).unwrap();
     for key in 1..=16 {
-        // By order of calls, whatever the times say.
+        // By order of calls, regardless of the times.
         assert_eq!(write_one(&overlay, key, 1, Operation::Columns, 100 - key as u32).evicted, 0);
     }
     // Keys 1 and 3 are written again; the write of key 2 is stale, which does not count.
