@@ -136,3 +136,30 @@ fn what_has_no_meaning_without_a_pctr_head_is_refused() {
         assert!(refused.contains("there is none among 500 rows"), "{verb}: {refused}");
     }
 }
+
+/// Conversions on unclicked rows are counted and told; the rows count as unclicked.
+#[test]
+fn conversions_on_unclicked_rows_are_told() {
+    let shop = Workshop::empty();
+    shop.write("schema.toml", SCHEMA);
+    let told = "rows have a conversion but no click: they count as unclicked";
+    // Every 40th row says so.
+    let odd = |(number, line): (usize, &str)| match line.strip_suffix(",0,0") {
+        Some(start) if number % 40 == 0 => (start.to_owned() + ",0,1\n", 1),
+        _ => (line.to_owned() + "\n", 0),
+    };
+    let clean = rows(0, 3000, 0.5);
+    let (lines, odd): (Vec<String>, Vec<u64>) = clean.lines().enumerate().map(odd).unzip();
+    let odd: u64 = odd.iter().sum();
+    assert!(odd > 20);
+    shop.write("clean.csv", &clean);
+    shop.write("odd.csv", &lines.concat());
+    // All of them train: other rows validate.
+    shop.write("other.csv", &rows(3000, 4000, 0.5));
+    for (file, count) in [("clean.csv", 0), ("odd.csv", odd)] {
+        let train = format!("train --data {file} --validation other.csv {ROWS} --epochs 1 --hidden 8 --out {file}.b");
+        let [said, _] = shop.texts(&train);
+        assert_eq!(said.contains(told), count > 0, "{said}");
+        assert_eq!(said.contains(&format!("\n{count} {told}\n")), count > 0, "{said}");
+    }
+}
