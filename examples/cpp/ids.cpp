@@ -19,7 +19,7 @@ struct ad {
   std::int64_t bid_micros;  // for a click
 };
 
-// Of a4 the tables do not know the click rate, of a9 nothing at all: they take the default row's, or the features' defaults.
+// The tables do not know the click rate of a4, and nothing of a9: both take the default row's, or the features' defaults.
 constexpr ad ads[] = {{"a1", "acme", 500'000},
                       {"a2", "globex", 450'000},
                       {"a3", "initech", 480'000},

@@ -116,13 +116,13 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// Of a scorer: whatever sizes its callers may state. Without such callers the system never gives memory for the copies.
+    /// What a scorer brings, for entries of any size. Its pages for copies take no memory until a caller needs them.
     pub(super) fn of_scorer(n: usize) -> crate::Result<Self> {
         let reasons = filled_with_won(n)?;
         Ok(Self { reasons, candidates: untouched(n)?, winners: untouched(n)? })
     }
 
-    /// Of one call without a scorer: what this call needs.
+    /// What one call without a scorer needs.
     pub(super) fn of_call(reasons: usize, n: usize, winners: usize, strides: Strides) -> crate::Result<Self> {
         Ok(Self {
             reasons: filled_with_won(reasons)?,

@@ -174,7 +174,7 @@ fn case(seed: u64) -> ([usize; 8], f64) {
                 reference_logits(&built.network, built.weights(), x, &mut expected).unwrap();
                 for (got, expected) in logits[row * heads..].iter().zip(&expected) {
                     let error = (f64::from(*got) - expected).abs() / expected.abs().max(1.0);
-                    // Of a logit that is a difference of large sums, the error is that of the sums.
+                    // A logit may be a difference of large sums: its error is theirs.
                     assert!(
                         error <= 1e-5,
                         "seed {seed}, {kernel:?} {level:?} ({kept}): {got}, expected {expected}, {shape:?}"

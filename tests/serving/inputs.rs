@@ -155,8 +155,8 @@ fn a_candidates_score_depends_on_nothing_but_itself_and_the_request() {
             let mut scorer = scorer(&engine, 64);
             let case = case(&mut random, &spec.schema, 31, &engine);
             let whole = score(&mut scorer, &case).unwrap();
-            // Of as many candidates, to the bit; of more or fewer, up to rounding: how much of the request's work they
-            // share depends on their number.
+            // As many candidates give the same bits; more or fewer differ by rounding, because how much of the request's
+            // work they share depends on their number.
             for round in 0..20 {
                 let n = if round % 2 == 0 { 31 } else { random.between(1, 31) };
                 let which: Vec<usize> = (0..n).map(|_| random.between(0, 30)).collect();

@@ -83,7 +83,7 @@ fn a_decision_in_two_passes_is_the_exact_one() {
             assert_eq!(serving == Precision::Exact, reason.is_some());
             let first_pass = auction.generation().unwrap().first_pass();
             assert_eq!(serving == Precision::AuctionExact, first_pass.is_some());
-            // Of a few candidates more than slots all may decide: these are computed once.
+            // With few candidates more than slots, each may decide: they are computed once.
             let two_passes = usize::from(n > n_slots as usize + 1);
             match first_pass {
                 Some(Precision::Int8) => int8 += two_passes,

@@ -157,7 +157,7 @@ fn rows_move_to_a_table_with_other_columns_and_back() {
     bundles.write("a", &World::default());
     let mut other: Vec<Column> = ad_columns().into_iter().rev().collect();
     other.insert(2, Column { name: "more".to_owned(), kind: ColumnKind::U64 { cap: 9 } });
-    // Of another kind: what was written for it stays behind.
+    // Its kind is another one, so what was written for it stays behind.
     other[0].kind = ColumnKind::F16;
     assert_eq!(other[0].name, "clicks");
     bundles.write("b", &World { ad_columns: other, ..World::default() });

@@ -19,7 +19,7 @@ type ad struct {
 	bidMicros      int64 // for a click
 }
 
-// Of a4 the tables do not know the click rate, of a9 nothing at all.
+// The tables do not know the click rate of a4, and nothing of a9.
 var ads = []ad{
 	{"a1", "acme", 500_000}, {"a2", "globex", 450_000}, {"a3", "initech", 480_000}, {"a4", "acme", 520_000}, {"a9", "globex", 500_000},
 }

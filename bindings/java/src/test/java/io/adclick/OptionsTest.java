@@ -61,7 +61,7 @@ class OptionsTest {
         assertEquals(a.winners.get(slot).candidate(), b.winners.get(slot).candidate());
         assertEquals(a.winners.get(slot).pctr(), b.winners.get(slot).pctr(), 1e-6);
       }
-      // Of five ads that go round the table has four.
+      // The table has four of the five ads that go round.
       assertEquals(8, candidatesKept(kept));
       assertEquals(0, candidatesKept(plain));
     }
