@@ -70,7 +70,7 @@
  *   7. Names, ids and keys
  *      adclick_engine_feature adclick_hash adclick_key
  *   8. Requests
- *      adclick_value adclick_request adclick_bid_kind adclick_candidate adclick_outcome
+ *      adclick_value ADCLICK_KEEP_NO_USER adclick_request adclick_bid_kind adclick_candidate adclick_outcome
  *   9. Scoring
  *      adclick_scorer_options adclick_scorer_new adclick_scorer_free adclick_scorer_score
  *      adclick_scorer_score_dense
@@ -230,7 +230,7 @@ ADCLICK_ENUM(adclick_precision, uint32_t) {
   ADCLICK_PRECISION_AUCTION_EXACT = 3,
 };
 
-// How an engine is opened. Zero everything but `struct_size` for the defaults. 56 bytes; 32 in the first version.
+// How an engine is opened. Zero everything but `struct_size` for the defaults. 72 bytes; 32 in the first version.
 typedef struct adclick_engine_options {
   // `sizeof(adclick_engine_options)`.
   uint32_t struct_size;
@@ -260,8 +260,13 @@ typedef struct adclick_engine_options {
   // How many seconds the time of an upsert may be ahead of this machine's clock; 0 = 300, 4294967295 = any time. A time
   // far in the future, such as one in the wrong unit, would make every earlier write count for nothing.
   uint32_t overlay_max_skew_s;
-  // 0.
-  uint32_t reserved;
+  // How many seconds an impression id is good for; 0 = 2,592,000, which are 30 days.
+  uint32_t impression_max_age_s;
+  // The key of impression ids, lower and upper half; 0 in both = one that only this engine has. Servers whose events may
+  // reach each other share a key: they take ids of another key for forged. Keep it as a secret.
+  uint64_t impression_key;
+  // The upper half of `impression_key`.
+  uint64_t impression_key_high;
 } adclick_engine_options;
 
 // Opens an engine on `path`: a bundle directory, or a directory that holds bundles and CURRENT. The bundle is checked
@@ -518,11 +523,15 @@ typedef struct adclick_value {
   uint64_t id;
 } adclick_value;
 
-// One ad request. 72 bytes; 64 in the first version.
+// A flag of `adclick_request`: the user must not be kept. The decision is logged without user and session, and without
+// values that belong to the user.
+#define ADCLICK_KEEP_NO_USER 1
+
+// One ad request. 80 bytes; 64 in the first version.
 typedef struct adclick_request {
   // `sizeof(adclick_request)`.
   uint32_t struct_size;
-  // No flag is defined yet: 0.
+  // `ADCLICK_KEEP_NO_USER`, or 0.
   uint32_t flags;
   // The caller's id of the request; seeds what is random and ends up in logs.
   uint64_t request_id;
@@ -551,6 +560,8 @@ typedef struct adclick_request {
   uint32_t candidate_size;
   // `sizeof(adclick_winner)`: how far apart the winners stand. 0 = 64, the first version's.
   uint32_t winner_size;
+  // The caller's id of the session, for the decision log; 0 = unknown.
+  uint64_t session_id;
 } adclick_request;
 
 // What a bid pays for.
@@ -756,10 +767,11 @@ typedef struct adclick_winner {
   uint32_t runner_up;
   // The probability with which this candidate was put in this place; 1 when nothing is random.
   double propensity;
-  // Identifies this impression in logs. Derived from the request id and the slot.
+  // Identifies this impression in logs and events: the lower half of an id that no other decision has, and that cannot be
+  // made without the engine's key (`impression_key`).
   uint64_t impression_id;
-  // 0.
-  uint64_t reserved;
+  // Its upper half. As text an id is 32 lower-case hexadecimal digits, this half first.
+  uint64_t impression_id_high;
 } adclick_winner;
 
 // The whole path: scores the candidates, calibrates, runs the auction by the generation's policy, and writes the winners,
@@ -1246,7 +1258,7 @@ ADCLICK_ASSERT_SIZE(adclick_row, 16);
 ADCLICK_ASSERT_AT(adclick_row, key, 0);
 ADCLICK_ASSERT_AT(adclick_row, first_value, 8);
 ADCLICK_ASSERT_AT(adclick_row, n_values, 12);
-ADCLICK_ASSERT_SIZE(adclick_request, 72);
+ADCLICK_ASSERT_SIZE(adclick_request, 80);
 ADCLICK_ASSERT_AT(adclick_request, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_request, flags, 4);
 ADCLICK_ASSERT_AT(adclick_request, request_id, 8);
@@ -1262,6 +1274,7 @@ ADCLICK_ASSERT_AT(adclick_request, deadline_us, 56);
 ADCLICK_ASSERT_AT(adclick_request, reserved, 60);
 ADCLICK_ASSERT_AT(adclick_request, candidate_size, 64);
 ADCLICK_ASSERT_AT(adclick_request, winner_size, 68);
+ADCLICK_ASSERT_AT(adclick_request, session_id, 72);
 ADCLICK_ASSERT_SIZE(adclick_candidate, 56);
 ADCLICK_ASSERT_AT(adclick_candidate, ad_key, 0);
 ADCLICK_ASSERT_AT(adclick_candidate, advertiser_key, 8);
@@ -1284,7 +1297,7 @@ ADCLICK_ASSERT_AT(adclick_winner, price_bound, 32);
 ADCLICK_ASSERT_AT(adclick_winner, runner_up, 36);
 ADCLICK_ASSERT_AT(adclick_winner, propensity, 40);
 ADCLICK_ASSERT_AT(adclick_winner, impression_id, 48);
-ADCLICK_ASSERT_AT(adclick_winner, reserved, 56);
+ADCLICK_ASSERT_AT(adclick_winner, impression_id_high, 56);
 ADCLICK_ASSERT_SIZE(adclick_outcome, 40);
 ADCLICK_ASSERT_AT(adclick_outcome, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_outcome, n_winners, 4);
@@ -1299,7 +1312,7 @@ ADCLICK_ASSERT_SIZE(adclick_error, 512);
 ADCLICK_ASSERT_AT(adclick_error, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_error, status, 4);
 ADCLICK_ASSERT_AT(adclick_error, message, 8);
-ADCLICK_ASSERT_SIZE(adclick_engine_options, 56);
+ADCLICK_ASSERT_SIZE(adclick_engine_options, 72);
 ADCLICK_ASSERT_AT(adclick_engine_options, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_engine_options, flags, 4);
 ADCLICK_ASSERT_AT(adclick_engine_options, headroom, 8);
@@ -1310,7 +1323,9 @@ ADCLICK_ASSERT_AT(adclick_engine_options, overlay_max_age_s, 36);
 ADCLICK_ASSERT_AT(adclick_engine_options, precision, 40);
 ADCLICK_ASSERT_AT(adclick_engine_options, ad_cache_mib, 44);
 ADCLICK_ASSERT_AT(adclick_engine_options, overlay_max_skew_s, 48);
-ADCLICK_ASSERT_AT(adclick_engine_options, reserved, 52);
+ADCLICK_ASSERT_AT(adclick_engine_options, impression_max_age_s, 52);
+ADCLICK_ASSERT_AT(adclick_engine_options, impression_key, 56);
+ADCLICK_ASSERT_AT(adclick_engine_options, impression_key_high, 64);
 ADCLICK_ASSERT_SIZE(adclick_ad_cache, 32);
 ADCLICK_ASSERT_AT(adclick_ad_cache, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_ad_cache, state, 4);

@@ -148,6 +148,7 @@ mod cancel;
 #[allow(unsafe_code, reason = "the C boundary follows pointers that C gives")]
 mod capi;
 mod clock;
+mod decision_log;
 mod engine;
 mod enrich;
 mod error;
@@ -184,4 +185,6 @@ pub use overlay::{Operation, TableInfo, Upsert, UpsertCounts};
 pub use refusal::Refusal;
 pub use request::Input;
 pub use scorer::{Scorer, ScorerLimits};
-pub use types::{BidKind, Candidate, NO_CANDIDATE, Outcome, Precision, PriceBound, Request, Row, Value, Winner};
+pub use types::{
+    BidKind, Candidate, KEEP_NO_USER, NO_CANDIDATE, Outcome, Precision, PriceBound, Request, Row, Value, Winner,
+};

@@ -3,7 +3,7 @@
 use bytemuck::Zeroable;
 
 use crate::refusal::Refusal;
-use crate::types::{Candidate, Request, Value, Winner};
+use crate::types::{Candidate, KEEP_NO_USER, Request, Value, Winner};
 
 impl Default for Request {
     /// A request of this version's size with every other field at its default.
@@ -56,8 +56,9 @@ impl Input<'_> {
         if r.struct_size != expected {
             return Err(Refusal::StructSize { what: "adclick_request", found: r.struct_size, expected });
         }
-        if r.flags != 0 || r.reserved != 0 {
-            return Err(Refusal::Argument { what: "request.flags", rule: "no flag is defined, expected 0" });
+        if r.flags & !KEEP_NO_USER != 0 || r.reserved != 0 {
+            let rule = "only ADCLICK_KEEP_NO_USER (1) is defined";
+            return Err(Refusal::Argument { what: "request.flags", rule });
         }
         for (what, stated, size) in [
             ("request.candidate_size", r.candidate_size, size_of::<Candidate>()),

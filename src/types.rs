@@ -49,13 +49,17 @@ impl BidKind {
     }
 }
 
-/// One ad request. 72 bytes; 64 in the first version.
+/// A flag of `adclick_request`: the user must not be kept. The decision is logged without user and session, and without
+/// values that belong to the user.
+pub const KEEP_NO_USER: u32 = 1;
+
+/// One ad request. 80 bytes; 64 in the first version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Request {
     /// `sizeof(adclick_request)`.
     pub struct_size: u32,
-    /// No flag is defined yet: 0.
+    /// `ADCLICK_KEEP_NO_USER`, or 0.
     pub flags: u32,
     /// The caller's id of the request; seeds what is random and ends up in logs.
     pub request_id: u64,
@@ -84,6 +88,8 @@ pub struct Request {
     pub candidate_size: u32,
     /// `sizeof(adclick_winner)`: how far apart the winners stand. 0 = 64, the first version's.
     pub winner_size: u32,
+    /// The caller's id of the session, for the decision log; 0 = unknown.
+    pub session_id: u64,
     /// A field of a later header, in the build that tests how the ABI grows.
     #[cfg(adclick_grown)]
     pub grown: u64,
@@ -155,10 +161,11 @@ pub struct Winner {
     pub runner_up: u32,
     /// The probability with which this candidate was put in this place; 1 when nothing is random.
     pub propensity: f64,
-    /// Identifies this impression in logs. Derived from the request id and the slot.
+    /// Identifies this impression in logs and events: the lower half of an id that no other decision has, and that cannot be
+    /// made without the engine's key (`impression_key`).
     pub impression_id: u64,
-    /// 0.
-    pub reserved: u64,
+    /// Its upper half. As text an id is 32 lower-case hexadecimal digits, this half first.
+    pub impression_id_high: u64,
     /// A field of a later header, in the build that tests how the ABI grows.
     #[cfg(adclick_grown)]
     pub grown: u64,

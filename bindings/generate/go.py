@@ -22,7 +22,8 @@ REFERENCES = {
     "adclick_key": "[Key]", "ADCLICK_NO_CANDIDATE": "[NoCandidate]", "adclick_engine_input_error": "[Engine.InputError]",
     "adclick_engine_close_within": "[Engine.CloseWithin]", "adclick_engine_poll": "[Engine.Poll]",
     "adclick_engine_precision_error": "[Engine.PrecisionError]", "adclick_engine_ad_cache": "[Engine.AdCache]",
-    "adclick_engine_upsert": "[Engine.Upsert]", "adclick_engine_options": "[Options]",
+    "adclick_engine_upsert": "[Engine.Upsert]", "adclick_engine_options": "[Options]", "impression_key": "[Options.ImpressionKey]",
+    "ADCLICK_KEEP_NO_USER": "[KeepNoUser]",
 }
 
 
@@ -75,6 +76,7 @@ DURATIONS = {
     "follow_ms": ("Follow", "time.Millisecond", "milliseconds"),
     "overlay_max_age_s": ("OverlayMaxAge", "time.Second", "seconds"),
     "overlay_max_skew_s": ("OverlayMaxSkew", "time.Second", "seconds"),
+    "impression_max_age_s": ("ImpressionMaxAge", "time.Second", "seconds"),
 }
 # The maximum of an unsigned number is what a negative duration says.
 OR_NEGATIVE = {"overlay_max_skew_s"}
@@ -85,6 +87,7 @@ OPTION_DOCS = {
     "newer table comes.",
     "overlay_max_skew_s": "How far the time of an upsert may be ahead of this machine's clock; 0 = 300 seconds, negative = any time. "
     "A time far in the future, such as one in another unit, would keep all writes before it from counting.",
+    "impression_max_age_s": "How long an impression id is good for; 0 = 30 days.",
     "precision": "The precision to serve in; [OfBundle] = what each bundle says, or exact. A CPU or a model that cannot do it serves "
     "exact: [Engine.PrecisionError] says why.",
     "kernel": 'The kernel by name ("portable", "avx2", "avx512"); "" = the environment\'s ADCLICK_KERNEL, or the best that this CPU has.',
@@ -187,7 +190,7 @@ def options_text(abi):
                      f"name that long\"}}\n\t}}\n\tfor i := range len(o.{said}) {{\n\t\traw.{field.name}[i] = C.char(o.{said}[i])\n\t}}")
         elif field.enum:
             kind, store = ENUMS[field.enum].name, f"\traw.{field.name} = C.uint32_t(o.{said})"
-        elif field.type in ("uint32_t", "float"):
+        elif field.type in ("uint32_t", "uint64_t", "float"):
             kind = TYPES[field.type]
             store = f"\traw.{field.name} = C.{field.type}(o.{said})"
         else:

@@ -13,7 +13,8 @@ REFERENCES = {
     "adclick_engine_input_error": "{@link Engine#inputError}", "adclick_engine_close_within": "{@link Engine#closeWithin}",
     "adclick_engine_upsert": "{@link Engine#upsert}", "adclick_engine_poll": "{@link Engine#poll}",
     "adclick_engine_precision_error": "{@link Engine#precisionError}", "adclick_engine_ad_cache": "{@link Engine#adCache}",
-    "adclick_engine_options": "{@link EngineOptions}", "number": "the number", "id": "the id",
+    "adclick_engine_options": "{@link EngineOptions}",
+    "impression_key": "{@link #impressionKey}", "number": "the number", "id": "the id",
 }
 # Enums with a file of their own; LABELLED ask the library for the name of a number.
 ENUMS = {
@@ -34,6 +35,9 @@ OPTIONS = {
     "overlay_max_skew_s": ("overlayMaxSkewSeconds", "seconds", "the time; 0 for the default, 300; -1 for any time", -1),
     "precision": ("precision", "precision", "which", None),
     "ad_cache_mib": ("adCacheMib", "mib", "MiB; 0 for none, the default", None),
+    "impression_max_age_s": ("impressionMaxAgeSeconds", "seconds", "the time; 0 for the default, 30 days", None),
+    "impression_key": ("impressionKey", "key", "the lower half; 0 in both for the default, a key of its own", None),
+    "impression_key_high": ("impressionKeyHigh", "key", "the upper half", None),
 }
 FLAGS = {"ADCLICK_COPY": "copy", "ADCLICK_NO_OVERLAYS": "noOverlays", "ADCLICK_LAZY_TABLES": "lazyTables"}
 # What a call gives back besides its arrays, as the shim lays it out: one of the results.
@@ -252,6 +256,8 @@ public final class EngineOptions {{
     bytes.putInt({at}, 1 + {parameter}.code());"""
         elif field.type == "float":
             kind, body = "float", f"    bytes.putFloat({at}, {parameter});"
+        elif field.type == "uint64_t":
+            kind, body = "long", f"    bytes.putLong({at}, {parameter});"
         else:
             kind = "int"
             value = f'notNegative({parameter}, "{parameter}")'

@@ -42,6 +42,7 @@ var (
 	_ = equal[unsafe.Offsetof(Request{}.reserved)-unsafe.Offsetof(C.adclick_request{}.reserved)]
 	_ = equal[unsafe.Offsetof(Request{}.candidateSize)-unsafe.Offsetof(C.adclick_request{}.candidate_size)]
 	_ = equal[unsafe.Offsetof(Request{}.winnerSize)-unsafe.Offsetof(C.adclick_request{}.winner_size)]
+	_ = equal[unsafe.Offsetof(Request{}.SessionID)-unsafe.Offsetof(C.adclick_request{}.session_id)]
 )
 
 var (
@@ -70,7 +71,7 @@ var (
 	_ = equal[unsafe.Offsetof(Winner{}.RunnerUp)-unsafe.Offsetof(C.adclick_winner{}.runner_up)]
 	_ = equal[unsafe.Offsetof(Winner{}.Propensity)-unsafe.Offsetof(C.adclick_winner{}.propensity)]
 	_ = equal[unsafe.Offsetof(Winner{}.ImpressionID)-unsafe.Offsetof(C.adclick_winner{}.impression_id)]
-	_ = equal[unsafe.Offsetof(Winner{}.reserved)-unsafe.Offsetof(C.adclick_winner{}.reserved)]
+	_ = equal[unsafe.Offsetof(Winner{}.ImpressionIDHigh)-unsafe.Offsetof(C.adclick_winner{}.impression_id_high)]
 )
 
 var (

@@ -43,6 +43,13 @@ type Options struct {
 	// How far the time of an upsert may be ahead of this machine's clock; 0 = 300 seconds, negative = any time. A time far in
 	// the future, such as one in another unit, would keep all writes before it from counting. Rounded up to seconds.
 	OverlayMaxSkew time.Duration
+	// How long an impression id is good for; 0 = 30 days. Rounded up to seconds.
+	ImpressionMaxAge time.Duration
+	// The key of impression ids, lower and upper half; 0 in both = one that only this engine has. Servers whose events may
+	// reach each other share a key: they take ids of another key for forged. Keep it as a secret.
+	ImpressionKey uint64
+	// The upper half of [Options.ImpressionKey].
+	ImpressionKeyHigh uint64
 }
 
 // The same in C.
@@ -54,8 +61,9 @@ func (o *Options) raw() (C.adclick_engine_options, error) {
 	if o.OverlayMaxSkew >= 0 {
 		overlayMaxSkew, okOverlayMaxSkew = units(o.OverlayMaxSkew, time.Second)
 	}
-	if !okFollow || !okOverlayMaxAge || !okOverlayMaxSkew {
-		return raw, invalid("Follow, OverlayMaxAge and OverlayMaxSkew: expected 0 to 4,294,967,295 milliseconds or seconds")
+	impressionMaxAge, okImpressionMaxAge := units(o.ImpressionMaxAge, time.Second)
+	if !okFollow || !okOverlayMaxAge || !okOverlayMaxSkew || !okImpressionMaxAge {
+		return raw, invalid("Follow, OverlayMaxAge, OverlayMaxSkew and ImpressionMaxAge: expected 0 to 4,294,967,295 milliseconds or seconds")
 	}
 	if o.Copy {
 		raw.flags |= C.ADCLICK_COPY
@@ -79,5 +87,8 @@ func (o *Options) raw() (C.adclick_engine_options, error) {
 	raw.precision = C.uint32_t(o.Precision)
 	raw.ad_cache_mib = C.uint32_t(o.AdCacheMiB)
 	raw.overlay_max_skew_s = overlayMaxSkew
+	raw.impression_max_age_s = impressionMaxAge
+	raw.impression_key = C.uint64_t(o.ImpressionKey)
+	raw.impression_key_high = C.uint64_t(o.ImpressionKeyHigh)
 	return raw, nil
 }

@@ -52,8 +52,9 @@ func TestDecideIsScoreAndAuction(t *testing.T) {
 			t.Errorf("%s: reasons %v, expected %v", name, again, reasons)
 		}
 		for i, winner := range winners[:outcome.Winners] {
-			// The auction alone knows neither the request's id nor a missing pCVR's bits.
-			alone[i].ImpressionID, alone[i].PCVR, winner.PCVR = winner.ImpressionID, 0, 0
+			// The auction alone makes no impression id and has other bits for a missing pCVR.
+			alone[i].ImpressionID, alone[i].ImpressionIDHigh = winner.ImpressionID, winner.ImpressionIDHigh
+			alone[i].PCVR, winner.PCVR = 0, 0
 			if alone[i] != winner {
 				t.Errorf("%s: winner %d is %+v, expected %+v", name, i, alone[i], winner)
 			}

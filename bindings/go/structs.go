@@ -29,7 +29,7 @@ type Row struct {
 // Request is one ad request. Its slices are in [Input].
 type Request struct {
 	structSize uint32
-	// No flag is defined yet: 0.
+	// [KeepNoUser], or 0.
 	Flags uint32
 	// The caller's id of the request; seeds what is random and ends up in logs.
 	RequestID uint64
@@ -52,6 +52,8 @@ type Request struct {
 	reserved      uint32
 	candidateSize uint32
 	winnerSize    uint32
+	// The caller's id of the session, for the decision log; 0 = unknown.
+	SessionID uint64
 }
 
 // Candidate is one candidate ad.
@@ -95,9 +97,11 @@ type Winner struct {
 	RunnerUp uint32
 	// The probability with which this candidate was put in this place; 1 when nothing is random.
 	Propensity float64
-	// Identifies this impression in logs. Derived from the request id and the slot.
+	// Identifies this impression in logs and events: the lower half of an id that no other decision has, and that cannot be
+	// made without the engine's key ([Options.ImpressionKey]).
 	ImpressionID uint64
-	reserved     uint64
+	// Its upper half. As text an id is 32 lower-case hexadecimal digits, this half first.
+	ImpressionIDHigh uint64
 }
 
 // Outcome is what a call did.

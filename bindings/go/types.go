@@ -18,6 +18,10 @@ type Input struct {
 	CandidateValues []Value
 }
 
+// KeepNoUser is a flag of a [Request]: the user must not be kept. The decision is logged without user and session, and without
+// values that belong to the user.
+const KeepNoUser uint32 = C.ADCLICK_KEEP_NO_USER
+
 // NoCandidate is the RunnerUp of a winner that nobody was behind.
 const NoCandidate uint32 = C.ADCLICK_NO_CANDIDATE
 

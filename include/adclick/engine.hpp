@@ -96,6 +96,11 @@ struct engine_options {
   adclick::precision precision = adclick::precision::of_bundle;
   // MiB that each generation may take to keep what every ad adds to the first layers; 0 = none. engine::ad_cache tells.
   std::uint32_t ad_cache_mib = 0;
+  // The key of impression ids, lower and upper half, shared by servers whose events may reach each other; 0 = one of its own.
+  std::uint64_t impression_key = 0;
+  std::uint64_t impression_key_high = 0;
+  // For how many seconds an impression id is good; 0 = 30 days.
+  std::uint32_t impression_max_age_s = 0;
   // Nothing can be written on top of tables.
   bool no_overlays = false;
   // Check only length and structure of table files.
@@ -142,6 +147,9 @@ class engine {
     raw.overlay_max_skew_s = options.overlay_max_skew_s;
     raw.precision = static_cast<std::uint32_t>(options.precision);
     raw.ad_cache_mib = options.ad_cache_mib;
+    raw.impression_key = options.impression_key;
+    raw.impression_key_high = options.impression_key_high;
+    raw.impression_max_age_s = options.impression_max_age_s;
     if (options.kernel.size() > sizeof raw.kernel) {
       return failure(ADCLICK_UNSUPPORTED, "no kernel has a name that long");
     }

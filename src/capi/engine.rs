@@ -35,7 +35,7 @@ pub const ADCLICK_NO_OVERLAYS: u32 = 2;
 /// row then gives wrong values and nothing worse.
 pub const ADCLICK_LAZY_TABLES: u32 = 4;
 
-/// How an engine is opened. Zero everything but `struct_size` for the defaults. 56 bytes; 32 in the first version.
+/// How an engine is opened. Zero everything but `struct_size` for the defaults. 72 bytes; 32 in the first version.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub struct adclick_engine_options {
@@ -67,8 +67,13 @@ pub struct adclick_engine_options {
     /// How many seconds the time of an upsert may be ahead of this machine's clock; 0 = 300, 4294967295 = any time. A time
     /// far in the future, such as one in the wrong unit, would make every earlier write count for nothing.
     pub overlay_max_skew_s: u32,
-    /// 0.
-    pub reserved: u32,
+    /// How many seconds an impression id is good for; 0 = 2,592,000, which are 30 days.
+    pub impression_max_age_s: u32,
+    /// The key of impression ids, lower and upper half; 0 in both = one that only this engine has. Servers whose events may
+    /// reach each other share a key: they take ids of another key for forged. Keep it as a secret.
+    pub impression_key: u64,
+    /// The upper half of `impression_key`.
+    pub impression_key_high: u64,
 }
 
 /// The ad cache of a generation, or what it would take. 32 bytes.
@@ -304,9 +309,6 @@ fn to_options(c: &adclick_engine_options) -> Result<Options, Failure> {
     if c.flags & !known != 0 {
         return Err(Error::argument(format!("options.flags is {:#x}, known are {known:#x}", c.flags)).into());
     }
-    if c.reserved != 0 {
-        return Err(Error::argument("options.reserved is not 0").into());
-    }
     let name: Vec<u8> = c.kernel.iter().map(|&b| b as u8).take_while(|&b| b != 0).collect();
     let name =
         String::from_utf8(name).map_err(|_| Failure::Plain(Status::InvalidArgument, "options.kernel is not UTF-8"))?;
@@ -336,5 +338,13 @@ fn to_options(c: &adclick_engine_options) -> Result<Options, Failure> {
         overlay_max_age: (c.overlay_max_age_s > 0).then(|| Duration::from_secs(c.overlay_max_age_s.into())),
         precision,
         ad_cache_bytes: u64::from(c.ad_cache_mib) << 20,
+        impression_key: match u128::from(c.impression_key_high) << 64 | u128::from(c.impression_key) {
+            0 => None,
+            key => Some(key),
+        },
+        impression_max_age: match c.impression_max_age_s {
+            0 => usual.impression_max_age,
+            seconds => Duration::from_secs(seconds.into()),
+        },
     })
 }

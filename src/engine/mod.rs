@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::bundle;
 use crate::clock::now_us;
+use crate::decision_log::ImpressionKey;
 use crate::error::{Error, Result, Status};
 use crate::live::{Cancel, Generation, Opening, StagingOptions, SwapCell, SwapReader};
 use crate::metrics::{Events, Meters};
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     swap_cell: Arc<SwapCell<Generation>>,
     meters: Arc<Meters>,
     events: Events,
+    impression_key: ImpressionKey,
     names: Mutex<Names>,
     published: Mutex<Published>,
     /// The directory that holds `CURRENT`, when the engine was opened on one.
@@ -131,6 +133,7 @@ impl Engine {
             swap_cell,
             meters: Arc::new(Meters::new()),
             events: Events::default(),
+            impression_key: ImpressionKey::new(options.impression_key, options.impression_max_age),
             names: Mutex::new(names),
             published: Mutex::new(published),
             root,
@@ -232,7 +235,8 @@ impl Engine {
     /// `InvalidArgument` when a limit is out of range, `Closed`.
     pub fn scorer(&self, limits: ScorerLimits) -> Result<Scorer> {
         drop(self.shared.publisher()?);
-        Scorer::new(SwapReader::new(&self.shared.swap_cell), self.shared.limits, limits, &self.shared.meters)
+        let shared = &self.shared;
+        Scorer::new(SwapReader::new(&shared.swap_cell), shared.limits, limits, &shared.meters, &shared.impression_key)
     }
 
     /// The live generation, for inspection; requests read it through a scorer.

@@ -67,6 +67,11 @@ pub struct Options {
     /// this model. Staging computes it. The live generation, the one before and one being staged have a cache each, but
     /// generations with the same model and ads share one.
     pub ad_cache_bytes: u64,
+    /// The key of impression ids, shared by all servers whose events may reach this one. `None`: one that only this engine
+    /// has, so that other servers take its ids for forged.
+    pub impression_key: Option<u128>,
+    /// How long an impression id is good for.
+    pub impression_max_age: Duration,
 }
 
 impl Default for Options {
@@ -82,6 +87,8 @@ impl Default for Options {
             overlay_max_skew: Some(Duration::from_secs(300)),
             precision: None,
             ad_cache_bytes: 0,
+            impression_key: None,
+            impression_max_age: Duration::from_secs(30 * 86_400),
         }
     }
 }

@@ -22,9 +22,9 @@ use memory::Memory;
 use second_pass::Auction;
 
 use crate::auction::{self, Reason};
+use crate::decision_log::{ImpressionKey, Impressions};
 use crate::enrich::Passed;
 use crate::error::Error;
-use crate::hash::mix;
 use crate::limits::MAX_CANDIDATES;
 use crate::live::{Generation, SwapReader};
 use crate::metrics::{Call, Meter, Meters, Stage, Stopwatch};
@@ -51,6 +51,7 @@ pub struct Scorer {
     reader: SwapReader<Generation>,
     memory: Memory,
     meter: Meter,
+    impressions: Impressions,
     max_candidates: usize,
 }
 
@@ -60,6 +61,7 @@ impl Scorer {
         model: Limits,
         limits: ScorerLimits,
         meters: &Arc<Meters>,
+        key: &ImpressionKey,
     ) -> crate::Result<Self> {
         let n = limits.max_candidates;
         if !(1..=MAX_CANDIDATES).contains(&n) {
@@ -67,7 +69,7 @@ impl Scorer {
         }
         let memory = Memory::new(model, n)?;
         let meter = Meter::new(meters, memory.bytes());
-        Ok(Self { reader, memory, meter, max_candidates: n })
+        Ok(Self { reader, memory, meter, impressions: Impressions::new(key), max_candidates: n })
     }
 
     /// The most candidates of one request.
@@ -261,7 +263,8 @@ impl Scorer {
         self.meter.candidates(self.memory.auction.tally(), n - scored.n);
         cut.fill(Reason::Cut);
         for winner in &mut winners[..n_winners] {
-            winner.impression_id = mix(input.request.request_id ^ mix(u64::from(winner.slot) + 1));
+            let id = self.impressions.next(input.request.time_us);
+            (winner.impression_id, winner.impression_id_high) = (id as u64, (id >> 64) as u64);
         }
         Ok(scored.outcome(generation.id(), n, n_winners))
     }

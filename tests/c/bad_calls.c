@@ -291,7 +291,7 @@ static void test_requests(void) {
 
   /* Fields. */
   r = request;
-  r.flags = 1;
+  r.flags = 2;
   REFUSED(ADCLICK_INVALID_ARGUMENT, &r);
   r = request;
   r.reserved = 1;

@@ -103,6 +103,10 @@ int main(int argc, char **argv) {
       check(adclick_scorer_score(scorer, &request, values, candidates, candidate_values, pctr, pcvr, NULL, &error) ==
                 ADCLICK_OK,
             "score what was decided");
+      for (uint32_t i = 0; i < outcome.n_winners; i++) { /* no two decisions share an id */
+        check((winners[i].impression_id | winners[i].impression_id_high) != 0, "name an impression");
+        winners[i].impression_id = winners[i].impression_id_high = 0;
+      }
       put(to, &outcome, 1, sizeof outcome);
       put(to, winners, outcome.n_winners, sizeof *winners);
       put(to, reasons, n, sizeof *reasons);

@@ -101,6 +101,9 @@ int run(const char *bundle, const char *requests, const char *outputs) {
     }
     std::vector<float> pctr(n), pcvr(n);
     scorer.score(input, pctr, pcvr);
+    for (adclick::winner &winner : winners) {  // no two decisions share an id
+      winner.impression_id = winner.impression_id_high = 0;
+    }
     put<adclick::outcome>(to, {&*decided, 1});
     put<adclick::winner>(to, {winners.data(), decided->n_winners});
     put<std::uint32_t>(to, reasons);

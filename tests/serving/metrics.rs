@@ -128,7 +128,7 @@ fn refusals_and_cuts_are_counted() {
         assert_eq!(scorer.decide(asked.input(), &mut winners, &mut []).unwrap_err().status(), status);
     };
     refused(&|a| a.request.struct_size = 1, Status::BadStructSize);
-    refused(&|a| a.request.flags = 1, Status::InvalidArgument);
+    refused(&|a| a.request.flags = 2, Status::InvalidArgument);
     refused(&|a| a.request.n_candidates = 65, Status::CapacityExceeded);
     refused(&|a| a.candidates[5].n_values = 1, Status::InvalidArgument);
     assert!(scorer.score_dense(&[f32::NAN; overlaid::WIDTH], 1, overlaid::WIDTH, &mut pctr[..1], &mut []).is_err());

@@ -13,7 +13,7 @@ use adclick::builder::calibrate::{
 };
 use adclick::builder::model::{deep_inputs, pack_model};
 use adclick::{BidKind, Engine, Outcome, Precision, Winner};
-use testkit::common::{Bundles, Case, Random, Wants, case, model, scorer};
+use testkit::common::{Bundles, Case, Random, Wants, case, model, scorer, without_ids};
 
 fn open(bundles: &Bundles, name: &str, kernel: Option<&str>, precision: Option<Precision>) -> Engine {
     let mut options = adclick::Options::default();
@@ -29,7 +29,7 @@ fn decided(engine: &Engine, case: &Case, n_slots: u32) -> (Outcome, Vec<Winner>,
     let mut reasons = vec![Reason::Won; case.n()];
     let outcome = scorer(engine, 400).decide(case.input(), &mut winners, &mut reasons).unwrap();
     winners.truncate(outcome.n_winners as usize);
-    (outcome, winners, reasons)
+    (outcome, without_ids(winners), reasons)
 }
 
 fn bits(winners: &[Winner]) -> Vec<u8> {

@@ -429,6 +429,12 @@ pub fn score(scorer: &mut Scorer, case: &Case) -> Result<Scores, Refusal> {
     Ok(Scores { outcome, pctr, pcvr })
 }
 
+/// The winners without their impression ids, which no two decisions share.
+pub fn without_ids(mut winners: Vec<Winner>) -> Vec<Winner> {
+    winners.iter_mut().for_each(|winner| (winner.impression_id, winner.impression_id_high) = (0, 0));
+    winners
+}
+
 /// What a decision gave, as bytes: winners (which hold NaN) and reasons.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
@@ -441,7 +447,8 @@ pub fn decide(scorer: &mut Scorer, case: &Case) -> Result<Decision, Refusal> {
     let mut winners = vec![Winner::default(); 8];
     let mut reasons = vec![Reason::Won; case.n()];
     let outcome = scorer.decide(case.input(), &mut winners, &mut reasons)?;
-    let winners = bytemuck::cast_slice(&winners[..outcome.n_winners as usize]).to_vec();
+    winners.truncate(outcome.n_winners as usize);
+    let winners = bytemuck::cast_slice(&without_ids(winners)).to_vec();
     Ok(Decision { outcome, winners, reasons })
 }
 

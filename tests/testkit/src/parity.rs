@@ -11,7 +11,7 @@ use adclick::builder::schema::Source;
 use adclick::{Candidate, Engine, Input, Options, Request, ScorerLimits, Value, Winner};
 use bytemuck::Pod;
 
-use crate::common::{Case, Random, Wants, case, chance, model};
+use crate::common::{Case, Random, Wants, case, chance, model, without_ids};
 use crate::plain_tables::{PlainTable, ask, enrich, files};
 
 /// The bytes of a request in the file: those of the first version.
@@ -222,6 +222,8 @@ pub fn answer(bundle: &Path, requests: &Path, outputs: &Path) -> Summary {
             }
         };
         winners.truncate(outcome.n_winners as usize);
+        assert!(winners.iter().all(|winner| (winner.impression_id, winner.impression_id_high) != (0, 0)));
+        let winners = without_ids(winners);
         let (mut pctr, mut pcvr) = (vec![0.0f32; n], vec![0.0f32; n]);
         scorer.score(input, &mut pctr, &mut pcvr).unwrap();
         let reasons: Vec<u32> = reasons.iter().map(|&r| r as u32).collect();

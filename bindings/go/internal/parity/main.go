@@ -161,6 +161,12 @@ func answer(scorer *adclick.Scorer, in *source, out *bufio.Writer, handles []uin
 		return err
 	}
 	outcome.Precision -= adclick.Exact // the library's number
+	for i := range winners[:outcome.Winners] {
+		if winners[i].ImpressionID|winners[i].ImpressionIDHigh == 0 {
+			return errors.New("a winner without an impression id")
+		}
+		winners[i].ImpressionID, winners[i].ImpressionIDHigh = 0, 0 // no two decisions share an id
+	}
 	write(out, []adclick.Outcome{outcome}, outcomeSize)
 	write(out, winners[:outcome.Winners], winnerSize)
 	write(out, reasons, 4)

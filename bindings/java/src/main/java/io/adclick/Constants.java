@@ -8,6 +8,7 @@ final class Constants {
   static final int COPY = 1;
   static final int NO_OVERLAYS = 2;
   static final int LAZY_TABLES = 4;
+  static final int KEEP_NO_USER = 1;
   static final int NO_CANDIDATE = -1;
   static final int MODEL_WIDE = 1;
   static final int INPUT_NUMBER = 1;

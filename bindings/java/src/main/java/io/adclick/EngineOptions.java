@@ -141,6 +141,40 @@ public final class EngineOptions {
     return this;
   }
 
+  /**
+   * How many seconds an impression id is good for; 0 = 2,592,000, which are 30 days.
+   *
+   * @param seconds the time; 0 for the default, 30 days
+   * @return this
+   */
+  public EngineOptions impressionMaxAgeSeconds(int seconds) {
+    bytes.putInt(Layout.ENGINE_OPTIONS_IMPRESSION_MAX_AGE_S, notNegative(seconds, "seconds"));
+    return this;
+  }
+
+  /**
+   * The key of impression ids, lower and upper half; 0 in both = one that only this engine has. Servers whose events may
+   * reach each other share a key: they take ids of another key for forged. Keep it as a secret.
+   *
+   * @param key the lower half; 0 in both for the default, a key of its own
+   * @return this
+   */
+  public EngineOptions impressionKey(long key) {
+    bytes.putLong(Layout.ENGINE_OPTIONS_IMPRESSION_KEY, key);
+    return this;
+  }
+
+  /**
+   * The upper half of {@link #impressionKey}.
+   *
+   * @param key the upper half
+   * @return this
+   */
+  public EngineOptions impressionKeyHigh(long key) {
+    bytes.putLong(Layout.ENGINE_OPTIONS_IMPRESSION_KEY_HIGH, key);
+    return this;
+  }
+
   long address() {
     return memory.address;
   }

@@ -12,7 +12,7 @@ final class Layout {
   static final int ERROR_STATUS = 4;
   static final int ERROR_MESSAGE = 8;
 
-  static final int ENGINE_OPTIONS = 56;
+  static final int ENGINE_OPTIONS = 72;
   static final int ENGINE_OPTIONS_FLAGS = 4;
   static final int ENGINE_OPTIONS_HEADROOM = 8;
   static final int ENGINE_OPTIONS_FOLLOW_MS = 12;
@@ -22,6 +22,9 @@ final class Layout {
   static final int ENGINE_OPTIONS_PRECISION = 40;
   static final int ENGINE_OPTIONS_AD_CACHE_MIB = 44;
   static final int ENGINE_OPTIONS_OVERLAY_MAX_SKEW_S = 48;
+  static final int ENGINE_OPTIONS_IMPRESSION_MAX_AGE_S = 52;
+  static final int ENGINE_OPTIONS_IMPRESSION_KEY = 56;
+  static final int ENGINE_OPTIONS_IMPRESSION_KEY_HIGH = 64;
 
   static final int AD_CACHE = 32;
   static final int AD_CACHE_STATE = 4;
@@ -45,7 +48,7 @@ final class Layout {
   static final int VALUE_NUMBER = 4;
   static final int VALUE_ID = 8;
 
-  static final int REQUEST = 72;
+  static final int REQUEST = 80;
   static final int REQUEST_FLAGS = 4;
   static final int REQUEST_REQUEST_ID = 8;
   static final int REQUEST_USER_KEY = 16;
@@ -59,6 +62,7 @@ final class Layout {
   static final int REQUEST_DEADLINE_US = 56;
   static final int REQUEST_CANDIDATE_SIZE = 64;
   static final int REQUEST_WINNER_SIZE = 68;
+  static final int REQUEST_SESSION_ID = 72;
 
   static final int CANDIDATE = 56;
   static final int CANDIDATE_AD_KEY = 0;
@@ -95,6 +99,7 @@ final class Layout {
   static final int WINNER_RUNNER_UP = 36;
   static final int WINNER_PROPENSITY = 40;
   static final int WINNER_IMPRESSION_ID = 48;
+  static final int WINNER_IMPRESSION_ID_HIGH = 56;
 
   static final int AUCTION_OPTIONS = 64;
   static final int AUCTION_OPTIONS_N_SLOTS = 4;

@@ -76,6 +76,38 @@ public final class Request {
   }
 
   /**
+   * Sets the id of the session, for the decision log.
+   *
+   * @param id the caller's id; 0 = unknown
+   * @return this
+   */
+  public Request sessionId(long id) {
+    bytes.putLong(Layout.REQUEST_SESSION_ID, id);
+    return this;
+  }
+
+  /**
+   * The id of the session.
+   *
+   * @return the caller's id; 0 = unknown
+   */
+  public long sessionId() {
+    return bytes.getLong(Layout.REQUEST_SESSION_ID);
+  }
+
+  /**
+   * Says whether the user must not be kept: the decision is then logged without user and session, and without values that
+   * belong to the user.
+   *
+   * @param must whether it must not
+   * @return this
+   */
+  public Request keepNoUser(boolean must) {
+    bytes.putInt(Layout.REQUEST_FLAGS, must ? Constants.KEEP_NO_USER : 0);
+    return this;
+  }
+
+  /**
    * Sets when the request was made.
    *
    * @param micros microseconds since 1970-01-01 00:00 UTC

@@ -96,11 +96,21 @@ public final class Winner {
   }
 
   /**
-   * Identifies this impression in logs: derived from the request id and the slot.
+   * Identifies this impression in logs and events: the lower half of an id that no other decision has, and that cannot be
+   * made without the engine's key. As text an id is 32 lower-case hexadecimal digits, {@link #impressionIdHigh} first.
    *
-   * @return the id
+   * @return the lower 64 bits
    */
   public long impressionId() {
     return all.bytes.getLong(at + Layout.WINNER_IMPRESSION_ID);
+  }
+
+  /**
+   * The upper half of {@link #impressionId}.
+   *
+   * @return the upper 64 bits
+   */
+  public long impressionIdHigh() {
+    return all.bytes.getLong(at + Layout.WINNER_IMPRESSION_ID_HIGH);
   }
 }

@@ -94,7 +94,9 @@ final class Parity {
       Winner winner = winners.get(i);
       out.putInt(winner.candidate()).putInt(winner.slot()).putFloat(winner.pctr()).putFloat(winner.pcvr());
       out.putLong(winner.ecpmMicros()).putLong(winner.priceMicros()).putInt(winner.priceBound().code());
-      out.putInt(winner.runnerUp()).putDouble(winner.propensity()).putLong(winner.impressionId()).putLong(0);
+      out.putInt(winner.runnerUp()).putDouble(winner.propensity());
+      require((winner.impressionId() | winner.impressionIdHigh()) != 0, "an impression id");
+      out.putLong(0).putLong(0); // no two decisions share an id
     }
     for (int i = 0; i < n; i++) {
       out.putInt(reasons.code(i));
