@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use adclick_data::logs::{Format, Source};
+use adclick_data::logs::{Format, LogFiles};
 use adclick_data::progress::Progress;
 use adclick_train::trainer::{Blueprint, Config, Data, Split, fit};
 use anyhow::{Context, Result};
@@ -24,7 +24,7 @@ fn main() -> Result<()> {
         let (mut loss, mut rows, mut validation, mut passes, mut share, mut seconds, mut fits) =
             (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
         for (seed, split) in (0..seeds).flat_map(|seed| splits.iter().map(move |split| (seed, split))) {
-            let source = Source::new(vec![PathBuf::from(&dir).join(file)], format.clone());
+            let source = LogFiles::new(vec![PathBuf::from(&dir).join(file)], format.clone());
             let data = Data { source, split: Split::experiment(split)? };
             let config = Config { seed, ..Config::default() };
             let trained = fit(&config, &data, &blueprint, None, &Progress::silent())?;

@@ -8,10 +8,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use adclick::builder::schema::Side;
-use adclick_data::logs::{InputKind, Source};
-use adclick_data::progress::{Progress, Stage};
+use adclick_data::logs::{InputKind, LogFiles};
+use adclick_data::progress::{JobStage, Progress};
 use adclick_train::rows::open_engine;
-use adclick_train::trainer::{Data, Role, Split};
+use adclick_train::trainer::{Data, Split, SplitRole};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value as Json;
 
@@ -31,7 +31,7 @@ pub struct Demo {
     /// The directory for files.
     pub dir: PathBuf,
     /// The rows.
-    pub source: Source,
+    pub source: LogFiles,
     /// The rows' file.
     pub data: PathBuf,
     /// The name of their format.
@@ -130,8 +130,8 @@ impl Demo {
         let data = Data { source: self.source.clone(), split: Split::experiment(SPLIT)? };
         let roles = data.roles(&Progress::silent())?;
         let mut rows: Vec<((i64, i32), String, String)> = Vec::new();
-        data.source.for_each(&Stage::silent(), |batch| {
-            for row in batch.rows().iter().filter(|row| roles.of(row) == Role::Test) {
+        data.source.for_each(&JobStage::silent(), |batch| {
+            for row in batch.rows().iter().filter(|row| roles.of(row) == SplitRole::Test) {
                 let (mut request, mut candidate) = (String::new(), String::new());
                 for value in batch.values(row) {
                     let input = &columns.inputs[value.input as usize];
@@ -268,7 +268,7 @@ impl Demo {
         let (mut sum, mut n) = (0.0, 0.0);
         for (row, record) in reader.records().enumerate() {
             let record = record?;
-            if roles.of_number(row as u64) == Role::Test {
+            if roles.of_number(row as u64) == SplitRole::Test {
                 sum += adclick_measure::loss::row_log_loss(record[truth].parse()?, &record[click] == "1");
                 n += 1.0;
             }

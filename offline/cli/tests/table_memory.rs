@@ -9,7 +9,7 @@ use adclick::builder::table::Duplicates;
 use adclick_data::logs::BadLimit;
 use adclick_data::progress::Progress;
 use adclick_data::schema_file::SchemaFile;
-use adclick_data::tables::{self, DataFiles, Options};
+use adclick_data::tables::{self, DataFiles, TableOptions};
 
 const ROWS: u64 = 2_000_000;
 /// Room for six ids, of which the data has none, and a number: 56 bytes.
@@ -46,7 +46,7 @@ fn build(folder: PathBuf, memory: u64) {
     let before = peak();
     let table = SchemaFile::parse(SCHEMA).unwrap().feature_tables.remove(0);
     let data = DataFiles { paths: vec![folder.join("users.csv")], limit: BadLimit::Rows(0) };
-    let options = Options {
+    let options = TableOptions {
         duplicates: Duplicates::Refuse,
         as_of: Some(0),
         shard: None,

@@ -67,20 +67,20 @@ impl Progress {
 
     /// Begins a stage of `length` bytes.
     #[must_use]
-    pub fn bytes(&self, what: &str, length: u64) -> Stage {
+    pub fn bytes(&self, what: &str, length: u64) -> JobStage {
         self.begin(what, length, Unit::Bytes)
     }
 
     /// Begins a stage of `length` rows.
     #[must_use]
-    pub fn rows(&self, what: &str, length: u64) -> Stage {
+    pub fn rows(&self, what: &str, length: u64) -> JobStage {
         self.begin(what, length, Unit::Rows)
     }
 
     /// A part of a stage that counts separately: it does not tick, but can be cancelled.
     #[must_use]
-    pub fn within(&self) -> Stage {
-        Stage(Rc::new(Ticks { watch: self.0.clone(), shown: false, position: Cell::new(0) }))
+    pub fn within(&self) -> JobStage {
+        JobStage(Rc::new(Ticks { watch: self.0.clone(), shown: false, position: Cell::new(0) }))
     }
 
     /// Shows a line.
@@ -95,11 +95,11 @@ impl Progress {
         self.note(&format!("warning: {warning}"));
     }
 
-    fn begin(&self, what: &str, length: u64, unit: Unit) -> Stage {
+    fn begin(&self, what: &str, length: u64, unit: Unit) -> JobStage {
         if let Some(watch) = &self.0 {
             watch.begin(what, length, unit);
         }
-        Stage(Rc::new(Ticks { watch: self.0.clone(), shown: true, position: Cell::new(0) }))
+        JobStage(Rc::new(Ticks { watch: self.0.clone(), shown: true, position: Cell::new(0) }))
     }
 }
 
@@ -111,7 +111,7 @@ impl fmt::Debug for Progress {
 
 /// A running stage; it ends when the last clone is dropped.
 #[derive(Clone)]
-pub struct Stage(Rc<Ticks>);
+pub struct JobStage(Rc<Ticks>);
 
 struct Ticks {
     watch: Option<Arc<dyn Watch>>,
@@ -119,7 +119,7 @@ struct Ticks {
     position: Cell<u64>,
 }
 
-impl Stage {
+impl JobStage {
     /// A stage that nobody watches.
     #[must_use]
     pub fn silent() -> Self {
@@ -167,7 +167,7 @@ impl Drop for Ticks {
 /// A stream that advances a stage.
 pub(crate) struct Watched<R> {
     inner: R,
-    stage: Stage,
+    stage: JobStage,
 }
 
 impl<R: Read> Read for Watched<R> {
@@ -235,6 +235,6 @@ mod tests {
         assert_eq!(lines[1], "4");
         assert_eq!(lines[lines.len() - 2..], ["end", "warning: late"]);
         assert!(!lines.contains(&"100".to_owned()));
-        Stage::silent().check().unwrap();
+        JobStage::silent().check().unwrap();
     }
 }

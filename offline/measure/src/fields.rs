@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use super::rank::{Rows, auc};
+use super::rank::{RowsCopied, auc};
 use super::{Labelled, Sum, bins, loss};
 
 /// A field's value in every row, as indices into a list of names.
@@ -109,7 +109,7 @@ pub fn by_field(data: &Labelled, field: &Field, top: usize) -> Result<FieldRepor
 }
 
 fn measure(value: &str, data: &Labelled, rows: &[usize]) -> ValueReport {
-    let part = Rows::gather(data, rows);
+    let part = RowsCopied::gather(data, rows);
     let part = part.labelled();
     ValueReport {
         value: value.to_owned(),

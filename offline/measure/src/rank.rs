@@ -72,7 +72,7 @@ pub fn gauc(data: &Labelled, groups: &[u64]) -> f64 {
     }
     let (mut sum, mut total) = (Sum::default(), Sum::default());
     for rows in rows_of.values() {
-        let group = Rows::gather(data, rows);
+        let group = RowsCopied::gather(data, rows);
         let part = group.labelled();
         let auc = auc(&part);
         if auc.is_finite() {
@@ -84,13 +84,13 @@ pub fn gauc(data: &Labelled, groups: &[u64]) -> f64 {
 }
 
 /// Some rows of a larger set, copied out.
-pub(super) struct Rows {
+pub(super) struct RowsCopied {
     scores: Vec<f64>,
     labels: Vec<bool>,
     weights: Option<Vec<f64>>,
 }
 
-impl Rows {
+impl RowsCopied {
     pub(super) fn gather(data: &Labelled, rows: &[usize]) -> Self {
         Self {
             scores: rows.iter().map(|&r| data.scores[r]).collect(),

@@ -61,7 +61,7 @@ pub struct Report {
 
 /// Options of a report beyond the pooled metrics.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Options<'a> {
+pub struct ReportOptions<'a> {
     /// Each row's group (user), for GAUC.
     pub groups: Option<&'a [u64]>,
     /// Columns to break the metrics down by.
@@ -77,7 +77,7 @@ impl Report {
     ///
     /// # Errors
     /// A field or the groups have another number of rows than the data.
-    pub fn compute(data: &Labelled, options: &Options) -> Result<Self> {
+    pub fn compute(data: &Labelled, options: &ReportOptions) -> Result<Self> {
         if let Some(groups) = options.groups {
             anyhow::ensure!(groups.len() == data.len(), "{} groups for {} rows", groups.len(), data.len());
         }
@@ -194,7 +194,7 @@ mod tests {
         let (scores, labels) = ([0.1, 0.2, 0.8, 0.4], [false, true, true, false]);
         let data = Labelled::new(&scores, &labels, None).unwrap();
         let field = Field::from_values("device", ["a", "b", "a", "a"]);
-        let options = Options { groups: Some(&[1, 1, 2, 2]), fields: &[field], top: 1, seed: 1 };
+        let options = ReportOptions { groups: Some(&[1, 1, 2, 2]), fields: &[field], top: 1, seed: 1 };
         let report = Report::compute(&data, &options).unwrap();
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["rows"], 4);
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn what_is_not_defined_is_null() {
         let data = Labelled::new(&[0.1, 0.2], &[false, false], None).unwrap();
-        let json = serde_json::to_value(Report::compute(&data, &Options::default()).unwrap()).unwrap();
+        let json = serde_json::to_value(Report::compute(&data, &ReportOptions::default()).unwrap()).unwrap();
         for name in ["auc", "ne", "calibration_ratio", "average_precision"] {
             assert!(json[name].is_null(), "{name}: {json}");
         }

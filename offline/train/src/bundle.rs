@@ -19,7 +19,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 /// The files of a bundle: model, calibrators and policy in memory, tables where they are.
 #[derive(Debug, Clone)]
-pub struct Parts {
+pub struct BundleParts {
     /// The model file.
     pub model: Vec<u8>,
     /// Applied to the model's logits.
@@ -29,12 +29,12 @@ pub struct Parts {
     /// The precision that it is served in; `None` = exact.
     pub precision: Option<Precision>,
     /// The feature tables: files of a published bundle.
-    pub tables: Vec<Part>,
+    pub tables: Vec<BundlePart>,
 }
 
 /// One file of a bundle that is to be written.
 #[derive(Debug, Clone)]
-pub struct Part {
+pub struct BundlePart {
     /// What it is for.
     pub role: Role,
     /// Its name in the bundle.
@@ -56,7 +56,7 @@ pub enum Holds {
     Link(PathBuf),
 }
 
-impl Part {
+impl BundlePart {
     /// A new file.
     #[must_use]
     pub fn new(role: Role, name: &str, holds: Holds) -> Self {
@@ -80,7 +80,7 @@ impl Part {
     }
 }
 
-impl Parts {
+impl BundleParts {
     /// The files of an existing bundle, checked as an engine checks them.
     ///
     /// # Errors
@@ -96,7 +96,7 @@ impl Parts {
                     .with_context(|| format!("cannot read {}", path.display())),
             )
         };
-        let tables = manifest.tables().map(|entry| Part::carried(path, entry));
+        let tables = manifest.tables().map(|entry| BundlePart::carried(path, entry));
         Ok(Self {
             model: file(Role::Model).context("the bundle has no model")??,
             calibrators: generation.calibrators().clone(),
@@ -124,7 +124,7 @@ impl Parts {
         if let Some(text) = &serving {
             files.push((Role::Serving, SERVING_FILE, Content::Bytes(text.as_bytes())));
         }
-        files.extend(self.tables.iter().map(Part::entry));
+        files.extend(self.tables.iter().map(BundlePart::entry));
         let generation = bundle::write_files(path, &files, replace)?;
         if publish {
             bundle::publish(path)?;
@@ -172,7 +172,7 @@ pub fn open_table(path: &Path, checks: Checks) -> Result<Table> {
 ///
 /// # Errors
 /// A file that is no table, or shards that do not go together.
-pub fn open_tables(parts: &[Part]) -> Result<Vec<TableSource>> {
+pub fn open_tables(parts: &[BundlePart]) -> Result<Vec<TableSource>> {
     let mut tables = Vec::new();
     for part in parts {
         let (Holds::Copy(path) | Holds::Link(path)) = &part.holds else { continue };
@@ -217,13 +217,13 @@ impl Beside {
     ///
     /// # Errors
     /// What an engine would refuse, and files that cannot be written.
-    pub fn write(&self, bundle: &Path, parts: &[Part], replace: bool) -> Result<u64> {
+    pub fn write(&self, bundle: &Path, parts: &[BundlePart], replace: bool) -> Result<u64> {
         // One file written over another that is linked would write into the bundle that it comes from.
         if let Some((_, twice)) = parts.iter().enumerate().find(|(i, p)| parts[..*i].iter().any(|q| q.name == p.name)) {
             bail!("two files of the bundle would have the name {}", twice.name);
         }
         let trial = self.path().join("bundle");
-        let files: Vec<_> = parts.iter().map(Part::entry).collect();
+        let files: Vec<_> = parts.iter().map(BundlePart::entry).collect();
         bundle::write_files(&trial, &files, true)?;
         for (part, entry) in parts.iter().zip(&Manifest::read(&trial)?.files) {
             let Some(expected) = part.xxh3 else { continue };

@@ -8,12 +8,12 @@ use adclick::builder::artifact::model::Model;
 use adclick::builder::bundle::Manifest;
 use adclick::builder::model::pack_model;
 use adclick::builder::schema::{Feature, Kind, Schema, bucketise};
-use adclick_data::logs::{Batch, Columns, InputValue, Reads, Row, Source as Logs};
+use adclick_data::logs::{InputValue, LogColumns, LogFiles, LogRow, Reads, RowBatch};
 use adclick_data::progress::Progress;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
-use crate::bundle::{Beside, Parts};
+use crate::bundle::{Beside, BundleParts};
 use crate::unpack::unpack;
 
 /// The position at which rows are scored.
@@ -53,7 +53,7 @@ impl Positions {
     ///
     /// # Errors
     /// A choice that the model or the rows leave no room for.
-    pub fn new(schema: &Schema, columns: &Columns, wanted: Option<Position>) -> Result<Option<Self>> {
+    pub fn new(schema: &Schema, columns: &LogColumns, wanted: Option<Position>) -> Result<Option<Self>> {
         let mut inputs: Vec<PositionFeature> = Vec::new();
         for (_, feature, served) in features(schema) {
             let of = PositionFeature { input: feature.input.clone(), served };
@@ -97,7 +97,7 @@ impl Positions {
 
     /// Which rows are left out, if any are.
     #[must_use]
-    pub fn filter(&self, schema: &Schema, logs: &Logs) -> Option<AtServed> {
+    pub fn filter(&self, schema: &Schema, logs: &LogFiles) -> Option<AtServed> {
         (self.scored == Some(Position::Served)).then(|| AtServed::new(schema, logs))
     }
 }
@@ -122,7 +122,7 @@ pub struct AtServed {
 }
 
 impl AtServed {
-    fn new(schema: &Schema, logs: &Logs) -> Self {
+    fn new(schema: &Schema, logs: &LogFiles) -> Self {
         let columns = logs.format.columns();
         let place = |(number, feature, served): (usize, &Feature, f32)| {
             Some((logs.reads(&columns, number, &feature.input)?, feature.kind.clone(), served))
@@ -132,7 +132,7 @@ impl AtServed {
 
     /// Whether a row is one of them. Positions in one bucket are one to the model.
     #[must_use]
-    pub fn has(&self, batch: &Batch, row: &Row) -> bool {
+    pub fn has(&self, batch: &RowBatch, row: &LogRow) -> bool {
         let values = batch.values(row);
         self.places.iter().all(|(reads, kind, served)| {
             // The last of several values counts, as in a request.
@@ -171,7 +171,7 @@ pub fn clear(schema: &mut Schema) -> bool {
 
 /// A bundle to score rows with.
 #[derive(Debug)]
-pub struct Opened {
+pub struct LoggedBundle {
     /// Where it is.
     pub path: PathBuf,
     /// The generation of the bundle that it stands for.
@@ -182,13 +182,13 @@ pub struct Opened {
     _beside: Option<Beside>,
 }
 
-impl Opened {
+impl LoggedBundle {
     /// The bundle itself, or where rows are scored at their own positions one beside it (else in the directory for
     /// temporary files) whose model takes them. Warns when rows do not carry their positions.
     ///
     /// # Errors
     /// What is wrong with the bundle, and as [`Positions::new`].
-    pub fn new(bundle: &Path, columns: &Columns, wanted: Option<Position>, progress: &Progress) -> Result<Self> {
+    pub fn new(bundle: &Path, columns: &LogColumns, wanted: Option<Position>, progress: &Progress) -> Result<Self> {
         let manifest = Manifest::read(bundle)?;
         let generation = manifest.generation();
         let entry = manifest.file(adclick::builder::bundle::Role::Model).context("the bundle has no model")?;
@@ -201,7 +201,7 @@ impl Opened {
         }
         let mut opened = Self { path: bundle.to_owned(), generation, positions, _beside: None };
         if opened.positions.as_ref().is_some_and(|p| p.scored == Some(Position::Logged)) {
-            let mut parts = Parts::read(bundle)?;
+            let mut parts = BundleParts::read(bundle)?;
             if let Some(logged) = as_logged(&parts.model)? {
                 parts.model = logged;
                 let elsewhere = || std::env::temp_dir().join(bundle.file_name().unwrap_or_default());

@@ -5,7 +5,7 @@ use adclick::builder::artifact::model::spec::{GoldenRequest, GoldenValue, ModelS
 use adclick::builder::artifact::model::{Model, write};
 use adclick::builder::model::deep_inputs;
 use adclick::builder::schema::{Schema, Source};
-use adclick_data::logs::{Batch, Reads, Row, Source as Logs};
+use adclick_data::logs::{LogFiles, LogRow, Reads, RowBatch};
 use anyhow::Result;
 
 /// Rows at most that ranges are found from.
@@ -25,7 +25,7 @@ pub struct RawRows {
 impl RawRows {
     /// Prepares to read the features of a schema.
     #[must_use]
-    pub fn new(schema: &Schema, logs: &Logs) -> Self {
+    pub fn new(schema: &Schema, logs: &LogFiles) -> Self {
         let columns = logs.format.columns();
         let reads = |(i, feature): (usize, &adclick::builder::schema::Feature)| match feature.source {
             Source::Time => None,
@@ -42,7 +42,7 @@ impl RawRows {
 
     /// A row.
     #[must_use]
-    pub fn request(&self, batch: &Batch, row: &Row) -> GoldenRequest {
+    pub fn request(&self, batch: &RowBatch, row: &LogRow) -> GoldenRequest {
         let values = batch.values(row);
         let of = |(feature, input): (u32, &Option<Reads>)| {
             let input = *input;
@@ -56,7 +56,7 @@ impl RawRows {
 
 /// A bounded sample, evenly spread over the rows that it sees.
 #[derive(Debug)]
-pub struct Sample {
+pub struct InputSample {
     raw: RawRows,
     rows: Vec<GoldenRequest>,
     values: usize,
@@ -65,15 +65,15 @@ pub struct Sample {
     step: u64,
 }
 
-impl Sample {
+impl InputSample {
     /// Starts a sample of rows for the features of a schema.
     #[must_use]
-    pub fn new(schema: &Schema, logs: &Logs) -> Self {
+    pub fn new(schema: &Schema, logs: &LogFiles) -> Self {
         Self { raw: RawRows::new(schema, logs), rows: Vec::new(), values: 0, seen: 0, step: 1 }
     }
 
     /// Looks at a row.
-    pub fn see(&mut self, batch: &Batch, row: &Row) {
+    pub fn see(&mut self, batch: &RowBatch, row: &LogRow) {
         if self.seen.is_multiple_of(self.step) {
             let request = self.raw.request(batch, row);
             self.values += request.values.len();

@@ -7,7 +7,9 @@ use adclick::builder::artifact::model::spec::HeadKind;
 use adclick::builder::schema::{KeyPart, Source};
 use adclick::{Candidate, Precision, Request, Value};
 use adclick::{Engine, Input, Options, Scorer, ScorerLimits};
-use adclick_data::logs::{Batch, Columns, Found, InputKind, InputValue, KeyId, Lookups, Reads, Row, Source as Logs};
+use adclick_data::logs::{
+    InputKind, InputValue, KeyId, LogColumns, LogFiles, LogRow, Reads, RowBatch, TableHits, TableLookups,
+};
 use adclick_data::progress::Progress;
 use adclick_measure::{Unknown, weights};
 use anyhow::{Result, anyhow, bail, ensure};
@@ -35,7 +37,7 @@ impl Router {
     ///
     /// # Errors
     /// When the engine is closed or a name is refused.
-    pub fn new(engine: &Engine, columns: &Columns) -> Result<Self> {
+    pub fn new(engine: &Engine, columns: &LogColumns) -> Result<Self> {
         let generation = engine.generation()?;
         let features = &generation.model().schema().features;
         let route = |name: &str| {
@@ -87,7 +89,7 @@ impl RowScorer {
     ///
     /// # Errors
     /// When the engine is closed.
-    pub fn new(engine: &Engine, columns: &Columns) -> Result<Self> {
+    pub fn new(engine: &Engine, columns: &LogColumns) -> Result<Self> {
         let generation = engine.generation()?;
         fits(generation.model(), columns)?;
         let [has_ctr, has_cvr] = heads(generation.model());
@@ -99,7 +101,7 @@ impl RowScorer {
     ///
     /// # Errors
     /// What the scorer refuses, with the row's number.
-    pub fn score(&mut self, batch: &Batch, row: &Row) -> Result<RowScore> {
+    pub fn score(&mut self, batch: &RowBatch, row: &LogRow) -> Result<RowScore> {
         self.sides.request.clear();
         self.sides.candidate.clear();
         self.router.split(batch.values(row), &mut self.sides);
@@ -142,7 +144,7 @@ pub fn heads(model: &Model) -> [bool; 2] {
 
 /// Whether rows of these columns carry what a server would be sent: the ids by which the model's tables are looked up, and
 /// the values that no table gives.
-fn fits(model: &Model, columns: &Columns) -> Result<()> {
+fn fits(model: &Model, columns: &LogColumns) -> Result<()> {
     let enrichment = model.enrichment();
     for table in &enrichment.tables {
         for part in &table.key {
@@ -178,7 +180,7 @@ fn fits(model: &Model, columns: &Columns) -> Result<()> {
 ///
 /// # Errors
 /// When they have none at all: such rows are another model's.
-fn absent<'a>(model: &'a Model, columns: &Columns) -> Result<Vec<&'a str>> {
+fn absent<'a>(model: &'a Model, columns: &LogColumns) -> Result<Vec<&'a str>> {
     let bindings = &model.enrichment().bindings;
     let passed = model.schema().features.iter().zip(0u32..).filter(|(feature, number)| {
         // A position is served as the model says.
@@ -249,7 +251,7 @@ pub struct ScoredRows {
     /// Rows that were left out because they were logged at another position than is served.
     pub elsewhere: u64,
     /// For each table that the model reads, how many rows of the files found their key.
-    pub tables: Vec<Found>,
+    pub tables: Vec<TableHits>,
 }
 
 impl ScoredRows {
@@ -307,8 +309,8 @@ impl ScoredRows {
 /// Files that cannot be read, inputs that do not exist, no rows at all.
 pub fn score_source(
     engine: &Engine,
-    source: &Logs,
-    mut keep: impl FnMut(&Row) -> bool,
+    source: &LogFiles,
+    mut keep: impl FnMut(&LogRow) -> bool,
     only: Option<&AtServed>,
     fields: &[String],
     progress: &Progress,
@@ -326,7 +328,7 @@ pub fn score_source(
     let mut source = source.clone();
     if !model.enrichment().is_empty() {
         let tables = generation.tables().to_vec();
-        source.tables = Some(Arc::new(Lookups::new(model.schema(), model.enrichment(), tables)?));
+        source.tables = Some(Arc::new(TableLookups::new(model.schema(), model.enrichment(), tables)?));
     }
     let inputs: Vec<(Reads, InputKind)> = fields
         .iter()

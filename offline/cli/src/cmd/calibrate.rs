@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use adclick::Precision;
 use adclick_train::calibrators::Method;
-use adclick_train::jobs::Target;
+use adclick_train::jobs::BundleTarget;
 use adclick_train::jobs::calibrate::{Done, Job, calibrate};
 use adclick_train::positions::Position;
 use anyhow::Result;
 
-use super::logs::{Logs, Part, PartName};
+use super::logs::{Logs, PartName, SplitPart};
 use crate::progress::on_stderr;
 
 /// Fit calibrators on held-out rows and write the bundle with them.
@@ -31,7 +31,7 @@ pub struct Args {
     #[command(flatten)]
     logs: Logs,
     #[command(flatten)]
-    part: Part,
+    part: SplitPart,
     /// The bundle to write; without it, only the fit is printed.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -62,7 +62,7 @@ pub struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result<()> {
-    let target = args.out.map(|path| Target { path, replace: args.replace, publish: args.publish });
+    let target = args.out.map(|path| BundleTarget { path, replace: args.replace, publish: args.publish });
     let job = Job {
         bundle: args.bundle,
         rows: args.part.of(args.logs.source()?, PartName::Validation)?,

@@ -9,7 +9,7 @@ use adclick_train::jobs::evaluate::{Done, Job, evaluate};
 use adclick_train::positions::Position;
 use anyhow::Result;
 
-use super::logs::{Logs, Part, PartName};
+use super::logs::{Logs, PartName, SplitPart};
 use crate::progress::on_stderr;
 
 /// Measure a model on labelled rows, as it would serve them.
@@ -26,7 +26,7 @@ pub struct Args {
     #[command(flatten)]
     logs: Logs,
     #[command(flatten)]
-    part: Part,
+    part: SplitPart,
     /// A model with position features: score each row at the position that it was logged at, or look only at the rows that
     /// were logged at the position that is served [default: logged].
     #[arg(long, value_parser = super::position())]

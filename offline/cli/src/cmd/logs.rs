@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use adclick_data::logs::{BadLimit, Format, Source};
-use adclick_train::jobs::Rows;
-use adclick_train::trainer::{Role, Split};
+use adclick_data::logs::{BadLimit, Format, LogFiles};
+use adclick_train::jobs::RowSelection;
+use adclick_train::trainer::{Split, SplitRole};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
@@ -52,7 +52,7 @@ impl Logs {
     }
 
     /// The files as a source of labelled rows.
-    pub(super) fn source(&self) -> Result<Source> {
+    pub(super) fn source(&self) -> Result<LogFiles> {
         let format = match (self.format, &self.schema) {
             (FormatName::Criteo, None) => Format::Criteo,
             (FormatName::Avazu, None) => Format::Avazu,
@@ -66,7 +66,7 @@ impl Logs {
                 bail!("--schema {}: criteo and avazu have built-in schemas; use --format examples", schema.display())
             }
         };
-        let mut source = Source::new(self.data.clone(), format);
+        let mut source = LogFiles::new(self.data.clone(), format);
         if let Some(rows) = self.max_bad_rows {
             source.limit = BadLimit::Rows(rows);
         }
@@ -76,7 +76,7 @@ impl Logs {
 
 /// Which of the rows are looked at.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub(super) struct Part {
+pub(super) struct SplitPart {
     /// Look only at one part of a split of the rows: hash:0 to hash:4, or day (of UTC; see `train --split`).
     #[arg(long, value_name = "RULE")]
     split: Option<String>,
@@ -96,15 +96,15 @@ pub(super) enum PartName {
     Test,
 }
 
-impl Part {
+impl SplitPart {
     /// The rows of the part; `default` is the part that the subcommand uses by default.
-    pub(super) fn of(&self, source: Source, default: PartName) -> Result<Rows> {
-        let Some(split) = &self.split else { return Ok(Rows { source, part: None }) };
+    pub(super) fn of(&self, source: LogFiles, default: PartName) -> Result<RowSelection> {
+        let Some(split) = &self.split else { return Ok(RowSelection { source, part: None }) };
         let role = match self.part.unwrap_or(default) {
-            PartName::Train => Role::Train,
-            PartName::Validation => Role::Validation,
-            PartName::Test => Role::Test,
+            PartName::Train => SplitRole::Train,
+            PartName::Validation => SplitRole::Validation,
+            PartName::Test => SplitRole::Test,
         };
-        Ok(Rows { source, part: Some((Split::experiment(split)?, role)) })
+        Ok(RowSelection { source, part: Some((Split::experiment(split)?, role)) })
     }
 }

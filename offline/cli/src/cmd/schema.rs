@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use adclick_data::files::write_over_own;
-use adclick_data::schema_infer::{Known, infer, train_command};
+use adclick_data::schema_infer::{KnownColumns, infer, train_command};
 use anyhow::{Result, bail};
 
 use crate::progress::on_stderr;
@@ -66,7 +66,7 @@ pub(super) fn run(args: Args) -> Result<()> {
     if let Some(out) = args.out.as_ref().filter(|out| out.exists() && !args.replace) {
         bail!("{} exists already: choose another --out, or --replace it", out.display());
     }
-    let known = Known {
+    let known = KnownColumns {
         click: args.click,
         conversion: args.conversion,
         weight: args.weight,

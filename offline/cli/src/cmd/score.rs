@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use adclick::Precision;
 use adclick_data::files::{read_file, write_over_own};
-use adclick_data::logs::{Found, Labels};
-use adclick_train::pack::inputs::Inputs;
-use adclick_train::pack::run::{Runner, Scores};
+use adclick_data::logs::{Labels, TableHits};
+use adclick_train::pack::inputs::InputRows;
+use adclick_train::pack::run::{BundleScorer, RowScores};
 use adclick_train::rows::{fallback, score_source};
 use anyhow::{Context, Result, bail};
 use safetensors::tensor::{Dtype, TensorView};
@@ -56,7 +56,7 @@ pub struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result<()> {
-    let mut runner = Runner::open(&args.bundle, args.kernel.as_deref(), args.precision)?;
+    let mut runner = BundleScorer::open(&args.bundle, args.kernel.as_deref(), args.precision)?;
     let (scores, logged) = match (&args.input, args.format) {
         (Some(input), _) => (score_inputs(&mut runner, input)?, None),
         (None, Some(format)) => score_logs(&runner, &Logs::of(&args.data, format, args.schema.as_deref()))?,
@@ -112,9 +112,9 @@ pub(super) fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-fn score_inputs(runner: &mut Runner, input: &Path) -> Result<Scores> {
+fn score_inputs(runner: &mut BundleScorer, input: &Path) -> Result<RowScores> {
     let bytes = read_file(input)?;
-    let inputs = Inputs::parse(&bytes, runner.schema()).with_context(|| input.display().to_string())?;
+    let inputs = InputRows::parse(&bytes, runner.schema()).with_context(|| input.display().to_string())?;
     drop(bytes);
     let stage = on_stderr().rows("Scoring rows", inputs.rows() as u64);
     let scores = runner.score(&inputs, &stage)?;
@@ -125,16 +125,16 @@ fn score_inputs(runner: &mut Runner, input: &Path) -> Result<Scores> {
 /// Data about logged rows besides their scores.
 struct Logged {
     numbers: Vec<u64>,
-    tables: Vec<Found>,
+    tables: Vec<TableHits>,
 }
 
-fn score_logs(runner: &Runner, logs: &Logs) -> Result<(Scores, Option<Logged>)> {
+fn score_logs(runner: &BundleScorer, logs: &Logs) -> Result<(RowScores, Option<Logged>)> {
     let mut source = logs.source()?;
     source.labels = Labels::Optional;
     let begin = Instant::now();
     let rows = score_source(runner.engine(), &source, |_| true, None, &[], &on_stderr())?;
     let narrow = |values: &[f64]| values.iter().map(|&v| v as f32).collect::<Vec<_>>();
-    let scores = Scores {
+    let scores = RowScores {
         ctr: (!rows.pctr.is_empty()).then(|| (narrow(&rows.pctr), narrow(&rows.logits))),
         cvr: (!rows.pcvr.is_empty()).then(|| (narrow(&rows.pcvr), narrow(&rows.cvr_logits))),
         bad_rows: usize::try_from(rows.bad_rows)?,
@@ -144,7 +144,7 @@ fn score_logs(runner: &Runner, logs: &Logs) -> Result<(Scores, Option<Logged>)> 
 }
 
 /// Writes a temporary file, syncs it and renames it.
-fn write(path: &Path, scores: &Scores, numbers: Option<&[u64]>) -> Result<()> {
+fn write(path: &Path, scores: &RowScores, numbers: Option<&[u64]>) -> Result<()> {
     let mut columns = Vec::new();
     if let Some((pctr, logit)) = &scores.ctr {
         columns.extend([("pctr", pctr.clone()), ("logit", logit.clone())]);

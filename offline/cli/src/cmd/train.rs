@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use adclick::Precision;
 use adclick_data::files::read_text;
 use adclick_data::schema_file::SchemaFile;
-use adclick_train::jobs::Target;
+use adclick_train::jobs::BundleTarget;
 use adclick_train::jobs::train::{Done, Job, Parent, train};
 use adclick_train::trainer::{Config, CrossShape, Split};
 use anyhow::{Context, Result};
@@ -176,7 +176,7 @@ impl Args {
             tables: self.tables.tables(self.logs.max_bad_rows),
             precision: self.precision,
             calibrate: !self.no_calibrate,
-            target: Target { path: self.out, replace: self.replace, publish: self.publish },
+            target: BundleTarget { path: self.out, replace: self.replace, publish: self.publish },
         })
     }
 

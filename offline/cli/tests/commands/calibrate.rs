@@ -8,7 +8,7 @@ use adclick::builder::bundle::MODEL_FILE;
 use adclick::builder::calibrate::{Calibrator, HeadCalibrator, Temperature};
 use adclick::builder::hash::mix;
 use adclick::builder::model::pack_model;
-use adclick_train::bundle::Parts;
+use adclick_train::bundle::BundleParts;
 use adclick_train::positions::as_logged;
 use adclick_train::unpack::unpack;
 use serde_json::Value;
@@ -163,7 +163,7 @@ fn a_model_scored_at_logged_positions_has_the_same_weights() {
 
 /// The bundle with other calibrators.
 fn with_calibrators(shop: &Workshop, from: &str, to: &str, ctr: HeadCalibrator, cvr: HeadCalibrator) {
-    let mut parts = Parts::read(&shop.path(from)).unwrap();
+    let mut parts = BundleParts::read(&shop.path(from)).unwrap();
     (parts.calibrators.ctr, parts.calibrators.cvr) = (ctr, cvr);
     parts.write(&shop.path(to), false, false).unwrap();
 }
@@ -189,13 +189,13 @@ fn what_calibrate_does_not_fit_is_carried_over() {
     assert_eq!(ratio("same"), before);
     // No conversions in these rows: pCVR stays.
     assert_eq!(same["cvr_kept"], "temperature (T = 1.500000)");
-    assert_eq!(Parts::read(&shop.path("same")).unwrap().calibrators.cvr, cvr);
+    assert_eq!(BundleParts::read(&shop.path("same")).unwrap().calibrators.cvr, cvr);
     shop.json(&calibrate("--method shift --out shifted"));
     assert!((ratio("shifted") - 1.0).abs() < 1e-4, "{}", ratio("shifted"));
-    assert_eq!(Parts::read(&shop.path("shifted")).unwrap().calibrators.ctr.keep_rate(), 0.1);
+    assert_eq!(BundleParts::read(&shop.path("shifted")).unwrap().calibrators.ctr.keep_rate(), 0.1);
     // With conversions it is fitted behind its own correction.
     shop.json(&format!("calibrate --bundle kept {} --method shift --out both --json", data("other.csv", "full")));
-    assert_eq!(Parts::read(&shop.path("both")).unwrap().calibrators.cvr.keep_rate(), 0.5);
+    assert_eq!(BundleParts::read(&shop.path("both")).unwrap().calibrators.cvr.keep_rate(), 0.5);
     let both = shop.json(&format!("evaluate --bundle both {} --json", data("other.csv", "full")));
     assert!((number(&both["conversion"], "calibration_ratio") - 1.0).abs() < 1e-4, "{both}");
     // Probabilities without calibrators are corrected, too.

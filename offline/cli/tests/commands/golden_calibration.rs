@@ -6,7 +6,7 @@ use adclick::builder::calibrate::{
     Beta, Calibrator, HeadCalibrator, Histogram, Isotonic, Platt, Temperature, correct_downsampling, logit, sigmoid,
 };
 use adclick_measure::{Labelled, bins, loss, rank};
-use adclick_train::calibrators::logistic::{Row, minimise};
+use adclick_train::calibrators::logistic::{Observation, minimise};
 use adclick_train::calibrators::{
     Sample, Targets, beta, histogram_quantile, histogram_uniform, isotonic, platt, temperature,
 };
@@ -263,7 +263,11 @@ fn golden_platt_of_the_design_document() {
     let mut checked = 0;
     for case in Case::all() {
         let Some(expected) = case.calibrator("platt_design_document") else { continue };
-        let row = |i: usize| Row { x: [1.0, case.scores[i]], target: f64::from(u8::from(case.labels[i])), weight: 1.0 };
+        let row = |i: usize| Observation {
+            x: [1.0, case.scores[i]],
+            target: f64::from(u8::from(case.labels[i])),
+            weight: 1.0,
+        };
         let [b, a] = minimise(case.scores.len(), row, [0.0, 1.0], [0.0; 2]).unwrap();
         let got: Vec<f64> = case.grid.iter().map(|&p| sigmoid(a * p + b)).collect();
         assert_all_close(&got, &numbers(&expected["exact_grid"]), 1e-8, &case.name);

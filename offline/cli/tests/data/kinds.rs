@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use adclick::builder::table::{Checks, Duplicates};
 use adclick::category_id;
-use adclick_data::logs::{BadLimit, Format, Labels, Row, Source};
-use adclick_data::progress::{Progress, Stage};
+use adclick_data::logs::{BadLimit, Format, Labels, LogFiles, LogRow};
+use adclick_data::progress::{JobStage, Progress};
 use adclick_data::schema_file::SchemaFile;
 use adclick_data::tables::{self, DataFiles};
 use adclick_train::bundle::open_table;
@@ -57,19 +57,19 @@ fn arrow(path: PathBuf, record: &RecordBatch) -> PathBuf {
 /// A row's labels and values in a form that can be compared: click, conversion, weight, time, offset, (input, number, id).
 type Seen = (Option<bool>, Option<bool>, f64, Option<i64>, i32, Vec<(u32, u32, u64)>);
 
-fn source(path: &Path, schema: &str) -> Source {
+fn source(path: &Path, schema: &str) -> LogFiles {
     let columns = SchemaFile::parse(schema).unwrap().data_columns().unwrap();
-    Source {
+    LogFiles {
         limit: BadLimit::Rows(0),
         labels: Labels::Required,
-        ..Source::new(vec![path.to_owned()], Format::Examples(columns))
+        ..LogFiles::new(vec![path.to_owned()], Format::Examples(columns))
     }
 }
 
 fn read(path: &Path, schema: &str) -> anyhow::Result<Vec<Seen>> {
     let mut seen = Vec::new();
-    source(path, schema).for_each(&Stage::silent(), |batch| {
-        seen.extend(batch.rows().iter().map(|row: &Row| {
+    source(path, schema).for_each(&JobStage::silent(), |batch| {
+        seen.extend(batch.rows().iter().map(|row: &LogRow| {
             let values = batch.values(row).iter().map(|v| (v.input, v.number.to_bits(), v.id)).collect();
             (row.click, row.conversion, row.weight, row.time_us, row.utc_offset_s, values)
         }));
@@ -378,8 +378,8 @@ fn lines_of_malformed_rows_are_those_of_an_editor() {
         gz.write_all(text.as_bytes()).unwrap();
         for (name, bytes) in [("plain", text.clone().into_bytes()), ("gz", gz.finish().unwrap())] {
             let path = write(&dir, name, &bytes);
-            let read = Source { limit: BadLimit::Rows(9), ..source(&path, small) }
-                .for_each(&Stage::silent(), |_| Ok(()))
+            let read = LogFiles { limit: BadLimit::Rows(9), ..source(&path, small) }
+                .for_each(&JobStage::silent(), |_| Ok(()))
                 .unwrap();
             let found: Vec<&str> = read.bad.first.iter().map(|m| m.split(", ").nth(1).unwrap()).collect();
             assert_eq!(found, ["line 3", "line 6", "line 8"], "{name}, {end:?}");
@@ -397,8 +397,8 @@ fn files_in_which_all_rows_are_malformed_say_so() {
     let dir = TempDir::new().unwrap();
     let small = "[labels]\nclick = 'click'\n[[features]]\nname = 'n'\nkind = 'number'\n";
     let path = write(&dir, "x.csv", b"click,n\n2,1\n0,many\n");
-    let whole = Source { limit: BadLimit::Default, ..source(&path, small) };
-    let message = format!("{:#}", whole.for_each(&Stage::silent(), |_| Ok(())).unwrap_err());
+    let whole = LogFiles { limit: BadLimit::Default, ..source(&path, small) };
+    let message = format!("{:#}", whole.for_each(&JobStage::silent(), |_| Ok(())).unwrap_err());
     for needle in ["x.csv: all 2 rows are malformed", "line 2, click: expected a label", "line 3, n: expected a finite"]
     {
         assert!(message.contains(needle), "`{needle}` is not in: {message}");
@@ -408,7 +408,7 @@ fn files_in_which_all_rows_are_malformed_say_so() {
     let table = SchemaFile::parse(users).unwrap().feature_tables.remove(0);
     let path = write(&dir, "users.csv", b"user_id,n\nu1,many\n");
     let data = DataFiles { paths: vec![path], limit: BadLimit::Default };
-    let message = format!("{:#}", data.for_each(&table, &Stage::silent(), |_| Ok(())).err().unwrap());
+    let message = format!("{:#}", data.for_each(&table, &JobStage::silent(), |_| Ok(())).err().unwrap());
     assert!(message.contains("users.csv: all 1 rows are malformed") && message.contains("line 2, n"), "{message}");
 }
 
@@ -424,7 +424,7 @@ fn tables_read_the_same_kinds() {
     let table = SchemaFile::parse(text).unwrap().feature_tables.remove(0);
     let build = |path: PathBuf| {
         let folder = TempDir::new().unwrap();
-        let options = tables::Options {
+        let options = tables::TableOptions {
             duplicates: Duplicates::Refuse,
             as_of: Some(0),
             shard: None,

@@ -10,10 +10,10 @@ use adclick::builder::artifact::model::Model;
 use adclick::builder::artifact::{Bytes, OpenMode};
 use adclick::builder::hash::mix;
 use adclick::{Candidate, Engine, Input, Options, Request, Scorer, ScorerLimits, category_id};
-use adclick_data::logs::{Format, Lookups, Row, Source};
-use adclick_data::progress::{Progress, Stage};
+use adclick_data::logs::{Format, LogFiles, LogRow, TableLookups};
+use adclick_data::progress::{JobStage, Progress};
 use adclick_data::schema_file::SchemaFile;
-use adclick_train::trainer::{Blueprint, Config, Data, Inputs, Split, fit};
+use adclick_train::trainer::{Blueprint, Config, Data, Split, TrainingInputs, fit};
 use adclick_train::unpack::unpack;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -274,11 +274,11 @@ fn bundle_model(path: &Path) -> Model {
 }
 
 /// The rows of a bundle's schema with its tables, as training reads them.
-fn source(shop: &Shop, engine: &Engine, model: &Model) -> Source {
+fn source(shop: &Shop, engine: &Engine, model: &Model) -> LogFiles {
     let schema = SchemaFile::read(&shop.path("schema.toml")).unwrap();
-    let mut source = Source::new(vec![shop.path("rows.csv")], Format::Examples(schema.data_columns().unwrap()));
+    let mut source = LogFiles::new(vec![shop.path("rows.csv")], Format::Examples(schema.data_columns().unwrap()));
     let tables = engine.generation().unwrap().tables().to_vec();
-    source.tables = Some(Arc::new(Lookups::new(model.schema(), model.enrichment(), tables).unwrap()));
+    source.tables = Some(Arc::new(TableLookups::new(model.schema(), model.enrichment(), tables).unwrap()));
     source
 }
 
@@ -345,7 +345,7 @@ fn compare(seed: u64, logged: bool) -> usize {
     let model = bundle_model(&shop.path("b"));
     let (spec, width) = (unpack(&model), model.layout().width);
     let source = source(&shop, &engine, &model);
-    let mut inputs = Inputs::new(&spec, &source).unwrap();
+    let mut inputs = TrainingInputs::new(&spec, &source).unwrap();
     let text = std::fs::read_to_string(shop.path("rows.csv")).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let header: Vec<&str> = lines[0].split(',').collect();
@@ -359,9 +359,9 @@ fn compare(seed: u64, logged: bool) -> usize {
         .collect();
     let (mut varied, mut before, mut seen) = (0, vec![0.0f32; width], 0);
     source
-        .for_each(&Stage::silent(), |batch| {
+        .for_each(&JobStage::silent(), |batch| {
             for row in batch.rows() {
-                let row: &Row = row;
+                let row: &LogRow = row;
                 let served = served(&engine, &header, lines[row.number as usize + 1]);
                 let mut x = vec![f32::NAN; width];
                 scorer.model_input(served.input(), 0, &mut x).unwrap();
@@ -474,7 +474,7 @@ fn streamed_rows_find_the_same_values() {
     let engine = Engine::open(&shop.path("b"), &Options::default()).unwrap();
     let source = source(&shop, &engine, &bundle_model(&shop.path("b")));
     let blueprint = Blueprint::given(&SchemaFile::read(&shop.path("schema.toml")).unwrap());
-    let train = |source: Source, memory_rows| {
+    let train = |source: LogFiles, memory_rows| {
         let config = Config { epochs: Some(2), memory_rows, ..Config::default() };
         fit(&config, &Data { source, split: Split::Hash }, &blueprint, None, &Progress::silent()).unwrap()
     };

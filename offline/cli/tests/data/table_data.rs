@@ -11,7 +11,7 @@ use adclick::{category_id, composite_key};
 use adclick_data::logs::BadLimit;
 use adclick_data::progress::Progress;
 use adclick_data::schema_file::{SchemaFile, TableFile};
-use adclick_data::tables::{self, DataFiles, Options, Summary};
+use adclick_data::tables::{self, DataFiles, TableOptions, TableSummary};
 use adclick_train::bundle::open_table;
 use arrow_array::builder::{FixedSizeListBuilder, Float32Builder, Int64Builder, ListBuilder, StringBuilder};
 use arrow_array::types::Int32Type;
@@ -52,8 +52,8 @@ fn table() -> TableFile {
     SchemaFile::parse(SCHEMA).unwrap().feature_tables.remove(0)
 }
 
-fn options(folder: &Path) -> Options {
-    Options {
+fn options(folder: &Path) -> TableOptions {
+    TableOptions {
         duplicates: Duplicates::Refuse,
         as_of: Some(1_700_000_000_000_000),
         shard: None,
@@ -67,7 +67,11 @@ fn files(paths: &[PathBuf]) -> DataFiles {
 }
 
 /// Builds into a folder of its own; the summary and the file.
-fn build(table: &TableFile, data: &DataFiles, change: impl FnOnce(&mut Options)) -> anyhow::Result<(Summary, Vec<u8>)> {
+fn build(
+    table: &TableFile,
+    data: &DataFiles,
+    change: impl FnOnce(&mut TableOptions),
+) -> anyhow::Result<(TableSummary, Vec<u8>)> {
     let folder = tempfile::tempdir()?;
     let mut options = options(folder.path());
     change(&mut options);

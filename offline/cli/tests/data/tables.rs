@@ -36,12 +36,12 @@ fn refusal(args: &[&str], code: i32) -> String {
 }
 
 /// A folder with weights for the document's 29 columns.
-struct Place {
+struct Folder {
     dir: TempDir,
     schema: String,
 }
 
-impl Place {
+impl Folder {
     fn new() -> Self {
         let place = Self {
             dir: TempDir::new().unwrap(),
@@ -105,7 +105,7 @@ fn inode(bundle: &str, file: &str) -> u64 {
 
 #[test]
 fn model_and_tables_become_one_bundle() {
-    let place = Place::new();
+    let place = Folder::new();
     let report: Value =
         serde_json::from_str(&place.bundle("b", &["--json", "--as-of", "2026-11-23T04:00:00Z"])).unwrap();
     let tables = report["tables"].as_array().unwrap();
@@ -147,7 +147,7 @@ fn model_and_tables_become_one_bundle() {
 
 #[test]
 fn inspect_lists_inputs_and_checks_requests_by_name() {
-    let place = Place::new();
+    let place = Folder::new();
     place.bundle("b", &[]);
     let bundle = place.at("b");
     let text = good(&["inspect", &bundle, "--inputs"]);
@@ -201,7 +201,7 @@ fn inspect_lists_inputs_and_checks_requests_by_name() {
 
 #[test]
 fn a_row_is_shown_by_its_ids() {
-    let place = Place::new();
+    let place = Folder::new();
     place.bundle("b", &[]);
     let show = |args: &[&str]| -> Value {
         let b = place.at("b");
@@ -230,7 +230,7 @@ fn a_row_is_shown_by_its_ids() {
 
 #[test]
 fn a_table_is_renewed_alone_and_the_rest_is_shared() {
-    let place = Place::new();
+    let place = Folder::new();
     place.bundle("1", &["--publish"]);
     let users = place.write(
         "new.csv",
@@ -273,7 +273,7 @@ fn a_table_is_renewed_alone_and_the_rest_is_shared() {
 
 #[test]
 fn shards_are_built_published_and_renewed_one_by_one() {
-    let place = Place::new();
+    let place = Folder::new();
     let sharded = std::fs::read_to_string(&place.schema).unwrap().replacen("fresh_for", "shards = 4\nfresh_for", 1);
     let schema = place.write("sharded.toml", &sharded);
     let users = format!("users={}", examples().join("tables/users.csv").display());
@@ -323,7 +323,7 @@ fn shards_are_built_published_and_renewed_one_by_one() {
 
 #[test]
 fn what_does_not_fit_together_is_refused_and_leaves_nothing() {
-    let place = Place::new();
+    let place = Folder::new();
     place.bundle("b", &[]);
     let users = format!("users={}", examples().join("tables/users.csv").display());
     let plain = examples().join("schemas/document.toml").to_str().unwrap().to_owned();
@@ -414,9 +414,9 @@ fn what_does_not_fit_together_is_refused_and_leaves_nothing() {
 
 #[test]
 fn calibrating_a_bundle_keeps_its_tables() {
-    let place = Place::new();
+    let place = Folder::new();
     place.bundle("b", &[]);
-    let parts = adclick_train::bundle::Parts::read(Path::new(&place.at("b"))).unwrap();
+    let parts = adclick_train::bundle::BundleParts::read(Path::new(&place.at("b"))).unwrap();
     parts.write(Path::new(&place.at("c")), false, false).unwrap();
     assert_eq!(Manifest::read(Path::new(&place.at("c"))).unwrap().tables().count(), 4);
     assert_eq!(inode(&place.at("b"), "table.ads.adc"), inode(&place.at("c"), "table.ads.adc"));
@@ -459,7 +459,7 @@ impl Cells {
 
 #[test]
 fn a_request_of_ids_alone_gets_what_the_tables_hold() {
-    let place = Place::new();
+    let place = Folder::new();
     place.bundle("ids", &[]);
     let plain_schema = examples().join("schemas/document.toml");
     let (weights, plain) = (place.at("w.safetensors"), place.at("plain"));
@@ -575,7 +575,7 @@ fn candidate_values_len(candidates: &[Candidate]) -> u32 {
 
 #[test]
 fn what_an_engine_would_refuse_is_not_written() {
-    let place = Place::new();
+    let place = Folder::new();
     place.bundle("b", &[]);
     // A table of the right name with a column less, packed by another schema.
     let schema = "[[tables]]\nname='users'\nkey='user'\ncolumns=[{name='ctr_7d',type='f32'}]\n\
@@ -600,7 +600,7 @@ fn what_an_engine_would_refuse_is_not_written() {
 /// What a command that was killed left behind goes with the next one; what somebody works in stays.
 #[test]
 fn what_a_killed_command_left_is_removed() {
-    let place = Place::new();
+    let place = Folder::new();
     let leave = |name: &str, file: &str| {
         std::fs::create_dir(place.at(name)).unwrap();
         std::fs::File::create(Path::new(&place.at(name)).join(file)).unwrap()
@@ -621,7 +621,7 @@ fn what_a_killed_command_left_is_removed() {
 /// `--replace` and `--publish` of every command that writes a bundle, and of the one that writes tables.
 #[test]
 fn nothing_but_what_is_ours_is_replaced() {
-    let place = Place::new();
+    let place = Folder::new();
     place.bundle("b", &[]);
     std::fs::create_dir(place.at("home")).unwrap();
     std::fs::write(Path::new(&place.at("home")).join("thesis.txt"), "dear").unwrap();
@@ -647,7 +647,7 @@ fn nothing_but_what_is_ours_is_replaced() {
 
 #[test]
 fn a_damaged_table_is_not_carried_over() {
-    let place = Place::new();
+    let place = Folder::new();
     place.bundle("b", &[]);
     let ads = place.at("b/table.ads.adc");
     let mut bytes = std::fs::read(&ads).unwrap();

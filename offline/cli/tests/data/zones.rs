@@ -8,10 +8,10 @@ use adclick::builder::artifact::model::Model;
 use adclick::builder::artifact::{Bytes, OpenMode};
 use adclick::builder::hash::mix;
 use adclick::{Candidate, Engine, Input, Options, Request, ScorerLimits};
-use adclick_data::logs::{BadLimit, Format, Source};
-use adclick_data::progress::Stage;
+use adclick_data::logs::{BadLimit, Format, LogFiles};
+use adclick_data::progress::JobStage;
 use adclick_data::schema_file::SchemaFile;
-use adclick_train::trainer::Inputs;
+use adclick_train::trainer::TrainingInputs;
 use adclick_train::unpack::unpack;
 use safetensors::tensor::{Dtype, TensorView};
 use tempfile::TempDir;
@@ -103,22 +103,22 @@ fn write(dir: &Path, name: &str, rows: &[(i64, &Zone, bool)], labels: &str, time
     dir.join(format!("{name}.csv"))
 }
 
-fn source(csv: &Path) -> Source {
+fn source(csv: &Path) -> LogFiles {
     let schema = SchemaFile::read(&csv.with_extension("toml")).unwrap();
-    Source {
+    LogFiles {
         limit: BadLimit::Rows(0),
-        ..Source::new(vec![csv.to_owned()], Format::Examples(schema.data_columns().unwrap()))
+        ..LogFiles::new(vec![csv.to_owned()], Format::Examples(schema.data_columns().unwrap()))
     }
 }
 
 /// Time and offset of each row.
 fn times(csv: &Path) -> Vec<(i64, i32)> {
     let mut times = Vec::new();
-    let read = |batch: &adclick_data::logs::Batch| {
+    let read = |batch: &adclick_data::logs::RowBatch| {
         times.extend(batch.rows().iter().map(|row| (row.time_us.unwrap(), row.utc_offset_s)));
         Ok(())
     };
-    source(csv).for_each(&Stage::silent(), read).unwrap();
+    source(csv).for_each(&JobStage::silent(), read).unwrap();
     times
 }
 
@@ -259,11 +259,11 @@ fn training_and_serving_see_the_same_clock_to_the_bit() {
         };
         assert!(model.provenance().contains(&format!("clock = \"{said}\"")), "{labels}: {}", model.provenance());
         let source = source(&csv);
-        let mut inputs = Inputs::new(&unpack(&model), &source).unwrap();
+        let mut inputs = TrainingInputs::new(&unpack(&model), &source).unwrap();
         let mut served = Served::open(&bundle);
         let mut seen = 0;
         source
-            .for_each(&Stage::silent(), |batch| {
+            .for_each(&JobStage::silent(), |batch| {
                 for row in batch.rows() {
                     let (at, zone, _) = rows[row.number as usize];
                     let offset = if zoned { zone.offset(at) as i32 } else { 0 };

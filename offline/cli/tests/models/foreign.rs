@@ -13,11 +13,11 @@ fn case(name: &str, file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign").join(name).join(file)
 }
 
-struct Place {
+struct Folder {
     folder: tempfile::TempDir,
 }
 
-impl Place {
+impl Folder {
     fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
@@ -91,7 +91,7 @@ fn what_the_format_has_packs_and_says_what_its_model_says() {
         "plain_far_norm",
         "plain_very_far_norm",
     ] {
-        let place = Place::new();
+        let place = Folder::new();
         let io = std::fs::read(case(name, "io.safetensors")).unwrap();
         for expect in [true, false] {
             let out = place.pack(name, None, expect, &["--json"]);
@@ -119,13 +119,13 @@ fn what_the_format_cannot_say_is_refused_by_its_name() {
         ("plain_layer_norm", &["dnn.1.weight", "LayerNorm"]),
         ("deepctr_deepfm", &["factorisation machine"]),
     ] {
-        let place = Place::new();
+        let place = Folder::new();
         for expect in [true, false] {
             refused(name, &place.pack(name, None, expect, &[]), needles);
         }
     }
     // Left out, the parts that make the difference are refused again; proven by outputs they may be.
-    let place = Place::new();
+    let place = Folder::new();
     refused("cin", &place.pack("deepctr_xdeepfm", None, false, &["--allow-unused"]), &["factorisation machine"]);
     let schema = || Some(place.schema("deepctr_xdeepfm", "[model]\nactivation = 'relu'\ninteractions = 'none'"));
     let out = place.pack("deepctr_xdeepfm", schema(), false, &["--allow-unused"]);
@@ -143,7 +143,7 @@ fn what_the_format_cannot_say_is_refused_by_its_name() {
 
 #[test]
 fn what_was_assumed_is_refused_where_outputs_say_otherwise_and_what_fits_is_named() {
-    let place = Place::new();
+    let place = Folder::new();
     let hint = |name: &str, model: &str, needles: &[&str]| {
         let out = place.pack(name, Some(place.schema(name, model)), true, &[]);
         refused(name, &out, needles);
@@ -168,7 +168,7 @@ fn what_was_assumed_is_refused_where_outputs_say_otherwise_and_what_fits_is_name
 
 #[test]
 fn what_nothing_says_is_asked_for_unless_outputs_prove_it() {
-    let place = Place::new();
+    let place = Folder::new();
     for (name, model, needles) in [
         ("plain_functional", "", &["dnn.0.weight", "nothing says", "activation = \"relu\"", "--expect"][..]),
         ("deepctr_dcn", "", &["dnn.linears.0.weight", "activation = \"relu\"", "--expect"]),
@@ -183,7 +183,7 @@ fn what_nothing_says_is_asked_for_unless_outputs_prove_it() {
 
 #[test]
 fn summary_and_provenance_say_what_was_taken_and_compared() {
-    let place = Place::new();
+    let place = Folder::new();
     let text = |expect| {
         let out = place.pack("plain_functional", None, expect, &[]);
         assert!(out.status.success(), "{}", stderr(&out));
@@ -229,7 +229,7 @@ fn summary_and_provenance_say_what_was_taken_and_compared() {
 /// Outputs of other names and types, probabilities, and what does not fit.
 #[test]
 fn outputs_are_taken_by_name_or_alone() {
-    let place = Place::new();
+    let place = Folder::new();
     let name = "plain_functional";
     let io = std::fs::read(case(name, "io.safetensors")).unwrap();
     let logits: Vec<f32> = tensor(&io, "logits_f32").unwrap().1.iter().map(|&l| l as f32).collect();

@@ -27,7 +27,7 @@ fn golden_document_features_are_assembled_to_the_last_bit() {
 
     // Any model over 29 columns: only its inputs are looked at.
     let weights = support::file_of(&[("output_layer.weight", &[1, 29], &[0.5; 29])]);
-    let packed = pack::model(&weights, Some(&file), &pack::Options::default()).unwrap();
+    let packed = pack::model(&weights, Some(&file), &pack::PackOptions::default()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let bundle_path = folder.path().join("b");
     let bytes = pack_model(&packed.spec).unwrap();

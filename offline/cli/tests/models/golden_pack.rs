@@ -7,8 +7,8 @@ use adclick::builder::schema::{Kind, Pooling};
 use adclick_data::schema_file::SchemaFile;
 use adclick_train::pack::compare::{Comparison, TOLERANCE, compare};
 use adclick_train::pack::expect::Expected;
-use adclick_train::pack::inputs::{Column, Inputs};
-use adclick_train::pack::{self, Options};
+use adclick_train::pack::inputs::{InputRows, RawValues};
+use adclick_train::pack::{self, PackOptions};
 
 use crate::support::{FP16, Variant, farthest, tensor, variants};
 
@@ -70,25 +70,25 @@ fn logits(spec: &ModelSpec, x0: &[f64]) -> Vec<f64> {
 }
 
 /// The columns of one row and its wide part, from the input file's ids and the packed tables.
-fn row_of(spec: &ModelSpec, inputs: &Inputs, row: usize) -> (Vec<f64>, f64) {
+fn row_of(spec: &ModelSpec, inputs: &InputRows, row: usize) -> (Vec<f64>, f64) {
     let columns = match inputs {
-        Inputs::Ready { x, width } => {
+        InputRows::Ready { x, width } => {
             return (x[row * width..][..*width].iter().map(|&v| v.into()).collect(), 0.0);
         }
-        Inputs::Raw { columns, .. } => columns,
+        InputRows::Raw { columns, .. } => columns,
     };
     let (mut x, mut wide) = (Vec::new(), 0.0);
     for (feature, column) in spec.schema.features.iter().zip(columns) {
         let table = |e: u32| (&spec.embeddings[e as usize], spec.schema.embeddings[e as usize].dim as usize);
         match (column, &feature.kind) {
-            (Column::Numbers { values, width }, _) => {
+            (RawValues::Numbers { values, width }, _) => {
                 x.extend(values[row * width..][..*width].iter().map(|&v| f64::from(v)));
             }
-            (Column::Ids(ids), Kind::Category { embedding, .. }) => {
+            (RawValues::Ids(ids), Kind::Category { embedding, .. }) => {
                 let (table, dim) = table(*embedding);
                 x.extend(table.rows[ids[row] as usize * dim..][..dim].iter().map(|&v| f64::from(v)));
             }
-            (Column::Bags { ids, offsets, weights }, Kind::MultiCategory { embedding, pooling }) => {
+            (RawValues::Bags { ids, offsets, weights }, Kind::MultiCategory { embedding, pooling }) => {
                 let (table, dim) = table(*embedding);
                 let bag = offsets[row]..offsets[row + 1];
                 let scale = if *pooling == Pooling::Mean { 1.0 / bag.len().max(1) as f64 } else { 1.0 };
@@ -119,12 +119,12 @@ fn golden_folding_is_exact_in_f64() {
 
 fn check(variant: &Variant, file: &str, rounding: &str) {
     let schema = variant.schema().map(|text| SchemaFile::parse(&text).unwrap());
-    let packed = pack::model(&variant.read(file), schema.as_ref(), &Options::default())
+    let packed = pack::model(&variant.read(file), schema.as_ref(), &PackOptions::default())
         .unwrap_or_else(|e| panic!("{}: {e:#}", variant.name));
     assert_eq!(packed.notes.iter().any(|n| n.contains("no schema given")), schema.is_none());
     let spec = &packed.spec;
     let io = variant.read("io.safetensors");
-    let inputs = Inputs::parse(&io, &spec.schema).unwrap();
+    let inputs = InputRows::parse(&io, &spec.schema).unwrap();
     assert_eq!(inputs.rows(), tensor(&io, "x").unwrap().0[0]);
     let heads: &[(HeadKind, &str)] = match spec.network.heads.len() {
         1 => &[(HeadKind::Ctr, "logits")],
@@ -166,9 +166,9 @@ fn golden_outputs_prove_their_models_and_no_other() {
         };
         let (weights, io) = (variant.read(file), variant.read("io.safetensors"));
         proven += 1;
-        let options = Options { proven: true, ..Options::default() };
+        let options = PackOptions { proven: true, ..PackOptions::default() };
         let packed = pack::model(&weights, schema.as_ref(), &options).unwrap();
-        let inputs = Inputs::parse(&io, &packed.spec.schema).unwrap();
+        let inputs = InputRows::parse(&io, &packed.spec.schema).unwrap();
         let heads: Vec<HeadKind> = packed.spec.network.heads.iter().map(|h| h.kind).collect();
         let mut expected = Expected::parse(&io, &heads, inputs.rows(), None).unwrap();
         assert!(expected.outputs.len() >= 2 * heads.len(), "logits and probabilities");
@@ -196,7 +196,7 @@ fn golden_downsampling_moves_the_click_logit_by_ln_w() {
     let schema = variant.schema().map(|text| SchemaFile::parse(&text).unwrap());
     let weights = variant.read(variant.weights()[0].0);
     let bias = |downsampling| {
-        let options = Options { downsampling, ..Options::default() };
+        let options = PackOptions { downsampling, ..PackOptions::default() };
         pack::model(&weights, schema.as_ref(), &options).unwrap().spec.network.heads[0].bias
     };
     assert!((bias(Some(0.1)) - bias(None) - 0.1f64.ln()).abs() < 1e-12);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use adclick_data::schema_file::SchemaFile;
-use adclick_train::pack::{self, Options, Packed};
+use adclick_train::pack::{self, PackOptions, Packed};
 
 use crate::support::{self, file_of};
 
@@ -12,7 +12,7 @@ type Tensors<'a> = Vec<(&'a str, &'a [usize], &'a [f32])>;
 
 fn try_pack(tensors: &Tensors<'_>, schema: &str) -> anyhow::Result<Packed> {
     let schema = (!schema.is_empty()).then(|| SchemaFile::parse(schema).unwrap());
-    pack::model(&file_of(tensors), schema.as_ref(), &Options::default())
+    pack::model(&file_of(tensors), schema.as_ref(), &PackOptions::default())
 }
 
 fn refusal(tensors: &Tensors<'_>, schema: &str) -> String {
@@ -56,7 +56,7 @@ fn a_mean_below_0_is_no_relus() {
         try_pack(&below(), &format!("{told}{model}")).unwrap_or_else(|e| panic!("{model}: {e:#}"));
     }
     // Compared with outputs, it is they that say it.
-    let options = Options { proven: true, ..Options::default() };
+    let options = PackOptions { proven: true, ..PackOptions::default() };
     pack::model(&file_of(&below()), None, &options).unwrap();
 }
 
@@ -198,13 +198,13 @@ fn interactions_without_tensors_are_asked_for() {
 fn what_is_left_out_is_named_and_parts_of_networks_are_not_left_out_unproven() {
     let mut tensors = small();
     tensors.push(("loss.weights", &[2], &[0.0; 2]));
-    let options = Options { allow_unused: true, ..Options::default() };
+    let options = PackOptions { allow_unused: true, ..PackOptions::default() };
     let packed = pack::model(&file_of(&tensors), None, &options).unwrap();
     assert_eq!(packed.left_out, ["loss.weights"]);
     tensors.push(("experts.0.weight", &[2, 2], &[0.0; 4]));
     let message = format!("{:#}", pack::model(&file_of(&tensors), None, &options).unwrap_err());
     assert!(message.contains("experts.0.weight") && message.contains("MMoE"), "{message}");
-    let proven = Options { proven: true, ..options };
+    let proven = PackOptions { proven: true, ..options };
     let packed = pack::model(&file_of(&tensors), None, &proven).unwrap();
     assert_eq!(packed.left_out, ["experts.0.weight", "loss.weights"]);
 }

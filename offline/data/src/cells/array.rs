@@ -10,7 +10,7 @@ use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, TimeUnit};
 
 use super::fault::Fault;
-use super::field::{Cell, Field};
+use super::field::{Field, Scalar};
 
 /// The field of a column at a row.
 pub(crate) fn field<'a>(column: &str, array: &'a dyn Array, at: usize) -> Result<Field<'a>, Fault> {
@@ -19,35 +19,35 @@ pub(crate) fn field<'a>(column: &str, array: &'a dyn Array, at: usize) -> Result
     }
     Ok(match cell(column, array, at)? {
         None => Field::Missing,
-        Some(Cell::Bytes(std::borrow::Cow::Borrowed(text))) => Field::text(text),
-        Some(Cell::Float(x)) if x.is_nan() => Field::Missing,
+        Some(Scalar::Bytes(std::borrow::Cow::Borrowed(text))) => Field::text(text),
+        Some(Scalar::Float(x)) if x.is_nan() => Field::Missing,
         Some(other) => Field::One(other),
     })
 }
 
 /// A cell of a column without lists; `None` for null.
-pub(crate) fn cell<'a>(column: &str, array: &'a dyn Array, at: usize) -> Result<Option<Cell<'a>>, Fault> {
+pub(crate) fn cell<'a>(column: &str, array: &'a dyn Array, at: usize) -> Result<Option<Scalar<'a>>, Fault> {
     if array.is_null(at) {
         return Ok(None);
     }
     macro_rules! integer {
         ($type:ty) => {
-            Cell::Integer(i128::from(array.as_primitive::<$type>().value(at)))
+            Scalar::Integer(i128::from(array.as_primitive::<$type>().value(at)))
         };
     }
     macro_rules! decimal {
         ($type:ty) => {
-            Cell::Bytes(array.as_primitive::<$type>().value_as_string(at).into_bytes().into())
+            Scalar::Bytes(array.as_primitive::<$type>().value_as_string(at).into_bytes().into())
         };
     }
     let late = || Fault::new(column, "a time from 1900 to 2100", b"one past 64 bits of microseconds");
     let stamp = |units: i64, scale: i64, zone: &'a Option<std::sync::Arc<str>>| {
-        Ok(Cell::Timestamp(units.checked_mul(scale).ok_or_else(late)?, zone.as_deref()))
+        Ok(Scalar::Timestamp(units.checked_mul(scale).ok_or_else(late)?, zone.as_deref()))
     };
     Ok(Some(match array.data_type() {
         // A null array has no validity bits.
         DataType::Null => return Ok(None),
-        DataType::Boolean => Cell::Boolean(array.as_boolean().value(at)),
+        DataType::Boolean => Scalar::Boolean(array.as_boolean().value(at)),
         DataType::Int8 => integer!(Int8Type),
         DataType::Int16 => integer!(Int16Type),
         DataType::Int32 => integer!(Int32Type),
@@ -56,15 +56,15 @@ pub(crate) fn cell<'a>(column: &str, array: &'a dyn Array, at: usize) -> Result<
         DataType::UInt16 => integer!(UInt16Type),
         DataType::UInt32 => integer!(UInt32Type),
         DataType::UInt64 => integer!(UInt64Type),
-        DataType::Float16 => Cell::Float(f64::from(array.as_primitive::<Float16Type>().value(at))),
-        DataType::Float32 => Cell::Float(f64::from(array.as_primitive::<Float32Type>().value(at))),
-        DataType::Float64 => Cell::Float(array.as_primitive::<Float64Type>().value(at)),
+        DataType::Float16 => Scalar::Float(f64::from(array.as_primitive::<Float16Type>().value(at))),
+        DataType::Float32 => Scalar::Float(f64::from(array.as_primitive::<Float32Type>().value(at))),
+        DataType::Float64 => Scalar::Float(array.as_primitive::<Float64Type>().value(at)),
         DataType::Decimal32(..) => decimal!(Decimal32Type),
         DataType::Decimal64(..) => decimal!(Decimal64Type),
         DataType::Decimal128(..) => decimal!(Decimal128Type),
         DataType::Decimal256(..) => decimal!(Decimal256Type),
-        DataType::Date32 => Cell::Date(array.as_primitive::<Date32Type>().value(at).into()),
-        DataType::Date64 => Cell::Date(array.as_primitive::<Date64Type>().value(at).div_euclid(86_400_000)),
+        DataType::Date32 => Scalar::Date(array.as_primitive::<Date32Type>().value(at).into()),
+        DataType::Date64 => Scalar::Date(array.as_primitive::<Date64Type>().value(at).div_euclid(86_400_000)),
         DataType::Timestamp(TimeUnit::Second, zone) => {
             stamp(array.as_primitive::<TimestampSecondType>().value(at), 1_000_000, zone)?
         }
@@ -86,7 +86,7 @@ pub(crate) fn cell<'a>(column: &str, array: &'a dyn Array, at: usize) -> Result<
         DataType::FixedSizeBinary(_) => array.as_fixed_size_binary().value(at).into(),
         DataType::Dictionary(..) => {
             let dictionary = array.as_any_dictionary();
-            let Some(Cell::Integer(key)) = cell(column, dictionary.keys(), at)? else { return Ok(None) };
+            let Some(Scalar::Integer(key)) = cell(column, dictionary.keys(), at)? else { return Ok(None) };
             return cell(column, dictionary.values(), key as usize);
         }
         other => {

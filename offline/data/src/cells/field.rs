@@ -14,7 +14,7 @@ pub(crate) enum Field<'a> {
     /// A text, which may hold several values.
     Text(&'a [u8]),
     /// A single value that is not text.
-    One(Cell<'a>),
+    One(Scalar<'a>),
     /// A list.
     List(ArrayRef),
 }
@@ -29,7 +29,7 @@ impl<'a> Field<'a> {
     ///
     /// # Errors
     /// A list.
-    pub(crate) fn one(self, column: &str) -> Result<Option<Cell<'a>>, Fault> {
+    pub(crate) fn one(self, column: &str) -> Result<Option<Scalar<'a>>, Fault> {
         match self {
             Self::Missing => Ok(None),
             Self::Text(text) => Ok(Some(text.into())),
@@ -41,7 +41,7 @@ impl<'a> Field<'a> {
 
 /// A single value of a file.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Cell<'a> {
+pub(crate) enum Scalar<'a> {
     /// A text, bytes, or the text of a decimal.
     Bytes(Cow<'a, [u8]>),
     Integer(i128),
@@ -54,7 +54,7 @@ pub(crate) enum Cell<'a> {
     Timestamp(i64, Option<&'a str>),
 }
 
-impl<'a> From<&'a [u8]> for Cell<'a> {
+impl<'a> From<&'a [u8]> for Scalar<'a> {
     fn from(bytes: &'a [u8]) -> Self {
         Self::Bytes(Cow::Borrowed(bytes))
     }
@@ -81,7 +81,7 @@ pub(crate) fn boolean(text: &[u8]) -> Option<bool> {
     }
 }
 
-impl Cell<'_> {
+impl Scalar<'_> {
     /// The value as messages show it.
     pub(crate) fn show(&self) -> Vec<u8> {
         match self {

@@ -11,6 +11,6 @@ mod records;
 pub(crate) use array::cell;
 pub(crate) use delimited::Delimited;
 pub(crate) use fault::Fault;
-pub(crate) use field::{Cell, Field, STRING, boolean};
+pub(crate) use field::{Field, STRING, Scalar, boolean};
 pub(crate) use open::{Opened, open, size};
 pub(crate) use reader::{Header, RecordReader};

@@ -7,14 +7,14 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use flate2::bufread::MultiGzDecoder;
 
-use super::records::Container;
-use crate::progress::Stage;
+use super::records::ColumnarKind;
+use crate::progress::JobStage;
 
 pub(crate) enum Opened {
     /// Lines, decompressed.
     Text(Box<dyn Read>),
     /// Record batches.
-    Batches(Container, File),
+    Batches(ColumnarKind, File),
 }
 
 /// The longest line. Without this limit a file of another kind would be read into memory as one line.
@@ -31,7 +31,7 @@ pub(crate) fn size(path: &Path) -> Result<u64> {
 }
 
 /// Opens a file; bytes read from disk advance the stage.
-pub(crate) fn open(path: &Path, stage: &Stage) -> Result<Opened> {
+pub(crate) fn open(path: &Path, stage: &JobStage) -> Result<Opened> {
     size(path)?;
     let what = || format!("cannot read {}", path.display());
     let (mut file, _) = adclick::builder::files::open_regular(path)?;
@@ -45,10 +45,10 @@ pub(crate) fn open(path: &Path, stage: &Stage) -> Result<Opened> {
     }
     file.rewind().with_context(what)?;
     let container = match &magic {
-        [b'P', b'A', b'R', b'1', ..] => Some(Container::Parquet),
-        [b'A', b'R', b'R', b'O', b'W', b'1', 0, 0] => Some(Container::ArrowFile),
+        [b'P', b'A', b'R', b'1', ..] => Some(ColumnarKind::Parquet),
+        [b'A', b'R', b'R', b'O', b'W', b'1', 0, 0] => Some(ColumnarKind::ArrowFile),
         // An Arrow message begins with these bytes; no text does.
-        [0xff, 0xff, 0xff, 0xff, ..] => Some(Container::ArrowStream),
+        [0xff, 0xff, 0xff, 0xff, ..] => Some(ColumnarKind::ArrowStream),
         _ => None,
     };
     if let Some(container) = container {

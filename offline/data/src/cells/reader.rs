@@ -11,13 +11,13 @@ use super::delimited::Delimited;
 use super::fault::Fault;
 use super::field::Field;
 use super::open::{Opened, open};
-use super::records::{Columns, Container, Records};
-use crate::progress::Stage;
+use super::records::{BatchColumns, ColumnarKind, Records};
+use crate::progress::JobStage;
 
 /// The columns of a file, before its records are read.
 pub(crate) enum Header<'a> {
     Text(&'a Delimited),
-    Batches(Columns<'a>),
+    Batches(BatchColumns<'a>),
 }
 
 impl Header<'_> {
@@ -78,7 +78,7 @@ impl RecordReader {
     pub(crate) fn open(
         path: &Path,
         wanted: &[&str],
-        stage: &Stage,
+        stage: &JobStage,
         choose: impl FnOnce(Header<'_>) -> Result<Vec<usize>>,
     ) -> Result<Self> {
         match open(path, stage)? {
@@ -95,15 +95,15 @@ impl RecordReader {
 
     /// The rows of record batches.
     pub(crate) fn batches(
-        container: Container,
+        container: ColumnarKind,
         file: File,
         path: &Path,
-        stage: &Stage,
+        stage: &JobStage,
         choose: impl FnOnce(Header<'_>) -> Result<Vec<usize>>,
     ) -> Result<Self> {
         let (mut names, mut within) = (Vec::new(), Vec::new());
         let records = Records::open(file, path, container, stage, |columns| {
-            let places = choose(Header::Batches(Columns::new(columns)))?;
+            let places = choose(Header::Batches(BatchColumns::new(columns)))?;
             names = places.iter().map(|&place| columns[place].clone()).collect();
             let sorted;
             (sorted, within) = sorted_places(&places);

@@ -12,11 +12,11 @@ use arrow_schema::{ArrowError, SchemaRef};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::progress::Stage;
+use crate::progress::JobStage;
 
 /// The container of record batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Container {
+pub(crate) enum ColumnarKind {
     /// Parquet.
     Parquet,
     /// Arrow IPC with a footer (Feather version 2).
@@ -31,7 +31,7 @@ const BATCH_ROWS: usize = 4096;
 /// The record batches of a file, one at a time.
 pub(crate) struct Records {
     batches: Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>>>,
-    stage: Stage,
+    stage: JobStage,
     pace: Pace,
 }
 
@@ -50,14 +50,14 @@ impl Records {
     pub(crate) fn open(
         mut file: File,
         path: &Path,
-        container: Container,
-        stage: &Stage,
+        container: ColumnarKind,
+        stage: &JobStage,
         choose: impl FnOnce(&[String]) -> Result<Vec<usize>>,
     ) -> Result<Self> {
         let bytes = file.metadata()?.len() as f64;
         let choose = |names: &[String]| choose(names).with_context(|| path.display().to_string());
         let (batches, pace): (Box<dyn Iterator<Item = _>>, _) = match container {
-            Container::Parquet => {
+            ColumnarKind::Parquet => {
                 let what = || format!("cannot read {} as Parquet", path.display());
                 let builder = ParquetRecordBatchReaderBuilder::try_new(file).with_context(what)?;
                 let roots = choose(&names(builder.schema()))?;
@@ -66,7 +66,7 @@ impl Records {
                 let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().with_context(what)?;
                 (Box::new(reader), Pace::Row(bytes / rows.max(1) as f64))
             }
-            Container::ArrowFile => {
+            ColumnarKind::ArrowFile => {
                 let what = || format!("cannot read {} as Arrow IPC", path.display());
                 let all = FileReader::try_new(BufReader::new(&file), None).with_context(what)?;
                 let columns = choose(&names(&all.schema()))?;
@@ -75,7 +75,7 @@ impl Records {
                 let reader = FileReader::try_new(BufReader::new(file), Some(columns)).with_context(what)?;
                 (Box::new(reader), Pace::Batch(bytes / batches.max(1) as f64))
             }
-            Container::ArrowStream => {
+            ColumnarKind::ArrowStream => {
                 let what = || format!("cannot read {} as an Arrow IPC stream", path.display());
                 let all = StreamReader::try_new(BufReader::new(&file), None).with_context(what)?;
                 let columns = choose(&names(&all.schema()))?;
@@ -104,13 +104,13 @@ impl Records {
 }
 
 /// The columns of a file by their names.
-pub(crate) struct Columns<'a> {
+pub(crate) struct BatchColumns<'a> {
     names: &'a [String],
     /// The first index of each name, and whether there is another one.
     known: HashMap<&'a str, (usize, bool)>,
 }
 
-impl<'a> Columns<'a> {
+impl<'a> BatchColumns<'a> {
     pub(crate) fn new(names: &'a [String]) -> Self {
         let mut known: HashMap<&str, (usize, bool)> = HashMap::with_capacity(names.len());
         for (i, name) in names.iter().enumerate() {

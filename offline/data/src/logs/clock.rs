@@ -11,7 +11,7 @@ use jiff::tz::{Offset, TimeZone, TimeZoneDatabase};
 
 use super::columns::{TimeColumn, TimeFormat, ZoneRule};
 use crate::cells::Fault;
-use crate::cells::{Cell, Field};
+use crate::cells::{Field, Scalar};
 
 /// The units of numbers, for messages: name and length in microseconds, as a fraction.
 const UNITS: [(TimeFormat, &str, &str, i128, i128); 4] = [
@@ -127,7 +127,7 @@ impl Clock {
 
     /// An instant in a zone, or the instant of a local time there. When clocks are set back and show a time twice, the
     /// first one counts; a time that clocks skip is read with the offset before the change.
-    fn in_zone(&self, cell: &Cell<'_>, written: Written, zone: &TimeZone) -> Result<(i64, i32), Fault> {
+    fn in_zone(&self, cell: &Scalar<'_>, written: Written, zone: &TimeZone) -> Result<(i64, i32), Fault> {
         let refuse = |_| Fault::new(&self.column, "a time from 1900 to 2100", &cell.show());
         let mut instant = Timestamp::from_microsecond(written.us).map_err(refuse)?;
         if self.local {
@@ -137,7 +137,7 @@ impl Clock {
         Ok((instant.as_microsecond(), zone.to_offset(instant).seconds()))
     }
 
-    fn named(&self, column: &str, cell: &Cell<'_>) -> Result<TimeZone, Fault> {
+    fn named(&self, column: &str, cell: &Scalar<'_>) -> Result<TimeZone, Fault> {
         let name = cell.show();
         if let Some(known) = self.zones.borrow().get(&name) {
             return Ok(known.clone());
@@ -153,9 +153,9 @@ impl Clock {
     }
 
     /// The offset that the time itself carries: `+09:00` in text, or the zone of the column's type.
-    fn own_offset(&self, cell: &Cell<'_>, written: Written) -> Result<i32, Fault> {
-        if let Cell::Timestamp(us, Some(name)) = cell {
-            let zone = self.named(&self.column, &Cell::from(name.as_bytes()))?;
+    fn own_offset(&self, cell: &Scalar<'_>, written: Written) -> Result<i32, Fault> {
+        if let Scalar::Timestamp(us, Some(name)) = cell {
+            let zone = self.named(&self.column, &Scalar::from(name.as_bytes()))?;
             let instant = Timestamp::from_microsecond(*us);
             return Ok(instant.map_or(0, |instant| zone.to_offset(instant).seconds()));
         }
@@ -165,7 +165,7 @@ impl Clock {
         })
     }
 
-    fn written(&self, cell: &Cell<'_>) -> Result<Written, Fault> {
+    fn written(&self, cell: &Scalar<'_>) -> Result<Written, Fault> {
         let refuse = |expected: &str| Fault::new(&self.column, expected.to_owned(), &cell.show());
         let instant = |us| Written { us, instant: !self.local, offset: None };
         if self.format == TimeFormat::Hour {
@@ -173,11 +173,13 @@ impl Clock {
             return us.map(instant).ok_or_else(|| refuse("an hour written YYMMDDHH"));
         }
         let written = match cell {
-            Cell::Date(days) => days.checked_mul(86_400_000_000).map(|us| Written { us, instant: false, offset: None }),
-            Cell::Timestamp(us, zone) => Some(Written { us: *us, instant: zone.is_some(), offset: None }),
-            Cell::Integer(i) => return self.number(cell, *i).map(instant),
-            Cell::Float(x) => return self.fraction(cell, *x).map(instant),
-            Cell::Bytes(text) => match std::str::from_utf8(text).ok().map(str::trim) {
+            Scalar::Date(days) => {
+                days.checked_mul(86_400_000_000).map(|us| Written { us, instant: false, offset: None })
+            }
+            Scalar::Timestamp(us, zone) => Some(Written { us: *us, instant: zone.is_some(), offset: None }),
+            Scalar::Integer(i) => return self.number(cell, *i).map(instant),
+            Scalar::Float(x) => return self.fraction(cell, *x).map(instant),
+            Scalar::Bytes(text) => match std::str::from_utf8(text).ok().map(str::trim) {
                 Some(text) if text.bytes().all(|b| b.is_ascii_digit() || b == b'-') && text.parse::<i128>().is_ok() => {
                     return self.number(cell, text.parse().unwrap_or(0)).map(instant);
                 }
@@ -190,7 +192,7 @@ impl Clock {
                 },
                 None => None,
             },
-            Cell::Boolean(_) => None,
+            Scalar::Boolean(_) => None,
         };
         let written =
             written.ok_or_else(|| refuse(&format!("an ISO 8601 time or {} since 1970", UNITS[self.unit()].1)))?;
@@ -205,7 +207,7 @@ impl Clock {
     }
 
     /// A number of whole units.
-    fn number(&self, cell: &Cell<'_>, i: i128) -> Result<i64, Fault> {
+    fn number(&self, cell: &Scalar<'_>, i: i128) -> Result<i64, Fault> {
         let at = |&(_, _, _, micros, of): &(_, _, _, i128, i128)| i.checked_mul(micros).map(|us| us.div_euclid(of));
         let own = self.unit();
         let us = at(&UNITS[own]).filter(|us| (Y1900..Y2100).contains(us));
@@ -232,7 +234,7 @@ impl Clock {
     }
 
     /// A number of units with a fraction.
-    fn fraction(&self, cell: &Cell<'_>, x: f64) -> Result<i64, Fault> {
+    fn fraction(&self, cell: &Scalar<'_>, x: f64) -> Result<i64, Fault> {
         let (.., micros, of) = UNITS[self.unit()];
         if x.fract() == 0.0 || x.abs() > 1e30 {
             return self.number(cell, x as i128);
@@ -257,8 +259,8 @@ pub(crate) fn unit_name(unit: usize) -> &'static str {
 }
 
 /// An offset in seconds or in ISO 8601.
-fn offset(column: &str, cell: &Cell<'_>) -> Result<i32, Fault> {
-    if let Cell::Bytes(text) = cell
+fn offset(column: &str, cell: &Scalar<'_>) -> Result<i32, Fault> {
+    if let Scalar::Bytes(text) = cell
         && let Some(seconds) = iso_offset(text.trim_ascii())
     {
         return Ok(seconds);
@@ -390,7 +392,7 @@ mod tests {
         }
         let ns = clock(TimeFormat::Nanoseconds, ZoneRule::Utc, false);
         assert_eq!(read(&ns, "1413849600500000000", ""), Ok((1_413_849_600.5, 0)));
-        let cell = Cell::Integer(u64::MAX.into());
+        let cell = Scalar::Integer(u64::MAX.into());
         assert!(clock(TimeFormat::Seconds, ZoneRule::Utc, false).read(Field::One(cell), Field::Missing).is_err());
     }
 
@@ -454,7 +456,7 @@ mod tests {
         let own = clock(TimeFormat::Seconds, ZoneRule::FromTime, false);
         assert_eq!(read(&own, "2014-10-21T09:00:00+09:00", ""), Ok((1_413_849_600.0, 32_400)));
         assert!(read(&own, "2014-10-21T09:00:00", "").unwrap_err().contains("a time with its offset"));
-        let typed = |zone| own.read(Field::One(Cell::Timestamp(1_413_849_600_000_000, zone)), Field::Missing);
+        let typed = |zone| own.read(Field::One(Scalar::Timestamp(1_413_849_600_000_000, zone)), Field::Missing);
         assert_eq!(typed(Some("Asia/Tokyo")).unwrap(), (1_413_849_600_000_000, 32_400));
         assert!(typed(None).is_err());
     }

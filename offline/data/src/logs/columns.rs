@@ -19,7 +19,7 @@ pub enum InputKind {
 
 /// One raw value of a row: the name by which features refer to it, its column, and what that holds.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Input {
+pub struct InputColumn {
     /// The name that a feature's `input` refers to.
     pub name: String,
     /// The column's name in the file.
@@ -136,7 +136,7 @@ impl TimeColumn {
 
 /// The columns of a file that are read.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Columns {
+pub struct LogColumns {
     /// The click label, 0 or 1.
     pub click: String,
     /// The conversion label, 0 or 1; empty while it is not known.
@@ -146,7 +146,7 @@ pub struct Columns {
     /// The time of the impression.
     pub time: Option<TimeColumn>,
     /// The raw values.
-    pub inputs: Vec<Input>,
+    pub inputs: Vec<InputColumn>,
     /// The ids that tables are looked up by; only those that tables need.
     pub keys: Vec<KeyColumn>,
 }
@@ -173,9 +173,9 @@ pub const AVAZU_TEXTS: [&str; 9] = [
 pub const AVAZU_INTEGERS: [&str; 12] =
     ["C1", "banner_pos", "device_type", "device_conn_type", "C14", "C15", "C16", "C17", "C18", "C19", "C20", "C21"];
 
-impl Columns {
+impl LogColumns {
     pub(super) fn criteo() -> Self {
-        let input = |name: String, kind| Input { column: name.clone(), name, kind, optional: false };
+        let input = |name: String, kind| InputColumn { column: name.clone(), name, kind, optional: false };
         let numbers = (1..=CRITEO_NUMBERS).map(|i| input(format!("I{i}"), InputKind::Number));
         let categories = (1..=CRITEO_CATEGORIES).map(|i| input(format!("C{i}"), InputKind::Text));
         Self {
@@ -191,7 +191,7 @@ impl Columns {
     pub(super) fn avazu() -> Self {
         let input = |name: &&str, kind| {
             let name = (*name).to_owned();
-            Input { column: name.clone(), name, kind, optional: false }
+            InputColumn { column: name.clone(), name, kind, optional: false }
         };
         let texts = AVAZU_TEXTS.iter().map(|name| input(name, InputKind::Text));
         let integers = AVAZU_INTEGERS.iter().map(|name| input(name, InputKind::Integer));

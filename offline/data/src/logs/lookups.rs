@@ -6,11 +6,11 @@ use adclick::builder::table::TableSource;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::{Batch, Columns, InputValue};
+use super::{InputValue, LogColumns, RowBatch};
 
 /// A model's reads from tables, and the tables.
 #[derive(Debug, Clone)]
-pub struct Lookups {
+pub struct TableLookups {
     schema: Schema,
     enrichment: Enrichment,
     tables: Vec<TableSource>,
@@ -37,7 +37,7 @@ impl Reads {
 
 /// How many rows found their key in a table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Found {
+pub struct TableHits {
     /// The table.
     pub table: String,
     /// Rows that were looked up.
@@ -48,14 +48,14 @@ pub struct Found {
     pub missing: f64,
 }
 
-impl std::fmt::Display for Found {
+impl std::fmt::Display for TableHits {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { table, rows, found, missing } = self;
         write!(f, "table {table}: {found} of {rows} rows found their key, {:.1}% took the default row", 100.0 * missing)
     }
 }
 
-impl Lookups {
+impl TableLookups {
     /// Checks that the tables match what the features of `schema` read by `enrichment`.
     ///
     /// # Errors
@@ -107,7 +107,7 @@ impl Lookups {
     }
 
     /// Prepares for rows of these columns.
-    pub(super) fn start(&self, columns: &Columns) -> Result<Filler<'_>> {
+    pub(super) fn start(&self, columns: &LogColumns) -> Result<Filler<'_>> {
         let mut places = vec![None; self.schema.features.len()];
         for (number, binding) in self.enrichment.bindings.iter().enumerate() {
             let feature = &self.schema.features[binding.feature as usize];
@@ -131,7 +131,7 @@ impl Lookups {
 
 /// Fills batches.
 pub(super) struct Filler<'a> {
-    lookups: &'a Lookups,
+    lookups: &'a TableLookups,
     reader: TableReader,
     /// For each feature that reads a table: its input, and the number given to values from the table.
     places: Vec<Option<(usize, u32)>>,
@@ -147,7 +147,7 @@ pub(super) struct Filler<'a> {
 impl Filler<'_> {
     /// Adds values from the tables to each row of a batch. A value that the row carries takes precedence, as in
     /// requests.
-    pub(super) fn fill(&mut self, batch: &mut Batch) {
+    pub(super) fn fill(&mut self, batch: &mut RowBatch) {
         self.keys.clear();
         self.keys.extend(batch.rows.iter().map(|row| row.keys));
         self.rows += self.keys.len() as u64;
@@ -176,11 +176,11 @@ impl Filler<'_> {
     }
 
     /// How many rows found their keys so far.
-    pub(super) fn found(&self) -> Vec<Found> {
+    pub(super) fn found(&self) -> Vec<TableHits> {
         let tables = self.lookups.enrichment.tables.iter().zip(self.reader.found());
         let share = |found: u64| (self.rows - found) as f64 / self.rows.max(1) as f64;
         tables
-            .map(|(t, &found)| Found { table: t.name.clone(), rows: self.rows, found, missing: share(found) })
+            .map(|(t, &found)| TableHits { table: t.name.clone(), rows: self.rows, found, missing: share(found) })
             .collect()
     }
 }

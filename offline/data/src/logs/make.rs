@@ -6,9 +6,9 @@ use adclick::builder::enrich::Keys;
 use anyhow::{Context, Result};
 
 use super::clock::Clock;
-use super::columns::{Columns, Input, InputKind, KeyColumn};
+use super::columns::{InputColumn, InputKind, KeyColumn, LogColumns};
 use super::values;
-use super::{Batch, Labels, Row};
+use super::{Labels, LogRow, RowBatch};
 use crate::cells::Fault;
 use crate::cells::Field;
 use crate::cells::RecordReader;
@@ -19,28 +19,28 @@ pub(super) struct Wanted {
     why: Option<String>,
 }
 
-/// A column by its number in [`RowMaker::wanted`], and its name.
-type Place = (usize, String);
+/// A column by its number in [`LogRowMaker::wanted`], and its name.
+type ColumnAt = (usize, String);
 
 /// Turns records into rows of a batch.
-pub(super) struct RowMaker {
+pub(super) struct LogRowMaker {
     wanted: Vec<Wanted>,
     labels: Labels,
-    click: Option<Place>,
-    conversion: Option<Place>,
-    weight: Option<Place>,
+    click: Option<ColumnAt>,
+    conversion: Option<ColumnAt>,
+    weight: Option<ColumnAt>,
     time: Option<(usize, Option<usize>, Clock)>,
     /// `None` for an optional column that the file lacks.
-    inputs: Vec<Option<(Place, InputKind)>>,
+    inputs: Vec<Option<(ColumnAt, InputKind)>>,
     keys: Vec<(usize, KeyColumn)>,
 }
 
-impl RowMaker {
+impl LogRowMaker {
     /// Prepares for a file that `has` columns of these names.
     ///
     /// # Errors
     /// A time zone that does not exist.
-    pub(super) fn new(columns: &Columns, labels: Labels, has: impl Fn(&str) -> bool) -> Result<Self> {
+    pub(super) fn new(columns: &LogColumns, labels: Labels, has: impl Fn(&str) -> bool) -> Result<Self> {
         let mut wanted: Vec<Wanted> = Vec::new();
         let mut numbers: HashMap<String, usize> = HashMap::new();
         let mut needed = |column: &str, why: Option<String>| {
@@ -62,7 +62,7 @@ impl RowMaker {
             }
             None => None,
         };
-        let input = |input: &Input| {
+        let input = |input: &InputColumn| {
             let there = !input.optional || has(&input.column);
             there.then(|| ((needed(&input.column, None), input.column.clone()), input.kind))
         };
@@ -93,8 +93,8 @@ impl RowMaker {
 
     /// Makes a row from a record and adds its values to the batch; a malformed record may leave some of its values
     /// there.
-    pub(super) fn make(&self, record: &RecordReader, number: u64, batch: &mut Batch) -> Result<Row, Fault> {
-        let label = |place: &Option<Place>| match place {
+    pub(super) fn make(&self, record: &RecordReader, number: u64, batch: &mut RowBatch) -> Result<LogRow, Fault> {
+        let label = |place: &Option<ColumnAt>| match place {
             Some((at, column)) => values::label(column, record.field(*at)?),
             None => Ok(None),
         };
@@ -127,6 +127,6 @@ impl RowMaker {
             values::values(column, *kind, input as u32, record.field(*at)?, &mut batch.values)?;
         }
         let values = start..batch.values.len();
-        Ok(Row { number, click, conversion, weight, time_us, utc_offset_s, keys, values })
+        Ok(LogRow { number, click, conversion, weight, time_us, utc_offset_s, keys, values })
     }
 }

@@ -1,6 +1,6 @@
 //! Click logs as raw rows: Criteo, Avazu, and CSV, Parquet or Arrow files described by a schema.
 //!
-//! A [`Reader`] streams a file in batches of bounded size. Raw values have the form in which a server passes them
+//! A [`LogReader`] streams a file in batches of bounded size. Raw values have the form in which a server passes them
 //! ([`adclick::Value`]): numbers unchanged, integer categories as their own ids, strings by [`adclick::category_id`].
 //! The schema decides how a model uses them.
 
@@ -20,16 +20,16 @@ use adclick::builder::enrich::Keys;
 use anyhow::Result;
 
 use crate::cells;
-use crate::progress::Stage;
+use crate::progress::JobStage;
 
 pub use bad::{BadLimit, BadRows};
 pub(crate) use clock::{check_zone, guess_unit, hour, unit_name};
 pub use columns::{
-    AVAZU_INTEGERS, AVAZU_TEXTS, CRITEO_CATEGORIES, CRITEO_NUMBERS, Columns, Input, InputKind, KeyColumn, KeyId,
-    TimeColumn, TimeFormat, ZoneRule,
+    AVAZU_INTEGERS, AVAZU_TEXTS, CRITEO_CATEGORIES, CRITEO_NUMBERS, InputColumn, InputKind, KeyColumn, KeyId,
+    LogColumns, TimeColumn, TimeFormat, ZoneRule,
 };
-pub use lookups::{Found, Lookups, Reads};
-pub use reader::Reader;
+pub use lookups::{Reads, TableHits, TableLookups};
+pub use reader::LogReader;
 
 /// How a file is laid out.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,16 +39,16 @@ pub enum Format {
     /// CSV with a header: id, click, hour (YYMMDDHH, UTC) and the 21 fields of the contest.
     Avazu,
     /// Text with a header, Parquet, or Arrow IPC, with these columns.
-    Examples(Columns),
+    Examples(LogColumns),
 }
 
 impl Format {
     /// The columns that are read, and their contents.
     #[must_use]
-    pub fn columns(&self) -> Columns {
+    pub fn columns(&self) -> LogColumns {
         match self {
-            Self::Criteo => Columns::criteo(),
-            Self::Avazu => Columns::avazu(),
+            Self::Criteo => LogColumns::criteo(),
+            Self::Avazu => LogColumns::avazu(),
             Self::Examples(columns) => columns.clone(),
         }
     }
@@ -65,7 +65,7 @@ pub enum Labels {
 
 /// One row: its labels, and where its values are in the batch.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Row {
+pub struct LogRow {
     /// The row's number among all data rows read so far, malformed ones included, counted from 0.
     pub number: u64,
     /// Whether the impression was clicked.
@@ -86,7 +86,7 @@ pub struct Row {
 /// A raw value of a row: an [`adclick::Value`] by the number of its input instead of an engine's handle.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InputValue {
-    /// The number of the input in [`Columns::inputs`]; past them that of a value from a table ([`Reads::found`]).
+    /// The number of the input in [`LogColumns::inputs`]; past them that of a value from a table ([`Reads::found`]).
     pub input: u32,
     /// As in [`adclick::Value`].
     pub number: f32,
@@ -96,21 +96,21 @@ pub struct InputValue {
 
 /// A batch of rows.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Batch {
-    rows: Vec<Row>,
+pub struct RowBatch {
+    rows: Vec<LogRow>,
     values: Vec<InputValue>,
 }
 
-impl Batch {
+impl RowBatch {
     /// The rows in file order.
     #[must_use]
-    pub fn rows(&self) -> &[Row] {
+    pub fn rows(&self) -> &[LogRow] {
         &self.rows
     }
 
     /// The raw values of a row; missing values are absent.
     #[must_use]
-    pub fn values(&self, row: &Row) -> &[InputValue] {
+    pub fn values(&self, row: &LogRow) -> &[InputValue] {
         &self.values[row.values.clone()]
     }
 
@@ -122,7 +122,7 @@ impl Batch {
 
 /// Which files to read, and how.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct LogFiles {
     /// The files, read one after the other; row numbers continue across files.
     pub paths: Vec<PathBuf>,
     /// Their layout.
@@ -132,7 +132,7 @@ pub struct Source {
     /// How many malformed rows are skipped before reading fails.
     pub limit: BadLimit,
     /// The tables that give values which rows do not carry.
-    pub tables: Option<Arc<Lookups>>,
+    pub tables: Option<Arc<TableLookups>>,
 }
 
 /// Totals of a pass over all files.
@@ -141,13 +141,13 @@ pub struct Pass {
     /// The malformed rows.
     pub bad: BadRows,
     /// For each table, the rows that found their key.
-    pub found: Vec<Found>,
+    pub found: Vec<TableHits>,
 }
 
-/// Rows per batch of [`Source::for_each`].
+/// Rows per batch of [`LogFiles::for_each`].
 const BATCH_ROWS: usize = 4096;
 
-impl Source {
+impl LogFiles {
     /// Labelled files with the default limit of malformed rows.
     #[must_use]
     pub fn new(paths: Vec<PathBuf>, format: Format) -> Self {
@@ -160,13 +160,13 @@ impl Source {
     /// # Errors
     /// Files that cannot be read, too many malformed rows, no well-formed row, tables that do not fit, and any error of
     /// `visit`.
-    pub fn for_each(&self, stage: &Stage, mut visit: impl FnMut(&Batch) -> Result<()>) -> Result<Pass> {
+    pub fn for_each(&self, stage: &JobStage, mut visit: impl FnMut(&RowBatch) -> Result<()>) -> Result<Pass> {
         let mut bad = BadRows::new(self.limit);
-        let mut batch = Batch::default();
+        let mut batch = RowBatch::default();
         let mut next = 0;
         let mut lookups = self.tables.as_deref().map(|t| t.start(&self.format.columns())).transpose()?;
         for path in &self.paths {
-            let mut reader = Reader::open_at(path, &self.format, self.labels, stage, next, bad)?;
+            let mut reader = LogReader::open_at(path, &self.format, self.labels, stage, next, bad)?;
             while reader.read(&mut batch, BATCH_ROWS)? {
                 stage.check()?;
                 if let Some(lookups) = &mut lookups {
@@ -182,7 +182,7 @@ impl Source {
 
     /// Where a feature's values are in batches: the feature's number and input. `None` when rows have no such input.
     #[must_use]
-    pub fn reads(&self, columns: &Columns, feature: usize, input: &str) -> Option<Reads> {
+    pub fn reads(&self, columns: &LogColumns, feature: usize, input: &str) -> Option<Reads> {
         let passed = columns.input(input)?;
         let found = self.tables.as_deref().and_then(|t| t.binding(feature, input)).map(|b| columns.inputs.len() + b);
         Some(Reads { passed, found })

@@ -5,35 +5,35 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use super::bad::{BadLimit, BadRows};
-use super::make::RowMaker;
-use super::{Batch, Format, Labels};
+use super::make::LogRowMaker;
+use super::{Format, Labels, RowBatch};
 use crate::cells::{Delimited, Header, Opened, RecordReader, open};
-use crate::progress::Stage;
+use crate::progress::JobStage;
 
 /// A file being read.
-pub struct Reader {
+pub struct LogReader {
     records: RecordReader,
-    maker: RowMaker,
+    maker: LogRowMaker,
     path: PathBuf,
     first: u64,
     next: u64,
     bad: BadRows,
 }
 
-impl Reader {
+impl LogReader {
     /// Opens a file. Compression (gzip, zstd), Parquet and Arrow are recognised by their first bytes, not by name.
     ///
     /// # Errors
     /// A missing, empty or unreadable file; a header without the needed columns.
     pub fn open(path: &Path, format: &Format, labels: Labels, limit: BadLimit) -> Result<Self> {
-        Self::open_at(path, format, labels, &Stage::silent(), 0, BadRows::new(limit))
+        Self::open_at(path, format, labels, &JobStage::silent(), 0, BadRows::new(limit))
     }
 
     pub(super) fn open_at(
         path: &Path,
         format: &Format,
         labels: Labels,
-        stage: &Stage,
+        stage: &JobStage,
         next: u64,
         bad: BadRows,
     ) -> Result<Self> {
@@ -41,7 +41,7 @@ impl Reader {
         let file = open(path, stage)?;
         let mut maker = None;
         let choose = |header: Header<'_>| {
-            let made = RowMaker::new(&columns, labels, |name| header.has(name))?;
+            let made = LogRowMaker::new(&columns, labels, |name| header.has(name))?;
             let places = made.places(|column| header.place(column))?;
             maker = Some(made);
             Ok(places)
@@ -55,7 +55,7 @@ impl Reader {
             }
             Opened::Text(stream) => {
                 // All columns that a labelled file has help to find its delimiter.
-                let all = RowMaker::new(&columns, Labels::Required, |_| true)?;
+                let all = LogRowMaker::new(&columns, Labels::Required, |_| true)?;
                 let wanted: Vec<&str> = all.wanted().iter().map(|w| w.column.as_str()).collect();
                 RecordReader::text(Delimited::headed(stream, path, &wanted)?, choose)?
             }
@@ -68,7 +68,7 @@ impl Reader {
     ///
     /// # Errors
     /// The stream ends early or cannot be decompressed; more malformed rows than the limit allows.
-    pub fn read(&mut self, batch: &mut Batch, max_rows: usize) -> Result<bool> {
+    pub fn read(&mut self, batch: &mut RowBatch, max_rows: usize) -> Result<bool> {
         batch.clear();
         while batch.rows.len() < max_rows && self.records.next(&self.path, self.next)? {
             let (number, first_value) = (self.next, batch.values.len());

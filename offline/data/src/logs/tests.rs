@@ -12,7 +12,7 @@ use parquet::arrow::ArrowWriter;
 use tempfile::TempDir;
 
 use super::*;
-use crate::progress::Stage;
+use crate::progress::JobStage;
 
 fn write(dir: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
     let path = dir.path().join(name);
@@ -35,13 +35,15 @@ fn criteo_line(label: &str) -> String {
     fields.join("\t")
 }
 
-type Rows = Vec<(Row, Vec<InputValue>)>;
+type ReadRows = Vec<(LogRow, Vec<InputValue>)>;
 
-fn all(path: &Path, format: &Format, limit: BadLimit) -> anyhow::Result<(Rows, BadRows)> {
-    let source = Source { limit, ..Source::new(vec![path.to_owned()], format.clone()) };
+fn all(path: &Path, format: &Format, limit: BadLimit) -> anyhow::Result<(ReadRows, BadRows)> {
+    let source = LogFiles { limit, ..LogFiles::new(vec![path.to_owned()], format.clone()) };
     let mut rows = Vec::new();
-    let read = source.for_each(&Stage::silent(), |batch| {
-        rows.extend(batch.rows().iter().map(|row| (Row { values: 0..0, ..row.clone() }, batch.values(row).to_vec())));
+    let read = source.for_each(&JobStage::silent(), |batch| {
+        rows.extend(
+            batch.rows().iter().map(|row| (LogRow { values: 0..0, ..row.clone() }, batch.values(row).to_vec())),
+        );
         Ok(())
     })?;
     Ok((rows, read.bad))
@@ -189,17 +191,17 @@ fn avazu_rows_have_times_and_negative_ids() {
         format!("{}\n{}\n", AVAZU_HEADER.replacen("click,", "", 1), line.replacen(",1,1410", ",1410", 1)).as_bytes(),
     );
     assert!(failure(&unlabelled, &Format::Avazu, BadLimit::Default).contains("\"click\""));
-    let mut reader = Reader::open(&unlabelled, &Format::Avazu, Labels::Optional, BadLimit::Rows(0)).unwrap();
-    let mut batch = Batch::default();
+    let mut reader = LogReader::open(&unlabelled, &Format::Avazu, Labels::Optional, BadLimit::Rows(0)).unwrap();
+    let mut batch = RowBatch::default();
     assert!(reader.read(&mut batch, 10).unwrap());
     assert_eq!(batch.rows()[0].click, None);
     assert!(!reader.read(&mut batch, 10).unwrap());
 }
 
-fn example_columns() -> Columns {
+fn example_columns() -> LogColumns {
     let input =
-        |name: &str, kind| Input { name: name.to_owned(), column: format!("col_{name}"), kind, optional: false };
-    Columns {
+        |name: &str, kind| InputColumn { name: name.to_owned(), column: format!("col_{name}"), kind, optional: false };
+    LogColumns {
         click: "clicked".to_owned(),
         conversion: Some("bought".to_owned()),
         weight: Some("weight".to_owned()),
@@ -286,7 +288,7 @@ fn csv_parquet_and_arrow_examples_give_the_same_rows() {
 fn keys_and_optional_columns_are_read_alike_from_text_and_parquet() {
     let dir = TempDir::new().unwrap();
     let key = |id, column: &str, integer| KeyColumn { id, column: column.to_owned(), integer, table: "t".to_owned() };
-    let mut columns = Columns { conversion: None, weight: None, time: None, ..example_columns() };
+    let mut columns = LogColumns { conversion: None, weight: None, time: None, ..example_columns() };
     columns.inputs.iter_mut().for_each(|input| input.optional = true);
     columns.keys =
         vec![key(KeyId::User, "uid", false), key(KeyId::Ad, "aid", true), key(KeyId::Placement, "slot", true)];

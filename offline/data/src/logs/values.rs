@@ -5,13 +5,13 @@ use arrow_array::Array;
 
 use super::InputValue;
 use super::columns::{InputKind, KeyColumn, KeyId};
-use crate::cells::{Cell, Fault, Field, STRING, boolean, cell};
+use crate::cells::{Fault, Field, STRING, Scalar, boolean, cell};
 
 /// A label: 0 or 1, or nothing.
 pub(super) fn label(column: &str, field: Field<'_>) -> Result<Option<bool>, Fault> {
     let Some(cell) = field.one(column)?.filter(|cell| !cell.is_absent()) else { return Ok(None) };
     let is = match &cell {
-        Cell::Bytes(text) => {
+        Scalar::Bytes(text) => {
             let text = text.trim_ascii();
             let number = || std::str::from_utf8(text).ok()?.parse::<f64>().ok();
             match text {
@@ -22,7 +22,7 @@ pub(super) fn label(column: &str, field: Field<'_>) -> Result<Option<bool>, Faul
                 _ => boolean(text).map(f64::from).or_else(number),
             }
         }
-        Cell::Float(x) => Some(*x),
+        Scalar::Float(x) => Some(*x),
         other => other.integer().map(|i| i as f64),
     };
     match is {
@@ -33,7 +33,7 @@ pub(super) fn label(column: &str, field: Field<'_>) -> Result<Option<bool>, Faul
 }
 
 /// An id of the row's request or candidate.
-pub(super) fn key(key: &KeyColumn, cell: &Cell<'_>, keys: &mut Keys) -> Result<(), Fault> {
+pub(super) fn key(key: &KeyColumn, cell: &Scalar<'_>, keys: &mut Keys) -> Result<(), Fault> {
     let refuse = |expected: &'static str| Fault::new(&key.column, expected, &cell.show());
     let id = if key.integer {
         if cell.is_absent() {
@@ -64,7 +64,7 @@ pub(super) fn weight(column: &str, field: Field<'_>) -> Result<f64, Fault> {
     }
 }
 
-fn fault(column: &str, kind: InputKind, cell: &Cell<'_>) -> Fault {
+fn fault(column: &str, kind: InputKind, cell: &Scalar<'_>) -> Fault {
     let expected = match kind {
         InputKind::Number => "a finite number",
         InputKind::Text | InputKind::Texts(_) => STRING,
@@ -75,7 +75,13 @@ fn fault(column: &str, kind: InputKind, cell: &Cell<'_>) -> Fault {
 }
 
 /// Appends the raw value of one cell. In a number, NaN and the like mean missing.
-fn single(column: &str, kind: InputKind, input: u32, cell: &Cell<'_>, out: &mut Vec<InputValue>) -> Result<(), Fault> {
+fn single(
+    column: &str,
+    kind: InputKind,
+    input: u32,
+    cell: &Scalar<'_>,
+    out: &mut Vec<InputValue>,
+) -> Result<(), Fault> {
     let value = match kind {
         InputKind::Number => cell.number().map(|number| InputValue { input, number, id: 0 }),
         InputKind::Text | InputKind::Texts(_) => cell.text_id().map(|id| InputValue { input, number: 1.0, id }),
@@ -97,7 +103,7 @@ fn list<'a>(
     column: &str,
     kind: InputKind,
     input: u32,
-    cells: impl Iterator<Item = Result<Cell<'a>, Fault>>,
+    cells: impl Iterator<Item = Result<Scalar<'a>, Fault>>,
     out: &mut Vec<InputValue>,
 ) -> Result<(), Fault> {
     if let InputKind::Vector(dim, _) = kind {

@@ -5,11 +5,11 @@ use adclick::builder::table::ColumnKind;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::raw;
-use super::tables::{Found, Tables};
+use super::tables::{FeatureTables, FoundColumn};
 
 /// A feature's read from tables, if any. Fills in what follows from the column: the form of ids and a vector's
 /// dimension.
-pub(super) fn lookup(feature: &mut raw::Feature, source: Source, tables: &Tables) -> Result<Option<Lookup>> {
+pub(super) fn lookup(feature: &mut raw::Feature, source: Source, tables: &FeatureTables) -> Result<Option<Lookup>> {
     if source == Source::Dot {
         ensure!(
             feature.column.is_none(),
@@ -42,7 +42,7 @@ pub(super) fn lookup(feature: &mut raw::Feature, source: Source, tables: &Tables
 }
 
 /// Whether the column suits the feature's kind.
-fn fits(feature: &mut raw::Feature, text: &str, found: &Found<'_>) -> Result<()> {
+fn fits(feature: &mut raw::Feature, text: &str, found: &FoundColumn<'_>) -> Result<()> {
     let kind = found.kind;
     let number = matches!(kind, ColumnKind::F32 | ColumnKind::F16) || found.at.position.is_some();
     let refuse = |needs: &str| bail!("key `column`: `{text}` is {kind}, but {needs}");
@@ -74,7 +74,7 @@ fn fits(feature: &mut raw::Feature, text: &str, found: &Found<'_>) -> Result<()>
 }
 
 /// Ids that a table hashed do not match the integers of a vocabulary, and integers do not match a vocabulary of hashes.
-fn same_form(feature: &mut raw::Feature, text: &str, found: &Found<'_>) -> Result<()> {
+fn same_form(feature: &mut raw::Feature, text: &str, found: &FoundColumn<'_>) -> Result<()> {
     let form = if found.source.integer { raw::IdKind::Integer } else { raw::IdKind::String };
     let stated = *feature.raw.get_or_insert(form);
     ensure!(
@@ -85,7 +85,7 @@ fn same_form(feature: &mut raw::Feature, text: &str, found: &Found<'_>) -> Resul
     Ok(())
 }
 
-fn similarity(feature: &raw::Feature, tables: &Tables) -> Result<Option<Lookup>> {
+fn similarity(feature: &raw::Feature, tables: &FeatureTables) -> Result<Option<Lookup>> {
     let (left, right) = match (&feature.left, &feature.right) {
         (None, None) => {
             ensure!(feature.measure.is_none(), "key `measure` needs `left` and `right`: the vectors that are compared");

@@ -11,10 +11,10 @@ use adclick::category_id;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::options::{mappings, model};
-use super::tables::Tables;
+use super::tables::FeatureTables;
 use super::values::{id, list, name_of, typed};
-use super::{Keys, Labels, ModelOptions, RawColumn, SchemaFile, Table, binding, raw};
-use crate::cells::Cell;
+use super::{EmbeddingFill, KeyColumns, LabelColumns, ModelOptions, RawColumn, SchemaFile, binding, raw};
+use crate::cells::Scalar;
 use crate::files::read_file;
 
 /// The most columns of one feature or table.
@@ -25,7 +25,7 @@ pub(super) fn build(text: &str, directory: &Path) -> Result<SchemaFile> {
     if let Some(key) = file.keys().find(|k| !raw::TOP.contains(&k.as_str())) {
         bail!("unknown key `{key}`; allowed: {}", list(&raw::TOP));
     }
-    let feature_tables = Tables::parse(tables(&mut file, "tables")?)?;
+    let feature_tables = FeatureTables::parse(tables(&mut file, "tables")?)?;
     let mut builder =
         Builder { directory, embeddings: Vec::new(), tables: Vec::new(), wide: Vec::new(), feature_tables };
     for (i, table) in tables(&mut file, "embeddings")?.into_iter().enumerate() {
@@ -52,13 +52,13 @@ pub(super) fn build(text: &str, directory: &Path) -> Result<SchemaFile> {
     }
     builder.check_use(&schema)?;
     schema.embeddings = builder.embeddings;
-    let Tables { files: feature_tables, mut enrichment } = builder.feature_tables;
+    let FeatureTables { files: feature_tables, mut enrichment } = builder.feature_tables;
     enrichment.bindings = bindings;
     let keys = match file.remove("keys") {
-        Some(table) => Keys::parse(table, &enrichment, &feature_tables).context("[keys]")?,
-        None => Keys::default(),
+        Some(table) => KeyColumns::parse(table, &enrichment, &feature_tables).context("[keys]")?,
+        None => KeyColumns::default(),
     };
-    let labels = file.remove("labels").map(Labels::parse).transpose().context("[labels]")?;
+    let labels = file.remove("labels").map(LabelColumns::parse).transpose().context("[labels]")?;
     let model = match file.remove("model") {
         Some(table) => model(table).context("[model]")?,
         None => ModelOptions::default(),
@@ -84,9 +84,9 @@ pub(super) fn build(text: &str, directory: &Path) -> Result<SchemaFile> {
 struct Builder<'a> {
     directory: &'a Path,
     embeddings: Vec<Embedding>,
-    tables: Vec<Table>,
+    tables: Vec<EmbeddingFill>,
     wide: Vec<Option<bool>>,
-    feature_tables: Tables,
+    feature_tables: FeatureTables,
 }
 
 impl Builder<'_> {
@@ -205,7 +205,7 @@ impl Builder<'_> {
         let mut rows = vec![unknown];
         for (text, &value) in &values {
             let parsed = if integer {
-                let id = Cell::from(text.as_bytes()).integer_id();
+                let id = Scalar::from(text.as_bytes()).integer_id();
                 id.ok_or_else(|| anyhow!("key `values`: `{text}` is not an integer, but raw = \"integer\""))?
             } else {
                 category_id(text.as_bytes())
@@ -232,7 +232,7 @@ impl Builder<'_> {
             missing_row: false,
             wide: false,
         });
-        self.tables.push(Table::Fixed { ids, rows });
+        self.tables.push(EmbeddingFill::Fixed { ids, rows });
         self.wide.push(Some(false));
         Ok(Kind::Category { embedding: self.embeddings.len() as u32 - 1, boundaries: Vec::new(), default })
     }
@@ -279,21 +279,21 @@ impl Builder<'_> {
         );
         let (index, table) = if let Some(count) = raw.count {
             ensure!(count > 0, "key `count` = 0");
-            (Index::Identity { count }, Table::Indexed)
+            (Index::Identity { count }, EmbeddingFill::Indexed)
         } else if let Some(buckets) = raw.buckets {
             ensure!(buckets > 0, "key `buckets` = 0");
-            (Index::Hashed { buckets }, Table::Indexed)
+            (Index::Hashed { buckets }, EmbeddingFill::Indexed)
         } else if given {
             let ids = self.vocabulary(&raw, integer)?;
             ensure!(!ids.is_empty(), "the vocabulary is empty");
             ensure!(ids.iter().collect::<BTreeSet<_>>().len() == ids.len(), "the vocabulary names a value twice");
-            (Index::Vocabulary { count: u32::try_from(ids.len())? }, Table::Given(ids))
+            (Index::Vocabulary { count: u32::try_from(ids.len())? }, EmbeddingFill::Given(ids))
         } else {
             ensure!(raw.min_count != Some(0), "key `min_count` = 0; allowed: 1 and more");
-            (Index::Vocabulary { count: 0 }, Table::Built { min_count: raw.min_count, max_size: raw.max_size })
+            (Index::Vocabulary { count: 0 }, EmbeddingFill::Built { min_count: raw.min_count, max_size: raw.max_size })
         };
         // Weights from elsewhere rarely have rows for unknown or missing values; a trainer wants both.
-        let built = matches!(table, Table::Built { .. });
+        let built = matches!(table, EmbeddingFill::Built { .. });
         let hashed = matches!(index, Index::Hashed { .. });
         self.embeddings.push(Embedding {
             name,
@@ -319,7 +319,7 @@ impl Builder<'_> {
                     return Ok(category_id(line.as_bytes()));
                 }
                 // Encoded as in data files: a negative integer in two's complement.
-                let id = Cell::from(line.as_bytes()).integer_id();
+                let id = Scalar::from(line.as_bytes()).integer_id();
                 id.ok_or_else(|| anyhow!("{} line {}: `{line}` is not an integer id", path.display(), i + 1))
             };
             return text.trim_start_matches('\u{feff}').lines().enumerate().map(parse).collect();

@@ -10,7 +10,7 @@ use super::values::{list, typed};
 
 /// The columns of data files with the ids that tables are looked up by: a row there is a request with one candidate.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Keys {
+pub struct KeyColumns {
     /// The request's `user_key`.
     pub user: Option<IdColumn>,
     /// The candidate's `ad_key`.
@@ -28,7 +28,7 @@ struct Long {
     raw: Option<raw::IdKind>,
 }
 
-impl Keys {
+impl KeyColumns {
     /// Reads the table. Ids have the same form as in the feature tables.
     pub(super) fn parse(table: toml::Value, enrichment: &Enrichment, files: &[TableFile]) -> Result<Self> {
         let toml::Value::Table(table) = table else { bail!("is a {}, expected a table", table.type_str()) };

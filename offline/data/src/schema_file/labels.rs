@@ -30,7 +30,7 @@ pub enum TimeUnit {
 /// The columns that hold labels.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Labels {
+pub struct LabelColumns {
     /// 0 or 1.
     pub click: String,
     /// 0 or 1; empty = not known yet.
@@ -53,7 +53,7 @@ pub struct Labels {
     pub local_time: bool,
 }
 
-impl Labels {
+impl LabelColumns {
     /// Reads the table.
     pub(super) fn parse(table: toml::Value) -> Result<Self> {
         let stated = ["time_unit", "utc_offset", "zone_column", "zone", "local_time"];

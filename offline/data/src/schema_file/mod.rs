@@ -23,11 +23,11 @@ use adclick::builder::schema::{Enrichment, Feature, KeyPart, Kind, Schema, Sourc
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-use crate::logs::{Columns, Input, InputKind, KeyColumn, KeyId};
+use crate::logs::{InputColumn, InputKind, KeyColumn, KeyId, LogColumns};
 
 pub use cells::CellSource;
-pub use keys::Keys;
-pub use labels::{Labels, TimeUnit};
+pub use keys::KeyColumns;
+pub use labels::{LabelColumns, TimeUnit};
 pub use options::PLACEHOLDERS;
 pub use tables::{IdColumn, TableFile, key_text};
 
@@ -39,7 +39,7 @@ pub struct SchemaFile {
     /// How raw columns are read, one entry for each feature.
     pub columns: Vec<RawColumn>,
     /// How the tables are filled, one entry for each embedding.
-    pub tables: Vec<Table>,
+    pub tables: Vec<EmbeddingFill>,
     /// The file's setting of each embedding's weights in the wide part. Without one, packing takes none and training
     /// creates some.
     pub wide: Vec<Option<bool>>,
@@ -48,9 +48,9 @@ pub struct SchemaFile {
     /// How data files become those tables, one entry for each of [`Enrichment::tables`].
     pub feature_tables: Vec<TableFile>,
     /// The columns of data files that hold a request's keys.
-    pub keys: Keys,
+    pub keys: KeyColumns,
     /// The label columns, when the file names them.
-    pub labels: Option<Labels>,
+    pub labels: Option<LabelColumns>,
     /// Details that weights alone do not give.
     pub model: ModelOptions,
     /// Tensors with other names.
@@ -70,7 +70,7 @@ pub struct RawColumn {
 
 /// How an embedding table is filled.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Table {
+pub enum EmbeddingFill {
     /// No ids are given: they index the table directly or by hash.
     Indexed,
     /// The ids are given, in row order.
@@ -187,9 +187,9 @@ impl SchemaFile {
     ///
     /// # Errors
     /// No `[labels]`, no column in `[keys]` for an id of a table's key, a separator of several bytes, or features that read one input in different ways.
-    pub fn data_columns(&self) -> Result<Columns> {
+    pub fn data_columns(&self) -> Result<LogColumns> {
         let labels = self.labels.as_ref().context("a schema for training needs [labels] with at least `click`")?;
-        let mut columns = Columns {
+        let mut columns = LogColumns {
             click: labels.click.clone(),
             conversion: labels.conversion.clone(),
             weight: labels.weight.clone(),
@@ -209,7 +209,7 @@ impl SchemaFile {
                 None => {
                     places.insert(&feature.input, columns.inputs.len());
                     let (name, column) = (feature.input.clone(), feature.input.clone());
-                    columns.inputs.push(Input { name, column, kind, optional: bound(i) });
+                    columns.inputs.push(InputColumn { name, column, kind, optional: bound(i) });
                 }
                 Some(known) => {
                     ensure!(
@@ -272,7 +272,7 @@ impl SchemaFile {
             wide: Vec::new(),
             enrichment: Enrichment::default(),
             feature_tables: Vec::new(),
-            keys: Keys::default(),
+            keys: KeyColumns::default(),
             labels: None,
             model: ModelOptions::default(),
             tensors: Vec::new(),
@@ -284,7 +284,7 @@ impl SchemaFile {
     #[must_use]
     pub fn unbuilt(&self) -> Vec<&str> {
         let tables = self.schema.embeddings.iter().zip(&self.tables);
-        tables.filter(|(_, t)| matches!(t, Table::Built { .. })).map(|(e, _)| e.name.as_str()).collect()
+        tables.filter(|(_, t)| matches!(t, EmbeddingFill::Built { .. })).map(|(e, _)| e.name.as_str()).collect()
     }
 }
 

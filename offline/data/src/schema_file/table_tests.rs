@@ -39,7 +39,7 @@ fn the_documents_tables_feed_its_features_and_leave_them_as_they_are() {
     let cap = users.layout.find("frequency_cap_remaining").unwrap();
     assert_eq!(users.layout.number(&users.default, cap, 0), Some(1.0));
     assert!(users.layout.is_missing(&users.default, 0));
-    let keys = Keys {
+    let keys = KeyColumns {
         user: Some(column("user_id")),
         ad: Some(column("ad_id")),
         advertiser: Some(column("advertiser_id")),
@@ -135,8 +135,8 @@ fn every_type_of_column_and_of_feature_that_reads_it() {
     // Rows of data files need only ids and the values that no table gives.
     let message = format!("{:#}", file.data_columns().unwrap_err());
     assert!(message.contains("table `places` is looked up by the user") && message.contains("[keys]"), "{message}");
-    let columns =
-        SchemaFile { keys: Keys { user: Some(id("uid", false)), ..file.keys.clone() }, ..file.clone() }.data_columns();
+    let columns = SchemaFile { keys: KeyColumns { user: Some(id("uid", false)), ..file.keys.clone() }, ..file.clone() }
+        .data_columns();
     let columns = columns.unwrap();
     let needed: Vec<&str> = columns.inputs.iter().filter(|i| !i.optional).map(|i| i.name.as_str()).collect();
     assert_eq!(needed, ["bid_rank"]);

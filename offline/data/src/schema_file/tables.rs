@@ -42,14 +42,14 @@ pub struct IdColumn {
 }
 
 /// All tables of a schema file.
-pub(super) struct Tables {
+pub(super) struct FeatureTables {
     pub(super) files: Vec<TableFile>,
     /// The same tables in the core's form, with no bindings yet.
     pub(super) enrichment: Enrichment,
 }
 
 /// A column named as `TABLE.COLUMN`.
-pub(super) struct Found<'a> {
+pub(super) struct FoundColumn<'a> {
     pub(super) at: ColumnUse,
     pub(super) kind: ColumnKind,
     pub(super) source: &'a CellSource,
@@ -57,7 +57,7 @@ pub(super) struct Found<'a> {
     pub(super) side: Side,
 }
 
-impl Tables {
+impl FeatureTables {
     pub(super) fn parse(found: Vec<toml::Table>) -> Result<Self> {
         let mut all = Self { files: Vec::new(), enrichment: Enrichment::default() };
         let mut keys = Vec::new();
@@ -90,7 +90,7 @@ impl Tables {
     }
 
     /// The column that `text` names, `TABLE.COLUMN` or `TABLE.COLUMN[position]`.
-    pub(super) fn find(&self, text: &str) -> Result<Found<'_>> {
+    pub(super) fn find(&self, text: &str) -> Result<FoundColumn<'_>> {
         let (table, rest) = text
             .split_once('.')
             .ok_or_else(|| anyhow!("`{text}` is not of the form TABLE.COLUMN or TABLE.COLUMN[3]"))?;
@@ -120,7 +120,7 @@ impl Tables {
             (None, _) => {}
         }
         let at = ColumnUse { table: t as u32, column: column.to_owned(), position };
-        Ok(Found { at, kind, source: &file.cells[c], side: self.enrichment.side(t) })
+        Ok(FoundColumn { at, kind, source: &file.cells[c], side: self.enrichment.side(t) })
     }
 
     fn part(&self, text: &str, keys: &[RawKey]) -> Result<KeyPart> {

@@ -20,7 +20,9 @@ fn the_documents_features_are_29_columns() {
     assert_eq!(placement.side(), Side::Request);
     let Kind::Category { embedding, default, .. } = &placement.kind else { panic!("placement is a category") };
     assert_eq!(*default, Some(category_id(b"feed")));
-    let Table::Fixed { ids, rows } = &file.tables[*embedding as usize] else { panic!("placement has fixed values") };
+    let EmbeddingFill::Fixed { ids, rows } = &file.tables[*embedding as usize] else {
+        panic!("placement has fixed values")
+    };
     let expected = [("feed", 0.0), ("right_column", 1.0), ("story", 0.5)];
     assert_eq!(*ids, expected.map(|(n, _)| category_id(n.as_bytes())));
     assert_eq!(rows[1..], expected.map(|(_, v)| v));
@@ -66,7 +68,7 @@ fn tables_are_shared_or_defined_on_the_spot() {
     .unwrap();
     assert_eq!(file.schema.embeddings.len(), 2);
     assert_eq!(file.unbuilt(), ["ads"]);
-    assert_eq!(file.tables[0], Table::Built { min_count: Some(5), max_size: None });
+    assert_eq!(file.tables[0], EmbeddingFill::Built { min_count: Some(5), max_size: None });
     assert!(file.schema.embeddings[0].unknown_row && file.schema.embeddings[0].missing_row);
     assert_eq!(file.schema.embeddings[1].index, Index::Identity { count: 4 });
     assert_eq!(file.schema.features[1].kind, Kind::MultiCategory { embedding: 0, pooling: Pooling::Sum });
@@ -141,9 +143,9 @@ fn a_vocabulary_comes_from_the_file_or_beside_it() {
         std::fs::write(&path, text).unwrap();
         SchemaFile::read(&path).unwrap().tables
     };
-    let strings = Table::Given(vec![category_id(b"x"), category_id(b"y")]);
-    assert_eq!(write("integer"), [Table::Given(vec![7, 9]), strings.clone()]);
-    assert_eq!(write("string"), [Table::Given(vec![category_id(b"7"), category_id(b"9")]), strings]);
+    let strings = EmbeddingFill::Given(vec![category_id(b"x"), category_id(b"y")]);
+    assert_eq!(write("integer"), [EmbeddingFill::Given(vec![7, 9]), strings.clone()]);
+    assert_eq!(write("string"), [EmbeddingFill::Given(vec![category_id(b"7"), category_id(b"9")]), strings]);
 }
 
 #[test]
@@ -156,9 +158,9 @@ fn integer_ids_of_the_schema_are_those_of_data_files() {
                 [[features]]\nname='b'\nkind='category'\nraw='integer'\nvalues={-1=0.5,3=1.0}";
     std::fs::write(&path, text).unwrap();
     let file = SchemaFile::read(&path).unwrap();
-    assert_eq!(file.tables[0], Table::Given(vec![7, u64::MAX, 2]));
+    assert_eq!(file.tables[0], EmbeddingFill::Given(vec![7, u64::MAX, 2]));
     let Kind::Category { default, .. } = file.schema.features[0].kind else { panic!("no category") };
     assert_eq!(default, Some(u64::MAX));
-    let Table::Fixed { ids, .. } = &file.tables[1] else { panic!("no fixed values") };
+    let EmbeddingFill::Fixed { ids, .. } = &file.tables[1] else { panic!("no fixed values") };
     assert_eq!(*ids, [u64::MAX, 3]);
 }

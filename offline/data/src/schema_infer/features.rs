@@ -1,8 +1,8 @@
 //! Decides the use of each column.
 
 use super::profile::{Looks, Profile};
-use super::sample::Sample;
-use super::{Known, Roles, leaks, names};
+use super::sample::FileSample;
+use super::{ColumnRoles, KnownColumns, leaks, names};
 
 /// The role that a column is given.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,10 +32,10 @@ const FEW: usize = 20;
 
 /// Decides the use of the column at this index.
 pub(super) fn guess(
-    sample: &Sample,
+    sample: &FileSample,
     profiles: &[Profile],
-    roles: &Roles,
-    known: &Known,
+    roles: &ColumnRoles,
+    known: &KnownColumns,
     at: usize,
     clicks: &[bool],
 ) -> Guess {
@@ -78,7 +78,7 @@ pub(super) fn guess(
 }
 
 /// The reason why a column that could be a feature should not be one.
-fn doubt(sample: &Sample, at: usize, profile: &Profile, clicks: &[bool]) -> Option<String> {
+fn doubt(sample: &FileSample, at: usize, profile: &Profile, clicks: &[bool]) -> Option<String> {
     let name = &sample.names[at];
     if names::outcome(name) {
         return Some("by its name it is known only after the click; take it in only if requests have it".to_owned());
@@ -117,7 +117,7 @@ fn counts(profile: &Profile) -> bool {
 
 /// The first value of a position, if the click rate falls from position to position; an error if the column only has
 /// the name of one.
-fn position(sample: &Sample, at: usize, profile: &Profile, clicks: &[bool]) -> Option<Result<f64, ()>> {
+fn position(sample: &FileSample, at: usize, profile: &Profile, clicks: &[bool]) -> Option<Result<f64, ()>> {
     let [least, _, _, most] = profile.numbers?;
     let small = least >= 0.0 && most <= 1000.0 && matches!(profile.looks, Looks::Integer | Looks::Binary);
     if !small || profile.distinct < 2 || !names::position(&sample.names[at]) {
@@ -129,7 +129,7 @@ fn position(sample: &Sample, at: usize, profile: &Profile, clicks: &[bool]) -> O
         .zip(clicks)
         .filter_map(|(kept, &click)| match kept {
             super::Kept::Text(text) => {
-                Some((crate::cells::Cell::from(&text[..]).number()?.into(), f64::from(u8::from(click))))
+                Some((crate::cells::Scalar::from(&text[..]).number()?.into(), f64::from(u8::from(click))))
             }
             _ => None,
         })

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use adclick_measure::Labelled;
 use adclick_measure::rank::auc;
 
-use super::sample::{Kept, Sample};
-use crate::cells::Cell;
+use super::sample::{FileSample, Kept};
+use crate::cells::Scalar;
 
 /// A single column does not reach this AUC before the click.
 const SUSPECT: f64 = 0.98;
@@ -14,7 +14,7 @@ const SUSPECT: f64 = 0.98;
 const ROWS: usize = 20;
 
 /// The reason why a column is suspected, if it is.
-pub(super) fn suspect(sample: &Sample, at: usize, clicks: &[bool]) -> Option<String> {
+pub(super) fn suspect(sample: &FileSample, at: usize, clicks: &[bool]) -> Option<String> {
     let kinds = |rows: &[bool]| (rows.iter().filter(|c| **c).count(), rows.iter().filter(|c| !**c).count());
     let (positive, negative) = kinds(clicks);
     if positive.min(negative) < ROWS {
@@ -26,7 +26,7 @@ pub(super) fn suspect(sample: &Sample, at: usize, clicks: &[bool]) -> Option<Str
     }
     let rows: Vec<(&[u8], bool)> =
         sample.column(at).zip(clicks).filter_map(|(kept, &click)| Some((value(kept)?, click))).collect();
-    let numbers: Option<Vec<f64>> = rows.iter().map(|(text, _)| Cell::from(*text).number().map(f64::from)).collect();
+    let numbers: Option<Vec<f64>> = rows.iter().map(|(text, _)| Scalar::from(*text).number().map(f64::from)).collect();
     let labels: Vec<bool> = rows.iter().map(|(_, click)| *click).collect();
     if let Some(share) = numbers.and_then(|numbers| apart(&numbers, &labels)) {
         return Some(format!("its value tells clicked rows from the others (AUC {share:.3})"));
@@ -49,7 +49,7 @@ pub(super) fn suspect(sample: &Sample, at: usize, clicks: &[bool]) -> Option<Str
 /// A value that is not missing.
 fn value(kept: &Kept) -> Option<&[u8]> {
     match kept {
-        Kept::Text(text) if !Cell::from(&text[..]).is_absent() => Some(text),
+        Kept::Text(text) if !Scalar::from(&text[..]).is_absent() => Some(text),
         _ => None,
     }
 }

@@ -14,16 +14,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::logs::{BadLimit, Format, Source};
+use crate::logs::{BadLimit, Format, LogFiles};
 use crate::progress::Progress;
 use crate::schema_file::SchemaFile;
 use features::Guess;
 use profile::{Looks, Profile};
-use sample::{Kept, Sample};
+use sample::{FileSample, Kept};
 
 /// Known facts about the file.
 #[derive(Debug, Clone, Default)]
-pub struct Known {
+pub struct KnownColumns {
     /// The column of the click label.
     pub click: Option<String>,
     /// The column of the conversion label.
@@ -58,7 +58,7 @@ pub struct Inferred {
 }
 
 /// The columns with a role, by index.
-struct Roles {
+struct ColumnRoles {
     click: usize,
     /// The reason for the choice.
     why: String,
@@ -72,7 +72,7 @@ struct Roles {
 /// # Errors
 /// Files that cannot be read, columns that do not exist or are given two roles, and no column that could be the click
 /// label.
-pub fn infer(path: &Path, known: &Known, progress: &Progress) -> Result<Inferred> {
+pub fn infer(path: &Path, known: &KnownColumns, progress: &Progress) -> Result<Inferred> {
     let named: Vec<(&str, &String)> = [
         ("--click", &known.click),
         ("--conversion", &known.conversion),
@@ -90,7 +90,7 @@ pub fn infer(path: &Path, known: &Known, progress: &Progress) -> Result<Inferred
     }
     let wanted: Vec<&str> = named.iter().map(|(_, column)| column.as_str()).collect();
     let stage = progress.bytes("Looking at columns", std::fs::metadata(path).map_or(0, |m| m.len()));
-    let sample = Sample::read(path, &wanted, &stage)?;
+    let sample = FileSample::read(path, &wanted, &stage)?;
     drop(stage);
     for (option, column) in &named {
         ensure!(
@@ -112,7 +112,7 @@ pub fn infer(path: &Path, known: &Known, progress: &Progress) -> Result<Inferred
     );
     let text = write::text(path, &sample, &profiles, &roles, &guesses, &clicks);
     let schema = SchemaFile::parse(&text).context("the schema that was inferred")?;
-    let mut source = Source::new(vec![path.to_owned()], Format::Examples(schema.data_columns()?));
+    let mut source = LogFiles::new(vec![path.to_owned()], Format::Examples(schema.data_columns()?));
     source.limit = BadLimit::Rows(u64::MAX);
     let stage = progress.bytes("Reading rows by it", source.bytes()?);
     let read = source.for_each(&stage, |_| Ok(()))?;
@@ -134,7 +134,7 @@ pub fn infer(path: &Path, known: &Known, progress: &Progress) -> Result<Inferred
 }
 
 /// Finds the columns of the labels, the weight and the time.
-fn roles(sample: &Sample, profiles: &[Profile], known: &Known) -> Result<Roles> {
+fn roles(sample: &FileSample, profiles: &[Profile], known: &KnownColumns) -> Result<ColumnRoles> {
     let names = &sample.names;
     let place = |column: &Option<String>| column.as_ref().and_then(|c| names.iter().position(|n| n == c));
     let free = |at: usize| {
@@ -199,13 +199,13 @@ fn roles(sample: &Sample, profiles: &[Profile], known: &Known) -> Result<Roles> 
             profiles[at].seen()
         );
     }
-    Ok(Roles { click, why, conversion, weight, time })
+    Ok(ColumnRoles { click, why, conversion, weight, time })
 }
 
 /// The click labels of the sample.
-fn clicks(sample: &Sample, click: usize) -> Vec<bool> {
+fn clicks(sample: &FileSample, click: usize) -> Vec<bool> {
     let clicked =
-        |kept: &Kept| matches!(kept, Kept::Text(text) if crate::cells::Cell::from(&text[..]).number() == Some(1.0));
+        |kept: &Kept| matches!(kept, Kept::Text(text) if crate::cells::Scalar::from(&text[..]).number() == Some(1.0));
     sample.column(click).map(clicked).collect()
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::sample::{Kept, Sample};
-use crate::cells::Cell;
+use super::sample::{FileSample, Kept};
+use crate::cells::Scalar;
 use crate::logs::{guess_unit, hour};
 
 /// The form of a column's values.
@@ -56,14 +56,14 @@ pub(super) struct Profile {
 const SEPARATORS: [u8; 5] = [b'|', b';', b',', b' ', b'/'];
 
 impl Profile {
-    pub(super) fn of(sample: &Sample, at: usize) -> Self {
+    pub(super) fn of(sample: &FileSample, at: usize) -> Self {
         let mut counts: HashMap<&[u8], usize> = HashMap::new();
         let (mut lists, mut missing): (Vec<&[Box<[u8]>]>, usize) = (Vec::new(), 0);
         let (mut texts, mut absent): (Vec<&[u8]>, usize) = (Vec::new(), 0);
         for kept in sample.column(at) {
             match kept {
                 Kept::Missing => missing += 1,
-                Kept::Text(text) if Cell::from(&text[..]).is_absent() => absent += 1,
+                Kept::Text(text) if Scalar::from(&text[..]).is_absent() => absent += 1,
                 Kept::Text(text) => {
                     *counts.entry(&text[..]).or_default() += 1;
                     texts.push(text);
@@ -97,11 +97,11 @@ impl Profile {
     }
 
     fn text(&mut self, name: &str, texts: &[&[u8]], counts: &HashMap<&[u8], usize>, absent: usize) -> Looks {
-        let cells = || counts.keys().map(|text| Cell::from(*text));
-        let all = |holds: fn(&Cell<'_>) -> bool| cells().all(|cell| holds(&cell));
+        let cells = || counts.keys().map(|text| Scalar::from(*text));
+        let all = |holds: fn(&Scalar<'_>) -> bool| cells().all(|cell| holds(&cell));
         if all(|cell| cell.number().is_some()) {
             let mut numbers: Vec<f64> =
-                texts.iter().filter_map(|text| Some(f64::from(Cell::from(*text).number()?))).collect();
+                texts.iter().filter_map(|text| Some(f64::from(Scalar::from(*text).number()?))).collect();
             numbers.sort_unstable_by(f64::total_cmp);
             let n = numbers.len();
             self.numbers = Some([numbers[0], numbers[n / 2], numbers[(n - 1) * 99 / 100], numbers[n - 1]]);
@@ -136,7 +136,7 @@ impl Profile {
             self.spread(hours.into_iter());
             return Some(Looks::Time(Some("yymmddhh")));
         }
-        let read = |text: &&[u8]| guess_unit(Cell::from(*text).integer()?);
+        let read = |text: &&[u8]| guess_unit(Scalar::from(*text).integer()?);
         let unit = read(counts.keys().next()?)?.0;
         let times: Option<Vec<i64>> = texts.iter().map(|t| Some(read(t).filter(|r| r.0 == unit)?.1)).collect();
         self.spread(times?.into_iter());
@@ -181,11 +181,11 @@ fn shown(text: &[u8]) -> String {
 }
 
 fn integer(text: &[u8]) -> bool {
-    Cell::from(text).integer_id().is_some()
+    Scalar::from(text).integer_id().is_some()
 }
 
 fn number(text: &[u8]) -> bool {
-    Cell::from(text).number().is_some()
+    Scalar::from(text).number().is_some()
 }
 
 /// The form of lists.

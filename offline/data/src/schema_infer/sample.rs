@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use arrow_array::Array;
 
-use crate::cells::{Cell, Delimited, Field, Header, Opened, RecordReader, cell, open};
-use crate::progress::Stage;
+use crate::cells::{Delimited, Field, Header, Opened, RecordReader, Scalar, cell, open};
+use crate::progress::JobStage;
 
 /// The most rows that are kept.
 const ROWS: usize = 20_000;
@@ -36,7 +36,7 @@ impl Kept {
 }
 
 /// The columns of a file, and some of its rows.
-pub(super) struct Sample {
+pub(super) struct FileSample {
     pub(super) names: Vec<String>,
     /// The columns' types, for record batches.
     pub(super) types: Vec<Option<String>>,
@@ -52,9 +52,9 @@ pub(super) struct Sample {
     bytes: usize,
 }
 
-impl Sample {
+impl FileSample {
     /// Reads a file. `wanted` are columns that are known to exist.
-    pub(super) fn read(path: &Path, wanted: &[&str], stage: &Stage) -> Result<Self> {
+    pub(super) fn read(path: &Path, wanted: &[&str], stage: &JobStage) -> Result<Self> {
         let mut sample = Self {
             names: Vec::new(),
             types: Vec::new(),
@@ -103,7 +103,7 @@ impl Sample {
         self.sample.len()
     }
 
-    fn take(&mut self, path: &Path, mut reader: RecordReader, stage: &Stage) -> Result<()> {
+    fn take(&mut self, path: &Path, mut reader: RecordReader, stage: &JobStage) -> Result<()> {
         self.delimiter = reader.delimiter();
         self.types = vec![None; self.names.len()];
         while reader.next(path, self.rows)? {
@@ -144,7 +144,7 @@ impl Sample {
 
     fn keep(&self, record: &RecordReader, at: usize) -> Kept {
         let short = |text: &[u8]| Box::from(&text[..text.len().min(TEXT)]);
-        let one = |cell: &Cell<'_>| Kept::Text(short(&cell.show()));
+        let one = |cell: &Scalar<'_>| Kept::Text(short(&cell.show()));
         match record.field(at) {
             Ok(Field::Missing) => Kept::Missing,
             Ok(Field::Text(text)) => Kept::Text(short(text)),

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::features::{Feature, Guess};
 use super::profile::{Looks, Profile};
-use super::sample::Sample;
-use super::{Roles, names, train_command};
+use super::sample::FileSample;
+use super::{ColumnRoles, names, train_command};
 
 /// A TOML string on one line, for any contents.
 fn quoted(text: &str) -> String {
@@ -31,9 +31,9 @@ fn remark(text: &str) -> String {
 
 pub(super) fn text(
     path: &Path,
-    sample: &Sample,
+    sample: &FileSample,
     profiles: &[Profile],
-    roles: &Roles,
+    roles: &ColumnRoles,
     guesses: &[Guess],
     clicks: &[bool],
 ) -> String {
@@ -79,14 +79,14 @@ fn block(name: &str, feature: &Feature) -> Vec<String> {
     lines
 }
 
-fn seen(sample: &Sample, at: usize, profile: &Profile) -> String {
+fn seen(sample: &FileSample, at: usize, profile: &Profile) -> String {
     match &sample.types[at] {
         Some(kind) => format!("{kind}, {}", profile.seen()),
         None => profile.seen(),
     }
 }
 
-fn head(out: &mut String, path: &Path, sample: &Sample) {
+fn head(out: &mut String, path: &Path, sample: &FileSample) {
     let file = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let what = match sample.delimiter {
         None => "record batches".to_owned(),
@@ -117,7 +117,7 @@ fn head(out: &mut String, path: &Path, sample: &Sample) {
     }
 }
 
-fn labels(out: &mut String, sample: &Sample, profiles: &[Profile], roles: &Roles, clicks: &[bool]) {
+fn labels(out: &mut String, sample: &FileSample, profiles: &[Profile], roles: &ColumnRoles, clicks: &[bool]) {
     let clicked = clicks.iter().filter(|click| **click).count();
     let rate = 100.0 * clicked as f64 / clicks.len().max(1) as f64;
     let _ = writeln!(out, "\n[labels]\n# {}; {rate:.3}% of the rows are 1", roles.why);
@@ -152,7 +152,7 @@ fn labels(out: &mut String, sample: &Sample, profiles: &[Profile], roles: &Roles
 }
 
 /// The ids that feature tables could be looked up by.
-fn keys(out: &mut String, sample: &Sample, profiles: &[Profile], guesses: &[Guess]) {
+fn keys(out: &mut String, sample: &FileSample, profiles: &[Profile], guesses: &[Guess]) {
     let mut found: Vec<(&str, usize)> = Vec::new();
     for (at, name) in sample.names.iter().enumerate() {
         let ids = matches!(profiles[at].looks, Looks::Integer | Looks::Binary | Looks::Text);
@@ -184,7 +184,7 @@ fn keys(out: &mut String, sample: &Sample, profiles: &[Profile], guesses: &[Gues
 }
 
 /// Features of the time, as far as it varies.
-fn times(out: &mut String, sample: &Sample, profiles: &[Profile], roles: &Roles, guesses: &[Guess]) {
+fn times(out: &mut String, sample: &FileSample, profiles: &[Profile], roles: &ColumnRoles, guesses: &[Guess]) {
     let Some(at) = roles.time else { return };
     let free = |name: &str| {
         let taken = |(n, guess): (&String, &Guess)| n == name && matches!(guess, Guess::Feature(_));

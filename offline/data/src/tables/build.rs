@@ -14,7 +14,7 @@ use crate::schema_file::TableFile;
 
 /// How tables are built.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct TableOptions {
     /// The rule for a key that is given twice.
     pub duplicates: Duplicates,
     /// How new the data is, in microseconds since 1970-01-01 UTC; `None` = the newest change of the data files.
@@ -29,7 +29,7 @@ pub struct Options {
 
 /// The result of building a table.
 #[derive(Debug, Clone, Serialize)]
-pub struct Summary {
+pub struct TableSummary {
     /// Its name.
     pub name: String,
     /// The files: one for each shard.
@@ -86,10 +86,10 @@ pub fn file_name(table: &str, shard: Shard) -> String {
 pub fn build(
     table: &TableFile,
     data: &DataFiles,
-    options: &Options,
+    options: &TableOptions,
     out: &Path,
     progress: &Progress,
-) -> Result<Summary> {
+) -> Result<TableSummary> {
     let begin = Instant::now();
     let built_us = match options.as_of {
         Some(time) => time,
@@ -131,7 +131,7 @@ pub fn build(
         Ok(())
     })?;
     drop(stage);
-    let mut summary = Summary {
+    let mut summary = TableSummary {
         name: table.name.clone(),
         files: Vec::new(),
         built_us,

@@ -5,11 +5,11 @@ use adclick::builder::table::{ColumnKind, RowLayout};
 use adclick::composite_key;
 use arrow_array::{Array, ArrayRef};
 
-use crate::cells::{Cell, Fault, Field, RecordReader, STRING, cell};
+use crate::cells::{Fault, Field, RecordReader, STRING, Scalar, cell};
 use crate::schema_file::{CellSource, TableFile};
 
 /// Turns records into keys and rows.
-pub(super) struct RowMaker<'a> {
+pub(super) struct TableRowMaker<'a> {
     table: &'a TableFile,
     columns: Vec<&'a str>,
     /// For each id of the key, the index of its column.
@@ -23,7 +23,7 @@ pub(super) struct RowMaker<'a> {
     numbers: Vec<f32>,
 }
 
-impl<'a> RowMaker<'a> {
+impl<'a> TableRowMaker<'a> {
     pub(super) fn new(table: &'a TableFile) -> Self {
         let mut columns: Vec<&'a str> = Vec::new();
         let mut number = |name: &'a str| {
@@ -54,7 +54,7 @@ impl<'a> RowMaker<'a> {
         self.columns.clone()
     }
 
-    /// The row that [`RowMaker::make`] made.
+    /// The row that [`TableRowMaker::make`] made.
     pub(super) fn row(&self) -> &[u8] {
         &self.row
     }
@@ -172,7 +172,7 @@ fn put(layout: &RowLayout, row: &mut [u8], i: usize, name: &str, cell: table::Ce
     })
 }
 
-fn number(column: &str, cell: &Cell<'_>) -> Result<f32, Fault> {
+fn number(column: &str, cell: &Scalar<'_>) -> Result<f32, Fault> {
     cell.number().ok_or_else(|| Fault::new(column, "a finite number", &cell.show()))
 }
 
@@ -185,7 +185,7 @@ fn numbers(column: &str, items: &ArrayRef, to: &mut Vec<f32>) -> Result<(), Faul
     Ok(())
 }
 
-fn id_of(source: &CellSource, kind: ColumnKind, cell: &Cell<'_>) -> Result<Option<u64>, Fault> {
+fn id_of(source: &CellSource, kind: ColumnKind, cell: &Scalar<'_>) -> Result<Option<u64>, Fault> {
     let id = id(&source.from[0], source.integer, cell)?;
     if matches!(kind, ColumnKind::U32 { .. }) && id > Some(u32::MAX.into()) {
         return Err(Fault::new(&source.from[0], "an integer from 0 to 4294967295 (u64 takes more)", &cell.show()));
@@ -194,7 +194,7 @@ fn id_of(source: &CellSource, kind: ColumnKind, cell: &Cell<'_>) -> Result<Optio
 }
 
 /// The id in a cell; `None` if the cell is missing.
-fn id(column: &str, integer: bool, cell: &Cell<'_>) -> Result<Option<u64>, Fault> {
+fn id(column: &str, integer: bool, cell: &Scalar<'_>) -> Result<Option<u64>, Fault> {
     let (id, expected) = if integer {
         (cell.integer_id(), format!("{} (raw = \"string\" takes others)", cell.expected_integer()))
     } else {

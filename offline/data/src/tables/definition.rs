@@ -16,7 +16,7 @@ struct Document {
 #[derive(Serialize, Deserialize)]
 struct Definition {
     key: Vec<Id>,
-    columns: Vec<Source>,
+    columns: Vec<CellDefinition>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -26,7 +26,7 @@ struct Id {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Source {
+struct CellDefinition {
     name: String,
     from: Vec<String>,
     raw: Raw,
@@ -52,7 +52,7 @@ impl Raw {
 /// None that is known of: names are text.
 pub(super) fn provenance(table: &TableFile) -> Result<String> {
     let key = table.key.iter().map(|id| Id { column: id.column.clone(), raw: Raw::of(id.integer) });
-    let columns = table.layout.columns().iter().zip(&table.cells).map(|(column, cell)| Source {
+    let columns = table.layout.columns().iter().zip(&table.cells).map(|(column, cell)| CellDefinition {
         name: column.name.clone(),
         from: cell.from.clone(),
         raw: Raw::of(cell.integer),

@@ -5,6 +5,6 @@ mod cells;
 mod definition;
 mod read;
 
-pub use build::{ColumnSummary, Options, Summary, build, file_name};
+pub use build::{ColumnSummary, TableOptions, TableSummary, build, file_name};
 pub use definition::of_packed;
 pub use read::{DataFiles, FileRows, TableRow};

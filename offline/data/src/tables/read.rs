@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
-use super::cells::RowMaker;
+use super::cells::TableRowMaker;
 use crate::cells::{RecordReader, size};
 use crate::logs::{BadLimit, BadRows};
-use crate::progress::Stage;
+use crate::progress::JobStage;
 use crate::schema_file::TableFile;
 
 /// The number of rows between two checks for cancellation.
@@ -49,10 +49,10 @@ impl DataFiles {
     pub fn for_each(
         &self,
         table: &TableFile,
-        stage: &Stage,
+        stage: &JobStage,
         mut visit: impl FnMut(TableRow<'_>) -> Result<()>,
     ) -> Result<(Vec<FileRows>, BadRows)> {
-        let mut maker = RowMaker::new(table);
+        let mut maker = TableRowMaker::new(table);
         let mut bad = BadRows::new(self.limit);
         let mut files = Vec::with_capacity(self.paths.len());
         let columns = maker.columns();

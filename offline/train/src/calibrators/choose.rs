@@ -11,7 +11,7 @@ use super::{Method, Sample, fit};
 
 /// The result of one method.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Candidate {
+pub struct MethodTrial {
     /// The method.
     pub method: Method,
     /// Mean log loss on rows that the fit did not see; null when it could not be fitted.
@@ -37,7 +37,7 @@ pub struct Choice {
     #[serde(serialize_with = "as_text")]
     pub calibrator: Calibrator,
     /// All methods, the simplest first.
-    pub candidates: Vec<Candidate>,
+    pub candidates: Vec<MethodTrial>,
     /// The reason in one sentence.
     pub reason: String,
 }
@@ -105,13 +105,13 @@ pub fn choose(logits: &Sample) -> Result<Choice> {
         let fitted = held_out_loss(&evidence, method, logits)
             .and_then(|loss| Ok((loss, fit(method, logits)?)))
             .and_then(|(loss, calibrator)| check_order(&calibrator).map(|()| (loss, calibrator)));
-        let candidate = Candidate { method, logloss: f64::NAN, gain: f64::NAN, p: None, off: None, refused: None };
+        let candidate = MethodTrial { method, logloss: f64::NAN, gain: f64::NAN, p: None, off: None, refused: None };
         trials.push(match fitted {
-            Err(error) => (Candidate { refused: Some(format!("{error:#}")), ..candidate }, None),
+            Err(error) => (MethodTrial { refused: Some(format!("{error:#}")), ..candidate }, None),
             Ok((logloss, calibrator)) => {
                 let objection = (method != Method::Isotonic).then(|| evidence.against(method, &calibrator));
                 let (p, off) = (objection.map(|o| o.p), objection.map(|o| o.direction.name()));
-                (Candidate { logloss, gain: own - logloss, p, off, ..candidate }, Some((calibrator, objection)))
+                (MethodTrial { logloss, gain: own - logloss, p, off, ..candidate }, Some((calibrator, objection)))
             }
         });
     }
@@ -126,21 +126,21 @@ pub fn choose(logits: &Sample) -> Result<Choice> {
     });
     let (candidate, calibrator) = match simplest.or_else(best) {
         Some((candidate, Some((calibrator, _)))) => (candidate.clone(), calibrator.clone()),
-        _ => (Candidate::own(own), Calibrator::Identity),
+        _ => (MethodTrial::own(own), Calibrator::Identity),
     };
     let reason = reason(&trials[0].0, &candidate, simplest.is_some());
     let candidates = trials.into_iter().map(|(candidate, _)| candidate).collect();
     Ok(Choice { method: candidate.method, calibrator, candidates, reason })
 }
 
-impl Candidate {
+impl MethodTrial {
     /// The model's own probabilities.
     fn own(logloss: f64) -> Self {
         Self { method: Method::Identity, logloss, gain: 0.0, p: None, off: None, refused: None }
     }
 }
 
-fn reason(own: &Candidate, chosen: &Candidate, stands: bool) -> String {
+fn reason(own: &MethodTrial, chosen: &MethodTrial, stands: bool) -> String {
     let most = 100.0 * FALSE_ALARMS;
     let p = own.p.unwrap_or(f64::NAN);
     if chosen.method == Method::Identity {

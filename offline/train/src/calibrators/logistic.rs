@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 /// One row: features, target in [0, 1], weight.
 #[derive(Debug, Clone, Copy)]
-pub struct Row<const K: usize> {
+pub struct Observation<const K: usize> {
     /// Features; an intercept is a feature that is always 1, and comes first.
     pub x: [f64; K],
     /// The target probability.
@@ -33,7 +33,7 @@ const SINGULAR: f64 = 1e-13;
 /// No minimum is reached: the classes are separable.
 pub fn minimise<const K: usize>(
     rows: usize,
-    row: impl Fn(usize) -> Row<K>,
+    row: impl Fn(usize) -> Observation<K>,
     ridge: [f64; K],
     start: [f64; K],
 ) -> Result<[f64; K]> {
@@ -79,12 +79,12 @@ struct Local<const K: usize> {
 }
 
 impl<const K: usize> Local<K> {
-    fn at(rows: usize, row: impl Fn(usize) -> Row<K>, ridge: &[f64; K], theta: &[f64; K]) -> Self {
+    fn at(rows: usize, row: impl Fn(usize) -> Observation<K>, ridge: &[f64; K], theta: &[f64; K]) -> Self {
         let (mut weight, mut loss) = (Sum::default(), Sum::default());
         let mut gradient = [Sum::default(); K];
         let mut hessian = [[Sum::default(); K]; K];
         for i in 0..rows {
-            let Row { x, target, weight: w } = row(i);
+            let Observation { x, target, weight: w } = row(i);
             let f: f64 = (0..K).map(|k| theta[k] * x[k]).sum();
             let p = sigmoid(f);
             // 1 − σ(f) is σ(−f), without cancellation.
@@ -141,14 +141,15 @@ mod tests {
 
     #[test]
     fn an_intercept_alone_is_the_log_odds() {
-        let fitted = minimise(10, |i| Row { x: [1.0], target: f64::from(u8::from(i < 3)), weight: 1.0 }, [0.0], [0.0]);
+        let fitted =
+            minimise(10, |i| Observation { x: [1.0], target: f64::from(u8::from(i < 3)), weight: 1.0 }, [0.0], [0.0]);
         assert!((fitted.unwrap()[0] - (3.0_f64 / 7.0).ln()).abs() < 1e-14);
     }
 
     #[test]
     fn what_the_rows_do_not_determine_stays_where_it_was() {
         // With two equal columns, only their sum is determined.
-        let row = |i: usize| Row { x: [1.0, 2.5, 2.5], target: if i < 4 { 1.0 } else { 0.0 }, weight: 0.5 };
+        let row = |i: usize| Observation { x: [1.0, 2.5, 2.5], target: if i < 4 { 1.0 } else { 0.0 }, weight: 0.5 };
         let fitted = minimise(12, row, [0.0; 3], [0.0, 0.25, -0.25]).unwrap();
         assert_eq!(fitted[1..], [0.25, -0.25]);
         assert!((fitted[0] - 0.5_f64.ln()).abs() < 1e-13);
@@ -156,7 +157,8 @@ mod tests {
 
     #[test]
     fn separable_rows_are_an_error_without_a_ridge() {
-        let row = |i: usize| Row { x: [1.0, i as f64 - 4.5], target: if i < 5 { 0.0 } else { 1.0 }, weight: 1.0 };
+        let row =
+            |i: usize| Observation { x: [1.0, i as f64 - 4.5], target: if i < 5 { 0.0 } else { 1.0 }, weight: 1.0 };
         let free = minimise(10, row, [0.0; 2], [0.0; 2]);
         let tied = minimise(10, row, [0.0, 1.0], [0.0; 2]).unwrap();
         assert!(tied[1] > 0.5 && tied[1] < 2.0 && tied[0].abs() < 1e-9, "{tied:?}");

@@ -9,7 +9,7 @@ mod method;
 mod parametric;
 mod tails;
 
-pub use choose::{Candidate, Choice, choose};
+pub use choose::{Choice, MethodTrial, choose};
 pub use histogram::{histogram_quantile, histogram_uniform};
 pub use isotonic::{Block, isotonic, isotonic_for_serving, pool};
 pub use method::{Method, fit};

@@ -5,7 +5,7 @@ use adclick_measure::Sum;
 use anyhow::{Context, Result, ensure};
 
 use super::Sample;
-use super::logistic::{Row, minimise};
+use super::logistic::{Observation, minimise};
 
 /// The targets to which Platt scaling fits the probabilities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub fn platt(logits: &Sample, targets: Targets) -> Result<Platt> {
     // Logits are centred and scaled: where all are far from 0 and close together, slope and intercept are hard to tell
     // apart, and rounding swamps Newton's steps.
     let (middle, spread) = logits.middle_and_spread();
-    let row = |i: usize| Row {
+    let row = |i: usize| Observation {
         x: [1.0, (logits.x[i] - middle) / spread],
         target: if logits.labels[i] { if_clicked } else { if_not },
         weight: logits.weight(i),
@@ -89,8 +89,11 @@ pub fn temperature(logits: &Sample) -> Result<Temperature> {
         "cannot fit a temperature: every logit is on one side of 0 for its label, so the likelihood has no maximum"
     );
     // Starts from 0, where the curvature is greatest; a step from 1 could overshoot where all scores are extreme.
-    let row =
-        |i: usize| Row { x: [logits.x[i]], target: f64::from(u8::from(logits.labels[i])), weight: logits.weight(i) };
+    let row = |i: usize| Observation {
+        x: [logits.x[i]],
+        target: f64::from(u8::from(logits.labels[i])),
+        weight: logits.weight(i),
+    };
     let [inverse] = minimise(logits.len(), row, [0.0], [0.0]).context("cannot fit a temperature")?;
     ensure!(
         inverse > 0.0,
@@ -122,9 +125,9 @@ pub fn beta(probabilities: &Sample) -> Result<Beta> {
     };
     let target = |i: usize| f64::from(u8::from(probabilities.labels[i]));
     let (n, weight) = (probabilities.len(), |i: usize| probabilities.weight(i));
-    let both = |i: usize| Row { x: [1.0, features(i).0, features(i).1], target: target(i), weight: weight(i) };
-    let low = |i: usize| Row { x: [1.0, features(i).0], target: target(i), weight: weight(i) };
-    let high = |i: usize| Row { x: [1.0, features(i).1], target: target(i), weight: weight(i) };
+    let both = |i: usize| Observation { x: [1.0, features(i).0, features(i).1], target: target(i), weight: weight(i) };
+    let low = |i: usize| Observation { x: [1.0, features(i).0], target: target(i), weight: weight(i) };
+    let high = |i: usize| Observation { x: [1.0, features(i).1], target: target(i), weight: weight(i) };
     let what = "cannot fit beta calibration";
     let [c, a, b] = match two_scores(probabilities) {
         Some(scores) => shortest(scores.map(|(p, logit)| ([1.0, p.ln(), -(-p).ln_1p()], logit))),

@@ -9,14 +9,14 @@ use adclick::builder::artifact::model::Model;
 use adclick::builder::bundle::check_target;
 use adclick::builder::calibrate::{Calibrators, HeadCalibrator};
 use adclick::builder::model::pack_model;
-use adclick_data::logs::{Found, Lookups};
+use adclick_data::logs::{TableHits, TableLookups};
 use adclick_data::progress::Progress;
 use adclick_measure::Unknown;
 use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 
-use super::{Rows, Target};
-use crate::bundle::{Beside, Parts, open, resolve};
+use super::{BundleTarget, RowSelection};
+use crate::bundle::{Beside, BundleParts, open, resolve};
 use crate::calibrators::{self, Choice, Method, Sample};
 use crate::positions::{Position, Positions, as_logged};
 use crate::ranges;
@@ -29,7 +29,7 @@ pub struct Job {
     /// The bundle whose model is calibrated, or the directory whose `CURRENT` names it.
     pub bundle: PathBuf,
     /// The rows; the model must not have been trained on any of them.
-    pub rows: Rows,
+    pub rows: RowSelection,
     /// The method to fit; `None` = the simplest one that the rows clearly support.
     pub method: Option<Method>,
     /// The keep rate of negative downsampling that neither the model's bias nor the bundle accounts for; `None` = that of
@@ -40,7 +40,7 @@ pub struct Job {
     /// The precision that the bundle is to be served in; `None` = the bundle's own.
     pub precision: Option<Precision>,
     /// The bundle to write; `None` = only fit.
-    pub target: Option<Target>,
+    pub target: Option<BundleTarget>,
 }
 
 /// The result of a calibration.
@@ -65,7 +65,7 @@ pub struct Done {
     pub generation: Option<String>,
     /// How many rows found their key in each table.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tables: Vec<Found>,
+    pub tables: Vec<TableHits>,
     /// The precision and kernel of the logits.
     pub precision: &'static str,
     /// The rows that ranges were computed from, when the model had none.
@@ -136,8 +136,8 @@ pub fn calibrate(job: &Job, progress: &Progress) -> Result<Done> {
     };
     let kept = (cvr.is_none() && before.cvr != HeadCalibrator::default()).then(|| before.cvr.calibrator().to_string());
     let mut generation = None;
-    if let Some(Target { path, replace, publish }) = &job.target {
-        let parts = Parts { calibrators, ..served.parts };
+    if let Some(BundleTarget { path, replace, publish }) = &job.target {
+        let parts = BundleParts { calibrators, ..served.parts };
         generation = Some(format!("{:016x}", parts.write(path, *replace, *publish)?));
     }
     Ok(Done {
@@ -158,7 +158,7 @@ pub fn calibrate(job: &Job, progress: &Progress) -> Result<Done> {
 
 /// The bundle in the form to be served.
 struct Served {
-    parts: Parts,
+    parts: BundleParts,
     /// Its path, when it is not the bundle of --bundle.
     at: Option<Beside>,
     range_rows: Option<usize>,
@@ -174,7 +174,7 @@ impl Served {
 
     fn new(job: &Job, progress: &Progress) -> Result<Self> {
         let path = resolve(&job.bundle)?;
-        let mut parts = Parts::read(&path)?;
+        let mut parts = BundleParts::read(&path)?;
         parts.precision = job.precision.or(parts.precision);
         let (mut range_rows, mut at) = (None, None);
         let model = Model::open(Bytes::copy_of(&parts.model)?)?;
@@ -194,7 +194,7 @@ impl Served {
                 Some(target) => Beside::of(&target.path, target.replace)?,
                 None => Beside::next_to(&path)?,
             };
-            let scored = logged.map(|model| Parts { model, ..parts.clone() });
+            let scored = logged.map(|model| BundleParts { model, ..parts.clone() });
             scored.as_ref().unwrap_or(&parts).write(&beside.path().join(Self::NAME), true, false)?;
             at = Some(beside);
         }
@@ -234,7 +234,7 @@ fn folded(provenance: &str) -> Option<f64> {
 }
 
 /// Gives a model without ranges those of the rows. Returns the number of rows used.
-fn find_ranges(job: &Job, bundle: &Path, parts: &mut Parts, progress: &Progress) -> Result<Option<usize>> {
+fn find_ranges(job: &Job, bundle: &Path, parts: &mut BundleParts, progress: &Progress) -> Result<Option<usize>> {
     let model = Model::open(Bytes::copy_of(&parts.model)?)?;
     if !model.ranges().is_empty() || model.network().deep.is_empty() {
         return Ok(None);
@@ -243,10 +243,10 @@ fn find_ranges(job: &Job, bundle: &Path, parts: &mut Parts, progress: &Progress)
     let mut source = job.rows.source.clone();
     if !model.enrichment().is_empty() {
         let tables = open(bundle)?.tables().to_vec();
-        source.tables = Some(Arc::new(Lookups::new(model.schema(), model.enrichment(), tables)?));
+        source.tables = Some(Arc::new(TableLookups::new(model.schema(), model.enrichment(), tables)?));
     }
     let chosen = job.rows.chosen(progress)?;
-    let mut sample = ranges::Sample::new(model.schema(), &source);
+    let mut sample = ranges::InputSample::new(model.schema(), &source);
     let stage = progress.bytes("Looking for ranges", source.bytes()?);
     source.for_each(&stage, |batch| {
         batch.rows().iter().filter(|row| chosen.has(row)).for_each(|row| sample.see(batch, row));

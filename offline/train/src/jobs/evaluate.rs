@@ -5,18 +5,18 @@ use std::path::PathBuf;
 use adclick::Engine;
 use adclick::Precision;
 use adclick::builder::artifact::model::spec::HeadKind;
-use adclick_data::logs::Found;
+use adclick_data::logs::TableHits;
 use adclick_data::progress::Progress;
 use adclick_measure::cost::{Cost, Scores};
 use adclick_measure::fields::Field;
-use adclick_measure::report::Options;
+use adclick_measure::report::ReportOptions;
 use adclick_measure::{Labelled, Report, Unknown};
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use super::Rows;
+use super::RowSelection;
 use crate::bundle::resolve;
-use crate::positions::{Opened, Position, Positions};
+use crate::positions::{LoggedBundle, Position, Positions};
 use crate::rows::{ScoredRows, fallback, open_engine};
 
 /// An evaluation job.
@@ -25,7 +25,7 @@ pub struct Job {
     /// The bundle, or the directory whose `CURRENT` names it.
     pub bundle: PathBuf,
     /// The rows.
-    pub rows: Rows,
+    pub rows: RowSelection,
     /// The positions at which rows are scored; `None` = those at which they were logged, if the rows hold them.
     pub position: Option<Position>,
     /// Inputs by whose values the metrics of the first head are broken down.
@@ -61,7 +61,7 @@ pub struct Done {
     pub bad_rows: u64,
     /// How many rows found their key in each table.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tables: Vec<Found>,
+    pub tables: Vec<TableHits>,
     /// pCVR over clicked rows whose conversion is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conversion: Option<Report>,
@@ -92,7 +92,7 @@ pub fn evaluate(job: &Job, progress: &Progress) -> Result<Done> {
     let mut fields = job.fields.clone();
     fields.extend(job.group.clone());
     let columns = job.rows.source.format.columns();
-    let bundle = Opened::new(&resolve(&job.bundle)?, &columns, job.position, progress)?;
+    let bundle = LoggedBundle::new(&resolve(&job.bundle)?, &columns, job.position, progress)?;
     let open = |precision| open_engine(&bundle.path, job.kernel.as_deref(), precision);
     // All engines are made before the first row, so that one that is not available fails at once.
     let fast = job.precisions.iter().filter(|p| **p != Precision::Exact).map(|p| Ok((*p, open(Some(*p))?)));
@@ -150,8 +150,8 @@ fn reports(job: &Job, rows: &ScoredRows, keep_rates: [f64; 2]) -> Result<[Option
         .collect();
     let groups: Option<Vec<u64>> =
         (grouped.first()).map(|texts| told.iter().map(|&row| adclick::category_id(texts[row].as_bytes())).collect());
-    let options = Options { groups: groups.as_deref(), fields: &columns, top: job.top, seed: job.seed };
-    let plain = Options { seed: job.seed, ..Options::default() };
+    let options = ReportOptions { groups: groups.as_deref(), fields: &columns, top: job.top, seed: job.seed };
+    let plain = ReportOptions { seed: job.seed, ..ReportOptions::default() };
     let measure = |probabilities: &[f64], labels: &[bool], weights, options| {
         check(probabilities)?;
         Report::compute(&Labelled::new(probabilities, labels, weights)?, options)

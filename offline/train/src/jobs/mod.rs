@@ -13,18 +13,18 @@ pub mod verify;
 use std::path::PathBuf;
 
 use adclick::Engine;
-use adclick_data::logs::{Row, Source};
+use adclick_data::logs::{LogFiles, LogRow};
 use adclick_data::progress::Progress;
-use adclick_data::tables::Summary;
+use adclick_data::tables::TableSummary;
 use anyhow::Result;
 
 use crate::positions::Positions;
 use crate::rows::{ScoredRows, score_source};
-use crate::trainer::{Data, Role, Roles, Split};
+use crate::trainer::{Data, Split, SplitRole, SplitRoles};
 
 /// The bundle that a job writes.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub struct BundleTarget {
     /// Its directory.
     pub path: PathBuf,
     /// Whether to replace an existing bundle.
@@ -35,23 +35,23 @@ pub struct Target {
 
 /// The rows that a job reads.
 #[derive(Debug, Clone)]
-pub struct Rows {
+pub struct RowSelection {
     /// The files.
-    pub source: Source,
+    pub source: LogFiles,
     /// Only the rows with this role in this split; `None` = all.
-    pub part: Option<(Split, Role)>,
+    pub part: Option<(Split, SplitRole)>,
 }
 
 /// The split rule of a part, resolved for the files.
-struct Chosen(Option<(Roles, Role)>);
+struct Chosen(Option<(SplitRoles, SplitRole)>);
 
 impl Chosen {
-    fn has(&self, row: &Row) -> bool {
+    fn has(&self, row: &LogRow) -> bool {
         self.0.as_ref().is_none_or(|(roles, role)| roles.of(row) == *role)
     }
 }
 
-impl Rows {
+impl RowSelection {
     fn chosen(&self, progress: &Progress) -> Result<Chosen> {
         let Some((split, role)) = &self.part else { return Ok(Chosen(None)) };
         let data = Data { source: self.source.clone(), split: split.clone() };
@@ -74,7 +74,7 @@ impl Rows {
 }
 
 /// Shows the malformed rows that were left out of tables.
-fn warn_of_bad_rows(tables: &[Summary], progress: &Progress) {
+fn warn_of_bad_rows(tables: &[TableSummary], progress: &Progress) {
     for table in tables.iter().filter(|t| t.bad_rows > 0) {
         progress.warn(&format!("table {}: {} malformed rows were left out, the first:", table.name, table.bad_rows));
         table.bad.iter().for_each(|message| progress.note(&format!("  {message}")));

@@ -10,27 +10,27 @@ use adclick::builder::artifact::{Bytes, OpenMode};
 use adclick::builder::bundle::{self, Manifest, Role};
 use adclick::builder::calibrate::{Calibrators, HeadCalibrator};
 use adclick::builder::model::pack_model;
-use adclick_data::logs::{Lookups, Source};
+use adclick_data::logs::{LogFiles, TableLookups};
 use adclick_data::progress::Progress;
 use adclick_data::schema_file::SchemaFile;
 use adclick_measure::weights;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
-use super::pack::{Tables, for_training};
-use super::{Rows, Target, warn_of_bad_rows};
-use crate::bundle::{Beside, Part, Parts, open_tables, resolve};
+use super::pack::{GivenTables, for_training};
+use super::{BundleTarget, RowSelection, warn_of_bad_rows};
+use crate::bundle::{Beside, BundlePart, BundleParts, open_tables, resolve};
 use crate::calibrators::{self, Choice, Sample};
 use crate::positions::as_logged;
 use crate::rows::{fallback, open_engine};
-use crate::trainer::{self, Blueprint, Config, Data, Metrics, Role as RowRole, Scored, Split, apart};
+use crate::trainer::{self, Blueprint, Config, Data, HeldOutScores, RunStatistics, Split, SplitRole, apart};
 use crate::unpack::unpack;
 
 /// A training job.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// The logs. Rows look values up in the tables of `tables`.
-    pub source: Source,
+    pub source: LogFiles,
     /// The schema of `--format examples`; `None` = the built-in features of the logs' format.
     pub schema: Option<SchemaFile>,
     /// The rows that validate.
@@ -40,7 +40,7 @@ pub struct Job {
     /// The model to continue from.
     pub parent: Option<Parent>,
     /// The tables that the schema reads.
-    pub tables: Tables,
+    pub tables: GivenTables,
     /// The text of the auction policy; `None` = the default one.
     pub policy: Option<String>,
     /// The precision that the bundle is to be served in; `None` = exact.
@@ -48,7 +48,7 @@ pub struct Job {
     /// Whether to choose calibrators on the validation rows.
     pub calibrate: bool,
     /// The bundle to write.
-    pub target: Target,
+    pub target: BundleTarget,
 }
 
 /// A model to continue from.
@@ -84,7 +84,7 @@ pub struct Done {
     pub generation: String,
     /// Statistics of the training run.
     #[serde(flatten)]
-    pub metrics: Metrics,
+    pub metrics: RunStatistics,
     /// The calibrator of the first head.
     pub calibrator: String,
     /// The precision that the bundle is to be served in.
@@ -103,7 +103,7 @@ pub struct Done {
 /// Files that cannot be read, a split that leaves nothing, features or tables that the rows do not have, training that
 /// diverges, a bundle that cannot be written.
 pub fn train(job: Job, progress: &Progress) -> Result<Done> {
-    let Target { path: out, replace, publish } = &job.target;
+    let BundleTarget { path: out, replace, publish } = &job.target;
     // Fails before hours of training, not after.
     bundle::check_target(out, *replace)?;
     let blueprint = match &job.schema {
@@ -114,12 +114,17 @@ pub fn train(job: Job, progress: &Progress) -> Result<Done> {
         apart(&job.source.paths, paths)?;
     }
     let built = build_tables(&job, progress)?;
-    let data = Data { source: Source { tables: built.lookups, ..job.source }, split: job.split };
+    let data = Data { source: LogFiles { tables: built.lookups, ..job.source }, split: job.split };
     let config = Config { parent: job.parent.as_ref().map(|p| p.generation.clone()), ..job.config };
     let trained = trainer::fit(&config, &data, &blueprint, job.parent.as_ref().map(|p| &p.spec), progress)?;
     let (precision, calibrators) = (job.precision, Calibrators::default());
-    let mut parts =
-        Parts { model: pack_model(&trained.spec)?, calibrators, policy: job.policy, precision, tables: built.parts };
+    let mut parts = BundleParts {
+        model: pack_model(&trained.spec)?,
+        calibrators,
+        policy: job.policy,
+        precision,
+        tables: built.parts,
+    };
     let mut beside = built.beside;
     let mut served = None;
     if matches!(precision, Some(Precision::Bf16 | Precision::Int8)) && job.calibrate {
@@ -147,9 +152,9 @@ pub fn train(job: Job, progress: &Progress) -> Result<Done> {
 #[derive(Default)]
 struct BuiltTables {
     /// For looking up rows; `None` when the model reads no table.
-    lookups: Option<Arc<Lookups>>,
+    lookups: Option<Arc<TableLookups>>,
     /// For the bundle.
-    parts: Vec<Part>,
+    parts: Vec<BundlePart>,
     /// Their directory until the bundle links them.
     beside: Option<Beside>,
 }
@@ -168,15 +173,15 @@ fn build_tables(job: &Job, progress: &Progress) -> Result<BuiltTables> {
     warn_of_bad_rows(&summaries, progress);
     // The same tables give the same generation, in any order.
     parts.sort_by(|a, b| a.name.cmp(&b.name));
-    let lookups = Lookups::new(&schema.schema, &schema.enrichment, open_tables(&parts)?)?;
+    let lookups = TableLookups::new(&schema.schema, &schema.enrichment, open_tables(&parts)?)?;
     Ok(BuiltTables { lookups: Some(Arc::new(lookups)), parts, beside: Some(beside) })
 }
 
 /// The validation rows, scored in the arithmetic that serves; `None` when this CPU serves exact.
-fn as_served(parts: &Parts, data: &Data, beside: &Beside, progress: &Progress) -> Result<Option<Scored>> {
+fn as_served(parts: &BundleParts, data: &Data, beside: &Beside, progress: &Progress) -> Result<Option<HeldOutScores>> {
     let bundle = beside.path().join("uncalibrated");
     // At the positions that were logged, to match the clicks.
-    let logged = as_logged(&parts.model)?.map(|model| Parts { model, ..parts.clone() });
+    let logged = as_logged(&parts.model)?.map(|model| BundleParts { model, ..parts.clone() });
     logged.as_ref().unwrap_or(parts).write(&bundle, true, false)?;
     let engine = open_engine(&bundle, None, None)?;
     if let Some(warning) = fallback(&engine)? {
@@ -184,11 +189,13 @@ fn as_served(parts: &Parts, data: &Data, beside: &Beside, progress: &Progress) -
         return Ok(None);
     }
     let rows = match &data.split {
-        Split::Files(paths) => Rows { source: Source { paths: paths.clone(), ..data.source.clone() }, part: None },
-        split => Rows { source: data.source.clone(), part: Some((split.clone(), RowRole::Validation)) },
+        Split::Files(paths) => {
+            RowSelection { source: LogFiles { paths: paths.clone(), ..data.source.clone() }, part: None }
+        }
+        split => RowSelection { source: data.source.clone(), part: Some((split.clone(), SplitRole::Validation)) },
     };
     let rows = rows.scored(&engine, None, &[], progress)?;
-    Ok(Some(Scored {
+    Ok(Some(HeldOutScores {
         click_logits: rows.logits,
         conversion_logits: rows.cvr_logits,
         clicks: rows.clicks,
@@ -201,7 +208,11 @@ fn as_served(parts: &Parts, data: &Data, beside: &Beside, progress: &Progress) -
 /// The calibrators that the validation rows support, and the choice for the first head. The exact logits decide the
 /// kind, so that one model gets the same kind in every precision; the numbers are fitted on the `served` logits, if
 /// those differ.
-fn calibrate(exact: &Scored, served: Option<&Scored>, wanted: bool) -> Result<(Calibrators, Option<Choice>)> {
+fn calibrate(
+    exact: &HeldOutScores,
+    served: Option<&HeldOutScores>,
+    wanted: bool,
+) -> Result<(Calibrators, Option<Choice>)> {
     let mut calibrators = Calibrators::default();
     let mut first = None;
     if !wanted {
@@ -225,25 +236,25 @@ fn calibrate(exact: &Scored, served: Option<&Scored>, wanted: bool) -> Result<(C
 }
 
 /// Logits, labels and weights that a head is calibrated on.
-type Labels = (Vec<f64>, Vec<bool>, Vec<f64>);
-type LabelsOf = fn(&Scored) -> Labels;
+type HeadLabels = (Vec<f64>, Vec<bool>, Vec<f64>);
+type LabelsOf = fn(&HeldOutScores) -> HeadLabels;
 
-fn clicks_of(rows: &Scored) -> Labels {
+fn clicks_of(rows: &HeldOutScores) -> HeadLabels {
     labelled(rows, 0..rows.click_logits.len(), &rows.click_logits, |row| rows.clicks[row])
 }
 
 /// Clicked rows whose conversion is known.
-fn conversions_of(rows: &Scored) -> Labels {
+fn conversions_of(rows: &HeldOutScores) -> HeadLabels {
     let known = (0..rows.conversion_logits.len()).filter(|&row| rows.clicks[row] && rows.conversions[row].is_some());
     labelled(rows, known, &rows.conversion_logits, |row| rows.conversions[row] == Some(true))
 }
 
 fn labelled(
-    rows: &Scored,
+    rows: &HeldOutScores,
     which: impl Iterator<Item = usize> + Clone,
     logits: &[f64],
     label: impl Fn(usize) -> bool,
-) -> Labels {
+) -> HeadLabels {
     let mut weights: Vec<f64> = rows.weights.iter().map(|&w| w.into()).collect();
     weights::by_their_mean(&mut weights);
     let logits = which.clone().map(|row| logits[row]).collect();

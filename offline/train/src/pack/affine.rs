@@ -34,7 +34,7 @@ impl Centre {
 
 /// A dense layer on its way into the file.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Layer {
+pub(super) struct AffineLayer {
     pub(super) spec: DenseSpec,
     /// The tensors that it is made of, for messages.
     pub(super) origin: String,
@@ -42,7 +42,7 @@ pub(super) struct Layer {
     pub(super) centres: Vec<f64>,
 }
 
-impl Layer {
+impl AffineLayer {
     /// With its matrix rounded to fp16 such that the rounding acts on what an input is beyond its mean:
     /// `W x + b ≈ W' x + b + (W - W') mean`. Layers without far means stay as they are: the file's writer rounds them.
     pub(super) fn settled(&self) -> DenseSpec {
@@ -88,7 +88,7 @@ impl Affine {
     }
 
     /// Takes this map, which stands before `layer`, into it: `W (s ⊙ x + t) + b = (W diag s) x + (W t + b)`.
-    pub(super) fn fold_into(&self, layer: &mut Layer) {
+    pub(super) fn fold_into(&self, layer: &mut AffineLayer) {
         let spec = &mut layer.spec;
         for (row, b) in spec.weight.data.chunks_mut(spec.weight.cols).zip(&mut spec.bias) {
             for ((w, s), t) in row.iter_mut().zip(&self.scale).zip(&self.shift) {
@@ -145,11 +145,11 @@ impl Affine {
 mod tests {
     use super::*;
 
-    fn layer(cols: usize, data: Vec<f64>) -> Layer {
+    fn layer(cols: usize, data: Vec<f64>) -> AffineLayer {
         let rows = data.len() / cols;
         let weight = Matrix::new(rows, cols, data);
         let spec = DenseSpec { weight, bias: vec![0.5; rows], activation: Activation::None };
-        Layer { spec, origin: String::new(), centres: Vec::new() }
+        AffineLayer { spec, origin: String::new(), centres: Vec::new() }
     }
 
     fn run(spec: &DenseSpec, x: &[f64]) -> Vec<f64> {

@@ -4,7 +4,7 @@ use adclick::builder::artifact::model::spec::{CrossSpec, Matrix};
 use anyhow::{Result, ensure};
 use half::f16;
 
-use super::affine::Layer;
+use super::affine::AffineLayer;
 use super::cross::Crosses;
 use super::heads::Head;
 use super::tensors::place;
@@ -38,7 +38,7 @@ pub(super) fn vanishing(name: &str, values: &[f64]) -> Option<String> {
 }
 
 /// Checks every matrix of a network as it will be stored, after folding. Returns warnings.
-pub(super) fn network(cross: &Crosses, deep: &[Layer], heads: &[Head]) -> Result<Vec<String>> {
+pub(super) fn network(cross: &Crosses, deep: &[AffineLayer], heads: &[Head]) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     let mut check = |name: &str, m: &Matrix| -> Result<()> {
         storable(name, &[m.rows, m.cols], &m.data)?;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Packed;
 use super::difference::differences;
-use super::evaluate::{self, Instead, Rows};
+use super::evaluate::{self, Instead, ModelInputs};
 use super::hints::{self, Question};
 
 pub use super::difference::{Comparison, Difference};
@@ -143,7 +143,7 @@ pub fn compare(packed: &Packed, what: &Comparison<'_>) -> Result<Proof> {
     Ok(Proof { rows: n, exact: exact_off, served: stored, tolerance: what.tolerance, note, untold })
 }
 
-fn exact_logits(packed: &Packed, rows: &Rows, row: usize, correction: f64) -> Vec<f64> {
+fn exact_logits(packed: &Packed, rows: &ModelInputs, row: usize, correction: f64) -> Vec<f64> {
     let mut logits = evaluate::logits(&packed.exact, Instead::default(), rows.row(row));
     logits.iter_mut().zip(rows.wide(row)).for_each(|(logit, wide)| *logit += wide);
     logits[0] -= correction;
@@ -164,7 +164,7 @@ fn described(d: &Difference, rows: usize, tolerance: f64, when: &str) -> String 
 }
 
 /// The features whose columns lie far from 0, measured in their deviations: there the rounding of weights weighs most.
-fn far_inputs(schema: &Schema, rows: &Rows) -> String {
+fn far_inputs(schema: &Schema, rows: &ModelInputs) -> String {
     let n = rows.x.len() / rows.width.max(1);
     let far = |column: usize| {
         let mean = (0..n).map(|row| rows.row(row)[column]).sum::<f64>() / n as f64;

@@ -4,8 +4,8 @@ use adclick::builder::artifact::model::spec::{CrossSpec, ExpertSpec, Matrix};
 use adclick_data::schema_file::{CrossForm, ModelOptions};
 use anyhow::{Result, bail, ensure};
 
-use super::taken::{Fact, From, Layer as Taken};
-use super::tensors::{Weights, transposed};
+use super::taken::{Fact, KnownBy, TakenLayer as Taken};
+use super::tensors::{NamedTensors, transposed};
 
 /// deepctr-torch's tensor with the kernels of all layers.
 const KERNELS: &str = "cross.kernels";
@@ -14,11 +14,11 @@ const KERNELS: &str = "cross.kernels";
 pub(super) type Crosses = (Vec<CrossSpec>, Vec<String>);
 
 /// Reads the cross layers, whichever form they have, and says what they were taken to be.
-pub(super) fn read(weights: &Weights<'_>, options: &ModelOptions) -> Result<(Crosses, Vec<Taken>)> {
+pub(super) fn read(weights: &NamedTensors<'_>, options: &ModelOptions) -> Result<(Crosses, Vec<Taken>)> {
     let crosses = layers(weights, options)?;
-    let form_from = if options.cross.is_some() { From::Schema } else { From::Names };
+    let form_from = if options.cross.is_some() { KnownBy::Schema } else { KnownBy::Names };
     let diag_scale = options.diag_scale.unwrap_or(0.0);
-    let diag_from = options.diag_scale.map_or(From::Assumed, |_| From::Schema);
+    let diag_from = options.diag_scale.map_or(KnownBy::Assumed, |_| KnownBy::Schema);
     let taken = crosses.0.iter().zip(&crosses.1).enumerate().map(|(l, (layer, tensors))| {
         let mut facts = vec![Fact::new("form", form(layer), form_from, "")];
         if let CrossSpec::Full { .. } = layer {
@@ -48,7 +48,7 @@ pub(super) fn form(layer: &CrossSpec) -> &'static str {
     }
 }
 
-fn layers(weights: &Weights<'_>, options: &ModelOptions) -> Result<Crosses> {
+fn layers(weights: &NamedTensors<'_>, options: &ModelOptions) -> Result<Crosses> {
     // deepctr-torch has the kernels of all layers in one tensor: vectors are [layers, d, 1].
     let kernels = weights.shape(KERNELS).unwrap_or_default();
     let vectors = matches!(kernels, [_, _, 1]) && weights.shape("cross.bias").is_none_or(|bias| bias == kernels);
@@ -104,7 +104,7 @@ fn layers(weights: &Weights<'_>, options: &ModelOptions) -> Result<Crosses> {
 
 /// The layers 0, 1, … under a prefix; all have the width of the first.
 fn each(
-    weights: &Weights<'_>,
+    weights: &NamedTensors<'_>,
     prefix: &str,
     mut read: impl FnMut(usize, Option<usize>) -> Result<(CrossSpec, String)>,
 ) -> Result<Crosses> {
@@ -124,7 +124,7 @@ fn each(
     Ok((layers, origins))
 }
 
-fn full(weights: &Weights<'_>, l: usize, d: Option<usize>, diag_scale: f64) -> Result<(CrossSpec, String)> {
+fn full(weights: &NamedTensors<'_>, l: usize, d: Option<usize>, diag_scale: f64) -> Result<(CrossSpec, String)> {
     let role = format!("cross_layers.{l}.weight");
     let mut weight = weights.matrix(&role, d, d)?;
     let d = weight.cols;
@@ -139,7 +139,7 @@ fn full(weights: &Weights<'_>, l: usize, d: Option<usize>, diag_scale: f64) -> R
     Ok((CrossSpec::Full { weight, bias }, weights.name(&role).to_owned()))
 }
 
-fn low_rank(weights: &Weights<'_>, l: usize, d: Option<usize>) -> Result<(CrossSpec, String)> {
+fn low_rank(weights: &NamedTensors<'_>, l: usize, d: Option<usize>) -> Result<(CrossSpec, String)> {
     let v_role = format!("cross_v.{l}.weight");
     let u_role = format!("cross_u.{l}.weight");
     let v = weights.matrix(&v_role, None, d)?;
@@ -149,7 +149,7 @@ fn low_rank(weights: &Weights<'_>, l: usize, d: Option<usize>) -> Result<(CrossS
     Ok((CrossSpec::LowRank { v, u, bias }, origin))
 }
 
-fn vector(weights: &Weights<'_>, l: usize, d: Option<usize>) -> Result<(CrossSpec, String)> {
+fn vector(weights: &NamedTensors<'_>, l: usize, d: Option<usize>) -> Result<(CrossSpec, String)> {
     // A bare parameter, or a Linear with one output.
     let bare = format!("cross_w.{l}");
     let role = if weights.has(&bare) { bare } else { format!("cross_w.{l}.weight") };
@@ -163,7 +163,7 @@ fn vector(weights: &Weights<'_>, l: usize, d: Option<usize>) -> Result<(CrossSpe
 
 /// deepctr-torch's CrossNet: the kernels of all layers in one tensor, [layers, d, 1] or [layers, d, d], and the biases in
 /// another.
-fn kernels_of(weights: &Weights<'_>, form: CrossForm, diag_scale: f64) -> Result<Crosses> {
+fn kernels_of(weights: &NamedTensors<'_>, form: CrossForm, diag_scale: f64) -> Result<Crosses> {
     let (shape, kernels) = weights.values(KERNELS)?;
     let name = weights.name(KERNELS);
     let columns = if form == CrossForm::Vector { Some(1) } else { shape.get(1).copied() };
@@ -193,7 +193,7 @@ fn kernels_of(weights: &Weights<'_>, form: CrossForm, diag_scale: f64) -> Result
 }
 
 /// The values of layer `l`: `name.l`, or part l of a tensor `name` with all layers.
-fn part(weights: &Weights<'_>, name: &str, l: usize) -> Result<(Vec<usize>, Vec<f64>, String)> {
+fn part(weights: &NamedTensors<'_>, name: &str, l: usize) -> Result<(Vec<usize>, Vec<f64>, String)> {
     if !weights.has(name) {
         let role = format!("{name}.{l}");
         let (shape, values) = weights.values(&role)?;
@@ -208,7 +208,7 @@ fn part(weights: &Weights<'_>, name: &str, l: usize) -> Result<(Vec<usize>, Vec<
 
 /// CrossNetMix of FuxiCTR and deepctr-torch: `U_e tanh(C_e tanh(V_eᵀ x))` with U, V `[E, d, r]`, C `[E, r, r]`; the gates `[1, d]` are
 /// shared by all layers. The gates' softmax sums to 1, so adding the bias inside each expert adds it once.
-fn mixture(weights: &Weights<'_>, l: usize, d: Option<usize>) -> Result<(CrossSpec, String)> {
+fn mixture(weights: &NamedTensors<'_>, l: usize, d: Option<usize>) -> Result<(CrossSpec, String)> {
     let (shape, u, u_name) = part(weights, "cross.U_list", l)?;
     let [experts, width, rank] = shape[..] else {
         bail!("tensor `{u_name}`: expected shape [experts, d, rank], found {shape:?}");

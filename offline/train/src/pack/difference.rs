@@ -4,9 +4,9 @@ use adclick::builder::artifact::model::spec::HeadKind;
 use adclick::builder::infer::reference::sigmoid;
 use adclick_data::schema_file::SchemaFile;
 
-use super::Options;
+use super::PackOptions;
 use super::expect::{Expected, Output, Quantity};
-use super::inputs::Inputs;
+use super::inputs::InputRows;
 
 /// What is compared with what.
 pub struct Comparison<'a> {
@@ -15,9 +15,9 @@ pub struct Comparison<'a> {
     /// The schema, if there is one.
     pub schema: Option<&'a SchemaFile>,
     /// As the model was packed.
-    pub options: &'a Options,
+    pub options: &'a PackOptions,
     /// The rows.
-    pub inputs: &'a Inputs,
+    pub inputs: &'a InputRows,
     /// What the model that it came from says of them.
     pub expected: &'a Expected,
     /// [`super::compare::TOLERANCE`], or what the user allows.

@@ -2,10 +2,10 @@
 
 use adclick::builder::artifact::model::spec::EmbeddingSpec;
 use adclick::builder::schema::Embedding;
-use adclick_data::schema_file::{SchemaFile, Table};
+use adclick_data::schema_file::{EmbeddingFill, SchemaFile};
 use anyhow::{Result, bail, ensure};
 
-use super::tensors::Weights;
+use super::tensors::NamedTensors;
 
 /// The tensor names under which a table is looked for.
 fn roles(name: &str) -> [String; 4] {
@@ -18,25 +18,25 @@ fn roles(name: &str) -> [String; 4] {
 }
 
 /// Fills the tables of the schema.
-pub(super) fn read(weights: &Weights<'_>, file: &SchemaFile, heads: usize) -> Result<Vec<EmbeddingSpec>> {
+pub(super) fn read(weights: &NamedTensors<'_>, file: &SchemaFile, heads: usize) -> Result<Vec<EmbeddingSpec>> {
     let wide_tables = file.schema.embeddings.iter().filter(|e| e.wide).count();
     let mut all = Vec::with_capacity(file.tables.len());
     for (embedding, table) in file.schema.embeddings.iter().zip(&file.tables) {
         let mut spec = EmbeddingSpec::default();
         match table {
-            Table::Indexed => {}
-            Table::Given(ids) => spec.vocabulary.clone_from(ids),
-            Table::Fixed { ids, rows } => {
+            EmbeddingFill::Indexed => {}
+            EmbeddingFill::Given(ids) => spec.vocabulary.clone_from(ids),
+            EmbeddingFill::Fixed { ids, rows } => {
                 spec.vocabulary.clone_from(ids);
                 spec.rows.clone_from(rows);
             }
-            Table::Built { .. } => bail!(
+            EmbeddingFill::Built { .. } => bail!(
                 "embedding `{}` has no index: packing needs one of the keys `count`, `buckets`, `vocabulary`, \
                  `vocabulary_file` (a vocabulary is built only by training)",
                 embedding.name
             ),
         }
-        if embedding.dim > 0 && !matches!(table, Table::Fixed { .. }) {
+        if embedding.dim > 0 && !matches!(table, EmbeddingFill::Fixed { .. }) {
             let names = roles(&embedding.name);
             let Some(role) = names.iter().find(|r| weights.has(r)) else {
                 bail!(
@@ -59,7 +59,7 @@ pub(super) fn read(weights: &Weights<'_>, file: &SchemaFile, heads: usize) -> Re
 }
 
 /// `[rows, columns]` of a table; one column may come as `[rows]` or `[1, rows]` as well.
-fn values(weights: &Weights<'_>, role: &str, embedding: &Embedding, columns: usize) -> Result<Vec<f32>> {
+fn values(weights: &NamedTensors<'_>, role: &str, embedding: &Embedding, columns: usize) -> Result<Vec<f32>> {
     let (shape, values) = weights.values(role)?;
     let rows = usize::try_from(embedding.rows())?;
     let flat = columns == 1 && (shape == [rows] || shape == [1, rows]);

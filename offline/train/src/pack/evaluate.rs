@@ -13,21 +13,21 @@ use adclick::builder::schema::{Kind, Schema};
 use anyhow::Result;
 use half::f16;
 
-use super::inputs::{Inputs, share};
+use super::inputs::{InputRows, share};
 
 /// What an fp16 value leaves of an f32, in units that fp16 can hold: 2^-11.
 const REST: f64 = 2048.0;
 
 /// The inputs of some rows, in declared order, and what the wide part adds for each head.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Rows {
+pub(super) struct ModelInputs {
     pub(super) x: Vec<f64>,
     pub(super) width: usize,
     pub(super) wide: Vec<f64>,
     pub(super) heads: usize,
 }
 
-impl Rows {
+impl ModelInputs {
     pub(super) fn row(&self, row: usize) -> &[f64] {
         &self.x[row * self.width..][..self.width]
     }
@@ -39,10 +39,10 @@ impl Rows {
 
 /// The inputs of the given rows. Embeddings and wide weights have the digits of the weights file and not those of fp16: the
 /// code that serves looks the rows up twice, once for what fp16 holds of each value and once for the rest.
-pub(super) fn rows(spec: &ModelSpec, inputs: &Inputs, which: &[usize]) -> Result<Rows> {
+pub(super) fn rows(spec: &ModelSpec, inputs: &InputRows, which: &[usize]) -> Result<ModelInputs> {
     let (layout, heads) = (spec.schema.layout(), spec.network.heads.len());
-    let mut all = Rows { x: Vec::new(), width: layout.width, wide: Vec::new(), heads };
-    if let Inputs::Ready { x, width } = inputs {
+    let mut all = ModelInputs { x: Vec::new(), width: layout.width, wide: Vec::new(), heads };
+    if let InputRows::Ready { x, width } = inputs {
         all.x = which.iter().flat_map(|row| &x[row * width..][..*width]).map(|&x| f64::from(x)).collect();
         all.wide = vec![0.0; which.len() * heads];
         return Ok(all);
@@ -110,7 +110,7 @@ fn tables_alone(spec: &ModelSpec, embeddings: Vec<EmbeddingSpec>) -> Result<Mode
 }
 
 /// Runs rows of raw values through the code that assembles a request's columns when it is served.
-fn assemble(model: &Model, inputs: &Inputs, which: &[usize], mut each: impl FnMut(&[f32], &[f32])) -> Result<()> {
+fn assemble(model: &Model, inputs: &InputRows, which: &[usize], mut each: impl FnMut(&[f32], &[f32])) -> Result<()> {
     let (layout, features) = (model.layout(), model.schema().features.len());
     let assembler = Assembler::new(model, TablePlan::default(), |i, _| i as u32);
     let mut state = State::new(features, layout.width, TableRows::new(0, 0, 0)?);
@@ -134,7 +134,7 @@ fn assemble(model: &Model, inputs: &Inputs, which: &[usize], mut each: impl FnMu
 }
 
 /// The logits of the given rows, `[rows, heads]`, as the model's file and the code that serves give them.
-pub(super) fn served(spec: &ModelSpec, inputs: &Inputs, which: &[usize]) -> Result<Vec<f32>> {
+pub(super) fn served(spec: &ModelSpec, inputs: &InputRows, which: &[usize]) -> Result<Vec<f32>> {
     let bare = ModelSpec { goldens: Vec::new(), ranges: Vec::new(), ..spec.clone() };
     let model = Model::open(Bytes::copy_of(&write(&bare, &[])?)?)?;
     let weights = Weights { panels: model.weights(), params: model.params() };
@@ -151,7 +151,7 @@ pub(super) fn served(spec: &ModelSpec, inputs: &Inputs, which: &[usize]) -> Resu
         all.extend(logits);
         Ok(())
     };
-    if let Inputs::Ready { x, width } = inputs {
+    if let InputRows::Ready { x, width } = inputs {
         let serving = model.layout().permutation();
         let mut row_x = vec![0.0; *width];
         for &row in which {

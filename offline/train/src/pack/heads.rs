@@ -4,10 +4,10 @@ use adclick::builder::artifact::model::spec::{Activation, DenseSpec, HeadKind, H
 use adclick_data::schema_file::{ModelOptions, OutputOrder};
 use anyhow::{Result, anyhow, bail, ensure};
 
-use super::affine::Layer;
+use super::affine::AffineLayer;
 use super::sequential::{self, Rules, Stack};
-use super::taken::{Fact, From, Layer as Taken};
-use super::tensors::Weights;
+use super::taken::{Fact, KnownBy, TakenLayer as Taken};
+use super::tensors::NamedTensors;
 
 /// Towers of a multi-task model.
 const TOWERS: [(HeadKind, &str); 2] = [(HeadKind::Ctr, "ctr_tower"), (HeadKind::Cvr, "cvr_tower")];
@@ -27,13 +27,13 @@ pub(super) struct Trunk<'a> {
 /// One head: its tower's layers, the last of which is the output.
 pub(super) struct Head {
     pub(super) kind: HeadKind,
-    pub(super) layers: Vec<Layer>,
+    pub(super) layers: Vec<AffineLayer>,
     pub(super) taken: Vec<Taken>,
 }
 
 impl Head {
     /// As the model has it, of layers that are settled or not.
-    pub(super) fn spec(&self, dense: impl Fn(&Layer) -> DenseSpec) -> HeadSpec {
+    pub(super) fn spec(&self, dense: impl Fn(&AffineLayer) -> DenseSpec) -> HeadSpec {
         let mut tower: Vec<DenseSpec> = self.layers.iter().map(dense).collect();
         // A head has an output at least.
         let last = tower.pop().unwrap_or(DenseSpec {
@@ -45,19 +45,19 @@ impl Head {
     }
 
     /// Its output layer.
-    pub(super) fn output(&mut self) -> Option<&mut Layer> {
+    pub(super) fn output(&mut self) -> Option<&mut AffineLayer> {
         self.layers.last_mut()
     }
 }
 
 /// Whether something other than the deep part's last layer is the output.
-pub(super) fn are_there(weights: &Weights<'_>) -> bool {
+pub(super) fn are_there(weights: &NamedTensors<'_>) -> bool {
     weights.has("output_layer.weight") || TOWERS.iter().any(|(_, p)| weights.has_any(&format!("{p}.")))
 }
 
 /// Reads the heads over a cross part and a deep stack, and says what the deep part reads. When there is no other output
 /// layer, the deep stack's last layer is taken for it.
-pub(super) fn read(weights: &Weights<'_>, trunk: Trunk<'_>, deep: &mut Stack) -> Result<(Structure, Vec<Head>)> {
+pub(super) fn read(weights: &NamedTensors<'_>, trunk: Trunk<'_>, deep: &mut Stack) -> Result<(Structure, Vec<Head>)> {
     let options = trunk.rules.options;
     let towers: Vec<(HeadKind, &str)> = TOWERS.into_iter().filter(|(_, p)| weights.has_any(&format!("{p}."))).collect();
     let mut heads = Vec::new();
@@ -118,7 +118,7 @@ pub(super) fn read(weights: &Weights<'_>, trunk: Trunk<'_>, deep: &mut Stack) ->
 }
 
 /// The rows of an output layer.
-fn outputs(weights: &Weights<'_>, options: &ModelOptions) -> Result<Vec<Head>> {
+fn outputs(weights: &NamedTensors<'_>, options: &ModelOptions) -> Result<Vec<Head>> {
     let kinds = if options.heads.is_empty() { vec![HeadKind::Ctr] } else { options.heads.clone() };
     let name = weights.name("output_layer.weight");
     let matrix = weights.matrix("output_layer.weight", None, None)?;
@@ -138,13 +138,17 @@ fn outputs(weights: &Weights<'_>, options: &ModelOptions) -> Result<Vec<Head>> {
             shape: vec![1, matrix.cols],
             facts: Vec::new(),
         };
-        Head { kind, layers: vec![Layer { spec, origin: name.to_owned(), centres: Vec::new() }], taken: vec![taken] }
+        Head {
+            kind,
+            layers: vec![AffineLayer { spec, origin: name.to_owned(), centres: Vec::new() }],
+            taken: vec![taken],
+        }
     };
     Ok(kinds.into_iter().enumerate().map(head).collect())
 }
 
 /// Brings the columns that heads read into the order [cross; deep], and says from where theirs is known.
-fn order(heads: &mut [Head], trunk: Trunk<'_>, structure: Structure, deep: usize, from: From) -> Result<()> {
+fn order(heads: &mut [Head], trunk: Trunk<'_>, structure: Structure, deep: usize, from: KnownBy) -> Result<()> {
     let both = structure == Structure::Parallel && trunk.cross > 0 && deep > 0;
     let told = trunk.rules.options.output_order;
     ensure!(
@@ -161,9 +165,9 @@ fn order(heads: &mut [Head], trunk: Trunk<'_>, structure: Structure, deep: usize
             continue;
         }
         let (known, why) = match (told, trunk.cross_first) {
-            (Some(_), _) => (From::Schema, ""),
-            (None, true) => (From::Names, "as the library has it"),
-            (None, false) => (From::Assumed, ""),
+            (Some(_), _) => (KnownBy::Schema, ""),
+            (None, true) => (KnownBy::Names, "as the library has it"),
+            (None, false) => (KnownBy::Assumed, ""),
         };
         let is = if order == OutputOrder::CrossDeep { "[cross; deep]" } else { "[deep; cross]" };
         taken.facts.push(Fact::new("order", is, known, why));
@@ -176,9 +180,9 @@ fn order(heads: &mut [Head], trunk: Trunk<'_>, structure: Structure, deep: usize
 }
 
 /// The structure that the first reading layer's width tells, checked against what the schema and names say.
-fn structure(trunk: Trunk<'_>, deep: usize, inputs: usize) -> Result<(Structure, From)> {
+fn structure(trunk: Trunk<'_>, deep: usize, inputs: usize) -> Result<(Structure, KnownBy)> {
     let (told, cross) = (trunk.rules.options.structure, trunk.cross);
-    let from = if told.is_some() { From::Schema } else { From::Shapes };
+    let from = if told.is_some() { KnownBy::Schema } else { KnownBy::Shapes };
     if cross == 0 || deep == 0 {
         // Without a deep part x_L (or x0, whose width the schema's check covers), without a cross part the deep one.
         let trunk = if deep > 0 { deep } else { cross };

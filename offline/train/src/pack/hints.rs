@@ -5,9 +5,9 @@ use adclick_data::schema_file::{ModelOptions, NormOrder, OutputOrder, SchemaFile
 use anyhow::Result;
 
 use super::difference::{Comparison, differences};
-use super::evaluate::{self, Instead, Rows};
+use super::evaluate::{self, Instead, ModelInputs};
 use super::expect::{Output, Quantity};
-use super::taken::From;
+use super::taken::KnownBy;
 use super::{Packed, model_as};
 
 /// Rows that single and double changes are tried on.
@@ -16,7 +16,7 @@ const ROWS: [usize; 2] = [256, 32];
 /// The packed model and the rows on which it differs.
 pub(super) struct Question<'a> {
     pub(super) packed: &'a Packed,
-    pub(super) rows: &'a Rows,
+    pub(super) rows: &'a ModelInputs,
     /// The numbers of the rows.
     pub(super) good: &'a [usize],
     /// In the pCTR logit, and not in the outputs.
@@ -88,7 +88,7 @@ pub(super) fn find(question: &Question<'_>, comparison: &Comparison<'_>) -> Resu
 /// embeddings that are all 0.
 pub(super) fn also_fit(question: &Question<'_>, comparison: &Comparison<'_>) -> Vec<String> {
     let facts = || question.packed.taken.iter().flat_map(|layer| &layer.facts);
-    let assumed = |what: &str| facts().any(|fact| fact.what == what && fact.from == From::Assumed);
+    let assumed = |what: &str| facts().any(|fact| fact.what == what && fact.from == KnownBy::Assumed);
     let told = comparison.schema.is_some_and(|s| s.model.no_interactions) || !question.packed.exact.cross.is_empty();
     let open = |change: &&Change| match change.group {
         ACTIVATION => assumed("activation"),

@@ -13,7 +13,7 @@ const MOST_OFFSET: u32 = 86_400;
 
 /// The rows of an input file.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Inputs {
+pub enum InputRows {
     /// Model inputs, `[rows, width]`, columns in declared order.
     Ready {
         /// Row by row.
@@ -26,7 +26,7 @@ pub enum Inputs {
         /// How many.
         rows: usize,
         /// One for each feature.
-        columns: Vec<Column>,
+        columns: Vec<RawValues>,
         /// The request time of each row; empty = 0.
         time_us: Vec<u64>,
         /// The offset of each row's user from UTC; empty = 0.
@@ -36,7 +36,7 @@ pub enum Inputs {
 
 /// The raw values of one feature.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Column {
+pub enum RawValues {
     /// Nothing is passed: a time or position feature, or one whose input an earlier feature brings.
     Absent,
     /// `[rows, width]`: a number (or bucketised category), or a vector.
@@ -59,7 +59,7 @@ pub enum Column {
     },
 }
 
-impl Inputs {
+impl InputRows {
     /// Reads the tensors that the schema needs; others are left alone.
     ///
     /// - `x` `[n, width]`: ready model inputs in declared order; or `[n, k]`, raw values of the k number and vector
@@ -107,7 +107,7 @@ impl Inputs {
         let mut columns = Vec::with_capacity(schema.features.len());
         for (feature, passed) in schema.features.iter().zip(passed) {
             if !passed {
-                columns.push(Column::Absent);
+                columns.push(RawValues::Absent);
                 continue;
             }
             let names = [feature.name.as_str(), feature.input.as_str()];
@@ -121,7 +121,7 @@ impl Inputs {
                         let part = values.chunks_exact(*columns).flat_map(|r| &r[x_column..x_column + width]);
                         let values = part.copied().collect();
                         x_column += width;
-                        Column::Numbers { values, width }
+                        RawValues::Numbers { values, width }
                     } else {
                         let Some((name, view)) = named() else {
                             return Err(missing(&format!("`{}` (or `x`)", feature.name)));
@@ -133,7 +133,7 @@ impl Inputs {
                             if matches!(kind, Kind::Number { .. }) { "number" } else { "vector" }
                         );
                         same(name, values.len() / width)?;
-                        Column::Numbers { values, width }
+                        RawValues::Numbers { values, width }
                     }
                 }
                 Kind::Category { boundaries, .. } if !boundaries.is_empty() => {
@@ -141,14 +141,14 @@ impl Inputs {
                     let (values, width) = numbers(name, &view)?;
                     ensure!(width == 1, "tensor `{name}`: expected one number in a row, found {width}");
                     same(name, values.len())?;
-                    Column::Numbers { values, width }
+                    RawValues::Numbers { values, width }
                 }
                 Kind::Category { .. } => {
                     if let Some((name, view)) = named() {
                         let (values, width) = ids(name, &view)?;
                         ensure!(width == 1, "tensor `{name}`: expected one id in a row, found {width}");
                         same(name, values.len())?;
-                        Column::Ids(values)
+                        RawValues::Ids(values)
                     } else {
                         let (all, width) =
                             single.as_ref().ok_or_else(|| missing(&format!("`{}` (or `single_ids`)", feature.name)))?;
@@ -161,7 +161,7 @@ impl Inputs {
                         same("single_ids", all.len() / width)?;
                         let part = all.chunks_exact(*width).map(|r| r[id_column]).collect();
                         id_column += 1;
-                        Column::Ids(part)
+                        RawValues::Ids(part)
                     }
                 }
                 Kind::MultiCategory { .. } => {
@@ -171,7 +171,7 @@ impl Inputs {
                         .find(|p| find(&format!("{p}_ids")).is_some())
                         .ok_or_else(|| missing(&format!("`{}_ids`", feature.name)))?;
                     let bags = bags(&file, &prefix)?;
-                    if let Column::Bags { offsets, .. } = &bags {
+                    if let RawValues::Bags { offsets, .. } = &bags {
                         same(&format!("{prefix}_offsets"), offsets.len() - 1)?;
                     }
                     bags
@@ -211,9 +211,9 @@ impl Inputs {
         match self {
             Self::Ready { x, width } => finite(&x[row * width..][..*width]),
             Self::Raw { columns, .. } => columns.iter().all(|c| match c {
-                Column::Absent | Column::Ids(_) => true,
-                Column::Numbers { values, width } => finite(&values[row * width..][..*width]),
-                Column::Bags { offsets, weights, .. } => {
+                RawValues::Absent | RawValues::Ids(_) => true,
+                RawValues::Numbers { values, width } => finite(&values[row * width..][..*width]),
+                RawValues::Bags { offsets, weights, .. } => {
                     weights.is_empty() || finite(&weights[offsets[row]..offsets[row + 1]])
                 }
             }),
@@ -243,8 +243,8 @@ impl Inputs {
         let Self::Raw { columns, .. } = self else { return };
         for (feature, column) in (0u32..).zip(columns) {
             match column {
-                Column::Absent => {}
-                Column::Numbers { values, width } => {
+                RawValues::Absent => {}
+                RawValues::Numbers { values, width } => {
                     let values = values[row * width..][..*width].iter().enumerate();
                     // A position of a vector that is not passed is 0.
                     to.extend(values.filter(|(_, v)| *width == 1 || **v != 0.0).map(|(i, v)| GoldenValue {
@@ -253,8 +253,8 @@ impl Inputs {
                         id: i as u64,
                     }));
                 }
-                Column::Ids(ids) => to.push(GoldenValue { feature, number: 1.0, id: ids[row] }),
-                Column::Bags { ids, offsets, weights } => {
+                RawValues::Ids(ids) => to.push(GoldenValue { feature, number: 1.0, id: ids[row] }),
+                RawValues::Bags { ids, offsets, weights } => {
                     let bag = offsets[row]..offsets[row + 1];
                     for (i, &id) in bag.clone().zip(&ids[bag]) {
                         let number = weights.get(i).copied().unwrap_or(1.0);
@@ -320,7 +320,7 @@ pub(super) fn share(schema: &Schema, values: &mut Vec<GoldenValue>) {
 }
 
 /// Ready columns of a schema without transforms are raw values.
-fn unready(x: &[f32], width: usize, schema: &Schema) -> Result<Inputs> {
+fn unready(x: &[f32], width: usize, schema: &Schema) -> Result<InputRows> {
     let rows = x.len() / width.max(1);
     let mut first = 0;
     let mut columns = Vec::new();
@@ -337,10 +337,10 @@ fn unready(x: &[f32], width: usize, schema: &Schema) -> Result<Inputs> {
         );
         let w = feature.width(&schema.embeddings);
         let values = x.chunks_exact(width).flat_map(|r| &r[first..first + w]).copied().collect();
-        columns.push(Column::Numbers { values, width: w });
+        columns.push(RawValues::Numbers { values, width: w });
         first += w;
     }
-    Ok(Inputs::Raw { rows, columns, time_us: Vec::new(), utc_offset_s: Vec::new() })
+    Ok(InputRows::Raw { rows, columns, time_us: Vec::new(), utc_offset_s: Vec::new() })
 }
 
 /// The values of a float tensor and how many there are in a row (the first axis counts rows).
@@ -387,7 +387,7 @@ fn row_width(name: &str, view: &TensorView<'_>) -> Result<usize> {
     }
 }
 
-fn bags(file: &SafeTensors<'_>, prefix: &str) -> Result<Column> {
+fn bags(file: &SafeTensors<'_>, prefix: &str) -> Result<RawValues> {
     let get = |suffix: &str| {
         let name = format!("{prefix}_{suffix}");
         let view = file.tensor(&name).map_err(|_| anyhow!("tensor `{prefix}_ids` needs `{name}` beside it"))?;
@@ -412,5 +412,5 @@ fn bags(file: &SafeTensors<'_>, prefix: &str) -> Result<Column> {
             ids_found.len()
         );
     }
-    Ok(Column::Bags { ids: ids_found, offsets, weights })
+    Ok(RawValues::Bags { ids: ids_found, offsets, weights })
 }

@@ -4,11 +4,11 @@ use adclick::builder::artifact::model::spec::{Activation, CrossSpec, DenseSpec, 
 use adclick::builder::schema::{Kind, Schema};
 use anyhow::{Result, bail, ensure};
 
-use super::affine::Layer;
+use super::affine::AffineLayer;
 use super::heads::Head;
 use super::sequential::Stack;
-use super::taken::{Fact, From, Layer as Taken};
-use super::tensors::Weights;
+use super::taken::{Fact, KnownBy, TakenLayer as Taken};
+use super::tensors::NamedTensors;
 
 /// The term's weight of each column of x0, in declared order, and the tensors that it is from.
 pub(super) struct Term {
@@ -17,7 +17,7 @@ pub(super) struct Term {
 }
 
 /// Reads `linear.weight` (all number and vector columns in declared order) or `wide.NAME.weight` of such features.
-pub(super) fn read(weights: &Weights<'_>, schema: &Schema) -> Result<Option<Term>> {
+pub(super) fn read(weights: &NamedTensors<'_>, schema: &Schema) -> Result<Option<Term>> {
     let layout = schema.layout();
     let numeric = |kind: &Kind| matches!(kind, Kind::Number { .. } | Kind::Vector { .. });
     let mut term = Term { weights: vec![0.0; layout.width], tensors: Vec::new() };
@@ -60,7 +60,7 @@ impl Term {
             part: "linear term".into(),
             tensors: name.clone(),
             shape: vec![self.weights.iter().filter(|w| **w != 0.0).count()],
-            facts: vec![Fact::new("carried by", is, From::Names, "")],
+            facts: vec![Fact::new("carried by", is, KnownBy::Names, "")],
         };
         if deep.layers.is_empty() && cross.is_empty() {
             output.spec.weight.data.iter_mut().zip(&self.weights).for_each(|(w, term)| *w += term);
@@ -82,7 +82,7 @@ impl Term {
         if deep.layers.is_empty() {
             let weight = Matrix::new(0, self.weights.len(), Vec::new());
             let spec = DenseSpec { weight, bias: Vec::new(), activation: Activation::None };
-            deep.layers.push(Layer { spec, origin: name.clone(), centres: Vec::new() });
+            deep.layers.push(AffineLayer { spec, origin: name.clone(), centres: Vec::new() });
         }
         for (at, layer) in deep.layers.iter_mut().enumerate() {
             let spec = &mut layer.spec;

@@ -29,10 +29,10 @@ use adclick::builder::schema::{Kind, Schema};
 use adclick_data::schema_file::{ModelOptions, SchemaFile};
 use anyhow::{Result, anyhow, bail, ensure};
 
-use affine::Layer;
+use affine::AffineLayer;
 use heads::{Head, Trunk};
 use sequential::{Rules, Stack};
-use tensors::Weights;
+use tensors::NamedTensors;
 
 /// The names that the deep part goes by, and what the name says of it.
 const DEEP: [(&str, Option<Structure>); 6] = [
@@ -46,7 +46,7 @@ const DEEP: [(&str, Option<Structure>); 6] = [
 
 /// What the caller of [`model`] decides.
 #[derive(Debug, Clone, Default)]
-pub struct Options {
+pub struct PackOptions {
     /// The share of negatives kept in training, when not all: `ln w` is folded into the pCTR head's bias.
     pub downsampling: Option<f64>,
     /// Tensors that belong to nothing are left out instead of refused.
@@ -65,7 +65,7 @@ pub struct Packed {
     /// The network before any weight is rounded.
     pub exact: NetworkSpec,
     /// What each layer was taken to be.
-    pub taken: Vec<taken::Layer>,
+    pub taken: Vec<taken::TakenLayer>,
     /// Tensors that were left out.
     pub left_out: Vec<String>,
     /// What was recognised, one line each.
@@ -80,21 +80,26 @@ pub struct Packed {
 /// # Errors
 /// What is missing, unused, of another shape than expected, not finite or outside of fp16, by tensor name; what the format
 /// cannot say; what nothing says.
-pub fn model(weights: &[u8], schema: Option<&SchemaFile>, options: &Options) -> Result<Packed> {
+pub fn model(weights: &[u8], schema: Option<&SchemaFile>, options: &PackOptions) -> Result<Packed> {
     let defaults = SchemaFile::dense(1).model;
     model_as(weights, schema, schema.map_or(&defaults, |s| &s.model), options)
 }
 
 /// The same under other options than the schema's.
-fn model_as(weights: &[u8], schema: Option<&SchemaFile>, model: &ModelOptions, options: &Options) -> Result<Packed> {
-    let weights = Weights::parse(weights, schema.map_or(&[], |s| &s.tensors))?;
+fn model_as(
+    weights: &[u8],
+    schema: Option<&SchemaFile>,
+    model: &ModelOptions,
+    options: &PackOptions,
+) -> Result<Packed> {
+    let weights = NamedTensors::parse(weights, schema.map_or(&[], |s| &s.tensors))?;
     if let Some((name, what)) = weights.foreign().next().filter(|_| !options.allow_unused) {
         return Err(foreign(name, what));
     }
     let expanded = schema.map(|file| numbers::expand(&weights, file)).transpose()?.flatten();
     let schema = expanded.as_ref().or(schema);
     let (cross, mut taken) = cross::read(&weights, model)?;
-    let Parts { mut deep, structure, heads: mut found } = parts(&weights, model, &cross, options)?;
+    let NetworkParts { mut deep, structure, heads: mut found } = parts(&weights, model, &cross, options)?;
     let width = columns(&cross, &deep, &found)?;
     let mut notes = Vec::new();
     let derived;
@@ -131,13 +136,13 @@ fn model_as(weights: &[u8], schema: Option<&SchemaFile>, model: &ModelOptions, o
         let rows: Vec<f64> = spec.rows.iter().map(|&v| f64::from(v)).collect();
         warnings.extend(check::vanishing(&format!("embedding {}", embedding.name), &rows));
     }
-    let network = |dense: fn(&Layer) -> adclick::builder::artifact::model::spec::DenseSpec| NetworkSpec {
+    let network = |dense: fn(&AffineLayer) -> adclick::builder::artifact::model::spec::DenseSpec| NetworkSpec {
         structure,
         cross: cross.0.clone(),
         deep: deep.layers.iter().map(dense).collect(),
         heads: found.iter().map(|head| head.spec(dense)).collect(),
     };
-    let (exact, network) = (network(|layer| layer.spec.clone()), network(Layer::settled));
+    let (exact, network) = (network(|layer| layer.spec.clone()), network(AffineLayer::settled));
     notes.insert(0, describe(&network, width));
     let spec = ModelSpec {
         schema: file.schema.clone(),
@@ -153,13 +158,18 @@ fn model_as(weights: &[u8], schema: Option<&SchemaFile>, model: &ModelOptions, o
 }
 
 /// The deep part and the heads.
-struct Parts {
+struct NetworkParts {
     deep: Stack,
     structure: Structure,
     heads: Vec<Head>,
 }
 
-fn parts(weights: &Weights<'_>, model: &ModelOptions, cross: &cross::Crosses, options: &Options) -> Result<Parts> {
+fn parts(
+    weights: &NamedTensors<'_>,
+    model: &ModelOptions,
+    cross: &cross::Crosses,
+    options: &PackOptions,
+) -> Result<NetworkParts> {
     let present: Vec<_> = DEEP.into_iter().filter(|(p, _)| sequential::is_there(weights, p)).collect();
     let rules = Rules { options: model, proven: options.proven, ends_in_output: !heads::are_there(weights) };
     let (mut deep, named) = match present[..] {
@@ -187,7 +197,7 @@ fn parts(weights: &Weights<'_>, model: &ModelOptions, cross: &cross::Crosses, op
         given <= 1 || read == 0 || given == read || given == read + 1 && rules.ends_in_output,
         "[model] activation lists {given} activations, but the deep part has {read} layers"
     );
-    Ok(Parts { deep, structure, heads })
+    Ok(NetworkParts { deep, structure, heads })
 }
 
 /// Interactions without weights leave no trace in a state dict: where they could be, somebody must say that they are not.
@@ -219,7 +229,7 @@ fn foreign(name: &str, what: &str) -> anyhow::Error {
 }
 
 /// The tensors that belong to nothing, when they may be left out.
-fn left_out(weights: &Weights<'_>, options: &Options) -> Result<Vec<String>> {
+fn left_out(weights: &NamedTensors<'_>, options: &PackOptions) -> Result<Vec<String>> {
     let unused = weights.unused();
     ensure!(
         unused.is_empty() || options.allow_unused,

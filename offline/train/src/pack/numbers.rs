@@ -4,11 +4,11 @@ use adclick::builder::schema::Kind;
 use adclick_data::schema_file::SchemaFile;
 use anyhow::{Result, ensure};
 
-use super::tensors::Weights;
+use super::tensors::NamedTensors;
 
 /// The schema with each number whose weights hold an embedding `[dim, 1]` as `dim` numbers: the same input, times one of the
 /// weights. `None` where there is no such number.
-pub(super) fn expand(weights: &Weights<'_>, file: &SchemaFile) -> Result<Option<SchemaFile>> {
+pub(super) fn expand(weights: &NamedTensors<'_>, file: &SchemaFile) -> Result<Option<SchemaFile>> {
     let role = |i: usize| {
         let feature = &file.schema.features[i];
         let role = format!("embeddings.{}.weight", feature.name);

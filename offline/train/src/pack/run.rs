@@ -7,10 +7,10 @@ use adclick::builder::artifact::model::spec::GoldenValue;
 use adclick::builder::schema::{Schema, Side};
 use adclick::{Candidate, Precision, Request, Value};
 use adclick::{Engine, Input, Scorer, ScorerLimits};
-use adclick_data::progress::Stage;
+use adclick_data::progress::JobStage;
 use anyhow::{Result, anyhow};
 
-use super::inputs::Inputs;
+use super::inputs::InputRows;
 use crate::rows::{heads, open_engine};
 
 /// Rows of one call.
@@ -18,7 +18,7 @@ const BATCH: usize = 256;
 
 /// What a bundle says of input rows; NaN for rows with inputs that are not finite.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Scores {
+pub struct RowScores {
     /// Calibrated P(click | impression) and that head's logit before correction and calibration, when there is such a head.
     pub ctr: Option<(Vec<f32>, Vec<f32>)>,
     /// Calibrated P(conversion | click) and that head's logit, when there is such a head.
@@ -30,7 +30,7 @@ pub struct Scores {
 }
 
 /// An opened bundle, ready to score rows.
-pub struct Runner {
+pub struct BundleScorer {
     engine: Engine,
     scorer: Scorer,
     schema: Schema,
@@ -40,7 +40,7 @@ pub struct Runner {
     has_cvr: bool,
 }
 
-impl Runner {
+impl BundleScorer {
     /// Opens a bundle (or the directory with `CURRENT`), on the kernel of that name or the best one, in that precision or
     /// the bundle's.
     ///
@@ -86,28 +86,28 @@ impl Runner {
     ///
     /// # Errors
     /// What the scorer refuses.
-    pub fn score(&mut self, inputs: &Inputs, stage: &Stage) -> Result<Scores> {
+    pub fn score(&mut self, inputs: &InputRows, stage: &JobStage) -> Result<RowScores> {
         let n = inputs.rows();
         let head = |has: bool| has.then(|| (vec![f32::NAN; n], vec![f32::NAN; n]));
-        let mut scores = Scores { ctr: head(self.has_ctr), cvr: head(self.has_cvr), ..Scores::default() };
+        let mut scores = RowScores { ctr: head(self.has_ctr), cvr: head(self.has_cvr), ..RowScores::default() };
         let good: Vec<usize> = (0..n).filter(|&row| inputs.is_finite(row)).collect();
         scores.bad_rows = n - good.len();
         // Rows with request values of their own cannot share a request.
         let alone =
-            matches!(inputs, Inputs::Raw { .. }) && self.schema.features.iter().any(|f| f.side() == Side::Request);
+            matches!(inputs, InputRows::Raw { .. }) && self.schema.features.iter().any(|f| f.side() == Side::Request);
         for rows in good.chunks(if alone { 1 } else { BATCH }) {
             let mut pctr = [0.0; BATCH];
             let mut pcvr = [0.0; BATCH];
             let (pctr, pcvr) = (&mut pctr[..rows.len()], &mut pcvr[..rows.len()]);
             match inputs {
-                Inputs::Ready { x, width } => {
+                InputRows::Ready { x, width } => {
                     let batch: Vec<f32> = rows.iter().flat_map(|&r| &x[r * width..][..*width]).copied().collect();
                     let begin = Instant::now();
                     let done = self.scorer.score_dense(&batch, rows.len(), *width, pctr, pcvr);
                     scores.spent += begin.elapsed();
                     done.map_err(|refusal| anyhow!("{refusal} (rows from {})", rows[0]))?;
                 }
-                Inputs::Raw { .. } => scores.spent += self.request(inputs, rows, pctr, pcvr)?,
+                InputRows::Raw { .. } => scores.spent += self.request(inputs, rows, pctr, pcvr)?,
             }
             let [ctr_logits, cvr_logits] = self.scorer.logits();
             for (i, &row) in rows.iter().enumerate() {
@@ -126,7 +126,7 @@ impl Runner {
     }
 
     /// One request whose candidates are the given rows.
-    fn request(&mut self, inputs: &Inputs, rows: &[usize], pctr: &mut [f32], pcvr: &mut [f32]) -> Result<Duration> {
+    fn request(&mut self, inputs: &InputRows, rows: &[usize], pctr: &mut [f32], pcvr: &mut [f32]) -> Result<Duration> {
         let (mut request_values, mut candidate_values): (Vec<Value>, Vec<Value>) = (Vec::new(), Vec::new());
         let mut candidates = Vec::with_capacity(rows.len());
         let mut raw: Vec<GoldenValue> = Vec::new();

@@ -5,10 +5,10 @@ use adclick::builder::artifact::model::spec::{Activation, DenseSpec};
 use adclick_data::schema_file::{ModelOptions, NormOrder};
 use anyhow::{Result, bail, ensure};
 
-use super::affine::{Affine, Layer};
+use super::affine::{Affine, AffineLayer};
 use super::kinds;
-use super::taken::{EPS_SHOWS, Fact, From, Layer as Taken};
-use super::tensors::Weights;
+use super::taken::{EPS_SHOWS, Fact, KnownBy, TakenLayer as Taken};
+use super::tensors::NamedTensors;
 
 /// torch's default.
 const EPS: f64 = 1e-5;
@@ -20,7 +20,7 @@ const NORMS: &str = "dnn.bn";
 #[derive(Debug, Default)]
 pub(super) struct Stack {
     /// First to last.
-    pub(super) layers: Vec<Layer>,
+    pub(super) layers: Vec<AffineLayer>,
     /// A BatchNorm after the last activation: to be folded into whatever reads the stack.
     pub(super) after: Option<Affine>,
     /// What each was taken to be.
@@ -29,7 +29,7 @@ pub(super) struct Stack {
 
 impl Stack {
     /// Takes the last layer off when it has one output: it is the output layer of its stack.
-    pub(super) fn split_output(&mut self) -> Option<(Layer, Taken)> {
+    pub(super) fn split_output(&mut self) -> Option<(AffineLayer, Taken)> {
         if self.layers.last()?.spec.weight.rows != 1 || self.after.is_some() {
             return None;
         }
@@ -72,7 +72,7 @@ struct Norm {
 }
 
 /// Whether the weights hold a stack of that name.
-pub(super) fn is_there(weights: &Weights<'_>, prefix: &str) -> bool {
+pub(super) fn is_there(weights: &NamedTensors<'_>, prefix: &str) -> bool {
     !weights.numbers(&format!("{prefix}.")).is_empty() || prefix == "dnn" && weights.has_any(LINEARS)
 }
 
@@ -80,7 +80,7 @@ pub(super) fn is_there(weights: &Weights<'_>, prefix: &str) -> bool {
 ///
 /// A BatchNorm right behind its Linear (`i + 1`) stands before the activation and is folded into that Linear; one
 /// further behind stands after the activation and is folded into the next Linear.
-pub(super) fn read(weights: &Weights<'_>, prefix: &str, part: &str, rules: Rules<'_>) -> Result<Stack> {
+pub(super) fn read(weights: &NamedTensors<'_>, prefix: &str, part: &str, rules: Rules<'_>) -> Result<Stack> {
     let list = weights.has_any(&format!("{LINEARS}.")) && prefix == "dnn";
     let (first, blocks) = if list { listed(weights) } else { sequential(weights, prefix)? };
     let mut stack = Stack::default();
@@ -98,7 +98,7 @@ pub(super) fn read(weights: &Weights<'_>, prefix: &str, part: &str, rules: Rules
         let name = weights.name(&role).to_owned();
         let is_output = k + 1 == count && rules.ends_in_output && weight.rows == 1;
         let (activation, fact) = activation(block, k, is_output, list, rules, &name)?;
-        let guessed = fact.from == From::Assumed && !rules.proven;
+        let guessed = fact.from == KnownBy::Assumed && !rules.proven;
         let mut taken = Taken {
             part: format!("{part} {k}"),
             tensors: name.clone(),
@@ -106,7 +106,7 @@ pub(super) fn read(weights: &Weights<'_>, prefix: &str, part: &str, rules: Rules
             facts: vec![fact],
         };
         let mut layer =
-            Layer { spec: DenseSpec { weight, bias, activation }, origin: name.clone(), centres: Vec::new() };
+            AffineLayer { spec: DenseSpec { weight, bias, activation }, origin: name.clone(), centres: Vec::new() };
         if let Some(affine) = stack.after.take() {
             affine.fold_into(&mut layer);
             layer.origin += " with the BatchNorm before it";
@@ -115,13 +115,14 @@ pub(super) fn read(weights: &Weights<'_>, prefix: &str, part: &str, rules: Rules
         for norm in &block.norms {
             let affine = batch_norm(weights, &norm.module, Some(layer.spec.weight.rows), rules.options)?;
             let (order, from, why) = place(block, norm, rules, &name)?;
-            let (eps, known) = rules.options.batchnorm_eps.map_or((EPS, From::Assumed), |eps| (eps, From::Schema));
+            let (eps, known) =
+                rules.options.batchnorm_eps.map_or((EPS, KnownBy::Assumed), |eps| (eps, KnownBy::Schema));
             let is =
                 if order == NormOrder::BeforeActivation { "before the activation" } else { "after the activation" };
             taken.facts.push(Fact::new("BatchNorm", is, from, why));
             let why = match known {
-                From::Assumed if eps_shows(weights, &norm.module)? => EPS_SHOWS,
-                From::Assumed => "torch's default",
+                KnownBy::Assumed if eps_shows(weights, &norm.module)? => EPS_SHOWS,
+                KnownBy::Assumed => "torch's default",
                 _ => "",
             };
             taken.facts.push(Fact::new("eps", format!("{eps:e}"), known, why));
@@ -163,10 +164,10 @@ fn push_after(stack: &mut Stack, module: &str, affine: Affine, part: &str) {
                 part: format!("{part} BatchNorm"),
                 tensors: module.to_owned(),
                 shape: vec![spec.weight.rows, spec.weight.cols],
-                facts: vec![Fact::new("BatchNorm", fact, From::Names, "")],
+                facts: vec![Fact::new("BatchNorm", fact, KnownBy::Names, "")],
             });
             let origin = format!("the means of {module}");
-            stack.layers.push(Layer { spec, origin, centres: Vec::new() });
+            stack.layers.push(AffineLayer { spec, origin, centres: Vec::new() });
             stack.after = Some(rest);
         }
         None => stack.after = Some(affine),
@@ -174,7 +175,7 @@ fn push_after(stack: &mut Stack, module: &str, affine: Affine, part: &str) {
 }
 
 /// The blocks of a `Sequential`, and the BatchNorms before the first Linear.
-fn sequential(weights: &Weights<'_>, prefix: &str) -> Result<(Vec<Norm>, Vec<Block>)> {
+fn sequential(weights: &NamedTensors<'_>, prefix: &str) -> Result<(Vec<Norm>, Vec<Block>)> {
     let mut first = Vec::new();
     let mut blocks: Vec<Block> = Vec::new();
     let mut last = 0;
@@ -210,7 +211,7 @@ fn sequential(weights: &Weights<'_>, prefix: &str) -> Result<(Vec<Norm>, Vec<Blo
 }
 
 /// The blocks of deepctr-torch's lists.
-fn listed(weights: &Weights<'_>) -> (Vec<Norm>, Vec<Block>) {
+fn listed(weights: &NamedTensors<'_>) -> (Vec<Norm>, Vec<Block>) {
     let block = |i: usize| {
         let norm = format!("{NORMS}.{i}");
         let norms = if weights.has(&format!("{norm}.running_var")) {
@@ -234,10 +235,10 @@ fn activation(
 ) -> Result<(Activation, Fact)> {
     let given = &rules.options.activation;
     if is_output {
-        return Ok((Activation::None, Fact::new("activation", "none", From::Names, "the output")));
+        return Ok((Activation::None, Fact::new("activation", "none", KnownBy::Names, "the output")));
     }
     if let Some(&told) = given.get(k).or(given.last()) {
-        return Ok((told, Fact::new("activation", name_of(told), From::Schema, "")));
+        return Ok((told, Fact::new("activation", name_of(told), KnownBy::Schema, "")));
     }
     let unsaid = list || block.free == Some(0);
     ensure!(
@@ -261,13 +262,13 @@ fn activation(
         Some(1..) => "something without parameters follows",
         _ => "nothing says what follows",
     };
-    Ok((Activation::Relu, Fact::new("activation", "relu", From::Assumed, why)))
+    Ok((Activation::Relu, Fact::new("activation", "relu", KnownBy::Assumed, why)))
 }
 
 /// Where a BatchNorm stands, and from where that is known.
-fn place(block: &Block, norm: &Norm, rules: Rules<'_>, name: &str) -> Result<(NormOrder, From, &'static str)> {
+fn place(block: &Block, norm: &Norm, rules: Rules<'_>, name: &str) -> Result<(NormOrder, KnownBy, &'static str)> {
     if let Some(order) = rules.options.batchnorm {
-        return Ok((order, From::Schema, ""));
+        return Ok((order, KnownBy::Schema, ""));
     }
     ensure!(
         block.free != Some(0) || rules.proven,
@@ -278,23 +279,23 @@ fn place(block: &Block, norm: &Norm, rules: Rules<'_>, name: &str) -> Result<(No
     );
     let order = norm.place.unwrap_or(NormOrder::AfterActivation);
     Ok(match (block.free, norm.module.starts_with(NORMS), order) {
-        (_, true, _) => (order, From::Names, "as deepctr-torch has it"),
-        (Some(0), ..) => (order, From::Assumed, ""),
-        (None, _, NormOrder::BeforeActivation) => (order, From::Assumed, "right behind the last layer"),
-        (_, _, NormOrder::BeforeActivation) => (order, From::Names, "right behind its layer"),
-        _ => (order, From::Names, "not right behind its layer"),
+        (_, true, _) => (order, KnownBy::Names, "as deepctr-torch has it"),
+        (Some(0), ..) => (order, KnownBy::Assumed, ""),
+        (None, _, NormOrder::BeforeActivation) => (order, KnownBy::Assumed, "right behind the last layer"),
+        (_, _, NormOrder::BeforeActivation) => (order, KnownBy::Names, "right behind its layer"),
+        _ => (order, KnownBy::Names, "not right behind its layer"),
     })
 }
 
 /// Whether another eps than the assumed one, up to Keras' 1e-3, would change a scale by more than 1 %.
-fn eps_shows(weights: &Weights<'_>, module: &str) -> Result<bool> {
+fn eps_shows(weights: &NamedTensors<'_>, module: &str) -> Result<bool> {
     let role = format!("{module}.running_var");
     let variances = weights.vector(&role, weights.shape(&role).map_or(0, |shape| shape.iter().product()))?;
     Ok(variances.iter().any(|variance| *variance < 0.05))
 }
 
 /// What a BatchNorm saw speaks against a ReLU before it.
-fn not_negative(weights: &Weights<'_>, module: &str, layer: &str) -> Result<()> {
+fn not_negative(weights: &NamedTensors<'_>, module: &str, layer: &str) -> Result<()> {
     let role = format!("{module}.running_mean");
     let means = weights.vector(&role, weights.shape(&role).map_or(0, |shape| shape.iter().product()))?;
     if let Some((i, mean)) = means.iter().enumerate().find(|(_, mean)| **mean < 0.0) {
@@ -315,7 +316,7 @@ pub(super) fn name_of(activation: Activation) -> &'static str {
     }
 }
 
-fn batch_norm(weights: &Weights<'_>, module: &str, len: Option<usize>, options: &ModelOptions) -> Result<Affine> {
+fn batch_norm(weights: &NamedTensors<'_>, module: &str, len: Option<usize>, options: &ModelOptions) -> Result<Affine> {
     let eps = options.batchnorm_eps.unwrap_or(EPS);
     let variance_role = format!("{module}.running_var");
     let stored = weights.shape(&variance_role).map_or(0, |s| s.iter().product());

@@ -7,7 +7,7 @@ pub(super) const EPS_SHOWS: &str = "torch's default; it matters, as some varianc
 
 /// From where something is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum From {
+pub enum KnownBy {
     /// The schema says it.
     Schema,
     /// The names or numbers of tensors say it.
@@ -18,7 +18,7 @@ pub enum From {
     Assumed,
 }
 
-impl From {
+impl KnownBy {
     /// As summaries write it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -39,20 +39,20 @@ pub struct Fact {
     /// What it is.
     pub is: String,
     /// From where that is known.
-    pub from: From,
+    pub from: KnownBy,
     /// Why, when there is something to say.
     pub why: &'static str,
 }
 
 impl Fact {
-    pub(super) fn new(what: &'static str, is: impl Into<String>, from: From, why: &'static str) -> Self {
+    pub(super) fn new(what: &'static str, is: impl Into<String>, from: KnownBy, why: &'static str) -> Self {
         Self { what, is: is.into(), from, why }
     }
 }
 
 /// What one layer was taken to be.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Layer {
+pub struct TakenLayer {
     /// `cross 0`, `deep 1`, `pCTR output`, …
     pub part: String,
     /// The tensors that it is made of.
@@ -63,7 +63,7 @@ pub struct Layer {
     pub facts: Vec<Fact>,
 }
 
-impl Layer {
+impl TakenLayer {
     /// One line.
     #[must_use]
     pub fn text(&self) -> String {
@@ -97,24 +97,24 @@ impl Fact {
     /// Whether it was assumed, and the model's outputs are others when it is otherwise.
     fn is_open(&self) -> bool {
         let small = self.what == "eps" && self.why != EPS_SHOWS || self.what == "diag_scale";
-        self.from == From::Assumed && !small
+        self.from == KnownBy::Assumed && !small
     }
 }
 
 /// What was assumed and matters most: what else a state dict leaves open (the diagonal of cross matrices, an eps far below all
 /// variances) is hardly ever otherwise.
 #[must_use]
-pub fn open(layers: &[Layer]) -> Vec<String> {
+pub fn open(layers: &[TakenLayer]) -> Vec<String> {
     texts(layers, Fact::is_open)
 }
 
 /// What was assumed, each thing once: `activation relu (4 layers)`.
 #[must_use]
-pub fn assumed(layers: &[Layer]) -> Vec<String> {
-    texts(layers, |fact| fact.from == From::Assumed)
+pub fn assumed(layers: &[TakenLayer]) -> Vec<String> {
+    texts(layers, |fact| fact.from == KnownBy::Assumed)
 }
 
-fn texts(layers: &[Layer], which: impl Fn(&Fact) -> bool) -> Vec<String> {
+fn texts(layers: &[TakenLayer], which: impl Fn(&Fact) -> bool) -> Vec<String> {
     let mut found: Vec<(String, usize)> = Vec::new();
     for fact in layers.iter().flat_map(|l| &l.facts).filter(|fact| which(fact)) {
         let text = format!("{} {}", fact.what, fact.is);

@@ -13,7 +13,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use super::{kinds, names};
 
 /// The tensors of one weights file, by role: the name that pack knows.
-pub struct Weights<'a> {
+pub struct NamedTensors<'a> {
     tensors: BTreeMap<String, Tensor<'a>>,
     used: RefCell<BTreeSet<String>>,
 }
@@ -27,7 +27,7 @@ struct Tensor<'a> {
     foreign: Option<&'static str>,
 }
 
-impl<'a> Weights<'a> {
+impl<'a> NamedTensors<'a> {
     /// Reads the directory of a safetensors file. Prefixes of wrappers are dropped, `num_batches_tracked` is left out,
     /// and mapped names become roles.
     ///

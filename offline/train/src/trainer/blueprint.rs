@@ -35,7 +35,7 @@ pub enum IndexRule {
 
 /// An embedding table to build.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TablePlan {
+pub struct TableRule {
     /// Its name.
     pub name: String,
     /// How ids find rows.
@@ -54,7 +54,7 @@ pub struct TablePlan {
 
 /// How a feature's value is used.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Plan {
+pub enum FeatureRule {
     /// A number.
     Number {
         /// The transform. A mean of 0 with a scale of 1 means that both are taken from the training rows.
@@ -100,7 +100,7 @@ pub struct FeaturePlan {
     /// Where a server takes the value from.
     pub source: Source,
     /// How its value is used.
-    pub plan: Plan,
+    pub plan: FeatureRule,
     /// The raw value that is served, for a position feature.
     pub position: Option<f32>,
 }
@@ -111,7 +111,7 @@ pub struct Blueprint {
     /// The features.
     pub features: Vec<FeaturePlan>,
     /// The tables, which the features name by index.
-    pub tables: Vec<TablePlan>,
+    pub tables: Vec<TableRule>,
     /// Whether the wide part is also fitted alone and mixed with the network by the validation rows. Off for the
     /// built-in features, which were chosen for the network: Criteo and Avazu gain nothing from it.
     pub weighs: bool,
@@ -199,8 +199,8 @@ impl Blueprint {
         for i in 0..self.features.len() {
             let number = &self.features[i];
             let same_input = |f: &FeaturePlan| f.input == number.input && f.source == number.source;
-            let cut = self.features.iter().any(|f| matches!(f.plan, Plan::Buckets { .. }) && same_input(f));
-            if cut || !matches!(number.plan, Plan::Number { .. }) || self.features.len() == MAX_FEATURES {
+            let cut = self.features.iter().any(|f| matches!(f.plan, FeatureRule::Buckets { .. }) && same_input(f));
+            if cut || !matches!(number.plan, FeatureRule::Number { .. }) || self.features.len() == MAX_FEATURES {
                 continue;
             }
             let mut name = format!("{}_bucket", number.name);
@@ -210,10 +210,10 @@ impl Blueprint {
             let table = self.tables.len();
             let feature = FeaturePlan {
                 name: name.clone(),
-                plan: Plan::Buckets { table, boundaries: Vec::new() },
+                plan: FeatureRule::Buckets { table, boundaries: Vec::new() },
                 ..number.clone()
             };
-            self.tables.push(TablePlan {
+            self.tables.push(TableRule {
                 name,
                 // The boundaries decide the number of rows.
                 index: IndexRule::Identity { count: 1 },
@@ -239,25 +239,25 @@ impl Blueprint {
         }
     }
 
-    fn push(&mut self, name: String, input: &str, source: Source, plan: Plan) {
+    fn push(&mut self, name: String, input: &str, source: Source, plan: FeatureRule) {
         self.features.push(FeaturePlan { name, input: input.to_owned(), source, plan, position: None });
     }
 
     fn number(&mut self, input: &str, source: Source) {
         let transform = Transform { log1p: true, ..Transform::default() };
-        self.push(input.to_owned(), input, source, Plan::Number { transform, default: None });
+        self.push(input.to_owned(), input, source, FeatureRule::Number { transform, default: None });
         let name = format!("{input}_bucket");
         let table = self.table(&name, IndexRule::Auto, false);
-        self.push(name, input, source, Plan::Buckets { table, boundaries: Vec::new() });
+        self.push(name, input, source, FeatureRule::Buckets { table, boundaries: Vec::new() });
     }
 
     fn category(&mut self, input: &str, source: Source, index: IndexRule) {
         let table = self.table(input, index, true);
-        self.push(input.to_owned(), input, source, Plan::Category { table, default: None });
+        self.push(input.to_owned(), input, source, FeatureRule::Category { table, default: None });
     }
 
     fn table(&mut self, name: &str, index: IndexRule, unknown_row: bool) -> usize {
-        self.tables.push(TablePlan {
+        self.tables.push(TableRule {
             name: name.to_owned(),
             index,
             dim: None,

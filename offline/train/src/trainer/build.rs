@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use adclick::builder::enrich::TimeInputs;
 use adclick::builder::schema::{Embedding, Feature, Index, Kind, Schema, Source, TIME_INPUTS, Transform};
-use adclick_data::logs::{Batch, InputValue, Row, Source as Logs};
+use adclick_data::logs::{InputValue, LogFiles, LogRow, RowBatch};
 use anyhow::{Context, Result, ensure};
 
-use super::blueprint::{Blueprint, IndexRule, Plan, TablePlan};
+use super::blueprint::{Blueprint, FeatureRule, IndexRule, TableRule};
 use super::config::Hyper;
 use super::encode::{Drop, NONE, time_id, time_values};
 use super::stats::{Distribution, IdCounts, NumberStats};
@@ -18,13 +18,13 @@ const LEAST_UNKNOWN: (f64, f64) = (50.0, 0.01);
 const LEAST_MISSING: (f64, f64) = (25.0, 0.005);
 
 /// Counts of the training rows. Each row counts once, regardless of its weight.
-pub(super) struct Counts {
+pub(super) struct TrainingCounts {
     /// For each table, how often each id occurs.
     tables: Vec<IdCounts>,
     /// For each feature, its number's distribution.
     numbers: Vec<Option<NumberStats>>,
     /// For each input, value from a table and derivation of the time: who counts its values.
-    places: Vec<Place>,
+    places: Vec<ValueCounts>,
     /// The index of the first derivation of the time in `places`.
     first_time: usize,
     times: TimeInputs,
@@ -35,7 +35,7 @@ pub(super) struct Counts {
 }
 
 #[derive(Default, Clone)]
-struct Place {
+struct ValueCounts {
     /// The embedding tables that count the value's ids.
     tables: Vec<usize>,
     /// The features that read it as a number.
@@ -44,14 +44,14 @@ struct Place {
     values: u64,
 }
 
-impl Counts {
-    pub(super) fn new(blueprint: &Blueprint, logs: &Logs, seed: u64) -> Result<Self> {
+impl TrainingCounts {
+    pub(super) fn new(blueprint: &Blueprint, logs: &LogFiles, seed: u64) -> Result<Self> {
         let columns = logs.format.columns();
         let first_time = columns.inputs.len() + blueprint.features.len();
         let mut counts = Self {
             tables: blueprint.tables.iter().map(|_| IdCounts::default()).collect(),
             numbers: blueprint.features.iter().map(|_| None).collect(),
-            places: vec![Place::default(); first_time + TIME_INPUTS.len()],
+            places: vec![ValueCounts::default(); first_time + TIME_INPUTS.len()],
             first_time,
             times: TimeInputs::default(),
             features: Vec::new(),
@@ -77,9 +77,9 @@ impl Counts {
                 places.iter().for_each(|&at| counts.places[at].numbers.push(i));
             };
             match &feature.plan {
-                Plan::Number { transform, .. } => number(Transform { mean: 0.0, scale: 1.0, ..*transform }),
-                Plan::Buckets { boundaries, .. } if boundaries.is_empty() => number(Transform::default()),
-                Plan::Category { table, .. } | Plan::Multi { table, .. } => {
+                FeatureRule::Number { transform, .. } => number(Transform { mean: 0.0, scale: 1.0, ..*transform }),
+                FeatureRule::Buckets { boundaries, .. } if boundaries.is_empty() => number(Transform::default()),
+                FeatureRule::Category { table, .. } | FeatureRule::Multi { table, .. } => {
                     let plan = &blueprint.tables[*table];
                     let collected = matches!(plan.index, IndexRule::Auto | IndexRule::Vocabulary { .. });
                     for &at in places.iter().filter(|_| collected || plan.unknown_row) {
@@ -88,14 +88,14 @@ impl Counts {
                         }
                     }
                 }
-                Plan::Buckets { .. } | Plan::Vector { .. } => {}
+                FeatureRule::Buckets { .. } | FeatureRule::Vector { .. } => {}
             }
             counts.features.push(places);
         }
         Ok(counts)
     }
 
-    pub(super) fn add(&mut self, batch: &Batch, row: &Row) {
+    pub(super) fn add(&mut self, batch: &RowBatch, row: &LogRow) {
         self.rows += 1;
         for &InputValue { input, number, id } in batch.values(row) {
             self.count(input as usize, number, id);
@@ -118,9 +118,9 @@ impl Counts {
         }
     }
 
-    /// How often values are to be taken away while training, in the order of [`Plan::drops`](super::encode::Plan): where no
+    /// How often values are to be taken away while training, in the order of [`X0Layout::drops`](super::encode::X0Layout): where no
     /// value is rare the row of unknown ids would never be trained, and where none is missing that of missing values.
-    pub(super) fn drops(&self, blueprint: &Blueprint, built: &Built) -> Vec<Drop> {
+    pub(super) fn drops(&self, blueprint: &Blueprint, built: &BuiltSchema) -> Vec<Drop> {
         let known: Vec<HashSet<u64>> = built.vocabularies.iter().map(|ids| ids.iter().copied().collect()).collect();
         let drop = |i: usize, feature: &Feature, embedding: u32| {
             let table = &built.schema.embeddings[embedding as usize];
@@ -164,27 +164,27 @@ impl Counts {
 }
 
 /// A schema, and the ids of each of its embeddings in row order (empty without a vocabulary).
-pub(super) struct Built {
+pub(super) struct BuiltSchema {
     pub(super) schema: Schema,
     pub(super) vocabularies: Vec<Vec<u64>>,
 }
 
 /// Builds the schema of a fresh model.
-pub(super) fn build(blueprint: &Blueprint, counts: &Counts, hyper: &Hyper) -> Result<Built> {
-    let mut built = Built { schema: Schema::default(), vocabularies: Vec::new() };
+pub(super) fn build(blueprint: &Blueprint, counts: &TrainingCounts, hyper: &Hyper) -> Result<BuiltSchema> {
+    let mut built = BuiltSchema { schema: Schema::default(), vocabularies: Vec::new() };
     for (table, ids) in blueprint.tables.iter().zip(&counts.tables) {
         built.add_table(table, ids, hyper);
     }
     for (feature, stats) in blueprint.features.iter().zip(&counts.numbers) {
         let stats = stats.as_ref().map(NumberStats::distribution);
         let kind = match &feature.plan {
-            Plan::Number { transform, default } => {
+            FeatureRule::Number { transform, default } => {
                 let given = transform.mean != 0.0 || transform.scale != 1.0;
                 let fitted = stats.as_ref().filter(|_| !given).map(Distribution::standardised);
                 let default = default.or_else(|| stats.as_ref().map(Distribution::median)).unwrap_or(0.0);
                 Kind::Number { transform: fitted.unwrap_or(*transform), default }
             }
-            Plan::Buckets { table, boundaries } => {
+            FeatureRule::Buckets { table, boundaries } => {
                 let boundaries = match stats {
                     Some(stats) => stats.boundaries(hyper.buckets.max(2)),
                     None => boundaries.clone(),
@@ -193,11 +193,13 @@ pub(super) fn build(blueprint: &Blueprint, counts: &Counts, hyper: &Hyper) -> Re
                 built.schema.embeddings[*table].index = Index::Identity { count: boundaries.len() as u32 + 1 };
                 Kind::Category { embedding: *table as u32, boundaries, default: None }
             }
-            Plan::Category { table, default } => {
+            FeatureRule::Category { table, default } => {
                 Kind::Category { embedding: *table as u32, boundaries: Vec::new(), default: *default }
             }
-            Plan::Multi { table, pooling } => Kind::MultiCategory { embedding: *table as u32, pooling: *pooling },
-            Plan::Vector { dim } => Kind::Vector { dim: *dim },
+            FeatureRule::Multi { table, pooling } => {
+                Kind::MultiCategory { embedding: *table as u32, pooling: *pooling }
+            }
+            FeatureRule::Vector { dim } => Kind::Vector { dim: *dim },
         };
         built.schema.features.push(Feature {
             name: feature.name.clone(),
@@ -211,8 +213,8 @@ pub(super) fn build(blueprint: &Blueprint, counts: &Counts, hyper: &Hyper) -> Re
     Ok(built)
 }
 
-impl Built {
-    fn add_table(&mut self, table: &TablePlan, counts: &IdCounts, hyper: &Hyper) {
+impl BuiltSchema {
+    fn add_table(&mut self, table: &TableRule, counts: &IdCounts, hyper: &Hyper) {
         let frequent = |min_count: u32, max_size: Option<u32>| {
             let mut ids = counts.frequent(min_count);
             ids.truncate(max_size.map_or(usize::MAX, |n| n as usize));

@@ -1,19 +1,19 @@
 //! Pass one: counts the training rows, their labels and their values.
 
 use adclick::builder::artifact::model::spec::HeadKind;
-use adclick_data::logs::Found;
+use adclick_data::logs::TableHits;
 use adclick_data::progress::Progress;
 use anyhow::{Result, ensure};
 
 use super::blueprint::Blueprint;
-use super::build::Counts;
-use super::known::{Clicks, Known};
-use super::split::{Data, Role};
+use super::build::TrainingCounts;
+use super::known::{Clicks, KnownShare};
+use super::split::{Data, SplitRole};
 use super::store::Picker;
 
 /// The result of pass one.
 pub(super) struct Census {
-    pub(super) counts: Counts,
+    pub(super) counts: TrainingCounts,
     /// Clicked training rows.
     pub(super) clicks: u64,
     /// Clicked training rows whose conversion is known.
@@ -28,13 +28,13 @@ pub(super) struct Census {
     /// converted.
     weights: [f64; 4],
     /// The share of clicks whose conversion is known.
-    pub(super) known: Known,
+    pub(super) known: KnownShare,
     /// The first and last time of the training rows.
     pub(super) window: Option<(i64, i64)>,
     /// Malformed rows, and the error of the first.
     pub(super) bad: (u64, Vec<String>),
     /// How many rows of all files found their key, for each table.
-    pub(super) found: Vec<Found>,
+    pub(super) found: Vec<TableHits>,
 }
 
 /// Counts ids, numbers and labels.
@@ -46,14 +46,14 @@ pub(super) fn count(
     progress: &Progress,
 ) -> Result<Census> {
     let mut census = Census {
-        counts: Counts::new(blueprint, &data.source, seed)?,
+        counts: TrainingCounts::new(blueprint, &data.source, seed)?,
         clicks: 0,
         known_clicks: 0,
         conversions: 0,
         unclicked_conversions: 0,
         weightless: 0,
         weights: [0.0; 4],
-        known: Known::default(),
+        known: KnownShare::default(),
         window: None,
         bad: (0, Vec::new()),
         found: Vec::new(),
@@ -65,7 +65,7 @@ pub(super) fn count(
             let click = row.click == Some(true);
             census.weightless += u64::from(row.weight == 0.0);
             census.unclicked_conversions += u64::from(!click && row.conversion == Some(true));
-            if picker.role(row) != Some(Role::Train) {
+            if picker.role(row) != Some(SplitRole::Train) {
                 continue;
             }
             census.counts.add(batch, row);

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use adclick::builder::enrich::{TimeInputs, number_input};
 use adclick::builder::schema::{Embedding, Kind, Pooling, Schema, Source, TIME_INPUTS, bucketise};
-use adclick_data::logs::{Batch, Reads, Row, Source as Logs};
+use adclick_data::logs::{LogFiles, LogRow, Reads, RowBatch};
 use anyhow::{Context, Result, ensure};
 
-use super::known::Known;
+use super::known::KnownShare;
 
 /// The row number of a value that contributes only zeros.
 pub(super) const NONE: u32 = u32::MAX;
@@ -54,7 +54,7 @@ impl Examples {
     }
 
     /// Keeps the examples for which `keep` is true.
-    pub(super) fn retain(&mut self, plan: &Plan, keep: impl Fn(usize) -> bool) {
+    pub(super) fn retain(&mut self, plan: &X0Layout, keep: impl Fn(usize) -> bool) {
         let mut kept = Self::default();
         for i in (0..self.len()).filter(|&i| keep(i)) {
             let of = |per_example: usize| i * per_example..(i + 1) * per_example;
@@ -79,7 +79,7 @@ impl Examples {
 
 /// Where a table's columns go. There is one for each feature with an embedding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct EmbeddingPlace {
     /// The table.
     pub(super) table: usize,
     /// The first column of x0.
@@ -88,14 +88,14 @@ pub(super) struct Place {
 
 /// How columns of x0 are filled from [`Examples`].
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Plan {
+pub(super) struct X0Layout {
     pub(super) width: usize,
     /// The column of x0 of each number.
     pub(super) numbers: Vec<usize>,
     /// The place of each single-valued category.
-    pub(super) singles: Vec<Place>,
+    pub(super) singles: Vec<EmbeddingPlace>,
     /// The place of each bag.
-    pub(super) bags: Vec<Place>,
+    pub(super) bags: Vec<EmbeddingPlace>,
     /// How often values are taken away while training: of the single values, then of the bags; empty: never.
     pub(super) drops: Vec<Drop>,
 }
@@ -114,7 +114,7 @@ pub(super) struct Drop {
 }
 
 /// Where a feature's value is found.
-enum From {
+enum ValueFrom {
     /// Among the row's values.
     Values(Reads),
     /// Among the derivations of the time, at this index.
@@ -122,12 +122,12 @@ enum From {
 }
 
 struct Field {
-    from: From,
+    from: ValueFrom,
     kind: Kind,
 }
 
 /// The derivations of a row's time.
-pub(super) fn time_values(times: &TimeInputs, row: &Row) -> Option<[f32; TIME_INPUTS.len()]> {
+pub(super) fn time_values(times: &TimeInputs, row: &LogRow) -> Option<[f32; TIME_INPUTS.len()]> {
     row.time_us.map(|t| times.at(t, row.utc_offset_s))
 }
 
@@ -142,28 +142,32 @@ pub(super) struct Encoder {
     embeddings: Vec<Embedding>,
     vocabularies: Vec<HashMap<u64, u32>>,
     times: TimeInputs,
-    pub(super) plan: Plan,
+    pub(super) plan: X0Layout,
     /// For each input and each value from a table, the number and the id last seen while a row is encoded.
     last: Vec<Option<(f32, u64)>>,
     /// The mean weight of the training rows.
     mean_weight: f64,
-    known: Known,
+    known: KnownShare,
 }
 
 impl Encoder {
     /// `vocabularies` holds the ids of each embedding in row order.
-    pub(super) fn new(schema: &Schema, vocabularies: &[Vec<u64>], logs: &Logs) -> Result<Self> {
+    pub(super) fn new(schema: &Schema, vocabularies: &[Vec<u64>], logs: &LogFiles) -> Result<Self> {
         let columns = logs.format.columns();
         let layout = schema.layout();
-        let mut plan = Plan { width: layout.width, ..Plan::default() };
+        let mut plan = X0Layout { width: layout.width, ..X0Layout::default() };
         let mut fields = Vec::with_capacity(schema.features.len());
         for (number, (feature, place)) in schema.features.iter().zip(&layout.columns).enumerate() {
             let column = place.declared;
             match &feature.kind {
                 Kind::Number { .. } => plan.numbers.push(column),
                 Kind::Vector { dim } => plan.numbers.extend(column..column + *dim as usize),
-                Kind::Category { embedding, .. } => plan.singles.push(Place { table: *embedding as usize, column }),
-                Kind::MultiCategory { embedding, .. } => plan.bags.push(Place { table: *embedding as usize, column }),
+                Kind::Category { embedding, .. } => {
+                    plan.singles.push(EmbeddingPlace { table: *embedding as usize, column })
+                }
+                Kind::MultiCategory { embedding, .. } => {
+                    plan.bags.push(EmbeddingPlace { table: *embedding as usize, column })
+                }
             }
             let from = match feature.source {
                 Source::Time => {
@@ -172,9 +176,9 @@ impl Encoder {
                         "feature `{}` is derived from the time, but the rows have no time column",
                         feature.name
                     );
-                    From::Time(TIME_INPUTS.iter().position(|&name| name == feature.input).unwrap_or(0))
+                    ValueFrom::Time(TIME_INPUTS.iter().position(|&name| name == feature.input).unwrap_or(0))
                 }
-                _ => From::Values(logs.reads(&columns, number, &feature.input).with_context(|| {
+                _ => ValueFrom::Values(logs.reads(&columns, number, &feature.input).with_context(|| {
                     format!("feature `{}` reads input `{}`, which the rows do not have", feature.name, feature.input)
                 })?),
             };
@@ -195,12 +199,12 @@ impl Encoder {
             plan,
             last,
             mean_weight: 1.0,
-            known: Known::default(),
+            known: KnownShare::default(),
         })
     }
 
     /// Derives labels as training does: weights divided by their mean, and the share of known conversions.
-    pub(super) fn labelled_by(self, mean_weight: f64, known: Known) -> Self {
+    pub(super) fn labelled_by(self, mean_weight: f64, known: KnownShare) -> Self {
         Self { mean_weight, known, ..self }
     }
 
@@ -220,7 +224,7 @@ impl Encoder {
     }
 
     /// Appends a row to `out`, encoded as serving would.
-    pub(super) fn encode(&mut self, batch: &Batch, row: &Row, out: &mut Examples) {
+    pub(super) fn encode(&mut self, batch: &RowBatch, row: &LogRow, out: &mut Examples) {
         let values = batch.values(row);
         let mut last = std::mem::take(&mut self.last);
         last.fill(None);
@@ -230,8 +234,8 @@ impl Encoder {
         let times = time_values(&self.times, row);
         for field in &self.fields {
             let value = match field.from {
-                From::Values(reads) => last[reads.passed].or_else(|| reads.found.and_then(|at| last[at])),
-                From::Time(at) => times.map(|times| (times[at], time_id(times[at]))),
+                ValueFrom::Values(reads) => last[reads.passed].or_else(|| reads.found.and_then(|at| last[at])),
+                ValueFrom::Time(at) => times.map(|times| (times[at], time_id(times[at]))),
             };
             match &field.kind {
                 kind @ Kind::Number { .. } => out.numbers.push(number_input(kind, value.map(|(number, _)| number))),
@@ -244,7 +248,7 @@ impl Encoder {
                     out.singles.push(id.map_or_else(|| self.missing(*embedding), |id| self.row(*embedding, id)));
                 }
                 Kind::MultiCategory { embedding, pooling } => {
-                    let From::Values(reads) = field.from else { continue };
+                    let ValueFrom::Values(reads) = field.from else { continue };
                     let mut n = 0u32;
                     for v in values.iter().filter(|v| reads.has(v)) {
                         let row = self.row(*embedding, v.id);
@@ -260,7 +264,7 @@ impl Encoder {
                     });
                 }
                 Kind::Vector { dim } => {
-                    let From::Values(reads) = field.from else { continue };
+                    let ValueFrom::Values(reads) = field.from else { continue };
                     let start = out.numbers.len();
                     out.numbers.resize(start + *dim as usize, 0.0);
                     for v in values.iter().filter(|v| reads.has(v) && v.id < u64::from(*dim)) {

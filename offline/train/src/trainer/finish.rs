@@ -2,13 +2,13 @@
 
 use adclick::builder::artifact::model::spec::{GoldenRequest, Histogram};
 use adclick::builder::schema::{Kind, Schema};
-use adclick_data::logs::{Batch, Found, Lookups, Reads, Row, Source as Logs};
+use adclick_data::logs::{LogFiles, LogRow, Reads, RowBatch, TableHits, TableLookups};
 
 use super::census::Census;
 use super::config::{Config, Hyper};
-use super::learner::Scored;
+use super::learner::HeldOutScores;
 use super::loss::sigmoid;
-use super::metrics::Metrics;
+use super::metrics::RunStatistics;
 use super::network::CrossShape;
 use super::sample::Sieve;
 use crate::ranges::RawRows;
@@ -31,12 +31,12 @@ pub(super) struct Observer<'a> {
 }
 
 impl<'a> Observer<'a> {
-    pub(super) fn new(schema: &'a Schema, logs: &Logs) -> Self {
+    pub(super) fn new(schema: &'a Schema, logs: &LogFiles) -> Self {
         let numbers = vec![Vec::new(); schema.features.len()];
         Self { schema, raw: RawRows::new(schema, logs), goldens: Vec::new(), numbers, sieve: Sieve::default() }
     }
 
-    pub(super) fn see(&mut self, batch: &Batch, row: &Row) {
+    pub(super) fn see(&mut self, batch: &RowBatch, row: &LogRow) {
         let values = batch.values(row);
         let of = |reads: Reads| values.iter().filter(move |v| reads.has(v));
         for ((feature, input), numbers) in self.schema.features.iter().zip(self.raw.inputs()).zip(&mut self.numbers) {
@@ -55,7 +55,7 @@ impl<'a> Observer<'a> {
     }
 
     /// The golden requests, and the histograms of the scores and of the number features.
-    pub(super) fn finish(self, validation: &Scored) -> (Vec<GoldenRequest>, Vec<Histogram>) {
+    pub(super) fn finish(self, validation: &HeldOutScores) -> (Vec<GoldenRequest>, Vec<Histogram>) {
         let probabilities = |logits: &[f64]| logits.iter().map(|&z| sigmoid(z)).collect::<Vec<_>>();
         let mut histograms = Vec::new();
         for (name, logits) in [("pctr", &validation.click_logits), ("pcvr", &validation.conversion_logits)] {
@@ -85,7 +85,13 @@ fn histogram(name: &str, mut values: Vec<f64>) -> Histogram {
 }
 
 /// The model's provenance as TOML text.
-pub(super) fn provenance(config: &Config, hyper: &Hyper, census: &Census, metrics: &Metrics, logs: &Logs) -> String {
+pub(super) fn provenance(
+    config: &Config,
+    hyper: &Hyper,
+    census: &Census,
+    metrics: &RunStatistics,
+    logs: &LogFiles,
+) -> String {
     let mut table = toml::Table::new();
     let mut put = |key: &str, value: toml::Value| table.insert(key.to_owned(), value);
     let integer = |x: u64| toml::Value::Integer(x as i64);
@@ -123,9 +129,9 @@ pub(super) fn provenance(config: &Config, hyper: &Hyper, census: &Census, metric
 }
 
 /// For each table that gave values, how new its data was and how many rows found their key.
-fn versions(lookups: &Lookups, found: &[Found]) -> toml::Table {
+fn versions(lookups: &TableLookups, found: &[TableHits]) -> toml::Table {
     let mut all = toml::Table::new();
-    for Found { table, rows, found, .. } in found {
+    for TableHits { table, rows, found, .. } in found {
         let mut one = toml::Table::new();
         if let Some(source) = lookups.tables().iter().find(|t| t.set.name() == table) {
             one.insert("data_of_us".to_owned(), source.set.built_us().into());

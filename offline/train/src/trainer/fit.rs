@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use adclick::builder::artifact::model::spec::{HeadKind, ModelSpec};
 use adclick::builder::schema::{Enrichment, Kind, Schema};
-use adclick_data::logs::{Batch, Lookups, Row};
+use adclick_data::logs::{LogRow, RowBatch, TableLookups};
 use adclick_data::progress::Progress;
 use adclick_data::time;
 use anyhow::{Context, Result, bail};
@@ -15,16 +15,16 @@ use super::blueprint::Blueprint;
 use super::build::build;
 use super::census::count;
 use super::config::Config;
-use super::encode::{Encoder, Plan};
+use super::encode::{Encoder, X0Layout};
 use super::finish::{Observer, provenance};
-use super::learner::{Learner, Scored, Weights, visits};
-use super::linear::{self, Places, Rows, Target};
+use super::learner::{HeldOutScores, Learner, SavedWeights, visits};
+use super::linear::{self, LabelOf, LabelledRows, Places};
 use super::loss;
-use super::metrics::Metrics;
-use super::split::{Data, Role};
+use super::metrics::RunStatistics;
+use super::split::{Data, SplitRole};
 use super::store::{Largest, Picker, Store};
 use super::warm;
-use crate::ranges::{self, Sample};
+use crate::ranges::{self, InputSample};
 
 /// A trained model and the data that calibration needs.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,11 +32,11 @@ pub struct Trained {
     /// The model.
     pub spec: ModelSpec,
     /// Held-out rows, used for early stopping and calibration.
-    pub validation: Scored,
+    pub validation: HeldOutScores,
     /// Test rows, which only the splits of experiments have.
-    pub test: Option<Scored>,
+    pub test: Option<HeldOutScores>,
     /// Statistics of the run.
-    pub metrics: Metrics,
+    pub metrics: RunStatistics,
 }
 
 /// Trains a model. With a `parent` (as unpacked from its file), training continues from its weights: its layers, number
@@ -76,10 +76,10 @@ pub fn fit(
     let plan = encoder.plan.clone();
     let mut observer = Observer::new(&built.schema, &data.source);
     let memory_rows = config.memory_rows.unwrap_or(4 << 20);
-    let mut sample = Sample::new(&built.schema, &data.source);
+    let mut sample = InputSample::new(&built.schema, &data.source);
     let mut visited = 0;
-    let visit = |role: Role, batch: &Batch, row: &Row| match role {
-        Role::Train => {
+    let visit = |role: SplitRole, batch: &RowBatch, row: &LogRow| match role {
+        SplitRole::Train => {
             sample.see(batch, row);
             visited += visits((row.weight / census.mean_weight()) as f32);
         }
@@ -96,7 +96,7 @@ pub fn fit(
             table.freeze(plan.fixed.clone());
         }
     }
-    let mut best: Option<(f64, u32, Weights)> = None;
+    let mut best: Option<(f64, u32, SavedWeights)> = None;
     if let Some(parent) = parent {
         learner.continue_from(&built, parent)?;
         let (scored, choice) = learner.judged(&plan, &store.validation)?;
@@ -120,7 +120,7 @@ pub fn fit(
             Ok(())
         })?;
         drop(stage);
-        let (Scored { loss, .. }, choice) = learner.judged(&plan, &store.validation)?;
+        let (HeldOutScores { loss, .. }, choice) = learner.judged(&plan, &store.validation)?;
         progress.note(&format!("pass {epoch}: validation log loss {loss:.5}"));
         if !loss.is_finite() {
             return diverged(epoch, loss, &built.schema, &store.largest);
@@ -147,7 +147,7 @@ pub fn fit(
     let validation = learner.score(&plan, &store.validation)?;
     let test = (store.test.len() > 0).then(|| learner.score(&plan, &store.test)).transpose()?;
     let kinds = learner.shape.heads.iter().map(|h| h.0.name()).collect();
-    let metrics = Metrics {
+    let metrics = RunStatistics {
         rows,
         click_rate: census.click_rate(),
         weightless_rows: census.weightless,
@@ -176,19 +176,19 @@ pub fn fit(
 
 /// Fits the wide part alone. For each head, mixes it with the trained model by the share that is best on the validation
 /// rows. Returns the network's share of each head.
-fn weigh(learner: &mut Learner, plan: &Plan, store: &Store, progress: &Progress) -> Result<Vec<f64>> {
+fn weigh(learner: &mut Learner, plan: &X0Layout, store: &Store, progress: &Progress) -> Result<Vec<f64>> {
     let places = Places::new(&learner.tables.tables);
     let scored = learner.score(plan, &store.validation)?;
     let kinds: Vec<HeadKind> = learner.shape.heads.iter().map(|h| h.0).collect();
     let mut shares = vec![1.0; kinds.len()];
     let Some(training) = store.sample() else { return Ok(shares) };
     for (head, kind) in kinds.iter().enumerate() {
-        let (target, logits): (Target, _) = match kind {
+        let (target, logits): (LabelOf, _) = match kind {
             HeadKind::Ctr => (|label| Some(label.click), &scored.click_logits),
             HeadKind::Cvr => (loss::conversion, &scored.conversion_logits),
         };
-        let rows = Rows::new(training, plan, &places, target);
-        let held_out = Rows::new(&store.validation, plan, &places, target).for_choices();
+        let rows = LabelledRows::new(training, plan, &places, target);
+        let held_out = LabelledRows::new(&store.validation, plan, &places, target).for_choices();
         let logits: Vec<f64> = held_out.labelled().iter().map(|row| logits[row.0]).collect();
         let Some(fitted) = linear::fit(&rows, &held_out, &logits, learner.judge.correction(*kind)) else { continue };
         learner.mix(head, &fitted, &places);
@@ -235,7 +235,7 @@ fn diverged(epoch: u32, loss: f64, schema: &Schema, largest: &Option<Largest>) -
 }
 
 /// Warns of tables whose data is newer than the training rows.
-fn warn_of_newer(lookups: &Lookups, last: i64, progress: &Progress) {
+fn warn_of_newer(lookups: &TableLookups, last: i64, progress: &Progress) {
     let reads = |name: &str| lookups.enrichment().tables.iter().any(|t| t.name == name);
     for table in lookups.tables().iter().filter(|t| reads(t.set.name()) && t.set.built_us() > last) {
         progress.note(&format!(

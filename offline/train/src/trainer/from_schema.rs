@@ -1,9 +1,9 @@
 //! Turns a schema file into features to train.
 
 use adclick::builder::schema::{Embedding, Feature, Index, Kind};
-use adclick_data::schema_file::{SchemaFile, Table};
+use adclick_data::schema_file::{EmbeddingFill, SchemaFile};
 
-use super::blueprint::{Blueprint, FeaturePlan, IndexRule, Plan, TablePlan};
+use super::blueprint::{Blueprint, FeaturePlan, FeatureRule, IndexRule, TableRule};
 
 impl Blueprint {
     /// The features of a schema file. A number whose transform gives neither mean nor scale is standardised by the
@@ -23,33 +23,37 @@ impl Blueprint {
     }
 }
 
-fn feature_plan(feature: &Feature) -> Plan {
+fn feature_plan(feature: &Feature) -> FeatureRule {
     match &feature.kind {
-        Kind::Number { transform, default } => Plan::Number { transform: *transform, default: Some(*default) },
+        Kind::Number { transform, default } => FeatureRule::Number { transform: *transform, default: Some(*default) },
         Kind::Category { embedding, boundaries, .. } if !boundaries.is_empty() => {
-            Plan::Buckets { table: *embedding as usize, boundaries: boundaries.clone() }
+            FeatureRule::Buckets { table: *embedding as usize, boundaries: boundaries.clone() }
         }
-        Kind::Category { embedding, default, .. } => Plan::Category { table: *embedding as usize, default: *default },
-        Kind::MultiCategory { embedding, pooling } => Plan::Multi { table: *embedding as usize, pooling: *pooling },
-        Kind::Vector { dim } => Plan::Vector { dim: *dim },
+        Kind::Category { embedding, default, .. } => {
+            FeatureRule::Category { table: *embedding as usize, default: *default }
+        }
+        Kind::MultiCategory { embedding, pooling } => {
+            FeatureRule::Multi { table: *embedding as usize, pooling: *pooling }
+        }
+        Kind::Vector { dim } => FeatureRule::Vector { dim: *dim },
     }
 }
 
-fn tables(file: &SchemaFile) -> Vec<TablePlan> {
-    let plan = |((embedding, table), wide): ((&Embedding, &Table), &Option<bool>)| {
+fn tables(file: &SchemaFile) -> Vec<TableRule> {
+    let plan = |((embedding, table), wide): ((&Embedding, &EmbeddingFill), &Option<bool>)| {
         let (index, fixed) = match (table, embedding.index) {
-            (Table::Given(ids), _) => (IndexRule::Given(ids.clone()), Vec::new()),
-            (Table::Fixed { ids, rows }, _) => (IndexRule::Given(ids.clone()), rows.clone()),
-            (Table::Built { min_count, max_size }, _) => {
+            (EmbeddingFill::Given(ids), _) => (IndexRule::Given(ids.clone()), Vec::new()),
+            (EmbeddingFill::Fixed { ids, rows }, _) => (IndexRule::Given(ids.clone()), rows.clone()),
+            (EmbeddingFill::Built { min_count, max_size }, _) => {
                 let min_count = min_count.map(|least| u32::try_from(least).unwrap_or(u32::MAX));
                 (IndexRule::Vocabulary { min_count, max_size: *max_size }, Vec::new())
             }
-            (Table::Indexed, Index::Hashed { buckets }) => (IndexRule::Hashed { buckets }, Vec::new()),
-            (Table::Indexed, Index::Identity { count } | Index::Vocabulary { count }) => {
+            (EmbeddingFill::Indexed, Index::Hashed { buckets }) => (IndexRule::Hashed { buckets }, Vec::new()),
+            (EmbeddingFill::Indexed, Index::Identity { count } | Index::Vocabulary { count }) => {
                 (IndexRule::Identity { count }, Vec::new())
             }
         };
-        TablePlan {
+        TableRule {
             name: embedding.name.clone(),
             index,
             dim: Some(embedding.dim),

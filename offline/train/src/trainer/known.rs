@@ -45,7 +45,7 @@ impl Clicks {
     }
 
     /// The known shares.
-    pub(super) fn shares(mut self) -> Known {
+    pub(super) fn shares(mut self) -> KnownShare {
         // Ties in time are ordered by row number, so the order of summation does not depend on that of the files.
         self.clicks.sort_by_key(|click| (click.time_us, click.number));
         let timed = self.clicks.iter().all(|click| click.time_us.is_some());
@@ -62,18 +62,18 @@ impl Clicks {
             let time: f64 = clicks.iter().map(|c| c.time_us.unwrap_or(0) as f64 / clicks.len() as f64).sum();
             points.push((time, known / weight));
         }
-        Known { points }
+        KnownShare { points }
     }
 }
 
 /// The share of clicks whose conversion is known, as a function of time.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Known {
+pub(super) struct KnownShare {
     /// Mean time and share of each stretch. When empty, every conversion counts as known.
     points: Vec<(f64, f64)>,
 }
 
-impl Known {
+impl KnownShare {
     /// The share at a time: linear between the middles of two stretches, constant before the first and after the last.
     pub(super) fn share(&self, time_us: Option<i64>) -> f64 {
         let (Some(first), Some(last)) = (self.points.first(), self.points.last()) else { return 1.0 };
@@ -108,7 +108,7 @@ mod tests {
             assert!((got - share).abs() < 0.06, "{share} after {second} s, got {got}");
         }
         assert!(known.share(Some(i64::MAX)) < 0.05);
-        assert_eq!(Known::default().share(None), 1.0);
+        assert_eq!(KnownShare::default().share(None), 1.0);
     }
 
     #[test]

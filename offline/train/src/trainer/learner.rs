@@ -6,19 +6,19 @@ use anyhow::{Result, ensure};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::build::Built;
+use super::build::BuiltSchema;
 use super::config::Hyper;
-use super::encode::{Examples, Label, Plan};
+use super::encode::{Examples, Label, X0Layout};
 use super::evidence::heaviest;
 use super::linear::{Fitted, Places};
 use super::loss::Judge;
 use super::network::{self, Dropout, Param, Shape};
-use super::tables::{Rates, Table, Tables, stream};
+use super::tables::{EmbeddingTable, EmbeddingTables, Rates, stream};
 use super::warm;
 
 /// Logits and labels of held-out rows.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Scored {
+pub struct HeldOutScores {
     /// `[rows]` of pCTR logits, as served; empty without that head.
     pub click_logits: Vec<f64>,
     /// `[rows]` of pCVR logits, as served; empty without that head.
@@ -41,7 +41,7 @@ const FIRST_ROWS: f32 = 0.25;
 const HEAVIEST: f64 = 8.0;
 
 /// All weights of a model.
-pub(super) struct Weights {
+pub(super) struct SavedWeights {
     params: Vec<Param>,
     /// Rows and wide weights of each table.
     tables: Vec<(Vec<f32>, Vec<f32>)>,
@@ -51,7 +51,7 @@ pub(super) struct Weights {
 pub(super) struct Learner {
     pub(super) shape: Shape,
     params: Vec<Param>,
-    pub(super) tables: Tables,
+    pub(super) tables: EmbeddingTables,
     pub(super) judge: Judge,
     hyper: Hyper,
     adam: Vec<(Vec<f32>, Vec<f32>)>,
@@ -74,7 +74,7 @@ pub(super) fn visits(weight: f32) -> u64 {
 
 impl Learner {
     pub(super) fn new(
-        built: &Built,
+        built: &BuiltSchema,
         hyper: &Hyper,
         heads: Vec<(HeadKind, Vec<usize>)>,
         bias: &[f32],
@@ -98,7 +98,7 @@ impl Learner {
             .iter()
             .map(|e| {
                 let wide = if e.wide { kinds.len() } else { 0 };
-                Table::new(e.rows() as usize, e.dim as usize, wide, FIRST_ROWS, &mut rng)
+                EmbeddingTable::new(e.rows() as usize, e.dim as usize, wide, FIRST_ROWS, &mut rng)
             })
             .collect();
         let adam = params.iter().map(|p| (vec![0.0; p.data.len()], vec![0.0; p.data.len()])).collect();
@@ -107,7 +107,7 @@ impl Learner {
             judge: Judge::of(&kinds, keep),
             shape,
             params,
-            tables: Tables::new(tables, seed),
+            tables: EmbeddingTables::new(tables, seed),
             hyper: hyper.clone(),
             adam,
             step: 0,
@@ -129,7 +129,7 @@ impl Learner {
     }
 
     /// Takes one step. A row with several [`visits`] in a pass contributes one part of its weight in each.
-    pub(super) fn learn(&mut self, plan: &Plan, piece: &Examples, batch: &[usize], rows: u64) -> Result<()> {
+    pub(super) fn learn(&mut self, plan: &X0Layout, piece: &Examples, batch: &[usize], rows: u64) -> Result<()> {
         self.step += 1;
         let (heads, hyper) = (self.heads(), self.hyper.clone());
         let drop = (hyper.dropout_embedding > 0.0).then_some((&mut self.rng, hyper.dropout_embedding));
@@ -179,18 +179,18 @@ impl Learner {
     }
 
     /// Logits as served, and the loss of held-out rows.
-    pub(super) fn score(&mut self, plan: &Plan, examples: &Examples) -> Result<Scored> {
+    pub(super) fn score(&mut self, plan: &X0Layout, examples: &Examples) -> Result<HeldOutScores> {
         Ok(self.judged(plan, examples)?.0)
     }
 
     /// The same, and the loss that choices are made by, in which the heaviest rows are capped.
-    pub(super) fn judged(&mut self, plan: &Plan, examples: &Examples) -> Result<(Scored, f64)> {
+    pub(super) fn judged(&mut self, plan: &X0Layout, examples: &Examples) -> Result<(HeldOutScores, f64)> {
         let most = heaviest(examples.labels.iter().map(|label| f64::from(label.weight)));
         let heads = self.heads();
         let averaged = self.hyper.averaging > 0.0;
         self.tables.settle(self.hyper.averaging);
         let params = if averaged { &self.average } else { &self.params };
-        let mut scored = Scored::default();
+        let mut scored = HeldOutScores::default();
         let (mut sum, mut weights, mut choice, mut choice_weights) = (0.0, 0.0, 0.0, 0.0);
         let order: Vec<usize> = (0..examples.len()).collect();
         for batch in order.chunks(1024) {
@@ -221,16 +221,16 @@ impl Learner {
     }
 
     /// The weights that [`Learner::score`] uses.
-    pub(super) fn weights(&self) -> Weights {
+    pub(super) fn weights(&self) -> SavedWeights {
         let averaged = self.hyper.averaging > 0.0;
-        Weights {
+        SavedWeights {
             params: if averaged { self.average.clone() } else { self.params.clone() },
             tables: self.tables.snapshot(averaged),
         }
     }
 
     /// Loads kept weights unchanged and restarts the averages from them.
-    pub(super) fn restore(&mut self, weights: Weights) {
+    pub(super) fn restore(&mut self, weights: SavedWeights) {
         self.average.clone_from(&weights.params);
         self.params = weights.params;
         for (table, (rows, wide)) in self.tables.tables.iter_mut().zip(weights.tables) {
@@ -239,7 +239,7 @@ impl Learner {
     }
 
     /// Loads the weights of an earlier model; `built` was made by [`warm::inherit`].
-    pub(super) fn continue_from(&mut self, built: &Built, parent: &ModelSpec) -> Result<()> {
+    pub(super) fn continue_from(&mut self, built: &BuiltSchema, parent: &ModelSpec) -> Result<()> {
         let (shape, mut params) = Shape::from_spec(&parent.network, self.shape.width)?;
         let heads: Vec<HeadKind> = shape.heads.iter().map(|h| h.0).collect();
         for (at, kind) in shape.head_biases().into_iter().zip(&heads) {
@@ -273,7 +273,7 @@ impl Learner {
                 warm::grow(table, embedding, ids, before, spec, heads.len())
             })
             .collect();
-        self.restore(Weights { params, tables });
+        self.restore(SavedWeights { params, tables });
         self.tables.tables.iter_mut().for_each(|table| table.inherited = true);
         Ok(())
     }
@@ -297,7 +297,7 @@ impl Learner {
         self.average.clone_from(&self.params);
     }
 
-    pub(super) fn to_spec(&self, built: &Built) -> ModelSpec {
+    pub(super) fn to_spec(&self, built: &BuiltSchema) -> ModelSpec {
         let mut network = self.shape.to_spec(&self.params);
         for head in &mut network.heads {
             head.bias += self.judge.correction(head.kind);

@@ -5,10 +5,10 @@
 //! same form.
 
 use super::descent::minimise;
-use super::encode::{Examples, Label, NONE, Plan};
+use super::encode::{Examples, Label, NONE, X0Layout};
 use super::evidence::heaviest;
 use super::loss::{sigmoid, softplus};
-use super::tables::Table;
+use super::tables::EmbeddingTable;
 
 /// The penalties tried, from strong to weak. With 1, a weight that rests on one row moves as much as with `C = 1` in
 /// the usual libraries.
@@ -26,7 +26,7 @@ const LEAST: usize = 20;
 const SHARES: u32 = 20;
 
 /// The label that a head learns: for rows that have it, whether it is positive.
-pub(super) type Target = fn(&Label) -> Option<bool>;
+pub(super) type LabelOf = fn(&Label) -> Option<bool>;
 
 /// The offset of each table's wide weights among all weights.
 pub(super) struct Places {
@@ -37,9 +37,9 @@ pub(super) struct Places {
 }
 
 impl Places {
-    pub(super) fn new(tables: &[Table]) -> Self {
+    pub(super) fn new(tables: &[EmbeddingTable]) -> Self {
         let mut count = 0;
-        let mut place = |table: &Table| {
+        let mut place = |table: &EmbeddingTable| {
             let first = (table.wide_dim > 0).then_some(count);
             count += table.wide.len() / table.wide_dim.max(1);
             first
@@ -54,16 +54,16 @@ impl Places {
 }
 
 /// Rows with a label, and how to read them.
-pub(super) struct Rows<'a> {
+pub(super) struct LabelledRows<'a> {
     examples: &'a Examples,
-    plan: &'a Plan,
+    plan: &'a X0Layout,
     places: &'a Places,
     /// Example, label, weight.
     labelled: Vec<(usize, bool, f64)>,
 }
 
-impl<'a> Rows<'a> {
-    pub(super) fn new(examples: &'a Examples, plan: &'a Plan, places: &'a Places, target: Target) -> Self {
+impl<'a> LabelledRows<'a> {
+    pub(super) fn new(examples: &'a Examples, plan: &'a X0Layout, places: &'a Places, target: LabelOf) -> Self {
         let labelled = |(i, label): (usize, &Label)| target(label).map(|y| (i, y, f64::from(label.weight)));
         Self { examples, plan, places, labelled: examples.labels.iter().enumerate().filter_map(labelled).collect() }
     }
@@ -188,7 +188,12 @@ impl Fitted {
 
 /// Fits the wide part to the training rows, then mixes it with a model that has these logits on the validation rows.
 /// `correction` is what serving adds to a logit. None when there are too few rows to choose by.
-pub(super) fn fit(training: &Rows, validation: &Rows, others: &[f64], correction: f64) -> Option<Fitted> {
+pub(super) fn fit(
+    training: &LabelledRows,
+    validation: &LabelledRows,
+    others: &[f64],
+    correction: f64,
+) -> Option<Fitted> {
     if training.places.is_empty() || !training.decide() || !validation.decide() {
         return None;
     }
@@ -224,7 +229,7 @@ pub(super) fn fit(training: &Rows, validation: &Rows, others: &[f64], correction
 }
 
 /// Minimises the penalised loss, starting from the current weights.
-fn descend(rows: &Rows, curvature: &[f64], penalties: &[f64], steps: usize, weights: &mut [f64]) {
+fn descend(rows: &LabelledRows, curvature: &[f64], penalties: &[f64], steps: usize, weights: &mut [f64]) {
     let bias = rows.places.count;
     // In these units all weights have about the same curvature.
     let unit = |at: usize| (curvature[at] + penalties[at]).max(1e-9).sqrt();

@@ -1,10 +1,10 @@
 //! Statistics of a training run.
 
-use adclick_data::logs::Found;
+use adclick_data::logs::TableHits;
 
 /// Statistics of a training run.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct Metrics {
+pub struct RunStatistics {
     /// Training rows.
     pub rows: u64,
     /// The weighted share of clicked training rows.
@@ -38,5 +38,5 @@ pub struct Metrics {
     pub seconds: f64,
     /// For each table that the model reads, how many rows of the files found their key, including held-out rows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tables: Vec<Found>,
+    pub tables: Vec<TableHits>,
 }

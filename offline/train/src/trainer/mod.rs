@@ -26,14 +26,14 @@ mod tables;
 mod warm;
 
 pub(crate) use apart::apart;
-pub use blueprint::{Blueprint, FeaturePlan, IndexRule, Plan, TablePlan};
+pub use blueprint::{Blueprint, FeaturePlan, FeatureRule, IndexRule, TableRule};
 pub use config::{Config, Hyper};
 pub use fit::{Trained, fit};
-pub use inputs::Inputs;
-pub use learner::Scored;
-pub use metrics::Metrics;
+pub use inputs::TrainingInputs;
+pub use learner::HeldOutScores;
+pub use metrics::RunStatistics;
 pub use network::CrossShape;
-pub use split::{Data, Role, Roles, Split};
+pub use split::{Data, Split, SplitRole, SplitRoles};
 
 #[cfg(test)]
 mod tests;

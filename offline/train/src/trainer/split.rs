@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use adclick::builder::hash::mix;
-use adclick_data::logs::{Format, Input, InputKind, Row, Source};
+use adclick_data::logs::{Format, InputColumn, InputKind, LogFiles, LogRow};
 use adclick_data::progress::Progress;
 use anyhow::{Context, Result, bail, ensure};
 
@@ -35,7 +35,7 @@ pub enum Split {
 
 /// The role of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub enum SplitRole {
     /// The model is fitted to it.
     Train,
     /// Early stopping and calibration look at it.
@@ -78,7 +78,7 @@ fn day(time_us: i64) -> i64 {
 #[derive(Debug, Clone)]
 pub struct Data {
     /// The files.
-    pub source: Source,
+    pub source: LogFiles,
     /// How rows are split into training, validation and test rows.
     pub split: Split,
 }
@@ -89,14 +89,14 @@ impl Data {
     ///
     /// # Errors
     /// Files that cannot be read, too few days, a column that the rows do not have.
-    pub fn roles(&self, progress: &Progress) -> Result<Roles> {
-        Roles::read(self, progress)
+    pub fn roles(&self, progress: &Progress) -> Result<SplitRoles> {
+        SplitRoles::read(self, progress)
     }
 }
 
 /// A split rule that knows the days and groups of the files.
 #[derive(Debug, Clone)]
-pub struct Roles {
+pub struct SplitRoles {
     split: Split,
     last: i64,
     before: i64,
@@ -104,7 +104,7 @@ pub struct Roles {
     validating: Vec<u64>,
 }
 
-impl Roles {
+impl SplitRoles {
     /// Reads what the rule needs to know.
     pub(super) fn read(data: &Data, progress: &Progress) -> Result<Self> {
         let mut days = BTreeSet::new();
@@ -133,45 +133,49 @@ impl Roles {
 
     /// The role of the row with this number, by a rule that uses only the number. Under any other rule the row trains.
     #[must_use]
-    pub fn of_number(&self, number: u64) -> Role {
+    pub fn of_number(&self, number: u64) -> SplitRole {
         match &self.split {
-            Split::Hash if fold(number) == 0 => Role::Validation,
+            Split::Hash if fold(number) == 0 => SplitRole::Validation,
             Split::HashRotation(r) => match (fold(number) + 10 - 2 * r) % 10 {
-                0 | 1 => Role::Test,
-                2 | 3 => Role::Validation,
-                _ => Role::Train,
+                0 | 1 => SplitRole::Test,
+                2 | 3 => SplitRole::Validation,
+                _ => SplitRole::Train,
             },
             Split::Group(_) => {
                 let word = usize::try_from(number / 64).ok().and_then(|at| self.validating.get(at));
-                if word.is_some_and(|bits| bits >> (number % 64) & 1 == 1) { Role::Validation } else { Role::Train }
+                if word.is_some_and(|bits| bits >> (number % 64) & 1 == 1) {
+                    SplitRole::Validation
+                } else {
+                    SplitRole::Train
+                }
             }
-            Split::Hash | Split::Files(_) | Split::Day | Split::DayTest => Role::Train,
+            Split::Hash | Split::Files(_) | Split::Day | Split::DayTest => SplitRole::Train,
         }
     }
 
     /// The role of a row.
     #[must_use]
-    pub fn of(&self, row: &Row) -> Role {
+    pub fn of(&self, row: &LogRow) -> SplitRole {
         match &self.split {
             Split::Hash | Split::Files(_) | Split::HashRotation(_) | Split::Group(_) => self.of_number(row.number),
             Split::Day => {
                 if row.time_us.map(day) == Some(self.last) {
-                    Role::Validation
+                    SplitRole::Validation
                 } else {
-                    Role::Train
+                    SplitRole::Train
                 }
             }
             Split::DayTest => match row.time_us.map(day) {
-                Some(d) if d == self.last => Role::Test,
-                Some(d) if d == self.before => Role::Validation,
-                _ => Role::Train,
+                Some(d) if d == self.last => SplitRole::Test,
+                Some(d) if d == self.before => SplitRole::Validation,
+                _ => SplitRole::Train,
             },
         }
     }
 }
 
 /// Finds the rows whose group validates. A row without the value is a group of its own.
-fn groups(source: &Source, column: &str, progress: &Progress) -> Result<Vec<u64>> {
+fn groups(source: &LogFiles, column: &str, progress: &Progress) -> Result<Vec<u64>> {
     let mut source = source.clone();
     let mut columns = source.format.columns();
     let input = match columns.inputs.iter().position(|i| i.column == column || i.name == column) {
@@ -182,7 +186,7 @@ fn groups(source: &Source, column: &str, progress: &Progress) -> Result<Vec<u64>
                 bail!("--validation group:{column}: the rows have no such column; they have {}", known.join(", "));
             };
             let (name, kind) = (column.to_owned(), InputKind::Text);
-            columns.inputs.push(Input { column: name.clone(), name, kind, optional: false });
+            columns.inputs.push(InputColumn { column: name.clone(), name, kind, optional: false });
             columns.inputs.len() - 1
         }
     };
@@ -246,7 +250,7 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let schema = "[labels]\nclick = \"click\"\n[[features]]\nname = \"x\"\nkind = \"number\"\n";
         let columns = adclick_data::schema_file::SchemaFile::parse(schema).unwrap().data_columns().unwrap();
-        let source = Source::new(vec![path], Format::Examples(columns));
+        let source = LogFiles::new(vec![path], Format::Examples(columns));
         let roles = |column: &str| {
             let data = Data { source: source.clone(), split: Split::Group(column.to_owned()) };
             data.roles(&Progress::silent())
@@ -257,10 +261,10 @@ mod tests {
             let first = (0..).map(|n| row % 97 + 97 * n).find(|row| row % 50 != 0).unwrap();
             assert_eq!(of(row), of(first), "row {row}");
         }
-        let validating = (0..5000).filter(|&row| of(row) == Role::Validation).count();
+        let validating = (0..5000).filter(|&row| of(row) == SplitRole::Validation).count();
         assert!((200..1000).contains(&validating), "{validating} of 5000 rows validate");
         // A row without the value is a group of its own.
-        let alone = (0..5000).step_by(50).filter(|&row| of(row) == Role::Validation).count();
+        let alone = (0..5000).step_by(50).filter(|&row| of(row) == SplitRole::Validation).count();
         assert!((1..40).contains(&alone), "{alone} of 100");
         assert!(roles("x").is_ok(), "an input is a column too");
         let error = format!("{:#}", roles("nobody").unwrap_err());

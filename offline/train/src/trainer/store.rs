@@ -1,14 +1,14 @@
 //! The rows of one training run, encoded; either held in memory or streamed in every pass.
 
 use adclick::builder::hash::mix;
-use adclick_data::logs::{Batch, Row, Source};
+use adclick_data::logs::{LogFiles, LogRow, RowBatch};
 use adclick_data::progress::Progress;
 use anyhow::{Result, ensure};
 
 use super::encode::{Encoder, Examples};
 use super::known::Clicks;
 use super::sample::Sieve;
-use super::split::{Data, Role, Roles, Split};
+use super::split::{Data, Split, SplitRole, SplitRoles};
 
 /// The most validation or test rows that are kept; more are sampled uniformly.
 const MAX_HELD_OUT: usize = 1 << 20;
@@ -19,7 +19,7 @@ const SHUFFLE: usize = 1 << 16;
 
 /// Assigns each row its role.
 pub(super) struct Picker {
-    roles: Roles,
+    roles: SplitRoles,
     keep: f64,
     seed: u64,
 }
@@ -30,12 +30,12 @@ impl Picker {
     }
 
     /// The role of a row; `None` for a row of weight 0, and for an unclicked training row that downsampling drops.
-    pub(super) fn role(&self, row: &Row) -> Option<Role> {
+    pub(super) fn role(&self, row: &LogRow) -> Option<SplitRole> {
         if row.weight == 0.0 {
             return None;
         }
         let role = self.roles.of(row);
-        if role == Role::Train && self.keep < 1.0 && row.click != Some(true) {
+        if role == SplitRole::Train && self.keep < 1.0 && row.click != Some(true) {
             let share = mix(row.number ^ self.seed.rotate_left(32)) as f64 / u64::MAX as f64;
             return (share < self.keep).then_some(role);
         }
@@ -58,7 +58,7 @@ impl HeldOut {
     }
 
     /// Takes a row; false when the sample does not include it.
-    pub(super) fn add(&mut self, encoder: &mut Encoder, batch: &Batch, row: &Row) -> bool {
+    pub(super) fn add(&mut self, encoder: &mut Encoder, batch: &RowBatch, row: &LogRow) -> bool {
         if !self.sieve.passes(row.number) {
             return false;
         }
@@ -66,7 +66,7 @@ impl HeldOut {
     }
 
     /// Takes a row that passed the sieve.
-    fn take(&mut self, encoder: &mut Encoder, batch: &Batch, row: &Row) -> bool {
+    fn take(&mut self, encoder: &mut Encoder, batch: &RowBatch, row: &LogRow) -> bool {
         encoder.encode(batch, row, &mut self.examples);
         self.rows.push((row.number, row.time_us));
         while self.rows.len() > self.most {
@@ -109,7 +109,7 @@ pub(super) struct Largest {
 }
 
 /// Inspects the numbers of the row that was encoded last.
-fn note(largest: &mut Option<Largest>, encoder: &Encoder, examples: &Examples, row: &Row) {
+fn note(largest: &mut Option<Largest>, encoder: &Encoder, examples: &Examples, row: &LogRow) {
     let first = examples.numbers.len().saturating_sub(encoder.plan.numbers.len());
     for (column, &value) in examples.numbers[first..].iter().enumerate() {
         if largest.as_ref().is_none_or(|l| value.abs() > l.value.abs()) {
@@ -142,7 +142,7 @@ impl<'a> Store<'a> {
         rows: u64,
         memory_rows: usize,
         progress: &Progress,
-        mut visit: impl FnMut(Role, &Batch, &Row),
+        mut visit: impl FnMut(SplitRole, &RowBatch, &LogRow),
     ) -> Result<Self> {
         let mut held = (rows as usize <= memory_rows).then(Examples::default);
         let (mut validation, mut test) = (HeldOut::new(MAX_HELD_OUT), HeldOut::new(MAX_HELD_OUT));
@@ -153,8 +153,8 @@ impl<'a> Store<'a> {
         data.source.for_each(&stage, |batch| {
             for row in batch.rows() {
                 match picker.role(row) {
-                    Some(Role::Train) => {
-                        visit(Role::Train, batch, row);
+                    Some(SplitRole::Train) => {
+                        visit(SplitRole::Train, batch, row);
                         if let Some(sample) = sample.as_mut().filter(|sample| sample.sieve.passes(row.number)) {
                             sample.take(encoder, batch, row);
                             note(&mut largest, encoder, &sample.examples, row);
@@ -164,24 +164,24 @@ impl<'a> Store<'a> {
                             note(&mut largest, encoder, held, row);
                         }
                     }
-                    Some(Role::Validation) if validation.add(encoder, batch, row) => {
+                    Some(SplitRole::Validation) if validation.add(encoder, batch, row) => {
                         note(&mut largest, encoder, &validation.examples, row);
-                        visit(Role::Validation, batch, row);
+                        visit(SplitRole::Validation, batch, row);
                     }
-                    Some(Role::Test) => {
+                    Some(SplitRole::Test) => {
                         test.add(encoder, batch, row);
                     }
-                    Some(Role::Validation) | None => {}
+                    Some(SplitRole::Validation) | None => {}
                 }
             }
             Ok(())
         })?;
         if let Split::Files(paths) = &data.split {
-            let source = Source { paths: paths.clone(), ..data.source.clone() };
+            let source = LogFiles { paths: paths.clone(), ..data.source.clone() };
             source.for_each(&progress.within(), |batch| {
                 for row in batch.rows().iter().filter(|row| row.weight > 0.0) {
                     if validation.add(encoder, batch, row) {
-                        visit(Role::Validation, batch, row);
+                        visit(SplitRole::Validation, batch, row);
                     }
                 }
                 Ok(())
@@ -212,7 +212,7 @@ impl<'a> Store<'a> {
         let mut piece = Examples::default();
         self.data.source.for_each(&self.progress.within(), |batch| {
             for row in batch.rows() {
-                if self.picker.role(row) == Some(Role::Train) {
+                if self.picker.role(row) == Some(SplitRole::Train) {
                     encoder.encode(batch, row, &mut piece);
                 }
             }

@@ -7,7 +7,7 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::encode::{Examples, NONE, Place, Plan};
+use super::encode::{EmbeddingPlace, Examples, NONE, X0Layout};
 use super::network::{keep_mask, symmetric};
 
 /// The most heads of a model: pCTR and pCVR.
@@ -28,7 +28,7 @@ pub(super) struct Rates {
 
 /// One table.
 #[derive(Debug, Clone)]
-pub(super) struct Table {
+pub(super) struct EmbeddingTable {
     pub(super) dim: usize,
     /// Weights of the wide part per row: the number of heads, or 0.
     pub(super) wide_dim: usize,
@@ -58,8 +58,8 @@ struct RowState {
 
 /// All tables of a model.
 #[derive(Debug, Clone)]
-pub(super) struct Tables {
-    pub(super) tables: Vec<Table>,
+pub(super) struct EmbeddingTables {
+    pub(super) tables: Vec<EmbeddingTable>,
     /// Sums of ln(1 - lr · decay) over all steps, for rows and for wide weights.
     log_decay: (f64, f64),
     step: u64,
@@ -67,7 +67,7 @@ pub(super) struct Tables {
     taker: ChaCha8Rng,
 }
 
-impl Table {
+impl EmbeddingTable {
     pub(super) fn new(count: usize, dim: usize, wide_dim: usize, scale: f32, rng: &mut ChaCha8Rng) -> Self {
         let rows: Vec<f32> = (0..count * dim).map(|_| scale * symmetric(rng)).collect();
         Self {
@@ -141,8 +141,8 @@ pub(super) struct Touch {
     scale: f32,
 }
 
-impl Tables {
-    pub(super) fn new(tables: Vec<Table>, seed: u64) -> Self {
+impl EmbeddingTables {
+    pub(super) fn new(tables: Vec<EmbeddingTable>, seed: u64) -> Self {
         Self { tables, log_decay: (0.0, 0.0), step: 0, taker: stream(seed, 4) }
     }
 
@@ -151,7 +151,7 @@ impl Tables {
     /// model learns not to rest on any one of them.
     pub(super) fn gather(
         &mut self,
-        plan: &Plan,
+        plan: &X0Layout,
         examples: &Examples,
         batch: &[usize],
         heads: usize,
@@ -179,7 +179,7 @@ impl Tables {
     }
 
     /// Makes some values unknown or missing; each pass picks other values.
-    fn take_away(&mut self, plan: &Plan, touches: &mut Vec<Touch>) {
+    fn take_away(&mut self, plan: &X0Layout, touches: &mut Vec<Touch>) {
         let rng = &mut self.taker;
         touches.retain_mut(|t| {
             let Some(drop) = plan.drops.get(t.slot).filter(|drop| drop.unknown + drop.missing > 0.0) else {
@@ -195,10 +195,10 @@ impl Tables {
         });
     }
 
-    /// The same with the averaged weights (or the last ones), for prediction. [`Tables::settle`] goes before.
+    /// The same with the averaged weights (or the last ones), for prediction. [`EmbeddingTables::settle`] goes before.
     pub(super) fn lookup(
         &self,
-        plan: &Plan,
+        plan: &X0Layout,
         examples: &Examples,
         batch: &[usize],
         heads: usize,
@@ -210,7 +210,7 @@ impl Tables {
 
     fn fill(
         &self,
-        plan: &Plan,
+        plan: &X0Layout,
         examples: &Examples,
         batch: &[usize],
         heads: usize,
@@ -254,7 +254,7 @@ impl Tables {
     /// batch's examples.
     pub(super) fn update(
         &mut self,
-        plan: &Plan,
+        plan: &X0Layout,
         touches: &[Touch],
         dx: &[f32],
         dlogits: &[f32],
@@ -323,7 +323,7 @@ impl Tables {
     }
 }
 
-impl Table {
+impl EmbeddingTable {
     /// One Adagrad step of a row along the summed gradients of its examples: the embedding first, then the wide
     /// weights.
     fn step_row(&mut self, row: usize, sum: &[f32], rates: &Rates) {
@@ -341,11 +341,11 @@ impl Table {
     }
 }
 
-fn touches(plan: &Plan, examples: &Examples, batch: &[usize]) -> Vec<Touch> {
+fn touches(plan: &X0Layout, examples: &Examples, batch: &[usize]) -> Vec<Touch> {
     let mut touches = Vec::with_capacity(batch.len() * (plan.singles.len() + plan.bags.len()));
     for (i, &example) in batch.iter().enumerate() {
         let singles = &examples.singles[example * plan.singles.len()..];
-        let touch = |place: &Place, slot, row, weight, scale| Touch {
+        let touch = |place: &EmbeddingPlace, slot, row, weight, scale| Touch {
             table: place.table,
             column: place.column,
             example: i,

@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 
 use adclick::builder::artifact::model::spec::HeadKind;
 use adclick::builder::hash::mix;
-use adclick_data::logs::{BadLimit, Columns, Format, Input, InputKind, Labels, Source};
+use adclick_data::logs::{BadLimit, Format, InputColumn, InputKind, Labels, LogColumns, LogFiles};
 use adclick_data::progress::Progress;
 use tempfile::TempDir;
 
 use super::loss::sigmoid;
 use super::*;
 
-fn columns(conversion: bool) -> Columns {
-    let input = |name: &str, kind| Input { name: name.to_owned(), column: name.to_owned(), kind, optional: false };
-    Columns {
+fn columns(conversion: bool) -> LogColumns {
+    let input =
+        |name: &str, kind| InputColumn { name: name.to_owned(), column: name.to_owned(), kind, optional: false };
+    LogColumns {
         click: "click".to_owned(),
         conversion: conversion.then(|| "sale".to_owned()),
         weight: None,
@@ -93,7 +94,7 @@ fn make(dir: &TempDir, name: &str, rows: u64, first: u64, users: u64) -> Made {
 }
 
 fn data(path: &Path, conversion: bool) -> Data {
-    let source = Source {
+    let source = LogFiles {
         paths: vec![path.to_owned()],
         format: Format::Examples(columns(conversion)),
         labels: Labels::Required,
@@ -258,7 +259,7 @@ fn loss_on_real_rows(file: &str, format: &Format, fits: &[(u64, &str)], bound: f
     let blueprint = Blueprint::of(format).unwrap();
     let (mut sum, mut rows) = (0.0, 0.0);
     for &(seed, split) in fits {
-        let source = Source::new(vec![Path::new(&dir).join(file)], format.clone());
+        let source = LogFiles::new(vec![Path::new(&dir).join(file)], format.clone());
         let data = Data { source, split: Split::experiment(split).unwrap() };
         let config = Config { seed, ..Config::default() };
         let test = fit(&config, &data, &blueprint, None, &Progress::silent()).unwrap().test.unwrap();

@@ -7,14 +7,14 @@ use adclick::builder::artifact::model::spec::HeadKind;
 use adclick::builder::calibrate::Calibrators;
 use adclick::builder::hash::mix;
 use adclick::builder::schema::{Kind, Source as From};
-use adclick_data::logs::{Format, Source};
-use adclick_data::progress::{Progress, Stage};
+use adclick_data::logs::{Format, LogFiles};
+use adclick_data::progress::{JobStage, Progress};
 use adclick_data::schema_file::SchemaFile;
 use tempfile::TempDir;
 
 use super::loss::sigmoid;
 use super::*;
-use crate::bundle::Parts;
+use crate::bundle::BundleParts;
 use crate::rows::{RowScorer, open_engine};
 
 /// A uniform number in [0, 1), given a row and a purpose.
@@ -41,7 +41,7 @@ impl Case {
 
     fn data_of(&self, path: &Path, split: Split) -> Data {
         let format = Format::Examples(self.schema.data_columns().unwrap());
-        Data { source: Source::new(vec![path.to_owned()], format), split }
+        Data { source: LogFiles::new(vec![path.to_owned()], format), split }
     }
 
     fn blueprint(&self) -> Blueprint {
@@ -174,13 +174,13 @@ fn clicks_alone_train_pcvr_alone() {
     let bundle = all.dir.path().join("bundle");
     let model = adclick::builder::model::pack_model(&trained.spec).unwrap();
     let (calibrators, tables) = (Calibrators::default(), Vec::new());
-    Parts { model, calibrators, policy: None, precision: None, tables }.write(&bundle, false, false).unwrap();
+    BundleParts { model, calibrators, policy: None, precision: None, tables }.write(&bundle, false, false).unwrap();
     let engine = open_engine(&bundle, None, None).unwrap();
     let source = all.data(Split::Hash).source;
     let mut scorer = RowScorer::new(&engine, &source.format.columns()).unwrap();
     let (mut served, mut rate) = (0.0, 0.0);
     source
-        .for_each(&Stage::silent(), |batch| {
+        .for_each(&JobStage::silent(), |batch| {
             for row in batch.rows().iter().filter(|row| row.conversion.is_some()) {
                 let score = scorer.score(batch, row)?;
                 assert!(score.pctr.is_nan() && score.logit.is_nan(), "{score:?}");
@@ -237,9 +237,9 @@ fn rows_that_weigh_nothing_count_nothing() {
     let case = aggregated(1.0);
     let data = case.data(Split::Hash);
     let picker = store::Picker::new(&data, 1.0, 0, &Progress::silent()).unwrap();
-    let stage = Stage::silent();
+    let stage = JobStage::silent();
     let mut seen = 0;
-    let check = |batch: &adclick_data::logs::Batch| {
+    let check = |batch: &adclick_data::logs::RowBatch| {
         for row in batch.rows() {
             assert!(picker.role(row).is_some());
             let mut weightless = row.clone();
@@ -323,11 +323,11 @@ fn new_ids_are_served_by_a_row_that_was_trained() {
         let trained = case.train(&Config::default());
         assert!(trained.spec.schema.embeddings[0].wide, "ids are in the wide part unless the schema says otherwise");
         assert_eq!(trained.spec.embeddings[0].vocabulary.len(), if rare { 400 } else { 500 });
-        let mut inputs = Inputs::new(&trained.spec, &case.data(Split::Hash).source).unwrap();
+        let mut inputs = TrainingInputs::new(&trained.spec, &case.data(Split::Hash).source).unwrap();
         let source = case.data_of(&path, Split::Hash).source;
         let mut rows = Vec::new();
         source
-            .for_each(&Stage::silent(), |batch| {
+            .for_each(&JobStage::silent(), |batch| {
                 rows.push(inputs.of(batch, &batch.rows()[0]));
                 Ok(())
             })
@@ -407,7 +407,7 @@ fn held_out_rows_are_a_sample_of_all() {
     let mut encoder = encode::Encoder::new(&spec.schema, &vocabularies, &data.source).unwrap();
     let (mut all, mut some) = (store::HeldOut::new(usize::MAX), store::HeldOut::new(1000));
     data.source
-        .for_each(&Stage::silent(), |batch| {
+        .for_each(&JobStage::silent(), |batch| {
             for row in batch.rows() {
                 all.add(&mut encoder, batch, row);
                 some.add(&mut encoder, batch, row);
@@ -445,7 +445,7 @@ fn users_and_ads(heavy: Option<u64>) -> (Case, f64) {
 }
 
 /// How much a model knows beyond the click rate, as a share of all there is to know.
-fn known(test: &Scored, entropy: f64) -> f64 {
+fn known(test: &HeldOutScores, entropy: f64) -> f64 {
     let rate = test.clicks.iter().filter(|c| **c).count() as f64 / test.clicks.len() as f64;
     let constant = -(rate * rate.ln() + (1.0 - rate) * (1.0 - rate).ln());
     (constant - test.loss) / (constant - entropy)

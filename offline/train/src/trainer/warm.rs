@@ -6,11 +6,11 @@ use adclick::builder::artifact::model::spec::{EmbeddingSpec, ModelSpec};
 use adclick::builder::schema::{Embedding, Feature, Index, Kind};
 use anyhow::{Result, ensure};
 
-use super::build::Built;
-use super::tables::Table;
+use super::build::BuiltSchema;
+use super::tables::EmbeddingTable;
 
 /// Gives a freshly built schema the earlier model's contents, with new ids at the end of the vocabularies.
-pub(super) fn inherit(built: &mut Built, parent: &ModelSpec) -> Result<()> {
+pub(super) fn inherit(built: &mut BuiltSchema, parent: &ModelSpec) -> Result<()> {
     let name = |f: &Feature| (f.name.clone(), f.input.clone(), f.source, std::mem::discriminant(&f.kind));
     let describe = |features: &[Feature]| features.iter().map(|f| f.name.as_str()).collect::<Vec<_>>().join(", ");
     ensure!(
@@ -44,7 +44,7 @@ pub(super) fn inherit(built: &mut Built, parent: &ModelSpec) -> Result<()> {
 /// The rows and wide weights of a table that may have grown. New ids start from the row for unknown ids, which served
 /// them so far, or from the fresh table's own start where there is none.
 pub(super) fn grow(
-    fresh: &Table,
+    fresh: &EmbeddingTable,
     embedding: &Embedding,
     ids: &[u64],
     before: &Embedding,

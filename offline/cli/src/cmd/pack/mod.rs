@@ -6,7 +6,7 @@ mod tables;
 use std::path::PathBuf;
 
 use adclick::Precision;
-use adclick_train::jobs::Target;
+use adclick_train::jobs::BundleTarget;
 use adclick_train::jobs::pack::{Job, pack, tables_only};
 use adclick_train::pack::compare::TOLERANCE;
 use adclick_train::pack::expect::Quantity;
@@ -123,7 +123,7 @@ pub(super) fn run(args: Args) -> Result<()> {
         provenance: args.provenance,
         allow_unused: args.allow_unused,
         no_assumptions: args.no_assumptions,
-        target: Target { path: args.out, replace: args.replace, publish: args.publish },
+        target: BundleTarget { path: args.out, replace: args.replace, publish: args.publish },
     };
     if only_tables {
         let tables = tables_only(&job, &on_stderr())?;

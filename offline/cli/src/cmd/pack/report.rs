@@ -3,17 +3,17 @@
 use std::io::Write;
 use std::path::Path;
 
-use adclick_data::tables::Summary;
+use adclick_data::tables::TableSummary;
 use adclick_data::time;
-use adclick_train::jobs::Target;
-use adclick_train::jobs::pack::{Done, Packed};
+use adclick_train::jobs::BundleTarget;
+use adclick_train::jobs::pack::{Done, PackedModel};
 use adclick_train::pack::compare::Proof;
 use adclick_train::pack::taken;
 use anyhow::Result;
 use serde_json::{Value, json};
 
 /// A bundle was written.
-pub(super) fn bundle(target: &Target, done: &Done, as_json: bool) -> Result<()> {
+pub(super) fn bundle(target: &BundleTarget, done: &Done, as_json: bool) -> Result<()> {
     let Done { generation, bytes, tables, wanted, here, reason, .. } = done;
     let generation = format!("{generation:016x}");
     let model = done.model.as_deref();
@@ -33,7 +33,7 @@ pub(super) fn bundle(target: &Target, done: &Done, as_json: bool) -> Result<()> 
         });
         if let Some(packed) = model {
             summary["goldens"] = packed.spec.goldens.len().into();
-            summary["layers"] = packed.taken.iter().map(taken::Layer::json).collect();
+            summary["layers"] = packed.taken.iter().map(taken::TakenLayer::json).collect();
             summary["assumed"] = taken::assumed(&packed.taken).into();
             summary["left_out"] = packed.left_out.clone().into();
             summary["compared"] = packed.proof.as_ref().map_or(Value::Null, Proof::json);
@@ -65,7 +65,7 @@ pub(super) fn bundle(target: &Target, done: &Done, as_json: bool) -> Result<()> 
 }
 
 /// Whether the model was compared with the original.
-fn compared(out: &mut impl Write, packed: &Packed) -> Result<()> {
+fn compared(out: &mut impl Write, packed: &PackedModel) -> Result<()> {
     if let Some(proof) = &packed.proof {
         if let Some(note) = &proof.note {
             writeln!(out, "{note}")?;
@@ -83,7 +83,7 @@ fn compared(out: &mut impl Write, packed: &Packed) -> Result<()> {
 }
 
 /// Table files were written, and nothing else.
-pub(super) fn tables(directory: &Path, tables: &[Summary], as_json: bool) -> Result<()> {
+pub(super) fn tables(directory: &Path, tables: &[TableSummary], as_json: bool) -> Result<()> {
     let mut out = crate::stdout::lock();
     if as_json {
         let summary = json!({
@@ -99,7 +99,7 @@ pub(super) fn tables(directory: &Path, tables: &[Summary], as_json: bool) -> Res
     Ok(())
 }
 
-fn value(table: &Summary) -> Result<Value> {
+fn value(table: &TableSummary) -> Result<Value> {
     let mut value = serde_json::to_value(table)?;
     value["bytes_per_row"] = per_row(table).into();
     value["files"] = table
@@ -111,11 +111,11 @@ fn value(table: &Summary) -> Result<Value> {
     Ok(value)
 }
 
-fn per_row(table: &Summary) -> f64 {
+fn per_row(table: &TableSummary) -> f64 {
     table.bytes as f64 / table.rows.max(1) as f64
 }
 
-fn text(out: &mut impl Write, table: &Summary) -> Result<()> {
+fn text(out: &mut impl Write, table: &TableSummary) -> Result<()> {
     let elsewhere = if table.elsewhere > 0 { format!(", {} of other shards", table.elsewhere) } else { String::new() };
     writeln!(
         out,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use adclick::builder::table::Duplicates;
 use adclick_data::logs::BadLimit;
-use adclick_train::jobs::pack::{Given, Tables};
+use adclick_train::jobs::pack::{GivenTable, GivenTables};
 use clap::ValueEnum;
 
 /// What happens to a key that is given twice.
@@ -21,7 +21,7 @@ pub(in crate::cmd) enum DuplicateKeys {
 pub(in crate::cmd) struct BuildArgs {
     /// A feature table: CSV (also .gz, .zst), Parquet or Arrow IPC files, or a packed table file, which is taken as it is.
     #[arg(long = "table", value_name = "NAME=FILE[,FILE...]", value_parser = given)]
-    tables: Vec<Given>,
+    tables: Vec<GivenTable>,
     /// What happens to a key that is given twice.
     #[arg(long, value_enum, default_value_t = DuplicateKeys::Refuse)]
     duplicates: DuplicateKeys,
@@ -46,12 +46,12 @@ pub(super) struct TableArgs {
     max_bad_rows: Option<u64>,
 }
 
-fn given(text: &str) -> Result<Given, String> {
+fn given(text: &str) -> Result<GivenTable, String> {
     let (name, paths) = text.split_once('=').ok_or("expected NAME=FILE, or NAME=FILE,FILE for several")?;
     if paths.is_empty() || paths.split(',').any(str::is_empty) {
         return Err("expected the name of a file after `=` and each comma".into());
     }
-    Ok(Given { name: name.to_owned(), paths: paths.split(',').map(PathBuf::from).collect() })
+    Ok(GivenTable { name: name.to_owned(), paths: paths.split(',').map(PathBuf::from).collect() })
 }
 
 fn as_of(text: &str) -> Result<i64, String> {
@@ -68,8 +68,8 @@ fn as_of(text: &str) -> Result<i64, String> {
 
 impl BuildArgs {
     /// The tables, all of their shards.
-    pub(in crate::cmd) fn tables(&self, max_bad_rows: Option<u64>) -> Tables {
-        Tables {
+    pub(in crate::cmd) fn tables(&self, max_bad_rows: Option<u64>) -> GivenTables {
+        GivenTables {
             given: self.tables.clone(),
             duplicates: match self.duplicates {
                 DuplicateKeys::Refuse => Duplicates::Refuse,
@@ -85,7 +85,7 @@ impl BuildArgs {
 
 impl TableArgs {
     /// The tables, or the one shard that was asked for.
-    pub(super) fn tables(&self) -> Tables {
-        Tables { shard: self.shard, ..self.build.tables(self.max_bad_rows) }
+    pub(super) fn tables(&self) -> GivenTables {
+        GivenTables { shard: self.shard, ..self.build.tables(self.max_bad_rows) }
     }
 }

@@ -12,15 +12,15 @@ use adclick_data::schema_file::SchemaFile;
 use anyhow::{Context, Result};
 
 use super::Job;
-use super::model::{self, Packed};
-use crate::bundle::{Holds, Part, open_table, resolve};
+use super::model::{self, PackedModel};
+use crate::bundle::{BundlePart, Holds, open_table, resolve};
 
 /// The base that tables are added to.
 pub(super) enum Base {
     /// Nothing: only tables are written.
     None,
     /// A new model.
-    Model(Box<Packed>),
+    Model(Box<PackedModel>),
     /// An earlier bundle.
     Bundle(Bundle),
 }
@@ -68,9 +68,9 @@ impl Base {
 
     /// All files of the bundle: those of this base, with calibrators, policy and precision as given, and with new
     /// tables in place of old ones.
-    pub(super) fn parts(&self, job: &Job, tables: Vec<Part>) -> Result<Vec<Part>> {
+    pub(super) fn parts(&self, job: &Job, tables: Vec<BundlePart>) -> Result<Vec<BundlePart>> {
         let mut parts = vec![match self {
-            Self::Model(packed) => Part::new(Role::Model, MODEL_FILE, Holds::Bytes(packed.bytes.clone())),
+            Self::Model(packed) => BundlePart::new(Role::Model, MODEL_FILE, Holds::Bytes(packed.bytes.clone())),
             Self::Bundle(old) => old.carried(Role::Model).context("the bundle has no model")?,
             Self::None => return Ok(tables),
         }];
@@ -78,27 +78,27 @@ impl Base {
         match &job.calibrators {
             Some(path) => {
                 let holds = Holds::Bytes(model::calibrators(path, job.downsampling)?);
-                parts.push(Part::new(Role::Calibrators, CALIBRATORS_FILE, holds));
+                parts.push(BundlePart::new(Role::Calibrators, CALIBRATORS_FILE, holds));
             }
             None => parts.extend(old(Role::Calibrators)),
         }
         match &job.policy {
             Some(path) => {
                 let holds = Holds::Bytes(model::policy(path)?);
-                parts.push(Part::new(Role::Policy, POLICY_FILE, holds));
+                parts.push(BundlePart::new(Role::Policy, POLICY_FILE, holds));
             }
             None => parts.extend(old(Role::Policy)),
         }
         match job.precision {
             Some(precision) => {
                 let holds = Holds::Bytes(serving_text(precision).into_bytes());
-                parts.push(Part::new(Role::Serving, SERVING_FILE, holds));
+                parts.push(BundlePart::new(Role::Serving, SERVING_FILE, holds));
             }
             None => parts.extend(old(Role::Serving)),
         }
         let mut all = tables;
         if let Self::Bundle(old) = self {
-            let carried: Vec<Part> = old.unreplaced(&all)?;
+            let carried: Vec<BundlePart> = old.unreplaced(&all)?;
             all.extend(carried);
         }
         // The same tables give the same generation, in any order.
@@ -125,13 +125,13 @@ impl Bundle {
         Ok(Self { path: path.to_owned(), manifest, enrichment, tables })
     }
 
-    fn carried(&self, role: Role) -> Option<Part> {
-        Some(Part::carried(&self.path, self.manifest.file(role)?))
+    fn carried(&self, role: Role) -> Option<BundlePart> {
+        Some(BundlePart::carried(&self.path, self.manifest.file(role)?))
     }
 
     /// The tables that are carried over: all except those that new ones replace. A single shard of a table may be
     /// replaced.
-    fn unreplaced(&self, new: &[Part]) -> Result<Vec<Part>> {
+    fn unreplaced(&self, new: &[BundlePart]) -> Result<Vec<BundlePart>> {
         let mut replaced = Vec::new();
         for part in new {
             let (Holds::Copy(path) | Holds::Link(path)) = &part.holds else { continue };
@@ -143,6 +143,6 @@ impl Bundle {
                 *name == old.name && (shard.count != old.shard.count || shard.index == old.shard.index)
             })
         };
-        Ok(self.tables.iter().filter(stays).map(|old| Part::carried(&self.path, &old.entry)).collect())
+        Ok(self.tables.iter().filter(stays).map(|old| BundlePart::carried(&self.path, &old.entry)).collect())
     }
 }

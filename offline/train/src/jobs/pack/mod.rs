@@ -10,18 +10,18 @@ use adclick::Precision;
 use adclick::builder::bundle::{self, Manifest};
 use adclick_data::progress::Progress;
 use adclick_data::schema_file::SchemaFile;
-use adclick_data::tables::Summary;
+use adclick_data::tables::TableSummary;
 use anyhow::{Result, ensure};
 
-use super::{Target, warn_of_bad_rows};
+use super::{BundleTarget, warn_of_bad_rows};
 use crate::bundle::{Beside, open_untouched, place_tables};
 use crate::pack::expect::Quantity;
 use crate::pack::taken;
 use base::Base;
-pub use model::Packed;
-use tables::Step;
+pub use model::PackedModel;
+use tables::TableStep;
 pub(super) use tables::for_training;
-pub use tables::{Given, Tables};
+pub use tables::{GivenTable, GivenTables};
 
 /// A packing job.
 #[derive(Debug, Clone)]
@@ -34,7 +34,7 @@ pub struct Job {
     /// The schema file.
     pub schema: Option<PathBuf>,
     /// The tables.
-    pub tables: Tables,
+    pub tables: GivenTables,
     /// A file of calibrators.
     pub calibrators: Option<PathBuf>,
     /// The auction policy (TOML).
@@ -60,7 +60,7 @@ pub struct Job {
     /// Whether details that neither weights nor schema give are refused instead of assumed.
     pub no_assumptions: bool,
     /// The target: a bundle, or for [`tables_only`] a directory of table files.
-    pub target: Target,
+    pub target: BundleTarget,
 }
 
 /// The result of packing.
@@ -70,9 +70,9 @@ pub struct Done {
     /// The bytes of its files.
     pub bytes: u64,
     /// The model that was packed; `None` when it was carried over.
-    pub model: Option<Box<Packed>>,
+    pub model: Option<Box<PackedModel>>,
     /// The tables that were built.
-    pub tables: Vec<Summary>,
+    pub tables: Vec<TableSummary>,
     /// The precision that the bundle asks for.
     pub wanted: Precision,
     /// The precision that this CPU serves it in.
@@ -123,13 +123,13 @@ pub fn pack(job: &Job, progress: &Progress) -> Result<Done> {
 ///
 /// # Errors
 /// Data files that cannot be read or packed; files there that are not to be replaced.
-pub fn tables_only(job: &Job, progress: &Progress) -> Result<Vec<Summary>> {
+pub fn tables_only(job: &Job, progress: &Progress) -> Result<Vec<TableSummary>> {
     let schema = job.schema.as_deref().map(SchemaFile::read).transpose()?;
     ensure!(!job.tables.given.is_empty(), "--tables-only needs --table NAME=FILE: which tables to build");
     let steps = job.tables.plan(schema.as_ref(), &Base::None)?;
     for step in &steps {
         ensure!(
-            matches!(step, Step::Build(..)),
+            matches!(step, TableStep::Build(..)),
             "--tables-only: the files of table `{}` are packed already",
             step.name()
         );
@@ -143,7 +143,7 @@ pub fn tables_only(job: &Job, progress: &Progress) -> Result<Vec<Summary>> {
 }
 
 /// Lists the assumptions that nothing has confirmed.
-fn unproven(packed: &Packed) -> Option<String> {
+fn unproven(packed: &PackedModel) -> Option<String> {
     if let Some(proof) = &packed.proof {
         let untold = proof.untold.join("; ");
         return (!untold.is_empty()).then(|| {

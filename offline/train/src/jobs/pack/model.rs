@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::Job;
 use crate::pack::compare::{Comparison, Proof, compare};
 use crate::pack::expect::Expected;
-use crate::pack::inputs::Inputs;
+use crate::pack::inputs::InputRows;
 use crate::pack::{self, goldens, taken};
 use crate::ranges;
 
@@ -24,13 +24,13 @@ use crate::ranges;
 const GOLDENS: usize = 16;
 
 /// A packed model, its file, and the evidence that it is right.
-pub struct Packed {
+pub struct PackedModel {
     /// The model file.
     pub bytes: Vec<u8>,
     /// Its source.
     pub spec: ModelSpec,
     /// The layers that tensors became.
-    pub taken: Vec<taken::Layer>,
+    pub taken: Vec<taken::TakenLayer>,
     /// Tensors that were left out.
     pub left_out: Vec<String>,
     /// The comparison with the original model's outputs; `None`: not compared.
@@ -42,10 +42,10 @@ pub struct Packed {
 }
 
 /// Packs the weights.
-pub(super) fn pack(job: &Job, weights_path: &Path, schema: Option<&SchemaFile>) -> Result<Packed> {
+pub(super) fn pack(job: &Job, weights_path: &Path, schema: Option<&SchemaFile>) -> Result<PackedModel> {
     let weights = read_file(weights_path)?;
     let mut given = provenance(job, weights_path, &weights, schema)?;
-    let options = pack::Options {
+    let options = pack::PackOptions {
         downsampling: job.downsampling,
         allow_unused: job.allow_unused,
         proven: job.expect.is_some(),
@@ -64,7 +64,7 @@ pub(super) fn pack(job: &Job, weights_path: &Path, schema: Option<&SchemaFile>) 
     let inputs = match &job.goldens {
         Some(path) => {
             let place = || format!("golden requests {}", path.display());
-            Some((Inputs::parse(&read_file(path)?, &packed.spec.schema).with_context(place)?, path))
+            Some((InputRows::parse(&read_file(path)?, &packed.spec.schema).with_context(place)?, path))
         }
         None => None,
     };
@@ -105,7 +105,7 @@ pub(super) fn pack(job: &Job, weights_path: &Path, schema: Option<&SchemaFile>) 
     packed.notes.push(note);
     let bytes = pack_model(spec).with_context(place)?;
     let pack::Packed { spec, taken, left_out, notes, warnings, .. } = packed;
-    Ok(Packed { bytes, spec, taken, left_out, proof, notes, warnings })
+    Ok(PackedModel { bytes, spec, taken, left_out, proof, notes, warnings })
 }
 
 /// The assumptions, the tensors left out and the comparison, for the provenance.
@@ -136,7 +136,7 @@ fn ranges(job: &Job, spec: &ModelSpec) -> Result<(Vec<f32>, String)> {
         }
     };
     let place = || format!("{what} {}", path.display());
-    let inputs = Inputs::parse(&read_file(path)?, &spec.schema).with_context(place)?;
+    let inputs = InputRows::parse(&read_file(path)?, &spec.schema).with_context(place)?;
     let rows = inputs.goldens(ranges::ROWS, &spec.schema).with_context(place)?;
     let (found, run) = ranges::find(spec, &rows).with_context(place)?;
     Ok((found, format!("ranges for int8 from {run} rows of {what} {}", path.display())))

@@ -10,15 +10,15 @@ use adclick::builder::table::{Checks, Duplicates, Shard};
 use adclick_data::logs::BadLimit;
 use adclick_data::progress::Progress;
 use adclick_data::schema_file::{SchemaFile, TableFile, key_text};
-use adclick_data::tables::{self, DataFiles, Options, Summary, file_name, of_packed};
+use adclick_data::tables::{self, DataFiles, TableOptions, TableSummary, file_name, of_packed};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::base::Base;
-use crate::bundle::{Holds, Part, open_table};
+use crate::bundle::{BundlePart, Holds, open_table};
 
 /// The files of one table, either all data files or all packed ones.
 #[derive(Debug, Clone)]
-pub struct Given {
+pub struct GivenTable {
     /// The table's name.
     pub name: String,
     /// Its files.
@@ -27,9 +27,9 @@ pub struct Given {
 
 /// The tables of a bundle, and how they are built.
 #[derive(Debug, Clone)]
-pub struct Tables {
+pub struct GivenTables {
     /// The files; those with the same name form one table.
-    pub given: Vec<Given>,
+    pub given: Vec<GivenTable>,
     /// The rule for a key that is given twice.
     pub duplicates: Duplicates,
     /// How new the data is, in microseconds since 1970-01-01 UTC; `None` = the newest change of a table's files.
@@ -43,14 +43,14 @@ pub struct Tables {
 }
 
 /// The step that a table needs.
-pub(super) enum Step {
+pub(super) enum TableStep {
     /// Build it from data.
     Build(TableFile, DataFiles),
     /// It is already packed: the files with their shards.
     Take(String, Vec<(PathBuf, Shard)>),
 }
 
-impl Step {
+impl TableStep {
     /// The table's name.
     pub(super) fn name(&self) -> &str {
         match self {
@@ -60,18 +60,18 @@ impl Step {
     }
 }
 
-impl Tables {
+impl GivenTables {
     /// The plan, made before any step runs: the given files, and how each becomes a table.
-    pub(super) fn plan(&self, schema: Option<&SchemaFile>, base: &Base) -> Result<Vec<Step>> {
-        let mut all: Vec<Given> = Vec::new();
+    pub(super) fn plan(&self, schema: Option<&SchemaFile>, base: &Base) -> Result<Vec<TableStep>> {
+        let mut all: Vec<GivenTable> = Vec::new();
         for table in &self.given {
             match all.iter_mut().find(|t| t.name == table.name) {
                 Some(known) => known.paths.extend(table.paths.iter().cloned()),
                 None => all.push(table.clone()),
             }
         }
-        let steps: Vec<Step> = all.iter().map(|table| self.step(table, schema, base)).collect::<Result<_>>()?;
-        let in_shards = |step: &Step| matches!(step, Step::Build(table, _) if table.shards > 1);
+        let steps: Vec<TableStep> = all.iter().map(|table| self.step(table, schema, base)).collect::<Result<_>>()?;
+        let in_shards = |step: &TableStep| matches!(step, TableStep::Build(table, _) if table.shards > 1);
         if let Some(shard) = self.shard {
             ensure!(
                 steps.iter().any(in_shards),
@@ -81,7 +81,7 @@ impl Tables {
         Ok(steps)
     }
 
-    fn step(&self, given: &Given, schema: Option<&SchemaFile>, base: &Base) -> Result<Step> {
+    fn step(&self, given: &GivenTable, schema: Option<&SchemaFile>, base: &Base) -> Result<TableStep> {
         let name = &given.name;
         let described = schema.map(|s| of_schema(s, name, base.enrichment())).transpose()?;
         let packed = given.paths.iter().map(|p| is_packed(p)).collect::<Result<Vec<_>>>()?;
@@ -94,12 +94,17 @@ impl Tables {
             (None, Some(old)) => of_packed(&open_table(old, Checks::Structure)?)?,
             (None, None) => bail!("--table {name}: give --schema, which says how data files become the table"),
         };
-        Ok(Step::Build(table, DataFiles { paths: given.paths.clone(), limit: self.limit }))
+        Ok(TableStep::Build(table, DataFiles { paths: given.paths.clone(), limit: self.limit }))
     }
 
     /// Runs the steps, in the directory `out`. Returns the files for the bundle, and a summary of each table built.
-    pub(super) fn run(&self, steps: Vec<Step>, out: &Path, progress: &Progress) -> Result<(Vec<Part>, Vec<Summary>)> {
-        let options = Options {
+    pub(super) fn run(
+        &self,
+        steps: Vec<TableStep>,
+        out: &Path,
+        progress: &Progress,
+    ) -> Result<(Vec<BundlePart>, Vec<TableSummary>)> {
+        let options = TableOptions {
             duplicates: self.duplicates,
             as_of: self.as_of,
             shard: self.shard,
@@ -110,18 +115,18 @@ impl Tables {
         let mut summaries = Vec::new();
         for step in steps {
             match step {
-                Step::Build(table, data) => {
+                TableStep::Build(table, data) => {
                     let summary = tables::build(&table, &data, &options, out, progress)?;
                     parts.extend(summary.files.iter().map(|path| {
                         let name = path.file_name().unwrap_or_default().to_string_lossy();
-                        Part::new(Role::Table, &name, Holds::Link(path.clone()))
+                        BundlePart::new(Role::Table, &name, Holds::Link(path.clone()))
                     }));
                     summaries.push(summary);
                 }
-                Step::Take(name, files) => {
+                TableStep::Take(name, files) => {
                     parts.extend(files.into_iter().map(|(path, shard)| {
                         let holds = if is_published(&path) { Holds::Link(path) } else { Holds::Copy(path) };
-                        Part::new(Role::Table, &file_name(&name, shard), holds)
+                        BundlePart::new(Role::Table, &file_name(&name, shard), holds)
                     }));
                 }
             }
@@ -145,7 +150,7 @@ fn of_schema<'a>(schema: &'a SchemaFile, name: &str, model: Option<&Enrichment>)
 }
 
 /// Packed files, checked.
-fn take(given: &Given, described: Option<&TableFile>) -> Result<Step> {
+fn take(given: &GivenTable, described: Option<&TableFile>) -> Result<TableStep> {
     let mut files = Vec::new();
     for path in &given.paths {
         let table = open_table(path, Checks::Full)?;
@@ -168,7 +173,7 @@ fn take(given: &Given, described: Option<&TableFile>) -> Result<Step> {
         }
         files.push((path.clone(), table.shard()));
     }
-    Ok(Step::Take(given.name.clone(), files))
+    Ok(TableStep::Take(given.name.clone(), files))
 }
 
 fn columns_text(columns: &[adclick::builder::table::Column]) -> String {
@@ -189,7 +194,7 @@ fn is_published(path: &Path) -> bool {
 }
 
 /// Refuses a table that the model does not read, and a model without one of its tables.
-pub(super) fn check_names(steps: &[Step], base: &Base) -> Result<()> {
+pub(super) fn check_names(steps: &[TableStep], base: &Base) -> Result<()> {
     let Some(enrichment) = base.enrichment() else { return Ok(()) };
     let reads: Vec<&str> = enrichment.tables.iter().map(|t| t.name.as_str()).collect();
     for step in steps {
@@ -210,11 +215,11 @@ pub(super) fn check_names(steps: &[Step], base: &Base) -> Result<()> {
 /// Makes the tables of a model that is to be trained, in the directory `out`: all that its schema reads, with all
 /// shards.
 pub(crate) fn for_training(
-    tables: &Tables,
+    tables: &GivenTables,
     schema: &SchemaFile,
     out: &Path,
     progress: &Progress,
-) -> Result<(Vec<Part>, Vec<Summary>)> {
+) -> Result<(Vec<BundlePart>, Vec<TableSummary>)> {
     let steps = tables.plan(Some(schema), &Base::None)?;
     for (number, table) in schema.enrichment.tables.iter().enumerate() {
         if steps.iter().any(|step| step.name() == table.name) {
@@ -228,7 +233,7 @@ pub(crate) fn for_training(
         bail!("{reader} reads table `{}`, which is not given: give --table {}=FILE", table.name, table.name);
     }
     for step in &steps {
-        let Step::Take(name, files) = step else { continue };
+        let TableStep::Take(name, files) = step else { continue };
         let count = files.first().map_or(1, |(_, shard)| shard.count);
         let missing = (0..count).find(|k| files.iter().all(|(_, shard)| shard.index != *k));
         if let Some(missing) = missing {
