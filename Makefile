@@ -228,7 +228,7 @@ bench-calls: ids-bundle
 	  ls -t target/release/deps/calls-* | grep -v '\.d$$' | head -n 1)"; \
 	python3 benches/calls/compare.py $(BUILD)/bundles/ids bindings/go C=$(BUILD)/calls-c Rust="$$rust" C++=$(BUILD)/calls-cpp
 
-# Models beside ONNX Runtime, LiteRT, OpenVINO and tract. A peer that cannot be installed is named as absent.
+# Models beside ONNX Runtime, LiteRT, OpenVINO, tract and PyTorch. A peer that cannot be installed is named as absent.
 bench-peers: tools
 	@mkdir -p $(BUILD)/peers
 	benches/peers/python/install.sh $(BUILD)/peers/venv

@@ -52,6 +52,8 @@ class Onnx:
     def __init__(self, tensors, rows, split=False):
         self.t, self.rows, self.split = tensors, rows, split
         self.nodes, self.constants = [], []
+        # The tensors that hold the rows, and for a split graph the request's columns and the others.
+        self.x, self.request, self.rest = "x", "request", "rest"
 
     def constant(self, values):
         from onnx import numpy_helper
@@ -77,10 +79,10 @@ class Onnx:
         return self.node("Concat", a, b, axis=1)
 
     def linear(self, weight, bias, x, relu=False):
-        if x == "x" and self.split:
+        if x == self.x and self.split:
             request = self.t.request
-            shared = self.linear(weight[:, :request], bias, "request")
-            sums = self.add(self.node("MatMul", "rest", self.constant(weight[:, request:].T)), shared)
+            shared = self.linear(weight[:, :request], bias, self.request)
+            sums = self.add(self.node("MatMul", self.rest, self.constant(weight[:, request:].T)), shared)
         elif bias is None:
             sums = self.node("MatMul", x, self.constant(weight.T))
         else:
@@ -88,17 +90,21 @@ class Onnx:
         return self.node("Relu", sums) if relu else sums
 
     def bytes(self):
-        from onnx import TensorProto, helper
-
         t = self.t
-        network(t, self, "x")
-        self.nodes[-1].output[0] = "logit"
         shapes = {"x": [self.rows, t.width]}
         if self.split:
             shapes |= {"request": [1, t.request], "rest": [self.rows, t.width - t.request]}
-        value = lambda name, shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-        inputs = [value(name, shape) for name, shape in shapes.items()]
-        outputs = [value("logit", [self.rows, 1])]
+        return self.finished(shapes)
+
+    def finished(self, shapes, ids={}):
+        from onnx import TensorProto, helper
+
+        network(self.t, self, self.x)
+        self.nodes[-1].output[0] = "logit"
+        value = helper.make_tensor_value_info
+        inputs = [value(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+        inputs += [value(name, TensorProto.INT64, shape) for name, shape in ids.items()]
+        outputs = [value("logit", TensorProto.FLOAT, [self.rows, 1])]
         graph = helper.make_graph(self.nodes, "network", inputs, outputs, self.constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
         return model.SerializeToString()
@@ -113,9 +119,9 @@ class LiteRt:
         self.t, self.rows, self.schema = tensors, rows, schema
         self.tensors, self.buffers, self.operators, self.codes = [], [schema.BufferT()], [], []
 
-    def tensor(self, shape, values=None):
-        tensor = self.schema.TensorT()
-        tensor.shape, tensor.type, tensor.buffer = list(shape), self.schema.TensorType.FLOAT32, 0
+    def tensor(self, shape, values=None, integers=False):
+        kinds, tensor = self.schema.TensorType, self.schema.TensorT()
+        tensor.shape, tensor.type, tensor.buffer = list(shape), kinds.INT32 if integers else kinds.FLOAT32, 0
         tensor.name = f"t{len(self.tensors)}"
         if values is not None:
             buffer = self.schema.BufferT()
@@ -125,15 +131,23 @@ class LiteRt:
         self.tensors.append(tensor)
         return len(self.tensors) - 1
 
-    def operator(self, kind, inputs, width, **options):
+    def operator(self, kind, inputs, width, rows=None, **options):
         schema = self.schema
         builtin = getattr(schema.BuiltinOperator, kind)
         if builtin not in self.codes:
             self.codes.append(builtin)
-        name = {"FULLY_CONNECTED": "FullyConnected", "MUL": "Mul", "ADD": "Add", "CONCATENATION": "Concatenation"}[kind]
+        name = {
+            "FULLY_CONNECTED": "FullyConnected",
+            "MUL": "Mul",
+            "ADD": "Add",
+            "CONCATENATION": "Concatenation",
+            "GATHER": "Gather",
+            "BROADCAST_TO": "BroadcastTo",
+            "MEAN": "Reducer",
+        }[kind]
         operator = schema.OperatorT()
         operator.opcodeIndex, operator.inputs = self.codes.index(builtin), inputs
-        operator.outputs = [self.tensor([self.rows, width])]
+        operator.outputs = [self.tensor([self.rows if rows is None else rows, width])]
         operator.builtinOptionsType = getattr(schema.BuiltinOptions, f"{name}Options")
         operator.builtinOptions = getattr(schema, f"{name}OptionsT")()
         for key, value in options.items():
@@ -158,18 +172,23 @@ class LiteRt:
         return self.operator("FULLY_CONNECTED", inputs, weight.shape[0], fusedActivationFunction=fused)
 
     def bytes(self):
+        x = self.tensor([self.rows, self.t.width])
+        return self.finished([x], x)
+
+    def finished(self, inputs, x):
         import flatbuffers
 
-        t, schema = self.t, self.schema
-        x = self.tensor([self.rows, t.width])
-        logit = network(t, self, x)
+        schema = self.schema
+        logit = network(self.t, self, x)
         graph, model = schema.SubGraphT(), schema.ModelT()
         graph.tensors, graph.operators = self.tensors, self.operators
-        graph.inputs, graph.outputs = [x], [logit]
+        graph.inputs, graph.outputs = inputs, [logit]
         model.version, model.subgraphs, model.buffers, model.operatorCodes = 3, [graph], self.buffers, []
         for builtin in self.codes:
             code = schema.OperatorCodeT()
-            code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, builtin, 1
+            # The older field has one byte. What broadcasts began with version 2.
+            code.builtinCode, code.deprecatedBuiltinCode = builtin, min(builtin, 127)
+            code.version = 2 if builtin == schema.BuiltinOperator.BROADCAST_TO else 1
             model.operatorCodes.append(code)
         builder = flatbuffers.Builder(1 << 20)
         builder.Finish(model.Pack(builder), b"TFL3")

@@ -4,6 +4,7 @@
 
     hello                   loads the library: its name and version
     case MODEL ROWS         loads DIRECTORY/MODEL.safetensors for so many rows, with DIRECTORY/MODEL.ROWS.rows as input
+    case MODEL ROWS DRAW    the same with ids as input: see ids.py. Each call is for the next request, written beforehand
     outputs                 runs once: the logits
     time WARM CALLS CLOCK   runs WARM times, then CALLS times: nanoseconds of each of these, by the `wall` clock or by what
                             the process used of the `cpu`
@@ -20,41 +21,20 @@ from pathlib import Path
 import numpy
 
 import graphs
+import ids
+import libraries
 
 
-class OnnxRuntime:
+class OnnxRuntime(libraries.OnnxRuntime):
     split = False
 
-    def __init__(self):
-        import onnxruntime
-
-        self.library = onnxruntime
-        self.version = f"ONNX Runtime {onnxruntime.__version__}"
-
     def load(self, tensors, x):
-        options = self.library.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.execution_mode = self.library.ExecutionMode.ORT_SEQUENTIAL
-        options.graph_optimization_level = self.library.GraphOptimizationLevel.ORT_ENABLE_ALL
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        graph = graphs.Onnx(tensors, len(x), self.split).bytes()
-        session = self.library.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        self.session = session
-        binding = session.io_binding()
+        self.session_of_graph = self.session(graphs.Onnx(tensors, len(x), self.split).bytes())
         inputs = {"x": x}
         if self.split:
             request = tensors.request
             inputs |= {"request": x[:1, :request].copy(), "rest": x[:, request:].copy()}
-        value = self.library.OrtValue.ortvalue_from_numpy
-        # They point to these arrays and must outlive the binding.
-        self.bound = {name: value(values) for name, values in inputs.items()}
-        for name, values in self.bound.items():
-            binding.bind_ortvalue_input(name, values)
-        logits = value(numpy.zeros((len(x), 1), numpy.float32))
-        binding.bind_ortvalue_output("logit", logits)
-        # What `InferenceSession.run_with_iobinding` calls, without its wrapper.
-        run, bound = session._sess.run_with_iobinding, binding._iobinding
-        return lambda: run(bound, None), logits.numpy
+        return self.bound(self.session_of_graph, inputs, numpy.zeros((len(x), 1), numpy.float32))
 
 
 class OnnxRuntimeRun(OnnxRuntime):
@@ -62,7 +42,7 @@ class OnnxRuntimeRun(OnnxRuntime):
 
     def load(self, tensors, x):
         super().load(tensors, x)
-        session, inputs = self.session, {"x": x}
+        session, inputs = self.session_of_graph, {"x": x}
         return lambda: session.run(["logit"], inputs), lambda: session.run(["logit"], inputs)[0]
 
 
@@ -70,48 +50,17 @@ class OnnxRuntimeSplit(OnnxRuntime):
     split = True
 
 
-class LiteRt:
-    def __init__(self):
-        import ai_edge_litert
-        from ai_edge_litert import interpreter
-
-        self.library = interpreter
-        self.version = f"LiteRT {ai_edge_litert.__version__}"
-
+class LiteRt(libraries.LiteRt):
     def load(self, tensors, x):
-        # The interpreter hands the graph to XNNPACK by itself.
-        content = graphs.LiteRt(tensors, len(x)).bytes()
-        interpreter = self.library.Interpreter(model_content=content, num_threads=1)
-        interpreter.allocate_tensors()
+        interpreter = self.interpreter(graphs.LiteRt(tensors, len(x)).bytes())
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
         output = interpreter.get_output_details()[0]["index"]
         return interpreter.invoke, lambda: interpreter.get_tensor(output)
 
 
-class OpenVino:
-    precision = "f32"
-
-    def __init__(self):
-        import openvino
-
-        self.library = openvino
-        self.version = f"OpenVINO {openvino.__version__.split('-')[0]}"
-
+class OpenVino(libraries.OpenVino):
     def load(self, tensors, x):
-        core = self.library.Core()
-        model = core.read_model(graphs.Onnx(tensors, len(x)).bytes())
-        wanted = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": self.precision,
-            "INFERENCE_NUM_THREADS": 1,
-            "NUM_STREAMS": 1,
-            "ENABLE_CPU_PINNING": False,
-        }
-        compiled = core.compile_model(model, "CPU", wanted)
-        has = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-        if has != self.precision:
-            raise RuntimeError(f"this CPU computes in {has} when {self.precision} is asked for")
-        request = compiled.create_infer_request()
+        request = self.request(graphs.Onnx(tensors, len(x)).bytes())
         request.set_input_tensor(self.library.Tensor(x, shared_memory=True))
         output = request.get_output_tensor()
         # Faster than `start_async` and `wait`.
@@ -129,17 +78,27 @@ PEERS = {
     "litert": LiteRt,
     "openvino-f32": OpenVino,
     "openvino-bf16": OpenVinoBf16,
+    "onnxruntime-ids": ids.OnnxRuntime,
+    "onnxruntime-ids-one": ids.OnnxRuntimeOne,
+    "onnxruntime-ids-split": ids.OnnxRuntimeSplit,
+    "litert-ids": ids.LiteRt,
+    "openvino-ids-f32": ids.OpenVino,
+    "openvino-ids-bf16": ids.OpenVinoBf16,
+    "torch-ids": ids.Torch,
+    "torch-ids-compiled": ids.TorchCompiled,
 }
 
 
 CLOCKS = {"wall": time.perf_counter_ns, "cpu": time.process_time_ns}
 
 
-def timed(run, warm, calls, clock):
+def timed(run, warm, calls, clock, prepare):
     times = [0] * calls
     for _ in range(warm):
+        prepare()
         run()
     for i in range(calls):
+        prepare()
         begin = clock()
         run()
         times[i] = clock() - begin
@@ -153,7 +112,7 @@ def main():
     os.dup2(2, 1)
     gc.disable()
 
-    peer = run = outputs = None
+    peer = run = outputs = asked = tables = None
     for line in sys.stdin:
         try:
             words = line.split()
@@ -162,17 +121,25 @@ def main():
                 print("ok", peer.version, file=answers)
             elif words[0] == "case":
                 model, rows = words[1], int(words[2])
-                run = outputs = None
+                run = outputs = asked = None
                 gc.collect()
                 tensors = graphs.Tensors(directory / f"{model}.safetensors")
-                x = numpy.fromfile(directory / f"{model}.{rows}.rows", numpy.float32).reshape(rows, tensors.width)
-                run, outputs = peer.load(tensors, x)
+                if len(words) > 3:
+                    # Tables are read once.
+                    tables = tables or ids.Tables(directory, model)
+                    asked = ids.Asked(directory, tables, model, rows, words[3])
+                    run, outputs = peer.load(tensors, asked)
+                else:
+                    x = numpy.fromfile(directory / f"{model}.{rows}.rows", numpy.float32).reshape(rows, tensors.width)
+                    run, outputs = peer.load(tensors, x)
                 print("ok", file=answers)
             elif words[0] == "outputs":
+                if asked:
+                    asked.write(0)
                 run()
                 print("ok", *(repr(float(value)) for value in outputs().ravel()), file=answers)
             elif words[0] == "time":
-                print("ok", *timed(run, int(words[1]), int(words[2]), CLOCKS[words[3]]), file=answers)
+                print("ok", *timed(run, int(words[1]), int(words[2]), CLOCKS[words[3]], asked.next if asked else lambda: None), file=answers)
             else:
                 raise ValueError(f"no command {words[0]}")
         except Exception as error:  # whatever a library raises is the answer

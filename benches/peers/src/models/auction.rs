@@ -108,7 +108,7 @@ impl Loaded {
     }
 }
 
-impl Contender for AuctionExact {
+impl Contender<Case> for AuctionExact {
     fn name(&self) -> &str {
         self.name
     }

@@ -1,15 +1,13 @@
-//! The networks, their numbers for the peers, and the rows.
+//! The networks and the rows.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
 
-use adclick::builder::artifact::model::network::{Cross, Dense, Panels, Params, padded};
 use adclick::builder::infer::reference::{activate, linear, matrix, reference_logits};
-use safetensors::Dtype;
-use safetensors::tensor::{TensorView, serialize_to_file};
 
 use crate::Error;
+use crate::contender::Task;
+use crate::tensors::{self, bytes};
 use testkit::networks::{self, Built, Random, Shape};
 
 /// Rows whose outputs are compared with the reference, which is slow.
@@ -76,81 +74,11 @@ pub(crate) fn models() -> Result<Vec<Rc<Model>>, Error> {
     networks::models().into_iter().map(build).collect()
 }
 
-fn bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|v| v.to_le_bytes()).collect()
-}
-
 impl Model {
-    /// Multiplications and additions of one candidate with nothing shared and nothing padded.
-    pub(crate) fn flops(&self) -> f64 {
-        let network = &self.built.network;
-        let of = |panels: &Panels| panels.inputs * panels.outputs;
-        let cross: usize = network
-            .cross
-            .iter()
-            .map(|layer| match layer {
-                Cross::Full { weight, .. } => of(weight),
-                Cross::LowRank { v, u, .. } => of(v) + of(u),
-                Cross::Vector { weight, .. } => weight.len,
-                Cross::Mixture { gate, v, c, u, .. } => of(gate) + of(v) + c.iter().map(of).sum::<usize>() + of(u),
-            })
-            .sum();
-        let deep: usize = network.deep.iter().map(|layer| of(&layer.weight)).sum();
-        2.0 * (cross + deep + network.trunk_cross() + network.trunk_deep()) as f64
-    }
-
-    /// Those of the deep layers behind a ReLU.
-    pub(crate) fn flops_of_integers(&self) -> f64 {
-        let behind = self.built.network.deep.iter().skip(1).map(|layer| layer.weight.inputs * layer.weight.outputs);
-        2.0 * behind.sum::<usize>() as f64
-    }
-
-    /// The weights as f32, which holds each fp16 as it is, `[outputs, inputs]`: DIRECTORY/NAME.safetensors.
+    /// DIRECTORY/NAME.safetensors.
     pub(crate) fn write_tensors(&self, directory: &Path) -> Result<(), Error> {
-        let (network, weights) = (&self.built.network, self.built.weights());
-        let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
-        let panels = |name: String, panels: &Panels| {
-            let m = matrix(panels, weights);
-            let values: Vec<f32> = m.data.iter().map(|&v| v as f32).collect();
-            (name, vec![m.rows, m.cols], bytes(&values))
-        };
-        let params = |params: &Params| &weights.params[params.start..][..params.len];
-        let vector = |name: String, p: &Params| (name, vec![p.len], bytes(params(p)));
-        for (i, layer) in network.cross.iter().enumerate() {
-            let bias = match layer {
-                Cross::Full { weight, bias } => {
-                    tensors.push(panels(format!("cross.{i}.weight"), weight));
-                    bias
-                }
-                Cross::LowRank { v, u, bias } => {
-                    tensors.push(panels(format!("cross.{i}.v"), v));
-                    tensors.push(panels(format!("cross.{i}.u"), u));
-                    bias
-                }
-                Cross::Vector { .. } | Cross::Mixture { .. } => {
-                    return Err("no graph of this kind of cross layer".into());
-                }
-            };
-            tensors.push(vector(format!("cross.{i}.bias"), bias));
-        }
-        for (i, Dense { weight, bias, .. }) in network.deep.iter().enumerate() {
-            tensors.push(panels(format!("deep.{i}.weight"), weight));
-            tensors.push(vector(format!("deep.{i}.bias"), bias));
-        }
-        let [head] = &network.heads[..] else { return Err("expected one head".into()) };
-        // Without the padding between the trunk's parts.
-        let all = params(&head.weight);
-        let (cross, deep) = (network.trunk_cross(), network.trunk_deep());
-        let weight = [&all[..cross], &all[padded(cross)..][..deep]].concat();
-        tensors.push(("head.weight".into(), vec![1, weight.len()], bytes(&weight)));
-        tensors.push(("head.bias".into(), vec![1], bytes(&[head.bias])));
-        let views: Result<Vec<_>, _> = tensors
-            .iter()
-            .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
-            .collect::<Result<_, safetensors::SafeTensorError>>();
-        let about = HashMap::from([("request".to_owned(), network.request_width.to_string())]);
-        serialize_to_file(views?, Some(about), &directory.join(format!("{}.safetensors", self.name)))?;
-        Ok(())
+        let path = directory.join(format!("{}.safetensors", self.name));
+        tensors::write(&path, &self.built.network, self.built.weights())
     }
 }
 
@@ -178,21 +106,43 @@ impl Case {
         Ok(Rc::new(Self { model, count, rows, expected }))
     }
 
-    pub(crate) fn name(&self) -> String {
-        format!("{} N={}", self.model.name, self.count)
-    }
-
     /// DIRECTORY/MODEL.COUNT.rows.
     pub(crate) fn write_rows(&self, directory: &Path) -> Result<(), Error> {
         Ok(std::fs::write(directory.join(format!("{}.{}.rows", self.model.name, self.count)), bytes(&self.rows))?)
     }
+}
 
-    /// The largest difference from the reference; infinite when a logit is none or some are missing.
-    pub(crate) fn difference(&self, logits: &[f32]) -> f64 {
-        if logits.len() != self.count {
-            return f64::INFINITY;
-        }
-        let differences = self.expected.iter().map(|&(row, logit)| (f64::from(logits[row]) - logit).abs());
-        differences.fold(0.0, |most, d| if d.is_nan() { f64::INFINITY } else { most.max(d) })
+/// The largest difference of the logits from those expected of some rows; infinite when one is none or some are missing.
+pub(crate) fn difference(expected: &[(usize, f64)], count: usize, logits: &[f32]) -> f64 {
+    if logits.len() != count {
+        return f64::INFINITY;
+    }
+    let differences = expected.iter().map(|&(row, logit)| (f64::from(logits[row]) - logit).abs());
+    differences.fold(0.0, |most, d| if d.is_nan() { f64::INFINITY } else { most.max(d) })
+}
+
+impl Task for Case {
+    fn name(&self) -> String {
+        format!("{} N={}", self.model.name, self.count)
+    }
+
+    fn words(&self) -> String {
+        format!("{} {}", self.model.name, self.count)
+    }
+
+    fn count(&self) -> usize {
+        self.count
+    }
+
+    fn difference(&self, logits: &[f32]) -> f64 {
+        difference(&self.expected, self.count, logits)
+    }
+
+    fn flops(&self) -> f64 {
+        tensors::flops(&self.model.built.network)
+    }
+
+    fn flops_of_integers(&self) -> f64 {
+        tensors::flops_of_integers(&self.model.built.network)
     }
 }

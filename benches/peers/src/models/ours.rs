@@ -60,12 +60,12 @@ const MODES: &[Mode] = &[
     Mode { name: "adclick exact, portable", kernel: Some("portable"), ..EXACT },
 ];
 
-pub(crate) fn all() -> Vec<Box<dyn Contender>> {
-    let mut all: Vec<Box<dyn Contender>> = Vec::new();
+pub(crate) fn all() -> Vec<Box<dyn Contender<Case>>> {
+    let mut all: Vec<Box<dyn Contender<Case>>> = Vec::new();
     for &mode in MODES {
         all.push(Box::new(Ours { mode, loaded: None }));
     }
-    all.extend(auction::all().map(|mode| Box::new(mode) as Box<dyn Contender>));
+    all.extend(auction::all().map(|mode| Box::new(mode) as Box<dyn Contender<Case>>));
     all
 }
 
@@ -117,7 +117,7 @@ impl Ours {
     }
 }
 
-impl Contender for Ours {
+impl Contender<Case> for Ours {
     fn name(&self) -> &str {
         self.mode.name
     }

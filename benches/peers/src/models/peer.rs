@@ -11,7 +11,8 @@ use std::time::Duration;
 use crate::Error;
 use crate::case::Case;
 use crate::clock::Clock;
-use crate::contender::Contender;
+use crate::contender::{Contender, Task};
+use crate::embedded::Asked;
 
 /// A peer that says nothing for so long is given up.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -22,8 +23,11 @@ const SINGLE: f64 = 1e-4;
 const HALF: f64 = 0.05;
 
 /// Name, what python/worker.py calls it, tolerance.
-const PYTHON: &[(&str, &str, f64)] = &[
-    ("ONNX Runtime", "onnxruntime", SINGLE),
+type Known = (&'static str, &'static str, f64);
+
+/// Those that take ready rows.
+const OF_ROWS: &[Known] = &[
+    (BASE, "onnxruntime", SINGLE),
     ("ONNX Runtime, `session.run`", "onnxruntime-run", SINGLE),
     ("ONNX Runtime, split by hand", "onnxruntime-split", SINGLE),
     ("LiteRT / XNNPACK", "litert", SINGLE),
@@ -31,24 +35,46 @@ const PYTHON: &[(&str, &str, f64)] = &[
     ("OpenVINO bf16", "openvino-bf16", HALF),
 ];
 
-/// The first of [`PYTHON`].
-const BASE: &str = PYTHON[0].0;
+/// Those that take ids.
+const OF_IDS: &[Known] = &[
+    (BASE, "onnxruntime-ids", SINGLE),
+    ("ONNX Runtime, one table", "onnxruntime-ids-one", SINGLE),
+    ("ONNX Runtime, split by hand", "onnxruntime-ids-split", SINGLE),
+    ("LiteRT / XNNPACK", "litert-ids", SINGLE),
+    ("OpenVINO f32", "openvino-ids-f32", SINGLE),
+    ("OpenVINO bf16", "openvino-ids-bf16", HALF),
+    ("PyTorch", "torch-ids", SINGLE),
+    ("PyTorch, compiled", "torch-ids-compiled", SINGLE),
+];
 
-pub(crate) fn all(root: &Path, directory: &Path) -> Vec<Box<dyn Contender>> {
-    let python = root.join("build/peers/venv/bin/python");
-    let scripts = root.join("benches/peers/python");
-    let mut peers: Vec<Box<dyn Contender>> = Vec::new();
-    for &(name, worker, tolerance) in PYTHON {
-        let arguments = vec![scripts.join("worker.py"), worker.into(), directory.to_owned()];
-        peers.push(Box::new(Peer::new(name, tolerance, python.clone(), arguments)));
-    }
+/// What the others are compared with.
+const BASE: &str = "ONNX Runtime";
+
+fn python<T: Task + 'static>(root: &Path, directory: &Path, known: &[Known]) -> Vec<Box<dyn Contender<T>>> {
+    let (python, script) = (root.join(PYTHON), root.join(SCRIPTS).join("worker.py"));
+    let peer = |&(name, worker, tolerance): &Known| {
+        let arguments = vec![script.clone(), worker.into(), directory.to_owned()];
+        Box::new(Peer::new(name, tolerance, python.clone(), arguments)) as Box<dyn Contender<T>>
+    };
+    known.iter().map(peer).collect()
+}
+
+const PYTHON: &str = "build/peers/venv/bin/python";
+const SCRIPTS: &str = "benches/peers/python";
+
+pub(crate) fn of_rows(root: &Path, directory: &Path) -> Vec<Box<dyn Contender<Case>>> {
+    let mut peers = python(root, directory, OF_ROWS);
     let tract = root.join("target/tract/release/adclick-tract");
     let tract = Peer {
-        graph: Some((python, scripts.join("graphs.py"), directory.to_owned())),
+        graph: Some((root.join(PYTHON), root.join(SCRIPTS).join("graphs.py"), directory.to_owned())),
         ..Peer::new("tract", SINGLE, tract, vec![directory.to_owned()])
     };
     peers.push(Box::new(tract));
     peers
+}
+
+pub(crate) fn of_ids(root: &Path, directory: &Path) -> Vec<Box<dyn Contender<Asked>>> {
+    python(root, directory, OF_IDS)
 }
 
 struct Peer {
@@ -100,7 +126,7 @@ impl Drop for Worker {
     }
 }
 
-impl Contender for Peer {
+impl<T: Task> Contender<T> for Peer {
     fn name(&self) -> &str {
         &self.title
     }
@@ -145,16 +171,16 @@ impl Contender for Peer {
         Ok(())
     }
 
-    fn load(&mut self, case: &Rc<Case>) -> Result<(), Error> {
-        let (model, count) = (case.model.name, case.count);
+    fn load(&mut self, task: &Rc<T>) -> Result<(), Error> {
+        let words = task.words();
         if let Some((python, script, directory)) = &self.graph {
-            let made = Command::new(python).arg(script).arg(directory).args([model, &count.to_string()]).output()?;
+            let made = Command::new(python).arg(script).arg(directory).args(words.split(' ')).output()?;
             if !made.status.success() {
                 let text = String::from_utf8_lossy(&made.stderr);
                 return Err(format!("its ONNX file: {}", text.lines().last().unwrap_or("no reason given")).into());
             }
         }
-        self.ask::<f32>(&format!("case {model} {count}"))?;
+        self.ask::<f32>(&format!("case {words}"))?;
         Ok(())
     }
 

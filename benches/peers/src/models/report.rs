@@ -2,8 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::case::Case;
-use crate::contender::{Absent, Contender};
+use crate::contender::{Absent, Contender, Task};
 use crate::peak::Unit;
 use crate::turns::{Figures, Outcome};
 
@@ -13,6 +12,7 @@ struct Entry {
     flops: f64,
     /// Of these, in layers of integers when there are such.
     of_integers: f64,
+    far_lines: usize,
     figures: Figures,
 }
 
@@ -88,7 +88,7 @@ fn row(first: &str, cells: impl IntoIterator<Item = String>) -> String {
 
 impl Report {
     /// Of those that started.
-    pub(crate) fn new(contenders: &[Box<dyn Contender>], absent: Vec<Absent>) -> Self {
+    pub(crate) fn new<T>(contenders: &[Box<dyn Contender<T>>], absent: Vec<Absent>) -> Self {
         Self {
             names: contenders.iter().map(|c| c.name().to_owned()).collect(),
             base: contenders.iter().position(|c| c.is_base()),
@@ -99,10 +99,10 @@ impl Report {
     }
 
     /// Keeps the figures of a case and prints them.
-    pub(crate) fn add(&mut self, case: &Case, figures: Figures) {
-        let (name, count) = (case.name(), case.count);
-        let (flops, of_integers) = (case.model.flops(), case.model.flops_of_integers());
-        let entry = Entry { case: name, count, flops, of_integers, figures };
+    pub(crate) fn add<T: Task>(&mut self, task: &T, figures: Figures) {
+        let (name, count) = (task.name(), task.count());
+        let (flops, of_integers) = (task.flops(), task.flops_of_integers());
+        let entry = Entry { case: name, count, flops, of_integers, far_lines: task.far_lines(), figures };
         println!("\n{:<34} {:>11} {:>11} {:>8} {:>10}", entry.case, "median µs", "p99 µs", "ratio", "difference");
         for (at, name) in self.names.iter().enumerate() {
             match &entry.figures.outcomes[at] {
@@ -163,6 +163,22 @@ impl Report {
                 Outcome::Wrong { difference } | Outcome::Timed { difference, .. } => format!("{difference:.0e}"),
             }
         });
+        if self.entries.iter().any(|e| e.figures.inputs.iter().any(Option::is_some)) {
+            text += &self.table("Tables and inputs, nanoseconds per candidate (share of the request):", |e, at| {
+                let share = e.figures.inputs[at].zip(e.timed(at));
+                share.map_or("–".to_owned(), |(share, rounds)| {
+                    format!("{:.0} ({:.0}%)", share * call(rounds)[0] / e.count as f64, share * 100.0)
+                })
+            });
+            text += "\nFar lines, each at a random place of a memory that no cache holds, in the same rounds:\n\n";
+            text += &row("", ["a candidate's", "ns for each", "ns for all"].map(str::to_owned));
+            text += &row("---", ["---"; 3].map(str::to_owned));
+            for e in self.entries.iter().filter(|e| e.far_lines > 0) {
+                let each = median(&e.figures.lines, |ns| ns);
+                let all = each * e.far_lines as f64;
+                text += &row(&e.case, [e.far_lines.to_string(), format!("{each:.1}"), format!("{all:.0}")]);
+            }
+        }
         text += "\nShare of the limit (loops of independent multiply-adds in registers, in the same rounds):\n\n";
         text += &row("", ["case", "GFLOP/s", "limit", "", "share"].map(str::to_owned));
         text += &row("---", ["---"; 5].map(str::to_owned));

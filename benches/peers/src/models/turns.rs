@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use crate::case::Case;
 use crate::clock::Clock;
-use crate::contender::Contender;
+use crate::contender::{Contender, Task};
+use crate::lines::Lines;
 use crate::peak::{Peak, Unit};
 
 /// How long all of it takes.
@@ -17,6 +17,8 @@ pub(crate) struct Pace {
     calls: [u64; 2],
     /// Rounds of a loop at the CPU's limit.
     peak: u64,
+    /// Far lines of a round.
+    lines: usize,
     /// What calls of more than [`LONG`] are timed by.
     pub(crate) clock: Clock,
 }
@@ -26,12 +28,13 @@ const LONG: u64 = 40_000;
 
 impl Pace {
     pub(crate) const FULL: Self =
-        Self { rounds: 15, turn: 20_000_000, calls: [5, 2000], peak: 200_000, clock: Clock::Wall };
+        Self { rounds: 15, turn: 20_000_000, calls: [5, 2000], peak: 200_000, lines: 200_000, clock: Clock::Wall };
     pub(crate) const QUICK: Self =
-        Self { rounds: 5, turn: 3_000_000, calls: [2, 500], peak: 50_000, clock: Clock::Wall };
+        Self { rounds: 5, turn: 3_000_000, calls: [2, 500], peak: 50_000, lines: 50_000, clock: Clock::Wall };
     /// To see that it runs.
     #[cfg(test)]
-    pub(crate) const TRIAL: Self = Self { rounds: 2, turn: 0, calls: [2, 2], peak: 1000, clock: Clock::Wall };
+    pub(crate) const TRIAL: Self =
+        Self { rounds: 2, turn: 0, calls: [2, 2], peak: 1000, lines: 1000, clock: Clock::Wall };
 }
 
 /// What came of one contender's turns at a case.
@@ -46,14 +49,18 @@ pub(crate) struct Figures {
     pub(crate) outcomes: Vec<Outcome>,
     /// Operations a second, by round.
     pub(crate) peaks: Vec<(Unit, Vec<f64>)>,
+    /// Nanoseconds of a far line, by round, for a task that needs such.
+    pub(crate) lines: Vec<f64>,
+    /// The share of the inputs in each contender's time.
+    pub(crate) inputs: Vec<Option<f64>>,
 }
 
 /// A contender that is ready for its turns, or what else there is to say of it.
-fn prepare(contender: &mut dyn Contender, case: &Rc<Case>, pace: &Pace) -> (Outcome, (u64, Clock)) {
+fn prepare<T: Task>(contender: &mut dyn Contender<T>, task: &Rc<T>, pace: &Pace) -> (Outcome, (u64, Clock)) {
     let tolerance = contender.tolerance();
     let mut ready = || {
-        contender.load(case)?;
-        let difference = case.difference(&contender.outputs()?);
+        contender.load(task)?;
+        let difference = task.difference(&contender.outputs()?);
         let mut times = contender.time(2, 3, Clock::Wall)?;
         times.sort_unstable();
         let once = times.get(1).copied().unwrap_or(0).max(1);
@@ -69,11 +76,17 @@ fn prepare(contender: &mut dyn Contender, case: &Rc<Case>, pace: &Pace) -> (Outc
     }
 }
 
-pub(crate) fn take(case: &Rc<Case>, contenders: &mut [Box<dyn Contender>], pace: &Pace) -> Figures {
-    let prepared = contenders.iter_mut().map(|contender| prepare(&mut **contender, case, pace));
+pub(crate) fn take<T: Task>(
+    task: &Rc<T>,
+    contenders: &mut [Box<dyn Contender<T>>],
+    pace: &Pace,
+    lines: Option<&mut Lines>,
+) -> Figures {
+    let prepared = contenders.iter_mut().map(|contender| prepare(&mut **contender, task, pace));
     let (mut outcomes, calls): (Vec<_>, Vec<_>) = prepared.unzip();
     let loops: Vec<Peak> = Unit::ALL.into_iter().filter_map(Peak::of).collect();
     let mut peaks: Vec<(Unit, Vec<f64>)> = loops.iter().map(|peak| (peak.unit, Vec::new())).collect();
+    let (mut lines, mut far) = (lines, Vec::new());
     for round in 0..pace.rounds {
         for turn in 0..contenders.len() {
             // Nobody always follows the same one.
@@ -91,6 +104,8 @@ pub(crate) fn take(case: &Rc<Case>, contenders: &mut [Box<dyn Contender>], pace:
         for (peak, (_, rates)) in loops.iter().zip(&mut peaks) {
             rates.push(peak.measure(pace.peak, pace.clock));
         }
+        far.extend(lines.as_deref_mut().map(|lines| lines.measure(pace.lines, pace.clock)));
     }
-    Figures { outcomes, peaks }
+    let inputs = contenders.iter().map(|contender| contender.share_of_inputs()).collect();
+    Figures { outcomes, peaks, lines: far, inputs }
 }
