@@ -42,7 +42,7 @@ def tree(work, header):
     shutil.rmtree(work, ignore_errors=True)
     ignore = shutil.ignore_patterns("target", "*.a", "adclick.h")
     shutil.copytree(ROOT / "bindings", work / "bindings", ignore=ignore)
-    (work / "include").mkdir()
+    shutil.copytree(ROOT / "include", work / "include")
     (work / "include/adclick.h").write_text(header)
     run([sys.executable, ROOT / "bindings/generate", "--header", work / "include/adclick.h", "--to", work])
     return work

@@ -1,11 +1,12 @@
-"""Writes what the bindings say of the C ABI from include/adclick.h: numbers, layouts, option structs and their documentation.
+"""Writes what the bindings say of the C ABI from include/adclick.h: numbers, layouts, option structs, accessors and their
+documentation.
 
     python3 bindings/generate            renew the generated files
     python3 bindings/generate --check    fail when one of them is not what the header says (`make lint`)
     python3 bindings/generate --header H --to DIR    the same from another header, into a copy of the repository
 
-header.py reads the header. go.py and java.py hold what a language calls things, and write its files; another language is
-another such file. A new number, field or option of the header appears in each language by itself: what a language has to be
+header.py reads the header. cpp.py, go.py and java.py hold what a language calls things, and write its files; another language is
+another such file. A new number, field or option of the header appears in each language by itself: what a language must be
 told besides (the name of a reference in a comment, a type of its own) is asked for by an error that says where to put it.
 """
 
@@ -13,6 +14,7 @@ import argparse
 import pathlib
 import sys
 
+import cpp
 import go
 import header
 import java
@@ -28,7 +30,7 @@ def main():
     abi = header.read(options.header or root / "include/adclick.h")
     root = options.to or root
     drifted = []
-    for path, text in [*go.files(abi), *java.files(abi, root)]:
+    for path, text in [*cpp.files(abi), *go.files(abi), *java.files(abi, root)]:
         path = root / path
         if path.exists() and path.read_text() == text:
             continue

@@ -3,6 +3,7 @@
 #ifndef ADCLICK_ENGINE_HPP
 #define ADCLICK_ENGINE_HPP
 
+#include "options.hpp"
 #include "request.hpp"
 #include "result.hpp"
 #include "scorer.hpp"
@@ -10,7 +11,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -66,47 +66,6 @@ class staged {
   adclick_staged *handle_ = nullptr;
 };
 
-// The arithmetic that an engine serves in. A CPU or a model that cannot do it serves exact: engine::precision_error says why.
-enum class precision : std::uint32_t {
-  // What each bundle says, or exact.
-  of_bundle = 0,
-  exact = 1 + ADCLICK_PRECISION_EXACT,
-  bf16 = 1 + ADCLICK_PRECISION_BF16,
-  int8 = 1 + ADCLICK_PRECISION_INT8,
-  auction_exact = 1 + ADCLICK_PRECISION_AUCTION_EXACT,
-};
-
-// How an engine is opened; the defaults of adclick_engine_options.
-struct engine_options {
-  // Copy the files into memory instead of mapping them.
-  bool copy = false;
-  // How much larger than the first model later ones may be; 0 = 2.
-  float headroom = 0.0F;
-  // Look at CURRENT this often, on a thread of the library's; 0 = never.
-  std::uint32_t follow_ms = 0;
-  // "portable", "avx2" or "avx512", at most 16 bytes; empty = ADCLICK_KERNEL of the environment, or the best.
-  std::string_view kernel = {};
-  // Rows that can be written on top of each table; 0 = 65,536.
-  std::uint32_t overlay_rows = 0;
-  // For how many seconds they count; 0 = until a newer table comes.
-  std::uint32_t overlay_max_age_s = 0;
-  // How many seconds the time of an upsert may be ahead of the clock; 0 = 300, UINT32_MAX = any time.
-  std::uint32_t overlay_max_skew_s = 0;
-  // What to compute in.
-  adclick::precision precision = adclick::precision::of_bundle;
-  // MiB that each generation may take to keep what every ad adds to the first layers; 0 = none. engine::ad_cache tells.
-  std::uint32_t ad_cache_mib = 0;
-  // The key of impression ids, lower and upper half, shared by servers whose events may reach each other; 0 = one of its own.
-  std::uint64_t impression_key = 0;
-  std::uint64_t impression_key_high = 0;
-  // For how many seconds an impression id is good; 0 = 30 days.
-  std::uint32_t impression_max_age_s = 0;
-  // Nothing can be written on top of tables.
-  bool no_overlays = false;
-  // Check only length and structure of table files.
-  bool lazy_tables = false;
-};
-
 // What an upsert does with the columns that it is given.
 enum class operation : std::uint32_t {
   // Replaces them; the others stay.
@@ -136,26 +95,10 @@ class engine {
 
   // adclick_engine_open on a bundle, or on a directory that holds bundles and CURRENT.
   [[nodiscard]] static result<engine> try_open(std::string_view path, const engine_options &options = {}) noexcept {
-    adclick_engine_options raw{};
-    raw.struct_size = sizeof raw;
-    raw.flags = (options.copy ? ADCLICK_COPY : 0U) | (options.no_overlays ? ADCLICK_NO_OVERLAYS : 0U) |
-                (options.lazy_tables ? ADCLICK_LAZY_TABLES : 0U);
-    raw.headroom = options.headroom;
-    raw.follow_ms = options.follow_ms;
-    raw.overlay_rows = options.overlay_rows;
-    raw.overlay_max_age_s = options.overlay_max_age_s;
-    raw.overlay_max_skew_s = options.overlay_max_skew_s;
-    raw.precision = static_cast<std::uint32_t>(options.precision);
-    raw.ad_cache_mib = options.ad_cache_mib;
-    raw.impression_key = options.impression_key;
-    raw.impression_key_high = options.impression_key_high;
-    raw.impression_max_age_s = options.impression_max_age_s;
-    if (options.kernel.size() > sizeof raw.kernel) {
+    if (options.kernel.size() > sizeof adclick_engine_options{}.kernel) {
       return failure(ADCLICK_UNSUPPORTED, "no kernel has a name that long");
     }
-    if (!options.kernel.empty()) {
-      std::memcpy(raw.kernel, options.kernel.data(), options.kernel.size());
-    }
+    const adclick_engine_options raw = detail::raw(options);
     adclick_engine *handle = nullptr;
     failure why;
     if (adclick_engine_open(path.data(), path.size(), &raw, &handle, why.raw()) != ADCLICK_OK) {

@@ -73,6 +73,7 @@ fn the_tree_is_whole_and_holds_no_path() {
         "include/adclick.h",
         "include/adclick.hpp",
         "include/adclick/engine.hpp",
+        "include/adclick/options.hpp",
         "lib64/libadclick.a",
         "lib64/libadclick.so",
         "lib64/libadclick.so.1",
