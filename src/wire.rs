@@ -4,8 +4,10 @@ use crate::error::{Error, Result};
 
 /// Collects the bytes of a section.
 #[derive(Debug, Default)]
+#[cfg(feature = "builder")]
 pub(crate) struct Writer(pub(crate) Vec<u8>);
 
+#[cfg(feature = "builder")]
 impl Writer {
     pub(crate) fn u8(&mut self, v: u8) {
         self.0.push(v);

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 use memmap2::{Mmap, MmapMut, MmapRaw};
 
 use crate::error::{Error, Result};
+#[cfg(feature = "builder")]
 use crate::files::open_regular;
 
 /// How a file is opened.
@@ -36,6 +37,7 @@ impl Bytes {
     ///
     /// # Errors
     /// `Io` when the file cannot be opened, read or mapped, or is not a regular file.
+    #[cfg(feature = "builder")]
     pub fn open(path: &Path, mode: OpenMode) -> Result<Self> {
         let (file, len) = open_regular(path)?;
         Self::of(file, len, path, mode)
@@ -64,6 +66,7 @@ impl Bytes {
     ///
     /// # Errors
     /// `Io` when the memory cannot be allocated.
+    #[cfg(feature = "builder")]
     pub fn copy_of(slice: &[u8]) -> Result<Self> {
         let mut bytes = Self::zeroed(slice.len())?;
         bytes.memory_mut().copy_from_slice(slice);

@@ -27,12 +27,16 @@ pub const MANIFEST: &str = "manifest.toml";
 /// The file, beside the bundles, that names the live one.
 pub const CURRENT: &str = "CURRENT";
 /// The model's file name in bundles that this library writes.
+#[cfg(feature = "builder")]
 pub const MODEL_FILE: &str = "model.adc";
 /// The calibrators' file name.
+#[cfg(feature = "builder")]
 pub const CALIBRATORS_FILE: &str = "calibrators.adc";
 /// The auction policy's file name.
+#[cfg(feature = "builder")]
 pub const POLICY_FILE: &str = "auction.toml";
 /// The name of the file that holds the serving settings.
+#[cfg(feature = "builder")]
 pub const SERVING_FILE: &str = "serving.toml";
 /// The longest `CURRENT` in bytes: a name and line ends.
 const MOST_CURRENT: u64 = 4096;
@@ -114,6 +118,7 @@ impl Manifest {
 
     /// The text of `manifest.toml`.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn to_toml(&self) -> String {
         let mut text = format!("format = 1\ngeneration = \"{:016x}\"\n", self.generation());
         for f in &self.files {
@@ -210,6 +215,7 @@ impl Manifest {
     ///
     /// # Errors
     /// `Io` or `Corrupt`, naming the first file that fails.
+    #[cfg(feature = "builder")]
     pub fn check_files(&self, bundle: &Path) -> Result<()> {
         self.files.iter().try_for_each(|entry| entry.check(&bundle.join(&entry.name), None).map(drop))
     }

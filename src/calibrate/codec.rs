@@ -33,6 +33,7 @@ impl Calibrators {
     ///
     /// z is the head's logit plus ln(keep rate), p = σ(z).
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for head in [&self.ctr, &self.cvr] {
@@ -62,6 +63,7 @@ impl Calibrators {
     }
 }
 
+#[cfg(feature = "builder")]
 fn numbers(calibrator: &Calibrator) -> (u32, Vec<f64>) {
     match calibrator {
         Calibrator::Identity => (IDENTITY, vec![]),

@@ -37,10 +37,12 @@ impl Isotonic {
 
     /// The knots' probabilities after calibration.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn y(&self) -> &[f64] {
         &self.y
     }
 
+    #[cfg(feature = "builder")]
     pub(super) fn is_strictly_increasing(&self) -> bool {
         self.x.first() == Some(&0.0) && self.x.last() == Some(&1.0) && self.y.windows(2).all(|y| y[0] < y[1])
     }
@@ -101,6 +103,7 @@ impl Histogram {
 
     /// The bins' edges.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn edges(&self) -> &[f64] {
         &self.edges
     }

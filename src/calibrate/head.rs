@@ -1,6 +1,8 @@
 //! Converts each head's logits to probabilities for serving.
 
-use super::{Calibrator, correct_downsampling};
+use super::Calibrator;
+#[cfg(feature = "builder")]
+use super::correct_downsampling;
 use crate::error::{Error, Result};
 
 /// The number of logits processed together.
@@ -37,24 +39,28 @@ impl HeadCalibrator {
 
     /// The share of negatives that training kept.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn keep_rate(&self) -> f64 {
         self.keep_rate
     }
 
     /// The calibrator after the correction.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn calibrator(&self) -> &Calibrator {
         &self.calibrator
     }
 
     /// The calibrated probability of a logit.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn apply_logit(&self, z: f64) -> f64 {
         self.calibrator.apply_logit(z + self.ln_keep_rate)
     }
 
     /// The calibrated probability of an uncalibrated probability.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn apply_probability(&self, p: f64) -> f64 {
         self.calibrator.apply_probability(correct_downsampling(p, self.keep_rate))
     }

@@ -1,9 +1,11 @@
 //! The functions between probabilities and logits.
 
 /// Probabilities are clipped to `[LOGIT_CLIP, 1 − LOGIT_CLIP]` before their logit is taken.
+#[cfg(feature = "builder")]
 pub const LOGIT_CLIP: f64 = 1e-12;
 
 /// Beta calibration clips probabilities to `[2⁻⁵², 1 − 2⁻⁵²]`.
+#[cfg(feature = "builder")]
 pub(super) const BETA_CLIP: f64 = f64::EPSILON;
 
 /// The logit of `1 − 2⁻⁵²`: ln(2⁵² − 1).
@@ -22,6 +24,7 @@ pub fn sigmoid(z: f64) -> f64 {
 
 /// ln(p / (1−p)) of a probability clipped to `[LOGIT_CLIP, 1 − LOGIT_CLIP]`.
 #[must_use]
+#[cfg(feature = "builder")]
 pub fn logit(p: f64) -> f64 {
     let p = p.clamp(LOGIT_CLIP, 1.0 - LOGIT_CLIP);
     libm::log(p) - libm::log1p(-p)
@@ -35,6 +38,7 @@ pub(super) fn softplus(z: f64) -> f64 {
 /// The probability before negative downsampling: of a model trained on all positives and a share `w` in (0, 1] of the
 /// negatives, `p / (p + (1−p)/w)`. On logits it is the addition of ln w.
 #[must_use]
+#[cfg(feature = "builder")]
 pub fn correct_downsampling(p: f64, w: f64) -> f64 {
     p / (p + (1.0 - p) / w)
 }

@@ -22,13 +22,19 @@ pub(crate) use file::decode_calibrators;
 #[cfg(feature = "builder")]
 pub use file::encode_calibrators;
 pub use head::{Calibrators, HeadCalibrator};
-pub use maths::{LOGIT_CLIP, correct_downsampling, logit, sigmoid};
+#[cfg(feature = "builder")]
+pub use maths::LOGIT_CLIP;
+pub use maths::sigmoid;
+#[cfg(feature = "builder")]
+pub use maths::{correct_downsampling, logit};
 
 use std::fmt;
 
 use crate::error::{Error, Result};
 use lanes::sigmoids;
-use maths::{BETA_CLIP, BETA_LOGIT_LIMIT, softplus};
+#[cfg(feature = "builder")]
+use maths::BETA_CLIP;
+use maths::{BETA_LOGIT_LIMIT, softplus};
 
 /// Platt scaling, `σ(a·z + b)` of a logit z.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,12 +56,14 @@ impl Platt {
 
     /// The slope.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn a(&self) -> f64 {
         self.a
     }
 
     /// The intercept.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn b(&self) -> f64 {
         self.b
     }
@@ -86,6 +94,7 @@ impl Temperature {
 
     /// T.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn t(&self) -> f64 {
         self.t
     }
@@ -117,18 +126,21 @@ impl Beta {
 
     /// The coefficient of ln p.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn a(&self) -> f64 {
         self.a
     }
 
     /// The coefficient of −ln(1−p).
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn b(&self) -> f64 {
         self.b
     }
 
     /// The intercept.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn c(&self) -> f64 {
         self.c
     }
@@ -146,6 +158,7 @@ impl Beta {
         turns.then(|| libm::log(-self.a / self.b).clamp(-BETA_LOGIT_LIMIT, BETA_LOGIT_LIMIT))
     }
 
+    #[cfg(feature = "builder")]
     fn apply_probability(&self, p: f64) -> f64 {
         let p = p.clamp(BETA_CLIP, 1.0 - BETA_CLIP);
         sigmoid(self.a * libm::log(p) - self.b * libm::log1p(-p) + self.c)
@@ -186,6 +199,7 @@ impl Calibrator {
 
     /// The calibrated probability of a logit. NaN gives NaN; infinities give the ends of the scale.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn apply_logit(&self, z: f64) -> f64 {
         let mut p = [z];
         self.apply_by(&mut p, |[z]| *z = sigmoid(*z));
@@ -219,6 +233,7 @@ impl Calibrator {
 
     /// The calibrated probability of a probability. Calibrators on logits clip it to [`LOGIT_CLIP`] from 0 and 1.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn apply_probability(&self, p: f64) -> f64 {
         match self {
             Self::Identity => p,
@@ -233,6 +248,7 @@ impl Calibrator {
     /// Whether a larger score always gives a larger probability (apart from rounding and beta's clipping), so that
     /// calibration neither reorders nor ties candidates.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn is_strictly_increasing(&self) -> bool {
         match self {
             Self::Identity | Self::Temperature(_) => true,

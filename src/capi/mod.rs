@@ -28,4 +28,5 @@ mod status;
 mod upsert;
 
 // For tests that call the exported functions from Rust.
+#[cfg(feature = "builder")]
 pub use {auction::*, engine::*, follow::*, generations::*, inputs::*, scorer::*, status::*, upsert::*};

@@ -24,8 +24,11 @@ pub use raw::Counts;
 pub use reader::{TableReader, TableValue};
 pub(crate) use rows::Lookups;
 pub use rows::TableRows;
+#[cfg(feature = "builder")]
 pub use similarity::{dot, similarity};
-pub use table_plan::{Keys, TablePlan};
+#[cfg(feature = "builder")]
+pub use table_plan::Keys;
+pub use table_plan::TablePlan;
 pub use time::TimeInputs;
 
 use crate::artifact::model::Model;

@@ -153,6 +153,7 @@ impl TableRows {
     }
 
     /// Whether a table with a row for each candidate has that of candidate `i`'s key.
+    #[cfg(feature = "builder")]
     pub(super) fn has_row(&self, table: usize, i: usize) -> bool {
         self.at[table * self.candidates + i].is_some()
     }

@@ -86,6 +86,7 @@ impl TablePlan {
     }
 
     /// The same with a separate row for each candidate in every table, as if each were a request.
+    #[cfg(feature = "builder")]
     pub(super) fn unshared(mut self) -> Self {
         self.tables.iter_mut().for_each(|t| t.shared = false);
         self

@@ -5,12 +5,15 @@ mod regular;
 #[cfg(feature = "builder")]
 mod temporary;
 
-pub use regular::{open_regular, read_limited, read_text};
+#[cfg(feature = "builder")]
+pub use regular::read_limited;
+pub use regular::{open_regular, read_text};
 #[cfg(feature = "builder")]
 pub use temporary::{Beside, TempFile};
 #[cfg(feature = "builder")]
 pub(crate) use temporary::{rename_new, sync_directory};
 
+#[cfg(feature = "builder")]
 use std::path::{Path, PathBuf};
 
 /// The longest name of a bundle, or of a file in one, in bytes. File systems still accept a temporary name beside it.
@@ -41,6 +44,7 @@ pub(crate) fn shortened(text: &str) -> &str {
 }
 
 /// The parent directory of a path.
+#[cfg(feature = "builder")]
 pub(crate) fn parent(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),

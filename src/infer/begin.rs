@@ -13,6 +13,7 @@ impl Plan {
     ///
     /// # Errors
     /// `InvalidArgument` when `x_request` is not `request_width` long, or the scratch or the weights are too small.
+    #[cfg(feature = "builder")]
     pub fn begin<'a>(
         &'a self,
         weights: Weights<'a>,

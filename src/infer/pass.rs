@@ -1,8 +1,10 @@
 //! One request's pass through a plan.
 
 use super::kernel::{AddRows, Dot, Pack, Rows, TILE_ROWS, Values, packed_row};
+#[cfg(feature = "builder")]
+use super::plan::Level;
 use super::plan::Plan;
-use super::plan::{KeptLayers, Layer, Level, PackedLayer, Program, Start, Step, Vector};
+use super::plan::{KeptLayers, Layer, PackedLayer, Program, Start, Step, Vector};
 use super::shapes::with_padding;
 use super::{Scratch, Weights, prepare};
 use crate::error::{Error, Result};
@@ -48,6 +50,7 @@ pub struct Tile<'a> {
 impl Tile<'_> {
     /// The number of rows.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn rows(&self) -> usize {
         self.rows
     }
@@ -86,6 +89,7 @@ impl<'a> Pass<'a> {
 
     /// The level at which the request is shared.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn level(&self) -> Level {
         self.program.level
     }

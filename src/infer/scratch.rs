@@ -69,6 +69,7 @@ impl Scratch {
 
     /// Whether it holds nothing.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

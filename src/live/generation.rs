@@ -8,9 +8,12 @@ use super::options::StagingOptions;
 use crate::artifact::model::Model;
 use crate::auction::Policy;
 use crate::bundle::{Manifest, Role, parse_serving};
-use crate::calibrate::{Calibrators, decode_calibrators};
+#[cfg(feature = "builder")]
+use crate::calibrate::Calibrators;
+use crate::calibrate::decode_calibrators;
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
+#[cfg(feature = "builder")]
 use crate::infer::Kernel;
 use crate::model::{AdCacheInfo, Limits, PlannedModel, Preparation, Prepared, ScoringModel};
 use crate::overlay::Overlays;
@@ -36,6 +39,7 @@ pub struct Opening<'a> {
 impl Opening<'_> {
     /// [`StagingOptions::new`], nothing shared.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn new(kernel: &'static Kernel) -> Self {
         Self {
             staging: StagingOptions::new(kernel),
@@ -141,6 +145,7 @@ impl Generation {
 
     /// The calibrators.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn calibrators(&self) -> &Calibrators {
         self.scoring.calibrators()
     }
@@ -165,6 +170,7 @@ impl Generation {
 
     /// The arithmetic of the first pass of `auction-exact`: `Int8` or `Bf16`. None when another precision is served.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn first_pass(&self) -> Option<Precision> {
         self.scoring.first_pass()
     }

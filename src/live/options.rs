@@ -33,6 +33,7 @@ pub struct StagingOptions {
 impl StagingOptions {
     /// Maps, full checks, the bundle's own precision, no ad cache.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn new(kernel: &'static Kernel) -> Self {
         Self { mode: OpenMode::Map, kernel, tables: TableChecks::Full, precision: None, ad_cache_bytes: 0 }
     }

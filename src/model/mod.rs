@@ -31,7 +31,9 @@ use crate::calibrate::Calibrators;
 use crate::cancel::Cancel;
 use crate::enrich::{Assembler, TablePlan};
 use crate::error::Result;
-use crate::infer::{Arithmetic, Plan};
+#[cfg(feature = "builder")]
+use crate::infer::Arithmetic;
+use crate::infer::Plan;
 use crate::table::TableSource;
 use crate::types::Precision;
 
@@ -201,6 +203,7 @@ impl ScoringModel {
 
     /// The arithmetic of the first pass of `auction-exact`: `Int8` or `Bf16`. None when another precision is served.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn first_pass(&self) -> Option<Precision> {
         self.fast_pass().map(|fast| match fast.arithmetic {
             Arithmetic::Int8 => Precision::Int8,

@@ -35,6 +35,7 @@ pub struct Fast {
     /// The plan.
     pub plan: Arc<Plan>,
     /// Its arithmetic.
+    #[cfg_attr(not(feature = "builder"), expect(dead_code, reason = "builders ask for it"))]
     pub arithmetic: Arithmetic,
     /// The largest error assumed for a logit: a share of its size, or of 1 when it is smaller. See [`Fast::off`].
     pub tolerance: f32,

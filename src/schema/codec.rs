@@ -2,7 +2,9 @@
 
 use super::{Embedding, Feature, Index, Kind, Pooling, Schema, Source, Transform};
 use crate::error::Result;
-use crate::wire::{Reader, Writer};
+use crate::wire::Reader;
+#[cfg(feature = "builder")]
+use crate::wire::Writer;
 
 const NUMBER: u8 = 0;
 const CATEGORY: u8 = 1;
@@ -22,6 +24,7 @@ impl Schema {
     ///
     /// # Errors
     /// `InvalidArgument` when the schema is not valid (see [`Schema::validate`]).
+    #[cfg(feature = "builder")]
     pub fn encode(&self) -> Result<Vec<u8>> {
         self.validate()?;
         let mut w = Writer::default();
@@ -72,6 +75,7 @@ impl Schema {
     }
 }
 
+#[cfg(feature = "builder")]
 fn encode_kind(w: &mut Writer, kind: &Kind) {
     match kind {
         Kind::Number { transform, default } => {

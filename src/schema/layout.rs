@@ -27,6 +27,7 @@ pub struct Layout {
 impl Layout {
     /// The serving column of every declared column.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn permutation(&self) -> Vec<usize> {
         let mut to = vec![0; self.width];
         for c in &self.columns {

@@ -9,11 +9,17 @@ mod layout;
 mod transform;
 mod validate;
 
-pub use enrichment::{Binding, ColumnUse, Enrichment, KeyPart, Lookup, MAX_KEY_PARTS, MAX_TABLES, Measure, TableUse};
-pub use layout::{Column, Layout};
+#[cfg(feature = "builder")]
+pub use enrichment::{Binding, TableUse};
+pub use enrichment::{ColumnUse, Enrichment, KeyPart, Lookup, MAX_KEY_PARTS, MAX_TABLES, Measure};
+#[cfg(feature = "builder")]
+pub use layout::Column;
+pub use layout::Layout;
 pub use transform::{Transform, bucketise};
+#[cfg(feature = "builder")]
+pub use validate::MAX_FEATURES;
 pub(crate) use validate::check_name;
-pub use validate::{MAX_FEATURES, MAX_NAME, MAX_WIDTH};
+pub use validate::{MAX_NAME, MAX_WIDTH};
 
 use crate::hash::bucket;
 
@@ -158,6 +164,7 @@ impl Embedding {
     /// and is called only if there is one.
     #[inline]
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn row(&self, id: u64, vocabulary: impl FnOnce(u64) -> Option<u32>) -> Option<u32> {
         self.index.row(id, self.first_row(), vocabulary)
     }

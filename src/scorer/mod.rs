@@ -23,6 +23,7 @@ use second_pass::Auction;
 
 use crate::auction::{self, Reason};
 use crate::decision_log::{ImpressionKey, Impressions};
+#[cfg(feature = "builder")]
 use crate::enrich::Passed;
 use crate::error::Error;
 use crate::limits::MAX_CANDIDATES;

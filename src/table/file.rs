@@ -9,7 +9,9 @@ use crate::artifact::Bytes;
 use crate::artifact::container::Section;
 use crate::error::Result;
 use crate::prefetch::prefetch;
-use crate::wire::{Reader, Writer};
+use crate::wire::Reader;
+#[cfg(feature = "builder")]
+use crate::wire::Writer;
 
 /// The names of the sections, in file order.
 pub(super) mod section {
@@ -160,7 +162,9 @@ pub struct Table {
     pub(super) rows: Range<usize>,
     pub(super) pilots: Range<usize>,
     pub(super) default: Range<usize>,
+    #[cfg_attr(not(feature = "builder"), expect(dead_code, reason = "checked by all, read by builders"))]
     pub(super) provenance: String,
+    #[cfg_attr(not(feature = "builder"), expect(dead_code, reason = "checked by all, read by builders"))]
     pub(super) sections: Vec<Section>,
 }
 
@@ -203,6 +207,7 @@ impl Table {
 
     /// Whether it has no row.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn is_empty(&self) -> bool {
         self.head.rows == 0
     }
@@ -227,12 +232,14 @@ impl Table {
 
     /// The table's provenance: a TOML text, or nothing.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn provenance(&self) -> &str {
         &self.provenance
     }
 
     /// The file's sections.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn sections(&self) -> &[Section] {
         &self.sections
     }
@@ -250,6 +257,7 @@ impl Table {
     }
 
     /// Asks the system to load the file, so that no request waits for it.
+    #[cfg(feature = "builder")]
     pub fn prefault(&self) {
         self.bytes.prefault();
     }

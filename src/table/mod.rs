@@ -16,8 +16,14 @@ mod spill;
 
 #[cfg(feature = "builder")]
 pub use build::{BuildOptions, Built, Duplicates, TableBuilder, TableSpec};
-pub use columns::{Cell, Column, ColumnKind, MAX_COLUMNS, MAX_ROW, NumberAt, RowLayout, Span};
-pub use file::{Shard, Table};
+pub use columns::{Cell, Column, ColumnKind, MAX_ROW, NumberAt, RowLayout};
+#[cfg(feature = "builder")]
+pub use columns::{MAX_COLUMNS, Span};
+#[cfg(feature = "builder")]
+pub use file::Shard;
+pub use file::Table;
 pub use open::Checks;
-pub use set::{MAX_SHARDS, RowAt, TableSet};
+#[cfg(feature = "builder")]
+pub use set::MAX_SHARDS;
+pub use set::{RowAt, TableSet};
 pub use source::{Overrides, TableSource, join_shards};

@@ -29,6 +29,7 @@ impl Table {
     ///
     /// # Errors
     /// `Corrupt` or `Unsupported`, naming section and offset, what was expected and what was found.
+    #[cfg(feature = "builder")]
     pub fn open(bytes: Bytes) -> Result<Self> {
         Self::open_with(bytes, Checks::Full)
     }
@@ -37,6 +38,7 @@ impl Table {
     ///
     /// # Errors
     /// As [`Table::open`], within the limits of `checks`.
+    #[cfg(feature = "builder")]
     pub fn open_with(bytes: Bytes, checks: Checks) -> Result<Self> {
         Self::open_until(bytes, checks, Cancel::default())
     }

@@ -124,6 +124,7 @@ impl TableSet {
 
     /// Whether there is no row.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -171,6 +171,7 @@ impl Lookup {
     }
 
     /// The ids of the vocabulary in row order.
+    #[cfg(feature = "builder")]
     pub(super) fn ids(&self, all: &[Slot]) -> Vec<u64> {
         let mut used: Vec<&Slot> =
             all[self.place.slots..][..self.place.slot_count].iter().filter(|slot| slot.used != 0).collect();

@@ -1,9 +1,13 @@
 //! The `golden` section: requests and the outputs that the model must give for them on every machine.
 
 use super::spec::{GoldenRequest, GoldenValue};
-use crate::error::{Error, Result};
+#[cfg(feature = "builder")]
+use crate::error::Error;
+use crate::error::Result;
 use crate::schema::Schema;
-use crate::wire::{Reader, Writer};
+use crate::wire::Reader;
+#[cfg(feature = "builder")]
+use crate::wire::Writer;
 
 /// The most golden requests of a model: staging runs the whole network for each. Packing makes 16.
 pub const MAX_GOLDENS: usize = 1024;

@@ -1,9 +1,13 @@
 //! The `histograms` section: reference distributions for drift monitoring.
 
 use super::spec::Histogram;
-use crate::error::{Error, Result};
+#[cfg(feature = "builder")]
+use crate::error::Error;
+use crate::error::Result;
 use crate::schema::check_name;
-use crate::wire::{Reader, Writer};
+use crate::wire::Reader;
+#[cfg(feature = "builder")]
+use crate::wire::Writer;
 
 /// The most bins of one histogram.
 const MAX_BINS: usize = 4096;

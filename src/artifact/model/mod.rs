@@ -10,16 +10,22 @@ pub mod spec;
 #[cfg(feature = "builder")]
 mod write;
 
-pub use golden::{Golden, MAX_GOLDENS};
+pub use golden::Golden;
+#[cfg(feature = "builder")]
+pub use golden::MAX_GOLDENS;
 #[cfg(feature = "builder")]
 pub use write::write;
 
 use embeddings::{EmbeddingPlaces, Lookup, Slot};
-use network::{Network, Panels, Params, padded};
+use network::Network;
+#[cfg(feature = "builder")]
+use network::{Panels, Params, padded};
 use spec::Histogram;
 
 use super::Bytes;
-use super::container::{ArtifactKind, Container, Section};
+#[cfg(feature = "builder")]
+use super::container::Section;
+use super::container::{ArtifactKind, Container};
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::hash::checksum;
@@ -49,15 +55,19 @@ mod section {
 #[derive(Debug)]
 pub struct Model {
     bytes: Bytes,
+    #[cfg_attr(not(feature = "builder"), expect(dead_code, reason = "checked by all, read by builders"))]
     container: Container,
     schema: Schema,
+    #[cfg_attr(not(feature = "builder"), expect(dead_code, reason = "checked by all, read by builders"))]
     schema_hash: u64,
     layout: Layout,
     network: Network,
     enrichment: Enrichment,
     goldens: Vec<Golden>,
+    #[cfg_attr(not(feature = "builder"), expect(dead_code, reason = "checked by all, read by builders"))]
     histograms: Vec<Histogram>,
     input_ranges: Vec<f32>,
+    #[cfg_attr(not(feature = "builder"), expect(dead_code, reason = "checked by all, read by builders"))]
     provenance: String,
     lookups: Vec<Lookup>,
     ranges: Ranges,
@@ -78,6 +88,7 @@ impl Model {
     ///
     /// # Errors
     /// `Corrupt` or `Unsupported`, naming section and offset, what was expected and what was found.
+    #[cfg(feature = "builder")]
     pub fn open(bytes: Bytes) -> Result<Self> {
         Self::open_until(bytes, Cancel::default())
     }
@@ -179,6 +190,7 @@ impl Model {
 
     /// XXH3-64 of the `schema` section: two models with the same hash take the same inputs.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn schema_hash(&self) -> u64 {
         self.schema_hash
     }
@@ -209,6 +221,7 @@ impl Model {
 
     /// Reference distributions.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn histograms(&self) -> &[Histogram] {
         &self.histograms
     }
@@ -221,12 +234,14 @@ impl Model {
 
     /// Where the model comes from: a TOML document, or empty.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn provenance(&self) -> &str {
         &self.provenance
     }
 
     /// The sections of the file.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn sections(&self) -> &[Section] {
         self.container.sections()
     }
@@ -250,12 +265,14 @@ impl Model {
 
     /// The fp16 bits of one matrix, `[outputs / 16][inputs][16]`.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn matrix(&self, panels: Panels) -> &[u16] {
         &self.weights()[panels.start..panels.start + panels.len()]
     }
 
     /// One vector, its padding included.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn vector(&self, params: Params) -> &[f32] {
         &self.params()[params.start..params.start + padded(params.len)]
     }
@@ -270,6 +287,7 @@ impl Model {
 
     /// The ids of an embedding's vocabulary in row order; empty for the other kinds of index.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn vocabulary(&self, embedding: u32) -> Vec<u64> {
         let slots = bytemuck::cast_slice(&self.bytes[self.ranges.vocabulary.clone()]);
         self.lookups[embedding as usize].ids(slots)

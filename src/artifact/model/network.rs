@@ -31,6 +31,7 @@ impl Panels {
 
     /// Whether the matrix has no values.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -7,7 +7,9 @@ use super::spec::{Activation, HeadKind, Structure};
 use super::spec::{CrossSpec, DenseSpec, NetworkSpec};
 use crate::error::Result;
 use crate::schema::{Layout, MAX_WIDTH};
-use crate::wire::{Reader, Writer};
+use crate::wire::Reader;
+#[cfg(feature = "builder")]
+use crate::wire::Writer;
 
 const FULL: u8 = 0;
 const LOW_RANK: u8 = 1;

@@ -113,6 +113,7 @@ pub enum Structure {
 impl Structure {
     /// `parallel` or `stacked`.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn name(self) -> &'static str {
         match self {
             Self::Parallel => "parallel",

@@ -294,6 +294,7 @@ impl Kernel {
     }
 
     /// Replaces each value by 1 / (1 + e^-value), within 3e-7 of it or 1e-38. NaN stays NaN.
+    #[cfg(feature = "builder")]
     pub fn sigmoid(&self, values: &mut [f32]) {
         // SAFETY: the CPU has the instructions; the pointer is good for the slice.
         unsafe { (self.table.sigmoid)(values.as_mut_ptr(), values.len()) }

@@ -173,5 +173,6 @@ pub(super) struct Table {
     pub(super) dots: unsafe fn(&Dots),
     pub(super) cross_vector: unsafe fn(&CrossVector),
     pub(super) mix: unsafe fn(*mut f32, usize, *mut f32, usize),
+    #[cfg_attr(not(feature = "builder"), expect(dead_code, reason = "tests compare it with a reference"))]
     pub(super) sigmoid: unsafe fn(*mut f32, usize),
 }

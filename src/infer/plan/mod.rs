@@ -104,6 +104,7 @@ impl Keeping {
 
     /// The level at which the rest of the network is shared.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn level(&self) -> Level {
         self.program.level
     }
@@ -233,12 +234,14 @@ impl Plan {
     /// The same, but every input is multiplied, while layers after a ReLU otherwise skip zeros. The logits have the
     /// same bits; this is for measuring.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn without_skipping(self) -> Self {
         Self { skips: false, ..self }
     }
 
     /// The arithmetic of its products.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn arithmetic(&self) -> Arithmetic {
         self.arithmetic
     }
@@ -300,6 +303,7 @@ impl Plan {
 
     /// The cheapest level for a request of `candidates`.
     #[must_use]
+    #[cfg(feature = "builder")]
     pub fn level_for(&self, candidates: usize) -> Level {
         self.program_for(candidates).level
     }

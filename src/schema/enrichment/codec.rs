@@ -3,7 +3,9 @@
 use super::{Binding, ColumnUse, Enrichment, KeyPart, Lookup, MAX_KEY_PARTS, Measure, TableUse};
 use crate::error::Result;
 use crate::schema::Schema;
-use crate::wire::{Reader, Writer};
+use crate::wire::Reader;
+#[cfg(feature = "builder")]
+use crate::wire::Writer;
 
 const USER: u8 = 0;
 const AD: u8 = 1;
@@ -19,6 +21,7 @@ impl Enrichment {
     ///
     /// # Errors
     /// `InvalidArgument` when the enrichment is not valid for the schema (see [`Enrichment::validate`]).
+    #[cfg(feature = "builder")]
     pub fn encode(&self, schema: &Schema) -> Result<Vec<u8>> {
         self.validate(schema)?;
         let mut w = Writer::default();
@@ -79,6 +82,7 @@ impl Enrichment {
     }
 }
 
+#[cfg(feature = "builder")]
 fn encode_column(w: &mut Writer, column: &ColumnUse) {
     w.u32(column.table);
     w.text(&column.column);
