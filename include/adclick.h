@@ -70,13 +70,14 @@
  *   7. Names, ids and keys
  *      adclick_engine_feature adclick_hash adclick_key
  *   8. Requests
- *      adclick_value ADCLICK_KEEP_NO_USER adclick_request adclick_bid_kind adclick_candidate adclick_outcome
+ *      adclick_value ADCLICK_KEEP_NO_USER adclick_request adclick_exploration adclick_bid_kind
+ *      ADCLICK_CANDIDATE_STOPPED ADCLICK_CANDIDATE_FLOOR_EXEMPT adclick_candidate adclick_outcome
  *   9. Scoring
  *      adclick_scorer_options adclick_scorer_new adclick_scorer_free adclick_scorer_score
  *      adclick_scorer_score_dense
  *  10. Deciding
- *      adclick_reason adclick_price_bound ADCLICK_NO_CANDIDATE adclick_winner adclick_scorer_decide
- *      adclick_auction_options adclick_auction_run adclick_reason_name
+ *      adclick_reason adclick_price_bound adclick_reserve_source ADCLICK_NO_CANDIDATE ADCLICK_WINNER_EXPLORED
+ *      adclick_winner adclick_scorer_decide adclick_auction_options adclick_auction_run adclick_reason_name
  *  11. What the model reads
  *      ADCLICK_MODEL_WIDE adclick_model adclick_engine_model adclick_side adclick_value_kind adclick_reading
  *      adclick_source ADCLICK_INPUT_NUMBER ADCLICK_INPUT_ID ADCLICK_INPUT_NAME ADCLICK_INPUT_FROM
@@ -527,7 +528,7 @@ typedef struct adclick_value {
 // values that belong to the user.
 #define ADCLICK_KEEP_NO_USER 1
 
-// One ad request. 80 bytes; 64 in the first version.
+// One ad request. 96 bytes; 64 in the first version.
 typedef struct adclick_request {
   // `sizeof(adclick_request)`.
   uint32_t struct_size;
@@ -562,7 +563,23 @@ typedef struct adclick_request {
   uint32_t winner_size;
   // The caller's id of the session, for the decision log; 0 = unknown.
   uint64_t session_id;
+  // The least value of 1000 impressions that the publisher takes, in micros, for bids of every kind; 0 = none.
+  int64_t floor_cpm_micros;
+  // The caller's number of the kind of device, for rules of the policy; 0 = unknown.
+  uint32_t device;
+  // An `adclick_exploration` to replay a decision by; 0 = the cap on what exploration may cost decides.
+  uint32_t exploration;
 } adclick_request;
+
+// Whether a decision might explore: given back with a decision, and taken to replay it.
+ADCLICK_ENUM(adclick_exploration, uint32_t) {
+  // The policy does not explore. In a request: the cap on its cost decides.
+  ADCLICK_EXPLORATION_OFF = 0,
+  // It might: places were drawn with the stated propensities.
+  ADCLICK_EXPLORATION_ALLOWED = 1,
+  // It might not: what it could have cost did not fit under the cap. Nothing was random.
+  ADCLICK_EXPLORATION_CAPPED = 2,
+};
 
 // What a bid pays for.
 ADCLICK_ENUM(adclick_bid_kind, uint32_t) {
@@ -576,7 +593,13 @@ ADCLICK_ENUM(adclick_bid_kind, uint32_t) {
   ADCLICK_BID_KIND_OCPM = 3,
 };
 
-// One candidate ad. 56 bytes; a later version has more fields at its end.
+// `flags` of a candidate: it has stopped (out of budget, switched off) and takes no part.
+#define ADCLICK_CANDIDATE_STOPPED 1
+
+// `flags` of a candidate: no reserve and no floor applies to it but its own `reserve_micros`, of which 0 means 0. For house ads.
+#define ADCLICK_CANDIDATE_FLOOR_EXEMPT 2
+
+// One candidate ad. 128 bytes; 56 in the first version, and more in a later one.
 typedef struct adclick_candidate {
   // The ad's key in ad tables; breaks ties (the smaller wins).
   uint64_t ad_key;
@@ -592,15 +615,42 @@ typedef struct adclick_candidate {
   uint32_t first_value;
   // How many values this candidate has.
   uint32_t n_values;
-  // Multiplies the bid in ranking; 0 = 1.
+  // A boost by the platform: multiplies the bid in ranking and divides the price; 0 = 1. `adjust_ppm` moves the bid itself.
   float modifier;
   // Multiplies the rank score; 0 = 1.
   float quality;
-  // 0.
-  uint32_t reserved;
+  // `ADCLICK_CANDIDATE_STOPPED`, `ADCLICK_CANDIDATE_FLOOR_EXEMPT`; 0 = neither.
+  uint32_t flags;
+  // The campaign, for limits and rules of the policy; 0 = none.
+  uint64_t campaign_key;
+  // The creative, for limits of the policy; 0 = none.
+  uint64_t creative_key;
+  // The category, for limits of the policy; 0 = none.
+  uint64_t category_key;
+  // The competitive label (ads of one label are rivals that may not stand together), for limits of the policy; 0 = none.
+  uint64_t label_key;
+  // `adclick_hash` of the name of a tier of the policy; 0 = the policy's default tier.
+  uint64_t tier_key;
+  // The value of a conversion, in micros, for a bid by value (CPA and oCPM): it bids `value_micros` / target return, and
+  // `bid_micros` is the most that it bids, 0 = no such limit. 0 = the bid is `bid_micros`.
+  int64_t value_micros;
+  // The return that a bid by value aims at, in millionths: 4,000,000 is a value of 4 for each 1 paid. Needed with
+  // `value_micros`, and 0 without it.
+  uint32_t target_return_ppm;
+  // Moves the bid by this many millionths: 200,000 = +20%, -1,000,000 = out of the auction.
+  int32_t adjust_ppm;
+  // The share of the bid, in millionths, that pacing holds back; 1,000,000 = all, which is out of the auction.
+  uint32_t withheld_ppm;
+  // The probability, in millionths, with which pacing leaves the candidate out. Drawn from the request's id and the campaign, or
+  // the ad where there is no campaign.
+  uint32_t throttle_ppm;
+  // A bit for each slot that the ad fits: 1 << slot. 0 = all; with a mask, only the slots 0 to 31.
+  uint32_t slot_mask;
+  // One more than the number of the ad's impressions so far, for the policy's cold-start bonus; 0 = not known, no bonus.
+  uint32_t impressions;
 } adclick_candidate;
 
-// What a call did. 40 bytes; 32 in the first version.
+// What a call did. 56 bytes; 32 in the first version.
 typedef struct adclick_outcome {
   // `sizeof(adclick_outcome)`, set by the caller.
   uint32_t struct_size;
@@ -619,8 +669,12 @@ typedef struct adclick_outcome {
   // Values among `n_missing` that were passed with the request although the model reads them with candidates, or the
   // other way round. `adclick_engine_input_error` names their inputs.
   uint32_t n_wrong_side;
-  // 0.
-  uint32_t reserved;
+  // An `adclick_exploration`: pass it in the request to replay the decision.
+  uint32_t exploration;
+  // The probability of the whole slate: 1 when nothing is random; 0 from calls that decide nothing.
+  double propensity;
+  // The revenue of 1000 such requests that exploration gave up by this slate, at expected prices, in micros.
+  int64_t given_up_micros;
 } adclick_outcome;
 
 /* ---- 9. Scoring ---------------------------------------------------------------------------------------------
@@ -732,6 +786,32 @@ ADCLICK_ENUM(adclick_reason, uint32_t) {
   ADCLICK_REASON_UNKNOWN_BID_KIND = 13,
   // It was not scored before the deadline, so it took no part.
   ADCLICK_REASON_CUT = 14,
+  // It has stopped: its flag says so.
+  ADCLICK_REASON_STOPPED = 15,
+  // An adjustment of -100% takes it out.
+  ADCLICK_REASON_ADJUSTED_OUT = 16,
+  // Pacing holds back the whole bid.
+  ADCLICK_REASON_WITHHELD = 17,
+  // Pacing left it out of this request, by the throttle's probability.
+  ADCLICK_REASON_THROTTLED = 18,
+  // An adjustment is under -100%, or a pacing share or probability over 100%.
+  ADCLICK_REASON_INVALID_ADJUSTMENT = 19,
+  // A bid by value has no target return, or the return no value; or either is negative, or the kind is not billed for
+  // conversions.
+  ADCLICK_REASON_INVALID_VALUE = 20,
+  // The bid is less than one billable unit, or no whole number of them where the policy refuses that.
+  ADCLICK_REASON_BELOW_UNIT = 21,
+  // The policy has no tier of its name.
+  ADCLICK_REASON_UNKNOWN_TIER = 22,
+  // The bid's eCPM is under the request's floor or the policy's least eCPM.
+  ADCLICK_REASON_BELOW_FLOOR = 23,
+  // The quality is under the policy's least.
+  ADCLICK_REASON_BELOW_MIN_QUALITY = 24,
+  // It fits none of the slots. Under VCG pricing it carries a slot mask, under which that has no exact price.
+  ADCLICK_REASON_NO_SLOT = 25,
+  // It may not stand beside those ahead of it: a limit of the policy for its advertiser, campaign, creative, category
+  // or competitive label is reached.
+  ADCLICK_REASON_EXCLUDED = 26,
 };
 
 // What decided a winner's price.
@@ -742,12 +822,37 @@ ADCLICK_ENUM(adclick_price_bound, uint32_t) {
   ADCLICK_PRICE_BOUND_RESERVE = 1,
   // The candidate's own bid.
   ADCLICK_PRICE_BOUND_BID = 2,
+  // The billable unit: the bid in billed units is no whole number of them, and the part of a unit is not billed.
+  ADCLICK_PRICE_BOUND_UNIT = 3,
+  // What the others lose by its place (VCG).
+  ADCLICK_PRICE_BOUND_EXTERNALITY = 4,
+};
+
+// Where the reserve of a winner comes from: the highest one that applied.
+ADCLICK_ENUM(adclick_reserve_source, uint32_t) {
+  // There is none.
+  ADCLICK_RESERVE_SOURCE_NONE = 0,
+  // The candidate's own.
+  ADCLICK_RESERVE_SOURCE_CANDIDATE = 1,
+  // The policy's for the kind of bid.
+  ADCLICK_RESERVE_SOURCE_KIND = 2,
+  // A rule of the policy; `reserve_rule` says which.
+  ADCLICK_RESERVE_SOURCE_RULE = 3,
+  // The request's floor.
+  ADCLICK_RESERVE_SOURCE_REQUEST = 4,
+  // The policy's least eCPM.
+  ADCLICK_RESERVE_SOURCE_ECPM = 5,
+  // The policy's score floor.
+  ADCLICK_RESERVE_SOURCE_SCORE_FLOOR = 6,
 };
 
 // `runner_up` of a winner that nobody was behind.
 #define ADCLICK_NO_CANDIDATE UINT32_MAX
 
-// One winner. 64 bytes; a later version has more fields at its end.
+// `flags` of a winner: exploration put it where it stands. Its price is that of its rank.
+#define ADCLICK_WINNER_EXPLORED 1
+
+// One winner. 120 bytes; 64 in the first version, and more in a later one.
 typedef struct adclick_winner {
   // Index in the array of candidates.
   uint32_t candidate;
@@ -765,13 +870,35 @@ typedef struct adclick_winner {
   uint32_t price_bound;
   // The eligible candidate next in rank, placed or not; `ADCLICK_NO_CANDIDATE` when nobody was behind.
   uint32_t runner_up;
-  // The probability with which this candidate was put in this place; 1 when nothing is random.
+  // The probability with which this candidate was put in this place, given those in the places before; 1 when nothing is
+  // random. The product over the places is the slate's (`adclick_outcome.propensity`).
   double propensity;
   // Identifies this impression in logs and events: the lower half of an id that no other decision has, and that cannot be
   // made without the engine's key (`impression_key`).
   uint64_t impression_id;
   // Its upper half. As text an id is 32 lower-case hexadecimal digits, this half first.
   uint64_t impression_id_high;
+  // The rank score per 1000 impressions, in micros.
+  double score;
+  // The bid for one event of its kind as it took part: after adjustments and pacing, in whole billable units.
+  int64_t bid_micros;
+  // The reserve that applied, per billed event.
+  int64_t reserve_micros;
+  // The probability with which this candidate was put in this place, whatever stands in the places before. NaN where it is not
+  // known exactly: past the first place of a slate that was drawn.
+  double marginal_propensity;
+  // An `adclick_reserve_source`.
+  uint32_t reserve_source;
+  // The rule of the policy that the reserve comes from: its number, from 0; meant for `reserve_source` rule alone.
+  uint32_t reserve_rule;
+  // Its place among all eligible candidates, from 0.
+  uint32_t rank;
+  // The number of its tier in the policy, from 0.
+  uint32_t tier;
+  // `ADCLICK_WINNER_EXPLORED`; 0 = placed by its rank.
+  uint32_t flags;
+  // 0.
+  uint32_t reserved;
 } adclick_winner;
 
 // The whole path: scores the candidates, calibrates, runs the auction by the generation's policy, and writes the winners,
@@ -799,7 +926,7 @@ adclick_status adclick_scorer_decide(struct adclick_scorer *scorer,
                                      struct adclick_outcome *outcome,
                                      struct adclick_error *error);
 
-// The rules of an auction; 0 in a field is its default. 64 bytes; 56 in the first version.
+// The rules of an auction; 0 in a field is its default. 88 bytes; 56 in the first version.
 typedef struct adclick_auction_options {
   // `sizeof(adclick_auction_options)`.
   uint32_t struct_size;
@@ -816,6 +943,12 @@ typedef struct adclick_auction_options {
   uint32_t candidate_size;
   // `sizeof(adclick_winner)`: how far apart the winners stand. 0 = 64, the first version's.
   uint32_t winner_size;
+  // The billable unit in micros: bids are rounded down to whole ones, prices are whole ones; 0 = 1.
+  int64_t unit_micros;
+  // The least value of 1000 impressions for bids of every kind, in micros; 0 = none.
+  int64_t floor_cpm_micros;
+  // The request's id, which throttles draw from.
+  uint64_t request_id;
 } adclick_auction_options;
 
 // Runs one auction, by `options`, on `n` candidates whose probabilities the caller has. Best slot first, the winners go to
@@ -825,7 +958,7 @@ typedef struct adclick_auction_options {
 // `candidates` has `n` entries and `pctr` `n` probabilities; `pcvr` has `n`, NaN where one is missing, or is NULL.
 // `winners` has room for `max_winners` entries, at least min(n_slots, n). `reasons` takes `n` values of
 // `adclick_reason`, or is NULL when it is not wanted.
-// `scorer` lends its memory, so that nothing is allocated; with NULL the call allocates up to 28 bytes a candidate. The
+// `scorer` lends its memory, so that nothing is allocated; with NULL the call allocates up to 28 bytes a candidate, and 128 for one of another size. The
 // scorer's engine may be closed.
 // Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CAPACITY_EXCEEDED, ADCLICK_BUFFER_TOO_SMALL,
 // ADCLICK_BUSY. A bad bid or probability is no error: the candidate gets its reason.
@@ -1258,7 +1391,7 @@ ADCLICK_ASSERT_SIZE(adclick_row, 16);
 ADCLICK_ASSERT_AT(adclick_row, key, 0);
 ADCLICK_ASSERT_AT(adclick_row, first_value, 8);
 ADCLICK_ASSERT_AT(adclick_row, n_values, 12);
-ADCLICK_ASSERT_SIZE(adclick_request, 80);
+ADCLICK_ASSERT_SIZE(adclick_request, 96);
 ADCLICK_ASSERT_AT(adclick_request, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_request, flags, 4);
 ADCLICK_ASSERT_AT(adclick_request, request_id, 8);
@@ -1275,7 +1408,10 @@ ADCLICK_ASSERT_AT(adclick_request, reserved, 60);
 ADCLICK_ASSERT_AT(adclick_request, candidate_size, 64);
 ADCLICK_ASSERT_AT(adclick_request, winner_size, 68);
 ADCLICK_ASSERT_AT(adclick_request, session_id, 72);
-ADCLICK_ASSERT_SIZE(adclick_candidate, 56);
+ADCLICK_ASSERT_AT(adclick_request, floor_cpm_micros, 80);
+ADCLICK_ASSERT_AT(adclick_request, device, 88);
+ADCLICK_ASSERT_AT(adclick_request, exploration, 92);
+ADCLICK_ASSERT_SIZE(adclick_candidate, 128);
 ADCLICK_ASSERT_AT(adclick_candidate, ad_key, 0);
 ADCLICK_ASSERT_AT(adclick_candidate, advertiser_key, 8);
 ADCLICK_ASSERT_AT(adclick_candidate, bid_micros, 16);
@@ -1285,8 +1421,20 @@ ADCLICK_ASSERT_AT(adclick_candidate, first_value, 36);
 ADCLICK_ASSERT_AT(adclick_candidate, n_values, 40);
 ADCLICK_ASSERT_AT(adclick_candidate, modifier, 44);
 ADCLICK_ASSERT_AT(adclick_candidate, quality, 48);
-ADCLICK_ASSERT_AT(adclick_candidate, reserved, 52);
-ADCLICK_ASSERT_SIZE(adclick_winner, 64);
+ADCLICK_ASSERT_AT(adclick_candidate, flags, 52);
+ADCLICK_ASSERT_AT(adclick_candidate, campaign_key, 56);
+ADCLICK_ASSERT_AT(adclick_candidate, creative_key, 64);
+ADCLICK_ASSERT_AT(adclick_candidate, category_key, 72);
+ADCLICK_ASSERT_AT(adclick_candidate, label_key, 80);
+ADCLICK_ASSERT_AT(adclick_candidate, tier_key, 88);
+ADCLICK_ASSERT_AT(adclick_candidate, value_micros, 96);
+ADCLICK_ASSERT_AT(adclick_candidate, target_return_ppm, 104);
+ADCLICK_ASSERT_AT(adclick_candidate, adjust_ppm, 108);
+ADCLICK_ASSERT_AT(adclick_candidate, withheld_ppm, 112);
+ADCLICK_ASSERT_AT(adclick_candidate, throttle_ppm, 116);
+ADCLICK_ASSERT_AT(adclick_candidate, slot_mask, 120);
+ADCLICK_ASSERT_AT(adclick_candidate, impressions, 124);
+ADCLICK_ASSERT_SIZE(adclick_winner, 120);
 ADCLICK_ASSERT_AT(adclick_winner, candidate, 0);
 ADCLICK_ASSERT_AT(adclick_winner, slot, 4);
 ADCLICK_ASSERT_AT(adclick_winner, pctr, 8);
@@ -1298,7 +1446,17 @@ ADCLICK_ASSERT_AT(adclick_winner, runner_up, 36);
 ADCLICK_ASSERT_AT(adclick_winner, propensity, 40);
 ADCLICK_ASSERT_AT(adclick_winner, impression_id, 48);
 ADCLICK_ASSERT_AT(adclick_winner, impression_id_high, 56);
-ADCLICK_ASSERT_SIZE(adclick_outcome, 40);
+ADCLICK_ASSERT_AT(adclick_winner, score, 64);
+ADCLICK_ASSERT_AT(adclick_winner, bid_micros, 72);
+ADCLICK_ASSERT_AT(adclick_winner, reserve_micros, 80);
+ADCLICK_ASSERT_AT(adclick_winner, marginal_propensity, 88);
+ADCLICK_ASSERT_AT(adclick_winner, reserve_source, 96);
+ADCLICK_ASSERT_AT(adclick_winner, reserve_rule, 100);
+ADCLICK_ASSERT_AT(adclick_winner, rank, 104);
+ADCLICK_ASSERT_AT(adclick_winner, tier, 108);
+ADCLICK_ASSERT_AT(adclick_winner, flags, 112);
+ADCLICK_ASSERT_AT(adclick_winner, reserved, 116);
+ADCLICK_ASSERT_SIZE(adclick_outcome, 56);
 ADCLICK_ASSERT_AT(adclick_outcome, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_outcome, n_winners, 4);
 ADCLICK_ASSERT_AT(adclick_outcome, n_scored, 8);
@@ -1307,7 +1465,9 @@ ADCLICK_ASSERT_AT(adclick_outcome, n_missing, 16);
 ADCLICK_ASSERT_AT(adclick_outcome, precision, 20);
 ADCLICK_ASSERT_AT(adclick_outcome, generation, 24);
 ADCLICK_ASSERT_AT(adclick_outcome, n_wrong_side, 32);
-ADCLICK_ASSERT_AT(adclick_outcome, reserved, 36);
+ADCLICK_ASSERT_AT(adclick_outcome, exploration, 36);
+ADCLICK_ASSERT_AT(adclick_outcome, propensity, 40);
+ADCLICK_ASSERT_AT(adclick_outcome, given_up_micros, 48);
 ADCLICK_ASSERT_SIZE(adclick_error, 512);
 ADCLICK_ASSERT_AT(adclick_error, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_error, status, 4);
@@ -1413,7 +1573,7 @@ ADCLICK_ASSERT_AT(adclick_scorer_options, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_scorer_options, flags, 4);
 ADCLICK_ASSERT_AT(adclick_scorer_options, max_candidates, 8);
 ADCLICK_ASSERT_AT(adclick_scorer_options, reserved, 12);
-ADCLICK_ASSERT_SIZE(adclick_auction_options, 64);
+ADCLICK_ASSERT_SIZE(adclick_auction_options, 88);
 ADCLICK_ASSERT_AT(adclick_auction_options, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_auction_options, n_slots, 4);
 ADCLICK_ASSERT_AT(adclick_auction_options, squash, 8);
@@ -1421,6 +1581,9 @@ ADCLICK_ASSERT_AT(adclick_auction_options, score_floor_micros, 16);
 ADCLICK_ASSERT_AT(adclick_auction_options, reserve_micros, 24);
 ADCLICK_ASSERT_AT(adclick_auction_options, candidate_size, 56);
 ADCLICK_ASSERT_AT(adclick_auction_options, winner_size, 60);
+ADCLICK_ASSERT_AT(adclick_auction_options, unit_micros, 64);
+ADCLICK_ASSERT_AT(adclick_auction_options, floor_cpm_micros, 72);
+ADCLICK_ASSERT_AT(adclick_auction_options, request_id, 80);
 #undef ADCLICK_ASSERT_AT
 #undef ADCLICK_ASSERT_SIZE
 #undef ADCLICK_ASSERT

@@ -178,5 +178,6 @@ pub use refusal::Refusal;
 pub use request::Input;
 pub use scorer::{Scorer, ScorerLimits};
 pub use types::{
-    BidKind, Candidate, KEEP_NO_USER, NO_CANDIDATE, Outcome, Precision, PriceBound, Request, Row, Value, Winner,
+    BidKind, CANDIDATE_FLOOR_EXEMPT, CANDIDATE_STOPPED, Candidate, Exploration, KEEP_NO_USER, NO_CANDIDATE, Outcome,
+    Precision, PriceBound, Request, ReserveSource, Row, Value, WINNER_EXPLORED, Winner,
 };

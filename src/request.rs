@@ -3,7 +3,9 @@
 use bytemuck::Zeroable;
 
 use crate::refusal::Refusal;
-use crate::types::{Candidate, KEEP_NO_USER, Request, Value, Winner};
+use crate::types::{
+    CANDIDATE_FLOOR_EXEMPT, CANDIDATE_STOPPED, Candidate, Exploration, KEEP_NO_USER, Request, Value, Winner,
+};
 
 impl Default for Request {
     /// A request of this version's size with every other field at its default.
@@ -68,6 +70,12 @@ impl Input<'_> {
                 return Err(Refusal::Argument { what, rule: "slices have entries of one size, expected 0 or that" });
             }
         }
+        if r.floor_cpm_micros < 0 {
+            return Err(Refusal::Argument { what: "request.floor_cpm_micros", rule: "expected 0 or more" });
+        }
+        if Exploration::from_u32(r.exploration).is_none() {
+            return Err(Refusal::Argument { what: "request.exploration", rule: "expected an adclick_exploration" });
+        }
         if r.utc_offset_s.unsigned_abs() > 86_400 {
             let rule = "expected -86400 to 86400 seconds";
             return Err(Refusal::Argument { what: "request.utc_offset_s", rule });
@@ -86,8 +94,8 @@ impl Input<'_> {
             }
         }
         for (index, c) in self.candidates.iter().enumerate() {
-            if c.reserved != 0 {
-                let rule = "reserved is not 0";
+            if c.flags & !(CANDIDATE_STOPPED | CANDIDATE_FLOOR_EXEMPT) != 0 {
+                let rule = "flags has a bit that is not defined";
                 return Err(Refusal::Field { what: "candidates", index, rule });
             }
             if u64::from(c.first_value) + u64::from(c.n_values) > self.candidate_values.len() as u64 {

@@ -53,7 +53,7 @@ impl BidKind {
 /// values that belong to the user.
 pub const KEEP_NO_USER: u32 = 1;
 
-/// One ad request. 80 bytes; 64 in the first version.
+/// One ad request. 96 bytes; 64 in the first version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Request {
@@ -90,12 +90,18 @@ pub struct Request {
     pub winner_size: u32,
     /// The caller's id of the session, for the decision log; 0 = unknown.
     pub session_id: u64,
+    /// The least value of 1000 impressions that the publisher takes, in micros, for bids of every kind; 0 = none.
+    pub floor_cpm_micros: i64,
+    /// The caller's number of the kind of device, for rules of the policy; 0 = unknown.
+    pub device: u32,
+    /// An `adclick_exploration` to replay a decision by; 0 = the cap on what exploration may cost decides.
+    pub exploration: u32,
     /// A field of a later header, in the build that tests how the ABI grows.
     #[cfg(adclick_grown)]
     pub grown: u64,
 }
 
-/// One candidate ad. 56 bytes; a later version has more fields at its end.
+/// One candidate ad. 128 bytes; 56 in the first version, and more in a later one.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct Candidate {
@@ -113,12 +119,39 @@ pub struct Candidate {
     pub first_value: u32,
     /// How many values this candidate has.
     pub n_values: u32,
-    /// Multiplies the bid in ranking; 0 = 1.
+    /// A boost by the platform: multiplies the bid in ranking and divides the price; 0 = 1. `adjust_ppm` moves the bid itself.
     pub modifier: f32,
     /// Multiplies the rank score; 0 = 1.
     pub quality: f32,
-    /// 0.
-    pub reserved: u32,
+    /// `ADCLICK_CANDIDATE_STOPPED`, `ADCLICK_CANDIDATE_FLOOR_EXEMPT`; 0 = neither.
+    pub flags: u32,
+    /// The campaign, for limits and rules of the policy; 0 = none.
+    pub campaign_key: u64,
+    /// The creative, for limits of the policy; 0 = none.
+    pub creative_key: u64,
+    /// The category, for limits of the policy; 0 = none.
+    pub category_key: u64,
+    /// The competitive label (ads of one label are rivals that may not stand together), for limits of the policy; 0 = none.
+    pub label_key: u64,
+    /// `adclick_hash` of the name of a tier of the policy; 0 = the policy's default tier.
+    pub tier_key: u64,
+    /// The value of a conversion, in micros, for a bid by value (CPA and oCPM): it bids `value_micros` / target return, and
+    /// `bid_micros` is the most that it bids, 0 = no such limit. 0 = the bid is `bid_micros`.
+    pub value_micros: i64,
+    /// The return that a bid by value aims at, in millionths: 4,000,000 is a value of 4 for each 1 paid. Needed with
+    /// `value_micros`, and 0 without it.
+    pub target_return_ppm: u32,
+    /// Moves the bid by this many millionths: 200,000 = +20%, -1,000,000 = out of the auction.
+    pub adjust_ppm: i32,
+    /// The share of the bid, in millionths, that pacing holds back; 1,000,000 = all, which is out of the auction.
+    pub withheld_ppm: u32,
+    /// The probability, in millionths, with which pacing leaves the candidate out. Drawn from the request's id and the campaign, or
+    /// the ad where there is no campaign.
+    pub throttle_ppm: u32,
+    /// A bit for each slot that the ad fits: 1 << slot. 0 = all; with a mask, only the slots 0 to 31.
+    pub slot_mask: u32,
+    /// One more than the number of the ad's impressions so far, for the policy's cold-start bonus; 0 = not known, no bonus.
+    pub impressions: u32,
     /// A field of a later header, in the build that tests how the ABI grows.
     #[cfg(adclick_grown)]
     pub grown: u64,
@@ -134,12 +167,67 @@ pub enum PriceBound {
     Reserve = 1,
     /// The candidate's own bid.
     Bid = 2,
+    /// The billable unit: the bid in billed units is no whole number of them, and the part of a unit is not billed.
+    Unit = 3,
+    /// What the others lose by its place (VCG).
+    Externality = 4,
 }
+
+/// Where the reserve of a winner comes from: the highest one that applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[repr(u32)]
+pub enum ReserveSource {
+    /// There is none.
+    #[default]
+    None = 0,
+    /// The candidate's own.
+    Candidate = 1,
+    /// The policy's for the kind of bid.
+    Kind = 2,
+    /// A rule of the policy; `reserve_rule` says which.
+    Rule = 3,
+    /// The request's floor.
+    Request = 4,
+    /// The policy's least eCPM.
+    Ecpm = 5,
+    /// The policy's score floor.
+    ScoreFloor = 6,
+}
+
+/// Whether a decision might explore: given back with a decision, and taken to replay it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[repr(u32)]
+pub enum Exploration {
+    /// The policy does not explore. In a request: the cap on its cost decides.
+    #[default]
+    Off = 0,
+    /// It might: places were drawn with the stated propensities.
+    Allowed = 1,
+    /// It might not: what it could have cost did not fit under the cap. Nothing was random.
+    Capped = 2,
+}
+
+impl Exploration {
+    /// The one with this number.
+    #[must_use]
+    pub fn from_u32(number: u32) -> Option<Self> {
+        [Self::Off, Self::Allowed, Self::Capped].into_iter().find(|known| *known as u32 == number)
+    }
+}
+
+/// `flags` of a candidate: it has stopped (out of budget, switched off) and takes no part.
+pub const CANDIDATE_STOPPED: u32 = 1;
+
+/// `flags` of a candidate: no reserve and no floor applies to it but its own `reserve_micros`, of which 0 means 0. For house ads.
+pub const CANDIDATE_FLOOR_EXEMPT: u32 = 2;
+
+/// `flags` of a winner: exploration put it where it stands. Its price is that of its rank.
+pub const WINNER_EXPLORED: u32 = 1;
 
 /// `runner_up` of a winner that nobody was behind.
 pub const NO_CANDIDATE: u32 = u32::MAX;
 
-/// One winner. 64 bytes; a later version has more fields at its end.
+/// One winner. 120 bytes; 64 in the first version, and more in a later one.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct Winner {
@@ -159,13 +247,35 @@ pub struct Winner {
     pub price_bound: u32,
     /// The eligible candidate next in rank, placed or not; `ADCLICK_NO_CANDIDATE` when nobody was behind.
     pub runner_up: u32,
-    /// The probability with which this candidate was put in this place; 1 when nothing is random.
+    /// The probability with which this candidate was put in this place, given those in the places before; 1 when nothing is
+    /// random. The product over the places is the slate's (`adclick_outcome.propensity`).
     pub propensity: f64,
     /// Identifies this impression in logs and events: the lower half of an id that no other decision has, and that cannot be
     /// made without the engine's key (`impression_key`).
     pub impression_id: u64,
     /// Its upper half. As text an id is 32 lower-case hexadecimal digits, this half first.
     pub impression_id_high: u64,
+    /// The rank score per 1000 impressions, in micros.
+    pub score: f64,
+    /// The bid for one event of its kind as it took part: after adjustments and pacing, in whole billable units.
+    pub bid_micros: i64,
+    /// The reserve that applied, per billed event.
+    pub reserve_micros: i64,
+    /// The probability with which this candidate was put in this place, whatever stands in the places before. NaN where it is not
+    /// known exactly: past the first place of a slate that was drawn.
+    pub marginal_propensity: f64,
+    /// An `adclick_reserve_source`.
+    pub reserve_source: u32,
+    /// The rule of the policy that the reserve comes from: its number, from 0; meant for `reserve_source` rule alone.
+    pub reserve_rule: u32,
+    /// Its place among all eligible candidates, from 0.
+    pub rank: u32,
+    /// The number of its tier in the policy, from 0.
+    pub tier: u32,
+    /// `ADCLICK_WINNER_EXPLORED`; 0 = placed by its rank.
+    pub flags: u32,
+    /// 0.
+    pub reserved: u32,
     /// A field of a later header, in the build that tests how the ABI grows.
     #[cfg(adclick_grown)]
     pub grown: u64,
@@ -213,8 +323,8 @@ impl Precision {
     }
 }
 
-/// What a call did. 40 bytes; 32 in the first version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
+/// What a call did. 56 bytes; 32 in the first version.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct Outcome {
     /// `sizeof(adclick_outcome)`, set by the caller.
@@ -234,6 +344,10 @@ pub struct Outcome {
     /// Values among `n_missing` that were passed with the request although the model reads them with candidates, or the
     /// other way round. `adclick_engine_input_error` names their inputs.
     pub n_wrong_side: u32,
-    /// 0.
-    pub reserved: u32,
+    /// An `adclick_exploration`: pass it in the request to replay the decision.
+    pub exploration: u32,
+    /// The probability of the whole slate: 1 when nothing is random; 0 from calls that decide nothing.
+    pub propensity: f64,
+    /// The revenue of 1000 such requests that exploration gave up by this slate, at expected prices, in micros.
+    pub given_up_micros: i64,
 }

@@ -104,7 +104,8 @@ fn stages(engine: &Engine, pace: &Pace, count: usize) -> Result<(), Error> {
         let rank = timed(|| {
             let reasons = Some(&mut reasons[..]);
             let policy = generation.policy();
-            auction::run_candidates(policy, candidates, &pctr, &[], SLOTS, &mut memory, &mut winners, reasons)?;
+            let page = auction::Page::new(policy, SLOTS);
+            auction::run_candidates(&page, candidates, &pctr, &[], &mut memory, &mut winners, reasons)?;
             Ok(())
         })?;
         // The first requests bring everything in.

@@ -15,12 +15,15 @@ REFERENCES = {
     "adclick_engine_input_error": "{@link Engine#inputError}", "adclick_engine_close_within": "{@link Engine#closeWithin}",
     "adclick_engine_upsert": "{@link Engine#upsert}", "adclick_engine_poll": "{@link Engine#poll}",
     "adclick_engine_precision_error": "{@link Engine#precisionError}", "adclick_engine_ad_cache": "{@link Engine#adCache}",
-    "adclick_engine_options": "{@link EngineOptions}",
+    "adclick_engine_options": "{@link EngineOptions}", "adclick_exploration": "{@link Exploration}", "adclick_hash": "{@link Adclick#hash(String)}",
+    "adclick_outcome.propensity": "{@link Outcome#propensity}", "ADCLICK_CANDIDATE_STOPPED": "{@link #STOPPED}",
+    "ADCLICK_CANDIDATE_FLOOR_EXEMPT": "{@link #FLOOR_EXEMPT}", "ADCLICK_WINNER_EXPLORED": "{@link #EXPLORED}",
     "impression_key": "{@link #impressionKey}", "number": "the number", "id": "the id",
 }
 # Enums with a file of their own; LABELLED ask the library for the name of a number.
 ENUMS = {
     "adclick_status": "Status", "adclick_reason": "Reason", "adclick_bid_kind": "BidKind", "adclick_price_bound": "PriceBound",
+    "adclick_reserve_source": "ReserveSource", "adclick_exploration": "Exploration",
     "adclick_precision": "Precision", "adclick_ad_cache_state": "AdCacheState",
 }
 LABELLED = {"adclick_reason"}

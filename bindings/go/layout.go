@@ -43,6 +43,9 @@ var (
 	_ = equal[unsafe.Offsetof(Request{}.candidateSize)-unsafe.Offsetof(C.adclick_request{}.candidate_size)]
 	_ = equal[unsafe.Offsetof(Request{}.winnerSize)-unsafe.Offsetof(C.adclick_request{}.winner_size)]
 	_ = equal[unsafe.Offsetof(Request{}.SessionID)-unsafe.Offsetof(C.adclick_request{}.session_id)]
+	_ = equal[unsafe.Offsetof(Request{}.FloorCPMMicros)-unsafe.Offsetof(C.adclick_request{}.floor_cpm_micros)]
+	_ = equal[unsafe.Offsetof(Request{}.Device)-unsafe.Offsetof(C.adclick_request{}.device)]
+	_ = equal[unsafe.Offsetof(Request{}.Exploration)-unsafe.Offsetof(C.adclick_request{}.exploration)]
 )
 
 var (
@@ -56,7 +59,19 @@ var (
 	_ = equal[unsafe.Offsetof(Candidate{}.NumValues)-unsafe.Offsetof(C.adclick_candidate{}.n_values)]
 	_ = equal[unsafe.Offsetof(Candidate{}.Modifier)-unsafe.Offsetof(C.adclick_candidate{}.modifier)]
 	_ = equal[unsafe.Offsetof(Candidate{}.Quality)-unsafe.Offsetof(C.adclick_candidate{}.quality)]
-	_ = equal[unsafe.Offsetof(Candidate{}.reserved)-unsafe.Offsetof(C.adclick_candidate{}.reserved)]
+	_ = equal[unsafe.Offsetof(Candidate{}.Flags)-unsafe.Offsetof(C.adclick_candidate{}.flags)]
+	_ = equal[unsafe.Offsetof(Candidate{}.CampaignKey)-unsafe.Offsetof(C.adclick_candidate{}.campaign_key)]
+	_ = equal[unsafe.Offsetof(Candidate{}.CreativeKey)-unsafe.Offsetof(C.adclick_candidate{}.creative_key)]
+	_ = equal[unsafe.Offsetof(Candidate{}.CategoryKey)-unsafe.Offsetof(C.adclick_candidate{}.category_key)]
+	_ = equal[unsafe.Offsetof(Candidate{}.LabelKey)-unsafe.Offsetof(C.adclick_candidate{}.label_key)]
+	_ = equal[unsafe.Offsetof(Candidate{}.TierKey)-unsafe.Offsetof(C.adclick_candidate{}.tier_key)]
+	_ = equal[unsafe.Offsetof(Candidate{}.ValueMicros)-unsafe.Offsetof(C.adclick_candidate{}.value_micros)]
+	_ = equal[unsafe.Offsetof(Candidate{}.TargetReturnPpm)-unsafe.Offsetof(C.adclick_candidate{}.target_return_ppm)]
+	_ = equal[unsafe.Offsetof(Candidate{}.AdjustPpm)-unsafe.Offsetof(C.adclick_candidate{}.adjust_ppm)]
+	_ = equal[unsafe.Offsetof(Candidate{}.WithheldPpm)-unsafe.Offsetof(C.adclick_candidate{}.withheld_ppm)]
+	_ = equal[unsafe.Offsetof(Candidate{}.ThrottlePpm)-unsafe.Offsetof(C.adclick_candidate{}.throttle_ppm)]
+	_ = equal[unsafe.Offsetof(Candidate{}.SlotMask)-unsafe.Offsetof(C.adclick_candidate{}.slot_mask)]
+	_ = equal[unsafe.Offsetof(Candidate{}.Impressions)-unsafe.Offsetof(C.adclick_candidate{}.impressions)]
 )
 
 var (
@@ -72,6 +87,16 @@ var (
 	_ = equal[unsafe.Offsetof(Winner{}.Propensity)-unsafe.Offsetof(C.adclick_winner{}.propensity)]
 	_ = equal[unsafe.Offsetof(Winner{}.ImpressionID)-unsafe.Offsetof(C.adclick_winner{}.impression_id)]
 	_ = equal[unsafe.Offsetof(Winner{}.ImpressionIDHigh)-unsafe.Offsetof(C.adclick_winner{}.impression_id_high)]
+	_ = equal[unsafe.Offsetof(Winner{}.Score)-unsafe.Offsetof(C.adclick_winner{}.score)]
+	_ = equal[unsafe.Offsetof(Winner{}.BidMicros)-unsafe.Offsetof(C.adclick_winner{}.bid_micros)]
+	_ = equal[unsafe.Offsetof(Winner{}.ReserveMicros)-unsafe.Offsetof(C.adclick_winner{}.reserve_micros)]
+	_ = equal[unsafe.Offsetof(Winner{}.MarginalPropensity)-unsafe.Offsetof(C.adclick_winner{}.marginal_propensity)]
+	_ = equal[unsafe.Offsetof(Winner{}.ReserveSource)-unsafe.Offsetof(C.adclick_winner{}.reserve_source)]
+	_ = equal[unsafe.Offsetof(Winner{}.ReserveRule)-unsafe.Offsetof(C.adclick_winner{}.reserve_rule)]
+	_ = equal[unsafe.Offsetof(Winner{}.Rank)-unsafe.Offsetof(C.adclick_winner{}.rank)]
+	_ = equal[unsafe.Offsetof(Winner{}.Tier)-unsafe.Offsetof(C.adclick_winner{}.tier)]
+	_ = equal[unsafe.Offsetof(Winner{}.Flags)-unsafe.Offsetof(C.adclick_winner{}.flags)]
+	_ = equal[unsafe.Offsetof(Winner{}.reserved)-unsafe.Offsetof(C.adclick_winner{}.reserved)]
 )
 
 var (
@@ -84,7 +109,9 @@ var (
 	_ = equal[unsafe.Offsetof(Outcome{}.Precision)-unsafe.Offsetof(C.adclick_outcome{}.precision)]
 	_ = equal[unsafe.Offsetof(Outcome{}.Generation)-unsafe.Offsetof(C.adclick_outcome{}.generation)]
 	_ = equal[unsafe.Offsetof(Outcome{}.WrongSide)-unsafe.Offsetof(C.adclick_outcome{}.n_wrong_side)]
-	_ = equal[unsafe.Offsetof(Outcome{}.reserved)-unsafe.Offsetof(C.adclick_outcome{}.reserved)]
+	_ = equal[unsafe.Offsetof(Outcome{}.Exploration)-unsafe.Offsetof(C.adclick_outcome{}.exploration)]
+	_ = equal[unsafe.Offsetof(Outcome{}.Propensity)-unsafe.Offsetof(C.adclick_outcome{}.propensity)]
+	_ = equal[unsafe.Offsetof(Outcome{}.GivenUpMicros)-unsafe.Offsetof(C.adclick_outcome{}.given_up_micros)]
 )
 
 var (
@@ -126,4 +153,7 @@ var (
 	_ = equal[unsafe.Offsetof(AuctionOptions{}.ReserveMicros)-unsafe.Offsetof(C.adclick_auction_options{}.reserve_micros)]
 	_ = equal[unsafe.Offsetof(AuctionOptions{}.candidateSize)-unsafe.Offsetof(C.adclick_auction_options{}.candidate_size)]
 	_ = equal[unsafe.Offsetof(AuctionOptions{}.winnerSize)-unsafe.Offsetof(C.adclick_auction_options{}.winner_size)]
+	_ = equal[unsafe.Offsetof(AuctionOptions{}.UnitMicros)-unsafe.Offsetof(C.adclick_auction_options{}.unit_micros)]
+	_ = equal[unsafe.Offsetof(AuctionOptions{}.FloorCPMMicros)-unsafe.Offsetof(C.adclick_auction_options{}.floor_cpm_micros)]
+	_ = equal[unsafe.Offsetof(AuctionOptions{}.RequestID)-unsafe.Offsetof(C.adclick_auction_options{}.request_id)]
 )

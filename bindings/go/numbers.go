@@ -70,11 +70,57 @@ const (
 	BoundReserve PriceBound = C.ADCLICK_PRICE_BOUND_RESERVE
 	// BoundBid: the candidate's own bid.
 	BoundBid PriceBound = C.ADCLICK_PRICE_BOUND_BID
+	// BoundUnit: the billable unit: the bid in billed units is no whole number of them, and the part of a unit is not billed.
+	BoundUnit PriceBound = C.ADCLICK_PRICE_BOUND_UNIT
+	// BoundExternality: what the others lose by its place (VCG).
+	BoundExternality PriceBound = C.ADCLICK_PRICE_BOUND_EXTERNALITY
 )
 
 // String is its name.
 func (b PriceBound) String() string {
-	return nameOf(b, "PriceBound", "next score", "reserve", "bid")
+	return nameOf(b, "PriceBound", "next score", "reserve", "bid", "unit", "externality")
+}
+
+// ReserveSource is where the reserve of a winner comes from: the highest one that applied.
+type ReserveSource uint32
+
+const (
+	// ReserveNone: there is none.
+	ReserveNone ReserveSource = C.ADCLICK_RESERVE_SOURCE_NONE
+	// ReserveCandidate: the candidate's own.
+	ReserveCandidate ReserveSource = C.ADCLICK_RESERVE_SOURCE_CANDIDATE
+	// ReserveKind: the policy's for the kind of bid.
+	ReserveKind ReserveSource = C.ADCLICK_RESERVE_SOURCE_KIND
+	// ReserveRule: a rule of the policy; `reserve_rule` says which.
+	ReserveRule ReserveSource = C.ADCLICK_RESERVE_SOURCE_RULE
+	// ReserveRequest: the request's floor.
+	ReserveRequest ReserveSource = C.ADCLICK_RESERVE_SOURCE_REQUEST
+	// ReserveECPM: the policy's least eCPM.
+	ReserveECPM ReserveSource = C.ADCLICK_RESERVE_SOURCE_ECPM
+	// ReserveScoreFloor: the policy's score floor.
+	ReserveScoreFloor ReserveSource = C.ADCLICK_RESERVE_SOURCE_SCORE_FLOOR
+)
+
+// String is its name.
+func (r ReserveSource) String() string {
+	return nameOf(r, "ReserveSource", "none", "candidate", "kind", "rule", "request", "ecpm", "score floor")
+}
+
+// Exploration is whether a decision might explore: given back with a decision, and taken to replay it.
+type Exploration uint32
+
+const (
+	// ExplorationOff: the policy does not explore. In a request: the cap on its cost decides.
+	ExplorationOff Exploration = C.ADCLICK_EXPLORATION_OFF
+	// ExplorationAllowed: it might: places were drawn with the stated propensities.
+	ExplorationAllowed Exploration = C.ADCLICK_EXPLORATION_ALLOWED
+	// ExplorationCapped: it might not: what it could have cost did not fit under the cap. Nothing was random.
+	ExplorationCapped Exploration = C.ADCLICK_EXPLORATION_CAPPED
+)
+
+// String is its name.
+func (e Exploration) String() string {
+	return nameOf(e, "Exploration", "off", "allowed", "capped")
 }
 
 // Precision is the arithmetic that outputs are computed in.
@@ -156,6 +202,32 @@ const (
 	ReasonUnknownBidKind Reason = C.ADCLICK_REASON_UNKNOWN_BID_KIND
 	// ReasonCut: it was not scored before the deadline, so it took no part.
 	ReasonCut Reason = C.ADCLICK_REASON_CUT
+	// ReasonStopped: it has stopped: its flag says so.
+	ReasonStopped Reason = C.ADCLICK_REASON_STOPPED
+	// ReasonAdjustedOut: an adjustment of -100% takes it out.
+	ReasonAdjustedOut Reason = C.ADCLICK_REASON_ADJUSTED_OUT
+	// ReasonWithheld: pacing holds back the whole bid.
+	ReasonWithheld Reason = C.ADCLICK_REASON_WITHHELD
+	// ReasonThrottled: pacing left it out of this request, by the throttle's probability.
+	ReasonThrottled Reason = C.ADCLICK_REASON_THROTTLED
+	// ReasonInvalidAdjustment: an adjustment is under -100%, or a pacing share or probability over 100%.
+	ReasonInvalidAdjustment Reason = C.ADCLICK_REASON_INVALID_ADJUSTMENT
+	// ReasonInvalidValue: a bid by value has no target return, or the return no value; or either is negative, or the kind is
+	// not billed for conversions.
+	ReasonInvalidValue Reason = C.ADCLICK_REASON_INVALID_VALUE
+	// ReasonBelowUnit: the bid is less than one billable unit, or no whole number of them where the policy refuses that.
+	ReasonBelowUnit Reason = C.ADCLICK_REASON_BELOW_UNIT
+	// ReasonUnknownTier: the policy has no tier of its name.
+	ReasonUnknownTier Reason = C.ADCLICK_REASON_UNKNOWN_TIER
+	// ReasonBelowFloor: the bid's eCPM is under the request's floor or the policy's least eCPM.
+	ReasonBelowFloor Reason = C.ADCLICK_REASON_BELOW_FLOOR
+	// ReasonBelowMinQuality: the quality is under the policy's least.
+	ReasonBelowMinQuality Reason = C.ADCLICK_REASON_BELOW_MIN_QUALITY
+	// ReasonNoSlot: it fits none of the slots. Under VCG pricing it carries a slot mask, under which that has no exact price.
+	ReasonNoSlot Reason = C.ADCLICK_REASON_NO_SLOT
+	// ReasonExcluded: it may not stand beside those ahead of it: a limit of the policy for its advertiser, campaign, creative,
+	// category or competitive label is reached.
+	ReasonExcluded Reason = C.ADCLICK_REASON_EXCLUDED
 )
 
 // Side is where in a request a feature's value comes from: the same for all candidates, or one for each.

@@ -54,6 +54,12 @@ type Request struct {
 	winnerSize    uint32
 	// The caller's id of the session, for the decision log; 0 = unknown.
 	SessionID uint64
+	// The least value of 1000 impressions that the publisher takes, in micros, for bids of every kind; 0 = none.
+	FloorCPMMicros int64
+	// The caller's number of the kind of device, for rules of the policy; 0 = unknown.
+	Device uint32
+	// An [Exploration] to replay a decision by; 0 = the cap on what exploration may cost decides.
+	Exploration Exploration
 }
 
 // Candidate is one candidate ad.
@@ -71,11 +77,39 @@ type Candidate struct {
 	FirstValue uint32
 	// How many values this candidate has.
 	NumValues uint32
-	// Multiplies the bid in ranking; 0 = 1.
+	// A boost by the platform: multiplies the bid in ranking and divides the price; 0 = 1. AdjustPpm moves the bid itself.
 	Modifier float32
 	// Multiplies the rank score; 0 = 1.
-	Quality  float32
-	reserved uint32
+	Quality float32
+	// [CandidateStopped], [CandidateFloorExempt]; 0 = neither.
+	Flags uint32
+	// The campaign, for limits and rules of the policy; 0 = none.
+	CampaignKey uint64
+	// The creative, for limits of the policy; 0 = none.
+	CreativeKey uint64
+	// The category, for limits of the policy; 0 = none.
+	CategoryKey uint64
+	// The competitive label (ads of one label are rivals that may not stand together), for limits of the policy; 0 = none.
+	LabelKey uint64
+	// [Hash] of the name of a tier of the policy; 0 = the policy's default tier.
+	TierKey uint64
+	// The value of a conversion, in micros, for a bid by value (CPA and oCPM): it bids ValueMicros / target return, and
+	// BidMicros is the most that it bids, 0 = no such limit. 0 = the bid is BidMicros.
+	ValueMicros int64
+	// The return that a bid by value aims at, in millionths: 4,000,000 is a value of 4 for each 1 paid. Needed with
+	// ValueMicros, and 0 without it.
+	TargetReturnPpm uint32
+	// Moves the bid by this many millionths: 200,000 = +20%, -1,000,000 = out of the auction.
+	AdjustPpm int32
+	// The share of the bid, in millionths, that pacing holds back; 1,000,000 = all, which is out of the auction.
+	WithheldPpm uint32
+	// The probability, in millionths, with which pacing leaves the candidate out. Drawn from the request's id and the campaign,
+	// or the ad where there is no campaign.
+	ThrottlePpm uint32
+	// A bit for each slot that the ad fits: 1 << slot. 0 = all; with a mask, only the slots 0 to 31.
+	SlotMask uint32
+	// One more than the number of the ad's impressions so far, for the policy's cold-start bonus; 0 = not known, no bonus.
+	Impressions uint32
 }
 
 // Winner is one winner.
@@ -95,13 +129,33 @@ type Winner struct {
 	PriceBound  PriceBound
 	// The eligible candidate next in rank, placed or not; [NoCandidate] when nobody was behind.
 	RunnerUp uint32
-	// The probability with which this candidate was put in this place; 1 when nothing is random.
+	// The probability with which this candidate was put in this place, given those in the places before; 1 when nothing is
+	// random. The product over the places is the slate's ([Outcome.Propensity]).
 	Propensity float64
 	// Identifies this impression in logs and events: the lower half of an id that no other decision has, and that cannot be
 	// made without the engine's key ([Options.ImpressionKey]).
 	ImpressionID uint64
 	// Its upper half. As text an id is 32 lower-case hexadecimal digits, this half first.
 	ImpressionIDHigh uint64
+	// The rank score per 1000 impressions, in micros.
+	Score float64
+	// The bid for one event of its kind as it took part: after adjustments and pacing, in whole billable units.
+	BidMicros int64
+	// The reserve that applied, per billed event.
+	ReserveMicros int64
+	// The probability with which this candidate was put in this place, whatever stands in the places before. NaN where it is
+	// not known exactly: past the first place of a slate that was drawn.
+	MarginalPropensity float64
+	ReserveSource      ReserveSource
+	// The rule of the policy that the reserve comes from: its number, from 0; meant for ReserveSource rule alone.
+	ReserveRule uint32
+	// Its place among all eligible candidates, from 0.
+	Rank uint32
+	// The number of its tier in the policy, from 0.
+	Tier uint32
+	// [WinnerExplored]; 0 = placed by its rank.
+	Flags    uint32
+	reserved uint32
 }
 
 // Outcome is what a call did.
@@ -121,7 +175,12 @@ type Outcome struct {
 	// Values among Missing that were passed with the request although the model reads them with candidates, or the other way
 	// round. [Engine.InputError] names their inputs.
 	WrongSide uint32
-	reserved  uint32
+	// Pass it in the request to replay the decision.
+	Exploration Exploration
+	// The probability of the whole slate: 1 when nothing is random; 0 from calls that decide nothing.
+	Propensity float64
+	// The revenue of 1000 such requests that exploration gave up by this slate, at expected prices, in micros.
+	GivenUpMicros int64
 }
 
 // AdCache is the ad cache of a generation, or what it would take.
@@ -182,4 +241,10 @@ type AuctionOptions struct {
 	ReserveMicros [4]int64
 	candidateSize uint32
 	winnerSize    uint32
+	// The billable unit in micros: bids are rounded down to whole ones, prices are whole ones; 0 = 1.
+	UnitMicros int64
+	// The least value of 1000 impressions for bids of every kind, in micros; 0 = none.
+	FloorCPMMicros int64
+	// The request's id, which throttles draw from.
+	RequestID uint64
 }

@@ -25,6 +25,15 @@ const KeepNoUser uint32 = C.ADCLICK_KEEP_NO_USER
 // NoCandidate is the RunnerUp of a winner that nobody was behind.
 const NoCandidate uint32 = C.ADCLICK_NO_CANDIDATE
 
+// Flags of a candidate: it has stopped and takes no part; no reserve and no floor applies to it but its own.
+const (
+	CandidateStopped     uint32 = C.ADCLICK_CANDIDATE_STOPPED
+	CandidateFloorExempt uint32 = C.ADCLICK_CANDIDATE_FLOOR_EXEMPT
+)
+
+// WinnerExplored is the flag of a winner that exploration put where it stands.
+const WinnerExplored uint32 = C.ADCLICK_WINNER_EXPLORED
+
 // The names of the reasons that the library may know; asked for once, since a call costs more than a look.
 var reasonNames = sync.OnceValue(func() (names [64]string) {
 	for i := range names {

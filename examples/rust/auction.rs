@@ -2,7 +2,7 @@
 //!
 //!     cargo run --example auction
 
-use adclick::auction::{Policy, Reason, Scratch, run_candidates};
+use adclick::auction::{Page, Policy, Reason, Scratch, run_candidates};
 use adclick::{BidKind, Candidate, Winner};
 
 fn main() -> adclick::Result<()> {
@@ -31,17 +31,9 @@ fn main() -> adclick::Result<()> {
 
     let mut winners = [Winner::default(); 2];
     let mut reasons = [Reason::Won; 5];
-    let placed = run_candidates(
-        &policy,
-        &candidates,
-        &pctr,
-        &pcvr,
-        winners.len(),
-        &mut scratch,
-        &mut winners,
-        Some(&mut reasons),
-    )?;
-    for winner in &winners[..placed] {
+    let page = Page::new(&policy, winners.len());
+    let decision = run_candidates(&page, &candidates, &pctr, &pcvr, &mut scratch, &mut winners, Some(&mut reasons))?;
+    for winner in &winners[..decision.n_winners] {
         let ad = candidates[winner.candidate as usize].ad_key;
         println!(
             "slot {}: ad {ad}, eCPM {:.2}, pays {:.6}",

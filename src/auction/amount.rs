@@ -1,4 +1,4 @@
-//! Amounts of money that an auction can run on: whole micros, or micros with a fraction.
+//! Amounts of money that an auction can run on: whole micros, or micros with a fraction; and whole billable units of them.
 
 use super::Reason;
 
@@ -26,12 +26,16 @@ pub(super) mod sealed {
         fn can_be_reserve(self) -> bool;
         /// The nearest f64.
         fn to_f64(self) -> f64;
+        /// The most whole `unit`s in it.
+        fn down(self, unit: i64) -> Self;
+        /// The fewest whole `unit`s that are not less.
+        fn up(self, unit: i64) -> Self;
         /// The most that may be billed for a bid that is worth `worth` in billed units.
-        fn at_most(worth: f64) -> Self;
+        fn at_most(worth: f64, unit: i64) -> Self;
         /// The least amount that is not under `needed`, allowing for arithmetic noise.
-        fn at_least(needed: f64) -> Self;
+        fn at_least(needed: f64, unit: i64) -> Self;
         /// The least amount above `needed`, allowing for noise; for amounts without a least step, `needed` itself.
-        fn above(needed: f64) -> Self;
+        fn above(needed: f64, unit: i64) -> Self;
     }
 }
 
@@ -52,16 +56,27 @@ impl sealed::Sealed for i64 {
         self as f64
     }
 
-    fn at_most(worth: f64) -> Self {
-        (worth * (1.0 + NOISE)).floor() as i64
+    fn down(self, unit: i64) -> Self {
+        if unit == 1 { self } else { self / unit * unit }
     }
 
-    fn at_least(needed: f64) -> Self {
-        (needed * (1.0 - NOISE)).ceil() as i64
+    fn up(self, unit: i64) -> Self {
+        match self % unit {
+            0 => self,
+            part => self.saturating_add(unit - part),
+        }
     }
 
-    fn above(needed: f64) -> Self {
-        (needed * (1.0 + NOISE)).floor() as i64 + 1
+    fn at_most(worth: f64, unit: i64) -> Self {
+        ((worth * (1.0 + NOISE)).floor() as i64).down(unit)
+    }
+
+    fn at_least(needed: f64, unit: i64) -> Self {
+        ((needed * (1.0 - NOISE)).ceil() as i64).up(unit)
+    }
+
+    fn above(needed: f64, unit: i64) -> Self {
+        ((needed * (1.0 + NOISE)).floor() as i64).saturating_add(1).up(unit)
     }
 }
 
@@ -78,16 +93,24 @@ impl sealed::Sealed for f64 {
         self
     }
 
-    fn at_most(worth: f64) -> Self {
-        worth
+    fn down(self, unit: i64) -> Self {
+        if unit == 1 { self } else { (self / unit as f64 * (1.0 + NOISE)).floor() * unit as f64 }
     }
 
-    fn at_least(needed: f64) -> Self {
-        needed
+    fn up(self, unit: i64) -> Self {
+        if unit == 1 { self } else { (self / unit as f64 * (1.0 - NOISE)).ceil() * unit as f64 }
     }
 
-    fn above(needed: f64) -> Self {
-        needed
+    fn at_most(worth: f64, unit: i64) -> Self {
+        worth.down(unit)
+    }
+
+    fn at_least(needed: f64, unit: i64) -> Self {
+        needed.up(unit)
+    }
+
+    fn above(needed: f64, unit: i64) -> Self {
+        if unit == 1 { needed } else { ((needed / unit as f64 * (1.0 + NOISE)).floor() + 1.0) * unit as f64 }
     }
 }
 
@@ -111,19 +134,24 @@ mod tests {
 
     #[test]
     fn rounding_up_ignores_noise_and_nothing_else() {
-        assert_eq!(i64::at_least(396_000.000_000_000_06), 396_000);
-        assert_eq!(i64::at_least(396_000.000_001), 396_001);
-        assert_eq!(i64::at_least(395_999.5), 396_000);
-        assert_eq!(i64::at_least(0.0), 0);
-        assert_eq!(i64::at_least(1e-9), 1);
-        assert_eq!(i64::above(396_000.000_000_000_06), 396_001);
-        assert_eq!(i64::above(395_999.999_999_999_94), 396_001);
-        assert_eq!(i64::above(396_000.000_001), 396_001);
-        assert_eq!(i64::above(395_999.5), 396_000);
-        assert_eq!(f64::above(396_000.25), 396_000.25);
-        assert_eq!(i64::at_most(4_999_999.999_999_999), 5_000_000);
-        assert_eq!(i64::at_most(4_999_999.999_9), 4_999_999);
+        assert_eq!(i64::at_least(396_000.000_000_000_06, 1), 396_000);
+        assert_eq!(i64::at_least(396_000.000_001, 1), 396_001);
+        assert_eq!(i64::at_least(395_999.5, 1), 396_000);
+        assert_eq!(i64::at_least(0.0, 1), 0);
+        assert_eq!(i64::at_least(1e-9, 1), 1);
+        assert_eq!(i64::above(396_000.000_000_000_06, 1), 396_001);
+        assert_eq!(i64::above(395_999.999_999_999_94, 1), 396_001);
+        assert_eq!(i64::above(396_000.000_001, 1), 396_001);
+        assert_eq!(i64::above(395_999.5, 1), 396_000);
+        assert_eq!(f64::above(396_000.25, 1), 396_000.25);
+        assert_eq!(i64::at_most(4_999_999.999_999_999, 1), 5_000_000);
+        assert_eq!(i64::at_most(4_999_999.999_9, 1), 4_999_999);
+        // In units of a hundredth.
+        assert_eq!((i64::at_most(399_999.9, 10_000), i64::at_least(390_000.5, 10_000)), (390_000, 400_000));
+        assert_eq!((i64::above(400_000.0, 10_000), i64::at_least(400_000.0, 10_000)), (410_000, 400_000));
+        assert_eq!((f64::above(400_000.0, 10_000), f64::at_most(399_999.9, 10_000)), (410_000.0, 390_000.0));
+        assert_eq!(i64::MAX.up(10_000), i64::MAX);
         // The largest oCPM bid in billed units.
-        assert_eq!(i64::at_most(MAX_BID_MICROS as f64 * 1000.0) / 1_000_000_000_000_000, 9_007);
+        assert_eq!(i64::at_most(MAX_BID_MICROS as f64 * 1000.0, 1) / 1_000_000_000_000_000, 9_007);
     }
 }

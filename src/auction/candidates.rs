@@ -1,81 +1,234 @@
 //! The auction on the structs of the C boundary.
 
-use super::rank::Ranking;
-use super::{Bid, Policy, Reason, Scratch};
+use super::amount::sealed::Sealed;
+use super::policy::Ties;
+use super::rank::{Decision, Ranking};
+use super::{Bid, Groups, Page, Reason, Scratch};
 use crate::error::{Error, Result};
-use crate::types::{BidKind, Candidate, Winner};
+use crate::hash::mix;
+use crate::types::{
+    BidKind, CANDIDATE_FLOOR_EXEMPT, CANDIDATE_STOPPED, Candidate, PriceBound, ReserveSource, WINNER_EXPLORED, Winner,
+};
 
-/// Runs one auction on candidates and their probabilities, as [`super::run`] does on bids, and returns how many of
-/// `winners` were filled. [`Winner::propensity`] is 1 and [`Winner::impression_id`] is left 0 for the caller.
+/// Runs one auction on candidates and their probabilities, as [`super::run_page`] does on bids, and fills the first
+/// `n_winners` of `winners`. [`Winner::impression_id`] is left 0 for the caller.
 ///
 /// `pctr` has a probability for each candidate. `pcvr` has one for each candidate, NaN where it is missing, or is
-/// empty when there is none at all. In a candidate 0 means the default: the policy's reserve of the bid's kind, a
-/// modifier of 1, a quality of 1.
+/// empty when there is none at all. In a candidate 0 means the default.
 ///
 /// # Errors
-/// Those of [`super::run`], and [`crate::Status::InvalidArgument`] when the lengths do not match.
-#[expect(clippy::too_many_arguments)]
+/// Those of [`super::run`] but for the document's pricing, and [`crate::Status::InvalidArgument`] when the lengths do not match.
 pub fn run_candidates(
-    policy: &Policy,
+    page: &Page<'_>,
     candidates: &[Candidate],
     pctr: &[f32],
     pcvr: &[f32],
-    n_slots: usize,
     scratch: &mut Scratch,
     winners: &mut [Winner],
     reasons: Option<&mut [Reason]>,
-) -> Result<usize> {
+) -> Result<Decision> {
     let n = candidates.len();
     if pctr.len() != n || !(pcvr.len() == n || pcvr.is_empty()) {
         let text = format!("{n} candidates, but {} values of pCTR and {} of pCVR", pctr.len(), pcvr.len());
         return Err(Error::argument(text));
     }
     let pcvr_of = |index: usize| pcvr.get(index).copied().unwrap_or(f32::NAN);
-    let get = |index: usize| bid(policy, &candidates[index], pctr[index], pcvr_of(index));
-    let ranking = Ranking::new(policy, n, get, n_slots, scratch, winners.len(), reasons)?;
-    for (slot, winner) in winners.iter_mut().take(ranking.n_placed).enumerate() {
-        let place = ranking.placement(slot)?;
+    let get = |index: usize| bid(page, &candidates[index], pctr[index], pcvr_of(index));
+    let mut ranking = Ranking::new(page, n, get, scratch, winners.len(), reasons)?;
+    let decision = ranking.decision;
+    for (place, winner) in winners.iter_mut().take(decision.n_winners).enumerate() {
+        let place = ranking.placement(place)?;
         let index = place.candidate as usize;
+        let of_score = place.bound == PriceBound::Reserve && place.price > place.reserve;
+        let (reserve_source, reserve_rule) = match of_score {
+            true => (ReserveSource::ScoreFloor, 0),
+            false => reserve_source(page, &candidates[index], place.slot, place.reserve),
+        };
         *winner = Winner {
             candidate: place.candidate,
-            slot: slot as u32,
+            slot: place.slot,
             pctr: pctr[index],
             pcvr: pcvr_of(index),
             ecpm_micros: place.ecpm_micros(),
             price_micros: place.price,
             price_bound: place.bound as u32,
             runner_up: place.runner_up,
-            propensity: 1.0,
+            propensity: place.propensity,
+            marginal_propensity: place.marginal_propensity,
+            score: place.score,
+            bid_micros: place.bid,
+            reserve_micros: if of_score { place.price } else { place.reserve },
+            reserve_source: reserve_source as u32,
+            reserve_rule,
+            rank: place.rank,
+            tier: place.tier.into(),
+            flags: if place.explored { WINNER_EXPLORED } else { 0 },
             ..Winner::default()
         };
     }
-    Ok(ranking.n_placed)
+    Ok(decision)
 }
 
-/// A candidate's bid, with defaults filled in.
-pub(super) fn bid(policy: &Policy, candidate: &Candidate, pctr: f32, pcvr: f32) -> std::result::Result<Bid, Reason> {
+/// A candidate's bid, with defaults filled in, as the policy moves it.
+#[inline]
+pub(super) fn bid(page: &Page<'_>, candidate: &Candidate, pctr: f32, pcvr: f32) -> std::result::Result<Bid, Reason> {
     let kind = BidKind::from_u32(candidate.bid_kind).ok_or(Reason::UnknownBidKind)?;
-    let reserve = match candidate.reserve_micros {
-        0 => policy.reserve_micros(kind),
-        own => own,
+    if candidate.flags & CANDIDATE_STOPPED != 0 {
+        return Err(Reason::Stopped);
+    }
+    let policy = page.policy;
+    let amount = match (candidate.value_micros, candidate.target_return_ppm) {
+        (0, 0) => candidate.bid_micros,
+        _ => bid_by_value(candidate, kind)?,
     };
+    let tier = policy.tier(candidate.tier_key).ok_or(Reason::UnknownTier)?;
+    let floor_exempt = candidate.flags & CANDIDATE_FLOOR_EXEMPT != 0 || policy.is_floor_exempt(tier);
+    let moved = moved(page, candidate)?;
     let or_one = |factor: f32| if factor == 0.0 { 1.0 } else { f64::from(factor) };
     Ok(Bid {
         kind,
-        amount: candidate.bid_micros,
-        reserve,
+        amount,
+        reserve: if floor_exempt { candidate.reserve_micros } else { reserve(page, candidate, kind).0 },
         pctr: f64::from(pctr),
         pcvr: f64::from(pcvr),
-        modifier: or_one(candidate.modifier),
+        modifier: or_one(candidate.modifier) * moved.boost,
         quality: or_one(candidate.quality),
-        key: candidate.ad_key,
+        key: match policy.ties {
+            Ties::Key => candidate.ad_key,
+            Ties::Hash => mix(page.request_id ^ mix(candidate.ad_key)),
+        },
+        adjust: moved.adjust * moved.paced,
+        floor_exempt,
+        tier,
+        slots: candidate.slot_mask,
+        groups: groups(candidate),
     })
+}
+
+/// What limits count of a candidate.
+pub(super) fn groups(candidate: &Candidate) -> Groups {
+    let &Candidate { advertiser_key, campaign_key, creative_key, category_key, label_key, .. } = candidate;
+    [advertiser_key, campaign_key, creative_key, category_key, label_key]
+}
+
+/// The bid per conversion of a candidate that bids by value: value / target return, rounded down, at most its `bid_micros`.
+fn bid_by_value(candidate: &Candidate, kind: BidKind) -> std::result::Result<i64, Reason> {
+    let (value, target) = (candidate.value_micros, candidate.target_return_ppm);
+    if value <= 0 || target == 0 || !matches!(kind, BidKind::Cpa | BidKind::Ocpm) {
+        return Err(Reason::InvalidValue);
+    }
+    let bid = i128::from(value) * MILLION as i128 / i128::from(target);
+    let bid = i64::try_from(bid).map_err(|_| Reason::BidTooLarge)?;
+    Ok(match candidate.bid_micros {
+        0 => bid,
+        most => bid.min(most),
+    })
+}
+
+const MILLION: f64 = 1e6;
+
+/// What moves a candidate's bid and its rank, besides itself.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Moved {
+    /// Of the candidate and the policy's rules: multiplies the bid.
+    pub(super) adjust: f64,
+    /// What pacing leaves of the bid.
+    pub(super) paced: f64,
+    /// Of the policy's rules and of its cold-start bonus: multiplies the rank.
+    pub(super) boost: f64,
+}
+
+#[inline]
+fn moved(page: &Page<'_>, candidate: &Candidate) -> std::result::Result<Moved, Reason> {
+    let mut moved = Moved { adjust: page.adjust, paced: 1.0, boost: page.boost };
+    let &Candidate { adjust_ppm, withheld_ppm, throttle_ppm, .. } = candidate;
+    if adjust_ppm != 0 || withheld_ppm != 0 || throttle_ppm != 0 {
+        if adjust_ppm < -1_000_000 || withheld_ppm > 1_000_000 || throttle_ppm > 1_000_000 {
+            return Err(Reason::InvalidAdjustment);
+        }
+        moved.adjust *= (MILLION + f64::from(adjust_ppm)) / MILLION;
+        moved.paced = (MILLION - f64::from(withheld_ppm)) / MILLION;
+        if moved.paced == 0.0 {
+            return Err(Reason::Withheld);
+        }
+        if is_throttled(page.request_id, candidate) {
+            return Err(Reason::Throttled);
+        }
+    }
+    if page.policy.modifiers.has_keys() {
+        let (advertiser, campaign) = (candidate.advertiser_key, candidate.campaign_key);
+        for (_, modifier) in page.policy.modifiers.of_candidate(page.moment, advertiser, campaign) {
+            moved.adjust *= 1.0 + modifier.adjust;
+            moved.boost *= modifier.boost;
+        }
+    }
+    if let Some(cold) = page.policy.cold_start
+        && candidate.impressions > 0
+    {
+        moved.boost *= 1.0 + cold.bonus * cold.impressions / (cold.impressions + f64::from(candidate.impressions - 1));
+    }
+    Ok(moved)
+}
+
+/// Whether pacing leaves the candidate out of this request: all ads of a campaign together, and the same ones in a replay.
+fn is_throttled(request_id: u64, candidate: &Candidate) -> bool {
+    let who = if candidate.campaign_key != 0 { candidate.campaign_key } else { candidate.ad_key };
+    // So that it has nothing in common with other hashes of the id.
+    let drawn = mix(mix(request_id ^ 0x7468_726f_7474_6c65) ^ mix(who)) >> 32;
+    drawn * 1_000_000 >> 32 < u64::from(candidate.throttle_ppm)
+}
+
+/// The reserve of a candidate that is not exempt, without the page's floors and the slot's: its own or else the policy's for
+/// the kind, and at least what the policy's rules say. With where it comes from.
+fn reserve(page: &Page<'_>, candidate: &Candidate, kind: BidKind) -> (i64, ReserveSource, u32) {
+    let (mut reserve, mut source) = match candidate.reserve_micros {
+        0 => (page.policy.reserve_micros(kind), ReserveSource::Kind),
+        own => (own, ReserveSource::Candidate),
+    };
+    let mut of_rule = 0;
+    if reserve < 0 {
+        return (reserve, source, of_rule);
+    }
+    let (by_page, rule) = page.reserve[kind as usize];
+    if by_page > reserve {
+        (reserve, source, of_rule) = (by_page, ReserveSource::Rule, rule);
+    }
+    if page.policy.reserves.has_keys() {
+        let (advertiser, campaign) = (candidate.advertiser_key, candidate.campaign_key);
+        for (rule, amounts) in page.policy.reserves.of_candidate(page.moment, advertiser, campaign) {
+            if amounts[kind as usize] > reserve {
+                (reserve, source, of_rule) = (amounts[kind as usize], ReserveSource::Rule, rule);
+            }
+        }
+    }
+    (reserve, source, of_rule)
+}
+
+/// Where a winner's reserve comes from.
+fn reserve_source(page: &Page<'_>, candidate: &Candidate, slot: u32, applied: i64) -> (ReserveSource, u32) {
+    let unit = page.policy.unit_micros;
+    let (Some(kind), true) = (BidKind::from_u32(candidate.bid_kind), applied > 0) else {
+        return (ReserveSource::None, 0);
+    };
+    let (own, source, rule) = reserve(page, candidate, kind);
+    if candidate.reserve_micros.up(unit) == applied {
+        return (ReserveSource::Candidate, 0);
+    }
+    if own.up(unit) == applied {
+        return (source, rule);
+    }
+    let (of_slot, rule) = page.slot_reserve(slot as usize, kind);
+    match of_slot > 0 && of_slot.up(unit) == applied {
+        true => (ReserveSource::Rule, rule),
+        false => (page.floor_source, 0),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Policy;
     use super::*;
-    use crate::types::{NO_CANDIDATE, PriceBound};
+    use crate::types::NO_CANDIDATE;
 
     fn candidate(ad_key: u64, kind: BidKind, bid_micros: i64) -> Candidate {
         Candidate { ad_key, bid_micros, bid_kind: kind as u32, ..Candidate::default() }
@@ -100,9 +253,10 @@ mod tests {
         let mut winners = [Winner::default(); 4];
         let mut reasons = [Reason::Won; 9];
         let mut scratch = Scratch::new(9);
-        let n = run_candidates(&policy, &candidates, &pctr, &pcvr, 4, &mut scratch, &mut winners, Some(&mut reasons))
-            .unwrap();
-        assert_eq!(n, 4);
+        let page = Page::new(&policy, 4);
+        let decision =
+            run_candidates(&page, &candidates, &pctr, &pcvr, &mut scratch, &mut winners, Some(&mut reasons)).unwrap();
+        assert_eq!(decision.n_winners, 4);
         let told: Vec<_> = winners
             .iter()
             .map(|w| (w.candidate, w.slot, w.ecpm_micros, w.price_micros, w.price_bound, w.runner_up))
@@ -138,7 +292,10 @@ mod tests {
         let mut winners = [Winner::default(); 1];
         let mut reasons = [Reason::Won; 2];
         let run = |pctr: &[f32], pcvr: &[f32], winners: &mut [Winner], reasons: &mut [Reason]| {
-            run_candidates(&Policy::default(), &candidates, pctr, pcvr, 1, &mut Scratch::new(2), winners, Some(reasons))
+            let policy = Policy::default();
+            let page = Page::new(&policy, 1);
+            run_candidates(&page, &candidates, pctr, pcvr, &mut Scratch::new(2), winners, Some(reasons))
+                .map(|decision| decision.n_winners)
         };
         assert_eq!(run(&[0.5, 0.5], &[], &mut winners, &mut reasons), Ok(1));
         assert_eq!(reasons, [Reason::MissingPcvr, Reason::Won]);

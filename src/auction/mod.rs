@@ -60,16 +60,23 @@
 mod amount;
 mod bid;
 mod candidates;
+mod explore;
+mod order;
+mod page;
 mod policy;
+mod price;
 mod rank;
 mod reason;
+mod seats;
 pub(crate) mod shortlist;
+mod terms;
 
 pub use amount::{Amount, MAX_BID_MICROS};
-pub use bid::{Bid, Placement};
+pub use bid::{Bid, Groups, Placement};
 pub use candidates::run_candidates;
-pub use policy::{Policy, Pricing};
+pub use page::Page;
+pub use policy::{Limits, MAX_PAGE_SLOTS, Policy, Pricing};
 pub(crate) use rank::Tally;
-pub use rank::{Scratch, run};
+pub use rank::{Decision, Scratch, run, run_page};
 pub use reason::Reason;
 pub(crate) use shortlist::{Bounds, Shortlist};

@@ -1,11 +1,14 @@
-//! Eligibility, ranking and second prices.
+//! One auction: eligibility, order, places and prices.
 
-use std::cmp::Ordering;
-
-use super::{Amount, Bid, Placement, Policy, Reason};
+use super::explore::{Account, Drawn, draw};
+use super::order::{Entry, Order, State};
+use super::price::{Against, Price, price};
+use super::seats::{Candidates, NOBODY, Seat, externality, fill};
+use super::terms::Terms;
+use super::{Amount, Bid, Groups, MAX_PAGE_SLOTS, Page, Placement, Policy, Pricing, Reason};
 use crate::error::{Error, Result, Status};
 use crate::memory::reserved;
-use crate::types::{BidKind, NO_CANDIDATE, PriceBound};
+use crate::types::{Exploration, NO_CANDIDATE};
 
 /// The memory of one auction at a time. Sized once, so that auctions allocate nothing.
 #[derive(Debug)]
@@ -13,6 +16,9 @@ pub struct Scratch {
     entries: Vec<Entry>,
     capacity: usize,
     tally: Tally,
+    seats: [Seat; MAX_PAGE_SLOTS],
+    drawn: [Drawn; MAX_PAGE_SLOTS],
+    account: Account,
 }
 
 /// How many candidates had each [`Reason`], by its number.
@@ -22,7 +28,7 @@ impl Scratch {
     /// Room for auctions of up to `max_candidates` (24 bytes each).
     #[must_use]
     pub fn new(max_candidates: usize) -> Self {
-        Self { entries: Vec::with_capacity(max_candidates), capacity: max_candidates, tally: Tally::default() }
+        Self::with(Vec::with_capacity(max_candidates), max_candidates)
     }
 
     /// The same.
@@ -30,7 +36,18 @@ impl Scratch {
     /// # Errors
     /// `CapacityExceeded` when the system refuses so much memory.
     pub(crate) fn try_new(max_candidates: usize) -> Result<Self> {
-        Ok(Self { entries: reserved(max_candidates)?, capacity: max_candidates, tally: Tally::default() })
+        Ok(Self::with(reserved(max_candidates)?, max_candidates))
+    }
+
+    fn with(entries: Vec<Entry>, capacity: usize) -> Self {
+        Self {
+            entries,
+            capacity,
+            tally: Tally::default(),
+            seats: [Seat { slot: 0, at: 0, next: NOBODY }; MAX_PAGE_SLOTS],
+            drawn: [Drawn { slot: 0, at: 0, propensity: 1.0 }; MAX_PAGE_SLOTS],
+            account: Account::default(),
+        }
     }
 
     /// The counts of the last auction's candidates by reason.
@@ -50,29 +67,28 @@ impl Scratch {
     }
 }
 
-/// An eligible candidate.
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    score: f64,
-    key: u64,
-    index: u32,
+/// What an auction did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Decision {
+    /// Places filled.
+    pub n_winners: usize,
+    /// Whether it might explore.
+    pub exploration: Exploration,
+    /// The probability of the whole slate; 1 when nothing is random.
+    pub propensity: f64,
+    /// What exploration gave up, in micros of expected revenue of 1000 such requests; negative where it gained.
+    pub given_up: f64,
 }
 
-impl Entry {
-    /// Best first. A total order in which no two candidates are equal, so the winners do not depend on the algorithm.
-    fn rank(&self, other: &Self) -> Ordering {
-        other.score.total_cmp(&self.score).then(self.key.cmp(&other.key)).then(self.index.cmp(&other.index))
-    }
-}
-
-/// Runs one auction for `n_slots` places (0 places: no winners) and returns how many were filled.
+/// Runs one auction for `n_slots` places (0 places: no winners) of a request of which nothing is known, and returns how many
+/// were filled.
 ///
 /// Fills `placements[..filled]`, best place first, and `reasons[i]` for bid `i` when reasons are asked for.
 ///
 /// # Errors
 /// [`Status::CapacityExceeded`] for more bids than `scratch` was made for; [`Status::BufferTooSmall`] when
-/// `placements` holds fewer than `min(n_slots, bids)` or `reasons` fewer than there are bids. A bid is never an error:
-/// it gets a [`Reason`].
+/// `placements` holds fewer than `min(n_slots, bids)` or `reasons` fewer than there are bids; [`Status::Unsupported`] for
+/// [`Pricing::Document`], which ranks no bids of kinds. A bid is never an error: it gets a [`Reason`].
 pub fn run<A: Amount>(
     policy: &Policy,
     bids: &[Bid<A>],
@@ -81,59 +97,65 @@ pub fn run<A: Amount>(
     placements: &mut [Placement<A>],
     reasons: Option<&mut [Reason]>,
 ) -> Result<usize> {
-    // The index is always below `bids.len()`.
-    let get = |index: usize| Ok(bids[index]);
-    let ranking = Ranking::new(policy, bids.len(), get, n_slots, scratch, placements.len(), reasons)?;
-    for (slot, place) in placements.iter_mut().take(ranking.n_placed).enumerate() {
-        *place = ranking.placement(slot)?;
-    }
-    Ok(ranking.n_placed)
+    run_page(&Page::new(policy, n_slots), bids, scratch, placements, reasons).map(|decision| decision.n_winners)
 }
 
-/// The eligible candidates in order, as far as the prices of the places need it: each winner, and the one after the
-/// last.
+/// As [`run`], for a request of which more is known.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_page<A: Amount>(
+    page: &Page<'_>,
+    bids: &[Bid<A>],
+    scratch: &mut Scratch,
+    placements: &mut [Placement<A>],
+    reasons: Option<&mut [Reason]>,
+) -> Result<Decision> {
+    // The index is always below `bids.len()`.
+    let get = |index: usize| Ok(bids[index]);
+    let mut ranking = Ranking::new(page, bids.len(), get, scratch, placements.len(), reasons)?;
+    for (place, to) in placements.iter_mut().take(ranking.decision.n_winners).enumerate() {
+        *to = ranking.placement(place)?;
+    }
+    Ok(ranking.decision)
+}
+
+/// The eligible candidates in order, and who has which place.
 pub(super) struct Ranking<'a, G> {
-    policy: &'a Policy,
+    page: &'a Page<'a>,
     get: G,
-    entries: &'a [Entry],
-    pub(super) n_placed: usize,
+    order: Order<'a>,
+    /// The places without chance, where they are not simply the first of the order.
+    seats: Option<&'a [Seat]>,
+    /// The places as they were drawn.
+    drawn: Option<&'a [Drawn]>,
+    pub(super) decision: Decision,
 }
 
 impl<'a, A: Amount, G: Fn(usize) -> std::result::Result<Bid<A>, Reason>> Ranking<'a, G> {
     /// Ranks the `n` bids that `get` gives for the indices from 0. `room` is how many places the caller can take.
     pub(super) fn new(
-        policy: &'a Policy,
+        page: &'a Page<'a>,
         n: usize,
         get: G,
-        n_slots: usize,
         scratch: &'a mut Scratch,
         room: usize,
         mut reasons: Option<&mut [Reason]>,
     ) -> Result<Self> {
-        if n > scratch.capacity || n >= NO_CANDIDATE as usize {
-            let text = format!("{n} candidates, but the auction was sized for {}", scratch.capacity);
-            return Err(Error::new(Status::CapacityExceeded, text));
-        }
-        let most = n_slots.min(n);
-        if room < most {
-            let text = format!("room for {room} winners, but {n} candidates may fill {most} of {n_slots} slots");
-            return Err(Error::new(Status::BufferTooSmall, text));
-        }
-        if let Some(reasons) = &reasons
-            && reasons.len() < n
-        {
-            let text = format!("room for {} reasons, but there are {n} candidates", reasons.len());
-            return Err(Error::new(Status::BufferTooSmall, text));
-        }
-
-        let Scratch { entries, tally, .. } = scratch;
+        let Scratch { entries, tally, seats, drawn, account, capacity } = scratch;
+        check(page, n, *capacity, room, reasons.as_deref())?;
         entries.clear();
         *tally = Tally::default();
+        let mut masked = false;
         for index in 0..n {
-            let terms = get(index).and_then(|bid| Ok((bid.key, Terms::new(policy, &bid)?)));
-            let reason = match terms {
-                Ok((key, terms)) => {
-                    entries.push(Entry { score: terms.score, key, index: index as u32 });
+            let entry = get(index).and_then(|bid| {
+                let Terms { score, .. } = Terms::new(page, &bid)?;
+                masked |= bid.slots != 0;
+                Ok(Entry { score, key: bid.key, index: index as u32, tier: bid.tier, state: State::Open })
+            });
+            let reason = match entry {
+                Ok(entry) => {
+                    entries.push(entry);
                     Reason::Outranked
                 }
                 Err(reason) => {
@@ -146,160 +168,245 @@ impl<'a, A: Amount, G: Fn(usize) -> std::result::Result<Bid<A>, Reason>> Ranking
             }
         }
 
-        let n_placed = n_slots.min(entries.len());
-        tally[Reason::Won as usize] = n_placed as u32;
-        tally[Reason::Outranked as usize] = (entries.len() - n_placed) as u32;
-        // Neither of the two allocates, and neither takes more than O(n log n) for any scores.
-        if n_placed < entries.len() {
-            entries.select_nth_unstable_by(n_placed, Entry::rank);
-        }
-        entries[..n_placed].sort_unstable_by(Entry::rank);
-        if let Some(reasons) = &mut reasons {
-            for entry in &entries[..n_placed] {
-                reasons[entry.index as usize] = Reason::Won;
-            }
-        }
-        Ok(Self { policy, get, entries, n_placed })
-    }
-
-    /// The candidate in place `slot`, which is below `n_placed`, and its price.
-    pub(super) fn placement(&self, slot: usize) -> Result<Placement<A>> {
-        let entry = self.entries[slot];
-        let next = self.entries.get(slot + 1);
-        // The bid passed when it was ranked, so it passes here too.
-        let (bid, terms) =
-            (self.get)(entry.index as usize)
-                .and_then(|bid| Ok((bid, Terms::new(self.policy, &bid)?)))
-                .map_err(|reason| Error::new(Status::Internal, format!("winner {} is now {reason}", entry.index)))?;
-        let floor = self.policy.score_floor();
-        let next_score = next.map_or(0.0, |next| next.score);
-        let needed = next_score.max(floor) / terms.weight * terms.billed_per_bid;
-        // At the score of the next one the keys decide: a candidate that loses by key must be ahead.
-        let is_next_score = next.is_some() && next_score >= floor;
-        let loses_tie = next.is_some_and(|next| (next.key, next.index) < (entry.key, entry.index));
-        let needed_amount = if is_next_score && loses_tie { A::above(needed) } else { A::at_least(needed) };
-
-        let (price, bound) = if needed_amount > terms.most {
-            (terms.most, PriceBound::Bid)
-        } else if bid.reserve > needed_amount {
-            (bid.reserve, PriceBound::Reserve)
-        } else if is_next_score {
-            (needed_amount, PriceBound::NextScore)
+        let order = Order::new(entries);
+        let decision = Decision { n_winners: 0, exploration: Exploration::Off, propensity: 1.0, given_up: 0.0 };
+        let mut ranking = Self { page, get, order, seats: None, drawn: None, decision };
+        if masked || page.policy.has_page_rules() {
+            ranking.seat(seats, drawn, account)?;
         } else {
-            (needed_amount, PriceBound::Reserve)
+            let n_placed = page.n_slots.min(ranking.order.entries.len());
+            // The one behind the last keeps its price up.
+            ranking.order.sort_to(n_placed + 1);
+            ranking.order.entries[..n_placed].iter_mut().for_each(|entry| entry.state = State::Placed);
+            ranking.decision.n_winners = n_placed;
+        }
+        // Who was looked at is among the sorted ones.
+        let (looked_at, rest) = ranking.order.split();
+        tally[Reason::Outranked as usize] = rest as u32;
+        for entry in looked_at {
+            let reason = match entry.state {
+                State::Placed => Reason::Won,
+                State::Excluded => Reason::Excluded,
+                State::Open => Reason::Outranked,
+            };
+            tally[reason as usize] += 1;
+            if let Some(reasons) = &mut reasons {
+                reasons[entry.index as usize] = reason;
+            }
+        }
+        Ok(ranking)
+    }
+
+    /// Fills places that depend on each other, and draws them where the policy explores.
+    fn seat(
+        &mut self,
+        seats: &'a mut [Seat; MAX_PAGE_SLOTS],
+        drawn: &'a mut [Drawn; MAX_PAGE_SLOTS],
+        account: &mut Account,
+    ) -> Result<()> {
+        let (policy, n_slots) = (self.page.policy, self.page.slots_in_order());
+        let limits = policy.page.limits;
+        let at_hand = AtHand { page: self.page, get: &self.get };
+        let n = fill(&mut self.order, &at_hand, limits, n_slots, seats);
+        self.seats = Some(&seats[..n]);
+        self.decision.n_winners = n;
+        let Some(explore) = &policy.explore else { return Ok(()) };
+
+        let mut at_stake = 0.0;
+        for seat in 0..n {
+            let (placement, terms) = self.by_rank(seat)?;
+            at_stake += policy.slot_factor(placement.slot as usize) * terms.revenue(placement.price.to_f64());
+        }
+        let allowed = match self.page.exploration {
+            Exploration::Off => account.admits(explore, at_stake / 1000.0),
+            verdict => verdict == Exploration::Allowed,
         };
-        Ok(Placement {
-            candidate: entry.index,
-            runner_up: next.map_or(NO_CANDIDATE, |next| next.index),
-            price,
-            unrounded_price: needed.max(bid.reserve.to_f64()).min(terms.worth),
-            bound,
-            ecpm: terms.ecpm,
-            score: entry.score,
+        self.decision.exploration = if allowed { Exploration::Allowed } else { Exploration::Capped };
+        if !allowed {
+            return Ok(());
+        }
+        let last = self.seats.unwrap_or_default().iter().map(|seat| seat.at as usize + 1).max().unwrap_or(0);
+        let pool = (explore.pool as usize).max(last).min(self.order.entries.len());
+        // And who comes behind the last of them, for its price.
+        self.order.sort_to(pool + 1);
+        let at_hand = AtHand { page: self.page, get: &self.get };
+        let n = draw(&self.order, pool, &at_hand, explore, limits, n_slots, self.page.request_id, drawn);
+        let drawn = &drawn[..n];
+        self.decision.n_winners = n;
+        self.decision.propensity = drawn.iter().map(|place| place.propensity).product();
+        self.drawn = Some(drawn);
+        let mut brought = 0.0;
+        for place in 0..n {
+            let (placement, terms) = self.by_chance(place)?;
+            brought += policy.slot_factor(placement.slot as usize) * terms.revenue(placement.price.to_f64());
+        }
+        self.decision.given_up = at_stake - brought;
+        if self.page.exploration == Exploration::Off {
+            account.spend(self.decision.given_up / 1000.0);
+        }
+        for entry in self.order.entries.iter_mut().filter(|entry| entry.state == State::Placed) {
+            entry.state = State::Open;
+        }
+        for place in drawn {
+            self.order.entries[place.at as usize].state = State::Placed;
+        }
+        Ok(())
+    }
+
+    /// The candidate in place number `place`, which is below `n_winners`, and its price.
+    pub(super) fn placement(&mut self, place: usize) -> Result<Placement<A>> {
+        let placed = if self.drawn.is_some() { self.by_chance(place) } else { self.by_rank(place) };
+        placed.map(|(placement, _)| placement)
+    }
+
+    fn by_rank(&mut self, place: usize) -> Result<(Placement<A>, Terms<A>)> {
+        let seat = match self.seats {
+            Some(seats) => seats[place],
+            None => {
+                let next = if place + 1 < self.order.entries.len() { place as u32 + 1 } else { NOBODY };
+                Seat { slot: place as u32, at: place as u32, next }
+            }
+        };
+        let (entry, bid, terms) = self.winner(seat.at, seat.slot)?;
+        let next = (seat.next != NOBODY).then(|| self.order.entries[seat.next as usize]);
+        let against = match (self.page.policy.pricing, self.seats) {
+            (Pricing::Vcg, Some(seats)) => {
+                let (policy, page) = (self.page.policy, self.page);
+                let at_hand = AtHand { page, get: &self.get };
+                let (limits, floor) = (policy.page.limits, policy.score_floor());
+                let factor = |slot| policy.slot_factor(slot);
+                let n_slots = page.slots_in_order();
+                let lost = externality(&mut self.order, &at_hand, limits, seats, place, n_slots, factor, floor);
+                Against::Lost(lost / policy.slot_factor(seat.slot as usize))
+            }
+            _ => Against::Next(next),
+        };
+        let price = price(self.page, &entry, &terms, bid.floor_exempt, against);
+        let runner_up = next.map_or(NO_CANDIDATE, |next| next.index);
+        Ok((placed(seat.slot, seat.at, &entry, &terms, price, runner_up), terms))
+    }
+
+    /// A drawn place. One that won by rank, too, pays what it pays there; any other pays what keeps its rank against the next
+    /// that may stand beside it. Either is at least the reserve of the slot where it stands.
+    fn by_chance(&mut self, place: usize) -> Result<(Placement<A>, Terms<A>)> {
+        let Some(&Drawn { slot, at, propensity }) = self.drawn.and_then(|drawn| drawn.get(place)) else {
+            return Err(Error::new(Status::Internal, "a place that was not drawn"));
+        };
+        let seat = self.seats.and_then(|seats| seats.iter().find(|seat| seat.at == at)).copied();
+        let next = match seat {
+            Some(seat) => (seat.next != NOBODY).then_some(seat.next as usize),
+            None => self.beside(at as usize),
+        };
+        let next = next.map(|next| self.order.entries[next]);
+        let (entry, bid, terms) = self.winner(at, slot)?;
+        let price = price(self.page, &entry, &terms, bid.floor_exempt, Against::Next(next));
+        let runner_up = next.map_or(NO_CANDIDATE, |next| next.index);
+        let mut placement = placed(slot, at, &entry, &terms, price, runner_up);
+        placement.propensity = propensity;
+        placement.marginal_propensity = if place == 0 { propensity } else { f64::NAN };
+        placement.explored = seat.is_none_or(|seat| seat.slot != slot);
+        Ok((placement, terms))
+    }
+
+    /// The next behind a position that may stand beside it.
+    fn beside(&mut self, at: usize) -> Option<usize> {
+        let at_hand = AtHand { page: self.page, get: &self.get };
+        let mut standing = super::seats::Standing::new(self.page.policy.page.limits);
+        standing.add(at_hand.groups(self.order.entries[at].index));
+        let mut next = at + 1;
+        while self.order.reach(next) {
+            if standing.admits(&at_hand.groups(self.order.entries[next].index)) {
+                return Some(next);
+            }
+            next += 1;
+        }
+        None
+    }
+
+    fn winner(&self, at: u32, slot: u32) -> Result<(Entry, Bid<A>, Terms<A>)> {
+        let entry = self.order.entries[at as usize];
+        // The bid passed when it was ranked, so it passes here too.
+        let (bid, mut terms) = (self.get)(entry.index as usize)
+            .and_then(|bid| Ok((bid, Terms::new(self.page, &bid)?)))
+            .map_err(|reason| Error::new(Status::Internal, format!("winner {} is now {reason}", entry.index)))?;
+        if !bid.floor_exempt {
+            terms.raise_reserve(self.page, slot as usize);
+        }
+        Ok((entry, bid, terms))
+    }
+}
+
+fn placed<A: Amount>(
+    slot: u32,
+    rank: u32,
+    entry: &Entry,
+    terms: &Terms<A>,
+    price: Price<A>,
+    runner_up: u32,
+) -> Placement<A> {
+    Placement {
+        candidate: entry.index,
+        slot,
+        runner_up,
+        price: price.amount,
+        unrounded_price: price.unrounded,
+        bound: price.bound,
+        ecpm: terms.ecpm,
+        score: entry.score,
+        bid: terms.bid,
+        reserve: terms.reserve,
+        rank,
+        tier: entry.tier,
+        explored: false,
+        propensity: 1.0,
+        marginal_propensity: 1.0,
+    }
+}
+
+fn check(page: &Page<'_>, n: usize, capacity: usize, room: usize, reasons: Option<&[Reason]>) -> Result<()> {
+    if n > capacity || n >= NO_CANDIDATE as usize {
+        let text = format!("{n} candidates, but the auction was sized for {capacity}");
+        return Err(Error::new(Status::CapacityExceeded, text));
+    }
+    let (slots, most) = (page.n_slots, page.n_slots.min(n));
+    if room < most {
+        let text = format!("room for {room} winners, but {n} candidates may fill {most} of {slots} slots");
+        return Err(Error::new(Status::BufferTooSmall, text));
+    }
+    if let Some(reasons) = reasons
+        && reasons.len() < n
+    {
+        let text = format!("room for {} reasons, but there are {n} candidates", reasons.len());
+        return Err(Error::new(Status::BufferTooSmall, text));
+    }
+    if page.policy.pricing == Pricing::Document {
+        return Err(Error::unsupported("the document's ranker takes candidates, not typed bids"));
+    }
+    Ok(())
+}
+
+/// The bids as the allocation sees them.
+struct AtHand<'a, G> {
+    page: &'a Page<'a>,
+    get: &'a G,
+}
+
+impl<A: Amount, G: Fn(usize) -> std::result::Result<Bid<A>, Reason>> Candidates for AtHand<'_, G> {
+    fn groups(&self, index: u32) -> Groups {
+        (self.get)(index as usize).map(|bid| bid.groups).unwrap_or_default()
+    }
+
+    fn fits(&self, index: u32, slot: usize) -> bool {
+        let Ok(bid) = (self.get)(index as usize) else { return false };
+        if !super::page::fits(bid.slots, slot) {
+            return false;
+        }
+        if bid.floor_exempt || !self.page.policy.has_slot_reserves() {
+            return true;
+        }
+        Terms::new(self.page, &bid).is_ok_and(|mut terms| {
+            terms.raise_reserve(self.page, slot);
+            terms.reserve <= terms.most
         })
-    }
-}
-
-/// The data of an eligible bid that ranking and pricing need.
-pub(super) struct Terms<A> {
-    /// Expected value of 1000 impressions at the bid.
-    ecpm: f64,
-    /// Score per micro of the bid.
-    weight: f64,
-    /// `weight` times the bid.
-    pub(super) score: f64,
-    /// Billed amount per micro of the bid: 1, or for oCPM the conversions in 1000 impressions.
-    billed_per_bid: f64,
-    /// The bid in billed units.
-    worth: f64,
-    /// The highest price: `worth`, rounded down to whole micros where amounts are whole.
-    most: A,
-}
-
-impl<A: Amount> Terms<A> {
-    pub(super) fn new(policy: &Policy, bid: &Bid<A>) -> std::result::Result<Self, Reason> {
-        Valid::new(bid)?.terms(policy, bid.pctr, bid.pcvr)
-    }
-}
-
-/// A bid that can rank if its probabilities allow it.
-pub(super) struct Valid<A> {
-    kind: BidKind,
-    bid: A,
-    amount: f64,
-    reserve: A,
-    modifier: f64,
-    quality: f64,
-}
-
-impl<A: Amount> Valid<A> {
-    #[inline]
-    pub(super) fn new(bid: &Bid<A>) -> std::result::Result<Self, Reason> {
-        let amount = bid.amount.bid()?;
-        if !is_factor(bid.modifier) {
-            return Err(Reason::InvalidModifier);
-        }
-        if !is_factor(bid.quality) {
-            return Err(Reason::InvalidQuality);
-        }
-        if !bid.reserve.can_be_reserve() {
-            return Err(Reason::InvalidReserve);
-        }
-        let &Bid { kind, amount: bid, reserve, modifier, quality, .. } = bid;
-        Ok(Self { kind, bid, amount, reserve, modifier, quality })
-    }
-
-    /// Its value with these probabilities.
-    #[inline]
-    pub(super) fn terms(&self, policy: &Policy, pctr: f64, pcvr: f64) -> std::result::Result<Terms<A>, Reason> {
-        let amount = self.amount;
-        // The bid's events in 1000 impressions, plain and squashed.
-        let (events, squashed) = match self.kind {
-            BidKind::Cpm => (1.0, 1.0),
-            BidKind::Cpc => {
-                let q = valid_pctr(pctr)?;
-                (1000.0 * q, 1000.0 * policy.squashed(q))
-            }
-            BidKind::Cpa | BidKind::Ocpm => {
-                let q = valid_pctr(pctr)? * valid_pcvr(pcvr)?;
-                (1000.0 * q, 1000.0 * policy.squashed(q))
-            }
-        };
-        let (billed_per_bid, most) = match self.kind {
-            BidKind::Cpm | BidKind::Cpc | BidKind::Cpa => (1.0, self.bid),
-            BidKind::Ocpm => (events, A::at_most(amount * events)),
-        };
-        if most < self.reserve {
-            return Err(Reason::BelowReserve);
-        }
-        let weight = self.modifier * squashed * self.quality;
-        let score = amount * weight;
-        // Subnormal numbers have lost digits, so they would misorder and misprice.
-        let ecpm = amount * events;
-        if !weight.is_normal() || !score.is_normal() || !ecpm.is_normal() {
-            return Err(Reason::ScoreOutOfRange);
-        }
-        if score < policy.score_floor() {
-            return Err(Reason::BelowScoreFloor);
-        }
-        Ok(Terms { ecpm, weight, score, billed_per_bid, worth: amount * billed_per_bid, most })
-    }
-}
-
-fn is_factor(x: f64) -> bool {
-    x > 0.0 && x.is_finite()
-}
-
-fn valid_pctr(pctr: f64) -> std::result::Result<f64, Reason> {
-    if pctr > 0.0 && pctr <= 1.0 { Ok(pctr) } else { Err(Reason::InvalidPctr) }
-}
-
-fn valid_pcvr(pcvr: f64) -> std::result::Result<f64, Reason> {
-    if pcvr.is_nan() {
-        Err(Reason::MissingPcvr)
-    } else if pcvr > 0.0 && pcvr <= 1.0 {
-        Ok(pcvr)
-    } else {
-        Err(Reason::InvalidPcvr)
     }
 }

@@ -39,6 +39,32 @@ pub enum Reason {
     UnknownBidKind = 13,
     /// It was not scored before the deadline, so it took no part.
     Cut = 14,
+    /// It has stopped: its flag says so.
+    Stopped = 15,
+    /// An adjustment of -100% takes it out.
+    AdjustedOut = 16,
+    /// Pacing holds back the whole bid.
+    Withheld = 17,
+    /// Pacing left it out of this request, by the throttle's probability.
+    Throttled = 18,
+    /// An adjustment is under -100%, or a pacing share or probability over 100%.
+    InvalidAdjustment = 19,
+    /// A bid by value has no target return, or the return no value; or either is negative, or the kind is not billed for
+    /// conversions.
+    InvalidValue = 20,
+    /// The bid is less than one billable unit, or no whole number of them where the policy refuses that.
+    BelowUnit = 21,
+    /// The policy has no tier of its name.
+    UnknownTier = 22,
+    /// The bid's eCPM is under the request's floor or the policy's least eCPM.
+    BelowFloor = 23,
+    /// The quality is under the policy's least.
+    BelowMinQuality = 24,
+    /// It fits none of the slots. Under VCG pricing it carries a slot mask, under which that has no exact price.
+    NoSlot = 25,
+    /// It may not stand beside those ahead of it: a limit of the policy for its advertiser, campaign, creative, category
+    /// or competitive label is reached.
+    Excluded = 26,
 }
 
 impl Reason {
@@ -68,6 +94,18 @@ impl Reason {
             Self::ScoreOutOfRange => c"score_out_of_range",
             Self::UnknownBidKind => c"unknown_bid_kind",
             Self::Cut => c"cut",
+            Self::Stopped => c"stopped",
+            Self::AdjustedOut => c"adjusted_out",
+            Self::Withheld => c"withheld",
+            Self::Throttled => c"throttled",
+            Self::InvalidAdjustment => c"invalid_adjustment",
+            Self::InvalidValue => c"invalid_value",
+            Self::BelowUnit => c"below_unit",
+            Self::UnknownTier => c"unknown_tier",
+            Self::BelowFloor => c"below_floor",
+            Self::BelowMinQuality => c"below_min_quality",
+            Self::NoSlot => c"no_slot",
+            Self::Excluded => c"excluded",
         }
     }
 
@@ -77,7 +115,7 @@ impl Reason {
         Self::ALL.get(number as usize).copied()
     }
 
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::Won,
         Self::Outranked,
         Self::BelowReserve,
@@ -93,6 +131,18 @@ impl Reason {
         Self::ScoreOutOfRange,
         Self::UnknownBidKind,
         Self::Cut,
+        Self::Stopped,
+        Self::AdjustedOut,
+        Self::Withheld,
+        Self::Throttled,
+        Self::InvalidAdjustment,
+        Self::InvalidValue,
+        Self::BelowUnit,
+        Self::UnknownTier,
+        Self::BelowFloor,
+        Self::BelowMinQuality,
+        Self::NoSlot,
+        Self::Excluded,
     ];
 }
 
@@ -112,6 +162,6 @@ mod tests {
             assert_eq!(reason as usize, number);
             assert_eq!(Reason::from_u32(number as u32), Some(reason));
         }
-        assert_eq!(Reason::from_u32(15), None);
+        assert_eq!(Reason::from_u32(27), None);
     }
 }

@@ -1,9 +1,11 @@
 //! Finds the candidates that can decide an auction when probabilities are known only within bounds. Only their exact
 //! probabilities are worth computing.
 
-use super::Policy;
-use super::candidates::bid;
-use super::rank::Valid;
+use super::candidates::{bid, groups};
+use super::order::{Entry, Order, State};
+use super::seats::Crowd;
+use super::terms::Valid;
+use super::{Bid, Groups, MAX_PAGE_SLOTS, Page};
 use crate::error::Result;
 use crate::memory::{filled, reserved};
 use crate::types::Candidate;
@@ -20,11 +22,20 @@ pub struct Bounds {
 /// The number of candidates whose bounds are fetched together.
 const TOGETHER: usize = 64;
 
+/// The most candidates that must be certainly ahead under limits of all kinds.
+const MOST_AHEAD: usize = size_of::<Groups>() / size_of::<u64>() * MAX_PAGE_SLOTS + 1;
+
 /// The memory of one shortlist at a time. Sized once, so nothing allocates later.
 #[derive(Debug)]
 pub struct Shortlist {
     /// The greatest scores at the lower bounds, of candidates that are eligible at both.
     lower: Vec<f64>,
+    /// The same candidates with their tiers, where more than scores decides.
+    entries: Vec<Entry>,
+    /// Some of them that cannot all be kept out by limits.
+    crowd: Crowd,
+    /// Each candidate's tier, where tiers matter.
+    tier: Box<[u16]>,
     /// Each candidate's score at the upper bound, if it is eligible at both; else NaN, and `listed` is final.
     upper: Box<[f64]>,
     listed: Box<[bool]>,
@@ -32,13 +43,16 @@ pub struct Shortlist {
 }
 
 impl Shortlist {
-    /// Room for this many candidates (17 bytes each).
+    /// Room for this many candidates (43 bytes each).
     ///
     /// # Errors
     /// `CapacityExceeded` when the system refuses so much memory.
     pub fn new(max_candidates: usize) -> Result<Self> {
         Ok(Self {
             lower: reserved(max_candidates)?,
+            entries: reserved(max_candidates)?,
+            crowd: Crowd::new(MOST_AHEAD)?,
+            tier: filled(max_candidates)?,
             upper: filled(max_candidates)?,
             listed: filled(max_candidates)?,
             count: 0,
@@ -47,47 +61,58 @@ impl Shortlist {
 
     /// Bytes that it holds.
     pub(crate) fn bytes(&self) -> usize {
-        self.lower.capacity() * size_of::<f64>() + size_of_val(&*self.upper) + self.listed.len()
+        let entries = self.entries.capacity() * size_of::<Entry>() + size_of_val(&*self.tier) + self.crowd.bytes();
+        self.lower.capacity() * size_of::<f64>() + entries + size_of_val(&*self.upper) + self.listed.len()
     }
 
     /// Lists the candidates that the auction's winners, prices, runners-up or reasons may depend on. An auction with
     /// exact probabilities for these, and with any within the bounds for the others, gives the result of the exact
-    /// auction: every other candidate is behind `n_slots + 1` of the listed ones, or is turned down for the same reason
-    /// at both of its bounds. `bounds` fills in those of some candidates from the given one on. Returns the number
-    /// listed. If there are more candidates than there is room for, only the first count.
+    /// auction: every other candidate is behind enough listed ones to fill all slots and one more, whatever limits keep
+    /// out, or is turned down for the same reason at both of its bounds. It does not hold for a policy that draws places.
+    /// `bounds` fills in those of some candidates from the given one on. Returns the number listed. If there are more
+    /// candidates than there is room for, only the first count.
     pub fn choose(
         &mut self,
-        policy: &Policy,
+        page: &Page<'_>,
         candidates: &[Candidate],
-        n_slots: usize,
         mut bounds: impl FnMut(usize, &mut [Bounds]),
     ) -> usize {
         self.count = candidates.len().min(self.listed.len());
         self.lower.clear();
+        self.entries.clear();
+        let candidates = &candidates[..self.count];
+        let masked = candidates.iter().any(|candidate| candidate.slot_mask != 0);
+        let by_score = !masked && !page.policy.has_page_rules() && page.policy.tiers.is_empty();
         // A candidate does not count once this many others are certainly ahead. `least` is the least of their scores.
-        let ahead = n_slots.saturating_add(1);
+        let ahead = page.n_slots.saturating_add(1);
         let mut least = f64::NEG_INFINITY;
         let many = ahead.saturating_mul(2).max(TOGETHER);
         let mut chunk = [Bounds::default(); TOGETHER];
-        for (i, candidate) in candidates[..self.count].iter().enumerate() {
+        for (i, candidate) in candidates.iter().enumerate() {
             if i % TOGETHER == 0 {
                 bounds(i, &mut chunk[..TOGETHER.min(self.count - i)]);
             }
             let Bounds { pctr, pcvr } = chunk[i % TOGETHER];
             self.upper[i] = f64::NAN;
-            let Ok(valid) = bid(policy, candidate, f32::NAN, f32::NAN).and_then(|bid| Valid::new(&bid)) else {
+            let bid = bid(page, candidate, f32::NAN, f32::NAN);
+            let Ok((bid, valid)) = bid.and_then(|bid| Ok((bid, Valid::new(page, &bid)?))) else {
                 // Turned down for any probabilities within the bounds.
                 self.listed[i] = false;
                 continue;
             };
             let score = |end: usize| {
-                let terms = valid.terms(policy, f64::from(pctr[end]), f64::from(pcvr[end]));
+                let terms = valid.terms(page, f64::from(pctr[end]), f64::from(pcvr[end]));
                 terms.map(|terms| terms.score)
             };
             self.listed[i] = match (score(0), score(1)) {
                 (Ok(low), Ok(high)) => {
                     self.upper[i] = high;
-                    if low > least {
+                    if !by_score {
+                        self.tier[i] = bid.tier;
+                        let open = candidate.slot_mask == 0 && fits_all(page, &valid, &bid, pctr[0], pcvr[0]);
+                        let state = if open { State::Open } else { State::Excluded };
+                        self.entries.push(Entry { score: low, key: 0, index: i as u32, tier: bid.tier, state });
+                    } else if low > least {
                         if self.lower.len() == many {
                             least = greatest(&mut self.lower, ahead);
                         }
@@ -99,15 +124,45 @@ impl Shortlist {
                 _ => true,
             };
         }
-        if ahead <= self.lower.len() {
+        if by_score && ahead <= self.lower.len() {
             least = greatest(&mut self.lower, ahead);
         }
+        let behind = if by_score { None } else { self.behind(page, candidates) };
         let mut count = 0;
-        for (listed, &upper) in self.listed.iter_mut().zip(&self.upper[..self.count]) {
-            *listed |= upper >= least;
+        for (i, (listed, &upper)) in self.listed.iter_mut().zip(&self.upper[..self.count]).enumerate() {
+            *listed |= match (by_score, behind) {
+                (true, _) => upper >= least,
+                (false, None) => !upper.is_nan(),
+                (false, Some((tier, least))) => self.tier[i] < tier || self.tier[i] == tier && upper >= least,
+            };
             count += usize::from(*listed);
         }
         count
+    }
+
+    /// The tier and score behind which no candidate counts. Ahead of it stand enough for all slots and one more, however the
+    /// limits fall: of candidates of which no limit by itself keeps one out, each one placed keeps out at most one for each
+    /// kind of limit, so `kinds · slots + 1` of them are enough. Those with a slot mask, or under the reserve of a slot, are
+    /// not counted.
+    fn behind(&mut self, page: &Page<'_>, candidates: &[Candidate]) -> Option<(u16, f64)> {
+        let limits = page.policy.page.limits;
+        let kinds = limits.iter().filter(|&&limit| limit > 0).count().max(1);
+        let needed = kinds * page.slots_in_order() + 1;
+        self.crowd.clear();
+        let mut order = Order::new(&mut self.entries);
+        let mut at = 0;
+        while order.reach(at) {
+            let Entry { index, tier, score, state, .. } = order.entries[at];
+            let groups = groups(&candidates[index as usize]);
+            if state == State::Open && self.crowd.admits(&limits, &groups) {
+                self.crowd.add(groups);
+                if self.crowd.len() == needed {
+                    return Some((tier, score));
+                }
+            }
+            at += 1;
+        }
+        None
     }
 
     /// Whether candidate `i` is listed.
@@ -115,6 +170,17 @@ impl Shortlist {
     pub fn contains(&self, i: usize) -> bool {
         i < self.count && self.listed[i]
     }
+}
+
+/// Whether the candidate is worth the reserve of every slot even at the lower bounds.
+fn fits_all(page: &Page<'_>, valid: &Valid<i64>, bid: &Bid, pctr: f32, pcvr: f32) -> bool {
+    if bid.floor_exempt || !page.policy.has_slot_reserves() {
+        return true;
+    }
+    valid.terms(page, f64::from(pctr), f64::from(pcvr)).is_ok_and(|mut terms| {
+        (0..page.slots_in_order()).for_each(|slot| terms.raise_reserve(page, slot));
+        terms.reserve <= terms.most
+    })
 }
 
 /// Keeps the `n` greatest scores, at least 1 and no more than there are. Returns the least of them.
@@ -126,7 +192,7 @@ fn greatest(scores: &mut Vec<f64>, n: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Reason, Scratch, run_candidates};
+    use super::super::{Policy, Reason, Scratch, run_candidates};
     use super::*;
     use crate::types::Winner;
 
@@ -157,17 +223,10 @@ mod tests {
         let n = candidates.len();
         let mut winners = vec![Winner::default(); n_slots.min(n)];
         let mut reasons = vec![Reason::Outranked; n];
-        let filled = run_candidates(
-            policy,
-            candidates,
-            pctr,
-            pcvr,
-            n_slots,
-            &mut Scratch::new(n),
-            &mut winners,
-            Some(&mut reasons),
-        );
-        winners.truncate(filled.unwrap());
+        let page = Page::new(policy, n_slots);
+        let scratch = &mut Scratch::new(n);
+        let decision = run_candidates(&page, candidates, pctr, pcvr, scratch, &mut winners, Some(&mut reasons));
+        winners.truncate(decision.unwrap().n_winners);
         (winners, reasons)
     }
 
@@ -223,7 +282,7 @@ mod tests {
                     *bounds = Bounds { pctr: ends[0][i], pcvr: ends[1][i] };
                 }
             };
-            listed += shortlist.choose(&policy, &candidates, n_slots, bounds);
+            listed += shortlist.choose(&Page::new(&policy, n_slots), &candidates, bounds);
             all += n;
             for i in (0..n).filter(|&i| shortlist.contains(i)) {
                 fast[0][i] = exact[0][i];
@@ -247,12 +306,12 @@ mod tests {
         let bounds = |_: usize, all: &mut [Bounds]| {
             all.copy_from_slice(&[of(0.0, 1.0), of(0.5, 0.5), of(0.4, 0.4), of(0.3, 0.3)])
         };
-        assert_eq!(shortlist.choose(&Policy::default(), &[candidate; 4], 1, bounds), 3);
+        assert_eq!(shortlist.choose(&Page::new(&Policy::default(), 1), &[candidate; 4], bounds), 3);
         assert!(shortlist.contains(0) && !shortlist.contains(3) && !shortlist.contains(4));
         // Turned down at both bounds, but for different reasons.
         let policy = Policy::parse("score_floor_micros = 1000000000\n").unwrap();
         let bounds = |_: usize, all: &mut [Bounds]| all.copy_from_slice(&[of(0.0, 0.1), of(0.1, 0.2)]);
-        assert_eq!(shortlist.choose(&policy, &[candidate; 2], 1, bounds), 1);
+        assert_eq!(shortlist.choose(&Page::new(&policy, 1), &[candidate; 2], bounds), 1);
         assert!(shortlist.contains(0));
     }
 }

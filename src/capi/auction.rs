@@ -9,13 +9,14 @@ use super::failure::Failure;
 use super::memory::{SizedStruct, place, read_sized, slice, slice_mut};
 use super::scorer::{adclick_scorer, check_room, on_scorer};
 use super::status::{adclick_error, adclick_status, guard};
-use crate::auction::{Policy, Reason, Scratch, run_candidates};
+use crate::auction::{Page, Policy, Reason, Scratch, run_candidates};
 use crate::limits::MAX_CANDIDATES;
 use crate::metrics::Call;
+use crate::refusal::Refusal;
 use crate::scorer::Scorer;
-use crate::types::{BidKind, Candidate, Winner};
+use crate::types::{BidKind, Candidate, Request, Winner};
 
-/// The rules of an auction; 0 in a field is its default. 64 bytes; 56 in the first version.
+/// The rules of an auction; 0 in a field is its default. 88 bytes; 56 in the first version.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub struct adclick_auction_options {
@@ -34,6 +35,12 @@ pub struct adclick_auction_options {
     pub candidate_size: u32,
     /// `sizeof(adclick_winner)`: how far apart the winners stand. 0 = 64, the first version's.
     pub winner_size: u32,
+    /// The billable unit in micros: bids are rounded down to whole ones, prices are whole ones; 0 = 1.
+    pub unit_micros: i64,
+    /// The least value of 1000 impressions for bids of every kind, in micros; 0 = none.
+    pub floor_cpm_micros: i64,
+    /// The request's id, which throttles draw from.
+    pub request_id: u64,
     /// A field of a later header, in the build that tests how the ABI grows.
     #[cfg(adclick_grown)]
     pub grown: u64,
@@ -61,7 +68,7 @@ impl SizedStruct for adclick_auction_options {
 /// `candidates` has `n` entries and `pctr` `n` probabilities; `pcvr` has `n`, NaN where one is missing, or is NULL.
 /// `winners` has room for `max_winners` entries, at least min(n_slots, n). `reasons` takes `n` values of
 /// `adclick_reason`, or is NULL when it is not wanted.
-/// `scorer` lends its memory, so that nothing is allocated; with NULL the call allocates up to 28 bytes a candidate. The
+/// `scorer` lends its memory, so that nothing is allocated; with NULL the call allocates up to 28 bytes a candidate, and 128 for one of another size. The
 /// scorer's engine may be closed.
 /// Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CAPACITY_EXCEEDED, ADCLICK_BUFFER_TOO_SMALL,
 /// ADCLICK_BUSY. A bad bid or probability is no error: the candidate gets its reason.
@@ -114,11 +121,18 @@ pub unsafe extern "C" fn adclick_auction_run(
             let to = unsafe { slice_mut(reasons, n_reasons, "reasons") }?;
             let found = &mut room.reasons[..n_reasons];
             let wanted = (!found.is_empty()).then_some(&mut *found);
-            let (policy, won) = (&policy, winners.entries());
-            let filled = match scorer {
-                Some(scorer) => scorer.auction(policy, candidates, pctr, pcvr, slots, won, wanted)?,
-                None => run_candidates(policy, candidates, pctr, pcvr, slots, &mut Scratch::new(n), won, wanted)?,
+            let request = Request {
+                request_id: options.request_id,
+                n_slots: slots as u32,
+                floor_cpm_micros: options.floor_cpm_micros,
+                ..Request::default()
             };
+            let (page, won) = (Page::of_request(&policy, &request), winners.entries());
+            let filled = match scorer {
+                Some(scorer) => scorer.auction(&page, candidates, pctr, pcvr, won, wanted)?,
+                None => run_candidates(&page, candidates, pctr, pcvr, &mut Scratch::new(n), won, wanted)?,
+            };
+            let filled = filled.n_winners;
             winners.finish(filled);
             for (to, reason) in to.iter_mut().zip(found) {
                 *to = *reason as u32;
@@ -145,6 +159,12 @@ fn to_policy(options: &adclick_auction_options) -> Result<Policy, Failure> {
     let mut policy = Policy::default().with_score_floor_micros(options.score_floor_micros)?;
     if options.squash != 0.0 {
         policy = policy.with_squash(options.squash)?;
+    }
+    if options.unit_micros != 0 {
+        policy = policy.with_unit_micros(options.unit_micros)?;
+    }
+    if options.floor_cpm_micros < 0 {
+        return Err(Refusal::Argument { what: "options.floor_cpm_micros", rule: "expected 0 or more" }.into());
     }
     for (kind, &reserve) in
         [BidKind::Cpm, BidKind::Cpc, BidKind::Cpa, BidKind::Ocpm].into_iter().zip(&options.reserve_micros)

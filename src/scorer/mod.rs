@@ -19,9 +19,8 @@ use std::time::Duration;
 
 use first_pass::Route;
 use memory::Memory;
-use second_pass::Auction;
 
-use crate::auction::{self, Reason};
+use crate::auction::{self, Page, Reason};
 use crate::decision_log::{ImpressionKey, Impressions};
 #[cfg(feature = "builder")]
 use crate::enrich::Passed;
@@ -85,20 +84,18 @@ impl Scorer {
     }
 
     /// An auction without scoring, as [`auction::run_candidates`].
-    #[expect(clippy::too_many_arguments, reason = "as the function that it calls")]
     pub(crate) fn auction(
         &mut self,
-        policy: &auction::Policy,
+        page: &auction::Page<'_>,
         candidates: &[Candidate],
         pctr: &[f32],
         pcvr: &[f32],
-        n_slots: usize,
         winners: &mut [Winner],
         reasons: Option<&mut [Reason]>,
-    ) -> crate::Result<usize> {
+    ) -> crate::Result<auction::Decision> {
         let watch = self.meter.start(Call::Auction);
         let scratch = &mut self.memory.auction;
-        let run = auction::run_candidates(policy, candidates, pctr, pcvr, n_slots, scratch, winners, reasons);
+        let run = auction::run_candidates(page, candidates, pctr, pcvr, scratch, winners, reasons);
         match &run {
             Ok(_) => {
                 self.meter.candidates(self.memory.auction.tally(), 0);
@@ -233,41 +230,46 @@ impl Scorer {
         check::decision(n, slots, winners, reasons.len())?;
         let generation = self.reader.load().ok_or(Refusal::Closed)?;
         let model = generation.scoring();
-        // With so few candidates, all of them may decide.
-        let fast = model.fast_pass().filter(|_| n > slots.saturating_add(1));
+        let page = Page::of_request(generation.policy(), input.request);
+        // With so few candidates, all of them may decide; and where places are drawn, all of them do.
+        let fast = model.fast_pass().filter(|_| n > slots.saturating_add(1) && !generation.policy().explores());
         let (plan, precision) = match model.served() {
             Precision::AuctionExact => (model.exact(), Precision::AuctionExact),
             _ => model.for_scores(),
         };
         let scored = self.memory.score(model, Route { plan, precision, fast, deadline }, input, watch)?;
         if let Some(fast) = fast.filter(|_| scored.to_settle) {
-            let auction = Auction { policy: generation.policy(), n_slots: slots };
-            self.memory.settle(model, &scored, input, auction, fast, watch)?;
+            self.memory.settle(model, &scored, input, &page, fast, watch)?;
         }
         self.memory.probabilities(model, &scored, watch);
         let memory = &mut self.memory;
         let (reasons, cut) = reasons.split_at_mut(scored.n.min(reasons.len()));
         let run = auction::run_candidates(
-            generation.policy(),
+            &page,
             &input.candidates[..scored.n],
             &memory.pctr[..scored.n],
             if scored.has_cvr { &memory.pcvr[..scored.n] } else { &[] },
-            slots,
             &mut memory.auction,
             winners,
             (!reasons.is_empty()).then_some(reasons),
         );
         // The lengths were checked above.
-        let n_winners = run.map_err(|_| Refusal::Internal { what: "the auction refuses lengths that were checked" })?;
+        let decision = run.map_err(|_| Refusal::Internal { what: "the auction refuses lengths that were checked" })?;
         watch.lap(Stage::Auction);
         self.memory.count(model, &scored, &mut self.meter);
         self.meter.candidates(self.memory.auction.tally(), n - scored.n);
         cut.fill(Reason::Cut);
+        let n_winners = decision.n_winners;
         for winner in &mut winners[..n_winners] {
             let id = self.impressions.next(input.request.time_us);
             (winner.impression_id, winner.impression_id_high) = (id as u64, (id >> 64) as u64);
         }
-        Ok(scored.outcome(generation.id(), n, n_winners))
+        Ok(Outcome {
+            exploration: decision.exploration as u32,
+            propensity: decision.propensity,
+            given_up_micros: decision.given_up.round() as i64,
+            ..scored.outcome(generation.id(), n, n_winners)
+        })
     }
 
     /// The model input of one candidate, `[width]`, columns in declared order: what the network sees. For tests and

@@ -51,7 +51,7 @@ impl Scored {
             precision: self.precision as u32,
             generation,
             n_wrong_side: self.counts.iter().fold(0, |sum, c| c.wrong_side.saturating_add(sum)),
-            reserved: 0,
+            ..Outcome::default()
         }
     }
 }

@@ -3,17 +3,11 @@
 use super::memory::Memory;
 use super::scored::Scored;
 use super::tiles::{Beside, TileRun, begin, passed, tile};
-use crate::auction::{Bounds, Policy};
+use crate::auction::{Bounds, Page};
 use crate::metrics::{Stage, Stopwatch};
 use crate::model::{Fast, ScoringModel};
 use crate::refusal::Refusal;
 use crate::request::Input;
-
-/// The auction to settle.
-pub(super) struct Auction<'a> {
-    pub(super) policy: &'a Policy,
-    pub(super) n_slots: usize,
-}
 
 impl Memory {
     /// Computes the exact logits of the candidates that the auction depends on, at the level of sharing that an exact
@@ -24,7 +18,7 @@ impl Memory {
         model: &ScoringModel,
         scored: &Scored,
         input: Input<'_>,
-        auction: Auction<'_>,
+        page: &Page<'_>,
         fast: &Fast,
         watch: &mut Stopwatch,
     ) -> Result<(), Refusal> {
@@ -46,7 +40,7 @@ impl Memory {
             }
         };
         let second = &mut self.second;
-        second.shortlist.choose(auction.policy, &input.candidates[..n], auction.n_slots, bounds);
+        second.shortlist.choose(page, &input.candidates[..n], bounds);
         let mut listed = 0;
         for i in (0..n).filter(|&i| second.shortlist.contains(i)) {
             second.listed[listed] = i as u32;

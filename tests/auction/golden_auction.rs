@@ -67,7 +67,7 @@ fn whole(bids: &[Bid<f64>]) -> Option<Vec<Bid>> {
         .map(|bid| {
             let Bid { kind, pctr, pcvr, modifier, quality, key, .. } = *bid;
             let (amount, reserve) = (micros(bid.amount)?, micros(bid.reserve)?);
-            Some(Bid { kind, amount, reserve, pctr, pcvr, modifier, quality, key })
+            Some(Bid { kind, amount, reserve, pctr, pcvr, modifier, quality, key, ..Bid::new(kind, amount) })
         })
         .collect()
 }

@@ -62,6 +62,7 @@ fn any_bid() -> impl Strategy<Value = Bid> {
             modifier,
             quality,
             key,
+            ..Bid::new(kind, amount)
         },
     )
 }
@@ -102,6 +103,7 @@ impl Small {
             modifier: f64::from(self.modifier) / 4.0,
             quality: f64::from(self.quality) / 4.0,
             key: self.key,
+            ..Bid::new(self.kind, i64::from(self.amount))
         }
     }
 
@@ -252,9 +254,10 @@ proptest! {
                 "one micro less keeps the place: {:?} {:?}", bid, place
             );
             let kept = place.price as f64 * weight >= next_score * (1.0 - 1e-14);
-            prop_assert!(kept || place.bound == PriceBound::Bid, "{:?} {:?}", bid, place);
+            prop_assert!(kept || matches!(place.bound, PriceBound::Bid | PriceBound::Unit), "{:?} {:?}", bid, place);
             match place.bound {
-                PriceBound::Bid => prop_assert_eq!(bid.kind, BidKind::Ocpm),
+                PriceBound::Bid | PriceBound::Unit => prop_assert_eq!(bid.kind, BidKind::Ocpm),
+                PriceBound::Externality => prop_assert!(false, "a second price is none of VCG"),
                 PriceBound::NextScore => prop_assert_ne!(place.runner_up, NO_CANDIDATE),
                 PriceBound::Reserve => {}
             }
@@ -357,8 +360,8 @@ proptest! {
         let whole: Vec<_> = bids.iter().map(Small::bid).collect();
         let fractional: Vec<_> = whole
             .iter()
-            .map(|&Bid { kind, amount, reserve, pctr, pcvr, modifier, quality, key }| Bid {
-                kind, amount: amount as f64, reserve: reserve as f64, pctr, pcvr, modifier, quality, key,
+            .map(|&Bid { kind, amount, reserve, pctr, pcvr, modifier, quality, key, .. }| Bid {
+                reserve: reserve as f64, pctr, pcvr, modifier, quality, key, ..Bid::new(kind, amount as f64)
             })
             .collect();
         let (whole, _) = outcome(&Policy::default(), &whole, slots);

@@ -79,7 +79,7 @@ int main(int argc, char **argv) {
   for (uint32_t r = 0; r < count; r++) {
     adclick_request request;
     memset(&request, 0, sizeof request);
-    check(fread(&request, 64, 1, from) == 1, "the file of requests ends early");
+    check(fread(&request, sizeof request, 1, from) == 1, "the file of requests ends early");
     request.struct_size = sizeof request;
     request.candidate_size = sizeof(adclick_candidate);
     request.winner_size = sizeof(adclick_winner);

@@ -3,7 +3,6 @@
 #include <adclick.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -78,9 +77,7 @@ int run(const char *bundle, const char *requests, const char *outputs) {
   put<std::uint32_t>(to, head);
 
   for (std::uint32_t r = 0; r < count; ++r) {
-    adclick::request request{};
-    const auto fields = from.one<std::array<char, 64>>();  // those of the first version
-    std::memcpy(&request, fields.data(), fields.size());
+    const auto request = from.one<adclick::request>();
     auto values = from.take<adclick::value>(request.n_values);
     const auto candidates = from.take<adclick::candidate>(request.n_candidates);
     auto candidate_values = from.take<adclick::value>(request.n_candidate_values);

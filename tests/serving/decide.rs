@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use adclick::auction::{Policy, Reason, Scratch, run_candidates};
+use adclick::auction::{Page, Policy, Reason, Scratch, run_candidates};
 use adclick::builder::bundle::{self, CALIBRATORS_FILE, MODEL_FILE, POLICY_FILE, Role};
 use adclick::builder::calibrate::encode_calibrators;
 use adclick::builder::calibrate::{Calibrator, Calibrators, HeadCalibrator, Isotonic, Platt};
@@ -70,18 +70,18 @@ fn a_decision_is_the_auction_of_the_calibrated_scores() {
         let (outcome, winners, reasons) = decided(&whole, &case);
         let slots = case.request.n_slots.max(1) as usize;
         let (mut expected, mut why) = (vec![Winner::default(); slots], vec![Reason::Won; case.n()]);
-        let n = run_candidates(
-            &Policy::parse(POLICY).unwrap(),
+        let policy = Policy::parse(POLICY).unwrap();
+        let decision = run_candidates(
+            &Page::of_request(&policy, &case.request),
             &case.candidates,
             &scores.pctr,
             if heads == 2 { &scores.pcvr } else { &[] },
-            slots,
             &mut Scratch::new(case.n()),
             &mut expected,
             Some(&mut why),
         )
         .unwrap();
-        assert_eq!((outcome.n_winners as usize, &reasons), (n, &why));
+        assert_eq!((outcome.n_winners as usize, &reasons), (decision.n_winners, &why));
         let mut ids = HashSet::new();
         for (winner, expected) in winners.iter().zip(&expected) {
             let same = Winner { impression_id: 0, impression_id_high: 0, ..*winner };
@@ -90,7 +90,7 @@ fn a_decision_is_the_auction_of_the_calibrated_scores() {
         }
         // The same request again is another decision.
         assert!(decided(&whole, &case).1.iter().all(|w| ids.insert(w.impression_id)));
-        filled += n;
+        filled += decision.n_winners;
     }
     assert!(filled > 24, "{filled} places were filled in all");
 }

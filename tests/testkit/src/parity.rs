@@ -8,14 +8,11 @@ use adclick::builder::calibrate::encode_calibrators;
 use adclick::builder::calibrate::{Calibrator, Calibrators, HeadCalibrator, Isotonic, Platt};
 use adclick::builder::model::pack_model;
 use adclick::builder::schema::Source;
-use adclick::{Candidate, Engine, Input, Options, Request, ScorerLimits, Value, Winner};
+use adclick::{Candidate, Engine, Input, Options, Request, ScorerLimits, Value, Winner, category_id};
 use bytemuck::Pod;
 
 use crate::common::{Case, Random, Wants, case, chance, model, without_ids};
 use crate::plain_tables::{PlainTable, ask, enrich, files};
-
-/// The bytes of a request in the file: those of the first version.
-const REQUEST: usize = 64;
 
 /// The requests of the full set.
 pub const COUNT: usize = 10_000;
@@ -24,7 +21,49 @@ pub const MAX_CANDIDATES: usize = 200;
 /// A name that no model reads.
 const STRANGER: &str = "nobody_reads_this";
 
-const POLICY: &str = "squash = 0.9\nscore_floor_micros = 500\n[reserve_micros]\ncpm = 20000\ncpc = 20000\n";
+const POLICY: &str = r#"
+ties = "hash"
+squash = 0.9
+score_floor_micros = 500
+unit_micros = 10
+slot_factors = [1.0, 0.5]
+[mean_probability]
+cpc = 0.1
+[reserve_micros]
+cpm = 20000
+cpc = 20000
+[page]
+per_advertiser = 2
+per_label = 1
+min_ecpm_micros = 1000
+[[tier]]
+name = "deals"
+[[tier]]
+name = "standard"
+[[tier]]
+name = "house"
+floor_exempt = true
+[[modifier]]
+campaign = 1
+hours = [6, 20]
+adjust = 0.25
+[[modifier]]
+device = 2
+boost = 1.5
+[[reserve]]
+placement = 1
+cpc = 30000
+[[reserve]]
+slot = 0
+ocpm = 25000
+[cold_start]
+bonus = 0.5
+[exploration]
+method = "plackett-luce"
+temperature = 0.5
+pool = 8
+max_given_up_micros = 100000000
+"#;
 
 /// Writes `bundle` and `requests.bin` into `directory`, the same each time.
 pub fn make(directory: &Path, count: usize) {
@@ -71,8 +110,7 @@ pub fn make(directory: &Path, count: usize) {
         if i % 20 == 7 {
             spoil(&mut random, &mut case, i / 20);
         }
-        let request = Request { struct_size: REQUEST as u32, ..case.request };
-        bytes.extend_from_slice(&bytemuck::bytes_of(&request)[..REQUEST]);
+        put(&mut bytes, &[case.request]);
         put(&mut bytes, &case.values);
         put(&mut bytes, &case.candidates);
         put(&mut bytes, &case.candidate_values);
@@ -126,7 +164,26 @@ fn vary(random: &mut Random, case: &mut Case) {
     if chance(random, 3) {
         case.request.n_slots = 1000;
     }
+    case.request.placement = random.between(0, 2) as u32;
+    case.request.device = random.between(0, 2) as u32;
+    case.request.floor_cpm_micros = if chance(random, 20) { 5000 } else { 0 };
+    case.request.exploration = if chance(random, 20) { random.between(1, 2) as u32 } else { 0 };
     for candidate in &mut case.candidates {
+        candidate.campaign_key = random.between(0, 9) as u64;
+        candidate.creative_key = random.between(0, 99) as u64;
+        candidate.category_key = random.between(0, 9) as u64;
+        candidate.label_key = random.between(0, 29) as u64;
+        let tier = ["deals", "standard", "house", "unknown"][(random.between(0, 30) as usize).min(3)];
+        candidate.tier_key = if chance(random, 60) { 0 } else { category_id(tier.as_bytes()) };
+        candidate.adjust_ppm = if chance(random, 20) { random.between(0, 1_000_000) as i32 - 500_000 } else { 0 };
+        candidate.withheld_ppm = if chance(random, 20) { random.between(0, 1_000_000) as u32 } else { 0 };
+        candidate.throttle_ppm = if chance(random, 20) { random.between(0, 1_000_000) as u32 } else { 0 };
+        candidate.slot_mask = if chance(random, 5) { random.between(1, 15) as u32 } else { 0 };
+        candidate.impressions = random.between(0, 2000) as u32;
+        if chance(random, 10) {
+            (candidate.value_micros, candidate.target_return_ppm) = (3 * candidate.bid_micros, 2_500_000);
+        }
+        candidate.flags = if chance(random, 5) { random.between(0, 3) as u32 } else { 0 };
         let mut sometimes = |percent| chance(random, percent);
         candidate.reserve_micros = if sometimes(30) { candidate.bid_micros / 2 } else { 0 };
         candidate.modifier = if sometimes(30) { 1.25 } else { 0.0 };
@@ -197,7 +254,7 @@ pub fn answer(bundle: &Path, requests: &Path, outputs: &Path) -> Summary {
     let mut summary = Summary::default();
     for _ in 0..header[0] {
         let mut request = Request::default();
-        bytemuck::bytes_of_mut(&mut request)[..REQUEST].copy_from_slice(rest.take(REQUEST));
+        bytemuck::bytes_of_mut(&mut request).copy_from_slice(rest.take(size_of::<Request>()));
         request.struct_size = size_of::<Request>() as u32;
         let mut values = rest.array::<Value>(request.n_values as usize);
         let candidates = rest.array::<Candidate>(request.n_candidates as usize);

@@ -6,7 +6,7 @@
 
 use std::rc::Rc;
 
-use adclick::auction::Policy;
+use adclick::auction::{Page, Policy};
 use adclick::builder::auction::{Bounds, Shortlist};
 use adclick::builder::calibrate::HeadCalibrator;
 use adclick::builder::infer::{Kernel, Plan, Scratch};
@@ -98,7 +98,7 @@ impl Loaded {
         }
         pass(&fast.plan, case, scratch, 0..case.count, logits)?;
         let off = |logit| fast.off(logit);
-        shortlist.choose(policy, candidates, SLOTS, |first, some| {
+        shortlist.choose(&Page::new(policy, SLOTS), candidates, |first, some| {
             some.fill(Bounds { pctr: [f32::NAN; 2], pcvr: [f32::NAN; 2] });
             calibrator.bounds(&logits[first..first + some.len()], off, |i, ends| some[i].pctr = ends);
         });

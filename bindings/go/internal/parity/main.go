@@ -71,12 +71,12 @@ func (s *source) bytes(n int) []byte {
 
 func (s *source) uint32() uint32 { return binary.LittleEndian.Uint32(s.bytes(4)) }
 
-// The bytes of each struct in the files: those of the first header. Later ones have more fields at the end.
+// The bytes of each struct in the files: a later header may have more fields at the end.
 const (
-	requestSize   = 64
-	candidateSize = 56
-	winnerSize    = 64
-	outcomeSize   = 40
+	requestSize   = 96
+	candidateSize = 128
+	winnerSize    = 120
+	outcomeSize   = 56
 	valueSize     = 16
 )
 

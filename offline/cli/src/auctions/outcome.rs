@@ -23,7 +23,7 @@ struct Winner<'a> {
     candidate: u32,
     #[serde(skip_serializing_if = "Value::is_null")]
     ad: &'a Value,
-    slot: usize,
+    slot: u32,
     score: f64,
     ecpm_micros: i64,
     price_micros: Option<i64>,
@@ -86,11 +86,10 @@ fn decide<'a, A: Amount>(
     let n = run(policy, bids, auction.slots, scratch, &mut places, Some(&mut reasons))?;
     let winners = places[..n]
         .iter()
-        .enumerate()
-        .map(|(slot, place)| Winner {
+        .map(|place| Winner {
             candidate: place.candidate,
             ad: &auction.ads[place.candidate as usize],
-            slot,
+            slot: place.slot,
             score: place.score / MICROS,
             ecpm_micros: place.ecpm_micros(),
             price_micros: billed(place.price),
@@ -99,6 +98,8 @@ fn decide<'a, A: Amount>(
                 PriceBound::NextScore => "next_score",
                 PriceBound::Reserve => "reserve",
                 PriceBound::Bid => "bid",
+                PriceBound::Unit => "unit",
+                PriceBound::Externality => "externality",
             },
             runner_up: (place.runner_up != NO_CANDIDATE).then_some(place.runner_up),
         })

@@ -122,7 +122,7 @@ struct Defaults<'a> {
 }
 
 /// An amount in whole micros if it is a whole number, and in micros with a fraction.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Money {
     whole: Option<i64>,
     micros: f64,
@@ -146,7 +146,8 @@ impl Money {
 fn settle(bids: Vec<Bid<Money>>) -> Bids {
     fn with<A>(bid: &Bid<Money>, amount: A, reserve: A) -> Bid<A> {
         let Bid { kind, pctr, pcvr, modifier, quality, key, .. } = *bid;
-        Bid { kind, amount, reserve, pctr, pcvr, modifier, quality, key }
+        let Bid { adjust, floor_exempt, tier, slots, groups, .. } = *bid;
+        Bid { kind, amount, reserve, pctr, pcvr, modifier, quality, key, adjust, floor_exempt, tier, slots, groups }
     }
     let whole = bids.iter().map(|bid| Some(with(bid, bid.amount.whole?, bid.reserve.whole?))).collect();
     match whole {
@@ -206,6 +207,7 @@ fn columns(auction: &Map<String, Value>, place: &str, defaults: &Defaults<'_>) -
                 modifier: optional("modifier", modifier, i)?.unwrap_or(1.0),
                 quality: optional("quality", quality, i)?.unwrap_or(1.0),
                 key: key(&format!("{place}ad[{i}]"), &ad)?,
+                ..Bid::new(kind, Money::default())
             };
             Ok((ad, bid))
         })
@@ -246,6 +248,7 @@ fn list(
             modifier: optional("modifier")?.unwrap_or(1.0),
             quality: optional("quality")?.unwrap_or(1.0),
             key: key(&field("ad"), &ad)?,
+            ..Bid::new(kind, Money::default())
         };
         bids.push((ad, bid));
     }

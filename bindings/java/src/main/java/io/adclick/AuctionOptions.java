@@ -41,6 +41,39 @@ public final class AuctionOptions {
     return this;
   }
 
+  /**
+   * The billable unit in micros: bids are rounded down to whole ones, prices are whole ones; 0 = 1.
+   *
+   * @param unitMicros the value
+   * @return this
+   */
+  public AuctionOptions unitMicros(long unitMicros) {
+    memory.bytes.putLong(Layout.AUCTION_OPTIONS_UNIT_MICROS, unitMicros);
+    return this;
+  }
+
+  /**
+   * The least value of 1000 impressions for bids of every kind, in micros; 0 = none.
+   *
+   * @param floorCpmMicros the value
+   * @return this
+   */
+  public AuctionOptions floorCpmMicros(long floorCpmMicros) {
+    memory.bytes.putLong(Layout.AUCTION_OPTIONS_FLOOR_CPM_MICROS, floorCpmMicros);
+    return this;
+  }
+
+  /**
+   * The request's id, which throttles draw from.
+   *
+   * @param requestId the value
+   * @return this
+   */
+  public AuctionOptions requestId(long requestId) {
+    memory.bytes.putLong(Layout.AUCTION_OPTIONS_REQUEST_ID, requestId);
+    return this;
+  }
+
   // End of what is generated.
 
   /**

@@ -4,6 +4,12 @@ import java.util.Objects;
 
 /** A view of one of {@link Candidates}. There is one for each, which moves: do not keep it. */
 public final class Candidate {
+  /** A flag: it has stopped (out of budget, switched off) and takes no part. */
+  public static final int STOPPED = Constants.CANDIDATE_STOPPED;
+
+  /** A flag: no reserve and no floor applies to it but its own, of which 0 means 0. For house ads. */
+  public static final int FLOOR_EXEMPT = Constants.CANDIDATE_FLOOR_EXEMPT;
+
   private final Candidates all;
   private int index;
   private int at;
@@ -107,7 +113,8 @@ public final class Candidate {
   }
 
   /**
-   * Multiplies the bid in ranking; 0 = 1.
+   * A boost by the platform: multiplies the bid in ranking and divides the price; 0 = 1. {@link #adjustPpm} moves the bid
+   * itself.
    *
    * @param modifier the value
    * @return this
@@ -118,7 +125,8 @@ public final class Candidate {
   }
 
   /**
-   * Multiplies the bid in ranking; 0 = 1.
+   * A boost by the platform: multiplies the bid in ranking and divides the price; 0 = 1. {@link #adjustPpm} moves the bid
+   * itself.
    *
    * @return the value
    */
@@ -144,6 +152,272 @@ public final class Candidate {
    */
   public float quality() {
     return all.bytes.getFloat(at + Layout.CANDIDATE_QUALITY);
+  }
+
+  /**
+   * {@link #STOPPED}, {@link #FLOOR_EXEMPT}; 0 = neither.
+   *
+   * @param flags the value
+   * @return this
+   */
+  public Candidate flags(int flags) {
+    all.bytes.putInt(at + Layout.CANDIDATE_FLAGS, flags);
+    return this;
+  }
+
+  /**
+   * {@link #STOPPED}, {@link #FLOOR_EXEMPT}; 0 = neither.
+   *
+   * @return the value
+   */
+  public int flags() {
+    return all.bytes.getInt(at + Layout.CANDIDATE_FLAGS);
+  }
+
+  /**
+   * The campaign, for limits and rules of the policy; 0 = none.
+   *
+   * @param campaignKey the value
+   * @return this
+   */
+  public Candidate campaignKey(long campaignKey) {
+    all.bytes.putLong(at + Layout.CANDIDATE_CAMPAIGN_KEY, campaignKey);
+    return this;
+  }
+
+  /**
+   * The campaign, for limits and rules of the policy; 0 = none.
+   *
+   * @return the value
+   */
+  public long campaignKey() {
+    return all.bytes.getLong(at + Layout.CANDIDATE_CAMPAIGN_KEY);
+  }
+
+  /**
+   * The creative, for limits of the policy; 0 = none.
+   *
+   * @param creativeKey the value
+   * @return this
+   */
+  public Candidate creativeKey(long creativeKey) {
+    all.bytes.putLong(at + Layout.CANDIDATE_CREATIVE_KEY, creativeKey);
+    return this;
+  }
+
+  /**
+   * The creative, for limits of the policy; 0 = none.
+   *
+   * @return the value
+   */
+  public long creativeKey() {
+    return all.bytes.getLong(at + Layout.CANDIDATE_CREATIVE_KEY);
+  }
+
+  /**
+   * The category, for limits of the policy; 0 = none.
+   *
+   * @param categoryKey the value
+   * @return this
+   */
+  public Candidate categoryKey(long categoryKey) {
+    all.bytes.putLong(at + Layout.CANDIDATE_CATEGORY_KEY, categoryKey);
+    return this;
+  }
+
+  /**
+   * The category, for limits of the policy; 0 = none.
+   *
+   * @return the value
+   */
+  public long categoryKey() {
+    return all.bytes.getLong(at + Layout.CANDIDATE_CATEGORY_KEY);
+  }
+
+  /**
+   * The competitive label (ads of one label are rivals that may not stand together), for limits of the policy; 0 = none.
+   *
+   * @param labelKey the value
+   * @return this
+   */
+  public Candidate labelKey(long labelKey) {
+    all.bytes.putLong(at + Layout.CANDIDATE_LABEL_KEY, labelKey);
+    return this;
+  }
+
+  /**
+   * The competitive label (ads of one label are rivals that may not stand together), for limits of the policy; 0 = none.
+   *
+   * @return the value
+   */
+  public long labelKey() {
+    return all.bytes.getLong(at + Layout.CANDIDATE_LABEL_KEY);
+  }
+
+  /**
+   * {@link Adclick#hash(String)} of the name of a tier of the policy; 0 = the policy's default tier.
+   *
+   * @param tierKey the value
+   * @return this
+   */
+  public Candidate tierKey(long tierKey) {
+    all.bytes.putLong(at + Layout.CANDIDATE_TIER_KEY, tierKey);
+    return this;
+  }
+
+  /**
+   * {@link Adclick#hash(String)} of the name of a tier of the policy; 0 = the policy's default tier.
+   *
+   * @return the value
+   */
+  public long tierKey() {
+    return all.bytes.getLong(at + Layout.CANDIDATE_TIER_KEY);
+  }
+
+  /**
+   * The value of a conversion, in micros, for a bid by value (CPA and oCPM): it bids {@link #valueMicros} / target return,
+   * and {@link #bidMicros} is the most that it bids, 0 = no such limit. 0 = the bid is {@link #bidMicros}.
+   *
+   * @param valueMicros the value
+   * @return this
+   */
+  public Candidate valueMicros(long valueMicros) {
+    all.bytes.putLong(at + Layout.CANDIDATE_VALUE_MICROS, valueMicros);
+    return this;
+  }
+
+  /**
+   * The value of a conversion, in micros, for a bid by value (CPA and oCPM): it bids {@link #valueMicros} / target return,
+   * and {@link #bidMicros} is the most that it bids, 0 = no such limit. 0 = the bid is {@link #bidMicros}.
+   *
+   * @return the value
+   */
+  public long valueMicros() {
+    return all.bytes.getLong(at + Layout.CANDIDATE_VALUE_MICROS);
+  }
+
+  /**
+   * The return that a bid by value aims at, in millionths: 4,000,000 is a value of 4 for each 1 paid. Needed with {@link
+   * #valueMicros}, and 0 without it.
+   *
+   * @param targetReturnPpm the value
+   * @return this
+   */
+  public Candidate targetReturnPpm(int targetReturnPpm) {
+    all.bytes.putInt(at + Layout.CANDIDATE_TARGET_RETURN_PPM, targetReturnPpm);
+    return this;
+  }
+
+  /**
+   * The return that a bid by value aims at, in millionths: 4,000,000 is a value of 4 for each 1 paid. Needed with {@link
+   * #valueMicros}, and 0 without it.
+   *
+   * @return the value
+   */
+  public int targetReturnPpm() {
+    return all.bytes.getInt(at + Layout.CANDIDATE_TARGET_RETURN_PPM);
+  }
+
+  /**
+   * Moves the bid by this many millionths: 200,000 = +20%, -1,000,000 = out of the auction.
+   *
+   * @param adjustPpm the value
+   * @return this
+   */
+  public Candidate adjustPpm(int adjustPpm) {
+    all.bytes.putInt(at + Layout.CANDIDATE_ADJUST_PPM, adjustPpm);
+    return this;
+  }
+
+  /**
+   * Moves the bid by this many millionths: 200,000 = +20%, -1,000,000 = out of the auction.
+   *
+   * @return the value
+   */
+  public int adjustPpm() {
+    return all.bytes.getInt(at + Layout.CANDIDATE_ADJUST_PPM);
+  }
+
+  /**
+   * The share of the bid, in millionths, that pacing holds back; 1,000,000 = all, which is out of the auction.
+   *
+   * @param withheldPpm the value
+   * @return this
+   */
+  public Candidate withheldPpm(int withheldPpm) {
+    all.bytes.putInt(at + Layout.CANDIDATE_WITHHELD_PPM, withheldPpm);
+    return this;
+  }
+
+  /**
+   * The share of the bid, in millionths, that pacing holds back; 1,000,000 = all, which is out of the auction.
+   *
+   * @return the value
+   */
+  public int withheldPpm() {
+    return all.bytes.getInt(at + Layout.CANDIDATE_WITHHELD_PPM);
+  }
+
+  /**
+   * The probability, in millionths, with which pacing leaves the candidate out. Drawn from the request's id and the
+   * campaign, or the ad where there is no campaign.
+   *
+   * @param throttlePpm the value
+   * @return this
+   */
+  public Candidate throttlePpm(int throttlePpm) {
+    all.bytes.putInt(at + Layout.CANDIDATE_THROTTLE_PPM, throttlePpm);
+    return this;
+  }
+
+  /**
+   * The probability, in millionths, with which pacing leaves the candidate out. Drawn from the request's id and the
+   * campaign, or the ad where there is no campaign.
+   *
+   * @return the value
+   */
+  public int throttlePpm() {
+    return all.bytes.getInt(at + Layout.CANDIDATE_THROTTLE_PPM);
+  }
+
+  /**
+   * A bit for each slot that the ad fits: 1 << slot. 0 = all; with a mask, only the slots 0 to 31.
+   *
+   * @param slotMask the value
+   * @return this
+   */
+  public Candidate slotMask(int slotMask) {
+    all.bytes.putInt(at + Layout.CANDIDATE_SLOT_MASK, slotMask);
+    return this;
+  }
+
+  /**
+   * A bit for each slot that the ad fits: 1 << slot. 0 = all; with a mask, only the slots 0 to 31.
+   *
+   * @return the value
+   */
+  public int slotMask() {
+    return all.bytes.getInt(at + Layout.CANDIDATE_SLOT_MASK);
+  }
+
+  /**
+   * One more than the number of the ad's impressions so far, for the policy's cold-start bonus; 0 = not known, no bonus.
+   *
+   * @param impressions the value
+   * @return this
+   */
+  public Candidate impressions(int impressions) {
+    all.bytes.putInt(at + Layout.CANDIDATE_IMPRESSIONS, impressions);
+    return this;
+  }
+
+  /**
+   * One more than the number of the ad's impressions so far, for the policy's cold-start bonus; 0 = not known, no bonus.
+   *
+   * @return the value
+   */
+  public int impressions() {
+    return all.bytes.getInt(at + Layout.CANDIDATE_IMPRESSIONS);
   }
 
   // End of what is generated.

@@ -9,7 +9,10 @@ final class Constants {
   static final int NO_OVERLAYS = 2;
   static final int LAZY_TABLES = 4;
   static final int KEEP_NO_USER = 1;
+  static final int CANDIDATE_STOPPED = 1;
+  static final int CANDIDATE_FLOOR_EXEMPT = 2;
   static final int NO_CANDIDATE = -1;
+  static final int WINNER_EXPLORED = 1;
   static final int MODEL_WIDE = 1;
   static final int INPUT_NUMBER = 1;
   static final int INPUT_ID = 2;

@@ -48,7 +48,7 @@ final class Layout {
   static final int VALUE_NUMBER = 4;
   static final int VALUE_ID = 8;
 
-  static final int REQUEST = 80;
+  static final int REQUEST = 96;
   static final int REQUEST_FLAGS = 4;
   static final int REQUEST_REQUEST_ID = 8;
   static final int REQUEST_USER_KEY = 16;
@@ -63,8 +63,11 @@ final class Layout {
   static final int REQUEST_CANDIDATE_SIZE = 64;
   static final int REQUEST_WINNER_SIZE = 68;
   static final int REQUEST_SESSION_ID = 72;
+  static final int REQUEST_FLOOR_CPM_MICROS = 80;
+  static final int REQUEST_DEVICE = 88;
+  static final int REQUEST_EXPLORATION = 92;
 
-  static final int CANDIDATE = 56;
+  static final int CANDIDATE = 128;
   static final int CANDIDATE_AD_KEY = 0;
   static final int CANDIDATE_ADVERTISER_KEY = 8;
   static final int CANDIDATE_BID_MICROS = 16;
@@ -74,8 +77,21 @@ final class Layout {
   static final int CANDIDATE_N_VALUES = 40;
   static final int CANDIDATE_MODIFIER = 44;
   static final int CANDIDATE_QUALITY = 48;
+  static final int CANDIDATE_FLAGS = 52;
+  static final int CANDIDATE_CAMPAIGN_KEY = 56;
+  static final int CANDIDATE_CREATIVE_KEY = 64;
+  static final int CANDIDATE_CATEGORY_KEY = 72;
+  static final int CANDIDATE_LABEL_KEY = 80;
+  static final int CANDIDATE_TIER_KEY = 88;
+  static final int CANDIDATE_VALUE_MICROS = 96;
+  static final int CANDIDATE_TARGET_RETURN_PPM = 104;
+  static final int CANDIDATE_ADJUST_PPM = 108;
+  static final int CANDIDATE_WITHHELD_PPM = 112;
+  static final int CANDIDATE_THROTTLE_PPM = 116;
+  static final int CANDIDATE_SLOT_MASK = 120;
+  static final int CANDIDATE_IMPRESSIONS = 124;
 
-  static final int OUTCOME = 40;
+  static final int OUTCOME = 56;
   static final int OUTCOME_N_WINNERS = 4;
   static final int OUTCOME_N_SCORED = 8;
   static final int OUTCOME_N_CUT = 12;
@@ -83,12 +99,15 @@ final class Layout {
   static final int OUTCOME_PRECISION = 20;
   static final int OUTCOME_GENERATION = 24;
   static final int OUTCOME_N_WRONG_SIDE = 32;
+  static final int OUTCOME_EXPLORATION = 36;
+  static final int OUTCOME_PROPENSITY = 40;
+  static final int OUTCOME_GIVEN_UP_MICROS = 48;
 
   static final int SCORER_OPTIONS = 16;
   static final int SCORER_OPTIONS_FLAGS = 4;
   static final int SCORER_OPTIONS_MAX_CANDIDATES = 8;
 
-  static final int WINNER = 64;
+  static final int WINNER = 120;
   static final int WINNER_CANDIDATE = 0;
   static final int WINNER_SLOT = 4;
   static final int WINNER_PCTR = 8;
@@ -100,14 +119,26 @@ final class Layout {
   static final int WINNER_PROPENSITY = 40;
   static final int WINNER_IMPRESSION_ID = 48;
   static final int WINNER_IMPRESSION_ID_HIGH = 56;
+  static final int WINNER_SCORE = 64;
+  static final int WINNER_BID_MICROS = 72;
+  static final int WINNER_RESERVE_MICROS = 80;
+  static final int WINNER_MARGINAL_PROPENSITY = 88;
+  static final int WINNER_RESERVE_SOURCE = 96;
+  static final int WINNER_RESERVE_RULE = 100;
+  static final int WINNER_RANK = 104;
+  static final int WINNER_TIER = 108;
+  static final int WINNER_FLAGS = 112;
 
-  static final int AUCTION_OPTIONS = 64;
+  static final int AUCTION_OPTIONS = 88;
   static final int AUCTION_OPTIONS_N_SLOTS = 4;
   static final int AUCTION_OPTIONS_SQUASH = 8;
   static final int AUCTION_OPTIONS_SCORE_FLOOR_MICROS = 16;
   static final int AUCTION_OPTIONS_RESERVE_MICROS = 24;
   static final int AUCTION_OPTIONS_CANDIDATE_SIZE = 56;
   static final int AUCTION_OPTIONS_WINNER_SIZE = 60;
+  static final int AUCTION_OPTIONS_UNIT_MICROS = 64;
+  static final int AUCTION_OPTIONS_FLOOR_CPM_MICROS = 72;
+  static final int AUCTION_OPTIONS_REQUEST_ID = 80;
 
   static final int MODEL = 40;
   static final int MODEL_FLAGS = 4;
@@ -175,10 +206,10 @@ final class Layout {
   static final int TABLE_INFO_OVERLAY_EVICTIONS = 48;
   static final int TABLE_INFO_OVERLAY_BYTES = 56;
 
-  static final int FRAME = 1920;
+  static final int FRAME = 1936;
   static final int FRAME_ERROR = 0;
   static final int FRAME_OUTCOME = 512;
-  static final int FRAME_RESULT = 552;
+  static final int FRAME_RESULT = 568;
 
   private Layout() {}
 }

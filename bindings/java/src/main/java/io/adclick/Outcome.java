@@ -75,5 +75,32 @@ public final class Outcome {
     return bytes.getInt(Layout.FRAME_OUTCOME + Layout.OUTCOME_N_WRONG_SIDE);
   }
 
+  /**
+   * Pass it in the request to replay the decision.
+   *
+   * @return the value
+   */
+  public Exploration exploration() {
+    return Exploration.of(bytes.getInt(Layout.FRAME_OUTCOME + Layout.OUTCOME_EXPLORATION));
+  }
+
+  /**
+   * The probability of the whole slate: 1 when nothing is random; 0 from calls that decide nothing.
+   *
+   * @return the value
+   */
+  public double propensity() {
+    return bytes.getDouble(Layout.FRAME_OUTCOME + Layout.OUTCOME_PROPENSITY);
+  }
+
+  /**
+   * The revenue of 1000 such requests that exploration gave up by this slate, at expected prices, in micros.
+   *
+   * @return the value
+   */
+  public long givenUpMicros() {
+    return bytes.getLong(Layout.FRAME_OUTCOME + Layout.OUTCOME_GIVEN_UP_MICROS);
+  }
+
   // End of what is generated.
 }

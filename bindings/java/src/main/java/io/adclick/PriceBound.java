@@ -10,6 +10,10 @@ public enum PriceBound {
   RESERVE(1),
   /** The candidate's own bid. */
   BID(2),
+  /** The billable unit: the bid in billed units is no whole number of them, and the part of a unit is not billed. */
+  UNIT(3),
+  /** What the others lose by its place (VCG). */
+  EXTERNALITY(4),
   /** A number that these classes do not know: the library is newer. */
   UNKNOWN(-1);
 

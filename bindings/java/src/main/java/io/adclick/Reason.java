@@ -34,6 +34,36 @@ public enum Reason {
   UNKNOWN_BID_KIND(13),
   /** It was not scored before the deadline, so it took no part. */
   CUT(14),
+  /** It has stopped: its flag says so. */
+  STOPPED(15),
+  /** An adjustment of -100% takes it out. */
+  ADJUSTED_OUT(16),
+  /** Pacing holds back the whole bid. */
+  WITHHELD(17),
+  /** Pacing left it out of this request, by the throttle's probability. */
+  THROTTLED(18),
+  /** An adjustment is under -100%, or a pacing share or probability over 100%. */
+  INVALID_ADJUSTMENT(19),
+  /**
+   * A bid by value has no target return, or the return no value; or either is negative, or the kind is not billed for
+   * conversions.
+   */
+  INVALID_VALUE(20),
+  /** The bid is less than one billable unit, or no whole number of them where the policy refuses that. */
+  BELOW_UNIT(21),
+  /** The policy has no tier of its name. */
+  UNKNOWN_TIER(22),
+  /** The bid's eCPM is under the request's floor or the policy's least eCPM. */
+  BELOW_FLOOR(23),
+  /** The quality is under the policy's least. */
+  BELOW_MIN_QUALITY(24),
+  /** It fits none of the slots. Under VCG pricing it carries a slot mask, under which that has no exact price. */
+  NO_SLOT(25),
+  /**
+   * It may not stand beside those ahead of it: a limit of the policy for its advertiser, campaign, creative, category or
+   * competitive label is reached.
+   */
+  EXCLUDED(26),
   /** A number that these classes do not know: the library is newer. */
   UNKNOWN(-1);
 

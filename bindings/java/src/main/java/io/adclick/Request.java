@@ -210,6 +210,69 @@ public final class Request {
     return bytes.getLong(Layout.REQUEST_SESSION_ID);
   }
 
+  /**
+   * The least value of 1000 impressions that the publisher takes, in micros, for bids of every kind; 0 = none.
+   *
+   * @param floorCpmMicros the value
+   * @return this
+   */
+  public Request floorCpmMicros(long floorCpmMicros) {
+    bytes.putLong(Layout.REQUEST_FLOOR_CPM_MICROS, floorCpmMicros);
+    return this;
+  }
+
+  /**
+   * The least value of 1000 impressions that the publisher takes, in micros, for bids of every kind; 0 = none.
+   *
+   * @return the value
+   */
+  public long floorCpmMicros() {
+    return bytes.getLong(Layout.REQUEST_FLOOR_CPM_MICROS);
+  }
+
+  /**
+   * The caller's number of the kind of device, for rules of the policy; 0 = unknown.
+   *
+   * @param device the value
+   * @return this
+   */
+  public Request device(int device) {
+    bytes.putInt(Layout.REQUEST_DEVICE, device);
+    return this;
+  }
+
+  /**
+   * The caller's number of the kind of device, for rules of the policy; 0 = unknown.
+   *
+   * @return the value
+   */
+  public int device() {
+    return bytes.getInt(Layout.REQUEST_DEVICE);
+  }
+
+  /**
+   * An {@link Exploration} to replay a decision by; 0 = the cap on what exploration may cost decides.
+   *
+   * @param exploration the value
+   * @return this
+   */
+  public Request exploration(Exploration exploration) {
+    if (exploration == Exploration.UNKNOWN) {
+      throw new IllegalArgumentException("exploration: an unknown one cannot be set");
+    }
+    bytes.putInt(Layout.REQUEST_EXPLORATION, exploration.code());
+    return this;
+  }
+
+  /**
+   * An {@link Exploration} to replay a decision by; 0 = the cap on what exploration may cost decides.
+   *
+   * @return the value
+   */
+  public Exploration exploration() {
+    return Exploration.of(bytes.getInt(Layout.REQUEST_EXPLORATION));
+  }
+
   // End of what is generated.
 
   /**

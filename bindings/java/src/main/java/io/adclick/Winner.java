@@ -2,6 +2,9 @@ package io.adclick;
 
 /** A view of one of {@link Winners}. There is one for each, which moves: do not keep it. */
 public final class Winner {
+  /** A flag: exploration put it where it stands. Its price is that of its rank. */
+  public static final int EXPLORED = Constants.WINNER_EXPLORED;
+
   private final Winners all;
   private int at;
 
@@ -88,7 +91,8 @@ public final class Winner {
   }
 
   /**
-   * The probability with which this candidate was put in this place; 1 when nothing is random.
+   * The probability with which this candidate was put in this place, given those in the places before; 1 when nothing is
+   * random. The product over the places is the slate's ({@link Outcome#propensity}).
    *
    * @return the value
    */
@@ -113,6 +117,88 @@ public final class Winner {
    */
   public long impressionIdHigh() {
     return all.bytes.getLong(at + Layout.WINNER_IMPRESSION_ID_HIGH);
+  }
+
+  /**
+   * The rank score per 1000 impressions, in micros.
+   *
+   * @return the value
+   */
+  public double score() {
+    return all.bytes.getDouble(at + Layout.WINNER_SCORE);
+  }
+
+  /**
+   * The bid for one event of its kind as it took part: after adjustments and pacing, in whole billable units.
+   *
+   * @return the value
+   */
+  public long bidMicros() {
+    return all.bytes.getLong(at + Layout.WINNER_BID_MICROS);
+  }
+
+  /**
+   * The reserve that applied, per billed event.
+   *
+   * @return the value
+   */
+  public long reserveMicros() {
+    return all.bytes.getLong(at + Layout.WINNER_RESERVE_MICROS);
+  }
+
+  /**
+   * The probability with which this candidate was put in this place, whatever stands in the places before. NaN where it is
+   * not known exactly: past the first place of a slate that was drawn.
+   *
+   * @return the value
+   */
+  public double marginalPropensity() {
+    return all.bytes.getDouble(at + Layout.WINNER_MARGINAL_PROPENSITY);
+  }
+
+  /**
+   * Where the reserve of a winner comes from: the highest one that applied.
+   *
+   * @return the value
+   */
+  public ReserveSource reserveSource() {
+    return ReserveSource.of(all.bytes.getInt(at + Layout.WINNER_RESERVE_SOURCE));
+  }
+
+  /**
+   * The rule of the policy that the reserve comes from: its number, from 0; meant for {@link #reserveSource} rule alone.
+   *
+   * @return the value
+   */
+  public int reserveRule() {
+    return all.bytes.getInt(at + Layout.WINNER_RESERVE_RULE);
+  }
+
+  /**
+   * Its place among all eligible candidates, from 0.
+   *
+   * @return the value
+   */
+  public int rank() {
+    return all.bytes.getInt(at + Layout.WINNER_RANK);
+  }
+
+  /**
+   * The number of its tier in the policy, from 0.
+   *
+   * @return the value
+   */
+  public int tier() {
+    return all.bytes.getInt(at + Layout.WINNER_TIER);
+  }
+
+  /**
+   * {@link #EXPLORED}; 0 = placed by its rank.
+   *
+   * @return the value
+   */
+  public int flags() {
+    return all.bytes.getInt(at + Layout.WINNER_FLAGS);
   }
 
   // End of what is generated.

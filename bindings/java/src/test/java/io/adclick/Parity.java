@@ -85,11 +85,12 @@ final class Parity {
       out.putInt(e.code()).putInt(0);
       return;
     }
-    room(40 + winners.size() * 64 + n * 12);
+    room(64 + winners.size() * 120 + n * 12);
     out.putInt(0).putInt(0);
-    out.putInt(40).putInt(outcome.winners()).putInt(outcome.scored()).putInt(outcome.cut());
+    out.putInt(56).putInt(outcome.winners()).putInt(outcome.scored()).putInt(outcome.cut());
     out.putInt(outcome.missing()).putInt(outcome.precision().code()).putLong(outcome.generation());
-    out.putInt(outcome.wrongSide()).putInt(0);
+    out.putInt(outcome.wrongSide()).putInt(outcome.exploration().code());
+    out.putDouble(outcome.propensity()).putLong(outcome.givenUpMicros());
     for (int i = 0; i < winners.size(); i++) {
       Winner winner = winners.get(i);
       out.putInt(winner.candidate()).putInt(winner.slot()).putFloat(winner.pctr()).putFloat(winner.pcvr());
@@ -97,6 +98,9 @@ final class Parity {
       out.putInt(winner.runnerUp()).putDouble(winner.propensity());
       require((winner.impressionId() | winner.impressionIdHigh()) != 0, "an impression id");
       out.putLong(0).putLong(0); // no two decisions share an id
+      out.putDouble(winner.score()).putLong(winner.bidMicros()).putLong(winner.reserveMicros());
+      out.putDouble(winner.marginalPropensity()).putInt(winner.reserveSource().code()).putInt(winner.reserveRule());
+      out.putInt(winner.rank()).putInt(winner.tier()).putInt(winner.flags()).putInt(0);
     }
     for (int i = 0; i < n; i++) {
       out.putInt(reasons.code(i));
@@ -112,7 +116,7 @@ final class Parity {
   }
 
   private void read() throws IOException {
-    require(in.getInt() == 64, "a struct_size of 64");
+    require(in.getInt() == 96, "a struct_size of 96");
     require(in.getInt() == 0, "no flags");
     long requestId = in.getLong();
     long userKey = in.getLong();
@@ -125,11 +129,17 @@ final class Parity {
     int placement = in.getInt();
     int deadline = in.getInt();
     require(in.getInt() == 0, "0 in what is reserved");
+    require(in.getLong() == 0, "no sizes");
+    long session = in.getLong();
+    long floor = in.getLong();
+    int device = in.getInt();
+    Exploration exploration = Exploration.values()[in.getInt()];
     if (nValues > request.valueCapacity()) {
       request = new Request(nValues);
     }
     request.clear().requestId(requestId).userKey(userKey).timeMicros(timeMicros).utcOffsetSeconds(utcOffset);
-    request.slots(slots).placement(placement).deadlineMicros(deadline);
+    request.slots(slots).placement(placement).deadlineMicros(deadline).sessionId(session);
+    request.floorCpmMicros(floor).device(device).exploration(exploration);
     for (int i = 0; i < nValues; i++) {
       int handle = handles[in.getInt()];
       float number = in.getFloat();
@@ -146,7 +156,10 @@ final class Parity {
       int kind = in.getInt();
       candidate.bid(kind >= 0 && kind < KINDS.length ? KINDS[kind] : BidKind.UNKNOWN, bid);
       candidate.valueRange(in.getInt(), in.getInt()).modifier(in.getFloat()).quality(in.getFloat());
-      require(in.getInt() == 0, "0 in what is reserved");
+      candidate.flags(in.getInt()).campaignKey(in.getLong()).creativeKey(in.getLong()).categoryKey(in.getLong());
+      candidate.labelKey(in.getLong()).tierKey(in.getLong()).valueMicros(in.getLong()).targetReturnPpm(in.getInt());
+      candidate.adjustPpm(in.getInt()).withheldPpm(in.getInt()).throttlePpm(in.getInt()).slotMask(in.getInt());
+      candidate.impressions(in.getInt());
     }
     for (int i = 0; i < nCandidateValues; i++) {
       int handle = handles[in.getInt()];
