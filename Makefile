@@ -120,6 +120,7 @@ test-long: tools
 	$(CARGO) test --release -p adclick --test long -- --ignored --nocapture --test-threads 1
 	$(CARGO) test --release -p adclick --test serving -- --ignored --nocapture --test-threads 1
 	ADCLICK_CASES=10000 $(CARGO) test -p adclick --test infer random_networks -- --nocapture
+	$(CARGO) test --release -p adclick-train --lib market_tests -- --ignored --nocapture --test-threads 1
 
 # `make install` itself, and a project that uses what it installed.
 test-install: cli

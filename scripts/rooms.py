@@ -41,11 +41,12 @@ ROOMS = [
 CRATES = {
     "src": ROOMS,
     "offline/measure/src": [
-        "sum", "weights", "labelled", "loss", "rank", "bins", "spread", "chance", "fields", "report", "cost", "unknown",
+        "sum", "weights", "labelled", "loss", "rank", "bins", "spread", "chance", "smooth", "reliability", "fields", "report",
+        "cost", "unknown",
     ],
     "offline/data/src": ["progress", "files", "time", "cells", "logs", "schema_file", "tables", "schema_infer"],
-    "offline/train/src": ["unpack", "bundle", "positions", "ranges", "rows", "pack", "calibrators", "trainer", "jobs"],
-    "offline/cli/src": ["stdout", "progress", "synthetic", "auctions", "demo", "cmd"],
+    "offline/train/src": ["unpack", "bundle", "calibrators", "positions", "ranges", "rows", "pack", "trainer", "jobs"],
+    "offline/cli/src": ["stdout", "progress", "synthetic", "plot", "auctions", "demo", "cmd"],
 }
 # Name rooms for who is outside, and are imported by none.
 DOORS = {"lib", "main", "builder"}

@@ -205,6 +205,51 @@ fn ways(bundle: &Path, pace: &Pace, count: usize) -> Result<(), Error> {
     Ok(())
 }
 
+/// One thread: the same requests with one calibrator and with those of 100,000 segments, by turns of [`TURN`]; and how long
+/// it takes to swap the calibrators alone.
+fn by_segment(bundle: &Path, pace: &Pace, count: usize) -> Result<(), Error> {
+    let segmented = world::segmented(bundle)?;
+    for precision in [Precision::Exact, Precision::AuctionExact] {
+        let mut options = Options::default();
+        options.precision = Some(precision);
+        let engines = [Engine::open(bundle, &options)?, Engine::open(&segmented, &options)?];
+        if let (_, _, Some(reason)) = engines[0].precision()? {
+            println!("| {count} | {} | absent: {reason} | | |", precision.name());
+            continue;
+        }
+        let limits = ScorerLimits { max_candidates: count };
+        let mut scorers = [engines[0].scorer(limits)?, engines[1].scorer(limits)?];
+        let mut requests =
+            [Requests::new(&engines[0], pace.size, count, 1)?, Requests::new(&engines[1], pace.size, count, 1)?];
+        let (mut winners, mut reasons) = (winners(), vec![Reason::Won; count]);
+        let (mut turns, mut shares) = ([const { Vec::new() }; 2], Vec::new());
+        for turn in 0..(pace.requests / TURN).max(10) {
+            for way in 0..2 {
+                let time = timed(|| {
+                    for _ in 0..TURN {
+                        scorers[way].decide(requests[way].next(), &mut winners, &mut reasons)?;
+                    }
+                    Ok(())
+                })?;
+                turns[way].push(time / TURN as f64);
+            }
+            // The first turn brings everything in.
+            if turn > 0 {
+                shares.push(turns[1][turn] / turns[0][turn] - 1.0);
+            }
+        }
+        shares.sort_by(f64::total_cmp);
+        let [one, many] = turns.each_mut().map(|times| microseconds(times, 0.5));
+        let swap = timed(|| {
+            engines[0].stage(&segmented)?.activate()?;
+            Ok(())
+        })? * 1e3;
+        let share = shares[shares.len() / 2] * 100.0;
+        println!("| {count} | {} | {one:.0} | {many:.0} | {share:+.1} % | {swap:.1} |", precision.name());
+    }
+    Ok(())
+}
+
 /// What callers of one engine did together.
 struct Served {
     rate: f64,
@@ -307,6 +352,14 @@ fn main() -> Result<(), Error> {
     println!("| --- | --- | --- | --- | --- |");
     for count in COUNTS {
         ways(&bundles[0], &pace, count)?;
+    }
+    println!(
+        "\nOne calibrator, and those of 100,000 segments (placement, advertiser), by turns, microseconds of a request:\n"
+    );
+    println!("| candidates | served | one | by segment | more | ms to swap to them |");
+    println!("| --- | --- | --- | --- | --- | --- |");
+    for count in COUNTS {
+        by_segment(&bundles[0], &pace, count)?;
     }
     let cores = std::thread::available_parallelism()?;
     if cores.get() == 1 {

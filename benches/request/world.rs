@@ -10,7 +10,7 @@ use adclick::builder::artifact::model::spec::{
 use adclick::builder::artifact::model::{Model, write};
 use adclick::builder::bundle::{self, CALIBRATORS_FILE, Content, MODEL_FILE, Role};
 use adclick::builder::calibrate::encode_calibrators;
-use adclick::builder::calibrate::{Calibrator, Calibrators, HeadCalibrator, Platt};
+use adclick::builder::calibrate::{Calibrator, Calibrators, HeadCalibrator, Platt, Segment, SegmentKey, Segments};
 use adclick::builder::hash::{checksum, mix};
 use adclick::builder::model::{deep_inputs, pack_model};
 use adclick::builder::schema::{
@@ -209,6 +209,32 @@ pub(crate) fn bundles(root: &Path, size: Size) -> Result<Vec<PathBuf>, Error> {
     Ok(paths)
 }
 
+/// Placements, and advertisers in each of them: the segments of [`segmented`].
+const PLACEMENTS: u64 = 20;
+const ADVERTISERS: u64 = 5_000;
+
+/// The same bundle with calibrators of 100,000 segments.
+pub(crate) fn segmented(bundle: &Path) -> Result<PathBuf, Error> {
+    let manifest = bundle::Manifest::read(bundle)?;
+    let line = |i: u64| Ok::<_, Error>(Some(Calibrator::Platt(Platt::new(0.9, (i % 100) as f64 * 0.01)?)));
+    let part = |parent, value| Ok::<_, Error>(Segment { parent, value, own: [line(value)?, None, None] });
+    let mut list = (0..PLACEMENTS).map(|value| part(0, value)).collect::<Result<Vec<_>, _>>()?;
+    for placement in 1..=PLACEMENTS as u32 {
+        list.extend((0..ADVERTISERS).map(|value| part(placement, value)).collect::<Result<Vec<_>, _>>()?);
+    }
+    let segments = Segments::new(vec![SegmentKey::Placement, SegmentKey::Advertiser], list)?;
+    let ctr = HeadCalibrator::new(0.1, Calibrator::Platt(Platt::new(0.9, 0.1)?))?;
+    let calibrators = encode_calibrators(&Calibrators { ctr, segments, ..Calibrators::default() });
+    let others = manifest.files.iter().filter(|file| file.role != Role::Calibrators);
+    let places: Vec<_> = others.map(|file| (file.role, file.name.clone(), bundle.join(&file.name))).collect();
+    let mut files: Vec<_> =
+        places.iter().map(|(role, name, place)| (*role, name.as_str(), Content::Link(place))).collect();
+    files.push((Role::Calibrators, CALIBRATORS_FILE, Content::Bytes(&calibrators)));
+    let path = bundle.with_extension("segments");
+    bundle::write_files(&path, &files, true)?;
+    Ok(path)
+}
+
 /// Requests of one caller, each for another user and other ads.
 pub(crate) struct Requests {
     size: Size,
@@ -244,7 +270,9 @@ impl Requests {
         for candidate in &mut self.candidates {
             candidate.ad_key = ad_key(below(self.size.ads));
             candidate.bid_micros = 100_000 + below(2_000_000) as i64;
+            candidate.advertiser_key = below(ADVERTISERS);
         }
+        self.request.placement = below(PLACEMENTS) as u32;
         Input { request: &self.request, values: &self.values, candidates: &self.candidates, candidate_values: &[] }
     }
 }

@@ -42,7 +42,6 @@ impl Isotonic {
         &self.y
     }
 
-    #[cfg(feature = "builder")]
     pub(super) fn is_strictly_increasing(&self) -> bool {
         self.x.first() == Some(&0.0) && self.x.last() == Some(&1.0) && self.y.windows(2).all(|y| y[0] < y[1])
     }

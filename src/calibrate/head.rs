@@ -1,12 +1,12 @@
 //! Converts each head's logits to probabilities for serving.
 
-use super::Calibrator;
 #[cfg(feature = "builder")]
 use super::correct_downsampling;
+use super::{Calibrator, Segments};
 use crate::error::{Error, Result};
 
 /// The number of logits processed together.
-const TOGETHER: usize = 64;
+pub(super) const TOGETHER: usize = 64;
 
 /// The steps of one head from logit to probability: the correction for negative downsampling, then the calibrator.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,9 +44,13 @@ impl HeadCalibrator {
         self.keep_rate
     }
 
+    /// What the correction adds to a logit.
+    pub(super) fn ln_keep_rate(&self) -> f64 {
+        self.ln_keep_rate
+    }
+
     /// The calibrator after the correction.
     #[must_use]
-    #[cfg(feature = "builder")]
     pub fn calibrator(&self) -> &Calibrator {
         &self.calibrator
     }
@@ -85,30 +89,48 @@ impl HeadCalibrator {
 impl HeadCalibrator {
     /// Computes for every logit the least and the greatest probability of any logit within `off` of it, also for a
     /// calibrator that is not monotonic. For NaN, or where both are infinite, the result is the whole range.
-    pub fn bounds(&self, logits: &[f32], off: impl Fn(f32) -> f32, mut tell: impl FnMut(usize, [f32; 2])) {
-        let reach = |logit: f32| {
-            let off = f64::from(off(logit));
-            [-off, off].map(|off| f64::from(logit) + off + self.ln_keep_rate)
-        };
+    pub fn bounds(&self, logits: &[f32], off: impl Fn(f32) -> f32, tell: impl FnMut(usize, [f32; 2])) {
         let is_monotone = self.calibrator.is_monotone();
-        for (chunk, logits) in logits.chunks(TOGETHER).enumerate() {
-            let [mut a, mut b] = [[0.0; TOGETHER]; 2];
-            let (a, b) = (&mut a[..logits.len()], &mut b[..logits.len()]);
-            for ((&logit, a), b) in logits.iter().zip(&mut *a).zip(&mut *b) {
-                [*a, *b] = reach(logit);
+        bounds(
+            (logits, self.ln_keep_rate),
+            off,
+            |_, z| self.calibrator.apply_logits(z),
+            |_, reach| (!is_monotone).then(|| self.calibrator.between(reach)),
+            tell,
+        );
+    }
+}
+
+/// The bounds of [`HeadCalibrator::bounds`], for any curves: `apply` replaces corrected logits by probabilities, from the
+/// row of that number on; `between` gives what a row's curve reaches inside a range of logits, if it is not monotonic.
+pub(super) fn bounds(
+    (logits, ln_keep_rate): (&[f32], f64),
+    off: impl Fn(f32) -> f32,
+    apply: impl Fn(usize, &mut [f64]),
+    between: impl Fn(usize, [f64; 2]) -> Option<[f64; 2]>,
+    mut tell: impl FnMut(usize, [f32; 2]),
+) {
+    let reach = |logit: f32| {
+        let off = f64::from(off(logit));
+        [-off, off].map(|off| f64::from(logit) + off + ln_keep_rate)
+    };
+    for (chunk, logits) in logits.chunks(TOGETHER).enumerate() {
+        let first = chunk * TOGETHER;
+        let [mut a, mut b] = [[0.0; TOGETHER]; 2];
+        let (a, b) = (&mut a[..logits.len()], &mut b[..logits.len()]);
+        for ((&logit, a), b) in logits.iter().zip(&mut *a).zip(&mut *b) {
+            [*a, *b] = reach(logit);
+        }
+        apply(first, a);
+        apply(first, b);
+        for (i, (&a, &b)) in a.iter().zip(&*b).enumerate() {
+            let (mut low, mut high) = if a <= b { (a, b) } else { (b, a) };
+            if let Some([least, most]) = between(first + i, reach(logits[i])) {
+                (low, high) = (low.min(least), high.max(most));
             }
-            self.calibrator.apply_logits(a);
-            self.calibrator.apply_logits(b);
-            for (i, (&a, &b)) in a.iter().zip(&*b).enumerate() {
-                let (mut low, mut high) = if a <= b { (a, b) } else { (b, a) };
-                if !is_monotone {
-                    let [least, most] = self.calibrator.between(reach(logits[i]));
-                    (low, high) = (low.min(least), high.max(most));
-                }
-                // One more unit in the last place, for the rounding to f32.
-                let ends = [(low as f32).next_down().max(0.0), (high as f32).next_up()];
-                tell(chunk * TOGETHER + i, if a.is_nan() || b.is_nan() { [0.0, 1.0] } else { ends });
-            }
+            // One more unit in the last place, for the rounding to f32.
+            let ends = [(low as f32).next_down().max(0.0), (high as f32).next_up()];
+            tell(first + i, if a.is_nan() || b.is_nan() { [0.0, 1.0] } else { ends });
         }
     }
 }
@@ -120,6 +142,10 @@ pub struct Calibrators {
     pub ctr: HeadCalibrator,
     /// P(conversion | click).
     pub cvr: HeadCalibrator,
+    /// P(click and conversion | impression): applied to the product of both. pCVR becomes the calibrated product ÷ pCTR.
+    pub product: Calibrator,
+    /// Calibrators that take the place of these in parts of the traffic.
+    pub segments: Segments,
 }
 
 #[cfg(test)]

@@ -16,9 +16,12 @@ mod head;
 #[allow(unsafe_code, reason = "calls code for a CPU that it has looked at")]
 mod lanes;
 mod maths;
+mod piecewise;
+mod segments;
+mod served;
 
 pub use curves::{Histogram, Isotonic};
-pub(crate) use file::decode_calibrators;
+pub use file::decode_calibrators;
 #[cfg(feature = "builder")]
 pub use file::encode_calibrators;
 pub use head::{Calibrators, HeadCalibrator};
@@ -27,6 +30,10 @@ pub use maths::LOGIT_CLIP;
 pub use maths::sigmoid;
 #[cfg(feature = "builder")]
 pub use maths::{correct_downsampling, logit};
+pub use piecewise::PiecewiseLinear;
+pub(crate) use segments::NO_VALUE;
+pub use segments::{MAX_SEGMENT_KEYS, MAX_SEGMENTS, Segment, SegmentKey, Segments};
+pub(crate) use served::{KeySource, ServedCalibrators};
 
 use std::fmt;
 
@@ -56,14 +63,12 @@ impl Platt {
 
     /// The slope.
     #[must_use]
-    #[cfg(feature = "builder")]
     pub fn a(&self) -> f64 {
         self.a
     }
 
     /// The intercept.
     #[must_use]
-    #[cfg(feature = "builder")]
     pub fn b(&self) -> f64 {
         self.b
     }
@@ -181,6 +186,8 @@ pub enum Calibrator {
     Isotonic(Isotonic),
     /// One value for each bin.
     Histogram(Histogram),
+    /// `σ(t(z))`, t linear between knots and beyond them.
+    PiecewiseLinear(PiecewiseLinear),
 }
 
 impl Calibrator {
@@ -194,6 +201,7 @@ impl Calibrator {
             Self::Beta(_) => "beta",
             Self::Isotonic(_) => "isotonic",
             Self::Histogram(_) => "histogram",
+            Self::PiecewiseLinear(_) => "piecewise-linear",
         }
     }
 
@@ -222,12 +230,32 @@ impl Calibrator {
             Self::Platt(c) => each(z, |z| c.logit(z)),
             Self::Temperature(c) => each(z, |z| c.logit(z)),
             Self::Beta(c) => each(z, |z| c.logit(z)),
+            Self::PiecewiseLinear(c) => each(z, |z| c.logit(z)),
         }
         sigmoids(z);
         match self {
-            Self::Identity | Self::Platt(_) | Self::Temperature(_) | Self::Beta(_) => {}
-            Self::Isotonic(c) => each(z, |p| c.apply(p)),
-            Self::Histogram(c) => each(z, |p| c.apply(p)),
+            Self::Isotonic(_) | Self::Histogram(_) => each(z, |p| self.after_sigmoid(p)),
+            _ => {}
+        }
+    }
+
+    /// The part of [`Self::apply_logit`] before σ.
+    fn before_sigmoid(&self, z: f64) -> f64 {
+        match self {
+            Self::Identity | Self::Isotonic(_) | Self::Histogram(_) => z,
+            Self::Platt(c) => c.logit(z),
+            Self::Temperature(c) => c.logit(z),
+            Self::Beta(c) => c.logit(z),
+            Self::PiecewiseLinear(c) => c.logit(z),
+        }
+    }
+
+    /// The part of [`Self::apply_logit`] after σ.
+    fn after_sigmoid(&self, p: f64) -> f64 {
+        match self {
+            Self::Isotonic(c) => c.apply(p),
+            Self::Histogram(c) => c.apply(p),
+            _ => p,
         }
     }
 
@@ -242,16 +270,16 @@ impl Calibrator {
             Self::Beta(c) => c.apply_probability(p),
             Self::Isotonic(c) => c.apply(p),
             Self::Histogram(c) => c.apply(p),
+            Self::PiecewiseLinear(c) => sigmoid(c.logit(logit(p))),
         }
     }
 
     /// Whether a larger score always gives a larger probability (apart from rounding and beta's clipping), so that
     /// calibration neither reorders nor ties candidates.
     #[must_use]
-    #[cfg(feature = "builder")]
     pub fn is_strictly_increasing(&self) -> bool {
         match self {
-            Self::Identity | Self::Temperature(_) => true,
+            Self::Identity | Self::Temperature(_) | Self::PiecewiseLinear(_) => true,
             Self::Platt(c) => c.a > 0.0,
             Self::Beta(c) => c.a >= 0.0 && c.b >= 0.0 && c.a + c.b > 0.0,
             Self::Isotonic(c) => c.is_strictly_increasing(),
@@ -264,7 +292,9 @@ impl Calibrator {
     /// Whether the probability is monotonic in the logit.
     pub(crate) fn is_monotone(&self) -> bool {
         match self {
-            Self::Identity | Self::Platt(_) | Self::Temperature(_) | Self::Isotonic(_) => true,
+            Self::Identity | Self::Platt(_) | Self::Temperature(_) | Self::Isotonic(_) | Self::PiecewiseLinear(_) => {
+                true
+            }
             Self::Beta(c) => c.turn().is_none(),
             Self::Histogram(c) => c.is_monotone(),
         }
@@ -275,7 +305,9 @@ impl Calibrator {
     fn between(&self, [from, to]: [f64; 2]) -> [f64; 2] {
         let nothing = [f64::INFINITY, f64::NEG_INFINITY];
         match self {
-            Self::Identity | Self::Platt(_) | Self::Temperature(_) | Self::Isotonic(_) => nothing,
+            Self::Identity | Self::Platt(_) | Self::Temperature(_) | Self::Isotonic(_) | Self::PiecewiseLinear(_) => {
+                nothing
+            }
             Self::Beta(c) => match c.turn() {
                 Some(turn) if from < turn && turn < to => [sigmoid(c.logit(turn)); 2],
                 _ => nothing,
@@ -296,6 +328,7 @@ impl fmt::Display for Calibrator {
             Self::Beta(c) => write!(f, " (a = {:.6}, b = {:.6}, c = {:.6})", c.a, c.b, c.c),
             Self::Isotonic(c) => write!(f, " ({} knots)", c.x().len()),
             Self::Histogram(c) => write!(f, " ({} bins)", c.values().len()),
+            Self::PiecewiseLinear(c) => write!(f, " ({} knots)", c.z().len()),
         }
     }
 }
@@ -316,6 +349,7 @@ mod tests {
             Calibrator::Beta(Beta::new(0.8, 1.1, -0.1).unwrap()),
             Calibrator::Isotonic(Isotonic::new(vec![0.0, 0.1, 0.4, 1.0], vec![0.01, 0.05, 0.05, 0.9]).unwrap()),
             Calibrator::Histogram(Histogram::new(vec![0.0, 0.1, 0.5, 1.0], vec![0.02, 0.2, 0.7]).unwrap()),
+            Calibrator::PiecewiseLinear(PiecewiseLinear::new(vec![-5.0, -2.0, 1.0], vec![-6.0, -2.5, 0.75]).unwrap()),
         ]
     }
 
@@ -369,6 +403,7 @@ mod tests {
             "beta (a = 0.800000, b = 1.100000, c = -0.100000)",
             "isotonic (4 knots)",
             "histogram (3 bins)",
+            "piecewise-linear (3 knots)",
         ];
         assert_eq!(told, expected);
     }

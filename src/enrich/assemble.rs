@@ -10,7 +10,7 @@ use super::table_plan::{Keys, TablePlan};
 use super::{TimeInputs, category_row, number_input};
 use crate::artifact::model::Model;
 use crate::refusal::Refusal;
-use crate::schema::{Feature, Kind, Pooling, Side, Source, TIME_INPUTS};
+use crate::schema::{Feature, Kind, Pooling, Side, Source, TIME_INPUTS, bucketise};
 use crate::types::{Candidate, Request, Value};
 
 /// No feature reads the handle.
@@ -256,6 +256,34 @@ impl Assembler {
         self.tables.select(&mut state.rows, candidate);
         self.finish(model, state, &self.candidate, (candidate, !values.is_empty()), x, wide, &mut counts);
         Ok(counts)
+    }
+
+    /// The id of a category feature of the request or of the candidate assembled last: passed or read from a table, the
+    /// number of its interval where it has boundaries, and its default where there is nothing else. `passed` says
+    /// whether values were passed on its side.
+    pub(crate) fn category_id(
+        &self,
+        model: &Model,
+        state: &State,
+        feature: usize,
+        (candidate, passed): (usize, bool),
+    ) -> Option<u64> {
+        let of = model.schema().features.get(feature)?;
+        let Kind::Category { boundaries, default, .. } = &of.kind else { return None };
+        let mut given = match of.position {
+            Some(p) => Some((p, p as u64)),
+            None if passed => state.raw.get(feature).filter(|raw| raw.seen > 0).map(|raw| (raw.number, raw.id)),
+            None => None,
+        };
+        let cell = self.tables.cell_of(feature);
+        if given.is_none() && cell != NO_CELL {
+            self.tables.read(cell, &state.rows, candidate, |number, id| given = Some((number, id)));
+        }
+        match given {
+            Some((number, _)) if !boundaries.is_empty() => Some(bucketise(boundaries, number)),
+            Some((_, id)) => Some(id),
+            None => *default,
+        }
     }
 
     /// First pass: every value to the features that read it. Vectors and multi-valued rows are summed at once.

@@ -27,7 +27,7 @@ use ad_cache::PreparedAds;
 use precision::Serving;
 
 use crate::artifact::model::Model;
-use crate::calibrate::Calibrators;
+use crate::calibrate::{Calibrators, ServedCalibrators};
 use crate::cancel::Cancel;
 use crate::enrich::{Assembler, TablePlan};
 use crate::error::Result;
@@ -44,6 +44,7 @@ pub struct ScoringModel {
     serving: Serving,
     ads: PreparedAds,
     calibrators: Calibrators,
+    segments: ServedCalibrators,
     assembler: Assembler,
     /// For each table that the model reads, its number in the engine.
     table_numbers: Vec<usize>,
@@ -70,6 +71,7 @@ pub(crate) struct Prepared {
     serving: Serving,
     ads: PreparedAds,
     calibrators: Calibrators,
+    segments: ServedCalibrators,
     needs: Limits,
 }
 
@@ -98,6 +100,7 @@ impl Prepared {
         };
         let file = &*planned.file;
         let compiled = TablePlan::compile(file.schema(), file.enrichment(), tables)?;
+        let segments = ServedCalibrators::new(&calibrators, file.schema())?;
         let ads = PreparedAds::prepare(how, &planned, serving.precision, tables)?;
         let fast = serving.fast.as_ref().map_or(0, |fast| fast.plan.scratch_len());
         let exact = ads.cache.as_ref().map_or(planned.plan.scratch_len(), |kept| kept.keeping.scratch_len());
@@ -108,7 +111,7 @@ impl Prepared {
             tables: compiled.len(),
             row_bytes: compiled.row_bytes(),
         };
-        Ok(Self { planned, serving, ads, calibrators, needs })
+        Ok(Self { planned, serving, ads, calibrators, segments, needs })
     }
 
     /// The scorer limits needed for it.
@@ -127,13 +130,13 @@ impl Prepared {
         mut handle: impl FnMut(&str) -> u32,
         number: impl FnMut(&str) -> usize,
     ) -> Result<ScoringModel> {
-        let Self { planned, serving, ads, calibrators, needs } = self;
+        let Self { planned, serving, ads, calibrators, segments, needs } = self;
         let (schema, enrichment) = (planned.file.schema(), planned.file.enrichment());
         let compiled = TablePlan::compile(schema, enrichment, tables)?;
         let handles: Vec<u32> = schema.features.iter().map(|f| handle(&f.input)).collect();
         let assembler = Assembler::new(&planned.file, compiled, |i, _| handles[i]);
         let table_numbers = assembler.tables().names().map(number).collect();
-        Ok(ScoringModel { planned, serving, ads, calibrators, assembler, table_numbers, needs })
+        Ok(ScoringModel { planned, serving, ads, calibrators, segments, assembler, table_numbers, needs })
     }
 }
 
@@ -154,6 +157,12 @@ impl ScoringModel {
     #[must_use]
     pub fn calibrators(&self) -> &Calibrators {
         &self.calibrators
+    }
+
+    /// The calibrators of segments and of the product.
+    #[inline]
+    pub(crate) fn segments(&self) -> &ServedCalibrators {
+        &self.segments
     }
 
     /// For each table that the model reads, its number in the engine.

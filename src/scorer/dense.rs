@@ -45,6 +45,8 @@ impl Memory {
             watch.lap(Stage::Score);
         }
         scored.n = n;
+        // Ready inputs say nothing of placements or advertisers.
+        self.segments.nodes[..n].fill(0);
         Ok(scored)
     }
 }

@@ -10,6 +10,7 @@ use crate::metrics::{Stage, Stopwatch};
 use crate::model::{Fast, ScoringModel, ServingPlan};
 use crate::refusal::Refusal;
 use crate::request::Input;
+use crate::schema::Side;
 use crate::types::Precision;
 
 /// The most candidates that are scored between two looks at the clock, when there is a deadline. Tiles may hold more.
@@ -50,6 +51,9 @@ impl Memory {
         let fast = route.fast.filter(|fast| !fast.is_beyond(x));
         let plan = fast.map_or(route.plan, Fast::serving_plan);
         scored.to_settle = fast.is_some();
+        if !input.candidates.is_empty() {
+            self.segments.note(model, &self.state, Side::Request, (0, true));
+        }
         watch.lap(Stage::Enrich);
         let mut pass = begin(model, plan, &mut self.scratch, x, input.candidates.len())?;
         let ads = plan.ads.filter(|_| pass.keeps());
@@ -73,6 +77,8 @@ impl Memory {
                 let counts = assembler.candidate(file, &mut self.state, passed, x, wide)?;
                 scored.counts[1].add(counts);
                 *unknown = fast.is_some_and(|fast| fast.is_beyond(x));
+                let own = (first + row, !passed.values.is_empty());
+                self.segments.note(model, &self.state, Side::Candidate, own);
                 beside.kept[row] = ads.and_then(|ads| ads.of(assembler, &self.state, passed));
             }
             watch.lap(Stage::Enrich);
@@ -95,6 +101,10 @@ impl Memory {
             scored.n = first + rows;
         }
         assembler.count_wrong_side(&self.state);
+        if model.segments().is_used() {
+            self.segments.find(model, input, scored.n);
+            watch.lap(Stage::Calibrate);
+        }
         Ok(scored)
     }
 }

@@ -1,5 +1,6 @@
 //! The buffers of a scorer, allocated once.
 
+use super::segments::SegmentMemory;
 use crate::auction::{self, Shortlist};
 use crate::enrich::{State, TableRows};
 use crate::error::Result;
@@ -21,6 +22,7 @@ pub(super) struct Memory {
     pub(super) pctr: Box<[f32]>,
     /// `[n]`.
     pub(super) pcvr: Box<[f32]>,
+    pub(super) segments: SegmentMemory,
     /// Scratch of the auction.
     pub(super) auction: auction::Scratch,
     pub(super) second: SecondPass,
@@ -46,6 +48,7 @@ impl Memory {
             logits: [filled(n)?, filled(n)?],
             pctr: filled(n)?,
             pcvr: filled(n)?,
+            segments: SegmentMemory::new(n)?,
             auction: auction::Scratch::try_new(n)?,
             second: SecondPass { shortlist: Shortlist::new(n)?, listed: filled(n)?, fast: [filled(n)?, filled(n)?] },
         })
@@ -53,9 +56,15 @@ impl Memory {
 
     /// Bytes that it holds.
     pub(super) fn bytes(&self) -> usize {
-        let Self { scratch, state, request, logits: [a, b], pctr, pcvr, auction, second } = self;
+        let Self { scratch, state, request, logits: [a, b], pctr, pcvr, segments, auction, second } = self;
         let SecondPass { shortlist, listed, fast: [c, d] } = second;
         let floats: usize = [request, a, b, c, d, pctr, pcvr].iter().map(|floats| size_of_val(&***floats)).sum();
-        scratch.bytes() + state.bytes() + auction.bytes() + shortlist.bytes() + size_of_val(&**listed) + floats
+        scratch.bytes()
+            + state.bytes()
+            + segments.bytes()
+            + auction.bytes()
+            + shortlist.bytes()
+            + size_of_val(&**listed)
+            + floats
     }
 }

@@ -12,6 +12,7 @@ mod memory;
 mod probabilities;
 mod scored;
 mod second_pass;
+mod segments;
 mod tiles;
 
 use std::sync::Arc;
@@ -192,6 +193,14 @@ impl Scorer {
     #[must_use]
     pub fn logits(&self) -> [&[f32]; 2] {
         self.memory.logits.each_ref().map(|l| &**l)
+    }
+
+    /// The values that the last call's candidates had of each key of the calibrators' segments, as many as there are keys;
+    /// none where a value was missing. Not of ready inputs, which have none. For fitting calibrators.
+    #[cfg(feature = "builder")]
+    #[must_use]
+    pub fn segment_values(&self, candidate: usize) -> [Option<u64>; crate::calibrate::MAX_SEGMENT_KEYS] {
+        std::array::from_fn(|key| self.memory.segments.value(key, candidate))
     }
 
     /// The whole path: scores the candidates, runs the auction, and writes the winners, best slot first. `reasons` gets

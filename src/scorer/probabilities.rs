@@ -9,17 +9,29 @@ use crate::schema::Side;
 impl Memory {
     /// Converts logits to calibrated probabilities.
     pub(super) fn probabilities(&mut self, model: &ScoringModel, scored: &Scored, watch: &mut Stopwatch) {
-        let calibrators = model.calibrators();
+        let (calibrators, segments) = (model.calibrators(), model.segments());
         if !scored.has_ctr {
             // The one head predicts conversions. pCTR is unknown, so no bid that needs it wins.
             self.logits.swap(0, 1);
             self.logits[0][..scored.n].fill(f32::NAN);
         }
-        calibrators.ctr.apply_slice(&self.logits[0][..scored.n], &mut self.pctr[..scored.n]);
-        if scored.has_cvr {
-            calibrators.cvr.apply_slice(&self.logits[1][..scored.n], &mut self.pcvr[..scored.n]);
+        let n = scored.n;
+        let (nodes, logits) = (&self.segments.nodes[..n], self.logits.each_ref().map(|logits| &logits[..n]));
+        let (pctr, pcvr) = (&mut self.pctr[..n], &mut self.pcvr[..n]);
+        if segments.is_used() {
+            segments.apply(0, logits[0], nodes, pctr);
         } else {
-            self.pcvr[..scored.n].fill(f32::NAN);
+            calibrators.ctr.apply_slice(logits[0], pctr);
+        }
+        match (scored.has_cvr, segments.is_used()) {
+            (false, _) => pcvr.fill(f32::NAN),
+            (true, false) => calibrators.cvr.apply_slice(logits[1], pcvr),
+            (true, true) => {
+                segments.apply(1, logits[1], nodes, pcvr);
+                if segments.has_product() && scored.has_ctr {
+                    segments.apply_product(pctr, nodes, pcvr);
+                }
+            }
         }
         watch.lap(Stage::Calibrate);
     }

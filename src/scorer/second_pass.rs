@@ -22,21 +22,36 @@ impl Memory {
         fast: &Fast,
         watch: &mut Stopwatch,
     ) -> Result<(), Refusal> {
-        let (n, calibrators) = (scored.n, model.calibrators());
+        let (n, calibrators, segments) = (scored.n, model.calibrators(), model.segments());
         let off = |logit| fast.off(logit);
-        let logits = &self.logits;
+        let (logits, nodes) = (&self.logits, &self.segments.nodes);
         let bounds = |first: usize, some: &mut [Bounds]| {
             let rows = first..first + some.len();
             let of = |head: usize| &logits[head][rows.clone()];
             let none = [f32::NAN; 2];
             some.fill(Bounds { pctr: none, pcvr: none });
+            // Logits are in the order of the model's heads.
+            let (ctr, cvr) = (of(0), of(usize::from(scored.has_ctr)));
+            if !segments.is_used() {
+                if scored.has_ctr {
+                    calibrators.ctr.bounds(ctr, off, |i, ends| some[i].pctr = ends);
+                }
+                if scored.has_cvr {
+                    calibrators.cvr.bounds(cvr, off, |i, ends| some[i].pcvr = ends);
+                }
+                return;
+            }
+            let nodes = &nodes[rows.clone()];
             if scored.has_ctr {
-                calibrators.ctr.bounds(of(0), off, |i, ends| some[i].pctr = ends);
+                segments.bounds(0, (ctr, nodes), off, |i, ends| some[i].pctr = ends);
             }
             if scored.has_cvr {
-                // Logits are in the order of the model's heads.
-                let cvr = of(usize::from(scored.has_ctr));
-                calibrators.cvr.bounds(cvr, off, |i, ends| some[i].pcvr = ends);
+                segments.bounds(1, (cvr, nodes), off, |i, ends| some[i].pcvr = ends);
+            }
+            if scored.has_ctr && scored.has_cvr && segments.has_product() {
+                for (bounds, &node) in some.iter_mut().zip(nodes) {
+                    bounds.pcvr = segments.product_bounds(node, bounds.pctr, bounds.pcvr);
+                }
             }
         };
         let second = &mut self.second;

@@ -18,6 +18,7 @@ fn calibrators() -> Calibrators {
     Calibrators {
         ctr: HeadCalibrator::new(0.5, platt).unwrap(),
         cvr: HeadCalibrator::new(1.0, Calibrator::Isotonic(isotonic)).unwrap(),
+        ..Calibrators::default()
     }
 }
 

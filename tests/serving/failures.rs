@@ -30,7 +30,7 @@ const POLICY: &str = "squash = 0.9\nscore_floor_micros = 1\n";
 fn calibrators(slope: f64) -> Vec<u8> {
     let platt = Calibrator::Platt(Platt::new(slope, 0.1).unwrap());
     let head = HeadCalibrator::new(1.0, platt).unwrap();
-    encode_calibrators(&Calibrators { ctr: head.clone(), cvr: head })
+    encode_calibrators(&Calibrators { ctr: head.clone(), cvr: head, ..Calibrators::default() })
 }
 
 fn write(path: &std::path::Path, model: &[u8], slope: f64) -> u64 {

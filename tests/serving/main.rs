@@ -12,6 +12,7 @@ mod metrics;
 mod overlay;
 mod plain;
 mod precision;
+mod segments;
 mod staging_tables;
 mod tables;
 mod written_rows;

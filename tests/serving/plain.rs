@@ -35,32 +35,66 @@ impl<'a> Plain<'a> {
     fn side(&self, case: &Case, side: Side, candidate: usize, values: &[Value]) -> Made {
         let mut made = Made { wide: vec![0.0; self.spec.network.heads.len()], ..Made::default() };
         let features = || self.spec.schema.features.iter().filter(|f| f.side() == side);
-        let reads = |f: &Feature, v: &Value| {
-            f.source != Source::Time && f.position.is_none() && self.engine.feature(&f.input).unwrap() == v.feature
-        };
-        made.missing += values.iter().filter(|v| !features().any(|f| reads(f, v))).count() as u32;
+        made.missing += values.iter().filter(|v| !features().any(|f| self.reads(f, v))).count() as u32;
         for (i, f) in self.spec.schema.features.iter().enumerate().filter(|(_, f)| f.side() == side) {
-            let mut own: Vec<(f32, u64)> = values.iter().filter(|v| reads(f, v)).map(|v| (v.number, v.id)).collect();
-            if f.source == Source::Time {
-                let number = time_input(&f.input, case.request.time_us, case.request.utc_offset_s);
-                own = vec![(number, number as u64)];
-            }
-            if let Some(p) = f.position {
-                own = vec![(p, p as u64)];
-            }
-            let mut by_default = false;
-            let passed = own.iter().any(|v| !matches!(f.kind, Kind::Vector { dim } if v.1 >= dim.into()));
-            let binding = self.spec.enrichment.bindings.iter().find(|b| b.feature as usize == i);
-            if let (false, Some(binding)) = (passed, binding) {
-                // Positions that a vector does not have are counted, and then the table is asked.
-                made.missing += own.len() as u32;
-                let keys = (&case.request, case.candidates.get(candidate));
-                (own, by_default) = plain_tables::values(self.tables, &self.spec.enrichment, &binding.lookup, keys);
-                by_default |= own.is_empty();
-            }
+            let (own, by_default, unread) = self.own(case, (i, f), candidate, values);
+            made.missing += unread;
             self.feature(f, &own, by_default, &mut made);
         }
         made
+    }
+
+    /// The values of a feature, passed or of its table; whether a default row gave them, and how many were not read.
+    fn own(
+        &self,
+        case: &Case,
+        (i, f): (usize, &Feature),
+        candidate: usize,
+        values: &[Value],
+    ) -> (Vec<(f32, u64)>, bool, u32) {
+        let mut unread = 0;
+        let mut own: Vec<(f32, u64)> = values.iter().filter(|v| self.reads(f, v)).map(|v| (v.number, v.id)).collect();
+        if f.source == Source::Time {
+            let number = time_input(&f.input, case.request.time_us, case.request.utc_offset_s);
+            own = vec![(number, number as u64)];
+        }
+        if let Some(p) = f.position {
+            own = vec![(p, p as u64)];
+        }
+        let mut by_default = false;
+        let passed = own.iter().any(|v| !matches!(f.kind, Kind::Vector { dim } if v.1 >= dim.into()));
+        let binding = self.spec.enrichment.bindings.iter().find(|b| b.feature as usize == i);
+        if let (false, Some(binding)) = (passed, binding) {
+            // Positions that a vector does not have are counted, and then the table is asked.
+            unread = own.len() as u32;
+            let keys = (&case.request, case.candidates.get(candidate));
+            (own, by_default) = plain_tables::values(self.tables, &self.spec.enrichment, &binding.lookup, keys);
+            by_default |= own.is_empty();
+        }
+        (own, by_default, unread)
+    }
+
+    fn reads(&self, f: &Feature, v: &Value) -> bool {
+        f.source != Source::Time && f.position.is_none() && self.engine.feature(&f.input).unwrap() == v.feature
+    }
+
+    /// The id of a category: of the value that counts, or the default.
+    fn id(own: &[(f32, u64)], boundaries: &[f32], default: Option<u64>) -> Option<u64> {
+        match own.last() {
+            Some((number, _)) if !boundaries.is_empty() => {
+                Some(boundaries.iter().filter(|b| *b <= number).count() as u64)
+            }
+            Some((_, id)) => Some(*id),
+            None => default,
+        }
+    }
+
+    /// The id that the category of this name has for a candidate.
+    pub(crate) fn category(&self, case: &Case, name: &str, candidate: usize) -> Option<u64> {
+        let (i, f) = self.spec.schema.features.iter().enumerate().find(|(_, f)| f.name == name).unwrap();
+        let Kind::Category { boundaries, default, .. } = &f.kind else { panic!("{name} is no category") };
+        let values = if f.side() == Side::Request { &case.values } else { case.values_of(candidate) };
+        Self::id(&self.own(case, (i, f), candidate, values).0, boundaries, *default)
     }
 
     fn feature(&self, f: &Feature, own: &[(f32, u64)], by_default: bool, made: &mut Made) {
@@ -81,13 +115,7 @@ impl<'a> Plain<'a> {
             }
             Kind::Category { embedding, boundaries, default } => {
                 let e = &self.spec.schema.embeddings[*embedding as usize];
-                let id = match own.last() {
-                    Some((number, _)) if !boundaries.is_empty() => {
-                        Some(boundaries.iter().filter(|b| *b <= number).count() as u64)
-                    }
-                    Some((_, id)) => Some(*id),
-                    None => *default,
-                };
+                let id = Self::id(own, boundaries, *default);
                 let (row, known) = match id {
                     Some(id) => self.row(*embedding, id),
                     None => (e.missing_row.then_some(usize::from(e.unknown_row)), true),

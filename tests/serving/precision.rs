@@ -14,6 +14,7 @@ use adclick::builder::calibrate::{
 use adclick::builder::model::{deep_inputs, pack_model};
 use adclick::{BidKind, Engine, Outcome, Precision, Winner};
 use testkit::common::{Bundles, Case, Random, Wants, case, model, scorer, without_ids};
+use testkit::segments;
 
 fn open(bundles: &Bundles, name: &str, kernel: Option<&str>, precision: Option<Precision>) -> Engine {
     let mut options = adclick::Options::default();
@@ -122,7 +123,7 @@ fn calibrators(random: &mut Random, seed: u64) -> Calibrators {
         let rate = if kind.is_multiple_of(2) { 1.0 } else { 0.01 + 0.99 * share(random) };
         HeadCalibrator::new(rate, calibrator).unwrap()
     };
-    Calibrators { ctr: head(random, seed), cvr: head(random, seed / 6 + 3) }
+    Calibrators { ctr: head(random, seed), cvr: head(random, seed / 6 + 3), ..Calibrators::default() }
 }
 
 /// Makes one number in `rare` of those passed 10, 1,000 or 10^6 times as large, or as large as f32 is.
@@ -146,12 +147,17 @@ fn decide_with_outliers(seeds: Range<u64>, requests: usize) -> usize {
             _ => model(&mut random, Wants { heads: 1 + seed as usize / 3 % 2, goldens: 16, ..Wants::default() }),
         };
         let packed = pack_model(&spec).unwrap();
-        let calibrators = encode_calibrators(&calibrators(&mut random, seed));
+        let heads = calibrators(&mut random, seed);
+        let calibrators = encode_calibrators(&heads);
         let files = [
             (Role::Model, MODEL_FILE, packed.as_slice()),
             (Role::Calibrators, CALIBRATORS_FILE, calibrators.as_slice()),
         ];
         bundle::write(&bundles.path("a"), &files, true).unwrap();
+        // Half of them by segments.
+        if seed % 4 > 1 {
+            segments::add(&bundles.path("a"), &spec, &mut random, heads);
+        }
         let exact = open(&bundles, "a", None, Some(Precision::Exact));
         let auction = open(&bundles, "a", None, Some(Precision::AuctionExact));
         for request in 0..requests {

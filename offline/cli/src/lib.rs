@@ -6,6 +6,7 @@
 pub mod auctions;
 pub mod cmd;
 pub mod demo;
+pub mod plot;
 pub mod progress;
 pub mod stdout;
 pub mod synthetic;

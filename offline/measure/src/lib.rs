@@ -10,7 +10,9 @@ pub mod fields;
 mod labelled;
 pub mod loss;
 pub mod rank;
+mod reliability;
 pub mod report;
+mod smooth;
 mod spread;
 mod sum;
 mod unknown;
@@ -18,6 +20,7 @@ pub mod weights;
 
 pub use chance::{Chance, Interval};
 pub use labelled::Labelled;
+pub use reliability::{Reliability, ReliabilityBin, ratio_interval, reliability_bins};
 pub use report::Report;
 pub use spread::Spread;
 pub use sum::Sum;

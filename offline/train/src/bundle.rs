@@ -11,6 +11,7 @@ use adclick::builder::bundle::{
 };
 use adclick::builder::calibrate::Calibrators;
 use adclick::builder::calibrate::encode_calibrators;
+use adclick::builder::hash::checksum;
 use adclick::builder::infer::Kernel;
 use adclick::builder::live::{Generation, Opening, TableChecks};
 use adclick::builder::table::{Checks, Table, TableSource, join_shards};
@@ -22,6 +23,9 @@ use anyhow::{Context, Result, bail, ensure};
 pub struct BundleParts {
     /// The model file.
     pub model: Vec<u8>,
+    /// The file of a published bundle that the model was read from, and its checksum. While the model is the same, it is
+    /// linked and not written again.
+    pub model_file: Option<(PathBuf, u64)>,
     /// Applied to the model's logits.
     pub calibrators: Calibrators,
     /// The text of the auction policy; `None` = the default one.
@@ -99,11 +103,19 @@ impl BundleParts {
         let tables = manifest.tables().map(|entry| BundlePart::carried(path, entry));
         Ok(Self {
             model: file(Role::Model).context("the bundle has no model")??,
+            model_file: manifest.file(Role::Model).map(|entry| (path.join(&entry.name), entry.xxh3)),
             calibrators: generation.calibrators().clone(),
             policy: file(Role::Policy).transpose()?.map(String::from_utf8).transpose()?,
             precision: manifest.file(Role::Serving).map(|_| generation.precision().0),
             tables: tables.collect(),
         })
+    }
+
+    fn model_content(&self) -> Content<'_> {
+        match &self.model_file {
+            Some((path, xxh3)) if checksum(&self.model) == *xxh3 => Content::Link(path),
+            _ => Content::Bytes(&self.model),
+        }
     }
 
     /// Writes a bundle (beside, synced, renamed) and returns its generation. With `publish`, `CURRENT` beside it names it
@@ -114,7 +126,7 @@ impl BundleParts {
     pub fn write(&self, path: &Path, replace: bool, publish: bool) -> Result<u64> {
         let calibrators = encode_calibrators(&self.calibrators);
         let mut files = vec![
-            (Role::Model, MODEL_FILE, Content::Bytes(&self.model)),
+            (Role::Model, MODEL_FILE, self.model_content()),
             (Role::Calibrators, CALIBRATORS_FILE, Content::Bytes(&calibrators)),
         ];
         if let Some(policy) = &self.policy {

@@ -14,6 +14,7 @@ use adclick_data::progress::Progress;
 use adclick_measure::{Unknown, weights};
 use anyhow::{Result, anyhow, bail, ensure};
 
+use crate::calibrators::SegmentValues;
 use crate::positions::AtServed;
 
 /// Values of one side under the engine's handles.
@@ -73,6 +74,8 @@ pub struct RowScore {
     pub pctr: f32,
     /// The pCVR head's logit and calibrated P(conversion | click), when there is such a head.
     pub cvr: Option<(f32, f32)>,
+    /// Its values of the keys of the calibrators' segments.
+    pub segment: SegmentValues,
 }
 
 /// Scores logged rows one by one, as requests of one candidate.
@@ -132,7 +135,12 @@ impl RowScorer {
         let (mut pctr, mut pcvr) = ([0.0], [0.0]);
         self.scorer.score(input, &mut pctr, &mut pcvr).map_err(|refusal| anyhow!("row {}: {refusal}", row.number))?;
         let [ctr, cvr] = self.scorer.logits();
-        Ok(RowScore { logit: ctr[0], pctr: pctr[0], cvr: self.has_cvr.then(|| (cvr[0], pcvr[0])) })
+        Ok(RowScore {
+            logit: ctr[0],
+            pctr: pctr[0],
+            cvr: self.has_cvr.then(|| (cvr[0], pcvr[0])),
+            segment: self.scorer.segment_values(0),
+        })
     }
 }
 
@@ -244,6 +252,8 @@ pub struct ScoredRows {
     pub weights: Vec<f64>,
     /// When each row was, in microseconds since 1970, where that is known.
     pub times: Vec<Option<i64>>,
+    /// The rows' values of the keys of the calibrators' segments; empty when the bundle has no segments.
+    pub segments: Vec<SegmentValues>,
     /// For each requested input, the value of every row as text; empty where it is missing.
     pub fields: Vec<Vec<String>>,
     /// Malformed rows that were skipped.
@@ -343,6 +353,7 @@ pub fn score_source(
         })
         .collect::<Result<_>>()?;
     let mut out = ScoredRows { fields: vec![Vec::new(); fields.len()], ..ScoredRows::default() };
+    let has_segments = !generation.calibrators().segments.keys().is_empty();
     let stage = progress.bytes("Scoring rows", source.bytes()?);
     let read = source.for_each(&stage, |batch| {
         for row in batch.rows().iter().filter(|row| keep(row)) {
@@ -359,6 +370,9 @@ pub fn score_source(
             if let Some((logit, pcvr)) = score.cvr {
                 out.cvr_logits.push(logit.into());
                 out.pcvr.push(pcvr.into());
+            }
+            if has_segments {
+                out.segments.push(score.segment);
             }
             out.clicks.push(row.click.unwrap_or(false));
             out.conversions.push(row.conversion);

@@ -14,3 +14,4 @@ pub mod overlaid;
 pub mod parity;
 pub mod plain_tables;
 pub mod publishers;
+pub mod segments;

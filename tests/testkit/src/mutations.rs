@@ -19,6 +19,7 @@ use crate::child;
 use crate::common::{Case, Random, Wants, case, decide, model, options, score, scorer};
 use crate::container::{ENTRY, HEADER, assemble, reseal, split, u32_at};
 use crate::plain_tables::{ask, enrich, files};
+use crate::segments;
 
 /// What opening may answer.
 const REFUSALS: [Status; 4] = [Status::Io, Status::Corrupt, Status::Unsupported, Status::GoldenMismatch];
@@ -46,20 +47,23 @@ impl Bundle {
         fs::create_dir(root.join("tables")).unwrap();
         let tables: Vec<_> = tables.iter().flat_map(|table| files(table, &root.join("tables"))).collect();
         let packed = pack_model(&spec).unwrap();
-        let calibrators = encode_calibrators(&Calibrators {
+        let calibrators = Calibrators {
             ctr: HeadCalibrator::new(0.5, Calibrator::Platt(Platt::new(0.8, 0.1).unwrap())).unwrap(),
             cvr: HeadCalibrator::new(1.0, Calibrator::Beta(Beta::new(0.9, 1.1, 0.1).unwrap())).unwrap(),
-        });
+            ..Calibrators::default()
+        };
+        let encoded = encode_calibrators(&calibrators);
         let policy = Policy::default().with_squash(0.9).unwrap().to_toml();
         let serving = serving_text(Precision::AuctionExact);
         let mut contents = vec![
             (Role::Model, MODEL_FILE, Content::Bytes(&packed)),
-            (Role::Calibrators, CALIBRATORS_FILE, Content::Bytes(&calibrators)),
+            (Role::Calibrators, CALIBRATORS_FILE, Content::Bytes(&encoded)),
             (Role::Policy, POLICY_FILE, Content::Bytes(policy.as_bytes())),
             (Role::Serving, SERVING_FILE, Content::Bytes(serving.as_bytes())),
         ];
         contents.extend(tables.iter().map(|(name, path)| (Role::Table, name.as_str(), Content::Copy(path))));
         bundle::write_files(&root.join("a"), &contents, false).unwrap();
+        segments::add(&root.join("a"), &spec, random, calibrators);
         bundle::publish(&root.join("a")).unwrap();
         let manifest = Manifest::read(&root.join("a")).unwrap();
         let file = |f: &bundle::Entry| (f.role, f.name.clone(), fs::read(root.join("a").join(&f.name)).unwrap());

@@ -13,6 +13,7 @@ use bytemuck::Pod;
 
 use crate::common::{Case, Random, Wants, case, chance, model, without_ids};
 use crate::plain_tables::{PlainTable, ask, enrich, files};
+use crate::segments;
 
 /// The requests of the full set.
 pub const COUNT: usize = 10_000;
@@ -68,17 +69,19 @@ max_given_up_micros = 100000000
 /// Writes `bundle` and `requests.bin` into `directory`, the same each time.
 pub fn make(directory: &Path, count: usize) {
     let (mut random, spec, tables) = richest();
-    let (packed, calibrators) = (pack_model(&spec).unwrap(), encode_calibrators(&calibrators()));
+    let (packed, heads) = (pack_model(&spec).unwrap(), calibrators());
+    let encoded = encode_calibrators(&heads);
     let scratch = tempfile::tempdir().unwrap();
     let files: Vec<_> = tables.iter().flat_map(|t| files(t, scratch.path())).collect();
     let mut contents = vec![
         (Role::Model, MODEL_FILE, Content::Bytes(&packed)),
-        (Role::Calibrators, CALIBRATORS_FILE, Content::Bytes(&calibrators)),
+        (Role::Calibrators, CALIBRATORS_FILE, Content::Bytes(&encoded)),
         (Role::Policy, POLICY_FILE, Content::Bytes(POLICY.as_bytes())),
     ];
     contents.extend(files.iter().map(|(name, path)| (Role::Table, name.as_str(), Content::Copy(path))));
     let path = directory.join("bundle");
     bundle::write_files(&path, &contents, true).unwrap();
+    segments::add(&path, &spec, &mut random, heads);
 
     let engine = Engine::open(&path, &Options::default()).unwrap();
     let mut names: Vec<String> = spec.schema.features.iter().map(|f| f.input.clone()).collect();
@@ -141,6 +144,7 @@ fn calibrators() -> Calibrators {
     Calibrators {
         ctr: HeadCalibrator::new(0.5, platt).unwrap(),
         cvr: HeadCalibrator::new(1.0, Calibrator::Isotonic(isotonic)).unwrap(),
+        ..Calibrators::default()
     }
 }
 

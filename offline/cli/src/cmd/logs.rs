@@ -99,12 +99,12 @@ pub(super) enum PartName {
 impl SplitPart {
     /// The rows of the part; `default` is the part that the subcommand uses by default.
     pub(super) fn of(&self, source: LogFiles, default: PartName) -> Result<RowSelection> {
-        let Some(split) = &self.split else { return Ok(RowSelection { source, part: None }) };
+        let Some(split) = &self.split else { return Ok(RowSelection { source, part: None, times: None }) };
         let role = match self.part.unwrap_or(default) {
             PartName::Train => SplitRole::Train,
             PartName::Validation => SplitRole::Validation,
             PartName::Test => SplitRole::Test,
         };
-        Ok(RowSelection { source, part: Some((Split::experiment(split)?, role)) })
+        Ok(RowSelection { source, part: Some((Split::experiment(split)?, role)), times: None })
     }
 }

@@ -7,6 +7,7 @@ mod evaluate;
 mod inspect;
 mod logs;
 mod pack;
+mod reliability;
 mod schema;
 mod score;
 mod train;
@@ -26,6 +27,7 @@ pub enum Command {
     Schema(schema::Args),
     Train(Box<train::Args>),
     Calibrate(calibrate::Args),
+    Report(calibrate::ReportArgs),
     Evaluate(evaluate::Args),
     Pack(pack::Args),
     Inspect(inspect::Args),
@@ -46,6 +48,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Schema(args) => schema::run(args),
         Command::Train(args) => train::run(*args),
         Command::Calibrate(args) => calibrate::run(args),
+        Command::Report(args) => calibrate::run_report(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Pack(args) => pack::run(args),
         Command::Inspect(args) => inspect::run(args),

@@ -7,6 +7,7 @@ mod commands;
 mod golden_calibration;
 mod precision;
 mod schema_infer;
+mod segments;
 #[path = "../support/mod.rs"]
 mod support;
 mod workshop;

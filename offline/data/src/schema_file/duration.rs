@@ -3,7 +3,10 @@
 use anyhow::{Context, Result, bail, ensure};
 
 /// Parses a number with a unit as seconds: `90s`, `15m`, `24h` or `7d`.
-pub(super) fn seconds(text: &str) -> Result<u64> {
+///
+/// # Errors
+/// Anything else; the message says what is allowed.
+pub fn seconds(text: &str) -> Result<u64> {
     let (digits, unit) = text.split_at(text.trim_end_matches(|c: char| !c.is_ascii_digit()).len());
     let unit = match unit.trim() {
         "s" => 1,

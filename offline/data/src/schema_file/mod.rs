@@ -7,7 +7,7 @@
 mod binding;
 mod build;
 mod cells;
-mod duration;
+pub mod duration;
 mod keys;
 mod labels;
 mod options;

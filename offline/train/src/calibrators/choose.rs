@@ -1,8 +1,8 @@
 //! Chooses the calibrator that the held-out rows support, if any.
 
 use adclick::builder::calibrate::Calibrator;
-use adclick_measure::Sum;
 use adclick_measure::loss::row_log_loss;
+use adclick_measure::{Interval, Labelled, Reliability, Sum};
 use anyhow::Result;
 use serde::Serialize;
 
@@ -18,6 +18,10 @@ pub struct MethodTrial {
     pub logloss: f64,
     /// How much lower that is than the model's own.
     pub gain: f64,
+    /// The gain's 95 % interval, rows being independent.
+    pub gain_interval: [f64; 2],
+    /// Calibration of these rows by the fits that did not see them; null when it could not be fitted.
+    pub unseen: Option<UnseenCalibration>,
     /// The smallest tail probability of its tests, adjusted for their number: at 0.05 or less the rows reject the
     /// method. Null where nothing was tested.
     pub p: Option<f64>,
@@ -26,6 +30,21 @@ pub struct MethodTrial {
     /// Why it is ruled out, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+}
+
+/// Calibration errors on rows that a fit did not see, with 95 % intervals.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct UnseenCalibration {
+    /// Σp / Σy.
+    pub ratio: f64,
+    /// ECE of equal-mass bins.
+    pub ece: f64,
+    /// Its interval.
+    pub ece_interval: Interval,
+    /// The smooth calibration error.
+    pub smooth_ece: f64,
+    /// Its interval.
+    pub smooth_ece_interval: Interval,
 }
 
 /// The chosen calibrator, fitted on all rows, and the evidence for it.
@@ -52,18 +71,29 @@ impl Choice {
     pub fn table(&self) -> String {
         let mut out = format!("chosen: {} by {}\n{}\n", self.calibrator, self.method.name(), self.reason);
         if !self.candidates.is_empty() {
-            out += &format!("{:<12} {:>10} {:>10} {:>10}  {}\n", "method", "log loss", "gain", "p", "most off in");
+            out += &format!(
+                "{:<12} {:>10} {:>10} {:>24} {:>9} {:>19} {:>9} {:>19} {:>9}  {}\n",
+                "method", "log loss", "gain", "(95 %)", "ECE", "(95 %)", "smooth", "(95 %)", "p", "most off in"
+            );
         }
         for c in &self.candidates {
             let name = c.method.name();
-            out += &match (&c.refused, c.p) {
-                (Some(why), _) => format!("{name:<12} {why}\n"),
-                (None, None) => format!("{name:<12} {:>10.6} {:>10.6} {:>10}\n", c.logloss, c.gain, "-"),
-                (None, Some(p)) => {
-                    let off = c.off.unwrap_or_default();
-                    format!("{name:<12} {:>10.6} {:>10.6} {p:>10.2e}  {off}\n", c.logloss, c.gain)
+            if let Some(why) = &c.refused {
+                out += &format!("{name:<12} {why}\n");
+                continue;
+            }
+            let interval = |low: f64, high: f64| format!("{low:.6} to {high:.6}");
+            let [low, high] = c.gain_interval;
+            out += &format!("{name:<12} {:>10.6} {:>10.6} {:>24} ", c.logloss, c.gain, interval(low, high));
+            if let Some(u) = &c.unseen {
+                for (error, Interval { low, high }) in [(u.ece, u.ece_interval), (u.smooth_ece, u.smooth_ece_interval)]
+                {
+                    out += &format!("{error:>9.5} {:>19} ", format!("{low:.5} to {high:.5}"));
                 }
-            };
+            }
+            let p = c.p.map_or("-".to_owned(), |p| format!("{p:.2e}"));
+            out += format!("{p:>9}  {}", c.off.unwrap_or_default()).trim_end();
+            out.push('\n');
         }
         out
     }
@@ -99,19 +129,30 @@ pub fn choose(logits: &Sample) -> Result<Choice> {
         });
     }
     let evidence = Evidence::new(logits);
-    let own = held_out_loss(&evidence, Method::Identity, logits)?;
+    let own = HeldOut::new(&evidence, Method::Identity, logits)?;
     let mut trials = Vec::new();
     for method in Method::ALL {
-        let fitted = held_out_loss(&evidence, method, logits)
-            .and_then(|loss| Ok((loss, fit(method, logits)?)))
-            .and_then(|(loss, calibrator)| check_order(&calibrator).map(|()| (loss, calibrator)));
-        let candidate = MethodTrial { method, logloss: f64::NAN, gain: f64::NAN, p: None, off: None, refused: None };
+        let fitted = HeldOut::new(&evidence, method, logits)
+            .and_then(|held_out| Ok((held_out, fit(method, logits)?)))
+            .and_then(|(held_out, calibrator)| check_order(&calibrator).map(|()| (held_out, calibrator)));
+        let candidate = MethodTrial { method, ..MethodTrial::own(f64::NAN) };
+        let candidate = MethodTrial { gain: f64::NAN, gain_interval: [f64::NAN; 2], ..candidate };
         trials.push(match fitted {
             Err(error) => (MethodTrial { refused: Some(format!("{error:#}")), ..candidate }, None),
-            Ok((logloss, calibrator)) => {
+            Ok((held_out, calibrator)) => {
                 let objection = (method != Method::Isotonic).then(|| evidence.against(method, &calibrator));
                 let (p, off) = (objection.map(|o| o.p), objection.map(|o| o.direction.name()));
-                (MethodTrial { logloss, gain: own - logloss, p, off, ..candidate }, Some((calibrator, objection)))
+                let (gain, margin) = own.loss_beyond(&held_out, logits);
+                let trial = MethodTrial {
+                    logloss: held_out.logloss,
+                    gain,
+                    gain_interval: [gain - margin, gain + margin],
+                    unseen: Some(held_out.calibration(logits)?),
+                    p,
+                    off,
+                    ..candidate
+                };
+                (trial, Some((calibrator, objection)))
             }
         });
     }
@@ -126,7 +167,7 @@ pub fn choose(logits: &Sample) -> Result<Choice> {
     });
     let (candidate, calibrator) = match simplest.or_else(best) {
         Some((candidate, Some((calibrator, _)))) => (candidate.clone(), calibrator.clone()),
-        _ => (MethodTrial::own(own), Calibrator::Identity),
+        _ => (MethodTrial::own(own.logloss), Calibrator::Identity),
     };
     let reason = reason(&trials[0].0, &candidate, simplest.is_some());
     let candidates = trials.into_iter().map(|(candidate, _)| candidate).collect();
@@ -136,7 +177,16 @@ pub fn choose(logits: &Sample) -> Result<Choice> {
 impl MethodTrial {
     /// The model's own probabilities.
     fn own(logloss: f64) -> Self {
-        Self { method: Method::Identity, logloss, gain: 0.0, p: None, off: None, refused: None }
+        Self {
+            method: Method::Identity,
+            logloss,
+            gain: 0.0,
+            gain_interval: [0.0; 2],
+            unseen: None,
+            p: None,
+            off: None,
+            refused: None,
+        }
     }
 }
 
@@ -160,17 +210,51 @@ fn reason(own: &MethodTrial, chosen: &MethodTrial, stands: bool) -> String {
     )
 }
 
-/// The mean log loss of each row under a calibrator fitted on the other rows.
-fn held_out_loss(evidence: &Evidence, method: Method, logits: &Sample) -> Result<f64> {
-    let losses = evidence.cross_fitted(method, |calibrator, row| {
-        row_log_loss(calibrator.apply_logit(logits.x[row]), logits.labels[row])
-    })?;
-    let (mut sum, mut total) = (Sum::default(), Sum::default());
-    for (row, loss) in losses.iter().enumerate() {
-        sum.add(logits.weight(row) * loss);
-        total.add(logits.weight(row));
+/// The rows' probabilities under calibrators fitted on the other rows.
+struct HeldOut {
+    p: Vec<f64>,
+    logloss: f64,
+}
+
+/// Resamplings are the same each time.
+const SEED: u64 = 1;
+/// The 97.5th percentile of the normal law.
+const Z: f64 = 1.959_963_984_540_054;
+
+impl HeldOut {
+    fn new(evidence: &Evidence, method: Method, logits: &Sample) -> Result<Self> {
+        let p = evidence.cross_fitted(method, |calibrator, row| calibrator.apply_logit(logits.x[row]))?;
+        let (mut sum, mut total) = (Sum::default(), Sum::default());
+        for (row, &p) in p.iter().enumerate() {
+            sum.add(logits.weight(row) * row_log_loss(p, logits.labels[row]));
+            total.add(logits.weight(row));
+        }
+        Ok(Self { p, logloss: sum.value() / total.value() })
     }
-    Ok(sum.value() / total.value())
+
+    /// How much larger its mean log loss is than another's, and the half of the 95 % interval.
+    fn loss_beyond(&self, other: &Self, logits: &Sample) -> (f64, f64) {
+        let gain = self.logloss - other.logloss;
+        let (mut squares, mut total) = (Sum::default(), Sum::default());
+        for (row, (&own, &others)) in self.p.iter().zip(&other.p).enumerate() {
+            let (w, y) = (logits.weight(row), logits.labels[row]);
+            squares.add((w * (row_log_loss(own, y) - row_log_loss(others, y) - gain)).powi(2));
+            total.add(w);
+        }
+        (gain, Z * squares.value().sqrt() / total.value())
+    }
+
+    fn calibration(&self, logits: &Sample) -> Result<UnseenCalibration> {
+        let data = Labelled::new(&self.p, logits.labels, logits.weights)?;
+        let of = Reliability::new(&data, 1, SEED);
+        Ok(UnseenCalibration {
+            ratio: of.ratio,
+            ece: of.ece,
+            ece_interval: of.ece_interval,
+            smooth_ece: of.smooth_ece,
+            smooth_ece_interval: of.smooth_ece_interval,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -180,7 +264,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use adclick_measure::{Labelled, bins, loss};
+    use adclick_measure::{bins, loss};
 
     /// Logits about -1.5, with labels whose probability `truth` gives.
     fn rows(n: usize, seed: u64, truth: impl Fn(f64) -> f64) -> (Vec<f64>, Vec<bool>) {

@@ -11,7 +11,7 @@ use super::{Method, Sample, fit, tails};
 pub(super) const FALSE_ALARMS: f64 = 0.05;
 
 /// Cross-fitting folds.
-const FOLDS: u64 = 10;
+pub(super) const FOLDS: u64 = 10;
 
 /// The number of stretches of consecutive rows whose scores are taken to be independent of each other.
 const STRETCHES: usize = 20;
@@ -211,7 +211,7 @@ impl<'a> Evidence<'a> {
 }
 
 /// Each row's fold. Rows are numbered in the order of their contents, so the file's order has no effect.
-fn folds(logits: &Sample) -> Vec<u64> {
+pub(super) fn folds(logits: &Sample) -> Vec<u64> {
     let mut order: Vec<usize> = (0..logits.len()).collect();
     order.sort_by(|&a, &b| {
         let by_weight = || logits.weight(a).total_cmp(&logits.weight(b));

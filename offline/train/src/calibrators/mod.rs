@@ -1,19 +1,28 @@
 //! Fitting calibrators on held-out rows, and choosing between them.
 
+mod cells;
 mod choose;
+mod compose;
 mod evidence;
+mod head_fit;
 mod histogram;
 mod isotonic;
 pub mod logistic;
+#[cfg(test)]
+mod market_tests;
 mod method;
 mod parametric;
+mod segmented;
 mod tails;
 
-pub use choose::{Choice, MethodTrial, choose};
+pub use choose::{Choice, MethodTrial, UnseenCalibration, choose};
+pub use compose::{followed_by, on_logits};
+pub use head_fit::{HeadFit, HeadTask, Measured, MeasuredSegment};
 pub use histogram::{histogram_quantile, histogram_uniform};
 pub use isotonic::{Block, isotonic, isotonic_for_serving, pool};
 pub use method::{Method, fit};
 pub use parametric::{Targets, beta, platt, shift, temperature};
+pub use segmented::{SegmentLevel, SegmentValues, Segmented, Shrinkage, segmented, tree};
 
 use adclick_measure::{Sum, weights};
 use anyhow::{Result, bail, ensure};

@@ -7,17 +7,18 @@ use adclick::Precision;
 use adclick::builder::artifact::Bytes;
 use adclick::builder::artifact::model::Model;
 use adclick::builder::bundle::check_target;
-use adclick::builder::calibrate::{Calibrators, HeadCalibrator};
+use adclick::builder::calibrate::{Calibrators, HeadCalibrator, SegmentKey, Segments};
 use adclick::builder::model::pack_model;
-use adclick_data::logs::{TableHits, TableLookups};
+use adclick_data::logs::{KeyId, LogColumns, TableHits, TableLookups};
 use adclick_data::progress::Progress;
 use adclick_measure::Unknown;
 use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 
+use super::fitted::{FitPlan, Fitted};
 use super::{BundleTarget, RowSelection};
 use crate::bundle::{Beside, BundleParts, open, resolve};
-use crate::calibrators::{self, Choice, Method, Sample};
+use crate::calibrators::{Choice, HeadFit, Measured, Method, SegmentLevel};
 use crate::positions::{Position, Positions, as_logged};
 use crate::ranges;
 use crate::rows::{fallback, heads, open_engine};
@@ -30,6 +31,11 @@ pub struct Job {
     pub bundle: PathBuf,
     /// The rows; the model must not have been trained on any of them.
     pub rows: RowSelection,
+    /// The keys of the segments that are calibrated by themselves, where they differ; none of them: all rows alike.
+    /// `None` = those of the bundle.
+    pub segments: Option<Vec<SegmentKey>>,
+    /// Whether the product of pCTR and pCVR is calibrated, too.
+    pub product: bool,
     /// The method to fit; `None` = the simplest one that the rows clearly support.
     pub method: Option<Method>,
     /// The keep rate of negative downsampling that neither the model's bias nor the bundle accounts for; `None` = that of
@@ -57,6 +63,14 @@ pub struct Done {
     /// The calibrator of pCVR that was carried over because the rows hold no conversions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cvr_kept: Option<String>,
+    /// The calibrator of the product of pCTR and pCVR, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub product: Option<Choice>,
+    /// The segments, where keys were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segments: Option<SegmentsFound>,
+    /// Reliability before and after, of each head that was fitted.
+    pub measured: MeasuredHeads,
     /// The share of negatives that pCTR is corrected for, before its calibrator; absent without a pCTR head.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_rate: Option<f64>,
@@ -81,6 +95,33 @@ pub struct Done {
     pub elsewhere: u64,
 }
 
+/// What was found of segments.
+#[derive(Debug, Clone, Serialize)]
+pub struct SegmentsFound {
+    /// How many have a calibrator of their own in the bundle.
+    pub calibrated: usize,
+    /// The levels of pCTR.
+    pub ctr: Vec<SegmentLevel>,
+    /// The levels of pCVR.
+    pub cvr: Vec<SegmentLevel>,
+    /// The levels of their product.
+    pub product: Vec<SegmentLevel>,
+}
+
+/// Measures of the heads that were fitted.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct MeasuredHeads {
+    /// pCTR.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ctr: Option<Measured>,
+    /// pCVR, over clicked rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cvr: Option<Measured>,
+    /// Their product, over all rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub product: Option<Measured>,
+}
+
 /// Fits the calibrators of a bundle on rows, and writes the bundle with them if a target is given.
 ///
 /// # Errors
@@ -99,51 +140,46 @@ pub fn calibrate(job: &Job, progress: &Progress) -> Result<Done> {
         progress.warn(&format!("{warning}: the calibrators are fitted on exact logits"));
     }
     let precision = engine.precision()?.1;
-    let rows = job.rows.scored(&engine, served.positions.as_ref(), &[], progress)?;
+    let mut rows = job.rows.scored(&engine, served.positions.as_ref(), &[], progress)?;
     rows.check_heads()?;
+    if let Some(before) = &served.before {
+        // The segments that were served had other keys.
+        let engine = open_engine(before, None, None)?;
+        let before = job.rows.scored(&engine, served.positions.as_ref(), &[], &Progress::default())?;
+        (rows.pctr, rows.pcvr) = (before.pctr, before.pcvr);
+    }
     let unknown_conversions = rows.unknown_conversions();
     if let Some(warning) = unknown_conversions.as_ref().and_then(Unknown::warning) {
         progress.warn(&warning);
     }
-    // Calibrators are fitted on the logits that they will be applied to, after the correction.
-    let corrected = |logits: &[f64], rate: f64| logits.iter().map(|z| z + rate.ln()).collect::<Vec<_>>();
-    let before = &served.parts.calibrators;
     let keep_rate = keep_rate(job.downsampling, &served)?;
-    let ctr = match keep_rate {
-        Some(rate) => {
-            let logits = corrected(&rows.logits, rate);
-            Some(choice(job.method, &Sample::new(&logits, &rows.clicks, rows.weights())?)?)
-        }
-        None => None,
-    };
-    let (logits, _, converted, weights) = rows.clicked();
-    let cvr = if converted.is_empty() || weights.iter().all(|&w| w == 0.0) {
-        None
-    } else {
-        let logits = corrected(&logits, before.cvr.keep_rate());
-        Some(choice(job.method, &Sample::new(&logits, &converted, rows.weights().map(|_| weights.as_slice()))?)?)
-    };
-    let calibrators = Calibrators {
-        ctr: match (&ctr, keep_rate) {
-            (Some(choice), Some(rate)) => HeadCalibrator::new(rate, choice.calibrator.clone())?,
-            _ => before.ctr.clone(),
-        },
-        // The rows have no conversions.
-        cvr: match &cvr {
-            Some(choice) => HeadCalibrator::new(before.cvr.keep_rate(), choice.calibrator.clone())?,
-            None => before.cvr.clone(),
-        },
-    };
+    let before = &served.parts.calibrators;
+    let plan = FitPlan { keys: &served.keys, method: job.method, product: job.product, before, keep_rate };
+    let fitted = Fitted::new(&plan, &rows)?;
+    let calibrators = fitted.calibrators(&plan)?;
+    let Fitted { ctr, cvr, product } = fitted;
     let kept = (cvr.is_none() && before.cvr != HeadCalibrator::default()).then(|| before.cvr.calibrator().to_string());
     let mut generation = None;
     if let Some(BundleTarget { path, replace, publish }) = &job.target {
-        let parts = BundleParts { calibrators, ..served.parts };
+        let parts = BundleParts { calibrators: calibrators.clone(), ..served.parts };
         generation = Some(format!("{:016x}", parts.write(path, *replace, *publish)?));
     }
     Ok(Done {
         rows: rows.clicks.len(),
-        ctr,
-        cvr,
+        segments: (!served.keys.is_empty()).then(|| SegmentsFound {
+            calibrated: calibrators.segments.list().len(),
+            ctr: levels(&ctr),
+            cvr: levels(&cvr),
+            product: levels(&product),
+        }),
+        measured: MeasuredHeads {
+            ctr: ctr.as_ref().map(|fit| fit.measured.clone()),
+            cvr: cvr.as_ref().map(|fit| fit.measured.clone()),
+            product: product.as_ref().map(|fit| fit.measured.clone()),
+        },
+        ctr: ctr.map(|fit| fit.choice),
+        cvr: cvr.map(|fit| fit.choice),
+        product: product.map(|fit| fit.choice),
         cvr_kept: kept,
         keep_rate,
         generation,
@@ -159,8 +195,12 @@ pub fn calibrate(job: &Job, progress: &Progress) -> Result<Done> {
 /// The bundle in the form to be served.
 struct Served {
     parts: BundleParts,
-    /// Its path, when it is not the bundle of --bundle.
+    /// The keys of the segments that are fitted.
+    keys: Vec<SegmentKey>,
+    /// Where it is, when it is not the bundle of --bundle.
     at: Option<Beside>,
+    /// The bundle with the calibrators that were served, when those of `at` have other keys.
+    before: Option<PathBuf>,
     range_rows: Option<usize>,
     positions: Option<Positions>,
     /// The keep rate that training has folded into the model's bias, where the model records it.
@@ -189,18 +229,58 @@ impl Served {
             Some(Positions { scored: Some(Position::Logged), .. }) => as_logged(&parts.model)?,
             _ => None,
         };
-        if job.precision.is_some() || range_rows.is_some() || logged.is_some() {
+        let keys = job.segments.clone().unwrap_or_else(|| parts.calibrators.segments.keys().to_vec());
+        check_columns(&keys, &job.rows.source.format.columns())?;
+        let keyed = keyed(&parts.calibrators, &keys)?;
+        let mut before = None;
+        if job.precision.is_some() || range_rows.is_some() || logged.is_some() || keyed.is_some() {
             let beside = match &job.target {
                 Some(target) => Beside::of(&target.path, target.replace)?,
                 None => Beside::next_to(&path)?,
             };
-            let scored = logged.map(|model| BundleParts { model, ..parts.clone() });
-            scored.as_ref().unwrap_or(&parts).write(&beside.path().join(Self::NAME), true, false)?;
+            let mut scored = BundleParts { model: logged.unwrap_or_else(|| parts.model.clone()), ..parts.clone() };
+            if let Some(keyed) = keyed {
+                if !scored.calibrators.segments.keys().is_empty() {
+                    let path = beside.path().join("before");
+                    scored.write(&path, true, false)?;
+                    before = Some(path);
+                }
+                scored.calibrators = keyed;
+            }
+            scored.write(&beside.path().join(Self::NAME), true, false)?;
             at = Some(beside);
         }
         let [has_ctr, _] = heads(&model);
-        Ok(Self { parts, at, range_rows, positions, folded: folded(model.provenance()), has_ctr })
+        Ok(Self { parts, keys, at, before, range_rows, positions, folded: folded(model.provenance()), has_ctr })
     }
+}
+
+/// Whether the rows carry the ids of the keys; features are another thing.
+fn check_columns(keys: &[SegmentKey], columns: &LogColumns) -> Result<()> {
+    for key in keys {
+        let id = match key {
+            SegmentKey::Placement => KeyId::Placement,
+            SegmentKey::Advertiser => KeyId::Advertiser,
+            SegmentKey::Ad => KeyId::Ad,
+            SegmentKey::Feature(_) => continue,
+        };
+        ensure!(
+            columns.keys.iter().any(|column| column.id == id),
+            "segments by {0}: the rows have no column for the {0}; name it under [keys] in the schema",
+            key.name()
+        );
+    }
+    Ok(())
+}
+
+/// The calibrators with these keys of segments, so that a scorer tells their values; none where it does already, or where
+/// none are asked for.
+fn keyed(calibrators: &Calibrators, keys: &[SegmentKey]) -> Result<Option<Calibrators>> {
+    if keys.is_empty() || calibrators.segments.keys() == keys {
+        return Ok(None);
+    }
+    let segments = Segments::new(keys.to_vec(), vec![])?;
+    Ok(Some(Calibrators { segments, ..calibrators.clone() }))
 }
 
 /// The keep rate that pCTR is corrected for: the bundle's, or a new one for a bundle that has none; `None` without a
@@ -261,18 +341,6 @@ fn find_ranges(job: &Job, bundle: &Path, parts: &mut BundleParts, progress: &Pro
     Ok(Some(rows))
 }
 
-fn choice(method: Option<Method>, sample: &Sample) -> Result<Choice> {
-    let Some(method) = method else { return calibrators::choose(sample) };
-    let positive = sample.positive();
-    ensure!(
-        method == Method::Identity || (1..sample.len()).contains(&positive),
-        "{positive} of {} rows are positive: {} cannot be fitted without rows of both kinds",
-        sample.len(),
-        method.name()
-    );
-    let calibrator = calibrators::fit(method, sample)?;
-    if !calibrator.is_strictly_increasing() {
-        bail!("{} would turn the order of the scores around: the model ranks these rows backwards", method.name());
-    }
-    Ok(Choice { method, calibrator, candidates: Vec::new(), reason: "as requested".to_owned() })
+fn levels(fit: &Option<HeadFit>) -> Vec<SegmentLevel> {
+    fit.as_ref().map(|fit| fit.segmented.levels.clone()).unwrap_or_default()
 }

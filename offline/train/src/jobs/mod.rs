@@ -5,6 +5,7 @@
 
 pub mod calibrate;
 pub mod evaluate;
+mod fitted;
 pub mod inspect;
 pub mod pack;
 pub mod train;
@@ -16,7 +17,7 @@ use adclick::Engine;
 use adclick_data::logs::{LogFiles, LogRow};
 use adclick_data::progress::Progress;
 use adclick_data::tables::TableSummary;
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::positions::Positions;
 use crate::rows::{ScoredRows, score_source};
@@ -40,22 +41,41 @@ pub struct RowSelection {
     pub source: LogFiles,
     /// Only the rows with this role in this split; `None` = all.
     pub part: Option<(Split, SplitRole)>,
+    /// Only the rows of these times; `None` = all.
+    pub times: Option<TimeRange>,
 }
 
-/// The split rule of a part, resolved for the files.
-struct Chosen(Option<(SplitRoles, SplitRole)>);
+/// Times from one moment on until before another, in microseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeRange {
+    /// The first moment.
+    pub from_us: i64,
+    /// The first moment that is no longer in it.
+    pub until_us: i64,
+}
+
+/// The split rule of a part, resolved for the files, and the range of times.
+struct Chosen {
+    part: Option<(SplitRoles, SplitRole)>,
+    times: Option<TimeRange>,
+}
 
 impl Chosen {
     fn has(&self, row: &LogRow) -> bool {
-        self.0.as_ref().is_none_or(|(roles, role)| roles.of(row) == *role)
+        let within = |times: &TimeRange| row.time_us.is_some_and(|t| (times.from_us..times.until_us).contains(&t));
+        self.times.as_ref().is_none_or(within) && self.part.as_ref().is_none_or(|(roles, role)| roles.of(row) == *role)
     }
 }
 
 impl RowSelection {
     fn chosen(&self, progress: &Progress) -> Result<Chosen> {
-        let Some((split, role)) = &self.part else { return Ok(Chosen(None)) };
+        ensure!(
+            self.times.is_none() || self.source.format.columns().time.is_some(),
+            "rows are chosen by their times, and they have none: name the column (`time` under [labels] in the schema)"
+        );
+        let Some((split, role)) = &self.part else { return Ok(Chosen { part: None, times: self.times }) };
         let data = Data { source: self.source.clone(), split: split.clone() };
-        Ok(Chosen(Some((data.roles(progress)?, *role))))
+        Ok(Chosen { part: Some((data.roles(progress)?, *role)), times: self.times })
     }
 
     /// The rows, scored by an engine at these positions. `fields` are inputs whose values are returned as text.

@@ -119,6 +119,7 @@ pub fn train(job: Job, progress: &Progress) -> Result<Done> {
     let trained = trainer::fit(&config, &data, &blueprint, job.parent.as_ref().map(|p| &p.spec), progress)?;
     let (precision, calibrators) = (job.precision, Calibrators::default());
     let mut parts = BundleParts {
+        model_file: None,
         model: pack_model(&trained.spec)?,
         calibrators,
         policy: job.policy,
@@ -190,9 +191,13 @@ fn as_served(parts: &BundleParts, data: &Data, beside: &Beside, progress: &Progr
     }
     let rows = match &data.split {
         Split::Files(paths) => {
-            RowSelection { source: LogFiles { paths: paths.clone(), ..data.source.clone() }, part: None }
+            RowSelection { source: LogFiles { paths: paths.clone(), ..data.source.clone() }, part: None, times: None }
         }
-        split => RowSelection { source: data.source.clone(), part: Some((split.clone(), SplitRole::Validation)) },
+        split => RowSelection {
+            source: data.source.clone(),
+            part: Some((split.clone(), SplitRole::Validation)),
+            times: None,
+        },
     };
     let rows = rows.scored(&engine, None, &[], progress)?;
     Ok(Some(HeldOutScores {

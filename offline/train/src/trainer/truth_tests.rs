@@ -174,7 +174,9 @@ fn clicks_alone_train_pcvr_alone() {
     let bundle = all.dir.path().join("bundle");
     let model = adclick::builder::model::pack_model(&trained.spec).unwrap();
     let (calibrators, tables) = (Calibrators::default(), Vec::new());
-    BundleParts { model, calibrators, policy: None, precision: None, tables }.write(&bundle, false, false).unwrap();
+    BundleParts { model, model_file: None, calibrators, policy: None, precision: None, tables }
+        .write(&bundle, false, false)
+        .unwrap();
     let engine = open_engine(&bundle, None, None).unwrap();
     let source = all.data(Split::Hash).source;
     let mut scorer = RowScorer::new(&engine, &source.format.columns()).unwrap();

@@ -7,12 +7,12 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use adclick::auction::Policy;
-use adclick::builder::artifact::container::{ArtifactKind, Container, MAGIC};
+use adclick::builder::artifact::container::{ArtifactKind, MAGIC};
 use adclick::builder::artifact::model::Model;
 use adclick::builder::artifact::model::network::{Cross, Dense, Network, Panels};
 use adclick::builder::artifact::{Bytes, OpenMode};
 use adclick::builder::bundle::{MANIFEST, Manifest, Role};
-use adclick::builder::calibrate::Calibrators;
+use adclick::builder::calibrate::{Calibrator, Calibrators, SegmentKey, decode_calibrators};
 use adclick::builder::schema::{Index, Kind, Schema};
 use adclick::builder::table::Checks;
 use adclick_data::schema_file::key_text;
@@ -200,10 +200,8 @@ fn artifact(path: &Path, text: &mut String) -> Result<(&'static str, Value)> {
         drop(bytes);
         return Ok(("table", table::describe(&open_table(path, Checks::Structure)?, text)?));
     }
-    if let Ok(container) = Container::open(&bytes, ArtifactKind::Calibrators, &["calibrators"]) {
-        let section = container.require("calibrators").with_context(place)?;
-        let all = Calibrators::decode(&bytes[section.offset..section.offset + section.len]).with_context(place)?;
-        return Ok(("calibrators", calibrators(&all, text)?));
+    if kind_of(&bytes) == Some(ArtifactKind::Calibrators) {
+        return Ok(("calibrators", calibrators(&decode_calibrators(&bytes).with_context(place)?, text)?));
     }
     match Model::open(bytes) {
         Ok(model) => Ok(("model", describe(&model, text)?)),
@@ -224,6 +222,15 @@ fn calibrators(all: &Calibrators, text: &mut String) -> Result<Value> {
         let calibrator = head.calibrator().name();
         writeln!(text, "  {name}: {calibrator}, keep rate {}", head.keep_rate())?;
         report[name] = json!({ "calibrator": calibrator, "keep_rate": head.keep_rate() });
+    }
+    if all.product != Calibrator::Identity {
+        writeln!(text, "  product: {}", all.product.name())?;
+        report["product"] = json!({ "calibrator": all.product.name() });
+    }
+    if !all.segments.keys().is_empty() {
+        let keys: Vec<&str> = all.segments.keys().iter().map(SegmentKey::name).collect();
+        writeln!(text, "  {} segments by {}", all.segments.list().len(), keys.join(", "))?;
+        report["segments"] = json!({ "keys": keys, "count": all.segments.list().len() });
     }
     Ok(report)
 }

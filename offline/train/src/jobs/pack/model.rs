@@ -4,9 +4,8 @@ use std::path::Path;
 
 use adclick::HeadKind;
 use adclick::auction::Policy;
-use adclick::builder::artifact::container::{ArtifactKind, Container};
 use adclick::builder::artifact::model::spec::ModelSpec;
-use adclick::builder::calibrate::Calibrators;
+use adclick::builder::calibrate::decode_calibrators;
 use adclick::builder::hash::checksum;
 use adclick::builder::model::pack_model;
 use adclick_data::files::{read_file, read_text};
@@ -174,9 +173,7 @@ fn name(path: &Path) -> String {
 pub(super) fn calibrators(path: &Path, downsampling: Option<f64>) -> Result<Vec<u8>> {
     let bytes = read_file(path)?;
     let place = || format!("calibrators {}", path.display());
-    let container = Container::open(&bytes, ArtifactKind::Calibrators, &["calibrators"]).with_context(place)?;
-    let section = container.require("calibrators").with_context(place)?;
-    let read = Calibrators::decode(&bytes[section.offset..section.offset + section.len]).with_context(place)?;
+    let read = decode_calibrators(&bytes).with_context(place)?;
     let keep_rate = read.ctr.keep_rate();
     if let Some(rate) = downsampling.filter(|&rate| rate < 1.0 && keep_rate < 1.0) {
         bail!(
