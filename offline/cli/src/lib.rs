@@ -8,5 +8,6 @@ pub mod cmd;
 pub mod demo;
 pub mod plot;
 pub mod progress;
+pub mod settings;
 pub mod stdout;
 pub mod synthetic;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use adclick_cli::cmd::{self, Command};
-use adclick_cli::stdout;
+use adclick_cli::{settings, stdout};
 use clap::Parser;
 
 /// From click logs to a calibrated model bundle that ad servers link: train, calibrate, evaluate, pack, verify.
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if stdout::reader_gone(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("adclick: {error:#}");
+            eprintln!("adclick: {}", settings::told(&error));
             ExitCode::FAILURE
         }
     }

@@ -9,5 +9,6 @@ pub mod logs;
 pub mod progress;
 pub mod schema_file;
 pub mod schema_infer;
+pub mod setting;
 pub mod tables;
 pub mod time;

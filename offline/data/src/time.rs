@@ -1,6 +1,9 @@
 //! Times as people write them: RFC 3339 or seconds since 1970.
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
+
+use crate::refuse;
+use crate::setting::{BadSetting, Setting};
 use jiff::fmt::temporal::Pieces;
 use jiff::tz::Offset;
 
@@ -73,11 +76,14 @@ pub fn show_length(seconds: u64) -> String {
 /// # Errors
 /// The file or its time cannot be read.
 pub fn modified(path: &std::path::Path) -> Result<i64> {
-    let what = || format!("cannot read when {} was changed: say --as-of", path.display());
-    let modified = std::fs::metadata(path).and_then(|m| m.modified()).with_context(what)?;
+    let unknown = || {
+        let text = format!("cannot read when {} was changed: say how new its data is", path.display());
+        BadSetting::new(&[Setting::AsOf], text)
+    };
+    let modified = std::fs::metadata(path).and_then(|m| m.modified()).map_err(|_| unknown())?;
     match modified.duration_since(std::time::UNIX_EPOCH) {
-        Ok(since) => i64::try_from(since.as_micros()).with_context(what),
-        Err(_) => bail!("{} was last changed before 1970: say --as-of", path.display()),
+        Ok(since) => i64::try_from(since.as_micros()).map_err(|_| unknown().into()),
+        Err(_) => refuse!([AsOf], "{} was last changed before 1970: say how new its data is", path.display()),
     }
 }
 

@@ -16,6 +16,7 @@ use adclick::builder::infer::Kernel;
 use adclick::builder::live::{Generation, Opening, TableChecks};
 use adclick::builder::table::{Checks, Table, TableSource, join_shards};
 use adclick_data::files::is_table;
+use adclick_data::refuse;
 use anyhow::{Context, Result, bail, ensure};
 
 /// The files of a bundle: model, calibrators and policy in memory, tables where they are.
@@ -272,7 +273,11 @@ pub fn place_tables(from: &Path, names: &[&str], out: &Path, replace: bool) -> R
         match std::fs::symlink_metadata(&place) {
             Err(_) => {}
             Ok(_) if !replace => {
-                bail!("{} exists already: choose another directory, or give --replace", place.display())
+                refuse!(
+                    [Replace],
+                    "{} exists already: choose another directory, or ask for it to be replaced",
+                    place.display()
+                )
             }
             Ok(found) => ensure!(
                 found.is_file() && is_table(&place),

@@ -10,7 +10,8 @@ use adclick::builder::model::pack_model;
 use adclick::builder::schema::{Feature, Kind, Schema, bucketise};
 use adclick_data::logs::{InputValue, LogColumns, LogFiles, LogRow, Reads, RowBatch};
 use adclick_data::progress::Progress;
-use anyhow::{Context, Result, ensure};
+use adclick_data::{refuse, require};
+use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::bundle::{Beside, BundleParts};
@@ -63,12 +64,12 @@ impl Positions {
         }
         let features = inputs;
         if features.is_empty() {
-            ensure!(wanted.is_none(), "--position: the model has no position feature: leave the option out");
+            require!(wanted.is_none(), [Position], "the model has no position feature: leave the position out");
             return Ok(None);
         }
         let lacking = features.iter().find(|f| columns.input(&f.input).is_none());
         if let (Some(lacking), Some(_)) = (lacking, wanted) {
-            anyhow::bail!("--position: the rows have no input `{}`, which says their positions", lacking.input);
+            refuse!([Position], "the rows have no input `{}`, which says their positions", lacking.input);
         }
         let scored = lacking.is_none().then(|| wanted.unwrap_or(Position::Logged));
         Ok(Some(Self { features, scored }))

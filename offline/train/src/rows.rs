@@ -11,6 +11,8 @@ use adclick_data::logs::{
     InputKind, InputValue, KeyId, LogColumns, LogFiles, LogRow, Reads, RowBatch, TableHits, TableLookups,
 };
 use adclick_data::progress::Progress;
+use adclick_data::setting::{BadSetting, Setting};
+use adclick_data::{refuse, require};
 use adclick_measure::{Unknown, weights};
 use anyhow::{Result, anyhow, bail, ensure};
 
@@ -163,10 +165,11 @@ fn fits(model: &Model, columns: &LogColumns) -> Result<()> {
                 KeyPart::Placement => (KeyId::Placement, "placement"),
                 KeyPart::Column(_) => continue,
             };
-            ensure!(
+            require!(
                 columns.keys.iter().any(|k| k.id == id),
+                [Format, Schema],
                 "the model looks table `{}` up by the {name}, and the rows have no column for it: use the schema with \
-                 which the model was trained, with {name} in [keys] (--format examples --schema FILE)",
+                 which the model was trained, with {name} in [keys]",
                 table.name
             );
         }
@@ -199,9 +202,10 @@ fn absent<'a>(model: &'a Model, columns: &LogColumns) -> Result<Vec<&'a str>> {
     names.dedup();
     let all = names.len();
     names.retain(|name| !columns.inputs.iter().any(|input| input.name == *name));
-    ensure!(
+    require!(
         all == 0 || names.len() < all,
-        "the rows have none of the model's inputs ({}): give --format and --schema with which the model was trained",
+        [Format, Schema],
+        "the rows have none of the model's inputs ({}): give the format and the schema with which the model was trained",
         names.join(", ")
     );
     Ok(names)
@@ -217,7 +221,7 @@ pub fn open_engine(bundle: &std::path::Path, kernel: Option<&str>, precision: Op
     options.precision = precision;
     let engine = Engine::open(bundle, &options)?;
     if let (Some(asked), (_, _, Some(reason))) = (precision, engine.precision()?) {
-        bail!("--precision {}: {reason}; it would be served exact", asked.name());
+        refuse!([Precision], "{} cannot be served: {reason}; it would be served exact", asked.name());
     }
     Ok(engine)
 }
@@ -347,7 +351,10 @@ pub fn score_source(
             let feature = features.iter().position(|f| f.input == *name).unwrap_or(features.len());
             let reads = source.reads(&columns, feature, name).ok_or_else(|| {
                 let known: Vec<&str> = columns.inputs.iter().map(|i| i.name.as_str()).collect();
-                anyhow!("--field {name}: the rows have no such input; they have {}", known.join(", "))
+                BadSetting::new(
+                    &[Setting::Field],
+                    format!("the rows have no input `{name}`; they have {}", known.join(", ")),
+                )
             })?;
             Ok((reads, columns.inputs[reads.passed].kind))
         })
@@ -385,9 +392,10 @@ pub fn score_source(
         Ok(())
     })?;
     drop(stage);
-    ensure!(
+    require!(
         !out.clicks.is_empty() || out.elsewhere == 0,
-        "none of {} rows was logged at the position that is served: measure at the logged ones (--position logged)",
+        [Position],
+        "none of {} rows was logged at the position that is served: measure at the logged ones",
         out.elsewhere
     );
     if out.clicks.is_empty() {

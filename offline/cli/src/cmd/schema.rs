@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use adclick_data::files::write_over_own;
-use adclick_data::schema_infer::{KnownColumns, infer, train_command};
-use anyhow::{Result, bail};
+use adclick_data::schema_infer::{KnownColumns, train_command};
+use adclick_train::jobs::schema::{Job, schema};
+use anyhow::Result;
 
 use crate::progress::on_stderr;
 
@@ -63,9 +63,6 @@ struct Infer {
 
 pub(super) fn run(args: Args) -> Result<()> {
     let What::Infer(args) = args.what;
-    if let Some(out) = args.out.as_ref().filter(|out| out.exists() && !args.replace) {
-        bail!("{} exists already: choose another --out, or --replace it", out.display());
-    }
     let known = KnownColumns {
         click: args.click,
         conversion: args.conversion,
@@ -73,11 +70,11 @@ pub(super) fn run(args: Args) -> Result<()> {
         time: args.time,
         leave_out: args.leave_out,
     };
-    let found = infer(&args.data, &known, &on_stderr())?;
-    match &args.out {
+    let job = Job { data: args.data, known, out: args.out, replace: args.replace };
+    let found = schema(&job, &on_stderr())?;
+    match &job.out {
         None => crate::stdout::lock().write_all(found.text.as_bytes())?,
         Some(out) => {
-            write_over_own(out, "a schema file", is_schema, |file| Ok(file.write_all(found.text.as_bytes())?))?;
             let mut say = crate::stdout::lock();
             writeln!(
                 say,
@@ -91,7 +88,7 @@ pub(super) fn run(args: Args) -> Result<()> {
             for (column, why) in &found.left_out {
                 writeln!(say, "  \"{column}\": {why}")?;
             }
-            writeln!(say, "wrote {}; look at it, then\n  {}", out.display(), train_command(&args.data, Some(out)))?;
+            writeln!(say, "wrote {}; look at it, then\n  {}", out.display(), train_command(&job.data, Some(out)))?;
         }
     }
     if found.malformed > 0 {
@@ -99,9 +96,4 @@ pub(super) fn run(args: Args) -> Result<()> {
         found.first.iter().for_each(|message| eprintln!("  {message}"));
     }
     Ok(())
-}
-
-/// Whether a file begins like a schema, so that a mistaken `--out` with `--replace` destroys no data.
-fn is_schema(head: &[u8]) -> bool {
-    head.starts_with(b"# A first schema of ") || head.split(|&b| b == b'\n').any(|line| line == b"[[features]]")
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use adclick_train::jobs::verify::{Done, verify};
 use anyhow::Result;
 
+use crate::progress::on_stderr;
+
 /// Check every checksum and golden request of a bundle.
 ///
 /// Reads every file of the bundle and compares its length and checksum with the manifest's, checks every section and every
@@ -21,7 +23,7 @@ pub struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result<()> {
-    let done = verify(&args.bundle)?;
+    let done = verify(&args.bundle, &on_stderr())?;
     let mut out = crate::stdout::lock();
     let Done { bundle, generation, files, tables, goldens, kernels, wanted, here, reason } = &done;
     let generation = format!("{generation:016x}");

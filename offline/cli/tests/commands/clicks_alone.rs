@@ -128,7 +128,11 @@ fn what_clicks_alone_say_is_measured_calibrated_and_scored() {
 fn what_has_no_meaning_without_a_pctr_head_is_refused() {
     let shop = shop();
     let refused = shop.failure(&format!("calibrate --bundle a --data other.csv {ROWS} --downsampling 0.5"));
-    assert!(refused.contains("--downsampling corrects pCTR, and the model has no pCTR head"), "{refused}");
+    assert!(
+        refused.contains("a keep rate corrects pCTR, and the model has no pCTR head")
+            && refused.contains("(--downsampling)"),
+        "{refused}"
+    );
     // Rows that say nothing of conversions.
     shop.write("unclicked.csv", &rows(0, 500, 1.0));
     for verb in ["evaluate", "calibrate"] {

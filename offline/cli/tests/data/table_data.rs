@@ -275,7 +275,7 @@ fn shards_hold_each_key_once() {
     assert_eq!((one.rows, one.elsewhere), (shards[1].len(), 199 - shards[1].len()));
     assert!(bytes == std::fs::read(&all.files[1]).unwrap(), "a shard alone is another one");
     let message = format!("{:#}", build(&table, &files(&[csv]), |o| o.shard = Some(3)).unwrap_err());
-    assert!(message.contains("--shard 3") && message.contains("0 to 2"), "{message}");
+    assert!(message.contains("no shard 3") && message.contains("0 to 2"), "{message}");
 }
 
 /// What a file with one good row and this one is refused for.
@@ -309,7 +309,7 @@ fn bad_cells_are_named_with_file_line_column_and_what_was_found() {
     ];
     for (line, needles) in cases {
         let message = csv_refusal(line);
-        for needle in [&["bad.csv, line 3", "--max-bad-rows"], needles].concat() {
+        for needle in [&["bad.csv, line 3", "raise the limit"], needles].concat() {
             assert!(message.contains(needle), "`{needle}` is not in: {message}\nfor: {line}");
         }
     }

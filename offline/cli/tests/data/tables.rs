@@ -314,7 +314,10 @@ fn shards_are_built_published_and_renewed_one_by_one() {
     }
     let one = ["pack", "--from", &out, "--schema", &place.schema, "--table", &users, "--shard", "0", "--out", &new];
     let message = refusal(&[&one[..], &["--replace"]].concat(), 1);
-    assert!(message.contains("--shard 0: none of the tables that are built has shards"), "{message}");
+    assert!(
+        message.contains("shard 0: none of the tables that are built has shards") && message.contains("(--shard)"),
+        "{message}"
+    );
     // Whole again: none of the shards stays.
     let whole = place.at("d");
     good(&["pack", "--from", &out, "--schema", &place.schema, "--table", &users, "--out", &whole]);

@@ -48,7 +48,9 @@ fn with(name: &str, shape: &'static [usize], values: &'static [f32]) -> Tensors<
 fn a_mean_below_0_is_no_relus() {
     let below = || with("dnn.2.running_mean", &[3], &[0.0, 1.0, -0.25]);
     let refused = refusal(&below(), "");
-    for needle in ["dnn.2.running_mean", "-0.25 at [2]", "dnn.0.weight", "GELU", "activation = \"tanh\"", "--expect"] {
+    for needle in
+        ["dnn.2.running_mean", "-0.25 at [2]", "dnn.0.weight", "GELU", "activation = \"tanh\"", "expected outputs"]
+    {
         assert!(refused.contains(needle), "`{needle}` is not in: {refused}");
     }
     let told = "[[features]]\nname = 'x'\nkind = 'vector'\ndim = 2\n[model]\n";

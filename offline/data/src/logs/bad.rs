@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
+use crate::refuse;
+
 use crate::cells::Fault;
 
 /// The number of malformed rows that are skipped before reading fails.
@@ -49,9 +51,10 @@ impl BadRows {
         self.count += 1;
         let message = format!("{}, {line}, {fault}", path.display());
         if !self.limit.allows(self.count, rows) {
-            bail!(
+            refuse!(
+                [MaxBadRows],
                 "{message}; this is malformed row number {} of {rows} rows read, more than the limit allows: mend the \
-                 file or raise --max-bad-rows",
+                 file or raise the limit",
                 self.count
             );
         }

@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::setting::{BadSetting, Setting};
+use crate::{refuse, require};
+
 use crate::logs::{BadLimit, Format, LogFiles};
 use crate::progress::Progress;
 use crate::schema_file::SchemaFile;
@@ -73,32 +76,32 @@ struct ColumnRoles {
 /// Files that cannot be read, columns that do not exist or are given two roles, and no column that could be the click
 /// label.
 pub fn infer(path: &Path, known: &KnownColumns, progress: &Progress) -> Result<Inferred> {
-    let named: Vec<(&str, &String)> = [
-        ("--click", &known.click),
-        ("--conversion", &known.conversion),
-        ("--weight", &known.weight),
-        ("--time", &known.time),
+    let named: Vec<(&'static [Setting], &str, &String)> = [
+        (&[Setting::Click][..], "the click label", &known.click),
+        (&[Setting::Conversion], "the conversion label", &known.conversion),
+        (&[Setting::Weight], "the weight", &known.weight),
+        (&[Setting::Time], "the time", &known.time),
     ]
     .into_iter()
-    .filter_map(|(option, column)| Some((option, column.as_ref()?)))
-    .chain(known.leave_out.iter().map(|column| ("--leave-out", column)))
+    .filter_map(|(setting, what, column)| Some((setting, what, column.as_ref()?)))
+    .chain(known.leave_out.iter().map(|column| (&[Setting::LeaveOut][..], "no feature", column)))
     .collect();
-    for (i, (option, column)) in named.iter().enumerate() {
-        if let Some((other, _)) = named[..i].iter().find(|(_, c)| c == column) {
-            bail!("{other} and {option} both name column \"{column}\"");
+    for (i, (setting, what, column)) in named.iter().enumerate() {
+        if let Some((_, other, _)) = named[..i].iter().find(|(.., c)| c == column) {
+            let text = format!("column \"{column}\" is said to be {other} and {what}: say one of the two");
+            return Err(BadSetting::new(setting, text).into());
         }
     }
-    let wanted: Vec<&str> = named.iter().map(|(_, column)| column.as_str()).collect();
+    let wanted: Vec<&str> = named.iter().map(|(.., column)| column.as_str()).collect();
     let stage = progress.bytes("Looking at columns", std::fs::metadata(path).map_or(0, |m| m.len()));
     let sample = FileSample::read(path, &wanted, &stage)?;
     drop(stage);
-    for (option, column) in &named {
-        ensure!(
-            sample.names.contains(column),
-            "{option}: {} has no column \"{column}\"; it has {}",
-            path.display(),
-            sample.names.iter().take(60).map(String::as_str).collect::<Vec<_>>().join(", ")
-        );
+    for (setting, _, column) in named {
+        if !sample.names.contains(column) {
+            let names: Vec<&str> = sample.names.iter().take(60).map(String::as_str).collect();
+            let text = format!("{} has no column \"{column}\"; it has {}", path.display(), names.join(", "));
+            return Err(BadSetting::new(setting, text).into());
+        }
     }
     let profiles: Vec<Profile> = (0..sample.names.len()).map(|at| Profile::of(&sample, at)).collect();
     let roles = roles(&sample, &profiles, known).with_context(|| path.display().to_string())?;
@@ -146,7 +149,7 @@ fn roles(sample: &FileSample, profiles: &[Profile], known: &KnownColumns) -> Res
     let whole = |at: usize| profiles[at].missing == 0;
     let (click, why) = match place(&known.click) {
         Some(at) => {
-            ensure!(binary(at), "--click: column \"{}\" holds more than 0 and 1 ({})", names[at], profiles[at].seen());
+            require!(binary(at), [Click], "column \"{}\" holds more than 0 and 1 ({})", names[at], profiles[at].seen());
             (at, "as requested".to_owned())
         }
         None => {
@@ -164,27 +167,38 @@ fn roles(sample: &FileSample, profiles: &[Profile], known: &KnownColumns) -> Res
                 ),
                 (several, _) => {
                     let several: Vec<&str> = several.iter().map(|&at| names[at].as_str()).collect();
-                    bail!("several columns could be the click label ({}): say which with --click", several.join(", "))
+                    refuse!(
+                        [Click],
+                        "several columns could be the click label ({}): say which it is",
+                        several.join(", ")
+                    )
                 }
             }
         }
     };
     if known.click.is_some() {
-        ensure!(whole(click), "--click: column \"{}\" has gaps ({})", names[click], profiles[click].seen());
+        require!(whole(click), [Click], "column \"{}\" has gaps ({})", names[click], profiles[click].seen());
     }
     let one = |stated: &Option<String>, holds: &dyn Fn(usize) -> bool| {
         place(stated).or_else(|| (0..names.len()).find(|&at| at != click && free(at) && holds(at)))
     };
     let conversion = one(&known.conversion, &|at| binary(at) && names::conversion(&names[at]));
     if let Some(at) = conversion {
-        ensure!(binary(at), "--conversion: column \"{}\" holds more than 0 and 1 ({})", names[at], profiles[at].seen());
+        require!(
+            binary(at),
+            [Conversion],
+            "column \"{}\" holds more than 0 and 1 ({})",
+            names[at],
+            profiles[at].seen()
+        );
     }
     let weighs = |at: usize| whole(at) && profiles[at].numbers.is_some_and(|[least, ..]| least >= 0.0);
     let weight = one(&known.weight, &|at| weighs(at) && names::weight(&names[at]) && Some(at) != conversion);
     if let Some(at) = weight {
-        ensure!(
+        require!(
             weighs(at),
-            "--weight: column \"{}\" holds other than numbers from 0 ({})",
+            [Weight],
+            "column \"{}\" holds other than numbers from 0 ({})",
             names[at],
             profiles[at].seen()
         );
@@ -192,9 +206,10 @@ fn roles(sample: &FileSample, profiles: &[Profile], known: &KnownColumns) -> Res
     let timed = |at: usize| matches!(profiles[at].looks, Looks::Time(_)) && whole(at);
     let time = one(&known.time, &|at| timed(at) && !names::conversion(&names[at]));
     if let Some(at) = time {
-        ensure!(
+        require!(
             timed(at),
-            "--time: column \"{}\" holds other than times in a form that is known, or has gaps ({})",
+            [Time],
+            "column \"{}\" holds other than times in a form that is known, or has gaps ({})",
             names[at],
             profiles[at].seen()
         );

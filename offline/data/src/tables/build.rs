@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use adclick::builder::table::{BuildOptions, Duplicates, Shard, TableBuilder, TableSpec};
-use anyhow::{Result, anyhow, ensure};
+use anyhow::Result;
+
+use crate::require;
+use crate::setting::{BadSetting, Setting};
 use serde::Serialize;
 
 use super::definition::provenance;
@@ -174,9 +177,10 @@ fn shards(table: &TableFile, only: Option<u32>) -> Result<Vec<Shard>> {
         Some(_) | None if count == 1 => Ok(vec![Shard { index: 0, count }]),
         None => Ok((0..count).map(|index| Shard { index, count }).collect()),
         Some(index) => {
-            ensure!(
+            require!(
                 index < count,
-                "--shard {index}: table `{}` has {count} shards, numbered from 0 to {}",
+                [Shard],
+                "there is no shard {index}: table `{}` has {count} shards, numbered from 0 to {}",
                 table.name,
                 count - 1
             );
@@ -196,5 +200,6 @@ fn counted(error: adclick::Error, files: &[FileRows]) -> anyhow::Error {
         parts.push(format!("{} (rows {first} to {})", file.path.display(), first + file.rows - 1));
         first += file.rows;
     }
-    anyhow!("{error} (--duplicates last); rows are counted through {}, malformed ones left out", parts.join(", "))
+    let text = format!("{error}; rows are counted through {}, malformed ones left out", parts.join(", "));
+    BadSetting::new(&[Setting::Duplicates], text).into()
 }

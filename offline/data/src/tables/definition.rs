@@ -2,7 +2,10 @@
 //! file.
 
 use adclick::builder::table::Table;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
+
+use crate::require;
+use crate::setting::{BadSetting, Setting};
 use serde::{Deserialize, Serialize};
 
 use crate::schema_file::{CellSource, IdColumn, TableFile};
@@ -67,14 +70,17 @@ pub(super) fn provenance(table: &TableFile) -> Result<String> {
 /// # Errors
 /// The table file does not say it.
 pub fn of_packed(table: &Table) -> Result<TableFile> {
-    let document: Document = toml::from_str(table.provenance())
-        .map_err(|e| anyhow::anyhow!("{}", e.message()))
-        .with_context(|| format!("table `{}` does not say how its rows were made: give --schema", table.name()))?;
+    let document: Document =
+        toml::from_str(table.provenance()).map_err(|e| anyhow::anyhow!("{}", e.message())).map_err(|e| {
+            let text = format!("table `{}` does not say how its rows were made ({e}): give a schema", table.name());
+            BadSetting::new(&[Setting::Schema], text)
+        })?;
     let columns = table.layout().columns();
     let sources = document.table.columns;
-    ensure!(
+    require!(
         columns.len() == sources.len() && columns.iter().zip(&sources).all(|(c, s)| c.name == s.name),
-        "table `{}` says how rows of other columns were made: give --schema",
+        [Schema],
+        "table `{}` says how rows of other columns were made: give a schema",
         table.name()
     );
     let key = document.table.key.into_iter();

@@ -11,6 +11,7 @@ use adclick::builder::calibrate::{Calibrators, HeadCalibrator, SegmentKey, Segme
 use adclick::builder::model::pack_model;
 use adclick_data::logs::{KeyId, LogColumns, TableHits, TableLookups};
 use adclick_data::progress::Progress;
+use adclick_data::{refuse, require};
 use adclick_measure::Unknown;
 use anyhow::{Result, bail, ensure};
 use serde::Serialize;
@@ -287,20 +288,26 @@ fn keyed(calibrators: &Calibrators, keys: &[SegmentKey]) -> Result<Option<Calibr
 /// pCTR head.
 fn keep_rate(given: Option<f64>, served: &Served) -> Result<Option<f64>> {
     if !served.has_ctr {
-        ensure!(given.is_none(), "--downsampling corrects pCTR, and the model has no pCTR head: leave the option out");
+        require!(
+            given.is_none(),
+            [Downsampling],
+            "a keep rate corrects pCTR, and the model has no pCTR head: leave it out"
+        );
         return Ok(None);
     }
     let before = served.parts.calibrators.ctr.keep_rate();
     let Some(given) = given else { return Ok(Some(before)) };
-    ensure!(
+    require!(
         before == 1.0 || given == before,
-        "--downsampling {given}: the bundle corrects for a keep rate of {before} already: leave the option out, and it is \
-         carried over"
+        [Downsampling],
+        "a keep rate of {given} is given, and the bundle corrects for a keep rate of {before} already: leave it out, and the \
+         bundle's is carried over"
     );
     if let Some(folded) = served.folded.filter(|_| given < 1.0) {
-        bail!(
-            "--downsampling {given}: the model's bias accounts for the keep rate of {folded} that it was trained with: leave \
-             the option out"
+        refuse!(
+            [Downsampling],
+            "a keep rate of {given} is given, and the model's bias accounts for the keep rate of {folded} that it was trained \
+             with: leave it out"
         );
     }
     Ok(Some(given))
@@ -319,7 +326,11 @@ fn find_ranges(job: &Job, bundle: &Path, parts: &mut BundleParts, progress: &Pro
     if !model.ranges().is_empty() || model.network().deep.is_empty() {
         return Ok(None);
     }
-    ensure!(job.target.is_some(), "the model has no ranges for int8, and with them it is another one: give --out");
+    require!(
+        job.target.is_some(),
+        [Out],
+        "the model has no ranges for int8, and with them it is another one: say where to write it"
+    );
     let mut source = job.rows.source.clone();
     if !model.enrichment().is_empty() {
         let tables = open(bundle)?.tables().to_vec();

@@ -8,6 +8,8 @@ pub mod evaluate;
 mod fitted;
 pub mod inspect;
 pub mod pack;
+pub mod schema;
+pub mod score;
 pub mod train;
 pub mod verify;
 

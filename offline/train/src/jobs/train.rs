@@ -12,9 +12,11 @@ use adclick::builder::calibrate::{Calibrators, HeadCalibrator};
 use adclick::builder::model::pack_model;
 use adclick_data::logs::{LogFiles, TableLookups};
 use adclick_data::progress::Progress;
+use adclick_data::require;
 use adclick_data::schema_file::SchemaFile;
+use adclick_data::setting::{BadSetting, Setting};
 use adclick_measure::weights;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::pack::{GivenTables, for_training};
@@ -108,7 +110,9 @@ pub fn train(job: Job, progress: &Progress) -> Result<Done> {
     bundle::check_target(out, *replace)?;
     let blueprint = match &job.schema {
         Some(schema) => Blueprint::given(schema),
-        None => Blueprint::of(&job.source.format).context("--format examples needs --schema")?,
+        None => Blueprint::of(&job.source.format).ok_or_else(|| {
+            BadSetting::new(&[Setting::Schema], "rows with columns of their own need a schema".to_owned())
+        })?,
     };
     if let Split::Files(paths) = &job.split {
         apart(&job.source.paths, paths)?;
@@ -163,9 +167,10 @@ struct BuiltTables {
 /// Builds the tables that the model reads.
 fn build_tables(job: &Job, progress: &Progress) -> Result<BuiltTables> {
     let Some(schema) = job.schema.as_ref().filter(|s| !s.enrichment.is_empty()) else {
-        ensure!(
+        require!(
             job.tables.given.is_empty(),
-            "--table: the model reads no table: give --schema with [[tables]] and features that read them"
+            [Table, Schema],
+            "tables are given, and the model reads none: give a schema with [[tables]] and features that read them"
         );
         return Ok(BuiltTables::default());
     };

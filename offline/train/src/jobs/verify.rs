@@ -9,6 +9,7 @@ use adclick::builder::hash::checksum;
 use adclick::builder::infer::Kernel;
 use adclick::builder::live::{Generation, Opening, TableChecks};
 use adclick::builder::table::{Checks, Shard};
+use adclick_data::progress::Progress;
 use anyhow::{Result, ensure};
 
 use crate::bundle::{open_table, open_untouched, resolve};
@@ -40,11 +41,13 @@ pub struct Done {
 ///
 /// # Errors
 /// Any error in the bundle; the message names the file.
-pub fn verify(bundle: &Path) -> Result<Done> {
+pub fn verify(bundle: &Path, progress: &Progress) -> Result<Done> {
     let bundle = resolve(bundle)?;
     let manifest = Manifest::read(&bundle)?;
+    let stage = progress.bytes("Checking files", manifest.files.iter().map(|entry| entry.bytes).sum());
     let mut files = Vec::new();
     for entry in &manifest.files {
+        stage.check()?;
         let path = bundle.join(&entry.name);
         let bytes = Bytes::open(&path, OpenMode::Map)?;
         ensure!(
@@ -62,9 +65,13 @@ pub fn verify(bundle: &Path) -> Result<Done> {
             entry.xxh3
         );
         files.push((entry.name.clone(), entry.bytes, found));
+        stage.advance(entry.bytes);
     }
+    drop(stage);
+    let stage = progress.within();
     let mut tables = Vec::new();
     for entry in manifest.tables() {
+        stage.check()?;
         // The checksum of the whole file has already been compared.
         let table = open_table(&bundle.join(&entry.name), Checks::Content)?;
         tables.push((table.name().to_owned(), table.shard(), table.len()));
@@ -72,6 +79,7 @@ pub fn verify(bundle: &Path) -> Result<Done> {
     let mut kernels = Vec::new();
     let mut goldens = 0;
     for kernel in Kernel::available() {
+        stage.check()?;
         let mut handle = 0;
         let mut how = Opening::new(kernel);
         how.staging.tables = TableChecks::Lazy;

@@ -1,6 +1,7 @@
 //! Proves a packed model: compares its outputs with those of the model that the weights are from.
 
 use adclick::builder::schema::Schema;
+use adclick_data::refuse;
 use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 
@@ -130,10 +131,11 @@ pub fn compare(packed: &Packed, what: &Comparison<'_>) -> Result<Proof> {
         .collect();
     let stored = differences(&what.expected.outputs, &served, &good, what.tolerance);
     if let Some(worst) = stored.iter().filter(|d| d.beyond > 0).max_by_key(|d| d.beyond) {
-        bail!(
+        refuse!(
+            [Tolerance],
             "the packed model is the one that the outputs come from ({:.1e} at most before rounding), but its weights in \
-             fp16 move it too far. {}{}. Allow it with --tolerance, or make weights and inputs smaller that are much larger \
-             than the others",
+             fp16 move it too far. {}{}. Allow a larger difference, or make weights and inputs smaller that are much \
+             larger than the others",
             exact_off.iter().fold(0.0_f64, |most, d| most.max(d.largest)),
             described(worst, good.len(), what.tolerance, "as served"),
             far_inputs(&packed.spec.schema, &rows)

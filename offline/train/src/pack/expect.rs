@@ -122,9 +122,7 @@ fn unnamed(
     let inside = columns.iter().flatten().all(|v| v.is_nan() || (0.0..=1.0).contains(v));
     let (quantity, why) = match told {
         Some(told) => (told, ""),
-        None if inside => {
-            (Quantity::Probability, ", since all of its values lie between 0 and 1 (--expect-as logits says otherwise)")
-        }
+        None if inside => (Quantity::Probability, ", since all of its values lie between 0 and 1"),
         None => (Quantity::Logit, ", since values lie outside of 0 to 1"),
     };
     let what = if quantity == Quantity::Logit { "logits" } else { "probabilities" };

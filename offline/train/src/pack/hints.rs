@@ -175,8 +175,8 @@ fn changes(question: &Question<'_>, comparison: &Comparison<'_>) -> Vec<Change> 
     add(7, true, "without the output bias", What::NoOutputBias);
     if let Some(output) = comparison.expected.outputs.first() {
         let text = match output.quantity {
-            Quantity::Logit => "when the outputs are taken for probabilities (--expect-as probabilities)",
-            _ => "when the outputs are taken for logits (--expect-as logits)",
+            Quantity::Logit => "when the outputs are taken for probabilities",
+            _ => "when the outputs are taken for logits",
         };
         add(8, true, text, What::OtherQuantity);
     }

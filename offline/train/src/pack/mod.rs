@@ -27,7 +27,9 @@ pub mod tensors;
 use adclick::builder::artifact::model::spec::{CrossSpec, ModelSpec, NetworkSpec, Structure};
 use adclick::builder::schema::{Kind, Schema};
 use adclick_data::schema_file::{ModelOptions, SchemaFile};
-use anyhow::{Result, anyhow, bail, ensure};
+use adclick_data::setting::{BadSetting, Setting};
+use adclick_data::{refuse, require};
+use anyhow::{Result, bail, ensure};
 
 use affine::AffineLayer;
 use heads::{Head, Trunk};
@@ -211,30 +213,32 @@ fn hidden_interactions(schema: &Schema) -> Result<()> {
     let mut dims: Vec<(u32, &str)> = dims.filter(|(dim, _)| *dim > 1).collect();
     dims.sort_by_key(|(dim, _)| *dim);
     if let Some([(dim, a), (_, b)]) = dims.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        bail!(
+        refuse!(
+            [Goldens, Expect],
             "the tensors are those of a model without interactions between embeddings, and those of a DeepFM too: the \
              factorisation machine's term (and dot products like it) has no tensors, and the format cannot express it. \
              Features `{a}` and `{b}` both have embeddings of {dim} columns. If there is no such term, say \
-             interactions = \"none\" in the schema, under [model]; or give --goldens INPUTS --expect OUTPUTS, which proves it"
+             interactions = \"none\" in the schema, under [model]; or give golden inputs with expected outputs that prove it"
         );
     }
     Ok(())
 }
 
 fn foreign(name: &str, what: &str) -> anyhow::Error {
-    anyhow!(
-        "tensor `{name}` belongs to {what}, which the format cannot express; --allow-unused leaves it out only where \
-         --goldens INPUTS --expect OUTPUTS prove that the model is the same without it"
-    )
+    let text = format!(
+        "tensor `{name}` belongs to {what}, which the format cannot express; it can be left out only where golden inputs with \
+         their expected outputs prove that the model is the same without it"
+    );
+    BadSetting::new(&[Setting::AllowUnused, Setting::Goldens, Setting::Expect], text).into()
 }
 
 /// The tensors that belong to nothing, when they may be left out.
 fn left_out(weights: &NamedTensors<'_>, options: &PackOptions) -> Result<Vec<String>> {
     let unused = weights.unused();
-    ensure!(
+    require!(
         unused.is_empty() || options.allow_unused,
-        "{} tensors belong to no part of the model: {}; map them in the schema's [tensors], or leave them out with \
-         --allow-unused",
+        [AllowUnused],
+        "{} tensors belong to no part of the model: {}; map them in the schema's [tensors], or leave them out",
         unused.len(),
         unused.join(", ")
     );

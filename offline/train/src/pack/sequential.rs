@@ -3,6 +3,7 @@
 
 use adclick::builder::artifact::model::spec::{Activation, DenseSpec};
 use adclick_data::schema_file::{ModelOptions, NormOrder};
+use adclick_data::{refuse, require};
 use anyhow::{Result, bail, ensure};
 
 use super::affine::{Affine, AffineLayer};
@@ -241,11 +242,12 @@ fn activation(
         return Ok((told, Fact::new("activation", name_of(told), KnownBy::Schema, "")));
     }
     let unsaid = list || block.free == Some(0);
-    ensure!(
+    require!(
         !unsaid || rules.proven,
+        [Goldens, Expect],
         "nothing says what follows `{name}`: {}. Say it in the schema, under [model]: activation = \"relu\" (or \"tanh\", \
-         \"none\", or a list with one for each deep layer){}; or give --goldens INPUTS --expect OUTPUTS, which proves what \
-         is assumed",
+         \"none\", or a list with one for each deep layer){}; or give golden inputs with their expected outputs, which \
+         prove what is assumed",
         if list {
             "deepctr-torch's layers leave nothing of their activation in a state dict"
         } else {
@@ -270,11 +272,12 @@ fn place(block: &Block, norm: &Norm, rules: Rules<'_>, name: &str) -> Result<(No
     if let Some(order) = rules.options.batchnorm {
         return Ok((order, KnownBy::Schema, ""));
     }
-    ensure!(
+    require!(
         block.free != Some(0) || rules.proven,
+        [Goldens, Expect],
         "nothing says whether the BatchNorm `{}` behind `{name}` stands before or after the activation: no module lies \
          between them and the next layer. Say it in the schema, under [model]: batchnorm = \"before_activation\" or \
-         \"after_activation\"; or give --goldens INPUTS --expect OUTPUTS",
+         \"after_activation\"; or give golden inputs with their expected outputs",
         norm.module
     );
     let order = norm.place.unwrap_or(NormOrder::AfterActivation);
@@ -299,8 +302,13 @@ fn not_negative(weights: &NamedTensors<'_>, module: &str, layer: &str) -> Result
     let role = format!("{module}.running_mean");
     let means = weights.vector(&role, weights.shape(&role).map_or(0, |shape| shape.iter().product()))?;
     if let Some((i, mean)) = means.iter().enumerate().find(|(_, mean)| **mean < 0.0) {
-        bail!(
-            "`{}` holds the mean {mean} at [{i}], and no ReLU behind `{layer}` gives one below 0: another activation stands              there (GELU, SiLU and ELU have such means, and the format cannot express them), or none. Say it in the schema,              under [model]: activation = \"tanh\" or \"none\"; if the BatchNorm stands before the activation, batchnorm =              \"before_activation\"; or give --goldens INPUTS --expect OUTPUTS",
+        refuse!(
+            [Goldens, Expect],
+            "`{}` holds the mean {mean} at [{i}], and no ReLU behind `{layer}` gives one below 0: another activation stands \
+             there (GELU, SiLU and ELU have such means, and the format cannot express them), or none. Say it in \
+             the schema, under [model]: activation = \"tanh\" or \"none\"; if the BatchNorm stands before the \
+             activation, batchnorm = \"before_activation\"; or give golden \
+             inputs with their expected outputs",
             weights.name(&role)
         );
     }

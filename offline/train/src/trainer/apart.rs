@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use adclick_data::require;
+use anyhow::{Context, Result};
 
 /// Refuses a file given both to train and to validate, be it under another name, by a link or as a copy.
 pub(crate) fn apart(training: &[PathBuf], validation: &[PathBuf]) -> Result<()> {
@@ -14,10 +15,11 @@ pub(crate) fn apart(training: &[PathBuf], validation: &[PathBuf]) -> Result<()> 
         for path in training {
             let same = path.metadata().with_context(|| missing(path))?.len() == size
                 && (path.canonicalize().ok() == held_out.canonicalize().ok() || same_bytes(path, held_out)?);
-            ensure!(
+            require!(
                 !same,
-                "--validation {} holds the same rows as --data {}: a model validates on rows that it was not trained on. Give \
-                 others, or leave --validation out to hold out a tenth",
+                [Validation],
+                "{} holds the same rows as {}, on which the model is trained: a model validates on rows that it was not \
+                 trained on. Give others, or none to hold out a tenth",
                 held_out.display(),
                 path.display()
             );

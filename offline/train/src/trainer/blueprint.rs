@@ -2,7 +2,8 @@
 
 use adclick::builder::schema::{MAX_FEATURES, Pooling, Source, Transform};
 use adclick_data::logs::{AVAZU_INTEGERS, AVAZU_TEXTS, CRITEO_CATEGORIES, CRITEO_NUMBERS, Format};
-use anyhow::{Result, ensure};
+use adclick_data::require;
+use anyhow::Result;
 
 use super::config::Config;
 
@@ -182,14 +183,17 @@ impl Blueprint {
                 table.dim = config.dim;
             }
         }
-        for (option, given) in [("--min-count", config.min_count), ("--hash-buckets", config.hash_buckets)] {
-            ensure!(
-                given.is_none() || collected,
-                "{option} is for tables whose ids training collects, and there are none: the schema says of each table \
-                 what its ids are"
-            );
-        }
-        ensure!(config.dim.is_none() || trained, "--dim is for embeddings, and no feature has one");
+        require!(
+            config.min_count.is_none() || collected,
+            [MinCount],
+            "a least count is for tables whose ids training collects, and there are none: the schema gives the ids of each table"
+        );
+        require!(
+            config.hash_buckets.is_none() || collected,
+            [HashBuckets],
+            "buckets are for tables whose ids training collects, and there are none: the schema gives the ids of each table"
+        );
+        require!(config.dim.is_none() || trained, [Dim], "a width is given for embeddings, and no feature has one");
         Ok(blueprint)
     }
 

@@ -6,6 +6,7 @@ use adclick::builder::artifact::model::spec::{HeadKind, ModelSpec};
 use adclick::builder::schema::{Enrichment, Kind, Schema};
 use adclick_data::logs::{LogRow, RowBatch, TableLookups};
 use adclick_data::progress::Progress;
+use adclick_data::refuse;
 use adclick_data::time;
 use anyhow::{Context, Result, bail};
 use rand::Rng;
@@ -134,9 +135,7 @@ pub fn fit(
     let fit_seconds = fit_start.elapsed().as_secs_f64();
     let (_, best_epoch, weights) = best.context("no pass over the rows was allowed: epochs is 0")?;
     if best_epoch == hyper.epochs {
-        progress.note(&format!(
-            "warning: the last of {best_epoch} passes is the best: more may be better still (--epochs)"
-        ));
+        progress.note(&format!("warning: the last of {best_epoch} passes is the best: more may be better still"));
     }
     learner.restore(weights);
     // The wide part of the earlier model was trained on more than these rows.
@@ -228,10 +227,13 @@ fn diverged(epoch: u32, loss: f64, schema: &Schema, largest: &Option<Largest>) -
             largest.row
         )
     });
-    bail!(
-        "training diverged in pass {epoch}: the validation log loss is {loss}{}",
-        place.unwrap_or_else(|| "; choose smaller learning rates (--lr, --lr-embedding)".to_owned())
-    )
+    let Some(place) = place else {
+        refuse!(
+            [LearningRate, EmbeddingLearningRate],
+            "training diverged in pass {epoch}: the validation log loss is {loss}; choose smaller learning rates"
+        )
+    };
+    bail!("training diverged in pass {epoch}: the validation log loss is {loss}{place}")
 }
 
 /// Warns of tables whose data is newer than the training rows.

@@ -7,7 +7,8 @@ use std::str::FromStr;
 use adclick::builder::hash::mix;
 use adclick_data::logs::{Format, InputColumn, InputKind, LogFiles, LogRow};
 use adclick_data::progress::Progress;
-use anyhow::{Context, Result, bail, ensure};
+use adclick_data::{refuse, require};
+use anyhow::{Context, Result, ensure};
 
 /// The fewest groups for a split by group.
 const LEAST_GROUPS: usize = 20;
@@ -45,7 +46,7 @@ pub enum SplitRole {
 }
 
 impl Split {
-    /// The rule of `--split hash:R` or `--split day`: with test rows.
+    /// The rule that a text names, with test rows: `hash:R` or `day`.
     ///
     /// # Errors
     /// Any other text.
@@ -55,7 +56,7 @@ impl Split {
         }
         match text.strip_prefix("hash:").map(u32::from_str) {
             Some(Ok(r)) if r < 5 => Ok(Self::HashRotation(r)),
-            _ => bail!("--split {text}: expected hash:0 to hash:4, or day"),
+            _ => refuse!([Split], "`{text}` is no split: expected hash:0 to hash:4, or day"),
         }
     }
 
@@ -183,7 +184,11 @@ fn groups(source: &LogFiles, column: &str, progress: &Progress) -> Result<Vec<u6
         None => {
             let Format::Examples(_) = source.format else {
                 let known: Vec<&str> = columns.inputs.iter().map(|i| i.name.as_str()).collect();
-                bail!("--validation group:{column}: the rows have no such column; they have {}", known.join(", "));
+                refuse!(
+                    [Validation],
+                    "the rows have no column `{column}` to group them by; they have {}",
+                    known.join(", ")
+                );
             };
             let (name, kind) = (column.to_owned(), InputKind::Text);
             columns.inputs.push(InputColumn { column: name.clone(), name, kind, optional: false });
@@ -220,12 +225,13 @@ fn groups(source: &LogFiles, column: &str, progress: &Progress) -> Result<Vec<u6
             }
             Ok(())
         })
-        .with_context(|| format!("--validation group:{column}"))?;
+        .with_context(|| format!("groups of column `{column}`"))?;
     drop(stage);
-    ensure!(
+    require!(
         found.len() >= LEAST_GROUPS,
-        "--validation group:{column}: {rows} rows have {} groups, of which a tenth is to validate; at least {LEAST_GROUPS} are \
-         needed: use another column, or a split by hash",
+        [Validation],
+        "column `{column}` cuts {rows} rows into {} groups, a tenth of which would validate; at least {LEAST_GROUPS} are needed: use \
+         another column, or a split by hash",
         found.len()
     );
     Ok(bits)

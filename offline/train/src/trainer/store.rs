@@ -3,7 +3,8 @@
 use adclick::builder::hash::mix;
 use adclick_data::logs::{LogFiles, LogRow, RowBatch};
 use adclick_data::progress::Progress;
-use anyhow::{Result, ensure};
+use adclick_data::require;
+use anyhow::Result;
 
 use super::encode::{Encoder, Examples};
 use super::known::Clicks;
@@ -189,7 +190,7 @@ impl<'a> Store<'a> {
         }
         drop(stage);
         let (validation, test) = (validation.finish(), test.finish());
-        ensure!(validation.len() > 0, "no row is left for validation: give more rows, or --validation FILE");
+        require!(validation.len() > 0, [Validation], "no row is left for validation: give more rows, or files of them");
         let sample = sample.map(|sample| sample.examples);
         Ok(Self { data, picker, held, validation, test, largest, sample, progress: progress.clone() })
     }

@@ -355,13 +355,13 @@ fn options_win_over_the_schema_or_are_refused() {
     let numbers = "[labels]\nclick = \"click\"\n[[features]]\nname = \"user\"\nkind = \"number\"\n";
     let text = std::fs::read_to_string(case.dir.path().join("rows.csv")).unwrap();
     let numbers = Case::new(numbers, &text);
-    for (option, c) in [
-        ("--min-count", Config { min_count: Some(3), ..Config::default() }),
-        ("--hash-buckets", Config { hash_buckets: Some(3), ..Config::default() }),
-        ("--dim", Config { dim: Some(3), ..Config::default() }),
+    for (what, c) in [
+        ("least count", Config { min_count: Some(3), ..Config::default() }),
+        ("buckets", Config { hash_buckets: Some(3), ..Config::default() }),
+        ("width", Config { dim: Some(3), ..Config::default() }),
     ] {
         let error = numbers.try_train(&config(c)).unwrap_err().to_string();
-        assert!(error.contains(option), "{error}");
+        assert!(error.contains(what), "{error}");
     }
 }
 

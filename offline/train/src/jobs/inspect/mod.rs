@@ -15,6 +15,7 @@ use adclick::builder::bundle::{MANIFEST, Manifest, Role};
 use adclick::builder::calibrate::{Calibrator, Calibrators, SegmentKey, decode_calibrators};
 use adclick::builder::schema::{Index, Kind, Schema};
 use adclick::builder::table::Checks;
+use adclick_data::refuse;
 use adclick_data::schema_file::key_text;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -103,7 +104,7 @@ fn row(path: &Path, key: &[String], table: Option<&String>, text: &mut String) -
         (Some(name), names) if names.contains(name) => name.clone(),
         (None, [only]) => only.clone(),
         (Some(name), _) => bail!("there is no table `{name}`; there are {}", names.join(", ")),
-        (None, _) => bail!("which table? give --table, one of {}", names.join(", ")),
+        (None, _) => refuse!([Table], "which table? it is one of {}", names.join(", ")),
     };
     tables.retain(|t| t.name() == name);
     table::row(&tables, key, text)

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use adclick::builder::table::{ColumnKind, RowLayout, Table};
 use adclick::{category_id, composite_key};
+use adclick_data::require;
 use adclick_data::schema_file::TableFile;
 use adclick_data::tables::of_packed;
 use adclick_data::time;
@@ -102,9 +103,10 @@ fn key(ids: &[String], definition: Option<&TableFile>) -> Result<u64> {
     }
     let definition = definition
         .context("the file does not say how its keys are made: give the key itself, as 0x and 16 hexadecimal digits")?;
-    ensure!(
+    require!(
         ids.len() == definition.key.len(),
-        "{} ids are given, its key has {}: give --key once for each of {}",
+        [Key],
+        "{} ids are given, its key has {}: give one id for each of {}",
         ids.len(),
         definition.key.len(),
         definition.key.iter().map(|k| k.column.as_str()).collect::<Vec<_>>().join(", ")

@@ -9,9 +9,10 @@ use std::path::PathBuf;
 use adclick::Precision;
 use adclick::builder::bundle::{self, Manifest};
 use adclick_data::progress::Progress;
+use adclick_data::require;
 use adclick_data::schema_file::SchemaFile;
 use adclick_data::tables::TableSummary;
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use super::{BundleTarget, warn_of_bad_rows};
 use crate::bundle::{Beside, open_untouched, place_tables};
@@ -125,12 +126,13 @@ pub fn pack(job: &Job, progress: &Progress) -> Result<Done> {
 /// Data files that cannot be read or packed; files there that are not to be replaced.
 pub fn tables_only(job: &Job, progress: &Progress) -> Result<Vec<TableSummary>> {
     let schema = job.schema.as_deref().map(SchemaFile::read).transpose()?;
-    ensure!(!job.tables.given.is_empty(), "--tables-only needs --table NAME=FILE: which tables to build");
+    require!(!job.tables.given.is_empty(), [Table], "no table is given: say which tables to build");
     let steps = job.tables.plan(schema.as_ref(), &Base::None)?;
     for step in &steps {
-        ensure!(
+        require!(
             matches!(step, TableStep::Build(..)),
-            "--tables-only: the files of table `{}` are packed already",
+            [TablesOnly],
+            "there is nothing to build: the files of table `{}` are packed already",
             step.name()
         );
     }
@@ -153,8 +155,7 @@ fn unproven(packed: &PackedModel) -> Option<String> {
     let open = taken::open(&packed.taken);
     (!open.is_empty()).then(|| {
         format!(
-            "nothing proves the {}: compare with --goldens INPUTS --expect OUTPUTS, or say it in the schema (--no-assumptions \
-             refuses what nothing says)",
+            "nothing proves the {}: compare with golden inputs and their expected outputs, or say it in the schema",
             open.join(", ")
         )
     })

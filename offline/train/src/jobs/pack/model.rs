@@ -10,7 +10,8 @@ use adclick::builder::hash::checksum;
 use adclick::builder::model::pack_model;
 use adclick_data::files::{read_file, read_text};
 use adclick_data::schema_file::SchemaFile;
-use anyhow::{Context, Result, bail, ensure};
+use adclick_data::{refuse, require};
+use anyhow::{Context, Result, ensure};
 
 use super::Job;
 use crate::pack::compare::{Comparison, Proof, compare};
@@ -53,10 +54,11 @@ pub(super) fn pack(job: &Job, weights_path: &Path, schema: Option<&SchemaFile>) 
     let place = || format!("weights {}", weights_path.display());
     let mut packed = pack::model(&weights, schema, &options).with_context(place)?;
     let assumed = taken::assumed(&packed.taken);
-    ensure!(
+    require!(
         assumed.is_empty() || !job.no_assumptions,
+        [Goldens, Expect],
         "weights {}: nothing says {}: say it in the schema, under [model] (activation, batchnorm, batchnorm_eps, diag_scale, \
-         output_order), or let --goldens INPUTS --expect OUTPUTS prove it",
+         output_order), or let golden inputs with their expected outputs prove it",
         weights_path.display(),
         assumed.join(", ")
     );
@@ -72,7 +74,7 @@ pub(super) fn pack(job: &Job, weights_path: &Path, schema: Option<&SchemaFile>) 
             let bytes = read_file(path)?;
             let heads: Vec<HeadKind> = packed.spec.network.heads.iter().map(|h| h.kind).collect();
             let order = schema.map(|s| s.model.heads.clone()).filter(|h| h.len() == heads.len()).unwrap_or(heads);
-            let place = || format!("--expect {}", path.display());
+            let place = || format!("expected outputs {}", path.display());
             let expected = Expected::parse(&bytes, &order, inputs.rows(), job.expect_as).with_context(place)?;
             let what = Comparison {
                 weights: &weights,
@@ -126,11 +128,10 @@ fn ranges(job: &Job, spec: &ModelSpec) -> Result<(Vec<f32>, String)> {
         return Ok((Vec::new(), "no ranges for int8: the model has no deep layer".to_owned()));
     }
     let (path, what) = match (&job.rows, &job.goldens) {
-        (Some(path), _) => (path, "--rows"),
-        (None, Some(path)) => (path, "--goldens"),
+        (Some(path), _) => (path, "rows"),
+        (None, Some(path)) => (path, "golden inputs"),
         (None, None) => {
-            let none =
-                "no ranges for int8: made-up golden requests say nothing of real inputs; give --rows to find them";
+            let none = "no ranges for int8: made-up golden requests say nothing of real inputs; give rows to find them";
             return Ok((Vec::new(), none.to_owned()));
         }
     };
@@ -138,7 +139,7 @@ fn ranges(job: &Job, spec: &ModelSpec) -> Result<(Vec<f32>, String)> {
     let inputs = InputRows::parse(&read_file(path)?, &spec.schema).with_context(place)?;
     let rows = inputs.goldens(ranges::ROWS, &spec.schema).with_context(place)?;
     let (found, run) = ranges::find(spec, &rows).with_context(place)?;
-    Ok((found, format!("ranges for int8 from {run} rows of {what} {}", path.display())))
+    Ok((found, format!("ranges for int8 from {run} rows of {}", path.display())))
 }
 
 /// The model's origin as the caller gives it.
@@ -176,8 +177,9 @@ pub(super) fn calibrators(path: &Path, downsampling: Option<f64>) -> Result<Vec<
     let read = decode_calibrators(&bytes).with_context(place)?;
     let keep_rate = read.ctr.keep_rate();
     if let Some(rate) = downsampling.filter(|&rate| rate < 1.0 && keep_rate < 1.0) {
-        bail!(
-            "--downsampling {rate}: {} correct for a keep rate of {keep_rate} already, and both together would correct twice: \
+        refuse!(
+            [Downsampling],
+            "a keep rate of {rate} is given, and {} correct for a keep rate of {keep_rate} already, and both together would correct twice: \
              give one of the two",
             place()
         );

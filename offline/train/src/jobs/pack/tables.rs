@@ -11,7 +11,8 @@ use adclick_data::logs::BadLimit;
 use adclick_data::progress::Progress;
 use adclick_data::schema_file::{SchemaFile, TableFile, key_text};
 use adclick_data::tables::{self, DataFiles, TableOptions, TableSummary, file_name, of_packed};
-use anyhow::{Context, Result, bail, ensure};
+use adclick_data::{refuse, require};
+use anyhow::{Context, Result};
 
 use super::base::Base;
 use crate::bundle::{BundlePart, Holds, open_table};
@@ -73,9 +74,10 @@ impl GivenTables {
         let steps: Vec<TableStep> = all.iter().map(|table| self.step(table, schema, base)).collect::<Result<_>>()?;
         let in_shards = |step: &TableStep| matches!(step, TableStep::Build(table, _) if table.shards > 1);
         if let Some(shard) = self.shard {
-            ensure!(
+            require!(
                 steps.iter().any(in_shards),
-                "--shard {shard}: none of the tables that are built has shards; leave it out, or give `shards` in the schema"
+                [Shard],
+                "shard {shard}: none of the tables that are built has shards; leave it out, or give `shards` in the schema"
             );
         }
         Ok(steps)
@@ -88,11 +90,17 @@ impl GivenTables {
         if packed.iter().all(|p| *p) {
             return take(given, described);
         }
-        ensure!(!packed.contains(&true), "--table {name}: packed table files and data files do not go together");
+        require!(
+            !packed.contains(&true),
+            [Table],
+            "table `{name}`: packed table files and data files do not go together"
+        );
         let table = match (described, base.table(name)) {
             (Some(table), _) => table.clone(),
             (None, Some(old)) => of_packed(&open_table(old, Checks::Structure)?)?,
-            (None, None) => bail!("--table {name}: give --schema, which says how data files become the table"),
+            (None, None) => {
+                refuse!([Schema], "table `{name}`: give a schema, which says how data files become the table")
+            }
         };
         Ok(TableStep::Build(table, DataFiles { paths: given.paths.clone(), limit: self.limit }))
     }
@@ -139,12 +147,15 @@ impl GivenTables {
 fn of_schema<'a>(schema: &'a SchemaFile, name: &str, model: Option<&Enrichment>) -> Result<&'a TableFile> {
     let at = schema.feature_tables.iter().position(|t| t.name == name).with_context(|| {
         let known: Vec<&str> = schema.feature_tables.iter().map(|t| t.name.as_str()).collect();
-        format!("--table {name}: the schema has no [[tables]] of this name; it has: {}", known.join(", "))
+        format!("table `{name}`: the schema has no [[tables]] of this name; it has: {}", known.join(", "))
     })?;
     let theirs = model.and_then(|m| Some(key_text(m, m.tables.iter().position(|t| t.name == name)?)));
     let ours = key_text(&schema.enrichment, at);
     if let Some(theirs) = theirs.filter(|t| *t != ours) {
-        bail!("--table {name}: its key is {ours} in the schema, and {theirs} in the model that is carried over");
+        refuse!(
+            [Table],
+            "table `{name}`: its key is {ours} in the schema, and {theirs} in the model that is carried over"
+        );
     }
     Ok(&schema.feature_tables[at])
 }
@@ -154,17 +165,19 @@ fn take(given: &GivenTable, described: Option<&TableFile>) -> Result<TableStep> 
     let mut files = Vec::new();
     for path in &given.paths {
         let table = open_table(path, Checks::Full)?;
-        ensure!(
+        require!(
             table.name() == given.name,
-            "--table {}: {} is of table `{}`",
+            [Table],
+            "table `{}`: {} is of table `{}`",
             given.name,
             path.display(),
             table.name()
         );
         if let Some(described) = described {
-            ensure!(
+            require!(
                 *described.layout.columns() == *table.layout().columns(),
-                "--table {}: the columns of {} are not those of the schema: {}, expected {}",
+                [Table],
+                "table `{}`: the columns of {} are not those of the schema: {}, expected {}",
                 given.name,
                 path.display(),
                 columns_text(table.layout().columns()),
@@ -198,16 +211,17 @@ pub(super) fn check_names(steps: &[TableStep], base: &Base) -> Result<()> {
     let Some(enrichment) = base.enrichment() else { return Ok(()) };
     let reads: Vec<&str> = enrichment.tables.iter().map(|t| t.name.as_str()).collect();
     for step in steps {
-        ensure!(
+        require!(
             reads.contains(&step.name()),
-            "--table {}: the model reads no such table; it reads {}",
+            [Table],
+            "table `{}`: the model reads no such table; it reads {}",
             step.name(),
             if reads.is_empty() { "none at all".to_owned() } else { reads.join(", ") }
         );
     }
     if let Some(name) = reads.iter().find(|name| steps.iter().all(|s| s.name() != **name) && base.table(name).is_none())
     {
-        bail!("the model reads table `{name}`, which the bundle would not have: give --table {name}=FILE");
+        refuse!([Table], "the model reads table `{name}`, which the bundle would not have: give its files");
     }
     Ok(())
 }
@@ -230,15 +244,16 @@ pub(crate) fn for_training(
             Some(binding) => format!("feature `{}`", schema.schema.features[binding.feature as usize].name),
             None => "the key of another table".to_owned(),
         };
-        bail!("{reader} reads table `{}`, which is not given: give --table {}=FILE", table.name, table.name);
+        refuse!([Table], "{reader} reads table `{}`, which is not given: give its files", table.name);
     }
     for step in &steps {
         let TableStep::Take(name, files) = step else { continue };
         let count = files.first().map_or(1, |(_, shard)| shard.count);
         let missing = (0..count).find(|k| files.iter().all(|(_, shard)| shard.index != *k));
         if let Some(missing) = missing {
-            bail!(
-                "--table {name}: shard {missing} of {count} is not given; rows whose keys are there would be trained on \
+            refuse!(
+                [Table],
+                "table `{name}`: shard {missing} of {count} is not given; rows whose keys are there would be trained on \
                  the default row: give all shards"
             );
         }
