@@ -261,10 +261,10 @@ typedef struct adclick_engine_options {
   // How many seconds the time of an upsert may be ahead of this machine's clock; 0 = 300, 4294967295 = any time. A time
   // far in the future, such as one in the wrong unit, would make every earlier write count for nothing.
   uint32_t overlay_max_skew_s;
-  // How many seconds an impression id is good for; 0 = 2,592,000, which are 30 days.
+  // How many seconds an impression id is valid; 0 = 2,592,000, which is 30 days.
   uint32_t impression_max_age_s;
-  // The key of impression ids, lower and upper half; 0 in both = one that only this engine has. Servers whose events may
-  // reach each other share a key: they take ids of another key for forged. Keep it as a secret.
+  // The key of impression ids, lower and upper half; 0 in both = one that only this engine has. Servers whose events
+  // may reach each other share a key, because each takes ids made with another key for forged. Keep it secret.
   uint64_t impression_key;
   // The upper half of `impression_key`.
   uint64_t impression_key_high;
@@ -294,12 +294,12 @@ adclick_status adclick_engine_open(const char *path,
 // staged, which takes well under a second unless the file system hangs. `adclick_engine_close_within` bounds both.
 adclick_status adclick_engine_close(struct adclick_engine *engine);
 
-// The same in at most `timeout_ms` milliseconds.
+// Closes an engine in at most `timeout_ms` milliseconds.
 //
-// Errors: ADCLICK_BUSY when something goes on after that time, and `error` says what: the following thread in the middle of a
-// bundle, or calls under way. The engine is closed and its handle gone all the same; what goes on ends by itself, and memory
-// and maps go with it. After ADCLICK_BUSY leave the library loaded; a program that unloads it (`dlclose`) closes without a bound.
-// ADCLICK_CLOSED when it was closed before.
+// Errors: ADCLICK_BUSY when something is still running after that time; `error` says what: the following thread in the
+// middle of a bundle, or calls under way. The engine is closed and its handle is used up all the same. What is still
+// running ends by itself, and then memory and maps are released. After ADCLICK_BUSY leave the library loaded; a
+// program that unloads it (`dlclose`) closes without a bound. ADCLICK_CLOSED when it was closed before.
 // Any thread.
 adclick_status adclick_engine_close_within(struct adclick_engine *engine,
                                            uint32_t timeout_ms,
@@ -468,8 +468,8 @@ typedef struct adclick_follow_state {
   uint64_t rollbacks;
 } adclick_follow_state;
 
-// The state of following, into `*state`, for programs that want to know about new generations and failures. Ask now and
-// then: there are no callbacks, so no code of the caller runs on a thread of the library.
+// The state of following, into `*state`, for programs that want to know about new generations and failures. Ask from
+// time to time: there are no callbacks, so none of the caller's code runs on a thread of the library.
 // Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
 // Any thread; takes locks.
 adclick_status adclick_engine_follow_state(const struct adclick_engine *engine,
@@ -478,14 +478,14 @@ adclick_status adclick_engine_follow_state(const struct adclick_engine *engine,
 
 /* ---- 7. Names, ids and keys ---------------------------------------------------------------------------------
  *
- * Asked for once, at start.
+ * Handles are asked for once, at start.
  * See also: adclick_engine_table, adclick_engine_column, adclick_engine_model_input.
  */
 
-// The handle of a feature's input name, for `adclick_value.feature`, into `*handle`. The same name has the same handle for
-// the engine's life, whichever generation is live: get handles once, at start. A name that no model uses gets one, too;
-// its values are ignored, and counted in `n_missing`, until a model uses it. Handles are never 0. Each engine has handles
-// of its own.
+// The handle of a feature's input name, for `adclick_value.feature`, into `*handle`. The same name has the same handle
+// for the engine's life, whichever generation is live: get handles once, at start. A name that no model uses gets one
+// too; its values are ignored and counted in `n_missing` until a model uses it. Handles are never 0. Each engine has
+// handles of its own.
 //
 // `name` has `name_len` bytes; it is not kept.
 // Errors: ADCLICK_INVALID_ARGUMENT (NULL, not UTF-8, or not 1 to 255 bytes), ADCLICK_CAPACITY_EXCEEDED (65,536 names),
@@ -502,9 +502,9 @@ adclick_status adclick_engine_feature(struct adclick_engine *engine,
 uint64_t adclick_hash(const void *bytes,
                       size_t len);
 
-// The key of a table row that belongs to `n` ids, such as user and advertiser, in the order in which the table's key names
-// them: what packing and serving use. One id is its own key. 0, which is no key, when an id is 0 (unknown), or when there
-// is none. Any thread; allocates nothing.
+// The key of a table row that belongs to `n` ids, such as user and advertiser, in the order in which the table's key
+// names them. Packing and serving use the same function. One id is its own key. 0, which is no key, when an id is 0
+// (unknown), or when there is none. Any thread; allocates nothing.
 uint64_t adclick_key(const uint64_t *ids,
                      size_t n);
 
@@ -514,9 +514,12 @@ uint64_t adclick_key(const uint64_t *ids,
  * See also: adclick_engine_check.
  */
 
-// One raw value of a feature. 16 bytes. A repeated feature is a multi-valued one.
+// One raw value: of an input in a request, or of a table's column in an upsert. 16 bytes. Several values with one
+// handle make a multi-valued input or column.
 typedef struct adclick_value {
-  // The handle that `adclick_engine_feature` gave for the feature's input name.
+  // Whose value it is. In a request: the handle of an input, from `adclick_engine_feature`. In
+  // `adclick_engine_upsert`: the handle of a column, from `adclick_engine_column`. The two kinds of handles are not
+  // interchangeable.
   uint32_t feature;
   // The number of a number feature or a vector position; the weight of a multi-valued category, 0 = 1.
   float number;
@@ -524,8 +527,8 @@ typedef struct adclick_value {
   uint64_t id;
 } adclick_value;
 
-// A flag of `adclick_request`: the user must not be kept. The decision is logged without user and session, and without
-// values that belong to the user.
+// A flag of `adclick_request`: nothing about the user may be kept. The decision is logged without user and session,
+// and without values that belong to the user.
 #define ADCLICK_KEEP_NO_USER 1
 
 // One ad request. 96 bytes; 64 in the first version.
@@ -716,12 +719,12 @@ adclick_status adclick_scorer_free(struct adclick_scorer *scorer);
 //
 // `values` has `request->n_values` entries, `candidates` `request->n_candidates`, and `candidate_values`
 // `request->n_candidate_values`, of which each candidate names its own by `first_value` and `n_values`. `pctr` takes
-// `n_candidates` floats, P(click | impression); `pcvr` as many, P(conversion | click), or is NULL when it is not wanted.
-// Without a pCTR head `pctr` is filled with NaN, without a pCVR head `pcvr`. A candidate whose logit overflows gets NaN.
-// `outcome` may be NULL.
-// `n_slots`, `deadline_us` and the bids are not read. Everything stays the caller's; nothing is kept.
-// Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CAPACITY_EXCEEDED, ADCLICK_INVALID_VALUE (a value is
-// NaN or infinite), ADCLICK_CLOSED, ADCLICK_BUSY. Then only `error` was written, and the scorer can be used again.
+// `n_candidates` floats, P(click | impression); `pcvr` takes as many, P(conversion | click), or is NULL when they are
+// not wanted. Without a pCTR head `pctr` is filled with NaN, without a pCVR head `pcvr`. A candidate whose logit
+// overflows gets NaN. `outcome` may be NULL.
+// `n_slots`, `deadline_us` and the bids are not read. The caller keeps all memory; the library keeps no pointer to it.
+// Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CAPACITY_EXCEEDED, ADCLICK_INVALID_VALUE (a value
+// is NaN or infinite), ADCLICK_CLOSED, ADCLICK_BUSY. Then only `error` was written, and the scorer can be used again.
 // One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call.
 adclick_status adclick_scorer_score(struct adclick_scorer *scorer,
                                     const struct adclick_request *request,
@@ -846,7 +849,7 @@ ADCLICK_ENUM(adclick_reserve_source, uint32_t) {
   ADCLICK_RESERVE_SOURCE_SCORE_FLOOR = 6,
 };
 
-// `runner_up` of a winner that nobody was behind.
+// `runner_up` of a winner without a candidate behind it.
 #define ADCLICK_NO_CANDIDATE UINT32_MAX
 
 // `flags` of a winner: exploration put it where it stands. Its price is that of its rank.
@@ -868,7 +871,7 @@ typedef struct adclick_winner {
   int64_t price_micros;
   // An `adclick_price_bound`.
   uint32_t price_bound;
-  // The eligible candidate next in rank, placed or not; `ADCLICK_NO_CANDIDATE` when nobody was behind.
+  // The eligible candidate next in rank, placed or not; `ADCLICK_NO_CANDIDATE` when there is none.
   uint32_t runner_up;
   // The probability with which this candidate was put in this place, given those in the places before; 1 when nothing is
   // random. The product over the places is the slate's (`adclick_outcome.propensity`).
@@ -910,7 +913,7 @@ typedef struct adclick_winner {
 // callers want it. With `deadline_us`, candidates not scored in time are cut off: they cannot win, and are counted; the
 // first few are always scored. With a model that has no pCTR head, CPC, CPA and oCPM bids get ADCLICK_REASON_INVALID_PCTR,
 // and
-// only CPM bids win. Everything stays the caller's; nothing is kept.
+// only CPM bids win. The caller keeps all memory; the library keeps no pointer to it.
 // Errors: as `adclick_scorer_score`, and ADCLICK_BUFFER_TOO_SMALL for `winners`. A bad bid is no error: the candidate gets
 // its reason.
 // One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call (it reads the clock,
@@ -1067,10 +1070,11 @@ ADCLICK_ENUM(adclick_source, uint8_t) {
   ADCLICK_SOURCE_DOT = 6,
 };
 
-// A flag of `adclick_model_input`: `default_number` stands in for a missing value, or is what the input is fixed to.
+// A flag of `adclick_model_input`: `default_number` replaces a missing value, or is the value to which the input is
+// fixed.
 #define ADCLICK_INPUT_NUMBER 1
 
-// A flag of `adclick_model_input`: `default_id` stands in for a missing value, or is what the input is fixed to.
+// A flag of `adclick_model_input`: `default_id` replaces a missing value, or is the id to which the input is fixed.
 #define ADCLICK_INPUT_ID 2
 
 // The bytes of `adclick_model_input.name`.
@@ -1095,7 +1099,8 @@ typedef struct adclick_model_input {
   uint32_t reading;
   // An `adclick_source`: where the schema takes it from.
   uint32_t source;
-  // `ADCLICK_INPUT_NUMBER`, `ADCLICK_INPUT_ID`, or 0: then the embedding's row for missing values, or zeros, stand in.
+  // `ADCLICK_INPUT_NUMBER` or `ADCLICK_INPUT_ID`; with 0 the embedding's row for missing values, or zeros, replace a
+  // missing value.
   uint32_t flags;
   // See `ADCLICK_INPUT_ID`.
   uint64_t default_id;
@@ -1112,9 +1117,9 @@ typedef struct adclick_model_input {
   uint64_t generation;
 } adclick_model_input;
 
-// The `index`-th input of the live model, from 0 and below `adclick_model.n_inputs`, into `*input`: under which name its values
-// are passed, with the request or with candidates, what they are, and where they come from when they are not passed. Values
-// that are passed win over tables.
+// The `index`-th input of the live model, from 0 and below `adclick_model.n_inputs`, into `*input`: the name under
+// which its values are passed, the side that they come with, their kind, and their source when they are not passed.
+// Passed values take precedence over tables.
 // Errors: ADCLICK_INVALID_ARGUMENT (NULL, or there is no such input), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
 // Any thread; takes a lock and allocates.
 adclick_status adclick_engine_model_input(const struct adclick_engine *engine,
@@ -1158,18 +1163,18 @@ typedef struct adclick_check {
   uint64_t generation;
 } adclick_check;
 
-// Checks a request against the live model: whether the model reads every value, from that side and as that kind, and which
-// inputs are missing. Call it once, at start, with a request as the server makes them. Scoring only counts values that the
-// model does not use (`adclick_outcome.n_missing`, `n_wrong_side`), because a request must outlive a swap to a model with
-// other inputs.
+// Checks a request against the live model: whether the model reads each value from that side and as that kind, and
+// which inputs are missing. Call it once, at start, with a typical request of the server. Scoring only counts values
+// that the model does not use (`adclick_outcome.n_missing`, `n_wrong_side`), because a request must outlive a swap to
+// a model with other inputs.
 //
-// Inputs as in `adclick_scorer_score`. `check` takes the counts; it may be NULL. `text` takes a line for each fault, by name,
-// errors first; it has room for `room` bytes, and may be NULL when `room` is 0. On success `*length` of them are written, no 0
-// after them. When there is too little room nothing is written to `text`, and `check` and `*length`, which is what is needed,
-// are written all the same. `length` may be NULL when `room` is 0: then the counts are all that is wanted, and too little room is
-// no error.
-// Errors: those of `adclick_scorer_score` for counts, sizes and flags; ADCLICK_BUFFER_TOO_SMALL, ADCLICK_CLOSED. A fault of the
-// request is none.
+// Inputs as in `adclick_scorer_score`. `check` takes the counts; it may be NULL. `text` takes a line for each fault,
+// by name, errors first; it has room for `room` bytes, and may be NULL when `room` is 0. On success `*length` of them
+// are written, no 0 after them. When the room is too small, nothing is written to `text`; `check` and `*length`, the
+// length needed, are written all the same. `length` may be NULL when `room` is 0: then only the counts are wanted, and
+// too little room is no error.
+// Errors: those of `adclick_scorer_score` for counts, sizes and flags; ADCLICK_BUFFER_TOO_SMALL, ADCLICK_CLOSED. A
+// fault of the request is no error.
 // Any thread; takes locks and allocates, so not on a request's path.
 adclick_status adclick_engine_check(const struct adclick_engine *engine,
                                     const struct adclick_request *request,
@@ -1270,8 +1275,8 @@ typedef struct adclick_upsert_result {
   uint32_t n_evicted;
 } adclick_upsert_result;
 
-// Writes rows on top of a table of the live generation, for what is known before the next bundle. Requests that begin
-// afterwards see them; running ones may. Readers never wait.
+// Writes rows on top of a table of the live generation: values that are known before the next bundle comes. Requests
+// that begin afterwards see them; running ones may. Readers never wait.
 //
 // All rows are checked before the first is written; then each appears whole, one by one, in order. `rows` has
 // `upsert->n_rows` entries, `values` `upsert->n_values`; a row's values are those that its `first_value` and `n_values` say.
@@ -1358,10 +1363,10 @@ adclick_status adclick_engine_table_info(const struct adclick_engine *engine,
 // All metrics of an engine at this moment, in Prometheus' text exposition format 0.0.4, into `text`: for the answer to
 // GET /metrics, with the content type "text/plain; version=0.0.4; charset=utf-8". docs/operations.md says what each means.
 //
-// `text` has room for `room` bytes; it may be NULL when `room` is 0. On success `*length` of them are written, no 0 after
-// them. When the room is too small, nothing is written to `text`, and `*length` is the room needed: the one output that is
-// written on failure. The text grows with its numbers and with tables, so allow a little more; 64 KB are enough for 20
-// tables.
+// `text` has room for `room` bytes; it may be NULL when `room` is 0. On success `*length` of them are written, no 0
+// after them. When the room is too small, nothing is written to `text`, and `*length` is the room needed: the one
+// output that is written on failure. The text grows with its numbers and with tables, so allow a little more; 64 KB is
+// enough for 20 tables.
 // Errors: ADCLICK_BUFFER_TOO_SMALL, ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
 // Any thread; takes locks that no request takes, allocates nothing, and delays no request. Takes a few tenths of a
 // millisecond.

@@ -44,9 +44,9 @@ CRATES = {
         "sum", "weights", "labelled", "loss", "rank", "bins", "spread", "chance", "smooth", "reliability", "fields", "report",
         "cost", "unknown",
     ],
-    "offline/data/src": ["progress", "files", "time", "cells", "logs", "schema_file", "tables", "schema_infer"],
+    "offline/data/src": ["setting", "progress", "files", "time", "cells", "logs", "schema_file", "tables", "schema_infer"],
     "offline/train/src": ["unpack", "bundle", "calibrators", "positions", "ranges", "rows", "pack", "trainer", "jobs"],
-    "offline/cli/src": ["stdout", "progress", "synthetic", "plot", "auctions", "demo", "cmd"],
+    "offline/cli/src": ["stdout", "progress", "settings", "synthetic", "plot", "auctions", "demo", "cmd"],
 }
 # Name rooms for who is outside, and are imported by none.
 DOORS = {"lib", "main", "builder"}

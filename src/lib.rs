@@ -74,9 +74,10 @@
 //!                                         one generation, swapped as one
 //! ```
 //!
-//! A value that a request passes wins over the value of a table, and a value that nobody has takes its default. Both are
-//! counted ([`Outcome::n_missing`]). [`Engine::check`] says by name what is wrong with a request; call it once, at start.
-//! Requests carry ids as numbers: [`category_id`] makes one of a string, as training and packing did.
+//! A value that a request passes takes precedence over the value of a table, and a value that neither has takes its
+//! default. Both are counted ([`Outcome::n_missing`]). [`Engine::check`] says by name what is wrong with a request;
+//! call it once, at start. Requests carry ids as numbers: [`category_id`] makes one of a string, as training and
+//! packing did.
 //!
 //! # Generations
 //!

@@ -3,11 +3,14 @@
 
 use bytemuck::{Pod, Zeroable};
 
-/// One raw value of a feature. 16 bytes. A repeated feature is a multi-valued one.
+/// One raw value: of an input in a request, or of a table's column in an upsert. 16 bytes. Several values with one
+/// handle make a multi-valued input or column.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct Value {
-    /// The handle that `adclick_engine_feature` gave for the feature's input name.
+    /// Whose value it is. In a request: the handle of an input, from `adclick_engine_feature`. In
+    /// `adclick_engine_upsert`: the handle of a column, from `adclick_engine_column`. The two kinds of handles are not
+    /// interchangeable.
     pub feature: u32,
     /// The number of a number feature or a vector position; the weight of a multi-valued category, 0 = 1.
     pub number: f32,
@@ -49,8 +52,8 @@ impl BidKind {
     }
 }
 
-/// A flag of `adclick_request`: the user must not be kept. The decision is logged without user and session, and without
-/// values that belong to the user.
+/// A flag of `adclick_request`: nothing about the user may be kept. The decision is logged without user and session,
+/// and without values that belong to the user.
 pub const KEEP_NO_USER: u32 = 1;
 
 /// One ad request. 96 bytes; 64 in the first version.
@@ -224,7 +227,7 @@ pub const CANDIDATE_FLOOR_EXEMPT: u32 = 2;
 /// `flags` of a winner: exploration put it where it stands. Its price is that of its rank.
 pub const WINNER_EXPLORED: u32 = 1;
 
-/// `runner_up` of a winner that nobody was behind.
+/// `runner_up` of a winner without a candidate behind it.
 pub const NO_CANDIDATE: u32 = u32::MAX;
 
 /// One winner. 120 bytes; 64 in the first version, and more in a later one.
@@ -245,7 +248,7 @@ pub struct Winner {
     pub price_micros: i64,
     /// An `adclick_price_bound`.
     pub price_bound: u32,
-    /// The eligible candidate next in rank, placed or not; `ADCLICK_NO_CANDIDATE` when nobody was behind.
+    /// The eligible candidate next in rank, placed or not; `ADCLICK_NO_CANDIDATE` when there is none.
     pub runner_up: u32,
     /// The probability with which this candidate was put in this place, given those in the places before; 1 when nothing is
     /// random. The product over the places is the slate's (`adclick_outcome.propensity`).

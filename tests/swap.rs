@@ -142,7 +142,7 @@ fn every_outcome_is_that_of_the_generation_it_names_and_nothing_leaks() {
         assert_eq!(mappings(bundles.root()), 0);
         drop(quiet);
     };
-    // A shorter run first, so that what is made only once (the allocator's own arenas, mostly) is there.
+    // A shorter run first, so that what is made only once (mostly the allocator's own arenas) exists already.
     run(SWAPS / 5);
     let (live, rss) = (allocator::live(), resident());
     run(SWAPS);

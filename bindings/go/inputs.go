@@ -35,9 +35,9 @@ type ModelInput struct {
 	Dim     int
 	Reading Reading
 	Source  Source
-	// Of ReadTable, from which column, such as "users.age", or "dot(…)" or "cosine(…)" of two.
+	// For ReadTable: the column, such as "users.age", or "dot(…)" or "cosine(…)" of two columns.
 	From string
-	// What stands in for a missing value, or what the input is fixed to; nil when nothing of its own does.
+	// Replaces a missing value, or is the value to which the input is fixed; nil when the input has no such number.
 	DefaultNumber *float32
 	DefaultID     *uint64
 }

@@ -46,7 +46,7 @@ type Options struct {
 	// How long an impression id is good for; 0 = 30 days. Rounded up to seconds.
 	ImpressionMaxAge time.Duration
 	// The key of impression ids, lower and upper half; 0 in both = one that only this engine has. Servers whose events may
-	// reach each other share a key: they take ids of another key for forged. Keep it as a secret.
+	// reach each other share a key, because each takes ids made with another key for forged. Keep it secret.
 	ImpressionKey uint64
 	// The upper half of [Options.ImpressionKey].
 	ImpressionKeyHigh uint64

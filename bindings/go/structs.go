@@ -5,10 +5,11 @@ package adclick
 // #include <adclick.h>
 import "C"
 
-// Value is one raw value of a feature. A repeated feature is a multi-valued one. In [Engine.Upsert] it is a value of a
-// column ([Engine.Column]).
+// Value is one raw value: of an input in a request, or of a table's column in an upsert. Several values with one handle make
+// a multi-valued input or column. In [Engine.Upsert] it is a value of a column ([Engine.Column]).
 type Value struct {
-	// The handle that [Engine.Feature] gave for the feature's input name.
+	// Whose value it is. In a request: the handle of an input, from [Engine.Feature]. In [Engine.Upsert]: the handle of a
+	// column, from [Engine.Column]. The two kinds of handles are not interchangeable.
 	Feature uint32
 	// The number of a number feature or a vector position; the weight of a multi-valued category, 0 = 1.
 	Number float32
@@ -127,7 +128,7 @@ type Winner struct {
 	// The price of one billed event (1000 impressions for CPM and oCPM).
 	PriceMicros int64
 	PriceBound  PriceBound
-	// The eligible candidate next in rank, placed or not; [NoCandidate] when nobody was behind.
+	// The eligible candidate next in rank, placed or not; [NoCandidate] when there is none.
 	RunnerUp uint32
 	// The probability with which this candidate was put in this place, given those in the places before; 1 when nothing is
 	// random. The product over the places is the slate's ([Outcome.Propensity]).

@@ -66,7 +66,7 @@ class staged {
   adclick_staged *handle_ = nullptr;
 };
 
-// What an upsert does with the columns that it is given.
+// What an upsert does with the given columns.
 enum class operation : std::uint32_t {
   // Replaces them; the others stay.
   columns = 0,

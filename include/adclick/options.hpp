@@ -61,10 +61,10 @@ struct engine_options {
   // How many seconds the time of an upsert may be ahead of this machine's clock; 0 = 300, 4294967295 = any time. A time far
   // in the future, such as one in the wrong unit, would make every earlier write count for nothing.
   std::uint32_t overlay_max_skew_s = 0;
-  // How many seconds an impression id is good for; 0 = 2,592,000, which are 30 days.
+  // How many seconds an impression id is valid; 0 = 2,592,000, which is 30 days.
   std::uint32_t impression_max_age_s = 0;
   // The key of impression ids, lower and upper half; 0 in both = one that only this engine has. Servers whose events may
-  // reach each other share a key: they take ids of another key for forged. Keep it as a secret.
+  // reach each other share a key, because each takes ids made with another key for forged. Keep it secret.
   std::uint64_t impression_key = 0;
   // The upper half of `impression_key`.
   std::uint64_t impression_key_high = 0;

@@ -48,9 +48,9 @@ impl Bytes {
         let len = usize::try_from(len).map_err(|_| Error::corrupt(format!("{}: too large", path.display())))?;
         match mode {
             OpenMode::Map if len > 0 => {
-                // SAFETY: the map is read-only and private to this value. Its contract, that nobody truncates or
-                // rewrites the file while it is mapped, is the documented rule for published bundles (docs/operations.md);
-                // the copy mode is there for those who cannot keep it.
+                // SAFETY: the map is read-only and private to this value. Its contract, that no process truncates or
+                // rewrites the file while it is mapped, is the documented rule for published bundles
+                // (docs/operations.md); the copy mode exists for callers who cannot keep it.
                 let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io("map", path, &e))?;
                 Ok(Self(Backing::Mapped(map)))
             }
@@ -154,8 +154,8 @@ impl std::ops::Deref for Words {
     type Target = [AtomicU64];
 
     fn deref(&self) -> &[AtomicU64] {
-        // SAFETY: the map is anonymous, writable, this value's alone and `len` words long, it begins at a page, and any bits
-        // are an AtomicU64. Nobody refers to it but through these atomics, which may be written while they are shared.
+        // SAFETY: the map is anonymous, writable, this value's alone and `len` words long, it begins at a page, and any
+        // bits are an AtomicU64. It is accessed only through these atomics, which may be written while they are shared.
         unsafe { std::slice::from_raw_parts(self.map.as_ptr().cast(), self.len) }
     }
 }

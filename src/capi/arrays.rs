@@ -26,7 +26,7 @@ pub(super) trait Entry: Pod {
     const ARRAY: &'static str;
     /// The name of the field that states its size.
     const STATED: &'static str;
-    /// The size of its first version: the least that a caller can have, and what a size of 0 stands for.
+    /// The size of its first version: the smallest that a caller can have, and the meaning of a size of 0.
     const FIRST: usize;
 }
 
@@ -42,14 +42,14 @@ impl Entry for Winner {
     const FIRST: usize = 64;
 }
 
-/// A larger size than this was never set: it is no entry of a later header.
+/// A size larger than this was never set: no later header has such an entry.
 const LARGEST: usize = 4096;
 
 /// The request of the headers whose entries are those of the first version. Only they may leave the sizes at 0.
 pub(super) const LAST_WITHOUT_SIZES: usize = 72;
 
-/// A program that never set the sizes, compiled with a header of larger entries, would be read askew. Its request is larger
-/// too, and so it is refused.
+/// A program that never set the sizes, compiled with a header of larger entries, would be read with the wrong stride.
+/// Its request is larger too, and so it is refused.
 const _: () = assert!(
     size_of::<Candidate>() == Candidate::FIRST && size_of::<Winner>() == Winner::FIRST
         || size_of::<Request>() > LAST_WITHOUT_SIZES,
@@ -105,9 +105,9 @@ impl Strides {
     }
 }
 
-/// Memory for what does not stand in the caller's arrays as it is needed.
+/// Memory for entries that cannot be used where they are in the caller's arrays.
 pub(super) struct Room {
-    /// Reasons are found here and told as numbers once the call has succeeded.
+    /// Reasons are collected here and written as numbers once the call has succeeded.
     pub(super) reasons: Box<[Reason]>,
     /// Candidates of other sizes, copied.
     pub(super) candidates: Box<[Candidate]>,
@@ -142,10 +142,10 @@ fn filled_with_won(n: usize) -> crate::Result<Box<[Reason]>> {
     Ok(reasons.into_boxed_slice())
 }
 
-/// The caller's array as this library knows its entries. `room` has place for `n`, unless the sizes are the same.
+/// The caller's array as entries of this library. `room` has place for `n` entries, unless the sizes are equal.
 ///
 /// # Safety
-/// `from` is NULL or points to `n` readable entries, `stride` apart, that nobody changes for as long as the slice is used.
+/// `from` is NULL or points to `n` readable entries, `stride` apart, which stay unchanged while the slice is used.
 pub(super) unsafe fn entries<T: Entry>(
     from: *const T,
     n: usize,
@@ -153,7 +153,7 @@ pub(super) unsafe fn entries<T: Entry>(
     room: &mut [T],
 ) -> Result<&[T], Failure> {
     if stride.is_ours() {
-        // SAFETY: the same contract, as the stride is the size of `T`.
+        // SAFETY: clause arrays, as this function asks: the stride is the size of `T`.
         return unsafe { slice(from, n, T::ARRAY) };
     }
     check_array(from, n, stride.0, T::ARRAY)?;
@@ -180,7 +180,7 @@ pub(super) unsafe fn entries<T: Entry>(
 pub(super) enum Outputs<'a, T> {
     /// Entries as this library knows them.
     InPlace(&'a mut [T]),
-    /// Entries of another size: filled in `room`, and copied on success.
+    /// Entries of another size: filled in `room` and copied on success.
     Apart { room: &'a mut [T], to: &'a mut [u8], stride: Stride<T> },
 }
 
@@ -188,10 +188,11 @@ impl<'a, T: Entry> Outputs<'a, T> {
     /// `n` is how many entries the caller has; no more are filled than `room` has, unless the sizes are the same.
     ///
     /// # Safety
-    /// `to` is NULL or points to `n` writable entries, `stride` apart, that nobody else touches for as long as this value lives.
+    /// `to` is NULL or points to `n` writable entries, `stride` apart, which nothing else accesses while this value
+    /// lives.
     pub(super) unsafe fn new(to: *mut T, n: usize, stride: Stride<T>, room: &'a mut [T]) -> Result<Self, Failure> {
         if stride.is_ours() {
-            // SAFETY: the same contract, as the stride is the size of `T`.
+            // SAFETY: clauses arrays and outputs, as this function asks: the stride is the size of `T`.
             return Ok(Self::InPlace(unsafe { slice_mut(to, n, T::ARRAY) }?));
         }
         check_array(to, n, stride.0, T::ARRAY)?;
@@ -213,7 +214,7 @@ impl<'a, T: Entry> Outputs<'a, T> {
         }
     }
 
-    /// Gives the caller the first `n` entries; those behind them stay as they are.
+    /// Writes the first `n` entries to the caller; those behind them stay as they are.
     pub(super) fn finish(self, n: usize) {
         let Self::Apart { room, to, stride } = self else { return };
         for (entry, to) in room[..n].iter().zip(to.chunks_exact_mut(stride.0)) {
@@ -313,7 +314,7 @@ mod tests {
         let read = unsafe { entries((&raw const later).cast(), 3, stride, &mut room) };
         assert!(read.is_ok_and(|read| read == candidates()));
         later[1].more[1] = 1 << 63;
-        // SAFETY: as above.
+        // SAFETY: three entries of 72 bytes stand there.
         let Err(refused) = (unsafe { entries((&raw const later).cast(), 3, stride, &mut room) }) else {
             panic!("a field that is not known was ignored")
         };
@@ -321,7 +322,7 @@ mod tests {
         assert!(refused.to_string().starts_with("candidates[1] "), "{refused}");
 
         later[2].more = [3; 2];
-        // SAFETY: as above.
+        // SAFETY: three entries of 72 bytes stand there.
         let outputs = unsafe { Outputs::new((&raw mut later).cast(), 3, stride, &mut room) };
         let Ok(mut outputs) = outputs else { panic!("refused") };
         outputs.entries()[0].ad_key = 17;

@@ -1,4 +1,4 @@
-//! The auction alone, for callers that have their probabilities from elsewhere.
+//! The auction alone, for callers that get their probabilities from elsewhere.
 
 use std::ffi::c_char;
 

@@ -1,4 +1,4 @@
-//! Engines: opened, closed, and what they tell of themselves.
+//! Engines: opening and closing them, and their own state.
 
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
@@ -67,10 +67,10 @@ pub struct adclick_engine_options {
     /// How many seconds the time of an upsert may be ahead of this machine's clock; 0 = 300, 4294967295 = any time. A time
     /// far in the future, such as one in the wrong unit, would make every earlier write count for nothing.
     pub overlay_max_skew_s: u32,
-    /// How many seconds an impression id is good for; 0 = 2,592,000, which are 30 days.
+    /// How many seconds an impression id is valid; 0 = 2,592,000, which is 30 days.
     pub impression_max_age_s: u32,
-    /// The key of impression ids, lower and upper half; 0 in both = one that only this engine has. Servers whose events may
-    /// reach each other share a key: they take ids of another key for forged. Keep it as a secret.
+    /// The key of impression ids, lower and upper half; 0 in both = one that only this engine has. Servers whose events
+    /// may reach each other share a key, because each takes ids made with another key for forged. Keep it secret.
     pub impression_key: u64,
     /// The upper half of `impression_key`.
     pub impression_key_high: u64,
@@ -164,12 +164,12 @@ pub extern "C" fn adclick_engine_close(engine: *mut adclick_engine) -> adclick_s
     })
 }
 
-/// The same in at most `timeout_ms` milliseconds.
+/// Closes an engine in at most `timeout_ms` milliseconds.
 ///
-/// Errors: ADCLICK_BUSY when something goes on after that time, and `error` says what: the following thread in the middle of a
-/// bundle, or calls under way. The engine is closed and its handle gone all the same; what goes on ends by itself, and memory
-/// and maps go with it. After ADCLICK_BUSY leave the library loaded; a program that unloads it (`dlclose`) closes without a bound.
-/// ADCLICK_CLOSED when it was closed before.
+/// Errors: ADCLICK_BUSY when something is still running after that time; `error` says what: the following thread in the
+/// middle of a bundle, or calls under way. The engine is closed and its handle is used up all the same. What is still
+/// running ends by itself, and then memory and maps are released. After ADCLICK_BUSY leave the library loaded; a
+/// program that unloads it (`dlclose`) closes without a bound. ADCLICK_CLOSED when it was closed before.
 /// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_engine_close_within(
@@ -222,10 +222,10 @@ pub unsafe extern "C" fn adclick_engine_ad_cache(
 /// All metrics of an engine at this moment, in Prometheus' text exposition format 0.0.4, into `text`: for the answer to
 /// GET /metrics, with the content type "text/plain; version=0.0.4; charset=utf-8". docs/operations.md says what each means.
 ///
-/// `text` has room for `room` bytes; it may be NULL when `room` is 0. On success `*length` of them are written, no 0 after
-/// them. When the room is too small, nothing is written to `text`, and `*length` is the room needed: the one output that is
-/// written on failure. The text grows with its numbers and with tables, so allow a little more; 64 KB are enough for 20
-/// tables.
+/// `text` has room for `room` bytes; it may be NULL when `room` is 0. On success `*length` of them are written, no 0
+/// after them. When the room is too small, nothing is written to `text`, and `*length` is the room needed: the one
+/// output that is written on failure. The text grows with its numbers and with tables, so allow a little more; 64 KB is
+/// enough for 20 tables.
 /// Errors: ADCLICK_BUFFER_TOO_SMALL, ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_CLOSED.
 /// Any thread; takes locks that no request takes, allocates nothing, and delays no request. Takes a few tenths of a
 /// millisecond.
@@ -251,10 +251,10 @@ pub unsafe extern "C" fn adclick_engine_metrics(
     })
 }
 
-/// The handle of a feature's input name, for `adclick_value.feature`, into `*handle`. The same name has the same handle for
-/// the engine's life, whichever generation is live: get handles once, at start. A name that no model uses gets one, too;
-/// its values are ignored, and counted in `n_missing`, until a model uses it. Handles are never 0. Each engine has handles
-/// of its own.
+/// The handle of a feature's input name, for `adclick_value.feature`, into `*handle`. The same name has the same handle
+/// for the engine's life, whichever generation is live: get handles once, at start. A name that no model uses gets one
+/// too; its values are ignored and counted in `n_missing` until a model uses it. Handles are never 0. Each engine has
+/// handles of its own.
 ///
 /// `name` has `name_len` bytes; it is not kept.
 /// Errors: ADCLICK_INVALID_ARGUMENT (NULL, not UTF-8, or not 1 to 255 bytes), ADCLICK_CAPACITY_EXCEEDED (65,536 names),

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::error::{Error, Status};
 use crate::refusal::Refusal;
 
-/// A failure on its way to the caller, whatever it is made of.
+/// A failure on its way to the caller, in any of its forms.
 pub(super) enum Failure {
     Error(Error),
     Refusal(Refusal),

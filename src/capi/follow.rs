@@ -1,4 +1,4 @@
-//! Following CURRENT: looks at it, and what became of an engine's generations.
+//! Following CURRENT: looks at it, and the history of an engine's generations.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -40,8 +40,8 @@ impl SizedStruct for adclick_follow_state {
     const FIRST: usize = 72;
 }
 
-/// The state of following, into `*state`, for programs that want to know about new generations and failures. Ask now and
-/// then: there are no callbacks, so no code of the caller runs on a thread of the library.
+/// The state of following, into `*state`, for programs that want to know about new generations and failures. Ask from
+/// time to time: there are no callbacks, so none of the caller's code runs on a thread of the library.
 /// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
 /// Any thread; takes locks.
 #[unsafe(no_mangle)]

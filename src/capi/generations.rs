@@ -1,4 +1,4 @@
-//! Generations: staged, made live, and gone back to.
+//! Generations: staging, activating and going back.
 
 use std::ffi::c_char;
 use std::sync::{Mutex, PoisonError};

@@ -1,5 +1,5 @@
 //! Handles that cannot dangle: the pointer that a caller holds is the number of an entry, never followed. A closed or
-//! made-up handle is found to be one. The calls of the request path do not come here.
+//! made-up handle is recognised. Calls of the request path do not come here.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use crate::error::Status;
 /// The live objects of one kind.
 pub(super) struct Handles<T>(Mutex<Entries<T>>);
 
-/// A handle is a multiple of this and its kind, so that a handle of one kind is none of another.
+/// A handle is a multiple of this and its kind, so a handle of one kind is never a handle of another.
 const KINDS: usize = 16;
 
 struct Entries<T> {

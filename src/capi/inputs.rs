@@ -47,9 +47,10 @@ impl SizedStruct for adclick_model {
     const FIRST: usize = 40;
 }
 
-/// A flag of `adclick_model_input`: `default_number` stands in for a missing value, or is what the input is fixed to.
+/// A flag of `adclick_model_input`: `default_number` replaces a missing value, or is the value to which the input is
+/// fixed.
 pub const ADCLICK_INPUT_NUMBER: u32 = 1;
-/// A flag of `adclick_model_input`: `default_id` stands in for a missing value, or is what the input is fixed to.
+/// A flag of `adclick_model_input`: `default_id` replaces a missing value, or is the id to which the input is fixed.
 pub const ADCLICK_INPUT_ID: u32 = 2;
 
 /// The bytes of `adclick_model_input.name`.
@@ -75,7 +76,8 @@ pub struct adclick_model_input {
     pub reading: u32,
     /// An `adclick_source`: where the schema takes it from.
     pub source: u32,
-    /// `ADCLICK_INPUT_NUMBER`, `ADCLICK_INPUT_ID`, or 0: then the embedding's row for missing values, or zeros, stand in.
+    /// `ADCLICK_INPUT_NUMBER` or `ADCLICK_INPUT_ID`; with 0 the embedding's row for missing values, or zeros, replace a
+    /// missing value.
     pub flags: u32,
     /// See `ADCLICK_INPUT_ID`.
     pub default_id: u64,
@@ -92,7 +94,8 @@ pub struct adclick_model_input {
     pub generation: u64,
 }
 
-/// So many bytes as its fields have: there is no padding. (bytemuck derives this only for arrays of some lengths.)
+/// The struct is as large as its fields together, so it has no padding. (bytemuck derives this only for arrays of some
+/// lengths.)
 const _: () = assert!(
     size_of::<adclick_model_input>() == 8 * 4 + 8 + 4 + 4 + ADCLICK_INPUT_NAME + ADCLICK_INPUT_FROM + 8,
     "adclick_model_input has padding"
@@ -180,9 +183,9 @@ pub unsafe extern "C" fn adclick_engine_model(
     })
 }
 
-/// The `index`-th input of the live model, from 0 and below `adclick_model.n_inputs`, into `*input`: under which name its values
-/// are passed, with the request or with candidates, what they are, and where they come from when they are not passed. Values
-/// that are passed win over tables.
+/// The `index`-th input of the live model, from 0 and below `adclick_model.n_inputs`, into `*input`: the name under
+/// which its values are passed, the side that they come with, their kind, and their source when they are not passed.
+/// Passed values take precedence over tables.
 /// Errors: ADCLICK_INVALID_ARGUMENT (NULL, or there is no such input), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
 /// Any thread; takes a lock and allocates.
 #[unsafe(no_mangle)]
@@ -204,18 +207,18 @@ pub unsafe extern "C" fn adclick_engine_model_input(
     })
 }
 
-/// Checks a request against the live model: whether the model reads every value, from that side and as that kind, and which
-/// inputs are missing. Call it once, at start, with a request as the server makes them. Scoring only counts values that the
-/// model does not use (`adclick_outcome.n_missing`, `n_wrong_side`), because a request must outlive a swap to a model with
-/// other inputs.
+/// Checks a request against the live model: whether the model reads each value from that side and as that kind, and
+/// which inputs are missing. Call it once, at start, with a typical request of the server. Scoring only counts values
+/// that the model does not use (`adclick_outcome.n_missing`, `n_wrong_side`), because a request must outlive a swap to
+/// a model with other inputs.
 ///
-/// Inputs as in `adclick_scorer_score`. `check` takes the counts; it may be NULL. `text` takes a line for each fault, by name,
-/// errors first; it has room for `room` bytes, and may be NULL when `room` is 0. On success `*length` of them are written, no 0
-/// after them. When there is too little room nothing is written to `text`, and `check` and `*length`, which is what is needed,
-/// are written all the same. `length` may be NULL when `room` is 0: then the counts are all that is wanted, and too little room is
-/// no error.
-/// Errors: those of `adclick_scorer_score` for counts, sizes and flags; ADCLICK_BUFFER_TOO_SMALL, ADCLICK_CLOSED. A fault of the
-/// request is none.
+/// Inputs as in `adclick_scorer_score`. `check` takes the counts; it may be NULL. `text` takes a line for each fault,
+/// by name, errors first; it has room for `room` bytes, and may be NULL when `room` is 0. On success `*length` of them
+/// are written, no 0 after them. When the room is too small, nothing is written to `text`; `check` and `*length`, the
+/// length needed, are written all the same. `length` may be NULL when `room` is 0: then only the counts are wanted, and
+/// too little room is no error.
+/// Errors: those of `adclick_scorer_score` for counts, sizes and flags; ADCLICK_BUFFER_TOO_SMALL, ADCLICK_CLOSED. A
+/// fault of the request is no error.
 /// Any thread; takes locks and allocates, so not on a request's path.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_engine_check(

@@ -34,7 +34,7 @@ pub(super) unsafe fn sized_room<T>(at: *const T) -> Option<usize> {
 /// As [`sized_room`].
 unsafe fn checked_room<T: SizedStruct>(at: *const T) -> Result<Option<usize>, Failure> {
     const { assert!(T::FIRST >= 4 && T::FIRST <= size_of::<T>(), "the first version is not larger than the present one") };
-    // SAFETY: the same contract.
+    // SAFETY: clause sizes, as this function asks.
     let Some(size) = (unsafe { sized_room(at) }) else { return Ok(None) };
     if !at.is_aligned() {
         return Err(Failure::Refusal(Refusal::Argument {
@@ -52,12 +52,12 @@ fn bad_size<T: SizedStruct>(found: usize) -> Failure {
     Failure::Refusal(Refusal::StructSize { what: T::NAME, found: found as u32, expected: size_of::<T>() as u32 })
 }
 
-/// The caller's struct as this library knows it: what the caller's lacks is 0. `None` for NULL.
+/// The caller's struct as this library knows it: fields that the caller's lacks are 0. `None` for NULL.
 ///
 /// # Safety
 /// `from` is NULL or points to a u32 that says how many readable bytes begin there.
 pub(super) unsafe fn read_optional<T: SizedStruct>(from: *const T) -> Result<Option<T>, Failure> {
-    // SAFETY: the same contract.
+    // SAFETY: clause sizes, as this function asks.
     let Some(size) = (unsafe { checked_room(from) })? else { return Ok(None) };
     let mut value = T::zeroed();
     let known = size.min(size_of::<T>());
@@ -76,24 +76,24 @@ pub(super) unsafe fn read_optional<T: SizedStruct>(from: *const T) -> Result<Opt
 /// # Safety
 /// As [`read_optional`].
 pub(super) unsafe fn read_sized<T: SizedStruct>(from: *const T) -> Result<T, Failure> {
-    // SAFETY: the same contract.
+    // SAFETY: clause sizes, as this function asks.
     unsafe { read_optional(from) }?.ok_or_else(|| null(T::NAME))
 }
 
-/// A struct of the caller to be written on success.
+/// A struct of the caller, written on success.
 pub(super) struct Output<T> {
     to: *mut T,
     size: usize,
 }
 
 impl<T: SizedStruct> Output<T> {
-    /// Checks the size; writes nothing. NULL is an output that nobody wants.
+    /// Checks the size; writes nothing. NULL means that the caller does not want the output.
     ///
     /// # Safety
     /// `to` is NULL or points to a u32 that says how many bytes begin there; they are writable for as long as this
     /// value lives.
     pub(super) unsafe fn new(to: *mut T) -> Result<Self, Failure> {
-        // SAFETY: the same contract.
+        // SAFETY: clause sizes, as this function asks.
         Ok(Self { to, size: unsafe { checked_room(to) }?.unwrap_or(0) })
     }
 
@@ -117,7 +117,7 @@ impl<T: SizedStruct> Output<T> {
 /// The caller's array; NULL is an array of nothing.
 ///
 /// # Safety
-/// `from` is NULL or points to `len` readable entries that nobody changes for as long as the slice is used.
+/// `from` is NULL or points to `len` readable entries, which stay unchanged while the slice is used.
 pub(super) unsafe fn slice<'a, T: Pod>(from: *const T, len: usize, what: &'static str) -> Result<&'a [T], Failure> {
     check_array(from, len, size_of::<T>(), what)?;
     if len == 0 {
@@ -130,7 +130,7 @@ pub(super) unsafe fn slice<'a, T: Pod>(from: *const T, len: usize, what: &'stati
 /// The caller's array to write to; NULL is an array of nothing.
 ///
 /// # Safety
-/// `to` is NULL or points to `len` writable entries that nobody else touches for as long as the slice is used. What they
+/// `to` is NULL or points to `len` writable entries, which nothing else accesses while the slice is used. What they
 /// hold does not matter: memory from C has some content, and any bytes are a valid T.
 pub(super) unsafe fn slice_mut<'a, T: Pod>(to: *mut T, len: usize, what: &'static str) -> Result<&'a mut [T], Failure> {
     check_array(to, len, size_of::<T>(), what)?;
@@ -141,7 +141,7 @@ pub(super) unsafe fn slice_mut<'a, T: Pod>(to: *mut T, len: usize, what: &'stati
     Ok(unsafe { std::slice::from_raw_parts_mut(to, len) })
 }
 
-/// Whether an array of entries `stride` bytes apart can be where it is said to be.
+/// Whether an array of entries `stride` bytes apart can be at this address.
 pub(super) fn check_array<T>(at: *const T, len: usize, stride: usize, what: &'static str) -> Result<(), Failure> {
     if len == 0 {
         return Ok(());
@@ -156,7 +156,7 @@ pub(super) fn check_array<T>(at: *const T, len: usize, stride: usize, what: &'st
     Ok(())
 }
 
-/// A place for one output, written on success. NULL is an error.
+/// The place of one output, written on success. NULL is an error.
 ///
 /// # Safety
 /// `to` is NULL or points to a T that is writable for as long as this value lives.
@@ -164,7 +164,7 @@ pub(super) unsafe fn place<T>(to: *mut T, what: &'static str) -> Result<Place<T>
     if to.is_null() { Err(null(what)) } else { Ok(Place(to)) }
 }
 
-/// The same, NULL for an output that nobody wants.
+/// The same; NULL when the caller does not want the output.
 ///
 /// # Safety
 /// As [`place`].
@@ -189,7 +189,7 @@ impl<T> Place<T> {
 /// # Safety
 /// As [`slice`].
 pub(super) unsafe fn text<'a>(from: *const c_char, len: usize, what: &'static str) -> Result<&'a str, Failure> {
-    // SAFETY: the same contract.
+    // SAFETY: clause arrays, as this function asks.
     let bytes = unsafe { slice(from.cast(), len, what) }?;
     let rule = "it is not UTF-8";
     std::str::from_utf8(bytes).map_err(|_| Failure::Refusal(Refusal::Argument { what, rule }))
@@ -200,7 +200,7 @@ pub(super) unsafe fn text<'a>(from: *const c_char, len: usize, what: &'static st
 /// # Safety
 /// As [`slice`].
 pub(super) unsafe fn path<'a>(from: *const c_char, len: usize) -> Result<&'a std::path::Path, Failure> {
-    // SAFETY: the same contract.
+    // SAFETY: clause arrays, as this function asks.
     let bytes = unsafe { slice(from.cast(), len, "path") }?;
     if bytes.is_empty() || bytes.contains(&0) {
         return Err(Failure::Plain(Status::InvalidArgument, "the path is empty or holds a 0 byte"));
@@ -254,7 +254,7 @@ mod tests {
         let present = Request { struct_size: size_of::<Request>() as u32, request_id: 7, ..Request::default() };
         // What follows the caller's struct in memory is not the library's.
         let around = LaterRequest { present, more: [u64::MAX; 2] };
-        // SAFETY: so many bytes begin there.
+        // SAFETY: clause sizes: the struct holds the bytes that its size states.
         let Ok(read) = (unsafe { read_sized(&raw const around) }) else { panic!("refused") };
         assert_eq!((read.present, read.more), (present, [0; 2]));
 
@@ -262,7 +262,7 @@ mod tests {
         place.present.struct_size = size_of::<Outcome>() as u32;
         let done =
             LaterOutcome { present: Outcome { n_winners: 3, generation: 9, ..Outcome::default() }, more: [1, 2] };
-        // SAFETY: so many bytes begin there.
+        // SAFETY: clause sizes: the struct holds the bytes that its size states.
         let Ok(output) = (unsafe { Output::new(&raw mut place) }) else { panic!("refused") };
         output.write(&done);
         assert_eq!((place.present.n_winners, place.present.generation, place.more), (3, 9, [u64::MAX; 2]));
@@ -275,11 +275,11 @@ mod tests {
         later.present.struct_size = size_of::<LaterRequest>() as u32;
         later.present.request_id = 7;
         let at = (&raw const later).cast::<Request>();
-        // SAFETY: so many bytes begin there.
+        // SAFETY: clause sizes: the struct holds the bytes that its size states.
         assert!(unsafe { read_sized(at) }.is_ok_and(|r| r.request_id == 7));
         later.more[1] = 1;
         let at = (&raw const later).cast::<Request>();
-        // SAFETY: so many bytes begin there.
+        // SAFETY: clause sizes: the struct holds the bytes that its size states.
         assert!(unsafe { read_sized(at) }.is_err());
     }
 }

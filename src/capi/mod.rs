@@ -3,10 +3,11 @@
 //!
 //! The caller's contract stands at the top of the header (`cbindgen.toml`). `SAFETY` comments name the clause that they rely on:
 //! - **pointers**: a pointer is NULL or points to what its parameter says;
-//! - **sizes**: a sized struct begins with its size, and so many bytes are there;
+//! - **sizes**: a sized struct begins with its size, and that many bytes are readable;
 //! - **arrays**: an array has the entries that its count says, as far apart as their size says; a text has the bytes that its length
 //!   says;
-//! - **outputs**: an output may be written, overlaps no other argument, and nobody else touches the arguments during the call;
+//! - **outputs**: an output may be written and overlaps no other argument, and nothing else accesses the arguments
+//!   during the call;
 //! - **scorers**: a scorer came from `adclick_scorer_new` and was not freed.
 
 #![allow(non_camel_case_types, reason = "these are C names")]

@@ -74,7 +74,7 @@ impl SizedStruct for Outcome {
 pub(super) struct Using<'a>(&'a adclick_scorer);
 
 impl<'a> Using<'a> {
-    /// `call` is what it is wanted for, to be counted when somebody else has it.
+    /// `call` names the call, which is counted when another call is using the scorer.
     ///
     /// # Safety
     /// `scorer` is NULL or came from `adclick_scorer_new` and was not freed.
@@ -95,7 +95,7 @@ impl<'a> Using<'a> {
 
     /// The scorer and its room for what the boundary copies.
     fn parts(&mut self) -> (&mut Scorer, &mut Room) {
-        // SAFETY: `busy` was false when this value took it, and only this value gives it back, so nobody else holds a
+        // SAFETY: `busy` was false when this value took it, and only this value gives it back, so no other call holds a
         // reference; `&mut self` makes this one unique.
         let inside = unsafe { &mut *self.0.inside.get() };
         (&mut inside.scorer, &mut inside.room)
@@ -134,7 +134,7 @@ pub(super) unsafe fn on_scorer(
     call: Call,
     run: impl FnOnce(&mut Scorer, &mut Room) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    // SAFETY: the same contract.
+    // SAFETY: clause scorers.
     let mut using = unsafe { Using::new(scorer, Some(call)) }?;
     let (scorer, room) = using.parts();
     let before = scorer.meter().counted();
@@ -205,12 +205,12 @@ pub unsafe extern "C" fn adclick_scorer_free(scorer: *mut adclick_scorer) -> adc
 ///
 /// `values` has `request->n_values` entries, `candidates` `request->n_candidates`, and `candidate_values`
 /// `request->n_candidate_values`, of which each candidate names its own by `first_value` and `n_values`. `pctr` takes
-/// `n_candidates` floats, P(click | impression); `pcvr` as many, P(conversion | click), or is NULL when it is not wanted.
-/// Without a pCTR head `pctr` is filled with NaN, without a pCVR head `pcvr`. A candidate whose logit overflows gets NaN.
-/// `outcome` may be NULL.
-/// `n_slots`, `deadline_us` and the bids are not read. Everything stays the caller's; nothing is kept.
-/// Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CAPACITY_EXCEEDED, ADCLICK_INVALID_VALUE (a value is
-/// NaN or infinite), ADCLICK_CLOSED, ADCLICK_BUSY. Then only `error` was written, and the scorer can be used again.
+/// `n_candidates` floats, P(click | impression); `pcvr` takes as many, P(conversion | click), or is NULL when they are
+/// not wanted. Without a pCTR head `pctr` is filled with NaN, without a pCVR head `pcvr`. A candidate whose logit
+/// overflows gets NaN. `outcome` may be NULL.
+/// `n_slots`, `deadline_us` and the bids are not read. The caller keeps all memory; the library keeps no pointer to it.
+/// Errors: ADCLICK_INVALID_ARGUMENT, ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CAPACITY_EXCEEDED, ADCLICK_INVALID_VALUE (a value
+/// is NaN or infinite), ADCLICK_CLOSED, ADCLICK_BUSY. Then only `error` was written, and the scorer can be used again.
 /// One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_scorer_score(
@@ -294,7 +294,7 @@ pub unsafe extern "C" fn adclick_scorer_score_dense(
 /// callers want it. With `deadline_us`, candidates not scored in time are cut off: they cannot win, and are counted; the
 /// first few are always scored. With a model that has no pCTR head, CPC, CPA and oCPM bids get ADCLICK_REASON_INVALID_PCTR,
 /// and
-/// only CPM bids win. Everything stays the caller's; nothing is kept.
+/// only CPM bids win. The caller keeps all memory; the library keeps no pointer to it.
 /// Errors: as `adclick_scorer_score`, and ADCLICK_BUFFER_TOO_SMALL for `winners`. A bad bid is no error: the candidate gets
 /// its reason.
 /// One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call (it reads the clock,
@@ -366,7 +366,7 @@ pub(super) fn check_room(n: usize, most: usize, slots: usize, max_winners: u32) 
 /// # Safety
 /// `request` is NULL or begins with its size.
 pub(super) unsafe fn read_request(request: *const Request) -> Result<(Request, Strides), Failure> {
-    // SAFETY: the same contract.
+    // SAFETY: clause sizes.
     let stated = unsafe { read_sized(request) }?;
     let may_be_zero = stated.struct_size as usize <= LAST_WITHOUT_SIZES;
     let strides = Strides::new(stated.candidate_size, stated.winner_size, may_be_zero)?;
@@ -384,10 +384,10 @@ pub(super) unsafe fn input<'a>(
 ) -> Result<Input<'a>, Failure> {
     Ok(Input {
         request,
-        // SAFETY: the same contract.
+        // SAFETY: clause arrays.
         values: unsafe { slice(values, request.n_values as usize, "values") }?,
         candidates,
-        // SAFETY: the same contract.
+        // SAFETY: clause arrays.
         candidate_values: unsafe { slice(candidate_values, request.n_candidate_values as usize, "candidate_values") }?,
     })
 }

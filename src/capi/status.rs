@@ -87,7 +87,7 @@ pub(super) fn guard(error: *mut adclick_error, body: impl FnOnce() -> Result<(),
         text.most = room.saturating_sub(offset_of!(adclick_error, message)).saturating_sub(1).min(text.most);
         // A message that does not fit is cut.
         let _ = write!(text, "{failure}");
-        // SAFETY: as above; `fill` writes no further than the size that the struct states.
+        // SAFETY: clause sizes, as checked by `sized_room`; `fill` writes no further than the size that the struct states.
         unsafe { fill(error, room, status, &text) };
     }
     status

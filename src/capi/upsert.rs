@@ -141,8 +141,8 @@ pub unsafe extern "C" fn adclick_engine_column(
     })
 }
 
-/// Writes rows on top of a table of the live generation, for what is known before the next bundle. Requests that begin
-/// afterwards see them; running ones may. Readers never wait.
+/// Writes rows on top of a table of the live generation: values that are known before the next bundle comes. Requests
+/// that begin afterwards see them; running ones may. Readers never wait.
 ///
 /// All rows are checked before the first is written; then each appears whole, one by one, in order. `rows` has
 /// `upsert->n_rows` entries, `values` `upsert->n_values`; a row's values are those that its `first_value` and `n_values` say.
@@ -262,9 +262,9 @@ pub unsafe extern "C" fn adclick_engine_table_info(
     })
 }
 
-/// The key of a table row that belongs to `n` ids, such as user and advertiser, in the order in which the table's key names
-/// them: what packing and serving use. One id is its own key. 0, which is no key, when an id is 0 (unknown), or when there
-/// is none. Any thread; allocates nothing.
+/// The key of a table row that belongs to `n` ids, such as user and advertiser, in the order in which the table's key
+/// names them. Packing and serving use the same function. One id is its own key. 0, which is no key, when an id is 0
+/// (unknown), or when there is none. Any thread; allocates nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn adclick_key(ids: *const u64, n: usize) -> u64 {
     // SAFETY: clause arrays.

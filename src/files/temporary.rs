@@ -2,8 +2,8 @@
 //!
 //! Their names are `.NAME.RANDOM.adclick` with 64 random bits and are created exclusively; process ids would not be
 //! unique where containers share a volume. The creator holds a lock (on the file itself; for a directory on the file
-//! `lock` in it) until it is renamed or removed. So anything that nobody holds a lock on was left by a killed command,
-//! and the next command that writes to the same directory removes it.
+//! `lock` in it) until it is renamed or removed. So an entry without a lock was left by a killed command, and the next
+//! command that writes to the same directory removes it.
 
 use std::collections::hash_map::RandomState;
 use std::ffi::{OsStr, OsString};
@@ -243,7 +243,7 @@ fn remove_left_over(parent: &Path) {
     }
 }
 
-/// Locks an entry that nobody else has locked.
+/// Locks an entry unless another process has locked it.
 fn lock_left(path: &Path) -> Option<File> {
     super::open_regular(path).ok()?;
     let file = File::options().read(true).write(true).open(path).ok()?;

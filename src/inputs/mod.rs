@@ -54,7 +54,7 @@ impl ValueKind {
     }
 }
 
-/// How a model comes by an input.
+/// How a model gets an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum InputReading {

@@ -90,7 +90,8 @@ impl<T> Drop for SwapCell<T> {
         // Readers hold an Arc of the cell, so none is left.
         let current = self.current.load(Ordering::Acquire);
         if !current.is_null() {
-            // SAFETY: `current` came from `Arc::into_raw` in `publish` and was not taken out since; nobody can read any more.
+            // SAFETY: `current` came from `Arc::into_raw` in `publish` and was not taken out since; no reader can hold
+            // it any more.
             drop(unsafe { Arc::from_raw(current) });
         }
     }

@@ -111,7 +111,7 @@ impl Block {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Counts for the owner of the scorer. A load and a store suffice because nobody else writes here.
+    /// Counts for the owner of the scorer. A load and a store suffice, because only the owner writes here.
     #[inline]
     pub(super) fn add(&self, counter: Counter, n: u64) {
         let count = &self.counts[counter.0];

@@ -249,7 +249,7 @@ mod tests {
         assert!(Arc::ptr_eq(&other, &registry.overlay("user", &layout(&["a", "b"])).unwrap().unwrap()));
         drop((first, other));
         assert!(registry.overlay("user", &layout(&["a"])).unwrap().unwrap().is_empty());
-        // Overlays that nobody holds are forgotten.
+        // Overlays without holders are forgotten.
         let held = registry.overlay("ad", &layout(&["a"])).unwrap();
         registry.sweep();
         assert_eq!((registry.open.len(), held.is_some()), (1, true));

@@ -38,7 +38,7 @@ static adclick_check checked(const adclick_value *values, uint32_t n, const adcl
   CHECK(adclick_engine_check(engine, &request, values, &candidate, own, &found, text, sizeof text - 1, &length,
                              &error) == ADCLICK_OK);
   text[length] = 0;
-  /* Too little room: the counts and what is needed are told all the same. */
+  /* With too little room, the counts and the length needed are written all the same. */
   adclick_check again = {.struct_size = sizeof again};
   size_t needed = 0;
   if (length > 0) {

@@ -86,7 +86,7 @@ fn fixed_columns(shape: &Shape, random: &mut Random) -> Vec<Range<usize>> {
     fixed
 }
 
-/// Runs a request as one of so many that kept sums count. `kept` has sums for some rows.
+/// Runs a request as one of enough candidates for kept sums to count. `kept` has sums for some rows.
 fn run_kept(
     (plan, keeping): (&Plan, &Keeping),
     built: &Built,

@@ -1,4 +1,4 @@
-//! Sets `cfg(loom)` for this crate alone, so that its dependencies are those that everything else is built with.
+//! Sets `cfg(loom)` for this crate alone, so that its dependencies are built as for everything else.
 
 fn main() {
     println!("cargo::rustc-cfg=loom");

@@ -35,7 +35,7 @@ fn ends<T: Send + 'static>(what: &str, act: impl FnOnce() -> T + Send + 'static)
     receiver.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| panic!("{what}: waits for ever"))
 }
 
-/// Writes a file in its place, as if that had been so many hours ago: two changes at once might look the same.
+/// Replaces a file and dates it `hours` back: two changes in the same instant might look the same.
 fn put(path: &Path, bytes: &[u8], hours: u64) {
     fs::write(path, bytes).unwrap();
     let file = fs::File::options().write(true).open(path).unwrap();
@@ -75,7 +75,7 @@ fn a_refused_bundle_is_staged_once_until_it_or_current_changes() {
     // It is mended.
     put(&file, &good, 1);
     assert!(engine.poll().unwrap().is_some());
-    // A file that is missing is told, before the others are read, and found when it comes.
+    // A missing file is reported before the others are read, and found once it exists.
     bundles.write("late", &specs[2]);
     bundle::publish(&bundles.path("late")).unwrap();
     fs::rename(bundles.path("late").join(MODEL_FILE), bundles.path("later")).unwrap();
@@ -173,7 +173,7 @@ fn a_live_bundle_whose_files_are_gone_is_told() {
         assert!(told.message.contains(part), "`{part}` is not in: {told}");
     }
     assert_eq!((engine.follow_error(), engine.generation().unwrap().id()), (Some(told), id));
-    // Cut short, it is told too; whole, all is well.
+    // A shortened file is reported too; a whole one is not.
     fs::write(bundles.path("b").join(MODEL_FILE), b"half").unwrap();
     assert_eq!(engine.poll().unwrap_err().status, Status::Corrupt);
     fs::copy(bundles.path("a").join(MODEL_FILE), bundles.path("b").join(MODEL_FILE)).unwrap();

@@ -133,7 +133,7 @@ fn on_overlayfs_publishing_is_as_on_a_disk() {
 /// The part of a child on overlayfs, where `image/a` is a bundle of a lower layer.
 pub(crate) fn in_a_container(root: &Path) {
     publishers::run(root, 3, 20, 3);
-    // What the image brought can be served and published, but neither renamed nor replaced, and that is said.
+    // Files of the image can be served and published but neither renamed nor replaced, and the error says so.
     let image = root.join("image");
     bundle::publish(&image.join("a")).unwrap();
     let before = publishers::names(&image);

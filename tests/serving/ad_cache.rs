@@ -129,7 +129,7 @@ fn its_cost_is_stated_before_it_is_spent() {
     let on = AdCacheInfo { state: AdCacheState::On, ads: ADS, bytes: needed, bytes_needed: needed };
     assert_eq!(engine.ad_cache().unwrap(), on);
     assert_eq!(kept(&engine), (0, needed));
-    // A staged generation says it before it is live.
+    // A staged generation reports it before it is live.
     write(&bundles, "b", &spec, &world(|key, i| -number_of_ad(key, i)).1);
     let staged = engine.stage(&bundles.path("b")).unwrap();
     assert_eq!(staged.ad_cache(), on);

@@ -252,17 +252,17 @@ fn the_c_abi_allocates_nothing_either() {
     let path = bundles.path("a");
     let path = path.to_str().unwrap().as_bytes();
     let (mut engine, mut scorer, mut error) = (null_mut(), null_mut(), fresh_error());
-    // SAFETY: here and below: arrays have the lengths that are passed with them, structs their size.
+    // SAFETY: arrays have the lengths that are passed with them, structs their size.
     let opened = unsafe { adclick_engine_open(path.as_ptr().cast(), path.len(), null(), &mut engine, &mut error) };
     assert_eq!(opened as i32, 0);
     let scorer_options =
         adclick_scorer_options { struct_size: 16, flags: 0, max_candidates: CANDIDATES as u32, reserved: 0 };
-    // SAFETY: as above.
+    // SAFETY: the struct states its size, and the outputs are locals.
     assert_eq!(unsafe { adclick_scorer_new(engine, &scorer_options, &mut scorer, &mut error) } as i32, 0);
 
     let mut outcome = Outcome { struct_size: size_of::<Outcome>() as u32, ..Outcome::default() };
     let mut score = |case: &Case, error: &mut adclick_error, outcome: &mut Outcome| {
-        // SAFETY: as above; requests that claim more than they have are refused before arrays are read, or have NULL.
+        // SAFETY: arrays have the lengths that are passed with them; requests that claim more than they have are refused before arrays are read, or have NULL.
         unsafe {
             adclick_scorer_score(
                 scorer,
@@ -278,7 +278,7 @@ fn the_c_abi_allocates_nothing_either() {
         }
     };
     let mut decide = |case: &Case, winners: &mut [Winner], error: &mut adclick_error| {
-        // SAFETY: as above.
+        // SAFETY: arrays have the lengths that are passed with them.
         unsafe {
             adclick_scorer_decide(
                 scorer,

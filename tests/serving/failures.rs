@@ -437,7 +437,7 @@ fn the_following_thread_follows_and_ends_with_its_engine() {
     becomes("an error", &|| engine.follow_error().is_some_and(|e| e.message.contains("nothing")));
     bundle::publish(&bundles.path("a")).unwrap();
     becomes("the first bundle", &|| engine.follow_error().is_none());
-    // A thread that was joined may still be listed for a moment, as one that exits (PF_EXITING among its flags).
+    // A thread that was joined may still be listed for a moment as exiting (PF_EXITING among its flags).
     let threads = || {
         let tasks = fs::read_dir("/proc/self/task").unwrap();
         let stats = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("stat")).unwrap_or_default());
@@ -486,7 +486,7 @@ fn closing_lets_requests_under_way_end_well() {
         let staged = live.engine.stage(&live.bundle()).unwrap();
         live.engine.close();
         stop.store(true, Ordering::SeqCst);
-        // Nobody but this test holds it any more.
+        // Only this test still holds it.
         assert_eq!(std::sync::Arc::strong_count(&generation), 1);
         assert_eq!(staged.activate().unwrap_err().status, Status::Closed);
     });

@@ -126,7 +126,7 @@ fn calibrators(random: &mut Random, seed: u64) -> Calibrators {
     Calibrators { ctr: head(random, seed), cvr: head(random, seed / 6 + 3), ..Calibrators::default() }
 }
 
-/// Makes one number in `rare` of those passed 10, 1,000 or 10^6 times as large, or as large as f32 is.
+/// Makes one passed number in `rare` 10, 1,000 or 10^6 times as large, or as large as f32 allows.
 fn with_outliers(random: &mut Random, case: &mut Case, rare: usize) {
     for value in case.values.iter_mut().chain(&mut case.candidate_values) {
         if random.between(1, rare) == 1 {
@@ -265,8 +265,8 @@ fn int8_needs_ranges() {
     assert!(pack_model(&wrong).unwrap_err().message.contains("ranges: 99 values"));
 }
 
-/// Without a pCTR head nothing is known of clicks: bids that need them are turned down with a reason, bids for impressions
-/// rank and pay as ever, and two passes decide and tell as one does.
+/// Without a pCTR head nothing is known of clicks: bids that need them are turned down with a reason, bids for
+/// impressions rank and pay as before, and two passes decide and report as one does.
 #[test]
 fn without_a_pctr_head_only_bids_for_impressions_win() {
     let (mut filled, mut refused) = (0, 0);

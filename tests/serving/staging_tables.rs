@@ -211,7 +211,7 @@ fn a_table_that_does_not_fit_is_refused_with_both_named() {
     );
     refused(&|t| drop(t.remove(1)), &["the model reads table `users`, which is not there", "`ads`, `affinities`"]);
     refused(&|t| t.clear(), &["the model reads table `ads`, which is not there (none is)"]);
-    // Trainers are told the same.
+    // Trainers get the same message.
     let directory = tempfile::tempdir().unwrap();
     let (file, path) = files(&table("ads", &[("ctr_7d", F32)]), directory.path()).remove(0);
     let open = Table::open(adclick::builder::artifact::Bytes::open(&path, OpenMode::Map).unwrap()).unwrap();

@@ -122,7 +122,7 @@ fn what_is_newer_than_the_table_survives_a_swap_and_what_is_older_does_not() {
     activate(&engine, &bundles, "new");
     // Column by column.
     see([(2.0, 50.0), (200.0, 10.0), (2.0, 10.0)]);
-    // What is older than the table is told as stale, and an increment with it: the table has counted it.
+    // A write older than the table is reported as stale, and so is an increment: the table has counted it.
     assert_eq!(handles.write(&engine, 3, 300, (BUILT_S + 499) * SECOND), STALE);
     assert_eq!(put(&engine, Operation::Increment, 3, clicks, 1.0, (BUILT_S + 499) * SECOND), STALE);
     see([(2.0, 50.0), (200.0, 10.0), (2.0, 10.0)]);

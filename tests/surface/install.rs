@@ -53,7 +53,7 @@ fn install(destdir: &Path, prefix: &str, arguments: &[&str]) -> Output {
     command.env("DESTDIR", destdir).env("PREFIX", prefix).arg(archive()).args(arguments).output().unwrap()
 }
 
-/// Whether a tool is there; a test without it says so and is skipped, but not in CI.
+/// Whether a tool is installed. Without it a test prints that and is skipped, except in CI, where it fails.
 fn have(tool: &str) -> bool {
     let there = compilers() && Command::new(tool).arg("--version").output().is_ok();
     if !there {

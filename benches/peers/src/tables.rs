@@ -2,17 +2,17 @@
 //!
 //! `cargo run --release -p adclick-peers --bin tables [-- ROWS [ROUNDS]]`
 //!
-//! A row is 64 bytes: its key and 14 f32, which is one cache line. Every contender is given the same batches, tells whether
-//! the key is there, and adds up the same columns of each row found. All take turns, so that a busy machine slows them
-//! alike. The figures are those of the median batch of each turn; the ratios are those of turns of the same round.
+//! A row is 64 bytes: its key and 14 f32, which is one cache line. Every contender gets the same batches, reports
+//! whether the key exists, and adds up the same columns of each row found. All take turns, so that a busy machine slows
+//! them alike. The figures are those of the median batch of each turn; the ratios are those of turns of the same round.
 //!
-//! The floors read the same table file through the same pages, know beforehand where each row stands, and compare no keys:
+//! The floors read the same table file through the same pages, know in advance where each row is, and compare no keys:
 //! - `row`: asks for each row 64 rows before it is read, into the second-level cache. The fastest way that was found to bring
 //!   one random line for each key.
 //! - `row, first cache`: the same, 32 rows ahead into the first-level cache, which can wait for fewer lines.
 //! - `row, plain`: a simple loop over the rows, without asking ahead.
-//! - `row and index`: as `row`, and asks also for one line of the table's pilots, 2 bytes for each 6 rows. It reads the lines
-//!   that our lookup needs, which does not know them beforehand.
+//! - `row and index`: as `row`, and asks also for one line of the table's pilots, 2 bytes for each 6 rows. It reads the
+//!   lines that our lookup needs, because it does not know them in advance.
 //!
 //! ptr_hash's rows are asked for as `row` asks for them, and beside it as `row, first cache` does, which is the crate's own way
 //! to ask.
@@ -131,7 +131,7 @@ fn write_rows<'a>(out: &Path, rows: impl Iterator<Item = impl AsRef<[u8]> + 'a>)
 }
 
 fn map(path: &Path) -> Result<Mmap, Error> {
-    // SAFETY: the file is this program's own and nobody writes to it.
+    // SAFETY: the file is this program's own and is not written to.
     let map = unsafe { Mmap::map(&File::open(path)?) }?;
     map.advise(Advice::WillNeed)?;
     Ok(map)
@@ -168,7 +168,7 @@ fn columns_at(records: &[u8], start: usize) -> &[u8] {
     &records[start + KEY..][..ROW - KEY]
 }
 
-/// Numbers of rows as the crate's own stream gives them, and each row asked for so many rows ahead; keys are compared.
+/// Row numbers from the crate's own stream, with each row prefetched a fixed number of rows ahead; keys are compared.
 fn through_ptr_hash<const FIRST: bool, const AHEAD: usize>(perfect: &FastPtrHash, records: &[u8], keys: &[u64]) -> u64 {
     let mut ahead = [0usize; AHEAD];
     let (mut total, mut n) = (0u64, 0);
@@ -252,7 +252,7 @@ fn places(slots: &[u8], sorted: &[(u64, u64)]) -> Result<Vec<usize>, Error> {
     Ok(places)
 }
 
-/// Of the map at `memory`, megabytes in 2 MiB pages and all that are there, as the system tells.
+/// Megabytes of the map at `memory` that are in 2 MiB pages, and all that are resident, as the system reports them.
 #[cfg(target_os = "linux")]
 fn pages(memory: &[u8]) -> Option<(u64, u64)> {
     let at = memory.as_ptr() as u64;
@@ -289,7 +289,7 @@ fn find_then_read(table: &TableSet, keys: &[u64], at: &mut [RowAt]) -> u64 {
     at.iter().fold(0, |total, &at| total.wrapping_add(sum(table.row(at))))
 }
 
-/// Of keys, and of the places where the table has their rows, what the rows' columns add up to.
+/// The sums of the columns of rows, found by their keys and by their places in the table.
 type Run<'a> = Box<dyn FnMut(&[u64], &[usize]) -> u64 + 'a>;
 
 struct Contender<'a> {

@@ -24,7 +24,7 @@ pub fn lock() -> Stdout {
     Stdout(io::stdout().lock())
 }
 
-/// Whether a command ended because nobody reads its output any more, which is not a failure.
+/// Whether a command ended because its output is no longer read, which is not a failure.
 #[must_use]
 pub fn reader_gone(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {

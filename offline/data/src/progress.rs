@@ -59,7 +59,7 @@ impl Progress {
         Self(Some(watch))
     }
 
-    /// Reports to nobody.
+    /// Reports to no watch.
     #[must_use]
     pub fn silent() -> Self {
         Self(None)
@@ -120,7 +120,7 @@ struct Ticks {
 }
 
 impl JobStage {
-    /// A stage that nobody watches.
+    /// A stage without a watch.
     #[must_use]
     pub fn silent() -> Self {
         Progress::silent().within()

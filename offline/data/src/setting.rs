@@ -42,7 +42,7 @@ pub enum Setting {
     Weight,
 }
 
-/// An error about settings. [`refuse!`](crate::refuse) and [`require!`](crate::require) return it.
+/// An error about settings. [`refuse!`] and [`require!`] return it.
 #[derive(Debug)]
 pub struct BadSetting {
     message: String,
@@ -84,7 +84,9 @@ macro_rules! refuse {
 macro_rules! require {
     ($holds:expr, [$($setting:ident),+], $($text:tt)+) => {
         if !$holds {
-            $crate::refuse!([$($setting),+], $($text)+);
+            $crate::setting::refuse!([$($setting),+], $($text)+);
         }
     };
 }
+
+pub use {refuse, require};

@@ -2,8 +2,7 @@
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::refuse;
-use crate::setting::{BadSetting, Setting};
+use crate::setting::{BadSetting, Setting, refuse};
 use jiff::fmt::temporal::Pieces;
 use jiff::tz::Offset;
 

@@ -16,7 +16,7 @@ use adclick::builder::infer::Kernel;
 use adclick::builder::live::{Generation, Opening, TableChecks};
 use adclick::builder::table::{Checks, Table, TableSource, join_shards};
 use adclick_data::files::is_table;
-use adclick_data::refuse;
+use adclick_data::setting::refuse;
 use anyhow::{Context, Result, bail, ensure};
 
 /// The files of a bundle: model, calibrators and policy in memory, tables where they are.
@@ -57,7 +57,7 @@ pub enum Holds {
     Bytes(Vec<u8>),
     /// A file that is copied.
     Copy(PathBuf),
-    /// A file of a published bundle, or one that nobody else writes: linked if the system can.
+    /// A file of a published bundle, or one that no other process writes. It is linked if the system can.
     Link(PathBuf),
 }
 
@@ -89,7 +89,7 @@ impl BundleParts {
     /// The files of an existing bundle, checked as an engine checks them.
     ///
     /// # Errors
-    /// Whatever is wrong with the bundle, naming the file.
+    /// Any error in the bundle; the message names the file.
     pub fn read(path: &Path) -> Result<Self> {
         let generation = open(path)?;
         let manifest = Manifest::read(path)?;
@@ -157,12 +157,12 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
 /// Opens a bundle as an engine on this machine would, golden requests included.
 ///
 /// # Errors
-/// Whatever is wrong with the bundle, naming the file.
+/// Any error in the bundle; the message names the file.
 pub fn open(path: &Path) -> Result<Generation> {
     Ok(Generation::open(path, Opening::new(Kernel::detect()), |_| 1)?)
 }
 
-/// The same without a look at the rows of its tables.
+/// The same, but without checking the rows of its tables.
 ///
 /// # Errors
 /// As [`open`].
@@ -180,8 +180,8 @@ pub fn open_table(path: &Path, checks: Checks) -> Result<Table> {
     Table::open_with(Bytes::open(path, OpenMode::Map)?, checks).with_context(|| path.display().to_string())
 }
 
-/// Opens table files that are not in memory, shards of one table together. Rows need no look: they were just written, or
-/// checked when they were taken.
+/// Opens table files that are not in memory, shards of one table together. Their rows are not checked: they were just
+/// written, or checked when they were taken.
 ///
 /// # Errors
 /// A file that is no table, or shards that do not go together.
@@ -194,8 +194,8 @@ pub fn open_tables(parts: &[BundlePart]) -> Result<Vec<TableSource>> {
     Ok(join_shards(tables)?)
 }
 
-/// A directory beside a bundle that is to be written, on the same file system, for the files that go into it. It is removed
-/// with whatever is left in it; the next command removes what a killed one left behind.
+/// A directory beside a future bundle, on the same file system, for the files that go into it. It is removed with
+/// whatever is left in it; the next command removes what a killed one left behind.
 #[derive(Debug)]
 pub struct Beside(adclick::builder::files::Beside);
 
@@ -225,13 +225,13 @@ impl Beside {
         self.0.path()
     }
 
-    /// Writes a bundle, which gets its name only after an engine of this machine has opened it, so that a bundle that cannot be
-    /// served is never left behind. Returns the generation.
+    /// Writes a bundle and returns its generation. The bundle gets its name only after an engine on this machine has
+    /// opened it, so a bundle that cannot be served is never left behind.
     ///
     /// # Errors
     /// What an engine would refuse, and files that cannot be written.
     pub fn write(&self, bundle: &Path, parts: &[BundlePart], replace: bool) -> Result<u64> {
-        // One file written over another that is linked would write into the bundle that it comes from.
+        // Two entries of one name would write over a linked file, and so into the bundle that it comes from.
         if let Some((_, twice)) = parts.iter().enumerate().find(|(i, p)| parts[..*i].iter().any(|q| q.name == p.name)) {
             bail!("two files of the bundle would have the name {}", twice.name);
         }
@@ -248,7 +248,7 @@ impl Beside {
                 entry.xxh3
             );
         }
-        // Rows need no second look: they were just written, or checked, or have the checksum that they had.
+        // The rows need no second check: they were just written, or checked, or have an unchanged checksum.
         open_untouched(&trial).context("nothing was written, as an engine would refuse the bundle")?;
         let places: Vec<PathBuf> = parts.iter().map(|p| trial.join(&p.name)).collect();
         let linked: Vec<_> =
@@ -257,11 +257,11 @@ impl Beside {
     }
 }
 
-/// Moves table files that were built in `from` into the directory `out`. Only with `replace` tables of ours that are there are
-/// replaced; nothing else ever is, and nothing is written into a bundle.
+/// Moves table files that were built in `from` into the directory `out`. With `replace`, existing table files are
+/// replaced. Other files never are, and nothing is written into a bundle.
 ///
 /// # Errors
-/// What is there instead; then no file was moved.
+/// Files that are in the way; then no file was moved.
 pub fn place_tables(from: &Path, names: &[&str], out: &Path, replace: bool) -> Result<()> {
     ensure!(
         std::fs::symlink_metadata(out.join(bundle::MANIFEST)).is_err(),

@@ -10,7 +10,7 @@ use adclick::builder::model::pack_model;
 use adclick::builder::schema::{Feature, Kind, Schema, bucketise};
 use adclick_data::logs::{InputValue, LogColumns, LogFiles, LogRow, Reads, RowBatch};
 use adclick_data::progress::Progress;
-use adclick_data::{refuse, require};
+use adclick_data::setting::{refuse, require};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
@@ -32,7 +32,8 @@ pub enum Position {
 pub struct Positions {
     /// The inputs of the model's position features, and what is served for each.
     pub features: Vec<PositionFeature>,
-    /// How rows are scored; null where they do not carry their positions, and all are scored as if logged at the served one.
+    /// How rows are scored; null when they do not carry their positions and are all scored as if logged at the served
+    /// one.
     pub scored: Option<Position>,
 }
 
@@ -50,10 +51,10 @@ fn features(schema: &Schema) -> impl Iterator<Item = (usize, &Feature, f32)> {
 }
 
 impl Positions {
-    /// How rows of these columns are scored, `None` by a model without position features.
+    /// How a model scores rows of these columns; `None` for a model without position features.
     ///
     /// # Errors
-    /// A choice that the model or the rows leave no room for.
+    /// A choice that the model or the rows do not allow.
     pub fn new(schema: &Schema, columns: &LogColumns, wanted: Option<Position>) -> Result<Option<Self>> {
         let mut inputs: Vec<PositionFeature> = Vec::new();
         for (_, feature, served) in features(schema) {
@@ -131,7 +132,7 @@ impl AtServed {
         Self { places: features(schema).filter_map(place).collect() }
     }
 
-    /// Whether a row is one of them. Positions in one bucket are one to the model.
+    /// Whether a row is one of them. To the model, the positions of one bucket are the same.
     #[must_use]
     pub fn has(&self, batch: &RowBatch, row: &LogRow) -> bool {
         let values = batch.values(row);
@@ -151,7 +152,8 @@ fn same_position(kind: &Kind, value: &InputValue, served: f32) -> bool {
     }
 }
 
-/// The same model with its positions as ordinary values, that rows carry; `None` when it has none.
+/// The same model with its positions as ordinary values, which rows carry; `None` for a model without position
+/// features.
 ///
 /// # Errors
 /// A model that cannot be read or written.
@@ -165,7 +167,7 @@ pub fn as_logged(model: &[u8]) -> Result<Option<Vec<u8>>> {
     Ok(Some(pack_model(&spec).context("the model cannot be scored at logged positions")?))
 }
 
-/// Makes positions ordinary values. Whether there were any.
+/// Makes positions ordinary values and says whether there were any.
 pub fn clear(schema: &mut Schema) -> bool {
     schema.features.iter_mut().filter_map(|f| f.position.take()).count() > 0
 }
@@ -175,7 +177,7 @@ pub fn clear(schema: &mut Schema) -> bool {
 pub struct LoggedBundle {
     /// Where it is.
     pub path: PathBuf,
-    /// The generation of the bundle that it stands for.
+    /// The generation of the bundle that it replaces.
     pub generation: u64,
     /// At which positions rows are scored.
     pub positions: Option<Positions>,
@@ -188,7 +190,7 @@ impl LoggedBundle {
     /// temporary files) whose model takes them. Warns when rows do not carry their positions.
     ///
     /// # Errors
-    /// What is wrong with the bundle, and as [`Positions::new`].
+    /// An error in the bundle, and the errors of [`Positions::new`].
     pub fn new(bundle: &Path, columns: &LogColumns, wanted: Option<Position>, progress: &Progress) -> Result<Self> {
         let manifest = Manifest::read(bundle)?;
         let generation = manifest.generation();

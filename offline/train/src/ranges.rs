@@ -8,9 +8,9 @@ use adclick::builder::schema::{Schema, Source};
 use adclick_data::logs::{LogFiles, LogRow, Reads, RowBatch};
 use anyhow::Result;
 
-/// Rows at most that ranges are found from.
+/// The most rows from which ranges are found.
 pub const ROWS: usize = 20_000;
-/// Values at most that are kept of them: 64 MB.
+/// The most values that are kept of them: 64 MB.
 const VALUES: usize = 4 << 20;
 /// Multiplications that finding them may take: a few seconds.
 const MULTIPLICATIONS: usize = 4_000_000_000;
@@ -18,12 +18,12 @@ const MULTIPLICATIONS: usize = 4_000_000_000;
 /// Logged rows as requests of raw values, by feature number.
 #[derive(Debug)]
 pub struct RawRows {
-    /// Per feature: where its values stand, if it reads any.
+    /// For each feature, where its values are, if it reads any.
     inputs: Vec<Option<Reads>>,
 }
 
 impl RawRows {
-    /// Prepares to read the features of a schema.
+    /// Prepares reading the features of a schema.
     #[must_use]
     pub fn new(schema: &Schema, logs: &LogFiles) -> Self {
         let columns = logs.format.columns();
@@ -98,8 +98,8 @@ impl InputSample {
     }
 }
 
-/// The ranges of a model's deep layers on rows of raw values: the largest value that each of them reads, 0 when it reads
-/// none above it. Also how many of the rows were run.
+/// The ranges of a model's deep layers on rows of raw values: the largest value that each of them reads, 0 when it
+/// reads none above it. Also returns how many rows were run.
 ///
 /// The maximum and no quantile below it: on Criteo's and Avazu's rows both lose less than 0.005 % of log loss down to the
 /// 99.9th percentile, but what is cut off moves single logits by 0.01 to 0.2, where the maximum's coarser steps move none

@@ -1,4 +1,4 @@
-//! Logged rows through the serving path: the score that a server would have given each of them.
+//! Logged rows through the serving path: each gets the score that a server would have given it.
 
 use std::sync::Arc;
 
@@ -11,8 +11,7 @@ use adclick_data::logs::{
     InputKind, InputValue, KeyId, LogColumns, LogFiles, LogRow, Reads, RowBatch, TableHits, TableLookups,
 };
 use adclick_data::progress::Progress;
-use adclick_data::setting::{BadSetting, Setting};
-use adclick_data::{refuse, require};
+use adclick_data::setting::{BadSetting, Setting, refuse, require};
 use adclick_measure::{Unknown, weights};
 use anyhow::{Result, anyhow, bail, ensure};
 
@@ -58,7 +57,7 @@ impl Router {
     /// Adds a row's values to the sides.
     pub fn split(&self, values: &[InputValue], sides: &mut Sides) {
         for value in values {
-            // What tables gave beside the row is left to the engine.
+            // The engine looks up the values of tables itself.
             if let Some(Some((handle, candidate))) = self.routes.get(value.input as usize).copied() {
                 let side = if candidate { &mut sides.candidate } else { &mut sides.request };
                 side.push(Value { feature: handle, number: value.number, id: value.id });
@@ -152,8 +151,8 @@ pub fn heads(model: &Model) -> [bool; 2] {
     [HeadKind::Ctr, HeadKind::Cvr].map(|kind| model.network().heads.iter().any(|head| head.kind == kind))
 }
 
-/// Whether rows of these columns carry what a server would be sent: the ids by which the model's tables are looked up, and
-/// the values that no table gives.
+/// Checks that rows of these columns carry what a server would receive: the ids by which the model's tables are looked
+/// up, and the values that no table gives.
 fn fits(model: &Model, columns: &LogColumns) -> Result<()> {
     let enrichment = model.enrichment();
     for table in &enrichment.tables {
@@ -194,7 +193,7 @@ fn fits(model: &Model, columns: &LogColumns) -> Result<()> {
 fn absent<'a>(model: &'a Model, columns: &LogColumns) -> Result<Vec<&'a str>> {
     let bindings = &model.enrichment().bindings;
     let passed = model.schema().features.iter().zip(0u32..).filter(|(feature, number)| {
-        // A position is served as the model says.
+        // The model fixes the position that is served.
         feature.source != Source::Time && feature.position.is_none() && !bindings.iter().any(|b| b.feature == *number)
     });
     let mut names: Vec<&str> = passed.map(|(feature, _)| feature.input.as_str()).collect();
@@ -252,7 +251,7 @@ pub struct ScoredRows {
     pub clicks: Vec<bool>,
     /// Whether each row converted, where that is known.
     pub conversions: Vec<Option<bool>>,
-    /// How much each row counts beside the others: 1 on average.
+    /// The weight of each row relative to the others: 1 on average.
     pub weights: Vec<f64>,
     /// When each row was, in microseconds since 1970, where that is known.
     pub times: Vec<Option<i64>>,
@@ -269,7 +268,7 @@ pub struct ScoredRows {
 }
 
 impl ScoredRows {
-    /// The weights, if any row counts otherwise than once.
+    /// The weights, if any row has a weight other than 1.
     #[must_use]
     pub fn weights(&self) -> Option<&[f64]> {
         self.weights.iter().any(|&w| w != 1.0).then_some(&self.weights)
@@ -303,7 +302,7 @@ impl ScoredRows {
     /// Refuses rows without known conversions for a model without a pCTR head.
     ///
     /// # Errors
-    /// The model has no pCTR head, and of no row that was clicked it is known whether it converted.
+    /// The model has no pCTR head, and the conversion of no clicked row is known.
     pub fn check_heads(&self) -> Result<()> {
         ensure!(
             !self.logits.is_empty() || !self.of_conversions().is_empty(),
@@ -338,7 +337,7 @@ pub fn score_source(
         let names = absent.join(", ");
         progress.note(&format!("warning: the rows lack inputs of the model, which take their defaults: {names}"));
     }
-    // The tables once more, beside the engine: for fields, and to count who found what.
+    // The tables are read once more beside the engine, for the fields and to count the keys that are found.
     let mut source = source.clone();
     if !model.enrichment().is_empty() {
         let tables = generation.tables().to_vec();

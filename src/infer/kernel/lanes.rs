@@ -482,7 +482,7 @@ unsafe fn split_exp<V: Lanes>(y: V) -> (V, V) {
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     const SERIES: [f32; 5] = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5];
-    // SAFETY: arithmetic only; the caller has the instructions.
+    // SAFETY: **CPU**, as this function asks; no memory is accessed.
     unsafe {
         let n = y.mul(V::splat(std::f32::consts::LOG2_E)).round();
         let r = n.mul_add(V::splat(-LN2_LOW), n.mul_add(V::splat(-LN2_HIGH), y));
@@ -497,7 +497,7 @@ unsafe fn split_exp<V: Lanes>(y: V) -> (V, V) {
 /// e^y for y ≤ 0. Below -110 the result is 0 in f32 anyway; it keeps the exponent in the range of `scale`.
 #[inline(always)]
 unsafe fn exp_of_negative<V: Lanes>(y: V) -> V {
-    // SAFETY: arithmetic only; the caller has the instructions.
+    // SAFETY: **CPU**, as this function asks; no memory is accessed.
     unsafe {
         let (n, p) = split_exp(y.at_least(V::splat(-110.0)));
         p.add(V::splat(1.0)).scale(n)
@@ -507,7 +507,7 @@ unsafe fn exp_of_negative<V: Lanes>(y: V) -> V {
 /// With e = e^-|x|: 1 / (1 + e) on the right, e / (1 + e) on the left, so that neither side cancels.
 #[inline(always)]
 unsafe fn sigmoid<V: Lanes>(x: V) -> V {
-    // SAFETY: arithmetic only; the caller has the instructions.
+    // SAFETY: **CPU**, as this function asks; no memory is accessed.
     unsafe {
         let one = V::splat(1.0);
         let e = exp_of_negative(x.neg_abs());
@@ -518,7 +518,7 @@ unsafe fn sigmoid<V: Lanes>(x: V) -> V {
 /// With t = e^(-2|x|) - 1: |tanh x| = -t / (2 + t). t keeps its relative precision near 0. Past -40, t is -1.
 #[inline(always)]
 unsafe fn tanh<V: Lanes>(x: V) -> V {
-    // SAFETY: arithmetic only; the caller has the instructions.
+    // SAFETY: **CPU**, as this function asks; no memory is accessed.
     unsafe {
         let y = x.neg_abs();
         let (n, p) = split_exp(y.add(y).at_least(V::splat(-40.0)));

@@ -40,7 +40,8 @@ pub fn may_unshare(options: &[&str]) -> bool {
     may
 }
 
-/// `unshare` with which a child may mount, as root or as one who is root in a namespace of its own; none where neither is permitted.
+/// The `unshare` call with which a child may mount, as root or as root of its own namespace; `None` where neither is
+/// permitted.
 pub fn unshare_mounts() -> Option<Vec<&'static str>> {
     let ways: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--mount"]];
     let way = ways.into_iter().find(|options| may_unshare(options))?;

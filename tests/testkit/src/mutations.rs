@@ -138,7 +138,7 @@ impl Bundle {
     }
 }
 
-/// Tries so many changes.
+/// Tries `n` changes.
 pub fn run(seed: u64, changes: u64) -> Counts {
     let mut counts = Counts::default();
     let mut whole = None;

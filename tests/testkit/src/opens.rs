@@ -13,7 +13,7 @@ use adclick::{Engine, OpenMode, Options, Row, ScorerLimits, Upsert, Value};
 use crate::child::memory;
 use crate::common::{Random, Wants, model};
 
-/// Writes a table of one column and so many rows to the file `table`.
+/// Writes a table of one column and `rows` rows to the file `table`.
 pub fn table(root: &Path, name: &str, rows: u64) {
     let spec = TableSpec {
         name: name.to_owned(),
@@ -30,7 +30,7 @@ pub fn table(root: &Path, name: &str, rows: u64) {
     builder.finish(&root.join("table"), &mut |_| {}).unwrap();
 }
 
-/// Writes the bundle `large`: a model and a table of about so many MiB each. Returns how many bytes its files have.
+/// Writes the bundle `large`: a model and a table of about `mib` MiB each. Returns the bytes of its files.
 pub fn write_large(root: &Path, mib: usize) -> u64 {
     let (mut spec, at, buckets) = (1..)
         .find_map(|seed| {
@@ -85,7 +85,7 @@ pub fn child_opens(words: &[&str]) {
 /// The most that may stay.
 const MOST: u64 = 5 << 20;
 
-/// Opens and closes so many engines with default options on so many threads; resident memory stays flat.
+/// Opens and closes `opens` engines with default options on `threads` threads; resident memory stays flat.
 fn child(root: &Path, opens: usize, threads: usize) {
     table(root, "users", 100);
     let packed = pack_model(&model(&mut Random(1), Wants::default())).unwrap();

@@ -21,7 +21,7 @@ use adclick::{BidKind, Candidate, Engine, Input, Request, Row, Scorer, Upsert, U
 pub use crate::common::Bundles;
 use crate::common::Contents;
 
-/// 2023-11-14: when the tables of these tests are built if nothing else is said, in seconds.
+/// 2023-11-14: when the tables of these tests are built unless a test says otherwise, in seconds.
 pub const BUILT_S: i64 = 1_700_000_000;
 /// Numbers and ids are below this, so that fp16 holds them as they are.
 pub const LIMIT: u64 = 2048;
@@ -69,8 +69,8 @@ fn counting() -> EmbeddingSpec {
     EmbeddingSpec { rows: (0..LIMIT).map(|i| i as f32).collect(), ..EmbeddingSpec::default() }
 }
 
-/// The head weighs all inputs alike. With `deep`, a layer of so many outputs stands before it, each the mean of the inputs.
-/// With `more`, as many inputs come from a vector of the ad, last.
+/// The head weighs all inputs alike. With `deep`, a layer of that many outputs precedes it, each the mean of the
+/// inputs. With `more`, as many inputs come from a vector of the ad, last.
 fn model(deep: usize, more: usize) -> ModelSpec {
     let number = || Kind::Number { transform: Transform::default(), default: -1.0 };
     let feature = |name: &str, source, kind| Feature {

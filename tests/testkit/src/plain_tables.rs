@@ -146,7 +146,7 @@ fn cell(
     (cell.clone(), table.columns[table.column(&column.column)].kind, by_default)
 }
 
-/// The composite key as the documentation says it.
+/// The composite key as documented.
 fn key_of(ids: &[u64]) -> u64 {
     if ids.contains(&0) {
         return 0;
@@ -282,7 +282,7 @@ fn keep_what_is_read(
             });
         }
         used.push(TableUse { name: name.to_owned(), key });
-        // Columns that nobody reads are there too.
+        // There are also columns that no feature reads.
         let mut columns = std::mem::take(&mut columns[t]);
         columns.push(Column { name: "nobody's".to_owned(), kind: ColumnKind::F32 });
         tables.push(fill(random, name, columns, &ranges));

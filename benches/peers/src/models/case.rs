@@ -26,7 +26,7 @@ pub(crate) struct Model {
 /// Rows that ranges are found on.
 const RANGED: usize = 100;
 
-/// Golden requests of a model, as many as training gives it.
+/// Golden requests of a model, in the number that training stores.
 const GOLDENS: usize = 16;
 
 /// The deep part reads x0.
@@ -88,7 +88,7 @@ pub(crate) struct Case {
     pub(crate) count: usize,
     /// `[count, width]`, the request's columns repeated in each row.
     pub(crate) rows: Vec<f32>,
-    /// Of some rows the number and the logit.
+    /// The number and the logit of some rows.
     expected: Vec<(usize, f64)>,
 }
 

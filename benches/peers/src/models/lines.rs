@@ -27,7 +27,7 @@ impl Lines {
         Self { memory, random: Random(5) }
     }
 
-    /// Nanoseconds for each of so many lines.
+    /// Nanoseconds per line, for each number of lines.
     pub(crate) fn measure(&mut self, lines: usize, clock: Clock) -> f64 {
         let (line, mask) = (LINE / size_of::<u64>(), MEMORY / LINE - 1);
         let seed = self.random.next_u64();

@@ -21,7 +21,7 @@ struct Mode {
     shares: bool,
     /// Whether layers behind a ReLU leave out inputs that are 0.
     skips: bool,
-    /// Whether the candidates' sums of the first layers are there beforehand, as an ad cache has them.
+    /// Whether the candidates' sums of the first layers are computed in advance, as in an ad cache.
     keeps: bool,
     arithmetic: Arithmetic,
     unit: Unit,

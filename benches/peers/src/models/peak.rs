@@ -111,15 +111,15 @@ mod x86_64 {
         let wide = is_x86_feature_detected!("avx512f");
         // f32 lanes, and products that each of them adds up.
         let (run, lanes, products): (fn(u64), usize, usize) = match unit {
-            // SAFETY: here and below, the features were detected.
+            // SAFETY: `wide` says that the features were detected.
             Unit::F32 if wide => (|n| unsafe { fma_512(n) }, 16, 1),
             Unit::F32 if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") => {
-                // SAFETY: as above.
+                // SAFETY: the features were just detected.
                 (|n| unsafe { fma_256(n) }, 8, 1)
             }
-            // SAFETY: as above.
+            // SAFETY: `wide` and the check say that the features were detected.
             Unit::Bf16 if wide && is_x86_feature_detected!("avx512bf16") => (|n| unsafe { bf16_512(n) }, 16, 2),
-            // SAFETY: as above.
+            // SAFETY: `wide` and the check say that the features were detected.
             Unit::Int8 if wide && is_x86_feature_detected!("avx512vnni") => (|n| unsafe { int8_512(n) }, 16, 4),
             _ => return None,
         };

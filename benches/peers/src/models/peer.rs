@@ -1,4 +1,4 @@
-//! Peers in processes of their own, which do nothing until they are told to; python/worker.py has the protocol.
+//! Peers in processes of their own, which wait for commands; python/worker.py has the protocol.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};

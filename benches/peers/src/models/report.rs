@@ -10,7 +10,7 @@ struct Entry {
     case: String,
     count: usize,
     flops: f64,
-    /// Of these, in layers of integers when there are such.
+    /// How many of them are in integer layers, if there are any.
     of_integers: f64,
     far_lines: usize,
     figures: Figures,
@@ -87,7 +87,7 @@ fn row(first: &str, cells: impl IntoIterator<Item = String>) -> String {
 }
 
 impl Report {
-    /// Of those that started.
+    /// Among those that started.
     pub(crate) fn new<T>(contenders: &[Box<dyn Contender<T>>], absent: Vec<Absent>) -> Self {
         Self {
             names: contenders.iter().map(|c| c.name().to_owned()).collect(),

@@ -89,7 +89,7 @@ pub(crate) fn take<T: Task>(
     let (mut lines, mut far) = (lines, Vec::new());
     for round in 0..pace.rounds {
         for turn in 0..contenders.len() {
-            // Nobody always follows the same one.
+            // No contender always follows the same one.
             let at = (turn + round) % contenders.len();
             let Outcome::Timed { rounds, .. } = &mut outcomes[at] else { continue };
             // The first calls bring its weights back into the caches.

@@ -351,19 +351,19 @@ fn what_does_not_fit_together_is_refused_and_leaves_nothing() {
     let before = place.names();
     let with_weights = ["pack", "--weights", &weights, "--out", &out, "--schema"];
     let cases: Vec<(Vec<&str>, i32, &[&str])> = vec![
-        ([&with_weights[..], &[&place.schema]].concat(), 1, &["reads table `users`", "--table users=FILE"]),
+        ([&with_weights[..], &[&place.schema]].concat(), 1, &["reads table `users`", "--table NAME=FILE"]),
         ([&with_weights[..], &[&place.schema, "--table", &users]].concat(), 1, &["reads table `ads`"]),
         (
             [&with_weights[..], &[&plain, "--table", &users]].concat(),
             1,
-            &["--table users", "no [[tables]] of this name"],
+            &["table `users`", "no [[tables]] of this name"],
         ),
-        (vec!["pack", "--weights", &weights, "--out", &out, "--table", &users], 1, &["--table users", "--schema"]),
-        (vec!["pack", "--from", &bare, "--out", &out, "--table", &users], 1, &["--table users", "--schema"]),
+        (vec!["pack", "--weights", &weights, "--out", &out, "--table", &users], 1, &["table `users`", "--schema FILE"]),
+        (vec!["pack", "--from", &bare, "--out", &out, "--table", &users], 1, &["table `users`", "--schema FILE"]),
         (
             vec!["pack", "--from", &bare, "--out", &out, "--schema", &place.schema, "--table", &users],
             1,
-            &["--table users", "reads no such table", "none at all"],
+            &["table `users`", "reads no such table", "none at all", "--table NAME=FILE"],
         ),
         (
             vec!["pack", "--from", &old, "--out", &out, "--schema", &other, "--table", &pairs],

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use crate::refuse;
+use crate::setting::refuse;
 
 use crate::cells::Fault;
 

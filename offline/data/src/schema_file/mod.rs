@@ -94,9 +94,9 @@ pub enum EmbeddingFill {
 /// Details that a state dict alone does not give. All are optional.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ModelOptions {
-    /// The input of the deep part. By default the output layer's width tells.
+    /// The input of the deep part. By default it follows from the output layer's width.
     pub structure: Option<Structure>,
-    /// The form of the cross layers. By default the tensor names tell.
+    /// The form of the cross layers. By default it follows from the tensor names.
     pub cross: Option<CrossForm>,
     /// The activation of the deep layers and towers: one for all, or one for each deep layer. Empty = not given.
     pub activation: Vec<Activation>,

@@ -14,8 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::setting::{BadSetting, Setting};
-use crate::{refuse, require};
+use crate::setting::{BadSetting, Setting, refuse, require};
 
 use crate::logs::{BadLimit, Format, LogFiles};
 use crate::progress::Progress;

@@ -6,8 +6,7 @@ use std::time::Instant;
 use adclick::builder::table::{BuildOptions, Duplicates, Shard, TableBuilder, TableSpec};
 use anyhow::Result;
 
-use crate::require;
-use crate::setting::{BadSetting, Setting};
+use crate::setting::{BadSetting, Setting, require};
 use serde::Serialize;
 
 use super::definition::provenance;

@@ -4,8 +4,7 @@
 use adclick::builder::table::Table;
 use anyhow::{Context, Result};
 
-use crate::require;
-use crate::setting::{BadSetting, Setting};
+use crate::setting::{BadSetting, Setting, require};
 use serde::{Deserialize, Serialize};
 
 use crate::schema_file::{CellSource, IdColumn, TableFile};

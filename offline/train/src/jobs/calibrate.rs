@@ -11,7 +11,7 @@ use adclick::builder::calibrate::{Calibrators, HeadCalibrator, SegmentKey, Segme
 use adclick::builder::model::pack_model;
 use adclick_data::logs::{KeyId, LogColumns, TableHits, TableLookups};
 use adclick_data::progress::Progress;
-use adclick_data::{refuse, require};
+use adclick_data::setting::{refuse, require};
 use adclick_measure::Unknown;
 use anyhow::{Result, bail, ensure};
 use serde::Serialize;

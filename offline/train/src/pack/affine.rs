@@ -1,4 +1,4 @@
-//! BatchNorm in inference, and what becomes of it: it is folded into the layer that reads it, or the one before it.
+//! BatchNorm in inference. It is folded into the layer that reads it, or into the layer before it.
 
 use adclick::builder::artifact::model::spec::{Activation, DenseSpec, Matrix};
 use half::f16;
@@ -15,7 +15,7 @@ const TOO_FAR: f64 = 16.0;
 pub(super) struct Affine {
     pub(super) scale: Vec<f64>,
     pub(super) shift: Vec<f64>,
-    /// What is known of the values that it reads.
+    /// The statistics of its inputs, as far as they are known.
     centre: Vec<Centre>,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct AffineLayer {
     pub(super) spec: DenseSpec,
     /// The tensors that it is made of, for messages.
     pub(super) origin: String,
-    /// For each input the mean around which it lies, where that is far from 0 and known; empty: for none.
+    /// For each input its mean, if it is known and far from 0; empty when no input has one.
     pub(super) centres: Vec<f64>,
 }
 
@@ -78,7 +78,7 @@ impl Affine {
         Self { scale, shift, centre }
     }
 
-    /// The same behind `before` columns that it leaves alone.
+    /// The same map behind `before` columns that stay as they are.
     pub(super) fn behind(&self, before: usize) -> Self {
         let mut all = Self::identity(before);
         all.scale.extend(&self.scale);
@@ -87,7 +87,7 @@ impl Affine {
         all
     }
 
-    /// Takes this map, which stands before `layer`, into it: `W (s ⊙ x + t) + b = (W diag s) x + (W t + b)`.
+    /// Folds this map, which stands before `layer`, into it: `W (s ⊙ x + t) + b = (W diag s) x + (W t + b)`.
     pub(super) fn fold_into(&self, layer: &mut AffineLayer) {
         let spec = &mut layer.spec;
         for (row, b) in spec.weight.data.chunks_mut(spec.weight.cols).zip(&mut spec.bias) {
@@ -99,7 +99,7 @@ impl Affine {
         layer.centres = self.centre.iter().map(|c| if c.is_beyond(FAR) { c.mean } else { 0.0 }).collect();
     }
 
-    /// Takes this map, which stands behind `layer` and before its activation, into it.
+    /// Folds this map, which stands behind `layer` and before its activation, into it.
     pub(super) fn fold_behind(&self, layer: &mut DenseSpec) {
         for (row, (s, t)) in self.scale.iter().zip(&self.shift).enumerate() {
             let cols = layer.weight.cols;
@@ -168,7 +168,7 @@ mod tests {
         let direct = run(&plain, &[0.1, -0.2]);
         assert!(exact.iter().zip(&direct).all(|(a, b)| (a - b).abs() < 1e-12));
         let settled = folded.settled();
-        // At the mean of the far input its weights' rounding moves nothing.
+        // At the mean of a far input, rounding its weights moves nothing.
         let at_mean = run(&settled, &[9.0, 0.3]);
         assert!(at_mean.iter().zip(&exact).all(|(a, b)| (a - b).abs() < 1e-12), "{at_mean:?} for {exact:?}");
         for (w, stored) in settled.weight.data.iter().zip(&folded.spec.weight.data).step_by(2) {

@@ -27,7 +27,7 @@ pub(super) fn storable(name: &str, shape: &[usize], values: &[f64]) -> Result<()
     Ok(())
 }
 
-/// What is lost by rounding to fp16, when it is worth a warning: non-zero values that become 0.
+/// A warning about values that are lost by rounding to fp16: non-zero ones that become 0.
 pub(super) fn vanishing(name: &str, values: &[f64]) -> Option<String> {
     let non_zero = values.iter().filter(|v| **v != 0.0).count();
     let lost: Vec<f64> = values.iter().copied().filter(|v| *v != 0.0 && f16::from_f64(*v).to_f64() == 0.0).collect();

@@ -1,7 +1,7 @@
 //! Proves a packed model: compares its outputs with those of the model that the weights are from.
 
 use adclick::builder::schema::Schema;
-use adclick_data::refuse;
+use adclick_data::setting::refuse;
 use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 
@@ -15,8 +15,8 @@ pub use super::difference::{Comparison, Difference};
 /// How far a logit of the packed model may be from the expected one, as a share of its size, or of 1 when it is smaller:
 /// what storing weights in fp16 may do.
 pub const TOLERANCE: f64 = 2e-3;
-/// The share of that which is left to the network before its weights are rounded: the noise of sums in f32. An error of
-/// structure cannot hide in it.
+/// The share of the tolerance that the network may use before its weights are rounded: the noise of sums in f32. An
+/// error of structure cannot hide in it.
 const STRUCTURE: f64 = 0.05;
 /// When fp16 moves a model too far, inputs that lie this many standard deviations from 0 are named.
 const FAR: f64 = 16.0;
@@ -25,7 +25,7 @@ pub const ROWS: usize = 100_000;
 /// Input columns of all rows at most: 256 MB.
 const VALUES: usize = 1 << 25;
 
-/// What came of a comparison that found nothing.
+/// The result of a successful comparison.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Proof {
     /// How many rows.
@@ -38,7 +38,7 @@ pub struct Proof {
     pub tolerance: f64,
     /// What an output was taken for.
     pub note: Option<String>,
-    /// What fits these rows as well, where nothing but they could tell it from what was assumed.
+    /// Alternatives that fit these rows equally well, where only the rows could rule them out.
     pub untold: Vec<String>,
 }
 
@@ -83,7 +83,7 @@ impl Proof {
 /// Compares all rows: the network in f64 before rounding, then what the bundle will serve.
 ///
 /// # Errors
-/// Where and how far they differ, and what would fit, if that is found.
+/// A difference beyond the tolerance: where it is, how large it is, and what would fit.
 pub fn compare(packed: &Packed, what: &Comparison<'_>) -> Result<Proof> {
     let n = what.inputs.rows();
     ensure!(n > 0, "the inputs have no rows");

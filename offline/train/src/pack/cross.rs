@@ -13,7 +13,7 @@ const KERNELS: &str = "cross.kernels";
 /// The cross layers and the tensors that each is made of, for messages.
 pub(super) type Crosses = (Vec<CrossSpec>, Vec<String>);
 
-/// Reads the cross layers, whichever form they have, and says what they were taken to be.
+/// Reads the cross layers in whichever form they have, and records what they were recognised as.
 pub(super) fn read(weights: &NamedTensors<'_>, options: &ModelOptions) -> Result<(Crosses, Vec<Taken>)> {
     let crosses = layers(weights, options)?;
     let form_from = if options.cross.is_some() { KnownBy::Schema } else { KnownBy::Names };

@@ -18,7 +18,7 @@ pub struct Comparison<'a> {
     pub options: &'a PackOptions,
     /// The rows.
     pub inputs: &'a InputRows,
-    /// What the model that it came from says of them.
+    /// The outputs of the model that the weights came from.
     pub expected: &'a Expected,
     /// [`super::compare::TOLERANCE`], or what the user allows.
     pub tolerance: f64,
@@ -41,7 +41,7 @@ pub struct Difference {
     pub worst: (usize, f64, f64),
 }
 
-/// For each output how far the logits are from it. `logits` are those of the rows `good`.
+/// The difference between the logits and each output. `logits` belong to the rows `good`.
 pub(super) fn differences(outputs: &[Output], logits: &[Vec<f64>], good: &[usize], tolerance: f64) -> Vec<Difference> {
     let one = |output: &Output| {
         let mut offs = Vec::with_capacity(good.len());
@@ -85,7 +85,7 @@ struct Gap {
     expected: f64,
 }
 
-/// How far a logit is from an output, and how far it may be: the tolerance, and what the output's own rounding leaves open.
+/// The distance of a logit from an output, and the allowed distance: the tolerance plus the output's own rounding.
 fn gap(output: &Output, value: f64, found: f64, tolerance: f64) -> Gap {
     let r = output.rounding;
     if output.quantity == Quantity::Logit {
@@ -94,11 +94,11 @@ fn gap(output: &Output, value: f64, found: f64, tolerance: f64) -> Gap {
     }
     let expected = logit(value);
     if !expected.is_finite() {
-        // Rounded to 0 or 1: all that can be asked is that the packed model's probability is about that.
+        // The output was rounded to 0 or 1: the packed model's probability can only be required to be close to it.
         let off = (sigmoid(found) - value).abs();
         return Gap { off, allowed: 8.0 * r + 1e-9, expected };
     }
-    // A sigmoid in that type is right to some units in the last place of p, or of 1 - p where that is what was rounded.
+    // A sigmoid in that type is right to a few units in the last place of p, or of 1 - p where 1 - p was rounded.
     let allowed = tolerance * expected.abs().max(1.0) + 4.0 * r / (1.0 - value);
     Gap { off: (found - expected).abs(), allowed, expected }
 }

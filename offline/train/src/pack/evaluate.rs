@@ -15,7 +15,7 @@ use half::f16;
 
 use super::inputs::{InputRows, share};
 
-/// What an fp16 value leaves of an f32, in units that fp16 can hold: 2^-11.
+/// The unit of the remainder when an f32 is stored as fp16: 2^-11, which fp16 can hold.
 const REST: f64 = 2048.0;
 
 /// The inputs of some rows, in declared order, and what the wide part adds for each head.
@@ -89,7 +89,7 @@ fn rest_of(value: f32) -> f32 {
     ((f64::from(value) - f64::from(stored(value))) * REST) as f32
 }
 
-/// A model with these tables and a network that nothing asks.
+/// A model with these tables and a network that is never run.
 fn tables_alone(spec: &ModelSpec, embeddings: Vec<EmbeddingSpec>) -> Result<Model> {
     let width = spec.schema.layout().width;
     let heads = spec.network.heads.iter();
@@ -169,10 +169,10 @@ pub(super) fn served(spec: &ModelSpec, inputs: &InputRows, which: &[usize]) -> R
     failed.map_or(Ok(all), Err)
 }
 
-/// What a network may be besides what its weights say, to find out what a model was that is not this one.
+/// Alternatives that the weights do not show, used to find out which model the outputs came from.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Instead {
-    /// In the place of the deep layers' and towers' activations.
+    /// Replaces the activations of deep layers and towers.
     pub(super) activation: Option<fn(f64) -> f64>,
     /// Full cross matrices and square deep ones are transposed.
     pub(super) transposed: bool,
@@ -216,8 +216,8 @@ fn transposed(w: &Matrix) -> Matrix {
     Matrix::new(w.cols, w.rows, super::tensors::transposed(&w.data, w.rows, w.cols))
 }
 
-/// A factorisation machine's term over the embeddings of a row: the dot products of all pairs of features whose embeddings
-/// have the commonest number of columns. `None` where there is no pair.
+/// A factorisation machine's term over the embeddings of a row: the dot products of all pairs of features whose
+/// embeddings have the most common number of columns. `None` when there is no pair.
 pub(super) fn fm(schema: &Schema, x: &[f64]) -> Option<f64> {
     let layout = schema.layout();
     let fields = schema

@@ -32,7 +32,7 @@ const NAMES: [(HeadKind, Quantity, &[&str]); 5] = [
 pub struct Output {
     /// Its name in the file.
     pub name: String,
-    /// The head whose outputs these are.
+    /// The head that gave these outputs.
     pub head: HeadKind,
     /// What it holds.
     pub quantity: Quantity,
@@ -47,16 +47,16 @@ pub struct Output {
 pub struct Expected {
     /// For each head one at least.
     pub outputs: Vec<Output>,
-    /// What a tensor was taken for, when its name does not tell.
+    /// What the tensor was taken to hold, when its name does not say.
     pub note: Option<String>,
 }
 
 impl Expected {
-    /// Reads the outputs of `rows` rows for these heads, which an output tensor with one column for each names in this order.
+    /// Reads the outputs of `rows` rows for these heads. A tensor with one column for each head has them in this order.
     /// `told` says what a tensor of another name holds.
     ///
     /// # Errors
-    /// What is missing or does not fit, by tensor name.
+    /// Tensors that are missing or do not fit, by name.
     pub fn parse(bytes: &[u8], heads: &[HeadKind], rows: usize, told: Option<Quantity>) -> Result<Self> {
         let file = SafeTensors::deserialize(bytes).map_err(|e| anyhow!("not a safetensors file: {e}"))?;
         let find = |base: &&str| {

@@ -12,13 +12,13 @@ use super::tensors::NamedTensors;
 /// Towers of a multi-task model.
 const TOWERS: [(HeadKind, &str); 2] = [(HeadKind::Ctr, "ctr_tower"), (HeadKind::Cvr, "cvr_tower")];
 
-/// What the heads read besides the weights.
+/// What reading the heads needs besides the weights.
 #[derive(Clone, Copy)]
 pub(super) struct Trunk<'a> {
     pub(super) rules: Rules<'a>,
     /// Columns of the cross part, 0 = no cross layers.
     pub(super) cross: usize,
-    /// What the deep part's name says of it.
+    /// What the name of the deep part says about the model.
     pub(super) structure: Option<Structure>,
     /// Whether names say that the output layer reads the cross columns first.
     pub(super) cross_first: bool,
@@ -32,10 +32,10 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// As the model has it, of layers that are settled or not.
+    /// The head as the model file describes it. `dense` gives each layer's final form.
     pub(super) fn spec(&self, dense: impl Fn(&AffineLayer) -> DenseSpec) -> HeadSpec {
         let mut tower: Vec<DenseSpec> = self.layers.iter().map(dense).collect();
-        // A head has an output at least.
+        // A head has at least an output layer.
         let last = tower.pop().unwrap_or(DenseSpec {
             weight: Matrix::default(),
             bias: vec![0.0],
@@ -55,8 +55,8 @@ pub(super) fn are_there(weights: &NamedTensors<'_>) -> bool {
     weights.has("output_layer.weight") || TOWERS.iter().any(|(_, p)| weights.has_any(&format!("{p}.")))
 }
 
-/// Reads the heads over a cross part and a deep stack, and says what the deep part reads. When there is no other output
-/// layer, the deep stack's last layer is taken for it.
+/// Reads the heads over a cross part and a deep stack, and finds what the deep part reads. Without another output
+/// layer, the last layer of the deep stack is the output.
 pub(super) fn read(weights: &NamedTensors<'_>, trunk: Trunk<'_>, deep: &mut Stack) -> Result<(Structure, Vec<Head>)> {
     let options = trunk.rules.options;
     let towers: Vec<(HeadKind, &str)> = TOWERS.into_iter().filter(|(_, p)| weights.has_any(&format!("{p}."))).collect();
@@ -108,7 +108,7 @@ pub(super) fn read(weights: &NamedTensors<'_>, trunk: Trunk<'_>, deep: &mut Stac
             head.layers[0].origin += " with the BatchNorm before it";
         }
     }
-    // A bias of its own beside the wide part's weights.
+    // The wide part's own bias.
     if weights.has("bias") {
         let extra = weights.vector("bias", heads.len())?;
         let outputs = heads.iter_mut().filter_map(Head::output);
@@ -147,7 +147,7 @@ fn outputs(weights: &NamedTensors<'_>, options: &ModelOptions) -> Result<Vec<Hea
     Ok(kinds.into_iter().enumerate().map(head).collect())
 }
 
-/// Brings the columns that heads read into the order [cross; deep], and says from where theirs is known.
+/// Brings the columns that the heads read into the order [cross; deep], and records how their own order is known.
 fn order(heads: &mut [Head], trunk: Trunk<'_>, structure: Structure, deep: usize, from: KnownBy) -> Result<()> {
     let both = structure == Structure::Parallel && trunk.cross > 0 && deep > 0;
     let told = trunk.rules.options.output_order;
@@ -179,12 +179,13 @@ fn order(heads: &mut [Head], trunk: Trunk<'_>, structure: Structure, deep: usize
     Ok(())
 }
 
-/// The structure that the first reading layer's width tells, checked against what the schema and names say.
+/// The structure, found from the width of the first layer that reads it and checked against the schema and the names.
 fn structure(trunk: Trunk<'_>, deep: usize, inputs: usize) -> Result<(Structure, KnownBy)> {
     let (told, cross) = (trunk.rules.options.structure, trunk.cross);
     let from = if told.is_some() { KnownBy::Schema } else { KnownBy::Shapes };
     if cross == 0 || deep == 0 {
-        // Without a deep part x_L (or x0, whose width the schema's check covers), without a cross part the deep one.
+        // Without a deep part it is x_L (or x0, whose width the schema check covers); without a cross part it is the
+        // deep part.
         let trunk = if deep > 0 { deep } else { cross };
         ensure!(trunk == 0 || inputs == trunk, "expected {trunk} input columns, found {inputs}");
         return Ok((told.unwrap_or(Structure::Parallel), from));

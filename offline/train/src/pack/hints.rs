@@ -1,4 +1,5 @@
-//! What would fit where a packed model does not: what was assumed is tried otherwise, and what the format cannot say too.
+//! Finds what would fit when a packed model does not: it tries alternatives to every assumption, including those that
+//! the format cannot express.
 
 use adclick::builder::artifact::model::spec::{Activation, NetworkSpec};
 use adclick_data::schema_file::{ModelOptions, NormOrder, OutputOrder, SchemaFile};
@@ -19,7 +20,7 @@ pub(super) struct Question<'a> {
     pub(super) rows: &'a ModelInputs,
     /// The numbers of the rows.
     pub(super) good: &'a [usize],
-    /// In the pCTR logit, and not in the outputs.
+    /// The correction that is in the pCTR logit but not in the outputs.
     pub(super) correction: f64,
     pub(super) tolerance: f64,
 }
@@ -35,7 +36,7 @@ struct Change {
     what: What,
 }
 
-/// Groups of changes; others stand alone.
+/// Groups of changes. Changes in no group stand alone.
 const ACTIVATION: u8 = 0;
 const NORM: u8 = 1;
 const EPS: u8 = 2;
@@ -55,7 +56,7 @@ enum What {
     OtherQuantity,
 }
 
-/// What would fit, as a sentence that begins with a space; empty when nothing is found.
+/// A sentence that names what would fit. It begins with a space and is empty when nothing fits.
 pub(super) fn find(question: &Question<'_>, comparison: &Comparison<'_>) -> Result<String> {
     if let Some(by) = constant(question, comparison) {
         return Ok(format!(
@@ -99,7 +100,7 @@ pub(super) fn also_fit(question: &Question<'_>, comparison: &Comparison<'_>) -> 
     };
     let mut cache = Cache::default();
     let mut found = Vec::new();
-    // A ReLU6 is a ReLU wherever no unit exceeds 6, which tells nobody anything.
+    // Where no unit exceeds 6, a ReLU6 equals a ReLU, so a fit says nothing.
     for change in changes(question, comparison).iter().filter(open).filter(|change| !change.text.ends_with("ReLU6")) {
         if fits(question, comparison, &[change], ROWS[0], &mut cache) && !cache.is_same(question.packed) {
             found.push(change.text.clone());
@@ -204,7 +205,7 @@ const ACTIVATIONS: [(&str, Activate); 11] = [
 #[derive(Default)]
 struct Cache {
     networks: Vec<(ModelOptions, Option<NetworkSpec>)>,
-    /// The one that was asked for last, and whether something beside its options was changed.
+    /// The network that was asked for last, and whether anything besides its options was changed.
     last: usize,
     instead: bool,
 }
@@ -220,13 +221,13 @@ impl Cache {
         self.networks[at].1.as_ref()
     }
 
-    /// Whether the network that was asked for last is the packed one, and nothing but options was changed.
+    /// Whether the network that was asked for last is the packed one with nothing but its options changed.
     fn is_same(&self, packed: &Packed) -> bool {
         !self.instead && self.networks.get(self.last).is_some_and(|(_, n)| n.as_ref() == Some(&packed.exact))
     }
 }
 
-/// Whether the model with these changes says what the outputs say.
+/// Whether the model with these changes gives the expected outputs.
 fn fits(
     question: &Question<'_>,
     comparison: &Comparison<'_>,
@@ -278,7 +279,7 @@ fn fits(
     differences(&outputs, &logits, &question.good[..n], question.tolerance).iter().all(|d| d.beyond == 0)
 }
 
-/// The output taken for the other thing.
+/// The output taken as the other quantity.
 fn turned(output: &Output, turn: bool) -> Output {
     let mut output = output.clone();
     if turn {

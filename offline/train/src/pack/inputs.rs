@@ -8,7 +8,7 @@ use safetensors::tensor::{Dtype, TensorView};
 
 use super::tensors::floats;
 
-/// The farthest that a request's clock may be from UTC, in seconds.
+/// The largest offset of a request's clock from UTC, in seconds.
 const MOST_OFFSET: u32 = 86_400;
 
 /// The rows of an input file.
@@ -71,7 +71,7 @@ impl InputRows {
     ///   offset from UTC, 0 without that tensor.
     ///
     /// # Errors
-    /// Which tensor is missing or has another shape or type than expected.
+    /// A tensor that is missing, or whose shape or type is not the expected one.
     pub fn parse(bytes: &[u8], schema: &Schema) -> Result<Self> {
         let file = SafeTensors::deserialize(bytes).map_err(|e| anyhow!("not a safetensors file: {e}"))?;
         let find = |name: &str| file.tensor(name).ok();
@@ -304,8 +304,8 @@ pub(super) fn is_passed(schema: &Schema, i: usize) -> bool {
         && !schema.features[..i].iter().any(|f| f.position.is_none() && f.input == feature.input)
 }
 
-/// Gives the values of an input, which stand by its first feature, to its other features too: for where values go by the
-/// numbers of features, not by inputs.
+/// Copies the values of an input from its first feature to the other features that read it: for code that looks values
+/// up by the numbers of features, not by inputs.
 pub(super) fn share(schema: &Schema, values: &mut Vec<GoldenValue>) {
     for (i, feature) in schema.features.iter().enumerate() {
         if feature.source == Source::Time || feature.position.is_some() || is_passed(schema, i) {
@@ -356,7 +356,7 @@ fn ids(name: &str, view: &TensorView<'_>) -> Result<(Vec<u64>, usize)> {
     Ok((values, row_width(name, view)?))
 }
 
-/// The values of an integer tensor that holds such a thing.
+/// The values of an integer tensor with this meaning.
 fn integers(name: &str, view: &TensorView<'_>, what: &str) -> Result<Vec<i128>> {
     let data = view.data();
     Ok(match view.dtype() {

@@ -1,6 +1,6 @@
 //! Recognises, by the names and shapes of tensors, parts of a network that the format cannot express.
 
-/// Words in a tensor's name and what such a tensor belongs to.
+/// Words in tensor names, and the parts that such tensors belong to.
 const WORDS: [(&[&str], &str); 16] = [
     (&["cin"], "a compressed interaction network (CIN, as in xDeepFM)"),
     (&["fm", "ffm", "afm", "nfm", "fwfm", "fmfm"], "a factorisation machine's interactions (FM, as in DeepFM)"),
@@ -54,7 +54,8 @@ pub(super) fn of(role: &str, shape: &[usize]) -> Option<&'static str> {
     found.map(|(_, what)| *what).or((shape.len() == 3).then_some("a convolution or another layer of three axes"))
 }
 
-/// What a module is whose `weight` has this shape and that is neither a Linear nor a BatchNorm with running statistics.
+/// The kind of a module that has a `weight` of this shape and is neither a Linear nor a BatchNorm with running
+/// statistics.
 pub(super) fn of_module(shape: &[usize], has_bias: bool, inputs: Option<usize>) -> &'static str {
     match shape {
         [1] => "the activation PReLU",

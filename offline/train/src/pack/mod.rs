@@ -1,7 +1,8 @@
 //! How a model trained elsewhere comes in: a state dict and a schema become a [`ModelSpec`].
 //!
 //! Tensors are found by name and shape (`docs/pack.md` lists them), BatchNorm is folded in f64, and everything that
-//! would not survive as fp16 is refused by name. What was assumed is said, and [`compare`] proves it by outputs.
+//! would not survive as fp16 is refused by name. The result lists what was assumed, and [`compare`] proves it by
+//! outputs.
 
 mod affine;
 mod check;
@@ -27,8 +28,7 @@ pub mod tensors;
 use adclick::builder::artifact::model::spec::{CrossSpec, ModelSpec, NetworkSpec, Structure};
 use adclick::builder::schema::{Kind, Schema};
 use adclick_data::schema_file::{ModelOptions, SchemaFile};
-use adclick_data::setting::{BadSetting, Setting};
-use adclick_data::{refuse, require};
+use adclick_data::setting::{BadSetting, Setting, refuse, require};
 use anyhow::{Result, bail, ensure};
 
 use affine::AffineLayer;
@@ -36,7 +36,7 @@ use heads::{Head, Trunk};
 use sequential::{Rules, Stack};
 use tensors::NamedTensors;
 
-/// The names that the deep part goes by, and what the name says of it.
+/// Names of the deep part, and what each says about it.
 const DEEP: [(&str, Option<Structure>); 6] = [
     ("dnn", None),
     ("deep", None),
@@ -46,14 +46,15 @@ const DEEP: [(&str, Option<Structure>); 6] = [
     ("stacked_dnn", Some(Structure::Stacked)),
 ];
 
-/// What the caller of [`model`] decides.
+/// The caller's choices for [`model`].
 #[derive(Debug, Clone, Default)]
 pub struct PackOptions {
     /// The share of negatives kept in training, when not all: `ln w` is folded into the pCTR head's bias.
     pub downsampling: Option<f64>,
-    /// Tensors that belong to nothing are left out instead of refused.
+    /// Whether unknown tensors are left out instead of refused.
     pub allow_unused: bool,
-    /// The packed model will be compared with outputs ([`compare`]): what nothing says is then assumed, not asked for.
+    /// Whether the packed model will be compared with outputs ([`compare`]). If so, missing details are assumed instead
+    /// of asked for.
     pub proven: bool,
     /// The provenance document.
     pub provenance: String,
@@ -202,7 +203,8 @@ fn parts(
     Ok(NetworkParts { deep, structure, heads })
 }
 
-/// Interactions without weights leave no trace in a state dict: where they could be, somebody must say that they are not.
+/// Interactions without weights leave no trace in a state dict: where a model could have them, the schema or a
+/// comparison must rule them out.
 fn hidden_interactions(schema: &Schema) -> Result<()> {
     let dims = schema.features.iter().filter_map(|feature| match feature.kind {
         Kind::Category { embedding, .. } | Kind::MultiCategory { embedding, .. } => {
@@ -232,7 +234,7 @@ fn foreign(name: &str, what: &str) -> anyhow::Error {
     BadSetting::new(&[Setting::AllowUnused, Setting::Goldens, Setting::Expect], text).into()
 }
 
-/// The tensors that belong to nothing, when they may be left out.
+/// The unknown tensors, if they may be left out.
 fn left_out(weights: &NamedTensors<'_>, options: &PackOptions) -> Result<Vec<String>> {
     let unused = weights.unused();
     require!(
@@ -258,7 +260,7 @@ fn cross_width(layer: &CrossSpec) -> usize {
     }
 }
 
-/// The columns of x0, which every part that reads it must agree on.
+/// The number of columns of x0. All parts that read it must agree.
 fn columns(cross: &cross::Crosses, deep: &Stack, heads: &[Head]) -> Result<usize> {
     let from_cross = cross.0.first().map_or(0, cross_width);
     let first = deep.layers.first().or_else(|| heads.first().and_then(|head| head.layers.first()));

@@ -5,7 +5,7 @@ use adclick_data::schema_file::PLACEHOLDERS;
 /// Wrappers that put their name before every tensor's.
 const PREFIXES: [&str; 4] = ["module.", "model.", "backbone.", "_orig_mod."];
 
-/// Names of deepctr-torch and FuxiCTR, and the roles that they stand for.
+/// Names in deepctr-torch and FuxiCTR, and their roles here.
 const LIBRARIES: [(&str, &str); 27] = [
     ("embedding_dict.{name}.weight", "embeddings.{name}.weight"),
     ("linear_model.embedding_dict.{name}.weight", "wide.{name}.weight"),
@@ -45,12 +45,12 @@ pub(super) fn strip(name: &str) -> &str {
     rest
 }
 
-/// The role that a library's name stands for.
+/// The role of a library's name.
 pub(super) fn of_library(name: &str) -> Option<String> {
     LIBRARIES.iter().find_map(|(pattern, role)| rename(pattern, role, name))
 }
 
-/// The role of `name` when it matches `pattern`: what the placeholders stand for there stands in the role too.
+/// The role of `name` if it matches `pattern`, with the placeholders filled in.
 pub(super) fn rename(pattern: &str, role: &str, name: &str) -> Option<String> {
     let mut found = Vec::new();
     matches(pattern, name, &mut found).then(|| {
@@ -59,7 +59,7 @@ pub(super) fn rename(pattern: &str, role: &str, name: &str) -> Option<String> {
     })
 }
 
-/// Whether the whole of `name` matches; `found` gets what each placeholder stands for.
+/// Whether the whole of `name` matches; `found` receives the text of each placeholder.
 fn matches<'a>(pattern: &'a str, name: &'a str, found: &mut Vec<(&'a str, &'a str)>) -> bool {
     let next = PLACEHOLDERS.iter().filter_map(|p| Some((pattern.find(p)?, *p))).min();
     let Some((at, placeholder)) = next else { return pattern == name };

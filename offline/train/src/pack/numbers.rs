@@ -6,8 +6,8 @@ use anyhow::{Result, ensure};
 
 use super::tensors::NamedTensors;
 
-/// The schema with each number whose weights hold an embedding `[dim, 1]` as `dim` numbers: the same input, times one of the
-/// weights. `None` where there is no such number.
+/// The schema in which each number with an embedding `[dim, 1]` becomes `dim` numbers: the same input, times one of the
+/// weights. `None` when the weights hold no such embedding.
 pub(super) fn expand(weights: &NamedTensors<'_>, file: &SchemaFile) -> Result<Option<SchemaFile>> {
     let role = |i: usize| {
         let feature = &file.schema.features[i];
@@ -50,7 +50,7 @@ pub(super) fn expand(weights: &NamedTensors<'_>, file: &SchemaFile) -> Result<Op
             }
             if let Kind::Number { transform, .. } = &mut one.kind {
                 let scale = (f64::from(transform.scale) / weight) as f32;
-                // A weight of 0, or next to it, makes a column of zeros.
+                // A weight of 0, or close to it, makes a column of zeros.
                 transform.scale = if scale.is_finite() { scale } else { f32::MAX };
             }
             push(one);

@@ -16,7 +16,7 @@ use crate::rows::{heads, open_engine};
 /// Rows of one call.
 const BATCH: usize = 256;
 
-/// What a bundle says of input rows; NaN for rows with inputs that are not finite.
+/// A bundle's outputs for input rows; NaN for rows with inputs that are not finite.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RowScores {
     /// Calibrated P(click | impression) and that head's logit before correction and calibration, when there is such a head.

@@ -3,7 +3,7 @@
 
 use adclick::builder::artifact::model::spec::{Activation, DenseSpec};
 use adclick_data::schema_file::{ModelOptions, NormOrder};
-use adclick_data::{refuse, require};
+use adclick_data::setting::{refuse, require};
 use anyhow::{Result, bail, ensure};
 
 use super::affine::{Affine, AffineLayer};
@@ -29,7 +29,7 @@ pub(super) struct Stack {
 }
 
 impl Stack {
-    /// Takes the last layer off when it has one output: it is the output layer of its stack.
+    /// Removes the last layer if it has one output: then it is the stack's output layer.
     pub(super) fn split_output(&mut self) -> Option<(AffineLayer, Taken)> {
         if self.layers.last()?.spec.weight.rows != 1 || self.after.is_some() {
             return None;
@@ -47,11 +47,11 @@ impl Stack {
     }
 }
 
-/// What reading goes by beside the weights.
+/// What guides the reading besides the weights.
 #[derive(Clone, Copy)]
 pub(super) struct Rules<'a> {
     pub(super) options: &'a ModelOptions,
-    /// Whether the result will be compared with outputs: then what nothing says is assumed instead of asked for.
+    /// Whether the result will be compared with outputs. If so, missing details are assumed instead of asked for.
     pub(super) proven: bool,
     /// Whether the stack's last layer with one output is the model's output, which has no activation.
     pub(super) ends_in_output: bool,
@@ -68,7 +68,7 @@ struct Block {
 
 struct Norm {
     module: String,
-    /// Where its name says that it stands.
+    /// Its place according to its name.
     place: Option<NormOrder>,
 }
 
@@ -225,7 +225,7 @@ fn listed(weights: &NamedTensors<'_>) -> (Vec<Norm>, Vec<Block>) {
     (Vec::new(), weights.numbers(&format!("{LINEARS}.")).into_iter().map(block).collect())
 }
 
-/// What follows a Linear, and from where that is known.
+/// What follows a Linear, and how that is known.
 fn activation(
     block: &Block,
     k: usize,
@@ -267,7 +267,7 @@ fn activation(
     Ok((Activation::Relu, Fact::new("activation", "relu", KnownBy::Assumed, why)))
 }
 
-/// Where a BatchNorm stands, and from where that is known.
+/// The place of a BatchNorm, and how that is known.
 fn place(block: &Block, norm: &Norm, rules: Rules<'_>, name: &str) -> Result<(NormOrder, KnownBy, &'static str)> {
     if let Some(order) = rules.options.batchnorm {
         return Ok((order, KnownBy::Schema, ""));
@@ -297,7 +297,7 @@ fn eps_shows(weights: &NamedTensors<'_>, module: &str) -> Result<bool> {
     Ok(variances.iter().any(|variance| *variance < 0.05))
 }
 
-/// What a BatchNorm saw speaks against a ReLU before it.
+/// Refuses a BatchNorm whose statistics contradict a ReLU before it.
 fn not_negative(weights: &NamedTensors<'_>, module: &str, layer: &str) -> Result<()> {
     let role = format!("{module}.running_mean");
     let means = weights.vector(&role, weights.shape(&role).map_or(0, |shape| shape.iter().product()))?;

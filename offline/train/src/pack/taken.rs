@@ -1,11 +1,11 @@
-//! What each layer was taken to be, and from where that is known.
+//! What each layer was recognised as, and how that is known.
 
 use serde_json::{Value, json};
 
 /// Why `eps` is assumed where its value matters.
 pub(super) const EPS_SHOWS: &str = "torch's default; it matters, as some variances are small";
 
-/// From where something is known.
+/// How something is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KnownBy {
     /// The schema says it.
@@ -31,14 +31,14 @@ impl KnownBy {
     }
 }
 
-/// One thing that a layer was taken to be.
+/// One fact about a layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fact {
     /// What was assumed: `activation`, `BatchNorm`, `eps`, …
     pub what: &'static str,
     /// What it is.
     pub is: String,
-    /// From where that is known.
+    /// How that is known.
     pub from: KnownBy,
     /// Why, when there is something to say.
     pub why: &'static str,
@@ -50,7 +50,7 @@ impl Fact {
     }
 }
 
-/// What one layer was taken to be.
+/// What one layer was recognised as.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TakenLayer {
     /// `cross 0`, `deep 1`, `pCTR output`, …
@@ -94,7 +94,7 @@ impl TakenLayer {
 }
 
 impl Fact {
-    /// Whether it was assumed, and the model's outputs are others when it is otherwise.
+    /// Whether it was assumed and the outputs depend on it.
     fn is_open(&self) -> bool {
         let small = self.what == "eps" && self.why != EPS_SHOWS || self.what == "diag_scale";
         self.from == KnownBy::Assumed && !small

@@ -19,11 +19,12 @@ pub struct NamedTensors<'a> {
 }
 
 struct Tensor<'a> {
-    /// As in the file: what messages say.
+    /// The name in the file, for messages.
     name: String,
     view: TensorView<'a>,
     transpose: bool,
-    /// What the tensor belongs to when that is something which the format cannot say, unless the schema maps it.
+    /// The part that the tensor belongs to, if the format cannot express that part and the schema does not map the
+    /// tensor.
     foreign: Option<&'static str>,
 }
 
@@ -174,7 +175,7 @@ impl<'a> NamedTensors<'a> {
         self.tensors.values().filter_map(|t| Some((t.name.as_str(), t.foreign?)))
     }
 
-    /// Whether the file has a name that begins so, whatever stands for it here.
+    /// Whether the file has a name with this prefix, under whichever role.
     #[must_use]
     pub fn is_named(&self, prefix: &str) -> bool {
         self.tensors.values().any(|t| names::strip(&t.name).starts_with(prefix))

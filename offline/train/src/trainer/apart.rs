@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use adclick_data::require;
+use adclick_data::setting::require;
 use anyhow::{Context, Result};
 
-/// Refuses a file given both to train and to validate, be it under another name, by a link or as a copy.
+/// Refuses a file given both to train and to validate, even under another name, through a link or as a copy.
 pub(crate) fn apart(training: &[PathBuf], validation: &[PathBuf]) -> Result<()> {
     let missing = |path: &Path| format!("cannot read {}", path.display());
     for held_out in validation {

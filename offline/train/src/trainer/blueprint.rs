@@ -2,7 +2,7 @@
 
 use adclick::builder::schema::{MAX_FEATURES, Pooling, Source, Transform};
 use adclick_data::logs::{AVAZU_INTEGERS, AVAZU_TEXTS, CRITEO_CATEGORIES, CRITEO_NUMBERS, Format};
-use adclick_data::require;
+use adclick_data::setting::require;
 use anyhow::Result;
 
 use super::config::Config;
@@ -131,10 +131,10 @@ impl Blueprint {
         }
     }
 
-    /// Criteo's fields are anonymous: nobody outside knows which describe the request and which the ad. Here I1..I9 and
-    /// C1..C17 belong to the request and I10..I13 and C18..C26 to the candidate, about two thirds to one third, as in
-    /// an ad server. The split decides what is passed once per request, not what the model learns. Each number is both
-    /// a column and cut into buckets.
+    /// Criteo's fields are anonymous: which of them describe the request and which the ad is not published. Here I1..I9
+    /// and C1..C17 belong to the request and I10..I13 and C18..C26 to the candidate, about two thirds to one third, as
+    /// in an ad server. The split decides what is passed once per request, not what the model learns. Each number is
+    /// both a column and cut into buckets.
     fn criteo() -> Self {
         let side = |request| if request { Source::Context } else { Source::Candidate };
         let mut blueprint = Self::default();

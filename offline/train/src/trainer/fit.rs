@@ -6,7 +6,7 @@ use adclick::builder::artifact::model::spec::{HeadKind, ModelSpec};
 use adclick::builder::schema::{Enrichment, Kind, Schema};
 use adclick_data::logs::{LogRow, RowBatch, TableLookups};
 use adclick_data::progress::Progress;
-use adclick_data::refuse;
+use adclick_data::setting::refuse;
 use adclick_data::time;
 use anyhow::{Context, Result, bail};
 use rand::Rng;

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use adclick::builder::hash::mix;
 use adclick_data::logs::{Format, InputColumn, InputKind, LogFiles, LogRow};
 use adclick_data::progress::Progress;
-use adclick_data::{refuse, require};
+use adclick_data::setting::{refuse, require};
 use anyhow::{Context, Result, ensure};
 
 /// The fewest groups for a split by group.
@@ -274,7 +274,7 @@ mod tests {
         assert!((1..40).contains(&alone), "{alone} of 100");
         assert!(roles("x").is_ok(), "an input is a column too");
         let error = format!("{:#}", roles("nobody").unwrap_err());
-        assert!(error.contains("group:nobody"), "{error}");
+        assert!(error.contains("column `nobody`"), "{error}");
         let error = format!("{:#}", roles("click").unwrap_err());
         assert!(error.contains("2 groups"), "{error}");
     }

@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn rare_values_are_not_cut_off() {
-        // 1 in 2,000 is not 0: it is all that the column tells.
+        // 1 in 2,000 is not 0: it is the column's only information.
         let values: Vec<f32> = (0..4000).map(|i| if i % 2000 == 0 { 5.0 } else { 0.0 }).collect();
         let transform = of(&values).standardised();
         assert!(transform.clip.0 <= 0.0 && transform.clip.1 >= 5.0, "{transform:?}");

@@ -3,7 +3,7 @@
 use adclick::builder::hash::mix;
 use adclick_data::logs::{LogFiles, LogRow, RowBatch};
 use adclick_data::progress::Progress;
-use adclick_data::require;
+use adclick_data::setting::require;
 use anyhow::Result;
 
 use super::encode::{Encoder, Examples};

@@ -34,7 +34,7 @@ const CROSS: usize = 2;
 const RANK: usize = 64;
 const DEEP: [usize; 3] = [256, 128, 64];
 
-/// Golden requests, as many as training gives.
+/// Golden requests, in the number that training stores.
 const GOLDENS: usize = 16;
 
 /// Keys are spread over all u64, as hashes of ids are.

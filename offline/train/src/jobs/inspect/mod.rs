@@ -15,8 +15,8 @@ use adclick::builder::bundle::{MANIFEST, Manifest, Role};
 use adclick::builder::calibrate::{Calibrator, Calibrators, SegmentKey, decode_calibrators};
 use adclick::builder::schema::{Index, Kind, Schema};
 use adclick::builder::table::Checks;
-use adclick_data::refuse;
 use adclick_data::schema_file::key_text;
+use adclick_data::setting::refuse;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 

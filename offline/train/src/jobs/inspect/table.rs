@@ -5,8 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use adclick::builder::table::{ColumnKind, RowLayout, Table};
 use adclick::{category_id, composite_key};
-use adclick_data::require;
 use adclick_data::schema_file::TableFile;
+use adclick_data::setting::require;
 use adclick_data::tables::of_packed;
 use adclick_data::time;
 use anyhow::{Context, Result, bail, ensure};

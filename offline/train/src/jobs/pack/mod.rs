@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use adclick::Precision;
 use adclick::builder::bundle::{self, Manifest};
 use adclick_data::progress::Progress;
-use adclick_data::require;
 use adclick_data::schema_file::SchemaFile;
+use adclick_data::setting::require;
 use adclick_data::tables::TableSummary;
 use anyhow::Result;
 

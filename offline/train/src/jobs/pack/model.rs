@@ -10,7 +10,7 @@ use adclick::builder::hash::checksum;
 use adclick::builder::model::pack_model;
 use adclick_data::files::{read_file, read_text};
 use adclick_data::schema_file::SchemaFile;
-use adclick_data::{refuse, require};
+use adclick_data::setting::{refuse, require};
 use anyhow::{Context, Result, ensure};
 
 use super::Job;

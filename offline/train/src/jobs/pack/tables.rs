@@ -10,8 +10,8 @@ use adclick::builder::table::{Checks, Duplicates, Shard};
 use adclick_data::logs::BadLimit;
 use adclick_data::progress::Progress;
 use adclick_data::schema_file::{SchemaFile, TableFile, key_text};
+use adclick_data::setting::{refuse, require};
 use adclick_data::tables::{self, DataFiles, TableOptions, TableSummary, file_name, of_packed};
-use adclick_data::{refuse, require};
 use anyhow::{Context, Result};
 
 use super::base::Base;

@@ -142,7 +142,7 @@ public final class EngineOptions {
   }
 
   /**
-   * How many seconds an impression id is good for; 0 = 2,592,000, which are 30 days.
+   * How many seconds an impression id is valid; 0 = 2,592,000, which is 30 days.
    *
    * @param seconds the time; 0 for the default, 30 days
    * @return this
@@ -154,7 +154,7 @@ public final class EngineOptions {
 
   /**
    * The key of impression ids, lower and upper half; 0 in both = one that only this engine has. Servers whose events may
-   * reach each other share a key: they take ids of another key for forged. Keep it as a secret.
+   * reach each other share a key, because each takes ids made with another key for forged. Keep it secret.
    *
    * @param key the lower half; 0 in both for the default, a key of its own
    * @return this

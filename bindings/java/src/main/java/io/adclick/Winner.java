@@ -82,7 +82,7 @@ public final class Winner {
   }
 
   /**
-   * The eligible candidate next in rank, placed or not; -1 when nobody was behind.
+   * The eligible candidate next in rank, placed or not; -1 when there is none.
    *
    * @return the value
    */
