@@ -523,8 +523,8 @@ fn what_is_wrong_with_keys_and_tables_is_named() {
     let given = "--table users=users.csv";
     let cases = [
         (train("nokey.csv", given), &["nokey.csv", "\"uid\"", "[keys]", "user", "table `users`"][..]),
-        (train("rows.csv", ""), &["feature `a`", "table `users`", "--table users="]),
-        (train("rows.csv", "--table ads=users.csv"), &["--table ads", "users"]),
+        (train("rows.csv", ""), &["feature `a`", "table `users`", "--table NAME=FILE"]),
+        (train("rows.csv", "--table ads=users.csv"), &["table `ads`", "users"]),
         (
             train("bad.csv", &format!("{given} --max-bad-rows 0")),
             &["bad.csv, line 202", "uid", "integer id", "someone"],

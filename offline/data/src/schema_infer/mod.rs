@@ -87,7 +87,12 @@ pub fn infer(path: &Path, known: &KnownColumns, progress: &Progress) -> Result<I
     .collect();
     for (i, (setting, what, column)) in named.iter().enumerate() {
         if let Some((_, other, _)) = named[..i].iter().find(|(.., c)| c == column) {
-            let text = format!("column \"{column}\" is said to be {other} and {what}: say one of the two");
+            let text = match *setting {
+                [Setting::LeaveOut] if what == other => {
+                    format!("column \"{column}\" is left out twice: once is enough")
+                }
+                _ => format!("column \"{column}\" is said to be {other} and {what}: say one of the two"),
+            };
             return Err(BadSetting::new(setting, text).into());
         }
     }
