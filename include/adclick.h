@@ -1040,7 +1040,7 @@ ADCLICK_ENUM(adclick_value_kind, uint32_t) {
   ADCLICK_VALUE_KIND_VECTOR = 3,
 };
 
-// How a model comes by an input.
+// How a model gets an input.
 ADCLICK_ENUM(adclick_reading, uint32_t) {
   // Passed, or its default.
   ADCLICK_READING_PASSED = 0,

@@ -264,7 +264,7 @@ func (k ValueKind) String() string {
 	return nameOf(k, "ValueKind", "number", "category", "categories", "vector")
 }
 
-// Reading is how a model comes by an input.
+// Reading is how a model gets an input.
 type Reading uint32
 
 const (

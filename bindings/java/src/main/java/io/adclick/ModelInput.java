@@ -45,7 +45,7 @@ public record ModelInput(
     UNKNOWN
   }
 
-  /** How a model comes by an input. */
+  /** How a model gets an input. */
   public enum Reading {
     /** Passed, or its default. */
     PASSED,
