@@ -121,6 +121,8 @@ test-long: tools
 	$(CARGO) test --release -p adclick --test serving -- --ignored --nocapture --test-threads 1
 	ADCLICK_CASES=10000 $(CARGO) test -p adclick --test infer random_networks -- --nocapture
 	$(CARGO) test --release -p adclick-train --lib market_tests -- --ignored --nocapture --test-threads 1
+	ADCLICK_CASES=10000 $(CARGO) test --release -p adclick-join --test join random -- --nocapture
+	$(MAKE) --no-print-directory test-spark
 
 # `make install` itself, and a project that uses what it installed.
 test-install: cli
@@ -136,7 +138,7 @@ test-install: cli
 	packaging/glibc.sh $(LEAST_GLIBC) $(BUILD)/stage/usr/$(LIBDIR)/libadclick.so
 	packaging/glibc.sh $(LEAST_GLIBC_OF_COMMAND) $(BUILD)/stage/usr/bin/adclick
 
-OFFLINE := -p adclick-measure -p adclick-data -p adclick-train -p adclick-cli
+OFFLINE := -p adclick-measure -p adclick-data -p adclick-join -p adclick-train -p adclick-cli
 
 # In release: training is too slow without optimisation, and `make demo` uses the same build.
 test-offline: build-tests-offline
@@ -150,6 +152,24 @@ build-tests-offline: tools
 .PHONY: coverage
 coverage:
 	$(CARGO) test --release -p adclick-measure -p adclick-train --lib over_many_runs -- --ignored --nocapture --test-threads 1
+
+# The join in SQL beside ours, on the log of a simulated market (examples/spark). Where Python packages cannot be installed, it says so.
+SQL_PYTHON := $(CURDIR)/$(BUILD)/sql/bin/python
+.PHONY: test-sql test-spark
+test-all: test-sql
+test-sql: build-tests-offline
+	@python3 -m venv $(BUILD)/sql && grep -v pyspark examples/spark/requirements.txt | $(SQL_PYTHON) -m pip install -q -r /dev/stdin \
+	  || echo 'make: Python packages cannot be installed: the join is not compared with DuckDB'
+	@if $(SQL_PYTHON) -c 'import duckdb, fastavro, polars, pandas' 2>/dev/null; then \
+	  ADCLICK_SQL_PYTHON=$(SQL_PYTHON) $(CARGO) test --release $(OFFLINE) --test join sql; fi
+
+# Spark reads Avro by a package of its own.
+SPARK_AVRO := org.apache.spark:spark-avro_2.13:$(shell sed -n 's/^pyspark==//p' examples/spark/requirements.txt)
+test-spark: tools
+	python3 -m venv $(BUILD)/sql && $(SQL_PYTHON) -m pip install -q -r examples/spark/requirements.txt
+	mvn -q dependency:copy -Dartifact=$(SPARK_AVRO) -DoutputDirectory='$(CURDIR)/$(BUILD)/spark'
+	ADCLICK_SQL_PYTHON=$(SQL_PYTHON) ADCLICK_SQL_ENGINES=duckdb,spark ADCLICK_SQL_REQUESTS=200000 \
+	  ADCLICK_SQL_JAR="$$(ls '$(CURDIR)/$(BUILD)'/spark/spark-avro*.jar)" $(CARGO) test --release $(OFFLINE) --test join sql -- --nocapture
 
 # The demo in short: generated rows, two seconds of serving with swaps.
 test-demo: $(BUILD)/serve

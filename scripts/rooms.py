@@ -45,6 +45,10 @@ CRATES = {
         "cost", "unknown",
     ],
     "offline/data/src": ["setting", "progress", "files", "time", "cells", "logs", "schema_file", "tables", "schema_infer"],
+    "offline/join/src": [
+        "parallel", "ids", "record", "counts", "traffic", "options", "orders", "touch", "hour", "store", "write", "segments", "simulate",
+        "ingest", "route", "part", "touches", "place", "slates", "rows", "process", "run", "aggregate",
+    ],
     "offline/train/src": ["unpack", "bundle", "calibrators", "positions", "ranges", "rows", "pack", "trainer", "jobs"],
     "offline/cli/src": ["stdout", "progress", "settings", "synthetic", "plot", "auctions", "demo", "cmd"],
 }

@@ -1,10 +1,12 @@
 //! One module for each subcommand: its arguments and its code.
 
+mod aggregate;
 mod auction;
 mod calibrate;
 mod demo;
 mod evaluate;
 mod inspect;
+mod join;
 mod logs;
 mod pack;
 mod reliability;
@@ -24,6 +26,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 #[derive(Subcommand)]
 #[allow(missing_docs, reason = "clap would show what stands here instead of what the verb's arguments say of it")]
 pub enum Command {
+    Join(Box<join::Args>),
+    Aggregate(aggregate::Args),
     Schema(schema::Args),
     Train(Box<train::Args>),
     Calibrate(calibrate::Args),
@@ -45,6 +49,8 @@ pub enum Command {
 /// Any failure of the subcommand, as a sentence for a person.
 pub fn run(command: Command) -> Result<()> {
     match command {
+        Command::Join(args) => join::run(*args),
+        Command::Aggregate(args) => aggregate::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Train(args) => train::run(*args),
         Command::Calibrate(args) => calibrate::run(args),
@@ -63,6 +69,17 @@ pub fn run(command: Command) -> Result<()> {
 fn kept_share(text: &str) -> std::result::Result<f64, String> {
     let share = text.parse().ok().filter(|share| *share > 0.0 && *share <= 1.0);
     share.ok_or_else(|| "expected a number above 0 and at most 1".to_owned())
+}
+
+/// A number that is not negative.
+fn positive(text: &str) -> std::result::Result<f64, String> {
+    let number = text.parse().ok().filter(|n: &f64| n.is_finite() && *n >= 0.0);
+    number.ok_or_else(|| "expected a number, 0 or more".to_owned())
+}
+
+/// The value of `--threads`, or the cores of this machine.
+fn threads(given: Option<u16>) -> usize {
+    given.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
 }
 
 /// The value of `--precision`.
