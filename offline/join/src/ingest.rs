@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use adclick_data::progress::Stage;
+use adclick_data::progress::JobStage;
 use anyhow::{Context, Result};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
@@ -156,7 +156,7 @@ pub(crate) struct Ingested {
 }
 
 /// Reads segments, on `threads` threads.
-pub(crate) fn ingest(store: &Store, paths: &[PathBuf], threads: usize, stage: &Stage) -> Result<Ingested> {
+pub(crate) fn ingest(store: &Store, paths: &[PathBuf], threads: usize, stage: &JobStage) -> Result<Ingested> {
     let (next, all) = (AtomicUsize::new(0), Mutex::new(Ingested { latest_us: i64::MIN, ..Ingested::default() }));
     crate::parallel::run(threads, || {
         let mut decisions = ByHour { store, kind: "decisions", open: HashMap::new(), closed: Vec::new() };
