@@ -11,7 +11,7 @@ BUILD := build
 # cargo links the command, so it needs what Debian 12 brings.
 LEAST_GLIBC := 2.28
 LEAST_GLIBC_OF_COMMAND := 2.34
-# What is linked, tested and installed here is looked for in target/, wherever the environment would have it built.
+# This file looks for what it links, tests and installs in target/, whatever the environment says.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
 CXXFLAGS ?= -O2 -g
@@ -39,7 +39,7 @@ help:
 	@echo 'make bench     benchmarks (BENCH=--quick: in short)   make header   renew include/adclick.h, make bindings what follows from it'
 	@echo 'make install PREFIX=/usr/local    libraries, headers, CMake package, pkg-config file and command'
 
-# What is needed first. A missing compiler is installed where that takes no question, else named in one line.
+# The tools that everything needs. A missing compiler is installed where that needs no answer; otherwise one line names it.
 tools:
 	@command -v $(CARGO) >/dev/null || { echo 'make: cargo is missing: install Rust 1.89 or later (https://rustup.rs)'; exit 1; }
 	@command -v c++ >/dev/null && command -v cc >/dev/null || { \
@@ -47,7 +47,7 @@ tools:
 	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq gcc g++; } \
 	  || { echo 'make: a C and C++ compiler (cc, c++) is missing: install gcc and g++'; exit 1; }
 
-# What is built together shares features, and so the core. `make test` builds the command anyway: with it, not once more.
+# Crates that are built together share their features, and so one build of the core. `make test` builds the command anyway.
 core: tools
 	$(CARGO) build --release -p adclick $(if $(TIMES),-p adclick-cli)
 	@packaging/go-lib.sh $(GO_PLATFORM) target/release/libadclick.a

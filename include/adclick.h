@@ -46,7 +46,7 @@
  *  - Entries of the library's own size are used where they are. Candidates of another size are copied into the scorer, which
  *    allocates nothing; winners are written as far as the caller's entry goes, and the rest of a longer one becomes 0. Entries have
  *    up to 4096 bytes and keep the alignment of their type.
- *  - adclick_value and adclick_row never change: what values need beyond them travels in arrays of its own.
+ *  - adclick_value and adclick_row never change: anything further about values travels in separate arrays.
  *  - Exported names never go; statuses, reasons and other numbers are never renumbered, and get new ones.
  *
  * Generated from the sources; `make header` renews it. docs/c-api.md begins with a tour.
