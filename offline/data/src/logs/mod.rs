@@ -135,9 +135,9 @@ pub struct LogFiles {
     pub tables: Option<Arc<TableLookups>>,
 }
 
-/// Totals of a pass over all files.
+/// Totals of reading all files.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pass {
+pub struct ReadTotals {
     /// The malformed rows.
     pub bad: BadRows,
     /// For each table, the rows that found their key.
@@ -160,7 +160,7 @@ impl LogFiles {
     /// # Errors
     /// Files that cannot be read, too many malformed rows, no well-formed row, tables that do not fit, and any error of
     /// `visit`.
-    pub fn for_each(&self, stage: &JobStage, mut visit: impl FnMut(&RowBatch) -> Result<()>) -> Result<Pass> {
+    pub fn for_each(&self, stage: &JobStage, mut visit: impl FnMut(&RowBatch) -> Result<()>) -> Result<ReadTotals> {
         let mut bad = BadRows::new(self.limit);
         let mut batch = RowBatch::default();
         let mut next = 0;
@@ -177,7 +177,7 @@ impl LogFiles {
             (next, bad) = reader.finish()?;
         }
         bad.some_good(next, &self.paths)?;
-        Ok(Pass { bad, found: lookups.map_or_else(Vec::new, |l| l.found()) })
+        Ok(ReadTotals { bad, found: lookups.map_or_else(Vec::new, |l| l.found()) })
     }
 
     /// Where a feature's values are in batches: the feature's number and input. `None` when rows have no such input.
