@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use adclick_measure::ReliabilityBin;
 
 /// The plot's width and height, and the room for its axes.
-const SIZE: f64 = 300.0;
+const SIZE: f64 = 270.0;
 const LEFT: f64 = 58.0;
 const BOTTOM: f64 = 40.0;
 const TOP: f64 = 10.0;
