@@ -1,13 +1,15 @@
 //! The auction on the structs of the C boundary.
 
 use super::amount::sealed::Sealed;
+use super::document::{price, rank};
 use super::policy::Ties;
 use super::rank::{Decision, Ranking};
-use super::{Bid, Groups, Page, Reason, Scratch};
+use super::{Bid, Groups, Page, Pricing, Reason, Scratch};
 use crate::error::{Error, Result};
 use crate::hash::mix;
 use crate::types::{
-    BidKind, CANDIDATE_FLOOR_EXEMPT, CANDIDATE_STOPPED, Candidate, PriceBound, ReserveSource, WINNER_EXPLORED, Winner,
+    BidKind, CANDIDATE_FLOOR_EXEMPT, CANDIDATE_STOPPED, Candidate, Exploration, NO_CANDIDATE, PriceBound,
+    ReserveSource, WINNER_EXPLORED, Winner,
 };
 
 /// Runs one auction on candidates and their probabilities, as [`super::run_page`] does on bids, and fills the first
@@ -17,7 +19,7 @@ use crate::types::{
 /// empty when there is none at all. In a candidate 0 means the default.
 ///
 /// # Errors
-/// Those of [`super::run`] but for the document's pricing, and [`crate::Status::InvalidArgument`] when the lengths do not match.
+/// Those of [`super::run`] but for the document's pricing, which runs here, and [`crate::Status::InvalidArgument`] when the lengths do not match.
 pub fn run_candidates(
     page: &Page<'_>,
     candidates: &[Candidate],
@@ -33,7 +35,10 @@ pub fn run_candidates(
         return Err(Error::argument(text));
     }
     let pcvr_of = |index: usize| pcvr.get(index).copied().unwrap_or(f32::NAN);
-    let get = |index: usize| bid(page, &candidates[index], pctr[index], pcvr_of(index));
+    if page.policy.pricing == Pricing::Document {
+        return run_as_document(page, candidates, pctr, pcvr_of, scratch, winners, reasons);
+    }
+    let get = |index: usize| bid(page, &candidates[index], pctr[index].into(), pcvr_of(index).into());
     let mut ranking = Ranking::new(page, n, get, scratch, winners.len(), reasons)?;
     let decision = ranking.decision;
     for (place, winner) in winners.iter_mut().take(decision.n_winners).enumerate() {
@@ -69,9 +74,75 @@ pub fn run_candidates(
     Ok(decision)
 }
 
+/// The design document's ranker on candidates: its bids are in currency units, and so are its prices.
+fn run_as_document(
+    page: &Page<'_>,
+    candidates: &[Candidate],
+    pctr: &[f32],
+    pcvr: impl Fn(usize) -> f32,
+    scratch: &mut Scratch,
+    winners: &mut [Winner],
+    reasons: Option<&mut [Reason]>,
+) -> Result<Decision> {
+    let n = candidates.len();
+    let n_winners = page.n_slots.min(n);
+    if n > scratch.max_candidates() || winners.len() < n_winners {
+        return Err(Error::argument(format!("{n} candidates, and room for {} winners", winners.len())));
+    }
+    let rules = &page.policy.document;
+    let get = |i: usize| [candidates[i].bid_micros as f64 / MILLION, pctr[i].into(), pcvr(i).into()];
+    let entries = rank(rules, n, get, scratch.entries());
+    for (place, winner) in winners.iter_mut().take(n_winners).enumerate() {
+        let (entry, next) = (entries[place], entries.get(place + 1));
+        let index = entry.index as usize;
+        *winner = Winner {
+            candidate: entry.index,
+            slot: place as u32,
+            pctr: pctr[index],
+            pcvr: pcvr(index),
+            ecpm_micros: (entry.score * MILLION).round() as i64,
+            price_micros: (price(rules, entries, place, pctr[index].into()) * MILLION).round() as i64,
+            price_bound: if next.is_some() { PriceBound::NextScore } else { PriceBound::Reserve } as u32,
+            runner_up: next.map_or(NO_CANDIDATE, |next| next.index),
+            propensity: 1.0,
+            marginal_propensity: 1.0,
+            score: entry.score * MILLION,
+            bid_micros: candidates[index].bid_micros,
+            rank: place as u32,
+            ..Winner::default()
+        };
+    }
+    if let Some(reasons) = reasons {
+        for (place, entry) in entries.iter().enumerate() {
+            reasons[entry.index as usize] = if place < n_winners { Reason::Won } else { Reason::Outranked };
+        }
+    }
+    scratch.tally_of(n_winners, n - n_winners);
+    Ok(Decision { n_winners, exploration: Exploration::Off, propensity: 1.0, given_up: 0.0 })
+}
+
+impl Page<'_> {
+    /// A candidate's bid with these probabilities (NaN: missing), with defaults filled in, as the policy moves it.
+    ///
+    /// # Errors
+    /// Why it makes none.
+    pub fn bid(&self, candidate: &Candidate, pctr: f64, pcvr: f64) -> std::result::Result<Bid, Reason> {
+        bid(self, candidate, pctr, pcvr)
+    }
+
+    /// What breaks the ties of an ad, by the policy.
+    #[must_use]
+    pub fn tie_key(&self, ad_key: u64) -> u64 {
+        match self.policy.ties {
+            Ties::Key => ad_key,
+            Ties::Hash => mix(self.request_id ^ mix(ad_key)),
+        }
+    }
+}
+
 /// A candidate's bid, with defaults filled in, as the policy moves it.
 #[inline]
-pub(super) fn bid(page: &Page<'_>, candidate: &Candidate, pctr: f32, pcvr: f32) -> std::result::Result<Bid, Reason> {
+pub(super) fn bid(page: &Page<'_>, candidate: &Candidate, pctr: f64, pcvr: f64) -> std::result::Result<Bid, Reason> {
     let kind = BidKind::from_u32(candidate.bid_kind).ok_or(Reason::UnknownBidKind)?;
     if candidate.flags & CANDIDATE_STOPPED != 0 {
         return Err(Reason::Stopped);
@@ -89,14 +160,11 @@ pub(super) fn bid(page: &Page<'_>, candidate: &Candidate, pctr: f32, pcvr: f32) 
         kind,
         amount,
         reserve: if floor_exempt { candidate.reserve_micros } else { reserve(page, candidate, kind).0 },
-        pctr: f64::from(pctr),
-        pcvr: f64::from(pcvr),
+        pctr,
+        pcvr,
         modifier: or_one(candidate.modifier) * moved.boost,
         quality: or_one(candidate.quality),
-        key: match policy.ties {
-            Ties::Key => candidate.ad_key,
-            Ties::Hash => mix(page.request_id ^ mix(candidate.ad_key)),
-        },
+        key: page.tie_key(candidate.ad_key),
         adjust: moved.adjust * moved.paced,
         floor_exempt,
         tier,
@@ -228,7 +296,6 @@ fn reserve_source(page: &Page<'_>, candidate: &Candidate, slot: u32, applied: i6
 mod tests {
     use super::super::Policy;
     use super::*;
-    use crate::types::NO_CANDIDATE;
 
     fn candidate(ad_key: u64, kind: BidKind, bid_micros: i64) -> Candidate {
         Candidate { ad_key, bid_micros, bid_kind: kind as u32, ..Candidate::default() }

@@ -17,21 +17,23 @@
 //!
 //! # Who may win
 //! Every candidate is checked before ranking, and a [`Reason`] tells what is wrong with it. A bid under its own
-//! reserve, in the unit above, does not take part: it neither wins nor sets a price.
+//! reserve, in the unit above, does not take part: it neither wins nor sets a price. Tiers stand before price; limits and
+//! slot masks say who may stand together and where. `docs/auction.md` has every rule with its formula and an example.
 //!
 //! # Price
-//! Generalised second price. Per billed event, a winner pays the smallest bid that keeps its place against the next
-//! eligible candidate, placed or not: `min(bid, max(reserve, s_next / (m·q^α·quality)))` (for oCPM times `1000·q`).
-//! If there is no next one, `s_next` is the policy's score floor.
+//! Generalised second price, unless the policy says otherwise. Per billed event, a winner pays the smallest bid that keeps
+//! its place against the next in line for it, placed or not: `min(bid, max(reserve, s_next / (m·q^α·quality)))` (for
+//! oCPM times `1000·q`). If there is no next one, `s_next` is the policy's score floor.
 //!
-//! Prices are whole micros: the smallest whole amount that keeps the place. That is `s_next / …` rounded up, or the
-//! next whole amount above it where the winner's key would lose the tie. A difference from a whole amount of less than
-//! 16 units of f64 rounding (3.6e-15 of the price) counts as arithmetic noise. The price is never under the reserve and
-//! never over the bid. An oCPM bid in billed units is its eCPM rounded down. The unrounded price is given beside it.
-//! [`Bid<f64>`] runs the same auction on amounts with fractions of a micro, which have no least step: there a price is
-//! `s_next / …` for any keys.
+//! Prices are whole billable units, a micro each by default: the smallest whole amount that keeps the place. That is
+//! `s_next / …` rounded up, or the next whole amount above it where the winner's key would lose the tie. A difference from
+//! a whole amount of less than 16 units of f64 rounding (3.6e-15 of the price) counts as arithmetic noise. The price is
+//! never under the reserve and never over the bid. An oCPM bid in billed units is its eCPM rounded down. The unrounded
+//! price is given beside it. [`Bid<f64>`] runs the same auction on amounts with fractions of a micro, which have no least
+//! step: there a price is `s_next / …` for any keys.
 //!
-//! Given a [`Scratch`], nothing here allocates, and the work is bounded by O(n + k log k) for k places.
+//! Given a [`Scratch`], nothing here allocates. The work is bounded by O(n + k log k) for k places, and by O(n log n + n·k)
+//! for at most 64 places where limits, slot masks or draws make places depend on each other.
 //!
 //! # Example
 //! ```
@@ -60,6 +62,8 @@
 mod amount;
 mod bid;
 mod candidates;
+mod carry;
+mod document;
 mod explore;
 mod order;
 mod page;
@@ -74,6 +78,8 @@ mod terms;
 pub use amount::{Amount, MAX_BID_MICROS};
 pub use bid::{Bid, Groups, Placement};
 pub use candidates::run_candidates;
+pub use carry::Carry;
+pub use document::{DocumentBid, run_document};
 pub use page::Page;
 pub use policy::{Limits, MAX_PAGE_SLOTS, Policy, Pricing};
 pub(crate) use rank::Tally;

@@ -50,6 +50,17 @@ impl Scratch {
         }
     }
 
+    pub(super) fn entries(&mut self) -> &mut Vec<Entry> {
+        &mut self.entries
+    }
+
+    /// So many won, and all others were outranked.
+    pub(super) fn tally_of(&mut self, won: usize, outranked: usize) {
+        self.tally = Tally::default();
+        self.tally[Reason::Won as usize] = won as u32;
+        self.tally[Reason::Outranked as usize] = outranked as u32;
+    }
+
     /// The counts of the last auction's candidates by reason.
     pub(crate) fn tally(&self) -> &Tally {
         &self.tally
@@ -97,23 +108,26 @@ pub fn run<A: Amount>(
     placements: &mut [Placement<A>],
     reasons: Option<&mut [Reason]>,
 ) -> Result<usize> {
-    run_page(&Page::new(policy, n_slots), bids, scratch, placements, reasons).map(|decision| decision.n_winners)
+    // The index is always below `bids.len()`.
+    let get = |index: usize| Ok(bids[index]);
+    let page = Page::new(policy, n_slots);
+    run_page(&page, bids.len(), get, scratch, placements, reasons).map(|decision| decision.n_winners)
 }
 
-/// As [`run`], for a request of which more is known.
+/// As [`run`], for a request of which more is known, and bids that `get` gives for the indices from 0: a reason in place of a
+/// candidate that makes none.
 ///
 /// # Errors
 /// As [`run`].
 pub fn run_page<A: Amount>(
     page: &Page<'_>,
-    bids: &[Bid<A>],
+    n: usize,
+    get: impl Fn(usize) -> std::result::Result<Bid<A>, Reason>,
     scratch: &mut Scratch,
     placements: &mut [Placement<A>],
     reasons: Option<&mut [Reason]>,
 ) -> Result<Decision> {
-    // The index is always below `bids.len()`.
-    let get = |index: usize| Ok(bids[index]);
-    let mut ranking = Ranking::new(page, bids.len(), get, scratch, placements.len(), reasons)?;
+    let mut ranking = Ranking::new(page, n, get, scratch, placements.len(), reasons)?;
     for (place, to) in placements.iter_mut().take(ranking.decision.n_winners).enumerate() {
         *to = ranking.placement(place)?;
     }

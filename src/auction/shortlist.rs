@@ -94,7 +94,7 @@ impl Shortlist {
             }
             let Bounds { pctr, pcvr } = chunk[i % TOGETHER];
             self.upper[i] = f64::NAN;
-            let bid = bid(page, candidate, f32::NAN, f32::NAN);
+            let bid = bid(page, candidate, f64::NAN, f64::NAN);
             let Ok((bid, valid)) = bid.and_then(|bid| Ok((bid, Valid::new(page, &bid)?))) else {
                 // Turned down for any probabilities within the bounds.
                 self.listed[i] = false;

@@ -268,6 +268,18 @@ impl Policy {
         Ok(Self { unit_micros, ..self })
     }
 
+    /// The same policy with another reserve (in currency units) and bid modification (0 = 1) of [`Pricing::Document`].
+    #[must_use]
+    pub fn with_document(self, reserve: f64, bid_modification: f64) -> Self {
+        Self { document: Document { reserve, bid_modification, ..self.document }, ..self }
+    }
+
+    /// The reserve and the bid modification of [`Pricing::Document`].
+    #[must_use]
+    pub fn document(&self) -> (f64, f64) {
+        (self.document.reserve, self.document.bid_modification)
+    }
+
     /// How prices are found.
     #[must_use]
     pub fn pricing(&self) -> Pricing {

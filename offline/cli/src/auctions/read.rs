@@ -1,16 +1,16 @@
 //! Reads one auction from one line.
 
-use std::fmt;
-
-use adclick::auction::{Bid, Policy};
-use adclick::{BidKind, category_id};
+use adclick::auction::{Bid, Page, Policy, Pricing, Reason};
+use adclick::{BidKind, Candidate, Exploration, Request, category_id};
 use serde_json::{Map, Value};
+
+use super::candidate::{self, Exact};
+use super::json::{Fault, Result, array, fault, key, names, number, object, show};
 
 const MICROS: f64 = 1e6;
 
 const COLUMNS: [&str; 8] = ["bid", "pctr", "pcvr", "modifier", "quality", "ad_reserve", "ad", "kind"];
-const COLUMN_AUCTION: [&str; 4] = ["id", "slots", "squash", "reserve"];
-const LIST_AUCTION: [&str; 4] = ["id", "slots", "squash", "candidates"];
+const OF_REQUEST: [&str; 7] = ["id", "slots", "squash", "placement", "device", "floor_cpm", "exploration"];
 const CANDIDATE: [&str; 10] =
     ["ad", "kind", "bid", "bid_micros", "reserve", "reserve_micros", "pctr", "pcvr", "modifier", "quality"];
 
@@ -25,6 +25,16 @@ pub struct Auction {
     pub squash: Option<f64>,
     /// The candidates.
     pub bids: Bids,
+    /// Why a candidate makes no bid; none where it makes one.
+    pub refused: Vec<Option<Reason>>,
+    /// What else the line says of the request.
+    pub request: Request,
+    /// The slots as the line has them, which the design document's ranker takes as Python does.
+    pub slots_asked: i64,
+    /// The reserve in currency units and the bid modification of the design document's ranker, where its policy runs.
+    pub document: Option<(f64, f64)>,
+    /// The bids as the line has them, in currency units: of the columns alone.
+    pub units: Vec<f64>,
     /// Each candidate's id for its ad; null without one.
     pub ads: Vec<Value>,
     /// Fields that have no meaning here.
@@ -39,27 +49,6 @@ pub enum Bids {
     /// Some amount is not; it is still in micros.
     Fractional(Vec<Bid<f64>>),
 }
-
-/// An error in a line.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Fault {
-    field: String,
-    expected: String,
-    found: String,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.field.is_empty() {
-            write!(f, "field {}: ", self.field)?;
-        }
-        write!(f, "expected {}, found {}", self.expected, self.found)
-    }
-}
-
-impl std::error::Error for Fault {}
-
-type Result<T> = std::result::Result<T, Fault>;
 
 /// Reads an auction in either form. `policy` holds the reserve for candidates without one; `kind` is the bid kind of
 /// those that give none.
@@ -78,20 +67,36 @@ pub fn read(line: &str, policy: &Policy, kind: BidKind) -> Result<Auction> {
         Some(input) => (object("input", input)?, "input."),
         None => (outer, ""),
     };
-    let defaults = Defaults { policy, kind };
+    let id = outer.get("id").or(auction.get("id")).cloned().unwrap_or_default();
+    let request = request(auction, place, &id)?;
+    let page = Page::of_request(policy, &request);
+    let defaults = Defaults { policy, kind, page };
     let mut unused = Vec::new();
-    let (candidates, known): (_, &[&str]) = if auction.contains_key("candidates") {
-        (list(auction, place, &defaults, &mut unused)?, &LIST_AUCTION)
+    let is_list = auction.contains_key("candidates");
+    let candidates = if is_list {
+        list(auction, place, &defaults, &mut unused)?
     } else if auction.contains_key("bid") {
-        (columns(auction, place, &defaults)?, &COLUMN_AUCTION)
+        columns(auction, place, &defaults)?
     } else {
         let found = if auction.is_empty() { "no field".to_owned() } else { names(auction.keys()) };
         return Err(fault(place.trim_end_matches('.'), "the field candidates (a list) or bid (a column)", &found));
     };
-    let columns: &[&str] = if known == LIST_AUCTION { &[] } else { &COLUMNS };
-    unused.extend(
-        auction.keys().filter(|key| !known.contains(&key.as_str()) && !columns.contains(&key.as_str())).cloned(),
-    );
+    let is_document = policy.pricing() == Pricing::Document;
+    let known = |key: &str| match key {
+        "candidates" => is_list,
+        "bid_modification" => is_document && !is_list,
+        "reserve" => !is_list,
+        _ => OF_REQUEST.contains(&key) || !is_list && COLUMNS.contains(&key),
+    };
+    unused.extend(auction.keys().filter(|key| !known(key)).cloned());
+    let document = is_document.then(|| {
+        let of = |name: &str, default: f64| match auction.get(name).filter(|value| !is_list && !value.is_null()) {
+            Some(value) => number(&format!("{place}{name}"), value),
+            None => Ok(default),
+        };
+        let (reserve, bid_modification) = policy.document();
+        Ok((of("reserve", reserve)?, of("bid_modification", bid_modification)?))
+    });
 
     let squash = match auction.get("squash") {
         None | Some(Value::Null) => None,
@@ -104,21 +109,74 @@ pub fn read(line: &str, policy: &Policy, kind: BidKind) -> Result<Auction> {
             Some(squash)
         }
     };
-    let (ads, bids) = candidates.into_iter().unzip();
+    let (mut ads, mut bids, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    for (ad, bid, reason) in candidates {
+        ads.push(ad);
+        bids.push(bid);
+        refused.push(reason);
+    }
+    let slots_asked = slots(&format!("{place}slots"), auction.get("slots"))?;
     Ok(Auction {
-        id: outer.get("id").or(auction.get("id")).cloned().unwrap_or_default(),
-        slots: slots(&format!("{place}slots"), auction.get("slots"))?,
+        id,
+        slots: usize::try_from(slots_asked).unwrap_or(0),
+        slots_asked,
         squash,
         bids: settle(bids),
+        refused,
+        request,
+        units: auction
+            .get("bid")
+            .filter(|_| !is_list)
+            .map_or(Ok(Vec::new()), |bids| in_units(&format!("{place}bid"), bids))?,
+        document: document.transpose()?,
         ads,
         unused,
     })
 }
 
+/// What a line says of its request besides the candidates.
+fn request(auction: &Map<String, Value>, place: &str, id: &Value) -> Result<Request> {
+    let get = |name: &str| auction.get(name).filter(|value| !value.is_null());
+    let field = |name: &str| format!("{place}{name}");
+    let count = |name: &str| match get(name) {
+        None => Ok(0),
+        Some(value) => value
+            .as_u64()
+            .and_then(|n| u32::try_from(n).ok())
+            .ok_or_else(|| fault(&field(name), "an unsigned 32-bit integer", &show(value))),
+    };
+    let exploration = match get("exploration").map(|value| (value, value.as_str())) {
+        None => Exploration::Off,
+        Some((_, Some("allowed"))) => Exploration::Allowed,
+        Some((_, Some("capped"))) => Exploration::Capped,
+        Some((value, _)) => return Err(fault(&field("exploration"), "\"allowed\" or \"capped\"", &show(value))),
+    };
+    let floor = get("floor_cpm").map_or(Ok(0.0), |value| number(&field("floor_cpm"), value))?;
+    Ok(Request {
+        request_id: id.as_u64().unwrap_or_else(|| match id {
+            Value::Null => 0,
+            other => category_id(other.as_str().map_or_else(|| other.to_string(), str::to_owned).as_bytes()),
+        }),
+        placement: count("placement")?,
+        device: count("device")?,
+        floor_cpm_micros: (floor * MICROS).round() as i64,
+        exploration: exploration as u32,
+        ..Request::default()
+    })
+}
+
+fn in_units(field: &str, bids: &Value) -> Result<Vec<f64>> {
+    array(field, bids)?.iter().map(|bid| number(field, bid)).collect()
+}
+
+/// A candidate: its ad, its bid, and why it makes none.
+type Read = (Value, Bid<Money>, Option<Reason>);
+
 /// The defaults of a candidate.
 struct Defaults<'a> {
     policy: &'a Policy,
     kind: BidKind,
+    page: Page<'a>,
 }
 
 /// An amount in whole micros if it is a whole number, and in micros with a fraction.
@@ -156,7 +214,7 @@ fn settle(bids: Vec<Bid<Money>>) -> Bids {
     }
 }
 
-fn columns(auction: &Map<String, Value>, place: &str, defaults: &Defaults<'_>) -> Result<Vec<(Value, Bid<Money>)>> {
+fn columns(auction: &Map<String, Value>, place: &str, defaults: &Defaults<'_>) -> Result<Vec<Read>> {
     let bid_field = format!("{place}bid");
     let amounts = array(&bid_field, &auction["bid"])?;
     let mut arrays: [Option<&Vec<Value>>; COLUMNS.len()] = [None; COLUMNS.len()];
@@ -206,10 +264,10 @@ fn columns(auction: &Map<String, Value>, place: &str, defaults: &Defaults<'_>) -
                 pcvr: optional("pcvr", pcvr, i)?.unwrap_or(f64::NAN),
                 modifier: optional("modifier", modifier, i)?.unwrap_or(1.0),
                 quality: optional("quality", quality, i)?.unwrap_or(1.0),
-                key: key(&format!("{place}ad[{i}]"), &ad)?,
+                key: defaults.page.tie_key(key(&format!("{place}ad[{i}]"), &ad)?),
                 ..Bid::new(kind, Money::default())
             };
-            Ok((ad, bid))
+            Ok((ad, bid, None))
         })
         .collect()
 }
@@ -219,13 +277,16 @@ fn list(
     place: &str,
     defaults: &Defaults<'_>,
     unused: &mut Vec<String>,
-) -> Result<Vec<(Value, Bid<Money>)>> {
+) -> Result<Vec<Read>> {
     let candidates = array(&format!("{place}candidates"), &auction["candidates"])?;
     let mut bids = Vec::with_capacity(candidates.len());
     for (i, candidate) in candidates.iter().enumerate() {
         let place = format!("{place}candidates[{i}]");
         let candidate = object(&place, candidate)?;
-        for name in candidate.keys().filter(|key| !CANDIDATE.contains(&key.as_str())) {
+        for name in candidate
+            .keys()
+            .filter(|key| !CANDIDATE.contains(&key.as_str()) && !candidate::FIELDS.contains(&key.as_str()))
+        {
             let name = format!("candidates[].{name}");
             if !unused.contains(&name) {
                 unused.push(name);
@@ -236,21 +297,50 @@ fn list(
         let optional = |name: &str| get(name).map(|value| number(&field(name), value)).transpose();
         let kind = get("kind").map_or(Ok(defaults.kind), |name| bid_kind(&field("kind"), name))?;
         let ad = candidate.get("ad").cloned().unwrap_or_default();
-        let amount = money(candidate, &place, "bid")?
-            .ok_or_else(|| fault(&place, "the field bid_micros or bid", &names(candidate.keys())))?;
-        let reserve = money(candidate, &place, "reserve")?.unwrap_or_else(|| defaults.policy.reserve_micros(kind));
-        let bid = Bid {
-            kind,
-            amount: Money::micros(amount),
-            reserve: Money::micros(reserve),
+        let by_value = get("value").is_some();
+        let amount = match money(candidate, &place, "bid")? {
+            None if by_value => 0,
+            amount => amount.ok_or_else(|| fault(&place, "the field bid_micros or bid", &names(candidate.keys())))?,
+        };
+        let reserve = money(candidate, &place, "reserve")?;
+        let exact = Exact {
             pctr: optional("pctr")?.unwrap_or(f64::NAN),
             pcvr: optional("pcvr")?.unwrap_or(f64::NAN),
             modifier: optional("modifier")?.unwrap_or(1.0),
             quality: optional("quality")?.unwrap_or(1.0),
-            key: key(&field("ad"), &ad)?,
-            ..Bid::new(kind, Money::default())
+            no_reserve: reserve == Some(0),
         };
-        bids.push((ad, bid));
+        let typed = Candidate {
+            ad_key: key(&field("ad"), &ad)?,
+            bid_kind: kind as u32,
+            bid_micros: amount,
+            reserve_micros: reserve.unwrap_or(0),
+            ..candidate::candidate(candidate, &place)?
+        };
+        let (bid, reason) = match candidate::bid(&defaults.page, &typed, &exact) {
+            Ok(bid) => (bid, None),
+            Err(reason) => (Bid::new(kind, amount), Some(reason)),
+        };
+        let Bid {
+            amount, reserve, pctr, pcvr, modifier, quality, key, adjust, floor_exempt, tier, slots, groups, ..
+        } = bid;
+        let (amount, reserve) = (Money::micros(amount), Money::micros(reserve));
+        let bid = Bid {
+            kind,
+            amount,
+            reserve,
+            pctr,
+            pcvr,
+            modifier,
+            quality,
+            key,
+            adjust,
+            floor_exempt,
+            tier,
+            slots,
+            groups,
+        };
+        bids.push((ad, bid, reason));
     }
     Ok(bids)
 }
@@ -278,29 +368,14 @@ fn money(candidate: &Map<String, Value>, place: &str, name: &str) -> Result<Opti
     }
 }
 
-fn slots(field: &str, value: Option<&Value>) -> Result<usize> {
+fn slots(field: &str, value: Option<&Value>) -> Result<i64> {
     match value {
         None | Some(Value::Null) => Ok(1),
         Some(value) => match value.as_i64() {
-            Some(slots) => Ok(usize::try_from(slots).unwrap_or(0)),
+            Some(slots) => Ok(slots),
             None => Err(fault(field, "an integer", &show(value))),
         },
     }
-}
-
-/// A JSON number, or as a string one of the three that JSON cannot hold.
-fn number(field: &str, value: &Value) -> Result<f64> {
-    let number = match value {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => match text.as_str() {
-            "NaN" => Some(f64::NAN),
-            "Infinity" => Some(f64::INFINITY),
-            "-Infinity" => Some(f64::NEG_INFINITY),
-            _ => None,
-        },
-        _ => None,
-    };
-    number.ok_or_else(|| fault(field, "a number", &show(value)))
 }
 
 fn bid_kind(field: &str, value: &Value) -> Result<BidKind> {
@@ -310,40 +385,6 @@ fn bid_kind(field: &str, value: &Value) -> Result<BidKind> {
         Some("cpa") => Ok(BidKind::Cpa),
         Some("ocpm") => Ok(BidKind::Ocpm),
         _ => Err(fault(field, "\"cpm\", \"cpc\", \"cpa\" or \"ocpm\"", &show(value))),
-    }
-}
-
-/// The key that breaks ties: the integer itself, the hash of a string, 0 for none.
-fn key(field: &str, ad: &Value) -> Result<u64> {
-    match ad {
-        Value::Null => Ok(0),
-        Value::String(name) => Ok(category_id(name.as_bytes())),
-        _ => ad.as_u64().ok_or_else(|| fault(field, "an unsigned 64-bit integer or a string", &show(ad))),
-    }
-}
-
-fn object<'a>(field: &str, value: &'a Value) -> Result<&'a Map<String, Value>> {
-    value.as_object().ok_or_else(|| fault(field, "a JSON object", &show(value)))
-}
-
-fn array<'a>(field: &str, value: &'a Value) -> Result<&'a Vec<Value>> {
-    value.as_array().ok_or_else(|| fault(field, "an array", &show(value)))
-}
-
-fn fault(field: &str, expected: &str, found: &str) -> Fault {
-    Fault { field: field.to_owned(), expected: expected.to_owned(), found: found.to_owned() }
-}
-
-fn names<'a>(keys: impl Iterator<Item = &'a String>) -> String {
-    keys.map(String::as_str).collect::<Vec<_>>().join(", ")
-}
-
-/// A value as the line has it, shortened.
-fn show(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(60) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
     }
 }
 

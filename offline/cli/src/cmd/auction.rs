@@ -5,8 +5,8 @@ use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use adclick::BidKind;
 use adclick::auction::Policy;
+use adclick::{BidKind, Exploration};
 use adclick_data::files::{read_text, write_over_own};
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -25,10 +25,14 @@ is a millionth of one. Missing and null are the same, and mean what stands in pa
   list     {"id":"x","candidates":[{"ad":9,"kind":"cpc","bid_micros":450000,"pctr":0.016}]}
            Each candidate has: bid_micros, or bid, a decimal rounded to the nearest micro;
            reserve_micros or reserve (the policy's); kind (--bid-kind), pctr (invalid), pcvr
-           (missing), modifier (1), quality (1), ad (none).
+           (missing), modifier (1), quality (1), ad (none); advertiser, campaign, creative,
+           category, label (none: a number, or a text that is hashed), tier (the default one), fits
+           (a list of slots), adjust (0.2 = +20%, -1 = out), withheld and throttle (shares of 1),
+           value with target_return (bids by value), impressions, stopped, floor_exempt.
 
-Either form takes id (the number of the line), slots (1; none are filled if it is 0 or less) and
-squash (the policy's). The whole object may stand under "input", with the id beside it.
+Either form takes id (the number of the line), slots (1; none are filled if it is 0 or less),
+squash (the policy's), placement, device, floor_cpm, and exploration ("allowed" or "capped", to
+replay an outcome). The whole object may stand under "input", with the id beside it.
 
 A bid is per 1000 impressions (cpm), click (cpc) or conversion (cpa, ocpm); a reserve and a price
 are per 1000 impressions (cpm, ocpm), click or conversion. A reserve of 0 is no reserve. Equal
@@ -64,6 +68,13 @@ pub struct Args {
     /// The event that bids without a kind pay for.
     #[arg(long, value_name = "KIND", value_enum, default_value_t = Kind::Cpc)]
     bid_kind: Kind,
+    /// Tell each auction as a person reads it: who stands where, at which price, and why.
+    #[arg(long, conflicts_with = "replay")]
+    explain: bool,
+    /// Outcomes of an earlier run on the same input: run each auction with its verdict on exploration, and
+    /// fail at the first that does not come out again.
+    #[arg(long, value_name = "FILE")]
+    replay: Option<PathBuf>,
     /// Bad lines to skip before giving up.
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_errors: u64,
@@ -153,7 +164,8 @@ fn run_lines(
 ) -> Result<Summary> {
     let name = if is_std(&args.input) { "standard input".to_owned() } else { args.input.display().to_string() };
     let kind = args.bid_kind.into();
-    let mut runner = Runner::new(policy.clone());
+    let mut runner = Runner::new(policy.clone(), args.explain);
+    let mut replay = args.replay.as_deref().map(Replay::open).transpose()?;
     let mut summary = Summary::default();
     let mut told: Vec<String> = Vec::new();
     let mut reported = Instant::now();
@@ -172,7 +184,7 @@ fn run_lines(
             Ok(text) => auctions::read(text, &policy, kind).map_err(|fault| fault.to_string()),
             Err(error) => Err(format!("expected UTF-8, found another byte at column {}", error.valid_up_to() + 1)),
         };
-        let auction = match auction {
+        let mut auction = match auction {
             Ok(auction) => auction,
             Err(fault) if summary.skipped < args.max_errors => {
                 summary.skipped += 1;
@@ -188,7 +200,11 @@ fn run_lines(
             progress.bar.suspend(|| eprintln!("{name}:{number}: note: field {field} is not used"));
             told.push(field);
         }
+        let recorded = replay.as_mut().map(|replay| replay.verdict(&mut auction)).transpose()?;
         let (line, winners) = runner.run(&auction, number).with_context(|| format!("{name}:{number}"))?;
+        if let Some(recorded) = recorded {
+            ensure!(recorded == line, "{name}:{number}: does not replay: expected {recorded}, found {line}");
+        }
         writeln!(output, "{line}").context("cannot write the outcomes")?;
         summary.auctions += 1;
         summary.winners += winners as u64;
@@ -198,6 +214,33 @@ fn run_lines(
         }
     }
     Ok(summary)
+}
+
+/// The outcomes of an earlier run, line by line.
+struct Replay<'a> {
+    path: &'a Path,
+    lines: std::io::Lines<BufReader<File>>,
+}
+
+impl<'a> Replay<'a> {
+    fn open(path: &'a Path) -> Result<Self> {
+        let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+        Ok(Self { path, lines: BufReader::new(file).lines() })
+    }
+
+    /// Gives the auction the verdict of its outcome, and returns that outcome.
+    fn verdict(&mut self, auction: &mut auctions::Auction) -> Result<String> {
+        let path = self.path.display();
+        let line = self.lines.next().with_context(|| format!("{path}: fewer outcomes than auctions"))??;
+        let outcome: serde_json::Value =
+            serde_json::from_str(&line).with_context(|| format!("{path}: expected an outcome, found {line}"))?;
+        auction.request.exploration = match outcome["exploration"].as_str() {
+            Some("allowed") => Exploration::Allowed,
+            Some("capped") => Exploration::Capped,
+            _ => Exploration::Off,
+        } as u32;
+        Ok(line)
+    }
 }
 
 fn is_std(path: &Path) -> bool {

@@ -201,3 +201,107 @@ fn wrong_use_is_explained() {
         assert!(stdout(&help).contains(word), "{word}");
     }
 }
+
+#[test]
+fn golden_the_policy_document_is_the_documents_ranker_to_the_bit() {
+    let input = golden().join("auctions.jsonl");
+    let auctions: Vec<Value> =
+        std::fs::read_to_string(&input).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let directory = tempfile::tempdir().unwrap();
+    let mut compared = 0;
+    for objective in ["click", "conversion"] {
+        let policy = directory.path().join("document.toml");
+        std::fs::write(&policy, format!("pricing = \"document\"\n[document]\nobjective = \"{objective}\"\n")).unwrap();
+        let arguments = ["--input", input.to_str().unwrap(), "--policy", policy.to_str().unwrap()];
+        let outcomes = lines(&adclick(&arguments, ""));
+        assert_eq!(outcomes.len(), auctions.len());
+        for (auction, outcome) in auctions.iter().zip(&outcomes) {
+            let Some(expected) = auction["design_document"][objective].as_array() else { continue };
+            let got: Vec<Value> = outcome["winners"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|winner| json!([winner["candidate"], winner["price"]]))
+                .collect();
+            assert_eq!(got.len(), expected.len(), "auction {}, {objective}", auction["id"]);
+            for (got, expected) in got.iter().zip(expected) {
+                let price = |place: &Value| place[1].as_f64().unwrap().to_bits();
+                assert_eq!(
+                    (&got[0], price(got)),
+                    (&expected[0], price(expected)),
+                    "auction {}, {objective}",
+                    auction["id"]
+                );
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 1000, "only {compared} places compared");
+}
+
+#[test]
+fn cases_of_ad_platforms_come_out_of_the_command() {
+    let directory = tempfile::tempdir().unwrap();
+    let decide = |policy: &str, auction: Value| {
+        let path = directory.path().join("policy.toml");
+        std::fs::write(&path, policy).unwrap();
+        lines(&adclick(&["--input", "-", "--policy", path.to_str().unwrap()], &auction.to_string())).remove(0)
+    };
+    let won = |policy: &str, candidates: Value| {
+        let outcome = decide(policy, json!({ "candidates": candidates }));
+        (
+            outcome["winners"][0]["ad"].as_u64().unwrap_or(0),
+            outcome["winners"][0]["price_micros"].as_i64().unwrap_or(-1),
+        )
+    };
+    let ad = |ad: u64, bid: f64| json!({ "ad": ad, "bid": bid, "pctr": 0.25 });
+    let with = |mut ad: Value, more: Value| {
+        ad.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        ad
+    };
+    assert_eq!(won("", json!([with(ad(1, 1.0), json!({ "adjust": 0.2 })), ad(2, 1.1)])), (1, 1_100_000));
+    let out = decide("", json!({ "candidates": [with(ad(1, 1.0), json!({ "adjust": -1 })), ad(2, 0.1)] }));
+    assert_eq!(out["reasons"], json!(["adjusted_out", "won"]));
+    assert_eq!(won("", json!([with(ad(1, 2.0), json!({ "withheld": 0.5 })), ad(2, 0.8)])), (1, 800_000));
+    let a = json!({ "advertiser": "a" });
+    let siblings = json!([with(ad(1, 3.0), a.clone()), with(ad(2, 2.9), a), ad(3, 1.0)]);
+    assert_eq!(won("[page]\nper_advertiser = 1\n", siblings), (1, 1_000_000));
+    let house = with(ad(1, 0.01), json!({ "floor_exempt": true }));
+    assert_eq!(won("[reserve_micros]\ncpc = 1_000_000\n", json!([house])).0, 1);
+    let tiers = "[[tier]]\nname = \"deals\"\n[[tier]]\nname = \"standard\"\n";
+    assert_eq!(won(tiers, json!([ad(2, 4.0), with(ad(1, 3.0), json!({ "tier": "deals" }))])).0, 1);
+    assert_eq!(won("unit_micros = 10_000\npricing = \"first\"\n", json!([ad(1, 0.399)])), (1, 390_000));
+    let squash = "squash = 0.5\n[mean_probability]\ncpc = 0.01\n";
+    let clicks = json!({ "ad": 1, "bid": 0.1, "pctr": 0.01 });
+    assert_eq!(won(squash, json!([clicks, { "ad": 2, "kind": "cpm", "bid": 5 }])).0, 2);
+}
+
+#[test]
+fn an_auction_is_explained_and_what_was_explored_replays() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(
+        path("policy.toml"),
+        "[exploration]\nmethod = \"plackett-luce\"\ntemperature = 1.0\nmax_given_up_micros = 2_000_000\n",
+    )
+    .unwrap();
+    let auctions: String = (0..200)
+        .map(|id| format!("{{\"id\":{id},\"slots\":2,\"bid\":[0.5,0.4,0.3,0.2],\"pctr\":[0.1,0.1,0.1,0.1]}}\n"))
+        .collect();
+    std::fs::write(path("in.jsonl"), &auctions).unwrap();
+    let (policy, input, out) = (path("policy.toml"), path("in.jsonl"), path("out.jsonl"));
+    let run = |more: &[&str]| adclick(&[&["--input", input.as_str(), "--policy", policy.as_str()], more].concat(), "");
+    assert!(run(&["--output", &out]).status.success());
+    let outcomes = std::fs::read_to_string(&out).unwrap();
+    assert!(outcomes.contains("\"allowed\"") && outcomes.contains("\"capped\""), "{outcomes}");
+    let again = run(&["--replay", &out]);
+    assert_eq!(stdout(&again), outcomes, "{}", stderr(&again));
+    std::fs::write(&out, outcomes.replacen("\"price\":0.4", "\"price\":0.41", 1)).unwrap();
+    assert!(stderr(&run(&["--replay", &out])).contains("does not replay"));
+
+    let told = adclick(&["--input", "-", "--explain"], "{\"id\":7,\"bid\":[0.5,0.4,0],\"pctr\":[0.1,0.1,0.1]}");
+    let expected = "auction 7: 3 candidates for 1 slots, pricing gsp\n  \
+                    slot 0  candidate 0: pays 0.4 of a bid of 0.5; the least that keeps it ahead of candidate 1\n          \
+                    eCPM 50, score 50\n  lost    candidate 1: outranked\n  lost    candidate 2: invalid_bid\n\n";
+    assert_eq!(stdout(&told), expected);
+}
