@@ -92,6 +92,11 @@ pub struct Args {
     /// Keep this share of unclicked training rows, in (0, 1]; the model's bias is corrected for it.
     #[arg(long, value_name = "RATE", value_parser = super::kept_share)]
     downsample: Option<f64>,
+    /// Whether the model learns from the validation rows, too, once they have chosen: `yes` trains it a second time, as many
+    /// passes over all rows. Calibrators are fitted to what the first one says of rows that it has not seen [default: yes up to
+    /// 262,144 rows, no with --no-calibrate].
+    #[arg(long, value_name = "yes|no", value_parser = yes_or_no)]
+    refit: Option<bool>,
     /// Continue training the model of this bundle, or of the one that CURRENT in this directory names.
     #[arg(long, value_name = "BUNDLE")]
     warm_start: Option<PathBuf>,
@@ -137,6 +142,9 @@ fn show(done: &Done, json: bool) -> Result<()> {
     )?;
     writeln!(out, "click rate: {:.4}%", 100.0 * m.click_rate)?;
     writeln!(out, "validation: {} rows, log loss {:.5}", m.validation_rows, m.validation_loss)?;
+    if m.refit_rows > 0 {
+        writeln!(out, "trained again on all {} rows: validation rows among them", m.refit_rows)?;
+    }
     for (head, share) in m.heads.iter().zip(&m.network_shares) {
         writeln!(out, "{head}: {:.0}% network, {:.0}% wide part alone", 100.0 * share, 100.0 * (1.0 - share))?;
     }
@@ -210,6 +218,7 @@ impl Args {
             min_count: self.min_count,
             hash_buckets: self.hash_buckets,
             downsample: self.downsample,
+            refit: self.refit,
             ..Config::default()
         }
     }
@@ -219,6 +228,14 @@ fn read_policy(path: &Path) -> Result<String> {
     let text = read_text(path)?;
     adclick::auction::Policy::parse(&text).with_context(|| path.display().to_string())?;
     Ok(text)
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err("expected yes or no".to_owned()),
+    }
 }
 
 fn cross_shape(text: &str) -> Result<CrossShape, String> {

@@ -303,3 +303,39 @@ fn options_that_would_do_nothing_are_refused() {
         assert_eq!(shop.run(&format!("{command} --bundle a {rows}")).status.code(), Some(2), "{command}");
     }
 }
+
+#[test]
+fn a_model_is_not_calibrated_on_rows_that_it_has_learnt_from() {
+    let shop = Workshop::new(4_000);
+    let rows = "--data log.csv --format examples --schema schema.toml --split hash:0";
+    let train = |more: &str| shop.json(&format!("train {rows} --hidden 16 --epochs 2 --json {more}"));
+    for precision in ["exact", "bf16"] {
+        let again = train(&format!("--precision {precision} --out again-{precision}"));
+        let once = train(&format!("--precision {precision} --refit no --out once-{precision}"));
+        let learnt = again["rows"].as_u64().unwrap() + again["validation_rows"].as_u64().unwrap();
+        assert_eq!((again["refit_rows"].as_u64(), once["refit_rows"].as_u64()), (Some(learnt), Some(0)));
+        // Both calibrators are those of what the model says that has not seen these rows.
+        assert_eq!(again["calibrator"], once["calibrator"], "{precision}");
+        assert_eq!(again["validation_loss"], once["validation_loss"]);
+        assert_ne!(again["generation"], once["generation"]);
+    }
+    let [fitted, warning] = shop.texts(&format!("calibrate --bundle again-exact {rows} --out kept --json"));
+    assert!(fitted.contains("kept") && warning.contains("has learnt from these rows"), "{fitted}{warning}");
+    let bytes = |bundle: &str| std::fs::read(shop.path(bundle).join("calibrators.adc")).unwrap();
+    assert_eq!(bytes("kept"), bytes("again-exact"));
+    let refused = shop.failure(&format!("calibrate --bundle again-exact {rows} --method platt"));
+    assert!(refused.contains("has learnt from these rows") && refused.contains("--refit no"), "{refused}");
+    let [_, warning] = shop.texts(&format!("evaluate --bundle again-exact {rows} --part validation"));
+    assert!(warning.contains("has learnt from these rows"), "{warning}");
+    // Rows that it has not seen, and models that have not learnt from them, are as before.
+    for command in [
+        format!("calibrate --bundle once-exact {rows} --method platt"),
+        format!("calibrate --bundle again-exact {rows} --part test --method platt"),
+        format!("evaluate --bundle again-exact {rows}"),
+    ] {
+        let [_, warning] = shop.texts(&command);
+        assert!(!warning.contains("learnt"), "{command}: {warning}");
+    }
+    // Who leaves the calibrator out fits one to the validation rows.
+    assert_eq!(train("--no-calibrate --out plain")["refit_rows"], 0);
+}

@@ -398,7 +398,7 @@ fn commands_train_and_measure_from_ids_alone() {
     shop.write("schema.toml", &schema(&mut draw));
     tables(&shop, &mut draw);
     rows(&shop, &mut draw, 600, false);
-    let train = format!("train {ROWS} {GIVEN} --as-of 2026-09-01T00:00:00Z --epochs 2");
+    let train = format!("train {ROWS} {GIVEN} --as-of 2026-09-01T00:00:00Z --epochs 2 --refit no");
     let trained = shop.json(&format!("{train} --out a --json"));
     let users = &trained["tables"][0];
     assert_eq!((users["table"].as_str(), users["rows"].as_u64()), (Some("users"), Some(600)));
@@ -411,7 +411,7 @@ fn commands_train_and_measure_from_ids_alone() {
 
     // Packed tables in the place of their sources give the same bundle.
     let packed = ["users", "ads", "pairs", "slots"].map(|t| format!("--table {t}=a/table.{t}.adc")).join(" ");
-    let again = shop.json(&format!("train {ROWS} {packed} --epochs 2 --out b --json"));
+    let again = shop.json(&format!("train {ROWS} {packed} --epochs 2 --refit no --out b --json"));
     assert_eq!(trained["generation"], again["generation"]);
 
     let output = shop.run(&format!("train {ROWS} {packed} --epochs 1 --warm-start a --out w --json"));

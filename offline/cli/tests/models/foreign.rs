@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use safetensors::SafeTensors;
+
 use crate::support::{SAME_ROUNDING, farthest, file_of, tensor};
 
 /// What fp16 weights may move a logit of these models by.
@@ -35,16 +37,32 @@ impl Folder {
         path
     }
 
+    /// The inputs of a case without its outputs.
+    fn inputs(&self, name: &str) -> String {
+        let io = std::fs::read(case(name, "io.safetensors")).unwrap();
+        let file = SafeTensors::deserialize(&io).unwrap();
+        let path = self.at("inputs.safetensors");
+        let inputs = file.tensors().into_iter().filter(|(name, _)| !name.starts_with("logits"));
+        std::fs::write(&path, safetensors::serialize(inputs, None).unwrap()).unwrap();
+        path
+    }
+
     /// `adclick pack` of a case; with `expect` compared with its outputs.
     fn pack(&self, name: &str, schema: Option<String>, expect: bool, more: &[&str]) -> Output {
-        let file = |file: &str| case(name, file).display().to_string();
-        let (weights, io, out) = (file("weights.safetensors"), file("io.safetensors"), self.at("bundle"));
-        let schema = schema.unwrap_or_else(|| file("schema.toml"));
-        let mut args =
-            vec!["pack", "--weights", &weights, "--schema", &schema, "--goldens", &io, "--out", &out, "--replace"];
-        if expect {
-            args.extend(["--expect", &io]);
+        if !expect {
+            return self.pack_with(name, schema, &self.inputs(name), more);
         }
+        let io = case(name, "io.safetensors").display().to_string();
+        self.pack_with(name, schema, &io, &[&["--expect", &io], more].concat())
+    }
+
+    /// The same with these golden requests.
+    fn pack_with(&self, name: &str, schema: Option<String>, goldens: &str, more: &[&str]) -> Output {
+        let file = |file: &str| case(name, file).display().to_string();
+        let (weights, out) = (file("weights.safetensors"), self.at("bundle"));
+        let schema = schema.unwrap_or_else(|| file("schema.toml"));
+        let mut args = vec!["pack", "--weights", &weights, "--schema", &schema, "--out", &out, "--replace"];
+        args.extend(["--goldens", goldens]);
         args.extend(more);
         let out = Command::new(env!("CARGO_BIN_EXE_adclick")).args(&args).output().unwrap();
         assert!(out.status.success() || !Path::new(&self.at("bundle")).exists(), "{name}: refused, but written");
@@ -224,6 +242,18 @@ fn summary_and_provenance_say_what_was_taken_and_compared() {
     // Units that are always above 0 do not tell a ReLU from nothing.
     let out = place.pack("plain_far_norm", None, true, &[]);
     assert!(stderr(&out).contains("fit as well taken without activations"), "{}", stderr(&out));
+}
+
+/// Logits in the file of --goldens are compared, though nobody asked for it.
+#[test]
+fn logits_beside_the_inputs_are_compared() {
+    let place = Place::new();
+    let pack = |name: &str| place.pack_with(name, None, &case(name, "io.safetensors").display().to_string(), &[]);
+    refused("plain_gelu", &pack("plain_gelu"), &["--goldens", "holds logits", "with the activation GELU"]);
+    refused("plain_silu", &pack("plain_silu"), &["SiLU"]);
+    let out = pack("plain_functional");
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(text.contains("compared with the outputs of 64 rows: pCTR (`logits_f32`)"), "{text}{}", stderr(&out));
 }
 
 /// Outputs of other names and types, probabilities, and what does not fit.

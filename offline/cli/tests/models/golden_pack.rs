@@ -5,7 +5,7 @@ use adclick::builder::artifact::model::spec::{
 };
 use adclick::builder::schema::{Kind, Pooling};
 use adclick_data::schema_file::SchemaFile;
-use adclick_train::pack::compare::{Comparison, TOLERANCE, compare};
+use adclick_train::pack::compare::{Comparison, STRUCTURE, TOLERANCE, compare};
 use adclick_train::pack::expect::Expected;
 use adclick_train::pack::inputs::{InputRows, RawValues};
 use adclick_train::pack::{self, PackOptions};
@@ -174,7 +174,10 @@ fn golden_outputs_prove_their_models_and_no_other() {
         assert!(expected.outputs.len() >= 2 * heads.len(), "logits and probabilities");
         let prove = |expected: &Expected| {
             let (schema, inputs, weights, options) = (schema.as_ref(), &inputs, &weights, &options);
-            compare(&packed, &Comparison { weights, schema, options, inputs, expected, tolerance: TOLERANCE })
+            compare(
+                &packed,
+                &Comparison { weights, schema, options, inputs, expected, tolerance: TOLERANCE, structure: STRUCTURE },
+            )
         };
         let proof = prove(&expected).unwrap_or_else(|e| panic!("{}: {e:#}", variant.name));
         for (exact, served) in proof.exact.iter().zip(&proof.served) {

@@ -156,7 +156,7 @@ pub fn calibrate(job: &Job, progress: &Progress) -> Result<Done> {
     let keep_rate = keep_rate(job.downsampling, &served)?;
     let before = &served.parts.calibrators;
     let plan = FitPlan { keys: &served.keys, method: job.method, product: job.product, before, keep_rate };
-    let fitted = Fitted::new(&plan, &rows)?;
+    let fitted = if served.taught { Fitted::default() } else { Fitted::new(&plan, &rows)? };
     let calibrators = fitted.calibrators(&plan)?;
     let Fitted { ctr, cvr, product } = fitted;
     let kept = (cvr.is_none() && before.cvr != HeadCalibrator::default()).then(|| before.cvr.calibrator().to_string());
@@ -204,6 +204,8 @@ struct Served {
     before: Option<PathBuf>,
     range_rows: Option<usize>,
     positions: Option<Positions>,
+    /// Whether the model has learnt from the rows.
+    taught: bool,
     /// The keep rate that training has folded into the model's bias, where the model records it.
     folded: Option<f64>,
     has_ctr: bool,
@@ -252,7 +254,16 @@ impl Served {
             at = Some(beside);
         }
         let [has_ctr, _] = heads(&model);
-        Ok(Self { parts, keys, at, before, range_rows, positions, folded: folded(model.provenance()), has_ctr })
+        let taught = job.rows.taught(model.provenance());
+        ensure!(
+            !taught || job.method.is_none() && job.segments.is_none() && !job.product,
+            "the model has learnt from these rows: a calibrator fitted to them would make it surer than it is. Give rows that \
+             it has not seen, or train it without the refit and hold them out"
+        );
+        if taught {
+            progress.warn("the model has learnt from these rows: its calibrators are kept, which were fitted while it had not");
+        }
+        Ok(Self { parts, keys, at, before, range_rows, positions, taught, folded: folded(model.provenance()), has_ctr })
     }
 }
 

@@ -101,6 +101,9 @@ pub fn evaluate(job: &Job, progress: &Progress) -> Result<Done> {
     if let Some(warning) = fallback(&engine)? {
         progress.warn(&warning);
     }
+    if job.rows.taught(engine.generation()?.model().provenance()) {
+        progress.warn("the model has learnt from these rows: it looks better on them than it is");
+    }
     let served = engine.precision()?.1;
     let keep_rates = keep_rates(&engine)?;
     let positions = bundle.positions.as_ref();

@@ -20,7 +20,8 @@ pub(super) struct FitPlan<'a> {
     pub(super) keep_rate: Option<f64>,
 }
 
-/// The heads that the rows allow to fit.
+/// The heads that the rows allow to fit; by default none.
+#[derive(Default)]
 pub(super) struct Fitted {
     pub(super) ctr: Option<HeadFit>,
     pub(super) cvr: Option<HeadFit>,

@@ -70,6 +70,16 @@ impl Chosen {
 }
 
 impl RowSelection {
+    /// Whether a model with this provenance has learnt from these rows, as far as both tell.
+    fn taught(&self, provenance: &str) -> bool {
+        let refit = || provenance.parse::<toml::Table>().ok()?.get("refit")?.as_bool();
+        match self.part {
+            Some((_, SplitRole::Train)) => true,
+            Some((_, SplitRole::Validation)) => refit() == Some(true),
+            Some((_, SplitRole::Test)) | None => false,
+        }
+    }
+
     fn chosen(&self, progress: &Progress) -> Result<Chosen> {
         ensure!(
             self.times.is_none() || self.source.format.columns().time.is_some(),

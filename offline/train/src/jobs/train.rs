@@ -118,7 +118,9 @@ pub fn train(job: Job, progress: &Progress) -> Result<Done> {
     }
     let built = build_tables(&job, progress)?;
     let data = Data { source: LogFiles { tables: built.lookups, ..job.source }, split: job.split };
-    let config = Config { parent: job.parent.as_ref().map(|p| p.generation.clone()), ..job.config };
+    // Without calibrators, the validation rows are left for fitting some.
+    let refit = job.config.refit.or((!job.calibrate).then_some(false));
+    let config = Config { parent: job.parent.as_ref().map(|p| p.generation.clone()), refit, ..job.config };
     let trained = trainer::fit(&config, &data, &blueprint, job.parent.as_ref().map(|p| &p.spec), progress)?;
     let (precision, calibrators) = (job.precision, Calibrators::default());
     let mut parts = BundleParts {
@@ -136,7 +138,11 @@ pub fn train(job: Job, progress: &Progress) -> Result<Done> {
             Some(beside) => beside,
             None => beside.insert(Beside::of(out, *replace)?),
         };
-        served = as_served(&parts, &data, beside, progress)?;
+        let unseen = match &trained.unseen {
+            Some(spec) => Some(BundleParts { model: pack_model(spec)?, ..parts.clone() }),
+            None => None,
+        };
+        served = as_served(unseen.as_ref().unwrap_or(&parts), &data, beside, progress)?;
     }
     let choice;
     (parts.calibrators, choice) = calibrate(&trained.validation, served.as_ref(), job.calibrate)?;

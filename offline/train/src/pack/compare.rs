@@ -17,7 +17,10 @@ pub use super::difference::{Comparison, Difference};
 pub const TOLERANCE: f64 = 2e-3;
 /// The share of the tolerance that the network may use before its weights are rounded: the noise of sums in f32. An
 /// error of structure cannot hide in it.
-const STRUCTURE: f64 = 0.05;
+pub const STRUCTURE: f64 = 0.05;
+/// The tolerance of outputs that stand beside the inputs and that nobody said to compare with: they may come from the same
+/// model in another precision.
+pub const BESIDE: f64 = 1e-2;
 /// When fp16 moves a model too far, inputs that lie this many standard deviations from 0 are named.
 const FAR: f64 = 16.0;
 /// Rows at most.
@@ -110,7 +113,7 @@ pub fn compare(packed: &Packed, what: &Comparison<'_>) -> Result<Proof> {
     let rows = evaluate::rows(&packed.spec, what.inputs, &good)?;
     let correction = what.options.downsampling.map_or(0.0, f64::ln);
     let exact: Vec<Vec<f64>> = (0..good.len()).map(|i| exact_logits(packed, &rows, i, correction)).collect();
-    let structure = what.tolerance * STRUCTURE;
+    let structure = what.tolerance * what.structure;
     let question = Question { packed, rows: &rows, good: &good, correction, tolerance: structure };
     let exact_off = differences(&what.expected.outputs, &exact, &good, structure);
     if let Some(worst) = exact_off.iter().filter(|d| d.beyond > 0).max_by_key(|d| d.beyond) {

@@ -22,6 +22,8 @@ pub struct Comparison<'a> {
     pub expected: &'a Expected,
     /// [`super::compare::TOLERANCE`], or what the user allows.
     pub tolerance: f64,
+    /// The share of that which is left to the network before its weights are rounded.
+    pub structure: f64,
 }
 
 /// How the packed model and the expected outputs differ in one head.

@@ -59,14 +59,9 @@ impl Expected {
     /// Tensors that are missing or do not fit, by name.
     pub fn parse(bytes: &[u8], heads: &[HeadKind], rows: usize, told: Option<Quantity>) -> Result<Self> {
         let file = SafeTensors::deserialize(bytes).map_err(|e| anyhow!("not a safetensors file: {e}"))?;
-        let find = |base: &&str| {
-            ["", "_f64", "_f32"].iter().find_map(|end| {
-                let name = format!("{base}{end}");
-                Some((file.tensor(&name).ok()?, name))
-            })
-        };
         let mut outputs = Vec::new();
         for (head, quantity, names) in NAMES {
+            let find = |base: &&str| find(&file, base);
             if let (true, Some((view, name))) = (heads.contains(&head), names.iter().find_map(find)) {
                 let values = column(&name, &view, rows, 1)?.swap_remove(0);
                 outputs.push(Output { name, head, quantity, values, rounding: rounding(&view) });
@@ -92,6 +87,32 @@ impl Expected {
         }
         Ok(Self { outputs, note })
     }
+}
+
+impl Expected {
+    /// The logits of all heads among a file of inputs, by their names; `None` when they are not there, or belong to other
+    /// rows. `features` are names of inputs, which are no outputs.
+    #[must_use]
+    pub fn beside(bytes: &[u8], heads: &[HeadKind], rows: usize, features: &[&str]) -> Option<Self> {
+        let file = SafeTensors::deserialize(bytes).ok()?;
+        let logits = |head: &HeadKind| {
+            let names = NAMES.iter().filter(|(of, quantity, _)| of == head && *quantity == Quantity::Logit);
+            let mut found = names.flat_map(|(.., names)| names.iter()).filter_map(|base| find(&file, base));
+            let (view, name) = found.find(|(_, name)| !features.contains(&name.as_str()))?;
+            let values = column(&name, &view, rows, 1).ok()?.swap_remove(0);
+            Some(Output { name, head: *head, quantity: Quantity::Logit, values, rounding: rounding(&view) })
+        };
+        let outputs: Option<Vec<Output>> = heads.iter().map(logits).collect();
+        Some(Self { outputs: outputs?, note: None })
+    }
+}
+
+/// The tensor of this name, or with a suffix of its type.
+fn find<'a>(file: &SafeTensors<'a>, base: &str) -> Option<(TensorView<'a>, String)> {
+    ["", "_f64", "_f32"].iter().find_map(|end| {
+        let name = format!("{base}{end}");
+        Some((file.tensor(&name).ok()?, name))
+    })
 }
 
 /// The only tensor with a value for each row and head, whatever its name.

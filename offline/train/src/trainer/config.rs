@@ -49,6 +49,8 @@ pub struct Config {
     pub patience: Option<u32>,
     /// The share of unclicked training rows that is kept.
     pub downsample: Option<f64>,
+    /// Whether the validation rows train, too, once they have chosen.
+    pub refit: Option<bool>,
     /// Names the model that a warm start continues, for the provenance.
     pub parent: Option<String>,
     /// The most encoded training rows held in memory; more are streamed from disk in every pass.
@@ -80,7 +82,15 @@ pub struct Hyper {
     pub(super) patience: u32,
 }
 
+/// By default validation rows train, too, when there are no more rows than this in all.
+const REFIT_ROWS: u64 = 1 << 18;
+
 impl Config {
+    /// Whether the validation rows train, too, once they have chosen.
+    pub(super) fn refits(&self, rows: u64) -> bool {
+        self.refit.unwrap_or(rows <= REFIT_ROWS)
+    }
+
     /// The options for `rows` training rows.
     #[must_use]
     pub fn resolve(&self, rows: u64) -> Hyper {
@@ -122,6 +132,17 @@ impl Config {
             decay_wide: self.decay_wide.unwrap_or(45.0 / steps),
             averaging: self.averaging.unwrap_or(1.0 - 1.0 / (0.5 * pass).clamp(50.0, 500.0)),
             patience: self.patience.unwrap_or(if decades < 2.0 { 3 } else { 1 }),
+        }
+    }
+}
+
+impl Hyper {
+    /// The options for the same passes over `by` times as many rows: what adds up over all steps has the same sum.
+    pub(super) fn stretched(&self, config: &Config, by: f64) -> Self {
+        Self {
+            decay_embedding: config.decay_embedding.unwrap_or(self.decay_embedding / by),
+            decay_wide: config.decay_wide.unwrap_or(self.decay_wide / by),
+            ..self.clone()
         }
     }
 }

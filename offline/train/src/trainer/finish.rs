@@ -97,10 +97,12 @@ pub(super) fn provenance(
     let integer = |x: u64| toml::Value::Integer(x as i64);
     put("trainer", concat!("adclick ", env!("CARGO_PKG_VERSION")).into());
     put("seed", integer(config.seed));
-    put("rows", integer(metrics.rows));
+    put("rows", integer(census.counts.rows));
     put("clicks", integer(census.clicks));
     put("conversions", integer(census.conversions));
     put("validation_rows", integer(metrics.validation_rows));
+    // Whether they are among `rows`.
+    put("refit", (metrics.refit_rows > 0).into());
     put("bad_rows", integer(metrics.bad_rows));
     if let Some((first, last)) = census.window {
         put("window_start_us", toml::Value::Integer(first));

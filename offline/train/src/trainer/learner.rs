@@ -221,8 +221,9 @@ impl Learner {
     }
 
     /// The weights that [`Learner::score`] uses.
-    pub(super) fn weights(&self) -> SavedWeights {
+    pub(super) fn weights(&mut self) -> SavedWeights {
         let averaged = self.hyper.averaging > 0.0;
+        self.tables.settle(self.hyper.averaging);
         SavedWeights {
             params: if averaged { self.average.clone() } else { self.params.clone() },
             tables: self.tables.snapshot(averaged),
@@ -278,22 +279,21 @@ impl Learner {
         Ok(())
     }
 
-    /// Replaces one head's logits by the weighted mean of its own and those of a fitted wide part.
-    pub(super) fn mix(&mut self, head: usize, fitted: &Fitted, places: &Places) {
-        let share = fitted.share as f32;
+    /// Scales one head's logits by `own` and adds those of a fitted wide part, times `other`.
+    pub(super) fn mix(&mut self, head: usize, own: f64, other: f64, fitted: &Fitted, places: &Places) {
         for (number, table) in self.tables.tables.iter_mut().enumerate() {
             let Some(weights) = fitted.of_table(places, number) else { continue };
             let mut wide = table.wide.clone();
-            for (own, weight) in wide.iter_mut().skip(head).step_by(table.wide_dim).zip(weights) {
-                *own = stored(share * *own + (1.0 - fitted.share) as f32 * *weight as f32);
+            for (weight, fitted) in wide.iter_mut().skip(head).step_by(table.wide_dim).zip(weights) {
+                *weight = stored(own as f32 * *weight + other as f32 * *fitted as f32);
             }
             table.set(table.rows.clone(), wide);
         }
         // The head's output weights come before its bias.
-        let bias = self.shape.head_biases()[head];
-        self.params[bias - 1].data.iter_mut().for_each(|w| *w = stored(*w * share));
-        let own = &mut self.params[bias].data[0];
-        *own = (fitted.share * f64::from(*own) + (1.0 - fitted.share) * fitted.bias()) as f32;
+        let at = self.shape.head_biases()[head];
+        self.params[at - 1].data.iter_mut().for_each(|w| *w = stored(*w * own as f32));
+        let bias = &mut self.params[at].data[0];
+        *bias = (own * f64::from(*bias) + other * fitted.bias()) as f32;
         self.average.clone_from(&self.params);
     }
 

@@ -20,6 +20,8 @@ const MANY_ROWS: usize = 100_000;
 const STEPS: (usize, usize) = (30, 12);
 /// Descent ends with a step that gains less than this share of the loss.
 const TOLERANCE: f64 = 1e-5;
+/// Weaker penalties are tried until this many in turn are no better.
+const PATIENCE: usize = 2;
 /// The fewest validation rows of either label that a choice needs.
 const LEAST: usize = 20;
 /// The number of steps from 0 to 1 in which the network's share is tried.
@@ -60,12 +62,21 @@ pub(super) struct LabelledRows<'a> {
     places: &'a Places,
     /// Example, label, weight.
     labelled: Vec<(usize, bool, f64)>,
+    /// The logits that the weights add to, one for each labelled row; empty: 0.
+    base: Vec<f64>,
 }
 
 impl<'a> LabelledRows<'a> {
     pub(super) fn new(examples: &'a Examples, plan: &'a X0Layout, places: &'a Places, target: LabelOf) -> Self {
         let labelled = |(i, label): (usize, &Label)| target(label).map(|y| (i, y, f64::from(label.weight)));
-        Self { examples, plan, places, labelled: examples.labels.iter().enumerate().filter_map(labelled).collect() }
+        let labelled = examples.labels.iter().enumerate().filter_map(labelled).collect();
+        Self { examples, plan, places, labelled, base: Vec::new() }
+    }
+
+    /// Fits what is to be added to a model that has these logits, one for each example.
+    pub(super) fn onto(mut self, logits: &[f64]) -> Self {
+        self.base = self.labelled.iter().map(|row| logits[row.0]).collect();
+        self
     }
 
     /// The labels of the rows, with their examples and weights.
@@ -106,12 +117,12 @@ impl<'a> LabelledRows<'a> {
     }
 
     pub(super) fn logits(&self, weights: &[f64]) -> Vec<f64> {
-        let logit = |&(example, ..): &(usize, bool, f64)| {
-            let mut z = weights[self.places.count];
+        let logit = |(i, &(example, ..)): (usize, &(usize, bool, f64))| {
+            let mut z = weights[self.places.count] + self.base.get(i).unwrap_or(&0.0);
             self.entries(example, |at, x| z += x * weights[at]);
             z
         };
-        self.labelled.iter().map(logit).collect()
+        self.labelled.iter().enumerate().map(logit).collect()
     }
 
     /// The mean log loss of these rows at the given logits.
@@ -167,12 +178,22 @@ impl<'a> LabelledRows<'a> {
     }
 }
 
+/// What the validation rows chose.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Choice {
+    /// The penalties that led to the best one, which is the last: each fit starts from the one before.
+    path: Vec<f64>,
+    /// Steps for each penalty.
+    steps: usize,
+    /// The other model's share of the mean logit.
+    pub(super) share: f64,
+}
+
 /// A fitted wide part.
 pub(super) struct Fitted {
     /// The weights of all tables, then the bias.
-    pub(super) weights: Vec<f64>,
-    /// The other model's share of the mean logit that is best on the validation rows.
-    pub(super) share: f64,
+    weights: Vec<f64>,
+    pub(super) choice: Choice,
 }
 
 impl Fitted {
@@ -188,7 +209,7 @@ impl Fitted {
 
 /// Fits the wide part to the training rows, then mixes it with a model that has these logits on the validation rows.
 /// `correction` is what serving adds to a logit. None when there are too few rows to choose by.
-pub(super) fn fit(
+pub(super) fn choose(
     training: &LabelledRows,
     validation: &LabelledRows,
     others: &[f64],
@@ -199,33 +220,45 @@ pub(super) fn fit(
     }
     let many = training.labelled.len() > MANY_ROWS;
     let (penalties, steps) = if many { (&PENALTIES[3..], STEPS.1) } else { (&PENALTIES[..], STEPS.0) };
-    let (curvature, sizes) = (training.curvature(), training.sizes());
-    let mut weights = vec![0.0; training.places.count + 1];
-    let mut best: Option<(f64, Vec<f64>)> = None;
-    let mut worse = 0;
-    for &penalty in penalties {
-        let penalties: Vec<f64> = sizes.iter().map(|size| penalty * size).collect();
-        descend(training, &curvature, &penalties, steps, &mut weights);
-        let logits = validation.logits(&weights);
-        let loss = validation.loss(logits.iter().map(|z| z + correction));
+    let mut best: Option<(f64, usize, Vec<f64>)> = None;
+    follow(training, penalties, steps, |at, weights| {
+        let loss = validation.loss(validation.logits(weights).iter().map(|z| z + correction));
         if best.as_ref().is_none_or(|b| loss < b.0) {
-            best = Some((loss, weights.clone()));
-            worse = 0;
-        } else {
-            worse += 1;
-            if worse == 2 {
-                break;
-            }
+            best = Some((loss, at, weights.to_vec()));
         }
-    }
-    let (_, weights) = best?;
+        best.as_ref().is_some_and(|b| at < b.1 + PATIENCE)
+    });
+    let (_, last, weights) = best?;
     let logits = validation.logits(&weights);
     let mean = |share: f64| {
         validation.loss(logits.iter().zip(others).map(|(z, other)| (1.0 - share) * (z + correction) + share * other))
     };
     let shares = (0..=SHARES).map(|i| f64::from(i) / f64::from(SHARES));
     let share = shares.min_by(|a, b| mean(*a).total_cmp(&mean(*b)))?;
-    Some(Fitted { weights, share })
+    Some(Fitted { weights, choice: Choice { path: penalties[..=last].to_vec(), steps, share } })
+}
+
+/// Fits the wide part to other rows as an earlier choice says.
+pub(super) fn repeat(training: &LabelledRows, choice: &Choice) -> Fitted {
+    let mut last = Vec::new();
+    follow(training, &choice.path, choice.steps, |_, weights| {
+        last = weights.to_vec();
+        true
+    });
+    Fitted { weights: last, choice: choice.clone() }
+}
+
+/// Fits under one penalty after the other, as long as `go_on` says so of what it is shown.
+fn follow(training: &LabelledRows, penalties: &[f64], steps: usize, mut go_on: impl FnMut(usize, &[f64]) -> bool) {
+    let (curvature, sizes) = (training.curvature(), training.sizes());
+    let mut weights = vec![0.0; training.places.count + 1];
+    for (at, &penalty) in penalties.iter().enumerate() {
+        let penalties: Vec<f64> = sizes.iter().map(|size| penalty * size).collect();
+        descend(training, &curvature, &penalties, steps, &mut weights);
+        if !go_on(at, &weights) {
+            return;
+        }
+    }
 }
 
 /// Minimises the penalised loss, starting from the current weights.

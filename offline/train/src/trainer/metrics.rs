@@ -7,6 +7,8 @@ use adclick_data::logs::TableHits;
 pub struct RunStatistics {
     /// Training rows.
     pub rows: u64,
+    /// Rows that the model learnt from in the end, those that validated among them; 0 when it stays as they chose it.
+    pub refit_rows: u64,
     /// The weighted share of clicked training rows.
     pub click_rate: f64,
     /// Rows of weight 0, which have no effect.
@@ -28,7 +30,7 @@ pub struct RunStatistics {
     pub epochs: u32,
     /// The pass whose weights were kept.
     pub best_epoch: u32,
-    /// Log loss of the validation rows.
+    /// Log loss of the validation rows, by the model that has not learnt from them.
     pub validation_loss: f64,
     /// Training rows per second, over all passes.
     pub rows_per_second: f64,

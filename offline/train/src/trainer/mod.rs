@@ -1,6 +1,7 @@
 //! Training: schema and vocabularies from the rows, then DCN-v2 with sparse updates of the embeddings.
 
 mod apart;
+mod blend;
 mod blueprint;
 mod build;
 mod census;
@@ -18,6 +19,7 @@ mod linear;
 mod loss;
 mod metrics;
 mod network;
+mod passes;
 mod sample;
 mod split;
 mod stats;

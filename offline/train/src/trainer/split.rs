@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use adclick::builder::hash::mix;
-use adclick_data::logs::{Format, InputColumn, InputKind, LogFiles, LogRow};
+use adclick_data::logs::{BadLimit, Format, InputColumn, InputKind, LogFiles, LogRow};
 use adclick_data::progress::Progress;
 use adclick_data::setting::{refuse, require};
 use anyhow::{Context, Result, ensure};
@@ -92,6 +92,15 @@ impl Data {
     /// Files that cannot be read, too few days, a column that the rows do not have.
     pub fn roles(&self, progress: &Progress) -> Result<SplitRoles> {
         SplitRoles::read(self, progress)
+    }
+
+    /// The same rows, with the files that validate behind those that train. Both were read before, so malformed rows
+    /// have no limit.
+    pub(super) fn joined(&self) -> Self {
+        let Split::Files(files) = &self.split else { return self.clone() };
+        let paths = self.source.paths.iter().chain(files).cloned().collect();
+        let source = LogFiles { paths, limit: BadLimit::Rows(u64::MAX), ..self.source.clone() };
+        Self { source, split: Split::Files(Vec::new()) }
     }
 }
 

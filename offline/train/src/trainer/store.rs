@@ -23,11 +23,18 @@ pub(super) struct Picker {
     roles: SplitRoles,
     keep: f64,
     seed: u64,
+    /// Whether the rows that validate train as well.
+    all_train: bool,
 }
 
 impl Picker {
     pub(super) fn new(data: &Data, keep: f64, seed: u64, progress: &Progress) -> Result<Self> {
-        Ok(Self { roles: data.roles(progress)?, keep, seed })
+        Ok(Self { roles: data.roles(progress)?, keep, seed, all_train: false })
+    }
+
+    /// The same, but the rows that validate train.
+    pub(super) fn all_train(self) -> Self {
+        Self { all_train: true, ..self }
     }
 
     /// The role of a row; `None` for a row of weight 0, and for an unclicked training row that downsampling drops.
@@ -35,7 +42,10 @@ impl Picker {
         if row.weight == 0.0 {
             return None;
         }
-        let role = self.roles.of(row);
+        let role = match self.roles.of(row) {
+            SplitRole::Validation if self.all_train => SplitRole::Train,
+            role => role,
+        };
         if role == SplitRole::Train && self.keep < 1.0 && row.click != Some(true) {
             let share = mix(row.number ^ self.seed.rotate_left(32)) as f64 / u64::MAX as f64;
             return (share < self.keep).then_some(role);
@@ -177,7 +187,9 @@ impl<'a> Store<'a> {
             }
             Ok(())
         })?;
-        if let Split::Files(paths) = &data.split {
+        if let Split::Files(paths) = &data.split
+            && !picker.all_train
+        {
             let source = LogFiles { paths: paths.clone(), ..data.source.clone() };
             source.for_each(&progress.within(), |batch| {
                 for row in batch.rows().iter().filter(|row| row.weight > 0.0) {
@@ -190,7 +202,11 @@ impl<'a> Store<'a> {
         }
         drop(stage);
         let (validation, test) = (validation.finish(), test.finish());
-        require!(validation.len() > 0, [Validation], "no row is left for validation: give more rows, or files of them");
+        require!(
+            picker.all_train || validation.len() > 0,
+            [Validation],
+            "no row is left for validation: give more rows, or files of them"
+        );
         let sample = sample.map(|sample| sample.examples);
         Ok(Self { data, picker, held, validation, test, largest, sample, progress: progress.clone() })
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use adclick::builder::artifact::model::spec::HeadKind;
+use adclick::builder::artifact::model::spec::{HeadKind, ModelSpec};
 use adclick::builder::hash::mix;
 use adclick_data::logs::{BadLimit, Format, InputColumn, InputKind, Labels, LogColumns, LogFiles};
 use adclick_data::progress::Progress;
@@ -153,7 +153,8 @@ fn the_same_seed_gives_the_same_model_streamed_or_not() {
 fn the_packed_model_says_what_the_trainer_said() {
     let dir = TempDir::new().unwrap();
     let made = make(&dir, "rows.csv", 3000, 0, 40);
-    let trained = train(&Config { epochs: Some(3), ..Config::default() }, &data(&made.path, true));
+    let config = Config { epochs: Some(3), refit: Some(false), ..Config::default() };
+    let trained = train(&config, &data(&made.path, true));
     let bytes = adclick::builder::model::pack_model(&trained.spec).unwrap();
     let bytes = adclick::builder::artifact::Bytes::copy_of(&bytes).unwrap();
     let model = adclick::builder::artifact::model::Model::open(bytes).unwrap();
@@ -212,7 +213,7 @@ fn a_warm_start_grows_vocabularies_and_never_gets_worse() {
     let dir = TempDir::new().unwrap();
     let before = make(&dir, "before.csv", 10_000, 0, 40);
     let after = make(&dir, "after.csv", 10_000, 500_000, 60);
-    let config = Config { epochs: Some(4), ..Config::default() };
+    let config = Config { epochs: Some(4), refit: Some(false), ..Config::default() };
     let first = train(&config, &data(&before.path, true));
     let warm_data = data(&after.path, true);
     let none = Config { epochs: Some(1), lr: Some(0.0), lr_embedding: Some(0.0), lr_wide: Some(0.0), ..config.clone() };
@@ -224,8 +225,17 @@ fn a_warm_start_grows_vocabularies_and_never_gets_worse() {
     assert_eq!(new[..40], old[..], "known ids keep their rows");
     let (old, new) = (&first.spec, &kept.spec);
     assert_eq!(old.embeddings[0].rows, new.embeddings[0].rows[..old.embeddings[0].rows.len()]);
-    assert_eq!(old.network, new.network, "a rate of 0 changes nothing");
+    assert_eq!((&old.network.cross, &old.network.deep), (&new.network.cross, &new.network.deep), "a rate of 0");
+    let weights = |spec: &ModelSpec| spec.network.heads.iter().map(|h| h.weight.clone()).collect::<Vec<_>>();
+    assert_eq!(weights(old), weights(new), "the wide part and the biases alone move");
+    assert_ne!(old.embeddings[1].wide, new.embeddings[1].wide, "the wide part is fitted to the new rows first");
 
+    // One pass from the earlier model is worth no less than one from nothing, be the rows few or as many as before.
+    let once = Config { epochs: Some(1), ..config.clone() };
+    let [one, cold] = [Some(&first.spec), None]
+        .map(|parent| fit(&once, &warm_data, &blueprint(), parent, &Progress::silent()).unwrap().validation.loss);
+    assert!(one < cold, "one pass: {one} warm, {cold} cold");
+    assert!(warm.validation.loss < cold, "{} warm, {cold} cold", warm.validation.loss);
     // What the first rows taught is worth most where new ones are few.
     let few = data(&make(&dir, "few.csv", 1_000, 700_000, 60).path, true);
     let [warm, cold] = [Some(&first.spec), None]
@@ -235,6 +245,52 @@ fn a_warm_start_grows_vocabularies_and_never_gets_worse() {
     other.features.remove(3);
     let error = fit(&Config::default(), &warm_data, &other, Some(&first.spec), &Progress::silent()).unwrap_err();
     assert!(error.to_string().contains("tags"), "{error}");
+}
+
+/// Users with rates of their own and few rows each: every row more tells something.
+fn few_rows_of_many_users(dir: &TempDir, name: &str, rows: std::ops::Range<u64>) -> PathBuf {
+    let mut text = "user,ad,price,tags,click\n".to_owned();
+    for row in rows {
+        let (user, ad) = (row % 500, mix(row) % 10);
+        let p = sigmoid(-1.5 + 4.0 * (uniform(user, 5) - 0.5) + 2.0 * (uniform(ad, 6) - 0.5));
+        writeln!(text, "{user},{ad},0.5,1,{}", u8::from(uniform(row, 1) < p)).unwrap();
+    }
+    let path = dir.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn validation_rows_train_once_they_have_chosen() {
+    let dir = TempDir::new().unwrap();
+    let path = few_rows_of_many_users(&dir, "rows.csv", 0..6000);
+    let config = |refit| Config { refit: Some(refit), epochs: Some(6), ..Config::default() };
+    let held = data(&path, false);
+    let (apart, whole) = (train(&config(false), &held), train(&config(true), &held));
+    let default = train(&Config { refit: None, ..config(true) }, &held);
+    assert_eq!((&default.spec, &default.test), (&whole.spec, &whole.test), "so few rows all train by default");
+    // What calibrators are fitted to is what the model says that has not seen these rows.
+    assert_eq!(whole.validation, apart.validation);
+    assert_eq!((whole.unseen.as_ref(), apart.unseen.as_ref()), (Some(&apart.spec), None));
+    assert_eq!((&whole.spec.goldens, &whole.spec.histograms), (&apart.spec.goldens, &apart.spec.histograms));
+    let (of, from) = (&whole.metrics, &apart.metrics);
+    assert_eq!((of.refit_rows, from.refit_rows), (from.rows + from.validation_rows, 0));
+    assert_eq!((of.rows, of.best_epoch, &of.network_shares), (from.rows, from.best_epoch, &from.network_shares));
+    let losses = [&whole, &apart].map(|trained| trained.test.as_ref().unwrap().loss);
+    assert!(losses[0] < losses[1] - 0.002, "{} with a third more rows, {}", losses[0], losses[1]);
+    // So it does with rows that validate in files of their own, whose malformed rows are known by then.
+    let more = few_rows_of_many_users(&dir, "more.csv", 6000..9000);
+    let mut text = std::fs::read_to_string(&more).unwrap();
+    text.insert_str(text.find('\n').unwrap() + 1, "1,1,0.5,1,maybe\n");
+    std::fs::write(&more, text).unwrap();
+    let files = Data { source: LogFiles { limit: BadLimit::Rows(1), ..held.source }, split: Split::Files(vec![more]) };
+    let of = train(&config(true), &files).metrics;
+    assert_eq!((of.rows, of.validation_rows, of.refit_rows), (6000, 3000, 9000));
+    // A warm start goes on from the earlier model both times.
+    let Trained { spec, metrics, unseen, .. } =
+        fit(&config(true), &files, &blueprint(), Some(&apart.spec), &Progress::silent()).unwrap();
+    assert_eq!(metrics.refit_rows, if unseen.is_some() { 9000 } else { 0 });
+    assert_eq!(spec.embeddings[0].vocabulary[..100], apart.spec.embeddings[0].vocabulary[..100]);
 }
 
 #[test]

@@ -26,8 +26,10 @@ pub(super) use tables::BuildArgs;
 /// made). Further rows wait in temporary files beside --out.
 ///
 /// With --goldens INPUTS --expect OUTPUTS the packed model must give the outputs of the model that the weights are from. Bring
-/// models in this way: activations and much else leave no trace in a state dict. Without --expect the summary says "not
-/// compared" and lists what was assumed.
+/// models in this way: activations and much else leave no trace in a state dict. Logits beside the inputs of --goldens are
+/// compared, too. Without outputs the summary says "not compared" and lists what was assumed: above all ReLU where the numbers
+/// of a Sequential show that something without parameters stands between two layers, and the schema does not say what. A network
+/// of GELUs looks the same and would be packed wrong; --no-assumptions refuses it, and `activation` in the schema settles it.
 ///
 /// With --from everything that is not given is carried over from that bundle, so that a table can be renewed alone. A bundle
 /// gets its name only after it has been opened as an engine opens it.
@@ -57,6 +59,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
     /// Inputs as for `adclick score`: the first 16 rows become the bundle's golden requests instead of made-up ones.
+    /// Logits of all heads in that file are compared with the packed model.
     #[arg(long, value_name = "FILE", requires = "weights")]
     goldens: Option<PathBuf>,
     /// The outputs of the model that the weights are from, for the rows of --goldens: a safetensors file with `logit` or `pctr`

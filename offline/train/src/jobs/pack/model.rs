@@ -14,7 +14,7 @@ use adclick_data::setting::{refuse, require};
 use anyhow::{Context, Result, ensure};
 
 use super::Job;
-use crate::pack::compare::{Comparison, Proof, compare};
+use crate::pack::compare::{BESIDE, Comparison, Proof, STRUCTURE, compare};
 use crate::pack::expect::Expected;
 use crate::pack::inputs::InputRows;
 use crate::pack::{self, goldens, taken};
@@ -62,31 +62,39 @@ pub(super) fn pack(job: &Job, weights_path: &Path, schema: Option<&SchemaFile>) 
         weights_path.display(),
         assumed.join(", ")
     );
-    let inputs = match &job.goldens {
-        Some(path) => {
+    let given_inputs = job.goldens.as_ref().map(|path| anyhow::Ok((read_file(path)?, path))).transpose()?;
+    let inputs = match &given_inputs {
+        Some((bytes, path)) => {
             let place = || format!("golden requests {}", path.display());
-            Some((InputRows::parse(&read_file(path)?, &packed.spec.schema).with_context(place)?, path))
+            Some(InputRows::parse(bytes, &packed.spec.schema).with_context(place)?)
         }
         None => None,
     };
-    let proof = match (&job.expect, &inputs) {
-        (Some(path), Some((inputs, _))) => {
+    let heads: Vec<HeadKind> = packed.spec.network.heads.iter().map(|h| h.kind).collect();
+    let against = |inputs: &InputRows, expected: &Expected, tolerance: f64, structure: f64| {
+        let what = Comparison { weights: &weights, schema, options: &options, inputs, expected, tolerance, structure };
+        compare(&packed, &what)
+    };
+    let proof = match (&job.expect, &inputs, &given_inputs) {
+        (Some(path), Some(inputs), _) => {
             let bytes = read_file(path)?;
-            let heads: Vec<HeadKind> = packed.spec.network.heads.iter().map(|h| h.kind).collect();
             let order = schema.map(|s| s.model.heads.clone()).filter(|h| h.len() == heads.len()).unwrap_or(heads);
             let place = || format!("expected outputs {}", path.display());
             let expected = Expected::parse(&bytes, &order, inputs.rows(), job.expect_as).with_context(place)?;
-            let what = Comparison {
-                weights: &weights,
-                schema,
-                options: &options,
-                inputs,
-                expected: &expected,
-                tolerance: job.tolerance,
-            };
             given.insert("outputs".into(), name(path).into());
             given.insert("outputs_xxh3".into(), format!("{:016x}", checksum(&bytes)).into());
-            Some(compare(&packed, &what).with_context(place)?)
+            Some(against(inputs, &expected, job.tolerance, STRUCTURE).with_context(place)?)
+        }
+        (None, Some(inputs), Some((bytes, path))) => {
+            let features: Vec<&str> = packed.spec.schema.features.iter().map(|f| f.name.as_str()).collect();
+            let expected = Expected::beside(bytes, &heads, inputs.rows(), &features);
+            let place = || {
+                format!(
+                    "--goldens {} holds logits beside the inputs. Unless they are those of another model, in which case leave                      them out of the file",
+                    path.display()
+                )
+            };
+            expected.map(|expected| against(inputs, &expected, BESIDE, 1.0).with_context(place)).transpose()?
         }
         _ => None,
     };
@@ -95,11 +103,11 @@ pub(super) fn pack(job: &Job, weights_path: &Path, schema: Option<&SchemaFile>) 
     document.insert("pack".into(), given.into());
     let spec = &mut packed.spec;
     spec.provenance = document.to_string();
-    spec.goldens = match &inputs {
-        Some((inputs, path)) => {
+    spec.goldens = match (&inputs, &job.goldens) {
+        (Some(inputs), Some(path)) => {
             inputs.goldens(GOLDENS, &spec.schema).with_context(|| format!("golden requests {}", path.display()))?
         }
-        None => goldens::made_up(GOLDENS, &spec.schema, &spec.embeddings),
+        _ => goldens::made_up(GOLDENS, &spec.schema, &spec.embeddings),
     };
     let (ranges, note) = ranges(job, spec)?;
     spec.ranges = ranges;
