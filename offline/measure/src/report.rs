@@ -11,6 +11,10 @@ use super::{Chance, Interval, Labelled, Spread, loss, rank};
 
 /// The number of bins of the equal-mass calibration error.
 pub const MASS_BINS: usize = 20;
+/// The interval of the calibration error is given from this many predicted clicks on, and as many rows without one: with 23
+/// it holds the truth in up to 97.7 % of cases instead of 93 to 97 %. Clicks that were seen do not decide, as they would favour
+/// some truths.
+const LEAST_PREDICTED: f64 = 50.0;
 
 /// All metrics of one set of scores. As JSON it is one object, in which undefined values are null.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -42,8 +46,9 @@ pub struct Report {
     pub ece_equal_mass_noise_95: f64,
     /// The root mean square of the gaps of these bins, without the part due to chance; 0 when nothing remains.
     pub rms_error: f64,
-    /// The 95 % interval for the true one. It begins at 0 when the gaps may be chance alone.
-    pub rms_error_interval: Interval,
+    /// The 95 % interval for the true one. It begins at 0 when the gaps may be chance alone. Null where fewer than 50 clicks,
+    /// or rows without one, are predicted.
+    pub rms_error_interval: Option<Interval>,
     /// The largest gap of the bins of `ece`.
     pub mce: f64,
     /// Mean squared error.
@@ -86,6 +91,8 @@ impl Report {
         let spread = Spread::new(data, MASS_BINS);
         let chance = Chance::new(&spread, options.seed);
         let [noise, noise_95] = chance.of_perfect();
+        let predicted: f64 = data.scores().iter().sum();
+        let enough = predicted.min(data.len() as f64 - predicted) >= LEAST_PREDICTED;
         Ok(Self {
             rows: data.len(),
             clicks: data.clicks(),
@@ -100,7 +107,7 @@ impl Report {
             ece_equal_mass_noise: noise,
             ece_equal_mass_noise_95: noise_95,
             rms_error: chance.root_mean_square(),
-            rms_error_interval: chance.interval(),
+            rms_error_interval: enough.then(|| chance.interval()),
             mce: bins::mce(&uniform),
             brier: loss::brier(data),
             average_precision: order.average_precision,
@@ -134,13 +141,11 @@ impl Report {
                 self.ece_equal_mass, self.ece_equal_mass_noise, self.ece_equal_mass_noise_95
             ),
         );
-        line(
-            "RMS error of these bins",
-            format!(
-                "{:.5}  (without chance; 95 %: {:.5} to {:.5})",
-                self.rms_error, self.rms_error_interval.low, self.rms_error_interval.high
-            ),
-        );
+        let interval = match &self.rms_error_interval {
+            Some(Interval { low, high }) => format!("95 %: {low:.5} to {high:.5}"),
+            None => format!("too few clicks for an interval: {LEAST_PREDICTED} of each label must be predicted"),
+        };
+        line("RMS error of these bins", format!("{:.5}  (without chance; {interval})", self.rms_error));
         line("Brier score", format!("{:.5}", self.brier));
         line("average precision", format!("{:.5}", self.average_precision));
         for field in &self.fields {
@@ -210,10 +215,21 @@ mod tests {
     }
 
     #[test]
+    fn an_interval_is_given_where_it_holds_what_it_says() {
+        for (rows, given) in [(490, false), (510, true)] {
+            let (scores, labels) = (vec![0.1; rows], (0..rows).map(|i| i % 10 == 0).collect::<Vec<_>>());
+            let report =
+                Report::compute(&Labelled::new(&scores, &labels, None).unwrap(), &ReportOptions::default()).unwrap();
+            assert_eq!(report.rms_error_interval.is_some(), given, "{rows}");
+            assert_eq!(report.table().contains("too few clicks"), !given);
+        }
+    }
+
+    #[test]
     fn what_is_not_defined_is_null() {
         let data = Labelled::new(&[0.1, 0.2], &[false, false], None).unwrap();
         let json = serde_json::to_value(Report::compute(&data, &ReportOptions::default()).unwrap()).unwrap();
-        for name in ["auc", "ne", "calibration_ratio", "average_precision"] {
+        for name in ["auc", "ne", "calibration_ratio", "average_precision", "rms_error_interval"] {
             assert!(json[name].is_null(), "{name}: {json}");
         }
         assert_eq!(json["clicks"], 0);

@@ -123,12 +123,6 @@ fn check_coverage(rows: usize) {
 
 #[test]
 #[ignore = "long: some minutes; `make coverage`"]
-fn coverage_of_1_000_rows_over_many_runs() {
-    check_coverage(1_000);
-}
-
-#[test]
-#[ignore = "long: some minutes; `make coverage`"]
 fn coverage_of_3_000_rows_over_many_runs() {
     check_coverage(3_000);
 }

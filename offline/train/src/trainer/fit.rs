@@ -73,13 +73,22 @@ pub fn fit(
     let rows = trained.metrics.rows + trained.metrics.validation_rows;
     if let Some(chosen) = chosen.filter(|chosen| config.refits(rows) && chosen.learns()) {
         progress.note("the same again over all rows, those that validated among them");
-        let Trained { validation, spec, metrics, .. } = trained;
-        let (goldens, histograms) = (spec.goldens.clone(), spec.histograms.clone());
-        trained = run(task, &data.joined(), &picker.all_train(), Some(&(chosen, metrics)))?.0;
-        // Scores of rows that it has not seen are those that serving will see.
-        (trained.spec.goldens, trained.spec.histograms) = (goldens, histograms);
-        trained.validation = validation;
-        trained.unseen = Some(spec);
+        let (mut again, _) = run(task, &data.joined(), &picker.all_train(), Some(&(chosen, trained.metrics.clone())))?;
+        // Nothing watches its passes, so the result is looked at.
+        if again
+            .spec
+            .network
+            .heads
+            .iter()
+            .all(|head| head.bias.is_finite() && head.weight.iter().all(|w| w.is_finite()))
+        {
+            // Scores of rows that it has not seen are those that serving will see.
+            again.spec.goldens.clone_from(&trained.spec.goldens);
+            again.spec.histograms.clone_from(&trained.spec.histograms);
+            trained = Trained { unseen: Some(trained.spec), validation: trained.validation, ..again };
+        } else {
+            progress.warn("it diverged: the model stays as it was");
+        }
     }
     trained.metrics.seconds = start.elapsed().as_secs_f64();
     Ok(trained)

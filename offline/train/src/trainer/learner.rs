@@ -284,14 +284,18 @@ impl Learner {
         for (number, table) in self.tables.tables.iter_mut().enumerate() {
             let Some(weights) = fitted.of_table(places, number) else { continue };
             let mut wide = table.wide.clone();
-            for (weight, fitted) in wide.iter_mut().skip(head).step_by(table.wide_dim).zip(weights) {
+            let own_weights = wide.iter_mut().skip(head).step_by(table.wide_dim);
+            // What no row reads is fitted as 0 and keeps its bits.
+            for (weight, fitted) in own_weights.zip(weights).filter(|(_, fitted)| own < 1.0 || **fitted != 0.0) {
                 *weight = stored(own as f32 * *weight + other as f32 * *fitted as f32);
             }
             table.set(table.rows.clone(), wide);
         }
         // The head's output weights come before its bias.
         let at = self.shape.head_biases()[head];
-        self.params[at - 1].data.iter_mut().for_each(|w| *w = stored(*w * own as f32));
+        if own < 1.0 {
+            self.params[at - 1].data.iter_mut().for_each(|w| *w = stored(*w * own as f32));
+        }
         let bias = &mut self.params[at].data[0];
         *bias = (own * f64::from(*bias) + other * fitted.bias()) as f32;
         self.average.clone_from(&self.params);

@@ -277,7 +277,7 @@ fn validation_rows_train_once_they_have_chosen() {
     assert_eq!((of.refit_rows, from.refit_rows), (from.rows + from.validation_rows, 0));
     assert_eq!((of.rows, of.best_epoch, &of.network_shares), (from.rows, from.best_epoch, &from.network_shares));
     let losses = [&whole, &apart].map(|trained| trained.test.as_ref().unwrap().loss);
-    assert!(losses[0] < losses[1] - 0.002, "{} with a third more rows, {}", losses[0], losses[1]);
+    assert!(losses[0] < losses[1] - 0.0005, "{} with a third more rows, {}", losses[0], losses[1]);
     // So it does with rows that validate in files of their own, whose malformed rows are known by then.
     let more = few_rows_of_many_users(&dir, "more.csv", 6000..9000);
     let mut text = std::fs::read_to_string(&more).unwrap();
