@@ -249,7 +249,7 @@ fn summary_and_provenance_say_what_was_taken_and_compared() {
 fn logits_beside_the_inputs_are_compared() {
     let place = Place::new();
     let pack = |name: &str| place.pack_with(name, None, &case(name, "io.safetensors").display().to_string(), &[]);
-    refused("plain_gelu", &pack("plain_gelu"), &["--goldens", "holds logits", "with the activation GELU"]);
+    refused("plain_gelu", &pack("plain_gelu"), &["golden requests", "holds logits", "with the activation GELU"]);
     refused("plain_silu", &pack("plain_silu"), &["SiLU"]);
     let out = pack("plain_functional");
     let text = String::from_utf8_lossy(&out.stdout).into_owned();

@@ -261,7 +261,9 @@ impl Served {
              it has not seen, or train it without the refit and hold them out"
         );
         if taught {
-            progress.warn("the model has learnt from these rows: its calibrators are kept, which were fitted while it had not");
+            progress.warn(
+                "the model has learnt from these rows: its calibrators are kept, which were fitted while it had not",
+            );
         }
         Ok(Self { parts, keys, at, before, range_rows, positions, taught, folded: folded(model.provenance()), has_ctr })
     }

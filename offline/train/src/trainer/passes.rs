@@ -121,9 +121,7 @@ impl Passes<'_> {
         }
         let (_, passes, weights) = best.context("no pass over the rows was allowed: epochs is 0")?;
         if passes == hyper.epochs {
-            progress.note(&format!(
-                "warning: the last of {passes} passes is the best: more may be better still"
-            ));
+            progress.note(&format!("warning: the last of {passes} passes is the best: more may be better still"));
         }
         learner.restore(weights);
         if weighs && !self.warm {
@@ -149,7 +147,7 @@ impl Passes<'_> {
     }
 }
 
-s the failure as far as the rows tell.
+/// Explains the failure as far as the rows tell.
 fn diverged(epoch: u32, loss: f64, schema: &Schema, largest: &Option<Largest>) -> anyhow::Error {
     let numbers: Vec<&str> = schema
         .features

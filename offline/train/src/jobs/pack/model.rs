@@ -90,7 +90,7 @@ pub(super) fn pack(job: &Job, weights_path: &Path, schema: Option<&SchemaFile>) 
             let expected = Expected::beside(bytes, &heads, inputs.rows(), &features);
             let place = || {
                 format!(
-                    "--goldens {} holds logits beside the inputs. If they are those of another \
+                    "golden requests {}: the file holds logits beside the inputs. If they are those of another \
                      model, leave them out of the file",
                     path.display()
                 )
