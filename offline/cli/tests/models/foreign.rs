@@ -247,7 +247,7 @@ fn summary_and_provenance_say_what_was_taken_and_compared() {
 /// Logits in the file of --goldens are compared, though nobody asked for it.
 #[test]
 fn logits_beside_the_inputs_are_compared() {
-    let place = Place::new();
+    let place = Folder::new();
     let pack = |name: &str| place.pack_with(name, None, &case(name, "io.safetensors").display().to_string(), &[]);
     refused("plain_gelu", &pack("plain_gelu"), &["golden requests", "holds logits", "with the activation GELU"]);
     refused("plain_silu", &pack("plain_silu"), &["SiLU"]);
