@@ -268,6 +268,13 @@ typedef struct adclick_engine_options {
   uint64_t impression_key;
   // The upper half of `impression_key`.
   uint64_t impression_key_high;
+  // MiB of memory that each generation may take to keep, for features that read small embedding tables, what each row
+  // adds to the first layers of the network; 0 = 64, which is the most that is ever used, 4294967295 = none.
+  // `adclick_engine_ad_cache` tells what it takes. Logits have the same bits with and without; without, the sums are
+  // computed with the request.
+  uint32_t id_sums_mib;
+  // 0.
+  uint32_t reserved;
 } adclick_engine_options;
 
 // Opens an engine on `path`: a bundle directory, or a directory that holds bundles and CURRENT. The bundle is checked
@@ -333,7 +340,7 @@ ADCLICK_ENUM(adclick_ad_cache_state, uint32_t) {
   ADCLICK_AD_CACHE_STATE_NOT_EXACT = 4,
 };
 
-// The ad cache of a generation, or what it would take. 32 bytes.
+// The ad cache of a generation, or what it would take, and the sums that are kept by id. 56 bytes.
 typedef struct adclick_ad_cache {
   // `sizeof(adclick_ad_cache)`, set by the caller.
   uint32_t struct_size;
@@ -345,9 +352,16 @@ typedef struct adclick_ad_cache {
   uint64_t bytes;
   // Bytes that it takes or would take; 0 when no sums can be kept.
   uint64_t bytes_needed;
+  // Embedding rows whose sums are kept by id, once for each feature that reads them.
+  uint64_t n_ids;
+  // Bytes that these sums hold.
+  uint64_t id_bytes;
+  // Bytes that they would take with enough memory allowed; 0 when no feature's are worth keeping.
+  uint64_t id_bytes_needed;
 } adclick_ad_cache;
 
-// The ad cache of the live generation, or what it would take, into `*cache`: `adclick_engine_options.ad_cache_mib`.
+// The ad cache of the live generation, or what it would take, into `*cache`: `adclick_engine_options.ad_cache_mib`. Also
+// what sums kept by id take: `adclick_engine_options.id_sums_mib`.
 // Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
 // Any thread; takes a lock.
 adclick_status adclick_engine_ad_cache(const struct adclick_engine *engine,
@@ -1477,7 +1491,7 @@ ADCLICK_ASSERT_SIZE(adclick_error, 512);
 ADCLICK_ASSERT_AT(adclick_error, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_error, status, 4);
 ADCLICK_ASSERT_AT(adclick_error, message, 8);
-ADCLICK_ASSERT_SIZE(adclick_engine_options, 72);
+ADCLICK_ASSERT_SIZE(adclick_engine_options, 80);
 ADCLICK_ASSERT_AT(adclick_engine_options, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_engine_options, flags, 4);
 ADCLICK_ASSERT_AT(adclick_engine_options, headroom, 8);
@@ -1491,12 +1505,17 @@ ADCLICK_ASSERT_AT(adclick_engine_options, overlay_max_skew_s, 48);
 ADCLICK_ASSERT_AT(adclick_engine_options, impression_max_age_s, 52);
 ADCLICK_ASSERT_AT(adclick_engine_options, impression_key, 56);
 ADCLICK_ASSERT_AT(adclick_engine_options, impression_key_high, 64);
-ADCLICK_ASSERT_SIZE(adclick_ad_cache, 32);
+ADCLICK_ASSERT_AT(adclick_engine_options, id_sums_mib, 72);
+ADCLICK_ASSERT_AT(adclick_engine_options, reserved, 76);
+ADCLICK_ASSERT_SIZE(adclick_ad_cache, 56);
 ADCLICK_ASSERT_AT(adclick_ad_cache, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_ad_cache, state, 4);
 ADCLICK_ASSERT_AT(adclick_ad_cache, n_ads, 8);
 ADCLICK_ASSERT_AT(adclick_ad_cache, bytes, 16);
 ADCLICK_ASSERT_AT(adclick_ad_cache, bytes_needed, 24);
+ADCLICK_ASSERT_AT(adclick_ad_cache, n_ids, 32);
+ADCLICK_ASSERT_AT(adclick_ad_cache, id_bytes, 40);
+ADCLICK_ASSERT_AT(adclick_ad_cache, id_bytes_needed, 48);
 ADCLICK_ASSERT_SIZE(adclick_model, 40);
 ADCLICK_ASSERT_AT(adclick_model, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_model, flags, 4);

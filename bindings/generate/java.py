@@ -43,6 +43,7 @@ OPTIONS = {
     "impression_max_age_s": ("impressionMaxAgeSeconds", "seconds", "the time; 0 for the default, 30 days", None),
     "impression_key": ("impressionKey", "key", "the lower half; 0 in both for the default, a key of its own", None),
     "impression_key_high": ("impressionKeyHigh", "key", "the upper half", None),
+    "id_sums_mib": ("idSumsMib", "mib", "MiB; 0 for the default, 64; -1 for none", -1),
 }
 FLAGS = {"ADCLICK_COPY": "copy", "ADCLICK_NO_OVERLAYS": "noOverlays", "ADCLICK_LAZY_TABLES": "lazyTables"}
 # What a call gives back besides its arrays, as the shim lays it out: one of the results.

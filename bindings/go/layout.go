@@ -121,6 +121,9 @@ var (
 	_ = equal[unsafe.Offsetof(AdCache{}.Ads)-unsafe.Offsetof(C.adclick_ad_cache{}.n_ads)]
 	_ = equal[unsafe.Offsetof(AdCache{}.Bytes)-unsafe.Offsetof(C.adclick_ad_cache{}.bytes)]
 	_ = equal[unsafe.Offsetof(AdCache{}.BytesNeeded)-unsafe.Offsetof(C.adclick_ad_cache{}.bytes_needed)]
+	_ = equal[unsafe.Offsetof(AdCache{}.Ids)-unsafe.Offsetof(C.adclick_ad_cache{}.n_ids)]
+	_ = equal[unsafe.Offsetof(AdCache{}.IDBytes)-unsafe.Offsetof(C.adclick_ad_cache{}.id_bytes)]
+	_ = equal[unsafe.Offsetof(AdCache{}.IDBytesNeeded)-unsafe.Offsetof(C.adclick_ad_cache{}.id_bytes_needed)]
 )
 
 var (

@@ -50,6 +50,10 @@ type Options struct {
 	ImpressionKey uint64
 	// The upper half of [Options.ImpressionKey].
 	ImpressionKeyHigh uint64
+	// MiB of memory that each generation may take to keep, for features that read small embedding tables, what each row adds to
+	// the first layers of the network; 0 = 64, which is the most that is ever used, 4294967295 = none. [Engine.AdCache] tells
+	// what it takes. Logits have the same bits with and without; without, the sums are computed with the request.
+	IDSumsMiB uint32
 }
 
 // The same in C.
@@ -90,5 +94,6 @@ func (o *Options) raw() (C.adclick_engine_options, error) {
 	raw.impression_max_age_s = impressionMaxAge
 	raw.impression_key = C.uint64_t(o.ImpressionKey)
 	raw.impression_key_high = C.uint64_t(o.ImpressionKeyHigh)
+	raw.id_sums_mib = C.uint32_t(o.IDSumsMiB)
 	return raw, nil
 }

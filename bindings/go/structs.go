@@ -184,7 +184,7 @@ type Outcome struct {
 	GivenUpMicros int64
 }
 
-// AdCache is the ad cache of a generation, or what it would take.
+// AdCache is the ad cache of a generation, or what it would take, and the sums that are kept by id.
 type AdCache struct {
 	structSize uint32
 	// Whether there is one, or why not.
@@ -195,6 +195,12 @@ type AdCache struct {
 	Bytes uint64
 	// Bytes that it takes or would take; 0 when no sums can be kept.
 	BytesNeeded uint64
+	// Embedding rows whose sums are kept by id, once for each feature that reads them.
+	Ids uint64
+	// Bytes that these sums hold.
+	IDBytes uint64
+	// Bytes that they would take with enough memory allowed; 0 when no feature's are worth keeping.
+	IDBytesNeeded uint64
 }
 
 // UpsertResult is what an upsert did.

@@ -68,6 +68,10 @@ struct engine_options {
   std::uint64_t impression_key = 0;
   // The upper half of `impression_key`.
   std::uint64_t impression_key_high = 0;
+  // MiB of memory that each generation may take to keep, for features that read small embedding tables, what each row adds
+  // to the first layers of the network; 0 = 64, which is the most that is ever used, 4294967295 = none. engine::ad_cache
+  // tells what it takes. Logits have the same bits with and without; without, the sums are computed with the request.
+  std::uint32_t id_sums_mib = 0;
 };
 
 namespace detail {
@@ -90,6 +94,7 @@ inline adclick_engine_options raw(const engine_options &options) noexcept {
   raw.impression_max_age_s = options.impression_max_age_s;
   raw.impression_key = options.impression_key;
   raw.impression_key_high = options.impression_key_high;
+  raw.id_sums_mib = options.id_sums_mib;
   return raw;
 }
 

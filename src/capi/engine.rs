@@ -74,9 +74,16 @@ pub struct adclick_engine_options {
     pub impression_key: u64,
     /// The upper half of `impression_key`.
     pub impression_key_high: u64,
+    /// MiB of memory that each generation may take to keep, for features that read small embedding tables, what each row
+    /// adds to the first layers of the network; 0 = 64, which is the most that is ever used, 4294967295 = none.
+    /// `adclick_engine_ad_cache` tells what it takes. Logits have the same bits with and without; without, the sums are
+    /// computed with the request.
+    pub id_sums_mib: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
-/// The ad cache of a generation, or what it would take. 32 bytes.
+/// The ad cache of a generation, or what it would take, and the sums that are kept by id. 56 bytes.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub struct adclick_ad_cache {
@@ -90,6 +97,12 @@ pub struct adclick_ad_cache {
     pub bytes: u64,
     /// Bytes that it takes or would take; 0 when no sums can be kept.
     pub bytes_needed: u64,
+    /// Embedding rows whose sums are kept by id, once for each feature that reads them.
+    pub n_ids: u64,
+    /// Bytes that these sums hold.
+    pub id_bytes: u64,
+    /// Bytes that they would take with enough memory allowed; 0 when no feature's are worth keeping.
+    pub id_bytes_needed: u64,
 }
 
 impl SizedStruct for adclick_ad_cache {
@@ -201,7 +214,8 @@ pub unsafe extern "C" fn adclick_engine_precision_error(
     })
 }
 
-/// The ad cache of the live generation, or what it would take, into `*cache`: `adclick_engine_options.ad_cache_mib`.
+/// The ad cache of the live generation, or what it would take, into `*cache`: `adclick_engine_options.ad_cache_mib`. Also
+/// what sums kept by id take: `adclick_engine_options.id_sums_mib`.
 /// Errors: ADCLICK_INVALID_ARGUMENT (NULL), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
 /// Any thread; takes a lock.
 #[unsafe(no_mangle)]
@@ -213,8 +227,19 @@ pub unsafe extern "C" fn adclick_engine_ad_cache(
     guard_whole(error, || {
         // SAFETY: clauses sizes and outputs.
         let out = unsafe { place(cache, "cache").and_then(|_| Output::new(cache)) }?;
-        let AdCacheInfo { state, ads, bytes, bytes_needed } = live_engine(engine)?.ad_cache()?;
-        out.write(&adclick_ad_cache { struct_size: 0, state: state as u32, n_ads: ads, bytes, bytes_needed });
+        let AdCacheInfo { state, ads, bytes, bytes_needed, ids, id_bytes, id_bytes_needed } =
+            live_engine(engine)?.ad_cache()?;
+        let state = state as u32;
+        out.write(&adclick_ad_cache {
+            struct_size: 0,
+            state,
+            n_ads: ads,
+            bytes,
+            bytes_needed,
+            n_ids: ids,
+            id_bytes,
+            id_bytes_needed,
+        });
         Ok(())
     })
 }
@@ -309,6 +334,9 @@ fn to_options(c: &adclick_engine_options) -> Result<Options, Failure> {
     if c.flags & !known != 0 {
         return Err(Error::argument(format!("options.flags is {:#x}, known are {known:#x}", c.flags)).into());
     }
+    if c.reserved != 0 {
+        return Err(Error::argument("options.reserved is not 0").into());
+    }
     let name: Vec<u8> = c.kernel.iter().map(|&b| b as u8).take_while(|&b| b != 0).collect();
     let name =
         String::from_utf8(name).map_err(|_| Failure::Plain(Status::InvalidArgument, "options.kernel is not UTF-8"))?;
@@ -345,6 +373,11 @@ fn to_options(c: &adclick_engine_options) -> Result<Options, Failure> {
         impression_max_age: match c.impression_max_age_s {
             0 => usual.impression_max_age,
             seconds => Duration::from_secs(seconds.into()),
+        },
+        id_sums_bytes: match c.id_sums_mib {
+            0 => usual.id_sums_bytes,
+            u32::MAX => 0,
+            mib => u64::from(mib) << 20,
         },
     })
 }

@@ -7,7 +7,7 @@ use super::Engine;
 use crate::artifact::OpenMode;
 use crate::error::{Error, Result};
 use crate::infer::Kernel;
-use crate::live::{StagingOptions, TableChecks};
+use crate::live::{ID_SUMS_BYTES, StagingOptions, TableChecks};
 use crate::types::Precision;
 
 /// Names the kernel to use instead of the best one; for tests.
@@ -72,6 +72,11 @@ pub struct Options {
     pub impression_key: Option<u128>,
     /// How long an impression id is good for.
     pub impression_max_age: Duration,
+    /// Bytes that each generation may use to keep, for features that read small embedding tables, what each row adds to the
+    /// first layers of the network; 0 = none. Default 64 MiB, the most that are ever used. [`Engine::ad_cache`] gives their
+    /// size. Staging computes them, and generations with the same model share them. Logits have the same bits with and
+    /// without: without, the sums are computed with the request.
+    pub id_sums_bytes: u64,
 }
 
 impl Default for Options {
@@ -89,6 +94,7 @@ impl Default for Options {
             ad_cache_bytes: 0,
             impression_key: None,
             impression_max_age: Duration::from_secs(30 * 86_400),
+            id_sums_bytes: ID_SUMS_BYTES,
         }
     }
 }
@@ -96,8 +102,8 @@ impl Default for Options {
 impl Options {
     /// The settings that each staging depends on.
     pub(super) fn staging(&self, kernel: &'static Kernel) -> StagingOptions {
-        let &Self { mode, tables, precision, ad_cache_bytes, .. } = self;
-        StagingOptions { mode, kernel, tables, precision, ad_cache_bytes }
+        let &Self { mode, tables, precision, ad_cache_bytes, id_sums_bytes, .. } = self;
+        StagingOptions { mode, kernel, tables, precision, ad_cache_bytes, id_sums_bytes }
     }
 
     /// Checks that the numbers are within their ranges.

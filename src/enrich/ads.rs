@@ -55,7 +55,7 @@ impl Assembler {
     /// Applies to the candidate of the last call of [`Assembler::candidate`].
     #[inline]
     pub(crate) fn row_of_ad(&self, ads: &AdColumns, state: &State, passed: Passed<'_>) -> RowAt {
-        let feeds = |handle: u32| self.fed_by(handle).iter().any(|&feature| ads.features[feature as usize]);
+        let feeds = |handle: u32| self.fed_by(handle).iter().any(|target| ads.features[target.feature as usize]);
         if passed.values.iter().any(|value| feeds(value.feature)) {
             return RowAt::NONE;
         }

@@ -1,17 +1,22 @@
 //! The plan that turns the values of a request and its candidates into rows of the model's input.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::categories::{Category, Found};
 use super::direct::Direct;
 use super::planned::{NO_CELL, Taken};
-use super::raw::{Counts, Raw, add_wide, take, widen};
+use super::raw::{Counts, Raw, take, widen, widen_pieces};
 use super::rows::{Lookups, TableRows};
 use super::table_plan::{Keys, TablePlan};
-use super::{TimeInputs, category_row, number_input};
-use crate::artifact::model::Model;
+use super::{TimeInputs, number_input};
+use crate::artifact::model::{Model, Piece};
 use crate::refusal::Refusal;
 use crate::schema::{Feature, Kind, Pooling, Side, Source, TIME_INPUTS, bucketise};
 use crate::types::{Candidate, Request, Value};
+
+/// Embedding rows that are read together.
+const PIECES: usize = 32;
 
 /// No feature reads the handle.
 const NONE: (u32, u32) = (0, 0);
@@ -21,15 +26,14 @@ const NONE: (u32, u32) = (0, 0);
 pub struct Assembler {
     /// For each handle, the range of `targets` that it feeds.
     by_handle: Vec<(u32, u32)>,
-    /// Feature numbers.
-    targets: Vec<u32>,
-    request: SideFeatures,
-    candidate: SideFeatures,
+    targets: Vec<Target>,
+    pub(super) request: SideFeatures,
+    pub(super) candidate: SideFeatures,
     /// For each feature, its column in the rows of its side; for a time feature, its index in [`TIME_INPUTS`].
     columns: Vec<usize>,
     time_input: Vec<u8>,
     time: TimeInputs,
-    tables: TablePlan,
+    pub(super) tables: TablePlan,
     /// For each feature, the handle of its input.
     handles: Vec<u32>,
     /// For each feature, how many values of its input were passed on the other side. The first of the features that
@@ -37,20 +41,37 @@ pub struct Assembler {
     wrong_side: Vec<AtomicU64>,
 }
 
+/// A feature that a handle's values feed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target {
+    pub(super) feature: u32,
+    pub(super) side: Side,
+    /// Its number among the categories of its side, if it is one.
+    pub(super) category: Option<u32>,
+}
+
 /// The features of one side.
 #[derive(Debug, Default)]
-struct SideFeatures {
-    all: Vec<Item>,
+pub(super) struct SideFeatures {
+    /// All except the categories.
+    pub(super) all: Vec<Item>,
     /// Features read directly when nothing is passed for them, and the others.
-    direct: Direct,
-    others: Vec<Item>,
+    pub(super) direct: Direct,
+    pub(super) others: Vec<Item>,
+    pub(super) categories: Vec<Category>,
+    /// Columns that values add to or write in part: they begin as zeros.
+    pub(super) sums: Vec<Range<usize>>,
+    /// Multi-valued categories.
+    pub(super) pooled: Vec<Item>,
+    /// Whether the search for an id of a single category begins in memory.
+    pub(super) searches: bool,
 }
 
 /// A feature of one side and the cell that it reads when nothing is passed for it.
 #[derive(Debug, Clone, Copy)]
-struct Item {
-    feature: u32,
-    cell: u32,
+pub(super) struct Item {
+    pub(super) feature: u32,
+    pub(super) cell: u32,
     direct: bool,
 }
 
@@ -73,34 +94,35 @@ pub struct State {
     /// Counts of this request; see [`Assembler::wrong_side`].
     wrong_side: Box<[u32]>,
     any_wrong_side: bool,
+    /// The embedding rows of single categories: `[rows of a tile][categories]`.
+    found: Box<[Found]>,
     pub(super) rows: TableRows,
 }
 
 impl State {
     /// Room for models of up to `features` features and embedding rows of up to `width` columns, and for the rows of
-    /// tables.
+    /// tables. Candidates are found one by one.
     #[must_use]
     pub fn new(features: usize, width: usize, rows: TableRows) -> Self {
+        Self::of_tiles(features, width, rows, 1)
+    }
+
+    /// The same for tiles of so many candidates, whose rows are found before the first is read.
+    pub(crate) fn of_tiles(features: usize, width: usize, rows: TableRows, tile: usize) -> Self {
         Self {
             raw: vec![Raw::default(); features].into(),
             row: vec![0.0; width].into(),
             wrong_side: vec![0; features].into(),
             any_wrong_side: false,
+            found: vec![Found::UNSEEN; features * tile].into(),
             rows,
         }
     }
 
     /// Bytes that it holds.
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&*self.raw) + size_of_val(&*self.row) + size_of_val(&*self.wrong_side) + self.rows.bytes()
-    }
-
-    /// Counts a value that the model reads from the other side.
-    #[cold]
-    fn note_wrong_side(&mut self, feature: u32) {
-        self.any_wrong_side = true;
-        let count = &mut self.wrong_side[feature as usize];
-        *count = count.saturating_add(1);
+        let Self { raw, row, wrong_side, found, rows, .. } = self;
+        size_of_val(&**raw) + size_of_val(&**row) + size_of_val(&**wrong_side) + size_of_val(&**found) + rows.bytes()
     }
 
     /// The results of the last request's key lookups, for each table of its model.
@@ -132,21 +154,40 @@ impl Assembler {
         let on = |side| {
             let mut own = SideFeatures::default();
             for (i, f) in schema.features.iter().enumerate().filter(|(_, f)| f.side() == side) {
+                if let Some(category) = Category::new(model, &tables, i, f, columns[i]) {
+                    own.searches |= category.searches(model);
+                    own.categories.push(category);
+                    continue;
+                }
                 let direct = own.direct.add(&tables, i, f, columns[i]);
                 let item = Item { feature: i as u32, cell: tables.cell_of(i), direct };
                 own.all.push(item);
                 if !direct {
                     own.others.push(item);
                 }
+                let multi = matches!(f.kind, Kind::MultiCategory { .. });
+                if multi {
+                    own.pooled.push(item);
+                }
+                if multi || matches!(f.kind, Kind::Vector { .. }) {
+                    own.sums.push(columns[i]..columns[i] + f.width(&schema.embeddings));
+                }
             }
             own
+        };
+        let (request, candidate) = (on(Side::Request), on(Side::Candidate));
+        let target = |&(_, feature): &(u32, u32)| {
+            let side = schema.features[feature as usize].side();
+            let own = if side == Side::Request { &request } else { &candidate };
+            let category = own.categories.iter().position(|category| category.feature == feature);
+            Target { feature, side, category: category.map(|at| at as u32) }
         };
         let time_input = |f: &Feature| TIME_INPUTS.iter().position(|t| *t == f.input).unwrap_or(0) as u8;
         Self {
             by_handle,
-            targets: pairs.iter().map(|p| p.1).collect(),
-            request: on(Side::Request),
-            candidate: on(Side::Candidate),
+            targets: pairs.iter().map(target).collect(),
+            request,
+            candidate,
             columns,
             time_input: schema.features.iter().map(time_input).collect(),
             time: TimeInputs::default(),
@@ -180,7 +221,7 @@ impl Assembler {
 
     /// The features that a handle's values feed.
     #[inline]
-    pub(super) fn fed_by(&self, handle: u32) -> &[u32] {
+    pub(super) fn fed_by(&self, handle: u32) -> &[Target] {
         let (first, end) = self.by_handle.get(handle as usize).copied().unwrap_or(NONE);
         &self.targets[first as usize..end as usize]
     }
@@ -221,7 +262,8 @@ impl Assembler {
         if std::mem::take(&mut state.any_wrong_side) {
             state.wrong_side.fill(0);
         }
-        let mut counts = self.collect(model, state, Side::Request, values, 0, x)?;
+        self.look_ahead_of_request(model, state, values);
+        let mut counts = self.collect(model, state, Side::Request, 0, (values, 0), x)?;
         let time = self.time.at(time_us, utc_offset_s);
         for item in &self.request.all {
             let i = item.feature as usize;
@@ -230,7 +272,16 @@ impl Assembler {
                 state.raw[i] = Raw::one(number, number as u64);
             }
         }
-        self.finish(model, state, &self.request, (0, true), x, wide, &mut counts);
+        for (category, found) in self.request.categories.iter().zip(&mut state.found) {
+            let i = category.feature as usize;
+            if model.schema().features[i].source == Source::Time {
+                let number = time[usize::from(self.time_input[i])];
+                *found = category.find(model, (number, number as u64));
+                state.raw[i] = Raw::one(number, number as u64);
+            }
+        }
+        self.finish(model, state, &self.request, (0, 0, true), x, wide, &mut counts);
+        self.read(model, state, &self.request, 0, x, wide, widen_pieces);
         Ok(counts)
     }
 
@@ -246,15 +297,8 @@ impl Assembler {
         x: &mut [f32],
         wide: &mut [f32],
     ) -> Result<Counts, Refusal> {
-        let Passed { candidate, values, first_value } = passed;
-        let mut counts = Counts::default();
-        if values.is_empty() {
-            x.fill(0.0);
-        } else {
-            counts = self.collect(model, state, Side::Candidate, values, first_value, x)?;
-        }
-        self.tables.select(&mut state.rows, candidate);
-        self.finish(model, state, &self.candidate, (candidate, !values.is_empty()), x, wide, &mut counts);
+        let counts = self.find_embedded(model, state, 0, passed, x, wide)?;
+        self.read_embedded(model, state, 0, x, wide, widen_pieces);
         Ok(counts)
     }
 
@@ -286,46 +330,123 @@ impl Assembler {
         }
     }
 
-    /// First pass: every value to the features that read it. Vectors and multi-valued rows are summed at once.
+    /// The first half of [`Assembler::candidate`] for a row of a tile: writes the columns of all features except single
+    /// categories, finds the embedding rows of these and prefetches them. What it counts includes them.
+    ///
+    /// # Errors
+    /// As [`Assembler::candidate`].
+    #[inline]
+    pub(crate) fn find_embedded(
+        &self,
+        model: &Model,
+        state: &mut State,
+        row: usize,
+        passed: Passed<'_>,
+        x: &mut [f32],
+        wide: &mut [f32],
+    ) -> Result<Counts, Refusal> {
+        let Passed { candidate, values, first_value } = passed;
+        let counts = self.collect(model, state, Side::Candidate, row, (values, first_value), x);
+        let mut counts = counts?;
+        self.tables.select(&mut state.rows, candidate);
+        self.finish(model, state, &self.candidate, (row, candidate, !values.is_empty()), x, wide, &mut counts);
+        Ok(counts)
+    }
+
+    /// The second half: writes the columns of single categories, from the embedding rows that were found for this row of
+    /// the tile. `widen` writes rows of the section `embedding` into `x`.
+    #[inline]
+    pub(crate) fn read_embedded(
+        &self,
+        model: &Model,
+        state: &State,
+        row: usize,
+        x: &mut [f32],
+        wide: &mut [f32],
+        widen: impl Fn(&[u16], &[Piece], &mut [f32]),
+    ) {
+        self.read(model, state, &self.candidate, row, x, wide, widen);
+    }
+
+    /// The embedding row of a category that was found for this row of the tile, if there is one.
+    #[inline]
+    pub(crate) fn found(&self, state: &State, row: usize, category: usize) -> Option<u32> {
+        state.found[row * self.candidate.categories.len() + category].row()
+    }
+
+    /// The columns of an embedding row.
+    pub(crate) fn embedding(model: &Model, embedding: u32, row: u32, x: &mut [f32]) {
+        widen(model.embedding_row(embedding, row), x);
+    }
+
+    pub(super) fn side(&self, side: Side) -> &SideFeatures {
+        match side {
+            Side::Request => &self.request,
+            Side::Candidate => &self.candidate,
+        }
+    }
+
+    /// First pass: every value to the features that read it. Vectors and multi-valued rows are summed at once; the row of
+    /// a category is found.
+    #[inline(always)]
     fn collect(
         &self,
         model: &Model,
         state: &mut State,
         side: Side,
-        values: &[Value],
-        first_value: usize,
+        row: usize,
+        (values, first_value): (&[Value], usize),
         x: &mut [f32],
     ) -> Result<Counts, Refusal> {
-        let features = &model.schema().features;
-        let (own, what) = match side {
-            Side::Request => (&self.request, "values"),
-            Side::Candidate => (&self.candidate, "candidate_values"),
-        };
-        for item in &own.all {
-            state.raw[item.feature as usize] = Raw::default();
+        let own = self.side(side);
+        let State { raw, row: sum, found, wrong_side, any_wrong_side, .. } = state;
+        let found = &mut found[row * own.categories.len()..][..own.categories.len()];
+        found.fill(Found::UNSEEN);
+        for columns in &own.sums {
+            x[columns.clone()].fill(0.0);
         }
-        x.fill(0.0);
         let mut counts = Counts::default();
+        if values.is_empty() {
+            // A candidate without values does not look at `raw`; a request does.
+            if side == Side::Request {
+                own.all.iter().for_each(|item| raw[item.feature as usize] = Raw::default());
+                own.categories.iter().for_each(|category| raw[category.feature as usize].seen = 0);
+            }
+            return Ok(counts);
+        }
+        for item in &own.all {
+            raw[item.feature as usize] = Raw::default();
+        }
+        for category in &own.categories {
+            raw[category.feature as usize].seen = 0;
+        }
         for (at, value) in values.iter().enumerate() {
             if !value.number.is_finite() {
+                let what = if side == Side::Request { "values" } else { "candidate_values" };
                 return Err(Refusal::NotFinite { what, index: first_value + at });
             }
             let mut used = false;
-            for &i in self.fed_by(value.feature) {
-                let feature = &features[i as usize];
-                if feature.side() != side {
+            for target in self.fed_by(value.feature) {
+                if target.side != side {
                     continue;
                 }
                 used = true;
-                let column = self.columns[i as usize];
-                let (raw, row) = (&mut state.raw[i as usize], &mut state.row);
-                take(model, &feature.kind, (value.number, value.id), raw, row, (x, column), &mut counts);
+                let i = target.feature as usize;
+                if let Some(at) = target.category {
+                    found[at as usize] = own.categories[at as usize].find(model, (value.number, value.id));
+                    raw[i] = Raw::one(value.number, value.id);
+                    continue;
+                }
+                let (kind, column) = (&model.schema().features[i].kind, self.columns[i]);
+                take(model, kind, (value.number, value.id), &mut raw[i], sum, (x, column), &mut counts);
             }
             if !used {
                 counts.ignored += 1;
-                if let Some(&feature) = self.fed_by(value.feature).first() {
+                if let Some(target) = self.fed_by(value.feature).first() {
                     counts.wrong_side += 1;
-                    state.note_wrong_side(feature);
+                    *any_wrong_side = true;
+                    let count = &mut wrong_side[target.feature as usize];
+                    *count = count.saturating_add(1);
                 }
             }
         }
@@ -363,7 +484,7 @@ impl Assembler {
         model: &Model,
         state: &mut State,
         own: &SideFeatures,
-        (candidate, passed): (usize, bool),
+        (row, candidate, passed): (usize, usize, bool),
         x: &mut [f32],
         wide: &mut [f32],
         counts: &mut Counts,
@@ -376,6 +497,15 @@ impl Assembler {
             own.direct.read(from, candidate, |_| false, x, counts);
             &own.others
         };
+        let found = &mut state.found[row * own.categories.len()..][..own.categories.len()];
+        let values = model.embedding_values();
+        for (category, found) in own.categories.iter().zip(found) {
+            if *found == Found::UNSEEN {
+                *found = category.not_passed(model, from, candidate);
+            }
+            counts.missing += found.is_missing();
+            category.prefetch(model, values, *found);
+        }
         for item in items {
             let feature = &model.schema().features[item.feature as usize];
             let mut raw = match feature.position {
@@ -398,15 +528,7 @@ impl Assembler {
                     counts.missing += u32::from(given.is_none() || by_default);
                     x[column] = number_input(&feature.kind, given.map(|g| g.0));
                 }
-                Kind::Category { embedding, boundaries, default } => {
-                    let (row, missing) = category_row(model, *embedding, boundaries, *default, given);
-                    counts.missing += u32::from(missing || by_default);
-                    if let Some(row) = row {
-                        let bits = model.embedding_row(*embedding, row);
-                        widen(bits, &mut x[column..column + bits.len()]);
-                        add_wide(wide, model.wide_row(*embedding, row), 1.0);
-                    }
-                }
+                Kind::Category { .. } => unreachable!("categories have a list of their own"),
                 Kind::MultiCategory { embedding, pooling } => {
                     counts.missing += u32::from(by_default);
                     let scale = match pooling {
@@ -423,6 +545,36 @@ impl Assembler {
                 }
                 Kind::Vector { .. } => counts.missing += u32::from(given.is_none() || by_default),
             }
+        }
+    }
+
+    /// Writes the columns of single categories.
+    #[inline]
+    #[expect(clippy::too_many_arguments, reason = "private, and each is needed")]
+    fn read(
+        &self,
+        model: &Model,
+        state: &State,
+        own: &SideFeatures,
+        row: usize,
+        x: &mut [f32],
+        wide: &mut [f32],
+        widen: impl Fn(&[u16], &[Piece], &mut [f32]),
+    ) {
+        let found = &state.found[row * own.categories.len()..];
+        for (categories, found) in own.categories.chunks(PIECES).zip(found.chunks(PIECES)) {
+            let mut pieces = [Piece::default(); PIECES];
+            let mut count = 0;
+            for (category, &found) in categories.iter().zip(found) {
+                match category.read(model, found, wide) {
+                    Some(piece) => {
+                        pieces[count] = piece;
+                        count += 1;
+                    }
+                    None => x[category.columns()].fill(0.0),
+                }
+            }
+            widen(model.embedding_values(), &pieces[..count], x);
         }
     }
 }

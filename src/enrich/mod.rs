@@ -5,7 +5,9 @@
 //! treated alike. [`TableReader`] gives trainers the values from tables.
 
 mod ads;
+mod ahead;
 mod assemble;
+mod categories;
 mod direct;
 mod fit;
 mod planned;
@@ -32,7 +34,19 @@ pub use table_plan::TablePlan;
 pub use time::TimeInputs;
 
 use crate::artifact::model::Model;
-use crate::schema::{Kind, bucketise};
+use crate::schema::{Feature, Kind, Schema, Side, bucketise};
+
+/// The serving columns of a feature.
+pub(crate) fn embedding_columns(model: &Model, feature: usize) -> std::ops::Range<usize> {
+    let columns = &model.layout().columns[feature];
+    columns.serving..columns.serving + columns.width
+}
+
+/// A category feature's number among those of the candidate's side.
+pub(crate) fn candidate_category(schema: &Schema, feature: usize) -> usize {
+    let is_category = |f: &Feature| f.side() == Side::Candidate && matches!(f.kind, Kind::Category { .. });
+    schema.features[..feature].iter().filter(|f| is_category(f)).count()
+}
 
 /// The row of its table that a category feature reads for a raw value (`None` = missing), if the table has one for it,
 /// and whether the value was missing or unknown.

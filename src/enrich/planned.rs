@@ -35,6 +35,13 @@ pub(super) enum Taken {
     Nothing,
 }
 
+impl Taken {
+    /// Whether no default was used.
+    pub(super) fn is_own(self) -> bool {
+        self == Self::Own
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Part {
     User,

@@ -2,7 +2,7 @@
 
 use half::slice::HalfFloatSliceExt;
 
-use crate::artifact::model::Model;
+use crate::artifact::model::{Model, Piece};
 use crate::schema::Kind;
 
 /// Counts made while values were assembled.
@@ -87,6 +87,13 @@ pub(super) fn take(
 pub(super) fn widen(bits: &[u16], to: &mut [f32]) {
     let halves: &[half::f16] = bytemuck::cast_slice(bits);
     halves.convert_to_f32_slice(&mut to[..bits.len()]);
+}
+
+/// Embedding rows to their columns.
+pub(super) fn widen_pieces(values: &[u16], pieces: &[Piece], x: &mut [f32]) {
+    for &Piece { from, to, len } in pieces {
+        widen(&values[from..from + len as usize], &mut x[to as usize..]);
+    }
 }
 
 pub(super) fn add_wide(wide: &mut [f32], bits: &[u16], weight: f32) {

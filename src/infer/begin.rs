@@ -84,9 +84,9 @@ impl Plan {
         Pass::new(self, &self.programs[0], weights, scratch, &[])
     }
 
-    /// Computes the sums of rows for [`Pass::run_kept`]: `sums` (`[rows, Keeping::width]`). `rows` is `[rows, width]`,
-    /// but only the columns that are the same in all requests count. The bits of a row's sums do not depend on the
-    /// other rows.
+    /// Computes the sums of rows of the first group for [`Pass::run_kept`]: `sums` (`[rows, Keeping::width]`). `rows` is
+    /// `[rows, width]`, but only the columns that are the same in all requests count. The bits of a row's sums do not
+    /// depend on the other rows.
     ///
     /// # Errors
     /// `InvalidArgument` when a slice has another length, or the scratch or the weights are too small.
@@ -98,41 +98,60 @@ impl Plan {
         rows: &[f32],
         sums: &mut [f32],
     ) -> Result<()> {
+        self.keep_group(keeping, 0, weights, scratch, rows, sums)
+    }
+
+    /// The same for any group: only its columns of the rows count.
+    ///
+    /// # Errors
+    /// As [`Plan::keep`]; also when there is no such group.
+    pub fn keep_group(
+        &self,
+        keeping: &Keeping,
+        group: usize,
+        weights: Weights<'_>,
+        scratch: &mut Scratch,
+        rows: &[f32],
+        sums: &mut [f32],
+    ) -> Result<()> {
         let count = rows.len() / self.width().max(1);
-        if rows.len() != count * self.width() || sums.len() != count * keeping.width() {
+        if rows.len() != count * self.width() || sums.len() != count * keeping.width() || group >= keeping.groups() {
             return Err(Error::argument(format!(
-                "{} values of rows of {} and {} of sums of {}: expected as many of both",
+                "group {group} of {}: {} values of rows of {} and {} of sums of {}: expected as many of both",
+                keeping.groups(),
                 rows.len(),
                 self.width(),
                 sums.len(),
                 keeping.width()
             )));
         }
-        sums_of_rows(self, &keeping.program, weights, scratch, rows, sums)
+        sums_of_rows(self, &keeping.program, group, weights, scratch, rows, sums)
     }
 }
 
-/// See [`Plan::keep`].
+/// See [`Plan::keep_group`].
 fn sums_of_rows(
     plan: &Plan,
     program: &Program,
+    group: usize,
     weights: Weights<'_>,
     scratch: &mut Scratch,
     rows: &[f32],
     sums: &mut [f32],
 ) -> Result<()> {
     let Some(kept) = &program.kept else { return Ok(()) };
+    let group = &kept.groups[group];
     let (arena, x0) = (arena(plan, program, weights, scratch)?, program.x0);
     let (most, width) = (plan.tile_rows(), plan.width());
     for (rows, sums) in rows.chunks(most * width).zip(sums.chunks_mut(most * kept.width)) {
         for (row, x) in rows.chunks(width).enumerate() {
             arena[x0.row(row, width)].copy_from_slice(x);
         }
-        for layer in &kept.layers {
+        for layer in &group.layers {
             prepare::layer_over(plan, weights, layer, rows.len() / width, arena);
         }
         for (row, sums) in sums.chunks_mut(kept.width).enumerate() {
-            sums.copy_from_slice(&arena[kept.sums.row(row, kept.width)]);
+            sums.copy_from_slice(&arena[group.sums.row(row, kept.width)]);
         }
     }
     Ok(())

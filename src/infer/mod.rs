@@ -16,9 +16,9 @@ pub mod reference;
 mod scratch;
 mod shapes;
 
-pub use kernel::{Kernel, TILE_ROWS};
-pub use pass::{Pass, Tile};
-pub use plan::{Arithmetic, Keeping, Level, Plan};
+pub use kernel::{Kernel, MOST_GROUPS, TILE_ROWS};
+pub use pass::{Kept, Pass, Tile};
+pub use plan::{Arithmetic, Group, Keeping, Level, Plan};
 pub use scratch::Scratch;
 
 use crate::artifact::model::Model;

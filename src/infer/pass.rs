@@ -1,16 +1,31 @@
 //! One request's pass through a plan.
 
-use super::kernel::{AddRows, Dot, Pack, Rows, TILE_ROWS, Values, packed_row};
+use super::kernel::{AddRows, Dot, MOST_GROUPS, Pack, Rows, SumAt, TILE_ROWS, Values, packed_row};
 #[cfg(feature = "builder")]
 use super::plan::Level;
 use super::plan::Plan;
-use super::plan::{KeptLayers, Layer, PackedLayer, Program, Start, Step, Vector};
+use super::plan::{KeptGroup, KeptLayers, Layer, PackedLayer, Program, Step, Vector};
 use super::shapes::with_padding;
 use super::{Scratch, Weights, prepare};
 use crate::error::{Error, Result};
 
-/// The cost of a single row, in rows of a tile: the weights are read for it only.
-const ALONE: usize = 4;
+/// The sums that rows of a tile bring along.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept<'a> {
+    /// Where sums are: those of the first group if the groups have two sources, and those of the others.
+    pub memory: [&'a [f32]; 2],
+    /// The number of groups, 0 or 1, whose sums are in the first.
+    pub first: usize,
+    /// For each row and in it for each group, where its sums begin, in units of 16 f32; or [`Kept::NONE`].
+    pub lines: &'a [u32],
+}
+
+impl Kept<'_> {
+    /// A row brings no sums of a group.
+    pub const NONE: u32 = u32::MAX;
+    /// No row brings any.
+    pub const NOTHING: Self = Self { memory: [&[]; 2], first: 0, lines: &[] };
+}
 
 /// A plan at work on one request. Tiles go through it one after the other: [`Pass::tile`], then [`Pass::run`].
 #[derive(Debug)]
@@ -119,22 +134,19 @@ impl<'a> Pass<'a> {
     /// # Errors
     /// `InvalidArgument` when fewer rows were requested from [`Pass::tile`], or a slice has another length.
     pub fn run(&mut self, rows: usize, wide: Option<&[f32]>, logits: &mut [f32]) -> Result<()> {
-        self.run_kept(rows, &[], wide, logits)
+        self.run_kept(rows, Kept::NOTHING, wide, logits)
     }
 
-    /// Like [`Pass::run`]. `kept` has, for each row, the sums that [`Plan::keep`] gave for its columns, or none; or it
-    /// is empty when no row has any. A pass that keeps no sums ignores them. The logits have the same bits with and
+    /// Like [`Pass::run`]. `kept` has the sums that [`Plan::keep_group`] gave for the columns of rows, for some of them;
+    /// without lines no row has any. A pass that keeps no sums ignores them. The logits have the same bits with and
     /// without them.
     ///
     /// # Errors
-    /// As [`Pass::run`]; also when a row's sums have another length than [`super::Keeping::width`].
-    pub fn run_kept(
-        &mut self,
-        rows: usize,
-        kept: &[Option<&[f32]>],
-        wide: Option<&[f32]>,
-        logits: &mut [f32],
-    ) -> Result<()> {
+    /// As [`Pass::run`]; also when there are neither no lines nor one for each row and group.
+    ///
+    /// # Panics
+    /// When sums are not in their memory.
+    pub fn run_kept(&mut self, rows: usize, kept: Kept<'_>, wide: Option<&[f32]>, logits: &mut [f32]) -> Result<()> {
         let heads = self.plan.heads();
         if rows > self.prepared {
             return Err(Error::argument(format!("{rows} rows to run, {} were written", self.prepared)));
@@ -143,11 +155,19 @@ impl<'a> Pass<'a> {
             return Err(Error::argument(format!("logits and wide parts of {rows} rows are {} values", rows * heads)));
         }
         match &self.program.kept {
-            None => self.steps(rows, &[], wide, logits),
+            None => self.steps(rows, kept, &[], wide, logits),
             Some(program) => {
-                let mut sums = [Values::Arena(0); TILE_ROWS];
-                self.sums(program, kept, &mut sums[..rows])?;
-                self.steps(rows, &sums[..rows], wide, logits);
+                let groups = program.groups.len();
+                if !kept.lines.is_empty() && kept.lines.len() != rows * groups {
+                    return Err(Error::argument(format!(
+                        "{} places of kept sums, {rows} rows and {groups} groups are run",
+                        kept.lines.len()
+                    )));
+                }
+                let mut sums = [SumAt::NONE; TILE_ROWS * MOST_GROUPS];
+                let sums = &mut sums[..rows * groups];
+                self.sums(program, kept.lines, sums);
+                self.steps(rows, kept, sums, wide, logits);
             }
         }
         Ok(())
@@ -169,17 +189,18 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// `sums`: where each row's kept sums are, for a program that keeps some.
-    fn steps(&mut self, rows: usize, sums: &[Values<'_>], wide: Option<&[f32]>, logits: &mut [f32]) {
+    /// `sums`: where each row's kept sums of each group are, for a program that keeps some.
+    fn steps(&mut self, rows: usize, kept: Kept<'_>, sums: &[SumAt], wide: Option<&[f32]>, logits: &mut [f32]) {
         let (heads, width, kernel) = (self.plan.heads(), self.plan.width(), self.plan.kernel());
         let mut head = 0;
         for step in &self.program.steps {
             match *step {
                 Step::Layer(ref layer) => self.layer(layer, rows),
                 Step::Packed(ref layer) => prepare::packed_over(self.plan, self.weights, layer, rows, self.arena),
-                Step::AddKept { at, outputs, start, output, then } => {
+                Step::AddKept { at, groups, outputs, start, output, then } => {
                     let bias = prepare::bias(start, self.weights);
-                    let op = AddRows { at, outputs, bias, from: sums, output, then };
+                    let Kept { memory, first, .. } = kept;
+                    let op = AddRows { groups, sums, memory, first, at, outputs, bias, output, then };
                     kernel.add_rows(self.arena, &op);
                 }
                 Step::Pack { from, len, to } => kernel.pack_rows(self.arena, rows, from, len, to),
@@ -225,40 +246,41 @@ impl<'a> Pass<'a> {
     }
 
     /// Where each row's kept sums are: with the caller, or in the arena after they were computed.
-    fn sums<'k>(&mut self, program: &KeptLayers, kept: &[Option<&'k [f32]>], sums: &mut [Values<'k>]) -> Result<()> {
-        if !kept.is_empty() && kept.len() != sums.len() {
-            return Err(Error::argument(format!("kept sums of {} rows, {} are run", kept.len(), sums.len())));
+    fn sums(&mut self, program: &KeptLayers, lines: &[u32], sums: &mut [SumAt]) {
+        for (sum, &line) in sums.iter_mut().zip(lines) {
+            *sum = SumAt::line(line);
         }
-        let width = program.width;
-        if let Some(wrong) = kept.iter().flatten().find(|kept| kept.len() != width) {
-            return Err(Error::argument(format!("{} kept sums of a row, the plan keeps {width}", wrong.len())));
-        }
-        let mut computed = 0;
-        for (row, sums) in sums.iter_mut().enumerate() {
-            *sums = match kept.get(row) {
-                Some(&Some(kept)) => Values::Params(kept),
-                _ => {
-                    computed += 1;
-                    Values::Arena(program.sums.row(row, 0).start)
-                }
-            };
-        }
-        if computed * ALONE > sums.len() {
-            program.layers.iter().for_each(|layer| self.layer(layer, sums.len()));
-            return Ok(());
-        }
-        for row in (0..sums.len()).filter(|&row| matches!(sums[row], Values::Arena(_))) {
-            let at = |rows: Rows| Rows { start: rows.row(row, 0).start, ..rows };
-            for layer in &program.layers {
-                let start = match layer.start {
-                    Start::Rows(rows) => Start::Rows(at(rows)),
-                    other => other,
-                };
-                let (input, output) = (at(layer.input), at(layer.output));
-                self.layer(&Layer { start, input, output, ..layer.clone() }, 1);
+        let (groups, width) = (program.groups.len(), program.width);
+        let rows = sums.len() / groups.max(1);
+        for (g, group) in program.groups.iter().enumerate() {
+            let missing = (0..rows).filter(|row| sums[row * groups + g] == SumAt::NONE).count();
+            if missing == 0 {
+                continue;
             }
+            let together = if missing == rows { self.program.x0 } else { program.compact };
+            let mut computed = 0;
+            for row in 0..rows {
+                let sum = &mut sums[row * groups + g];
+                if *sum != SumAt::NONE {
+                    continue;
+                }
+                *sum = SumAt::arena(group.sums.row(computed, width).start);
+                if missing < rows {
+                    let columns = self.program.x0.row(row, 0).start;
+                    let from = columns + group.columns.start..columns + group.columns.end;
+                    self.arena.copy_within(from, together.row(computed, 0).start + group.columns.start);
+                }
+                computed += 1;
+            }
+            self.compute(group, together, missing);
         }
-        Ok(())
+    }
+
+    /// Computes the sums of a group for rows that stand together.
+    fn compute(&mut self, group: &KeptGroup, rows: Rows, count: usize) {
+        for layer in &group.layers {
+            self.layer(&Layer { input: rows, ..layer.clone() }, count);
+        }
     }
 
     fn layer(&mut self, layer: &Layer, rows: usize) {

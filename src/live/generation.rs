@@ -201,6 +201,7 @@ impl Checked {
         let preparation = Preparation {
             precision: how.staging.precision.or(wanted).unwrap_or(Precision::Exact),
             ad_cache_bytes: how.staging.ad_cache_bytes,
+            id_sums_bytes: how.staging.id_sums_bytes,
             earlier: &earlier,
             cancel: how.cancel,
         };

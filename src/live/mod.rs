@@ -8,5 +8,6 @@ mod swap_cell;
 
 pub use crate::cancel::Cancel;
 pub use generation::{Generation, Opening};
+pub(crate) use options::ID_SUMS_BYTES;
 pub use options::{StagingOptions, TableChecks};
 pub(crate) use swap_cell::{SwapCell, SwapReader};

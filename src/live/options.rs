@@ -28,13 +28,25 @@ pub struct StagingOptions {
     pub precision: Option<Precision>,
     /// The most bytes of an ad cache; 0: none.
     pub ad_cache_bytes: u64,
+    /// The most bytes of sums kept by id; 0: none.
+    pub id_sums_bytes: u64,
 }
 
+/// The bytes of sums kept by id that are allowed unless the caller says otherwise.
+pub(crate) const ID_SUMS_BYTES: u64 = 64 << 20;
+
 impl StagingOptions {
-    /// Maps, full checks, the bundle's own precision, no ad cache.
+    /// Maps, full checks, the bundle's own precision, no ad cache, sums by id.
     #[must_use]
     #[cfg(feature = "builder")]
     pub fn new(kernel: &'static Kernel) -> Self {
-        Self { mode: OpenMode::Map, kernel, tables: TableChecks::Full, precision: None, ad_cache_bytes: 0 }
+        Self {
+            mode: OpenMode::Map,
+            kernel,
+            tables: TableChecks::Full,
+            precision: None,
+            ad_cache_bytes: 0,
+            id_sums_bytes: ID_SUMS_BYTES,
+        }
     }
 }

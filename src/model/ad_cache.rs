@@ -68,45 +68,51 @@ pub struct AdCacheInfo {
     pub bytes: u64,
     /// Bytes that it takes, or would take; 0 when no sums can be kept.
     pub bytes_needed: u64,
+    /// Embedding rows whose sums are kept by id, once for each feature that reads them
+    /// ([`Options::id_sums_bytes`](crate::Options::id_sums_bytes)).
+    pub ids: u64,
+    /// Bytes that these sums take now.
+    pub id_bytes: u64,
+    /// Bytes that they would take with enough memory allowed; 0 when no feature's are worth keeping.
+    pub id_bytes_needed: u64,
 }
 
 /// The sums of all ads of a table.
 #[derive(Debug)]
 pub(crate) struct AdCache {
     columns: AdColumns,
-    pub(crate) keeping: Keeping,
+    /// f32 of an ad's sums.
+    width: usize,
     set: Arc<TableSet>,
     /// The number of each shard's first slot.
     first_slots: Vec<usize>,
     sums: Bytes,
 }
 
-/// The state of the ad cache while a generation is being opened.
-#[derive(Debug, Default)]
-pub(crate) struct PreparedAds {
-    pub(crate) cache: Option<Arc<AdCache>>,
-    pub(crate) info: AdCacheInfo,
+/// Whether there is to be an ad cache, and of what.
+pub(super) struct PlannedAds<'a> {
+    pub(super) info: AdCacheInfo,
+    /// The columns and the table, if there is to be one.
+    pub(super) ads: Option<(AdColumns, &'a TableSource)>,
 }
 
-impl PreparedAds {
-    /// Computes the sums if the options allow the memory, or shares those of an earlier generation with the same model
-    /// and the same ads.
-    pub(crate) fn prepare(
+impl<'a> PlannedAds<'a> {
+    /// Decides it by what the sums take and save.
+    pub(super) fn new(
         how: Preparation<'_>,
         planned: &PlannedModel,
         served: Precision,
-        tables: &[TableSource],
+        tables: &'a [TableSource],
     ) -> Result<Self> {
         let PlannedModel { file: model, plan } = planned;
         let none =
-            |state, bytes_needed| Ok(Self { cache: None, info: AdCacheInfo { state, bytes_needed, ..<_>::default() } });
+            |state, bytes_needed| Ok(Self { ads: None, info: AdCacheInfo { state, bytes_needed, ..<_>::default() } });
         let Some(columns) = AdColumns::of(model) else { return none(AdCacheState::Useless, 0) };
         let Some(keeping) = plan.keeping(&columns.columns)? else { return none(AdCacheState::Useless, 0) };
         let name = &model.enrichment().tables[columns.table].name;
         let source = tables.iter().find(|table| table.set.name() == name);
         let source = source.ok_or_else(|| Error::corrupt(format!("table `{name}` is not there")))?;
-        let (first_slots, slots) = slots(&source.set);
-        let bytes = (slots as u64).saturating_mul(4 * keeping.width() as u64);
+        let bytes = (slots(&source.set).1 as u64).saturating_mul(4 * keeping.width() as u64);
         if bytes > NEAR && !keeping.is_worth_from_memory() {
             return none(AdCacheState::Useless, 0);
         }
@@ -116,18 +122,9 @@ impl PreparedAds {
             (most, _) if bytes > most => return none(AdCacheState::TooLarge, bytes),
             _ => {}
         }
-        let info = AdCacheInfo { state: AdCacheState::On, ads: source.set.len(), bytes, bytes_needed: bytes };
-        let same = how.earlier.iter().filter(|earlier| earlier.planned.is(planned));
-        let mut earlier = same.filter_map(|earlier| earlier.ads.cache.as_ref());
-        if let Some(cache) = earlier.find(|cache| same_shards(&cache.set, &source.set)) {
-            return Ok(Self { cache: Some(Arc::clone(cache)), info });
-        }
-        let memory = |e: Error| Error::new(Status::CapacityExceeded, e.message).within("the ad cache");
-        let bytes = usize::try_from(bytes).map_err(|_| Error::corrupt("the ad cache does not fit this machine"))?;
-        let sums = Bytes::zeroed(bytes).map_err(memory)?;
-        let mut cache = AdCache { columns, keeping, set: Arc::clone(&source.set), first_slots, sums };
-        cache.fill(model, plan, tables, how.cancel)?;
-        Ok(Self { cache: Some(Arc::new(cache)), info })
+        let ads = source.set.len();
+        let info = AdCacheInfo { state: AdCacheState::On, ads, bytes, bytes_needed: bytes, ..<_>::default() };
+        Ok(Self { info, ads: Some((columns, source)) })
     }
 }
 
@@ -149,16 +146,48 @@ fn same_shards(a: &TableSet, b: &TableSet) -> bool {
 }
 
 impl AdCache {
+    /// The cache of these ads: an earlier one with the same model and the same ads, or a new one. The sums are those of
+    /// the first group of `keeping`.
+    pub(super) fn new(
+        how: Preparation<'_>,
+        planned: &PlannedModel,
+        keeping: &Keeping,
+        (columns, source): (AdColumns, &TableSource),
+        tables: &[TableSource],
+    ) -> Result<Arc<Self>> {
+        let same = how.earlier.iter().filter(|earlier| earlier.planned.is(planned));
+        let mut earlier = same.filter_map(|earlier| earlier.kept.ads());
+        if let Some(cache) = earlier.find(|c| same_shards(&c.set, &source.set) && c.width == keeping.width()) {
+            return Ok(Arc::clone(cache));
+        }
+        let (first_slots, slots) = slots(&source.set);
+        let memory = |e: Error| Error::new(Status::CapacityExceeded, e.message).within("the ad cache");
+        let bytes = slots.checked_mul(4 * keeping.width());
+        let bytes = bytes.ok_or_else(|| Error::corrupt("the ad cache does not fit this machine"))?;
+        let sums = Bytes::zeroed(bytes).map_err(memory)?;
+        let set = Arc::clone(&source.set);
+        let mut cache = Self { columns, width: keeping.width(), set, first_slots, sums };
+        cache.fill(&planned.file, &planned.plan, keeping, tables, how.cancel)?;
+        Ok(Arc::new(cache))
+    }
+
     /// Every ad is computed like a candidate of a request that passes nothing. `tables` must have no overrides.
-    fn fill(&mut self, model: &Model, plan: &Plan, tables: &[TableSource], cancel: Cancel<'_>) -> Result<()> {
+    fn fill(
+        &mut self,
+        model: &Model,
+        plan: &Plan,
+        keeping: &Keeping,
+        tables: &[TableSource],
+        cancel: Cancel<'_>,
+    ) -> Result<()> {
         let assembler =
             Assembler::new(model, TablePlan::compile(model.schema(), model.enrichment(), tables)?, |_, _| 0);
         let (tables, layout) = (assembler.tables(), model.layout());
         let rows = TableRows::new(tables.len(), tables.row_bytes(), BATCH)?;
         let mut state = State::new(model.schema().features.len(), layout.width, rows);
-        let mut scratch = Scratch::new(self.keeping.scratch_len());
+        let mut scratch = Scratch::new(keeping.scratch_len());
         let request = Request { struct_size: size_of::<Request>() as u32, ..Request::default() };
-        let width = self.keeping.width();
+        let width = self.width;
         let (mut x, mut sums) = (vec![0.0; BATCH * layout.width], vec![0.0; BATCH * width]);
         let mut slots = Vec::with_capacity(BATCH);
         let set = Arc::clone(&self.set);
@@ -179,7 +208,7 @@ impl AdCache {
             }
             let n = slots.len();
             let (x, sums) = (&x[..n * layout.width], &mut sums[..n * width]);
-            plan.keep(&self.keeping, Weights::of(model), &mut scratch, x, sums)?;
+            plan.keep(keeping, Weights::of(model), &mut scratch, x, sums)?;
             let memory: &mut [f32] = bytemuck::cast_slice_mut(self.sums.memory_mut());
             for (slot, sums) in slots.iter().zip(sums.chunks(width)) {
                 let slot = slot.ok_or_else(|| Error::corrupt("the table does not find a key that it holds"))?;
@@ -195,17 +224,22 @@ impl AdCache {
         Some(self.first_slots.get(shard)? + slot)
     }
 
-    /// The sums of the candidate that `assembler` handled last, prefetched for the layer that reads them next; none
-    /// when the candidate needs sums of its own.
+    /// The line where the sums of the candidate that `assembler` handled last begin; none when the candidate needs sums
+    /// of its own. They are prefetched for the layer that reads them next.
     #[inline]
-    pub(crate) fn of(&self, assembler: &Assembler, state: &State, passed: Passed<'_>) -> Option<&[f32]> {
+    pub(super) fn line(&self, assembler: &Assembler, state: &State, passed: Passed<'_>) -> Option<u32> {
         let at = assembler.row_of_ad(&self.columns, state, passed);
-        let (slot, width) = (self.slot(at)?, self.keeping.width());
-        let all: &[f32] = bytemuck::cast_slice(&self.sums);
-        let sums = all.get(slot * width..)?.get(..width)?;
-        for line in (0..width).step_by(LINE) {
-            prefetch(sums, line);
+        let line = self.slot(at)? * (self.width / LINE);
+        let sums = self.memory();
+        for at in (line * LINE..(line * LINE + self.width).min(sums.len())).step_by(LINE) {
+            prefetch(sums, at);
         }
-        Some(sums)
+        u32::try_from(line).ok()
+    }
+
+    /// All sums.
+    #[inline]
+    pub(super) fn memory(&self) -> &[f32] {
+        bytemuck::cast_slice(&self.sums)
     }
 }

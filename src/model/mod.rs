@@ -7,14 +7,16 @@
 
 mod ad_cache;
 mod golden;
+mod id_sums;
+mod kept;
 mod limits;
 #[cfg(feature = "builder")]
 mod pack;
 mod planned;
 mod precision;
 
-pub(crate) use ad_cache::AdCache;
 pub use ad_cache::{AdCacheInfo, AdCacheState};
+pub(crate) use kept::{KeptSums, Lines};
 pub use limits::Limits;
 #[cfg(feature = "builder")]
 pub use pack::{deep_inputs, pack_model};
@@ -23,7 +25,7 @@ pub use precision::Fast;
 
 use std::sync::Arc;
 
-use ad_cache::PreparedAds;
+use kept::PreparedSums;
 use precision::Serving;
 
 use crate::artifact::model::Model;
@@ -42,7 +44,7 @@ use crate::types::Precision;
 pub struct ScoringModel {
     planned: PlannedModel,
     serving: Serving,
-    ads: PreparedAds,
+    kept: PreparedSums,
     calibrators: Calibrators,
     segments: ServedCalibrators,
     assembler: Assembler,
@@ -58,6 +60,8 @@ pub(crate) struct Preparation<'a> {
     pub(crate) precision: Precision,
     /// The most bytes of an ad cache; 0: none.
     pub(crate) ad_cache_bytes: u64,
+    /// The most bytes of sums kept by id.
+    pub(crate) id_sums_bytes: u64,
     /// Models of the same engine. Plans and kept sums that are equal are shared.
     pub(crate) earlier: &'a [&'a ScoringModel],
     /// Whether to continue.
@@ -69,17 +73,17 @@ pub(crate) struct Preparation<'a> {
 pub(crate) struct Prepared {
     planned: PlannedModel,
     serving: Serving,
-    ads: PreparedAds,
+    kept: PreparedSums,
     calibrators: Calibrators,
     segments: ServedCalibrators,
     needs: Limits,
 }
 
-/// A plan of a model and the sums of ads that fit it. Sums are kept in exact arithmetic, so a fast plan has none.
+/// A plan of a model and the sums that fit it. Sums are kept in exact arithmetic, so a fast plan has none.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ServingPlan<'a> {
     pub(crate) plan: &'a Plan,
-    pub(crate) ads: Option<&'a AdCache>,
+    pub(crate) kept: Option<&'a KeptSums>,
 }
 
 impl Prepared {
@@ -101,9 +105,9 @@ impl Prepared {
         let file = &*planned.file;
         let compiled = TablePlan::compile(file.schema(), file.enrichment(), tables)?;
         let segments = ServedCalibrators::new(&calibrators, file.schema())?;
-        let ads = PreparedAds::prepare(how, &planned, serving.precision, tables)?;
+        let kept = PreparedSums::prepare(how, &planned, serving.precision, tables)?;
         let fast = serving.fast.as_ref().map_or(0, |fast| fast.plan.scratch_len());
-        let exact = ads.cache.as_ref().map_or(planned.plan.scratch_len(), |kept| kept.keeping.scratch_len());
+        let exact = kept.sums.as_ref().map_or(planned.plan.scratch_len(), |kept| kept.keeping.scratch_len());
         let needs = Limits {
             scratch: exact.max(fast),
             features: file.schema().features.len(),
@@ -111,7 +115,7 @@ impl Prepared {
             tables: compiled.len(),
             row_bytes: compiled.row_bytes(),
         };
-        Ok(Self { planned, serving, ads, calibrators, segments, needs })
+        Ok(Self { planned, serving, kept, calibrators, segments, needs })
     }
 
     /// The scorer limits needed for it.
@@ -130,13 +134,13 @@ impl Prepared {
         mut handle: impl FnMut(&str) -> u32,
         number: impl FnMut(&str) -> usize,
     ) -> Result<ScoringModel> {
-        let Self { planned, serving, ads, calibrators, segments, needs } = self;
+        let Self { planned, serving, kept, calibrators, segments, needs } = self;
         let (schema, enrichment) = (planned.file.schema(), planned.file.enrichment());
         let compiled = TablePlan::compile(schema, enrichment, tables)?;
         let handles: Vec<u32> = schema.features.iter().map(|f| handle(&f.input)).collect();
         let assembler = Assembler::new(&planned.file, compiled, |i, _| handles[i]);
         let table_numbers = assembler.tables().names().map(number).collect();
-        Ok(ScoringModel { planned, serving, ads, calibrators, segments, assembler, table_numbers, needs })
+        Ok(ScoringModel { planned, serving, kept, calibrators, segments, assembler, table_numbers, needs })
     }
 }
 
@@ -179,7 +183,7 @@ impl ScoringModel {
     /// The plan in exact arithmetic.
     #[inline]
     pub(crate) fn exact(&self) -> ServingPlan<'_> {
-        ServingPlan { plan: &self.planned.plan, ads: self.ads.cache.as_deref() }
+        ServingPlan { plan: &self.planned.plan, kept: self.kept.sums.as_ref() }
     }
 
     /// The plan for probabilities of all candidates, and their precision. Without an auction nothing decides which
@@ -224,14 +228,14 @@ impl ScoringModel {
     /// The ad cache, and its size.
     #[must_use]
     pub fn ad_cache(&self) -> AdCacheInfo {
-        self.ads.info
+        self.kept.info
     }
 
     /// Bytes of its ad cache, unless `other` has the same one.
     pub(crate) fn ad_cache_bytes_beside(&self, other: Option<&Self>) -> u64 {
-        match (&self.ads.cache, other.and_then(|other| other.ads.cache.as_ref())) {
+        match (self.kept.ads(), other.and_then(|other| other.kept.ads())) {
             (Some(own), Some(others)) if Arc::ptr_eq(own, others) => 0,
-            _ => self.ads.info.bytes,
+            _ => self.kept.info.bytes,
         }
     }
 

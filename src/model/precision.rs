@@ -61,7 +61,7 @@ impl Fast {
     /// The plan as scorers run it: no sums are kept in fast arithmetic.
     #[inline]
     pub(crate) fn serving_plan(&self) -> ServingPlan<'_> {
-        ServingPlan { plan: &self.plan, ads: None }
+        ServingPlan { plan: &self.plan, kept: None }
     }
 
     /// The largest distance assumed between this logit and the exact one. A logit that overflowed has no bound.

@@ -4,6 +4,7 @@ use super::check;
 use super::memory::Memory;
 use super::scored::Scored;
 use super::tiles::{TileRun, tile};
+use crate::infer::Kept;
 use crate::infer::Weights;
 use crate::metrics::{Stage, Stopwatch};
 use crate::model::ScoringModel;
@@ -41,7 +42,7 @@ impl Memory {
             }
             watch.lap(Stage::Enrich);
             let logits = &mut self.logits[..heads];
-            TileRun { rows, candidate: |row| first + row, kept: &[], wide: None, logits }.run(&mut pass)?;
+            TileRun { rows, candidate: |row| first + row, kept: Kept::NOTHING, wide: None, logits }.run(&mut pass)?;
             watch.lap(Stage::Score);
         }
         scored.n = n;

@@ -5,9 +5,9 @@ use std::time::Instant;
 use super::memory::Memory;
 use super::scored::Scored;
 use super::tiles::{Beside, TileRun, begin, passed, tile};
-use crate::infer::TILE_ROWS;
+use crate::infer::{Kept, TILE_ROWS};
 use crate::metrics::{Stage, Stopwatch};
-use crate::model::{Fast, ScoringModel, ServingPlan};
+use crate::model::{Fast, KeptSums, ScoringModel, ServingPlan};
 use crate::refusal::Refusal;
 use crate::request::Input;
 use crate::schema::Side;
@@ -56,7 +56,8 @@ impl Memory {
         }
         watch.lap(Stage::Enrich);
         let mut pass = begin(model, plan, &mut self.scratch, x, input.candidates.len())?;
-        let ads = plan.ads.filter(|_| pass.keeps());
+        let kept = plan.kept.filter(|_| pass.keeps());
+        let (groups, kernel) = (kept.map_or(0, KeptSums::groups), plan.plan.kernel());
         watch.lap(Stage::Score);
         let most = route.deadline.map_or(TILE_ROWS, |_| ROWS_BEFORE_A_LOOK);
         let tile_rows = plan.plan.tile_within(input.candidates.len(), most);
@@ -69,24 +70,34 @@ impl Memory {
             let mut beside = Beside::new();
             let mut unknown = [false; TILE_ROWS];
             let mut tile = tile(&mut pass, rows)?;
-            for (row, unknown) in unknown[..rows].iter_mut().enumerate() {
+            assembler.look_ahead(file, &mut self.state, rows, |row| passed(&input, first + row));
+            for row in 0..rows {
                 let wide = &mut beside.wide[row * heads..][..heads];
                 wide.copy_from_slice(&request_wide[..heads]);
                 let x = &mut tile.row(row)[request_width..];
                 let passed = passed(&input, first + row);
-                let counts = assembler.candidate(file, &mut self.state, passed, x, wide)?;
+                let counts = assembler.find_embedded(file, &mut self.state, row, passed, x, wide)?;
                 scored.counts[1].add(counts);
-                *unknown = fast.is_some_and(|fast| fast.is_beyond(x));
                 let own = (first + row, !passed.values.is_empty());
                 self.segments.note(model, &self.state, Side::Candidate, own);
-                beside.kept[row] = ads.and_then(|ads| ads.of(assembler, &self.state, passed));
+                if let Some(kept) = kept {
+                    let lines = &mut beside.lines[row * groups..][..groups];
+                    scored.kept += u32::from(kept.find(assembler, &self.state, row, passed, lines));
+                }
+            }
+            for (row, unknown) in unknown[..rows].iter_mut().enumerate() {
+                let x = &mut tile.row(row)[request_width..];
+                let wide = &mut beside.wide[row * heads..][..heads];
+                assembler.read_embedded(file, &self.state, row, x, wide, |values, pieces, x| {
+                    kernel.widen(values, pieces, x)
+                });
+                *unknown = fast.is_some_and(|fast| fast.is_beyond(x));
             }
             watch.lap(Stage::Enrich);
-            scored.kept += beside.kept[..rows].iter().flatten().count() as u32;
             let run = TileRun {
                 rows,
                 candidate: |row| first + row,
-                kept: &beside.kept[..rows],
+                kept: kept.map_or(Kept::NOTHING, |kept| kept.kept(&beside.lines[..rows * groups])),
                 wide: file.has_wide().then_some(&beside.wide[..rows * heads]),
                 logits: &mut self.logits[..heads],
             };

@@ -4,7 +4,7 @@ use super::segments::SegmentMemory;
 use crate::auction::{self, Shortlist};
 use crate::enrich::{State, TableRows};
 use crate::error::Result;
-use crate::infer::Scratch;
+use crate::infer::{Scratch, TILE_ROWS};
 use crate::memory::filled;
 use crate::model::Limits;
 
@@ -43,7 +43,12 @@ impl Memory {
     pub(super) fn new(model: Limits, n: usize) -> Result<Self> {
         Ok(Self {
             scratch: Scratch::try_new(model.scratch)?,
-            state: State::new(model.features, model.width, TableRows::new(model.tables, model.row_bytes, n)?),
+            state: State::of_tiles(
+                model.features,
+                model.width,
+                TableRows::new(model.tables, model.row_bytes, n)?,
+                n.clamp(1, TILE_ROWS),
+            ),
             request: filled(model.width)?,
             logits: [filled(n)?, filled(n)?],
             pctr: filled(n)?,

@@ -4,8 +4,9 @@ use super::memory::Memory;
 use super::scored::Scored;
 use super::tiles::{Beside, TileRun, begin, passed, tile};
 use crate::auction::{Bounds, Page};
+use crate::infer::Kept;
 use crate::metrics::{Stage, Stopwatch};
-use crate::model::{Fast, ScoringModel};
+use crate::model::{Fast, KeptSums, ScoringModel};
 use crate::refusal::Refusal;
 use crate::request::Input;
 
@@ -94,23 +95,35 @@ impl Memory {
         let (request_width, heads) = (file.layout().request_width, file.network().heads.len());
         let x = &self.request[..request_width];
         let mut pass = begin(model, exact, &mut self.scratch, x, input.candidates.len())?;
-        let ads = exact.ads.filter(|_| pass.keeps());
+        let kept = exact.kept.filter(|_| pass.keeps());
+        let (groups, kernel) = (kept.map_or(0, KeptSums::groups), exact.plan.kernel());
         for list in self.second.listed[..listed].chunks(exact.plan.tile_for(listed)) {
             let rows = list.len();
             let mut beside = Beside::new();
             let mut tile = tile(&mut pass, rows)?;
+            assembler.look_ahead(file, &mut self.state, rows, |row| passed(&input, list[row] as usize));
             for (row, &i) in list.iter().enumerate() {
                 let wide = &mut beside.wide[row * heads..][..heads];
                 wide.copy_from_slice(&scored.wide[..heads]);
                 let x = &mut tile.row(row)[request_width..];
                 let passed = passed(&input, i as usize);
-                assembler.candidate(file, &mut self.state, passed, x, wide)?;
-                beside.kept[row] = ads.and_then(|ads| ads.of(assembler, &self.state, passed));
+                assembler.find_embedded(file, &mut self.state, row, passed, x, wide)?;
+                if let Some(kept) = kept {
+                    let lines = &mut beside.lines[row * groups..][..groups];
+                    kept.find(assembler, &self.state, row, passed, lines);
+                }
+            }
+            for row in 0..rows {
+                let x = &mut tile.row(row)[request_width..];
+                let wide = &mut beside.wide[row * heads..][..heads];
+                assembler.read_embedded(file, &self.state, row, x, wide, |values, pieces, x| {
+                    kernel.widen(values, pieces, x)
+                });
             }
             let run = TileRun {
                 rows,
                 candidate: |row: usize| list[row] as usize,
-                kept: &beside.kept[..rows],
+                kept: kept.map_or(Kept::NOTHING, |kept| kept.kept(&beside.lines[..rows * groups])),
                 wide: file.has_wide().then_some(&beside.wide[..rows * heads]),
                 logits: &mut self.logits[..heads],
             };

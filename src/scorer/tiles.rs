@@ -1,23 +1,23 @@
 //! Passes tiles of candidates through a plan.
 
 use crate::enrich::Passed;
-use crate::infer::{Pass, Scratch, TILE_ROWS, Tile, Weights};
-use crate::model::{ScoringModel, ServingPlan};
+use crate::infer::{Kept, Pass, Scratch, TILE_ROWS, Tile, Weights};
+use crate::model::{Lines, ScoringModel, ServingPlan};
 use crate::refusal::Refusal;
 use crate::request::Input;
 
 /// The largest array of a tile with one number for each row and head.
 const OUTPUTS: usize = 2 * TILE_ROWS;
 
-/// The data of a tile's rows besides their columns: `[rows, heads]` wide weights, and the kept sums of their ads.
-pub(super) struct Beside<'k> {
+/// The data of a tile's rows besides their columns: `[rows, heads]` wide weights, and where their kept sums are.
+pub(super) struct Beside {
     pub(super) wide: [f32; OUTPUTS],
-    pub(super) kept: [Option<&'k [f32]>; TILE_ROWS],
+    pub(super) lines: Lines,
 }
 
-impl Beside<'_> {
+impl Beside {
     pub(super) fn new() -> Self {
-        Self { wide: [0.0; OUTPUTS], kept: [None; TILE_ROWS] }
+        Self { wide: [0.0; OUTPUTS], lines: [Kept::NONE; _] }
     }
 }
 
@@ -26,8 +26,8 @@ pub(super) struct TileRun<'a, C> {
     pub(super) rows: usize,
     /// The number of the candidate in each row.
     pub(super) candidate: C,
-    /// The kept sums of each row; empty when no row has any.
-    pub(super) kept: &'a [Option<&'a [f32]>],
+    /// The kept sums of the rows.
+    pub(super) kept: Kept<'a>,
     /// Wide weights, `[rows, heads]`; none for a model without a wide part.
     pub(super) wide: Option<&'a [f32]>,
     /// The logits of all candidates, a slice for each head.
@@ -62,7 +62,7 @@ pub(super) fn begin<'a>(
     x: &[f32],
     candidates: usize,
 ) -> Result<Pass<'a>, Refusal> {
-    let keeping = route.ads.map(|ads| &ads.keeping);
+    let keeping = route.kept.map(|kept| &kept.keeping);
     let begun = route.plan.begin_keeping(keeping, Weights::of(model.file()), scratch, x, candidates);
     begun.map_err(|_| Refusal::Internal { what: "the plan does not fit its own model" })
 }

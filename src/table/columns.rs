@@ -122,6 +122,27 @@ impl NumberAt {
     }
 }
 
+/// The position of a column of single ids in every row of a layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IdAt {
+    long: bool,
+    offset: usize,
+    count: usize,
+}
+
+impl IdAt {
+    /// The id in a row of the layout; `None` when it is missing.
+    #[inline]
+    pub(crate) fn read(self, row: &[u8]) -> Option<u64> {
+        let id = if self.long {
+            u64::from_le_bytes(bytes(row, self.offset))
+        } else {
+            u32::from_le_bytes(bytes(row, self.offset)).into()
+        };
+        (u16::from_le_bytes(bytes(row, self.count)) > 0).then_some(id)
+    }
+}
+
 /// The content of a cell.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Cell<'a> {
@@ -276,6 +297,16 @@ impl RowLayout {
             ColumnKind::F16 | ColumnKind::Vector { .. } if position < kind.entries() => {
                 Some(NumberAt { offset: span.offset + 2 * position, half: true })
             }
+            _ => None,
+        }
+    }
+
+    /// The position of the ids of a column that has room for one. `None` for other columns.
+    pub(crate) fn id_at(&self, column: usize) -> Option<IdAt> {
+        let Span { offset, count, .. } = self.spans[column];
+        match self.columns[column].kind {
+            ColumnKind::U32 { cap: 1 } => Some(IdAt { long: false, offset, count }),
+            ColumnKind::U64 { cap: 1 } => Some(IdAt { long: true, offset, count }),
             _ => None,
         }
     }

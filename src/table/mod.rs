@@ -16,6 +16,7 @@ mod spill;
 
 #[cfg(feature = "builder")]
 pub use build::{BuildOptions, Built, Duplicates, TableBuilder, TableSpec};
+pub(crate) use columns::IdAt;
 pub use columns::{Cell, Column, ColumnKind, MAX_ROW, NumberAt, RowLayout};
 #[cfg(feature = "builder")]
 pub use columns::{MAX_COLUMNS, Span};

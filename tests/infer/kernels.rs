@@ -3,7 +3,7 @@
 use adclick::builder::artifact::model::network::{Cross, Network};
 use adclick::builder::artifact::model::spec::{Activation, Structure};
 use adclick::builder::infer::reference::reference_logits;
-use adclick::builder::infer::{Arithmetic, Kernel, Level, Plan, Scratch};
+use adclick::builder::infer::{Arithmetic, Kept, Kernel, Level, Plan, Scratch};
 use testkit::networks::{self, Built, KINDS, Kind, Random, Shape, build};
 
 /// Logits of `rows` (of `width` columns each) with the request's columns shared, in tiles of `tile` rows.
@@ -216,29 +216,27 @@ fn wrong_sums_are_refused_and_bad_ones_stay_in_their_row() {
         assert!(plan.keep(&keeping, built.weights(), &mut small, &flat, &mut sums).is_err());
 
         let heads = plan.heads();
-        let mut run = |kept: &[Option<&[f32]>]| {
+        let mut run = |memory: &[f32], lines: &[u32]| {
             let mut pass =
                 plan.begin_keeping(Some(&keeping), built.weights(), &mut scratch, &good[0][..10], 1000).unwrap();
             assert!(pass.keeps());
             let mut tile = pass.tile(9).unwrap();
             good.iter().enumerate().for_each(|(i, row)| tile.row(i)[10..].copy_from_slice(&row[10..]));
             let mut logits = vec![0.0; 9 * heads];
+            let kept = Kept { memory: [memory, &[]], first: 1, lines };
             pass.run_kept(9, kept, None, &mut logits).map(|()| logits)
         };
-        let mut kept: Vec<_> = sums.chunks(keeping.width()).map(Some).collect();
-        let right = run(&kept).unwrap();
-        assert!(run(&kept[1..]).is_err());
-        let bad = vec![f32::NAN; keeping.width()];
-        kept[4] = Some(&bad[1..]);
-        assert!(run(&kept).unwrap_err().message.contains("kept sums of a row"));
-        kept[4] = Some(&bad);
-        let other = run(&kept).unwrap();
+        let lines: Vec<u32> = (0..9).map(|row| row * keeping.width() as u32 / 16).collect();
+        let right = run(&sums, &lines).unwrap();
+        assert!(run(&sums, &lines[1..]).unwrap_err().message.contains("places of kept sums"));
+        sums[4 * keeping.width()..5 * keeping.width()].fill(f32::NAN);
+        let other = run(&sums, &lines).unwrap();
         for row in (0..9).filter(|&row| row != 4) {
             assert_eq!(right[row * heads..][..heads], other[row * heads..][..heads], "{kernel:?}");
         }
         assert!(other[4 * heads..][..heads].iter().all(|logit| logit.is_nan()));
         // None of the NaN is left behind.
-        assert_eq!(run(&[]).unwrap(), right);
+        assert_eq!(run(&[], &[]).unwrap(), right);
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use adclick::builder::artifact::model::spec::{Activation, Structure};
 use adclick::builder::infer::reference::reference_logits;
-use adclick::builder::infer::{Keeping, Kernel, Plan, Scratch};
+use adclick::builder::infer::{Group, Keeping, Kept, Kernel, MOST_GROUPS, Plan, Scratch};
 use testkit::networks::{self, Built, KINDS, Random, Shape, build};
 
 /// Products that a case may cost, rows and weights together: a few cases are large, most are small.
@@ -86,26 +86,38 @@ fn fixed_columns(shape: &Shape, random: &mut Random) -> Vec<Range<usize>> {
     fixed
 }
 
-/// Runs a request as one of enough candidates for kept sums to count. `kept` has sums for some rows.
+/// The same in groups whose sums are kept apart, in any order.
+fn fixed_groups(shape: &Shape, random: &mut Random) -> Vec<Group> {
+    let mut groups = vec![Group::new(); random.between(1, MOST_GROUPS.min(6))];
+    for range in fixed_columns(shape, random) {
+        let at = random.between(0, groups.len() - 1);
+        groups[at].push(range);
+    }
+    groups
+}
+
+/// Runs a request as one of so many that kept sums count. `lines` has the places of sums for some rows and groups.
 fn run_kept(
     (plan, keeping): (&Plan, &Keeping),
     built: &Built,
     scratch: &mut Scratch,
     rows: &[f32],
-    kept: &[Option<&[f32]>],
+    (memory, first, lines): ([&[f32]; 2], usize, &[u32]),
 ) -> Vec<f32> {
     let (width, heads, shared) = (plan.width(), plan.heads(), plan.request_width());
-    let mut logits = vec![0.0f32; kept.len() * heads];
-    let each = plan.tile_for(kept.len());
+    let (count, groups) = (rows.len() / width, keeping.groups());
+    let mut logits = vec![0.0f32; count * heads];
+    let each = plan.tile_for(count);
     let mut pass = plan.begin_keeping(Some(keeping), built.weights(), scratch, &rows[..shared], MANY).unwrap();
     assert!(pass.keeps());
-    let tiles = rows.chunks(width * each).zip(logits.chunks_mut(each * heads)).zip(kept.chunks(each));
-    for ((rows, logits), kept) in tiles {
-        let mut tile = pass.tile(kept.len()).unwrap();
+    let tiles = rows.chunks(width * each).zip(logits.chunks_mut(each * heads)).zip(lines.chunks(each * groups));
+    for ((rows, logits), lines) in tiles {
+        let count = rows.len() / width;
+        let mut tile = pass.tile(count).unwrap();
         for (i, row) in rows.chunks(width).enumerate() {
             tile.row(i)[shared..].copy_from_slice(&row[shared..]);
         }
-        pass.run_kept(kept.len(), kept, None, logits).unwrap();
+        pass.run_kept(count, Kept { memory, first, lines }, None, logits).unwrap();
     }
     logits
 }
@@ -126,16 +138,31 @@ fn kept_logits(
         .enumerate()
         .map(|(i, &x)| if i % width < plan.request_width() { random.number() as f32 } else { x })
         .collect();
-    let mut sums = vec![f32::NAN; count * kept_width];
-    plan.keep(keeping, built.weights(), scratch, &others, &mut sums).unwrap();
-    let all: Vec<_> = sums.chunks(kept_width).map(Some).collect();
-    let logits = run_kept((plan, keeping), built, scratch, rows, &all);
-    // One in a few is not kept, or one in a few is.
+    let groups = keeping.groups();
+    let mut sums = vec![f32::NAN; groups * count * kept_width];
+    for (group, sums) in sums.chunks_mut(count * kept_width).enumerate() {
+        plan.keep_group(keeping, group, built.weights(), scratch, &others, sums).unwrap();
+    }
+    // The sums of the first group may be in a memory of their own, as those of ads are.
+    let first = random.between(0, 1);
+    let memory = [&sums[..first * count * kept_width], &sums[first * count * kept_width..]];
+    let line = |row: usize, group: usize| {
+        let group = if group < first { 0 } else { group - first };
+        ((group * count + row) * kept_width / 16) as u32
+    };
+    let all: Vec<u32> = (0..count * groups).map(|at| line(at / groups, at % groups)).collect();
+    let logits = run_kept((plan, keeping), built, scratch, rows, (memory, first, &all));
+    // One in a few is not kept, or one in a few is; or nothing of one group is.
     let often = random.between(2, 12);
-    let some: Vec<_> = all.iter().map(|&kept| kept.filter(|_| random.between(0, often) > 0)).collect();
-    let few: Vec<_> = all.iter().map(|&kept| kept.filter(|_| random.between(0, often) == 0)).collect();
-    for kept in [some, few, vec![None; count]] {
-        let same = run_kept((plan, keeping), built, scratch, rows, &kept);
+    let without = random.between(0, groups - 1);
+    let mut some = all.clone();
+    some.iter_mut().filter(|_| random.between(0, often) == 0).for_each(|line| *line = Kept::NONE);
+    let mut few = all.clone();
+    few.iter_mut().filter(|_| random.between(0, often) > 0).for_each(|line| *line = Kept::NONE);
+    let mut one = all.clone();
+    one.iter_mut().skip(without).step_by(groups).for_each(|line| *line = Kept::NONE);
+    for lines in [some, few, one, vec![Kept::NONE; count * groups]] {
+        let same = run_kept((plan, keeping), built, scratch, rows, (memory, first, &lines));
         assert!(same.iter().zip(&logits).all(|(a, b)| a.to_bits() == b.to_bits()), "kept and computed sums differ");
     }
     logits
@@ -152,11 +179,11 @@ fn case(seed: u64) -> ([usize; 8], f64) {
     let rows = networks::request_rows(&shape, &mut random, count);
     let compared: Vec<usize> = (0..COMPARED).map(|_| random.between(0, count - 1)).collect();
     let mut expected = vec![0.0; heads];
-    let fixed = fixed_columns(&shape, &mut random);
+    let groups = fixed_groups(&shape, &mut random);
     let (mut seen, mut worst) = ([0; 8], 0.0f64);
     for kernel in Kernel::available() {
         let plan = Plan::new(&built.network, built.weights(), kernel).unwrap();
-        let keeping = plan.keeping(&fixed).unwrap();
+        let keeping = plan.keeping_groups(&groups).unwrap();
         let mut scratch = Scratch::new(keeping.as_ref().map_or(plan.scratch_len(), Keeping::scratch_len));
         let mut answers = Vec::new();
         for level in plan.levels() {

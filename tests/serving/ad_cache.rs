@@ -126,7 +126,13 @@ fn its_cost_is_stated_before_it_is_spent() {
     assert_eq!(small.ad_cache().unwrap(), AdCacheInfo { state: AdCacheState::TooLarge, ..off });
     assert_eq!(kept(&small), (0, 0));
     let engine = open(&bundles, "a", needed, None);
-    let on = AdCacheInfo { state: AdCacheState::On, ads: ADS, bytes: needed, bytes_needed: needed };
+    let on = AdCacheInfo {
+        state: AdCacheState::On,
+        ads: ADS,
+        bytes: needed,
+        bytes_needed: needed,
+        ..AdCacheInfo::default()
+    };
     assert_eq!(engine.ad_cache().unwrap(), on);
     assert_eq!(kept(&engine), (0, needed));
     // A staged generation reports it before it is live.

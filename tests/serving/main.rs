@@ -7,6 +7,7 @@ mod decide;
 mod exposition;
 mod failures;
 mod golden_features;
+mod id_sums;
 mod inputs;
 mod metrics;
 mod overlay;

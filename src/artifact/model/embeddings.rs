@@ -9,6 +9,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::error::{Error, Result};
 use crate::hash::mix;
+use crate::prefetch::prefetch;
 use crate::schema::{Embedding, Index, Schema};
 
 /// Tables begin at multiples of 32 fp16 values: 64 bytes.
@@ -115,6 +116,16 @@ pub(super) fn vocabulary_index(e: &Embedding, ids: &[u64]) -> Result<Vec<Slot>> 
     Ok(slots)
 }
 
+/// An embedding row, and the columns that it goes to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Piece {
+    /// The first of its values in the section `embedding`.
+    pub(crate) from: usize,
+    /// Its first column.
+    pub(crate) to: u32,
+    pub(crate) len: u32,
+}
+
 /// The lookup data of one table.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lookup {
@@ -122,6 +133,9 @@ pub(super) struct Lookup {
     index: Index,
     first_row: u32,
     unknown: Option<u32>,
+    /// fp16 values of a row.
+    pub(super) dim: usize,
+    pub(super) wide: bool,
     /// The most slots that the search for an id of the vocabulary looks at. It bounds every search.
     steps: usize,
 }
@@ -132,7 +146,15 @@ impl Lookup {
         let slots = &all[place.slots..place.slots + place.slot_count];
         let count = if slots.is_empty() { 0 } else { e.index.count() };
         let mut has_id = vec![false; count as usize];
-        let mut lookup = Self { place, index: e.index, first_row: e.first_row(), unknown: e.unknown(), steps: 0 };
+        let mut lookup = Self {
+            place,
+            index: e.index,
+            first_row: e.first_row(),
+            unknown: e.unknown(),
+            dim: e.dim as usize,
+            wide: e.wide,
+            steps: 0,
+        };
         let fail = |at: usize, what: String| {
             let offset = (place.slots + at) * size_of::<Slot>();
             Err(Error::corrupt(format!("section `vocabulary`, offset {offset}, embedding `{}`: {what}", e.name)))
@@ -162,12 +184,21 @@ impl Lookup {
     }
 
     /// The row of an id, and whether the index knew it. `None` when it is unknown and the table has no row for that.
+    #[inline]
     pub(super) fn row(&self, id: u64, all: &[Slot]) -> (Option<u32>, bool) {
         let known = self.index.row(id, self.first_row, |id| {
             let slots = &all[self.place.slots..][..self.place.slot_count];
             find(id, slots, self.steps).map(|at| slots[at].row)
         });
         (known.or(self.unknown), known.is_some())
+    }
+
+    /// Prefetches the slot where the search for an id begins; nothing for an index that does not search.
+    #[inline]
+    pub(super) fn prefetch(&self, id: u64, all: &[Slot]) {
+        if self.place.slot_count > 0 {
+            prefetch(all, self.place.slots + first_slot(id, self.place.slot_count));
+        }
     }
 
     /// The ids of the vocabulary in row order.

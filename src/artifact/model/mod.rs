@@ -16,6 +16,7 @@ pub use golden::MAX_GOLDENS;
 #[cfg(feature = "builder")]
 pub use write::write;
 
+pub(crate) use embeddings::Piece;
 use embeddings::{EmbeddingPlaces, Lookup, Slot};
 use network::Network;
 #[cfg(feature = "builder")]
@@ -29,6 +30,7 @@ use super::container::{ArtifactKind, Container};
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::hash::checksum;
+use crate::prefetch::prefetch;
 use crate::schema::{Enrichment, Layout, Schema};
 
 /// The names of the sections.
@@ -50,6 +52,9 @@ mod section {
         PROVENANCE,
     ];
 }
+
+/// fp16 values of a cache line.
+const LINE: usize = 32;
 
 /// An open model file. All of it was checked; the large arrays stay mapped.
 #[derive(Debug)]
@@ -279,43 +284,92 @@ impl Model {
 
     /// The row of a category id in an embedding table, and whether the index knows the id. `None` when it does not and
     /// the table has no row for unknown ids.
+    #[inline]
     #[must_use]
     pub fn row(&self, embedding: u32, id: u64) -> (Option<u32>, bool) {
-        let slots = bytemuck::cast_slice(&self.bytes[self.ranges.vocabulary.clone()]);
-        self.lookups[embedding as usize].row(id, slots)
+        self.lookups[embedding as usize].row(id, self.slots())
+    }
+
+    /// Prefetches what finding the row of an id reads first, if that is in memory.
+    #[inline]
+    pub(crate) fn prefetch_search(&self, embedding: u32, id: u64) {
+        self.lookups[embedding as usize].prefetch(id, self.slots());
+    }
+
+    /// The whole section `embedding`: fp16 bits.
+    #[inline]
+    pub(crate) fn embedding_values(&self) -> &[u16] {
+        bytemuck::cast_slice(&self.bytes[self.ranges.embedding.clone()])
+    }
+
+    /// Where a table's first row begins there.
+    pub(crate) fn embedding_start(&self, embedding: u32) -> usize {
+        self.lookups[embedding as usize].place.rows
+    }
+
+    /// Prefetches an embedding row and its wide weights.
+    #[inline]
+    pub(crate) fn prefetch_row(&self, embedding: u32, row: u32) {
+        let Lookup { place, dim, .. } = self.lookups[embedding as usize];
+        prefetch_values(self.embedding_values(), place.rows + row as usize * dim, dim);
+        self.prefetch_wide(embedding, row);
+    }
+
+    /// Prefetches a row's wide weights, if there are any.
+    #[inline]
+    pub(crate) fn prefetch_wide(&self, embedding: u32, row: u32) {
+        let Lookup { place, wide, .. } = self.lookups[embedding as usize];
+        if wide {
+            let values: &[u16] = bytemuck::cast_slice(&self.bytes[self.ranges.wide.clone()]);
+            prefetch(values, place.wide + row as usize * self.network.heads.len());
+        }
+    }
+
+    fn slots(&self) -> &[Slot] {
+        bytemuck::cast_slice(&self.bytes[self.ranges.vocabulary.clone()])
     }
 
     /// The ids of an embedding's vocabulary in row order; empty for the other kinds of index.
     #[must_use]
     #[cfg(feature = "builder")]
     pub fn vocabulary(&self, embedding: u32) -> Vec<u64> {
-        let slots = bytemuck::cast_slice(&self.bytes[self.ranges.vocabulary.clone()]);
-        self.lookups[embedding as usize].ids(slots)
+        self.lookups[embedding as usize].ids(self.slots())
     }
 
     /// The fp16 bits of an embedding row, `[dim]`. `row` is below the table's rows.
+    #[inline]
     #[must_use]
     pub fn embedding_row(&self, embedding: u32, row: u32) -> &[u16] {
+        let Lookup { place, dim, .. } = self.lookups[embedding as usize];
         let all: &[u16] = bytemuck::cast_slice(&self.bytes[self.ranges.embedding.clone()]);
-        let dim = self.schema.embeddings[embedding as usize].dim as usize;
-        &all[self.lookups[embedding as usize].place.rows + row as usize * dim..][..dim]
+        &all[place.rows + row as usize * dim..][..dim]
     }
 
     /// The fp16 bits of a row's wide weights, `[heads]`; empty when the table has none.
+    #[inline]
     #[must_use]
     pub fn wide_row(&self, embedding: u32, row: u32) -> &[u16] {
-        if !self.schema.embeddings[embedding as usize].wide {
+        let Lookup { place, wide, .. } = self.lookups[embedding as usize];
+        if !wide {
             return &[];
         }
         let all: &[u16] = bytemuck::cast_slice(&self.bytes[self.ranges.wide.clone()]);
         let heads = self.network.heads.len();
-        &all[self.lookups[embedding as usize].place.wide + row as usize * heads..][..heads]
+        &all[place.wide + row as usize * heads..][..heads]
     }
 
     /// Whether any table has wide weights.
     #[must_use]
     pub fn has_wide(&self) -> bool {
         !self.ranges.wide.is_empty()
+    }
+}
+
+/// Prefetches the lines of some fp16 values. They may begin in the middle of a line.
+#[inline(always)]
+pub(crate) fn prefetch_values(values: &[u16], first: usize, len: usize) {
+    for value in (first & !(LINE - 1)..first + len).step_by(LINE) {
+        prefetch(values, value);
     }
 }
 

@@ -5,7 +5,8 @@
 
 use crate::prefetch::prefetch_line;
 
-use super::raw::{AddRows, CrossVector, Dense, Dots, Then};
+use super::raw::{AddRows, CrossVector, Dense, Dots, Then, Widen};
+use crate::artifact::model::Piece;
 
 /// Sixteen f32 of one instruction set.
 ///
@@ -270,32 +271,90 @@ pub(super) unsafe fn finish<V: Lanes, W>(op: &Dense<W>) {
     }
 }
 
-/// How many rows ahead a row is prefetched.
-const ROWS_AHEAD: usize = 4;
+/// How many rows ahead a row's only sums are prefetched, and those of several groups.
+const ROWS_AHEAD: [usize; 2] = [4, 1];
 
-/// `out[row] = then(bias + from[row])`.
+/// `out[row] = then(bias + from[row][0] + from[row][1] ...)`.
 ///
 /// # Safety
 /// The pointers are good as [`AddRows`] says.
 #[inline(always)]
 pub(super) unsafe fn add_rows<V: Lanes>(op: &AddRows) {
+    let ahead = ROWS_AHEAD[usize::from(op.groups > 1)];
     for row in 0..op.rows {
-        // The rows are anywhere in memory, so no CPU can predict the next one.
-        let coming = op.from[(row + ROWS_AHEAD).min(op.rows - 1)];
-        for panel in 0..op.panels {
-            prefetch_line(coming.wrapping_add(panel * 16));
-            // SAFETY: rows below op.rows, panels below op.panels.
-            unsafe {
-                let mut sums = from_bias::<V, 1, 1>(op.bias, op.bias_step, op.bias_stride, row, panel);
-                sums[0][0] = sums[0][0].add(V::load(op.from[row].add(panel * 16)));
-                apply(op.then, &mut sums, row, panel);
-                store(&sums, op.out.add(row * op.out_stride + panel * 16), op.out_stride, 16);
+        // The sums are anywhere in memory, so no CPU can predict the next ones.
+        let coming = (row + ahead).min(op.rows - 1);
+        // SAFETY: rows below op.rows, groups and panels below their numbers.
+        unsafe {
+            let (own, coming) = (op.from.add(row * op.groups), op.from.add(coming * op.groups));
+            let mut panel = 0;
+            while panel + 4 <= op.panels {
+                add_panels::<V, 4>(op, row, panel, own, coming);
+                panel += 4;
+            }
+            while panel < op.panels {
+                add_panels::<V, 1>(op, row, panel, own, coming);
+                panel += 1;
             }
         }
     }
     if let Then::Tanh = op.then {
         // SAFETY: `op` is good as its type says, so the output is for all rows and panels.
         unsafe { finish_tanh::<V>(op.out, op.out_stride, op.rows, op.panels) }
+    }
+}
+
+/// P panels of one row.
+///
+/// # Safety
+/// As for [`add_rows`]; the row and its panels `panel..panel + P` are within `op`, and `own` and `coming` are the pointers
+/// of a row.
+#[inline(always)]
+unsafe fn add_panels<V: Lanes, const P: usize>(
+    op: &AddRows,
+    row: usize,
+    panel: usize,
+    own: *const *const f32,
+    coming: *const *const f32,
+) {
+    // SAFETY: groups below op.groups; p < P, and the panels are within `op`.
+    unsafe {
+        let mut sums = from_bias::<V, 1, P>(op.bias, op.bias_step, op.bias_stride, row, panel);
+        for group in 0..op.groups {
+            let (own, coming) = (*own.add(group), *coming.add(group));
+            for (p, sum) in sums[0].iter_mut().enumerate() {
+                prefetch_line(coming.wrapping_add((panel + p) * 16));
+                *sum = sum.add(V::load(own.add((panel + p) * 16)));
+            }
+        }
+        apply(op.then, &mut sums, row, panel);
+        store(&sums, op.out.add(row * op.out_stride + panel * 16), op.out_stride, 16);
+    }
+}
+
+/// `out[to..] = values[from..]` for each piece.
+///
+/// # Safety
+/// The pointers are good as [`Widen`] says.
+#[inline(always)]
+pub(super) unsafe fn widen<V: Lanes>(op: &Widen<'_>) {
+    for &Piece { from, to, len } in op.pieces {
+        let len = len as usize;
+        // SAFETY: both are good for `len` elements; the buffers for sixteen.
+        unsafe {
+            let (from, to) = (op.values.add(from), op.out.add(to as usize));
+            let mut at = 0;
+            while at + 16 <= len {
+                V::load_half(from.add(at)).store(to.add(at));
+                at += 16;
+            }
+            if at < len {
+                let (mut half, mut single) = ([0u16; 16], [0.0f32; 16]);
+                std::ptr::copy_nonoverlapping(from.add(at), half.as_mut_ptr(), len - at);
+                V::load_half(half.as_ptr()).store(single.as_mut_ptr());
+                std::ptr::copy_nonoverlapping(single.as_ptr(), to.add(at), len - at);
+            }
+        }
     }
 }
 

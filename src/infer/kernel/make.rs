@@ -75,6 +75,11 @@ macro_rules! table {
             unsafe { lanes::add_rows::<$lanes>(op) }
         }
         $(#[$feature])?
+        unsafe fn widen(op: &raw::Widen<'_>) {
+            // SAFETY: **CPU** and **Good** of `Table`.
+            unsafe { lanes::widen::<$half_lanes>(op) }
+        }
+        $(#[$feature])?
         unsafe fn dot(a: *const f32, b: *const f32, n: usize) -> f32 {
             // SAFETY: **CPU** and **Good** of `Table`.
             unsafe { lanes::dot::<$lanes>(a, b, n) }
@@ -99,7 +104,7 @@ macro_rules! table {
             // SAFETY: **CPU** and **Good** of `Table`.
             unsafe { lanes::sigmoid_all::<$lanes>(values, n) }
         }
-        raw::Table { group: $most, dense_half, dense_single, dense_grouped, add_rows, dot, dots, cross_vector, mix, sigmoid }
+        raw::Table { group: $most, dense_half, dense_single, dense_grouped, add_rows, widen, dot, dots, cross_vector, mix, sigmoid }
     }};
 }
 pub(super) use table;

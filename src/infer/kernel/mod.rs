@@ -51,6 +51,7 @@
 mod fast;
 mod lanes;
 mod make;
+mod near;
 mod portable;
 mod raw;
 mod skip;
@@ -58,11 +59,13 @@ mod skip;
 mod x86_64;
 
 use std::fmt;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 pub(crate) use fast::{Pack, PackedDense, Words, packed_row, words};
 pub(crate) use skip::LEAST_PANELS;
 
+use crate::artifact::model::Piece;
 use crate::artifact::model::network::{LANES, padded};
 use crate::error::{Error, Result};
 
@@ -140,11 +143,38 @@ pub(crate) enum Values<'a> {
     Arena(usize),
 }
 
-/// Vectors of rows that are not contiguous. A layer starts from these sums, one vector for each row.
+/// The most groups of columns whose sums a row may bring along.
+pub const MOST_GROUPS: usize = 24;
+
+/// Where the sums of a row are: a line of sixteen f32 in their memory, or an index of the arena.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SumAt(u64);
+
+impl SumAt {
+    /// Nowhere yet.
+    pub(crate) const NONE: Self = Self(u32::MAX as u64);
+    /// The bit of an index of the arena.
+    const ARENA: u64 = 1 << 63;
+
+    pub(crate) fn line(line: u32) -> Self {
+        Self(line.into())
+    }
+
+    pub(crate) fn arena(at: usize) -> Self {
+        Self(Self::ARENA | at as u64)
+    }
+}
+
+/// Sums of rows that are not contiguous, of each group in turn. A layer starts from them.
 pub(crate) struct AddRows<'a> {
-    /// Where each row's vector is, at most [`TILE_ROWS`].
-    pub(crate) from: &'a [Values<'a>],
-    /// The offset in each vector of the values that are added here.
+    pub(crate) groups: usize,
+    /// `[rows][groups]`, at most [`TILE_ROWS`] and [`MOST_GROUPS`].
+    pub(crate) sums: &'a [SumAt],
+    /// Memory of the sums of the first groups, and of the others.
+    pub(crate) memory: [&'a [f32]; 2],
+    /// The number of groups whose sums are in the first.
+    pub(crate) first: usize,
+    /// The offset in each row's sums of the values that are added here.
     pub(crate) at: usize,
     /// Before padding.
     pub(crate) outputs: usize,
@@ -377,31 +407,37 @@ impl Kernel {
         }
     }
 
-    /// `output[row] = then(bias + from[row][at..])`. All outputs are written, padding included.
+    /// `output[row] = then(bias + the sums of each group of the row, from at)`. All outputs are written, padding included.
     pub(crate) fn add_rows(&self, arena: &mut [f32], op: &AddRows<'_>) {
-        let (rows, size) = (op.from.len(), arena.len());
+        let (rows, size) = (op.sums.len() / op.groups.max(1), arena.len());
         let width = padded(op.outputs);
         within(size, op.output, rows, width);
         let base = arena.as_mut_ptr();
         let then = op.then.checked(base, size, rows, width);
         let (bias, bias_step, bias_stride) = op.bias.checked(base, size, rows, width);
-        let mut from = [base.cast_const(); TILE_ROWS];
-        for (from, values) in from[..rows].iter_mut().zip(op.from) {
-            *from = match *values {
-                Values::Params(values) => values[op.at..op.at + width].as_ptr(),
-                Values::Arena(start) => {
-                    within(size, Rows { start: start + op.at, stride: 0 }, 1, width);
-                    base.wrapping_add(start + op.at).cast_const()
+        let mut from = [const { MaybeUninit::uninit() }; TILE_ROWS * MOST_GROUPS];
+        let places = from[..rows * op.groups].chunks_mut(op.groups.max(1)).zip(op.sums.chunks(op.groups.max(1)));
+        for (from, sums) in places {
+            for (group, (from, &SumAt(sum))) in from.iter_mut().zip(sums).enumerate() {
+                if sum & SumAt::ARENA == 0 {
+                    let memory = op.memory[usize::from(group >= op.first)];
+                    from.write(memory[sum as usize * LANES + op.at..][..width].as_ptr());
+                    continue;
                 }
-            };
+                let start = (sum & !SumAt::ARENA) as usize + op.at;
+                within(size, Rows { start, stride: 0 }, 1, width);
+                from.write(base.wrapping_add(start).cast_const());
+            }
         }
         // SAFETY: the CPU has the instructions; output, bias, x0, xl and every row of `from` were checked to be within the
-        // arena or their slice. Pointers into the arena come from one borrow.
+        // arena or their slice, and as many of `from` were written as there are rows and groups. Pointers into the arena
+        // come from one borrow.
         unsafe {
             (self.table.add_rows)(&raw::AddRows {
                 rows,
+                groups: op.groups,
                 panels: width / LANES,
-                from,
+                from: from.as_ptr().cast(),
                 bias,
                 bias_step,
                 bias_stride,
@@ -410,6 +446,22 @@ impl Kernel {
                 then,
             });
         }
+    }
+
+    /// Widens rows of fp16 among `values` into `out`.
+    pub(crate) fn widen(&self, values: &[u16], pieces: &[Piece], out: &mut [f32]) {
+        for &Piece { from, to, len } in pieces {
+            let len = len as usize;
+            assert!(from + len <= values.len() && to as usize + len <= out.len(), "an embedding row and its columns");
+        }
+        let op = raw::Widen { values: values.as_ptr(), pieces, out: out.as_mut_ptr() };
+        // SAFETY: the CPU has the instructions; every piece was just checked to be within both.
+        unsafe { (self.table.widen)(&op) }
+    }
+
+    /// The most bytes of sums that are added to a row faster than they are computed: those of a cache that is near enough.
+    pub(crate) fn near_bytes(&self) -> u64 {
+        near::bytes()
     }
 
     /// Runs a dense layer: `output[row] = then(bias + Σ_k weight[k] · input[row][k])` over the given columns.

@@ -1,5 +1,7 @@
 //! Operations in the form of the instruction sets: pointers whose ranges [`super::Kernel`] has checked.
 
+use crate::artifact::model::Piece;
+
 /// A dense layer over the rows of a tile.
 ///
 /// Good means: `weight` for `panels` panels that start `panel_stride` apart and have `inputs * 16` elements each; `x`
@@ -134,18 +136,26 @@ pub(super) struct DotTerm {
     pub(super) len: usize,
 }
 
-/// Rows that are added to a bias. Good is as for [`Dense`]; `from` is good for `panels * 16` elements in each of its first
-/// `rows` places.
+/// Sums that are added to a bias, group by group. Good is as for [`Dense`]; `from` is good for `rows` times `groups`
+/// pointers, each of them for `panels * 16` elements.
 pub(super) struct AddRows {
     pub(super) rows: usize,
+    pub(super) groups: usize,
     pub(super) panels: usize,
-    pub(super) from: [*const f32; super::TILE_ROWS],
+    pub(super) from: *const *const f32,
     pub(super) bias: *const f32,
     pub(super) bias_step: usize,
     pub(super) bias_stride: usize,
     pub(super) out: *mut f32,
     pub(super) out_stride: usize,
     pub(super) then: Then,
+}
+
+/// Rows of fp16 that are widened: `values` and `out` are good for every piece.
+pub(super) struct Widen<'a> {
+    pub(super) values: *const u16,
+    pub(super) pieces: &'a [Piece],
+    pub(super) out: *mut f32,
 }
 
 /// One row of a DCN v1 layer; all pointers are good for `panels * 16` elements.
@@ -169,6 +179,7 @@ pub(super) struct Table {
     /// Like `dense_single`, with the weights in groups of that many panels: see [`super::skip`].
     pub(super) dense_grouped: unsafe fn(&Dense<f32>),
     pub(super) add_rows: unsafe fn(&AddRows),
+    pub(super) widen: unsafe fn(&Widen<'_>),
     pub(super) dot: unsafe fn(*const f32, *const f32, usize) -> f32,
     pub(super) dots: unsafe fn(&Dots),
     pub(super) cross_vector: unsafe fn(&CrossVector),

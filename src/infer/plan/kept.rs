@@ -1,32 +1,36 @@
 //! Sums that rows bring with them.
 //!
-//! The first layers read x0. Some of a candidate's columns depend only on its ad, so they add the same to these sums in
-//! every request: `Σ W[k] x[k]` over them can be computed once for each ad and kept. A row then starts from the
-//! request's share and its kept sums, and only its other columns are multiplied.
+//! The first layers read x0. Some of a candidate's columns depend only on its ad, or only on one id, so they add the same
+//! to these sums in every request: `Σ W[k] x[k]` over them can be computed once and kept. A row then starts from the
+//! request's share, adds the kept sums of each group of such columns, and only its other columns are multiplied.
 //!
-//! For a row without kept sums the same sums are computed first, and the rest is identical, so a candidate's logit has
-//! the same bits whether its sums were kept or not.
+//! For a row that brings no sums of a group the same sums are computed first, and the rest is identical, so a candidate's
+//! logit has the same bits whether its sums were kept or not. That is why each group's sums begin from 0 and are added in
+//! the order of the groups.
 
 use std::ops::Range;
 
 use super::build::stride;
-use super::program::{KeptLayers, Layer, Program, Start, Step, Weight, WeightIn};
+use super::program::{KeptGroup, KeptLayers, Layer, Program, Start, Step, Weight, WeightIn};
 use crate::artifact::model::network::padded;
 use crate::infer::kernel::{Rows, Then};
 
-/// The same program for rows that may bring along their sums over the ascending columns `fixed` of x0. None when no
-/// layer reads them.
-pub(super) fn keeping(program: &Program, fixed: &[Range<usize>], tile_rows: usize) -> Option<Program> {
+/// Ascending columns of x0 whose sums are kept together.
+pub type Group = Vec<Range<usize>>;
+
+/// The same program for rows that may bring along their sums over groups of columns of x0. None when no layer reads them.
+pub(super) fn keeping(program: &Program, groups: &[Group], tile_rows: usize) -> Option<Program> {
     let mut program = program.clone();
+    let fixed = joined(groups);
     // The place of a row's sums is known when all of them are.
-    let mut layers: Vec<(usize, Layer)> = Vec::new();
+    let mut layers: Vec<Vec<(usize, Layer)>> = vec![Vec::new(); groups.len()];
     let (mut width, mut steps) = (0, Vec::new());
     for step in std::mem::take(&mut program.steps) {
-        let split = match &step {
-            Step::Layer(layer) if reads_x0(layer, program.x0) => split(&layer.columns, fixed),
+        let split_by = match &step {
+            Step::Layer(layer) if reads_x0(layer, program.x0) => split(&layer.columns, &fixed),
             _ => (Vec::new(), Vec::new()),
         };
-        let (Step::Layer(layer), (kept, live)) = (&step, split) else {
+        let (Step::Layer(layer), (kept, live)) = (&step, split_by) else {
             steps.push(step);
             continue;
         };
@@ -35,10 +39,19 @@ pub(super) fn keeping(program: &Program, fixed: &[Range<usize>], tile_rows: usiz
             continue;
         }
         let outputs = layer.weight.panels.outputs;
-        layers.extend(kept.into_iter().map(|columns| (width, Layer { columns, then: Then::None, ..layer.clone() })));
+        for (group, layers) in groups.iter().zip(&mut layers) {
+            let mut kept = split(&layer.columns, group).0;
+            if kept.is_empty() {
+                // Nothing of this group: zeros.
+                let nothing = layer.columns.start;
+                kept.push(nothing..nothing);
+            }
+            layers
+                .extend(kept.into_iter().map(|columns| (width, Layer { columns, then: Then::None, ..layer.clone() })));
+        }
         let (start, output) = (layer.start, layer.output);
         let then = if live.is_empty() { layer.then } else { Then::None };
-        steps.push(Step::AddKept { at: width, outputs, start, output, then });
+        steps.push(Step::AddKept { at: width, groups: groups.len(), outputs, start, output, then });
         for (i, columns) in live.iter().enumerate() {
             let then = if i + 1 == live.len() { layer.then } else { Then::None };
             steps.push(Step::Layer(Layer {
@@ -50,22 +63,36 @@ pub(super) fn keeping(program: &Program, fixed: &[Range<usize>], tile_rows: usiz
         }
         width += padded(outputs);
     }
-    if layers.is_empty() {
+    if width == 0 {
         return None;
     }
-    let sums = Rows { start: program.len, stride: stride(width) };
-    program.len += tile_rows * sums.stride;
-    let mut before = usize::MAX;
-    let layers = layers.into_iter().map(|(at, layer)| {
-        let output = sums.at_column(at);
-        let start = if at == before { Start::Rows(output) } else { Start::Zero };
-        before = at;
-        Layer { start, output, ..layer }
+    let groups = groups.iter().zip(layers).map(|(columns, layers)| {
+        let sums = Rows { start: program.len, stride: stride(width) };
+        program.len += tile_rows * sums.stride;
+        let mut before = usize::MAX;
+        let layers = layers.into_iter().map(|(at, layer)| {
+            let output = sums.at_column(at);
+            let start = if at == before { Start::Rows(output) } else { Start::Zero };
+            before = at;
+            Layer { start, output, ..layer }
+        });
+        let end = columns.last().map_or(0, |range| range.end);
+        KeptGroup { columns: columns.first().map_or(0, |range| range.start)..end, sums, layers: layers.collect() }
     });
-    program.kept = Some(KeptLayers { width, sums, layers: layers.collect() });
+    let groups = groups.collect();
+    let compact = Rows { start: program.len, ..program.x0 };
+    program.len += tile_rows * compact.stride;
+    program.kept = Some(KeptLayers { width, groups, compact });
     program.steps = steps;
     program.price();
     Some(program)
+}
+
+/// The columns of all groups, ascending.
+pub(super) fn joined(groups: &[Group]) -> Group {
+    let mut all: Group = groups.iter().flatten().cloned().collect();
+    all.sort_by_key(|range| range.start);
+    all
 }
 
 /// Whether a layer multiplies columns of x0 with weights that are the same in all requests.

@@ -43,9 +43,11 @@ mod packs;
 mod places;
 mod program;
 
+pub use kept::Group;
 pub use program::Level;
 pub(super) use program::{
-    Collapse, KeptLayers, Layer, PackedLayer, PackedWeight, Prepare, Program, Start, Step, Vector, Weight, WeightIn,
+    Collapse, KeptGroup, KeptLayers, Layer, PackedLayer, PackedWeight, Prepare, Program, Start, Step, Vector, Weight,
+    WeightIn,
 };
 
 use std::ops::Range;
@@ -56,7 +58,7 @@ use own::Own;
 use packs::Packs;
 
 use super::Weights;
-use super::kernel::{Kernel, Matrix, Words};
+use super::kernel::{Kernel, MOST_GROUPS, Matrix, Words};
 use super::scratch::Arena;
 use super::shapes::{self, Extent};
 use crate::artifact::model::network::{LANES, Network, padded};
@@ -90,10 +92,16 @@ pub struct Keeping {
 }
 
 impl Keeping {
-    /// f32 of a row's kept sums: a multiple of 16.
+    /// f32 of a row's kept sums of one group: a multiple of 16.
     #[must_use]
     pub fn width(&self) -> usize {
         self.program.kept.as_ref().map_or(0, |kept| kept.width)
+    }
+
+    /// The number of groups.
+    #[must_use]
+    pub fn groups(&self) -> usize {
+        self.program.kept.as_ref().map_or(0, |kept| kept.groups.len())
     }
 
     /// Whether a row's sums save more than loading them from memory costs.
@@ -211,17 +219,32 @@ impl Plan {
     /// # Errors
     /// `InvalidArgument` when the ranges are not ascending or go past the columns of x0.
     pub fn keeping(&self, fixed: &[Range<usize>]) -> Result<Option<Keeping>> {
-        let mut end = 0;
-        for range in fixed {
-            if range.start < end || range.end < range.start || range.end > self.width {
-                return Err(Error::argument(format!("columns {fixed:?}: expected to ascend below {}", self.width)));
-            }
-            end = range.end;
+        self.keeping_groups(&[fixed.to_vec()])
+    }
+
+    /// The same for several groups of columns, each with sums of its own. At most [`MOST_GROUPS`] that do not overlap.
+    ///
+    /// # Errors
+    /// As [`Plan::keeping`].
+    pub fn keeping_groups(&self, groups: &[Group]) -> Result<Option<Keeping>> {
+        let ascend = |ranges: &[Range<usize>]| {
+            let mut end = 0;
+            ranges.iter().all(|range| {
+                let ascends = range.start >= end && range.end >= range.start && range.end <= self.width;
+                end = range.end;
+                ascends
+            })
+        };
+        if groups.len() > MOST_GROUPS || !ascend(&kept::joined(groups)) || !groups.iter().all(|group| ascend(group)) {
+            return Err(Error::argument(format!(
+                "columns {groups:?}: expected at most {MOST_GROUPS} groups that ascend below {} and do not overlap",
+                self.width
+            )));
         }
-        if self.arithmetic != Arithmetic::Exact {
+        if self.arithmetic != Arithmetic::Exact || groups.is_empty() {
             return Ok(None);
         }
-        let keeping = self.programs[1..].iter().filter_map(|program| kept::keeping(program, fixed, self.tile_rows()));
+        let keeping = self.programs[1..].iter().filter_map(|program| kept::keeping(program, groups, self.tile_rows()));
         let cheapest = keeping.min_by_key(|program| program.cost(MANY));
         let usual = self.program_for(MANY).cost(MANY);
         Ok(cheapest.filter(|program| program.cost(MANY) < usual).map(|program| Keeping {

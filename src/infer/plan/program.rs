@@ -148,12 +148,21 @@ impl Layer {
     }
 }
 
-/// Sums of the first layers over the columns of x0 that are the same for a row in every request. A row that brings them
-/// along is not multiplied there; see [`super::kept`].
+/// Sums of the first layers over columns of x0 that a row may bring along, in groups; see [`super::kept`].
 #[derive(Debug, Clone)]
 pub(in crate::infer) struct KeptLayers {
-    /// f32 of a row's sums.
+    /// f32 of a group's sums.
     pub(in crate::infer) width: usize,
+    pub(in crate::infer) groups: Vec<KeptGroup>,
+    /// Where the columns of rows that bring no sums stand together.
+    pub(in crate::infer) compact: Rows,
+}
+
+/// Columns whose sums are kept together.
+#[derive(Debug, Clone)]
+pub(in crate::infer) struct KeptGroup {
+    /// From the first of its columns to the last.
+    pub(in crate::infer) columns: Range<usize>,
     /// Where the sums of rows that bring none are computed.
     pub(in crate::infer) sums: Rows,
     /// The layers that compute them, all from x0 to `sums`.
@@ -229,10 +238,11 @@ pub(in crate::infer) struct Basis {
 pub(in crate::infer) enum Step {
     Layer(Layer),
     Packed(PackedLayer),
-    /// `then(start + kept sums)`: a layer's outputs, or the start of the rest of it. `at` is their place in
-    /// [`KeptLayers`].
+    /// `then(start + kept sums of each group in turn)`: a layer's outputs, or the start of the rest of it. `at` is their
+    /// place in [`KeptLayers`].
     AddKept {
         at: usize,
+        groups: usize,
         outputs: usize,
         start: Start,
         output: Rows,
@@ -334,7 +344,7 @@ impl Step {
         match self {
             Self::Layer(layer) => layer.products(),
             Self::Packed(layer) => layer.products(),
-            Self::AddKept { outputs, .. } => padded(*outputs) * TOUCH,
+            Self::AddKept { groups, outputs, .. } => padded(*outputs) * groups * TOUCH,
             Self::Pack { len, .. } => *len,
             Self::Vector { bias, .. } => 3 * bias.len,
             Self::Mix { experts, rank, .. } => experts * rank * TOUCH,

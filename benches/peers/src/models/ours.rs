@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use adclick::builder::infer::{Arithmetic, Keeping, Kernel, Plan, Scratch, TILE_ROWS};
+use adclick::builder::infer::{Arithmetic, Keeping, Kept, Kernel, Plan, Scratch, TILE_ROWS};
 
 use crate::Error;
 use crate::auction;
@@ -96,15 +96,16 @@ impl Loaded {
         };
         let shared = if shares { plan.request_width() } else { 0 };
         let each = plan.tile_for(case.count);
-        let mut kept = [None; TILE_ROWS];
-        let mut sums = sums.chunks(keeping.as_ref().map_or(1, Keeping::width));
+        let mut lines = [0; TILE_ROWS];
+        let mut next = (0..).step_by(keeping.as_ref().map_or(16, Keeping::width) / 16);
         for (rows, logits) in case.rows.chunks(width * each).zip(logits.chunks_mut(each)) {
-            let kept = if sums.len() == 0 { &mut kept[..0] } else { &mut kept[..logits.len()] };
-            kept.fill_with(|| sums.next());
+            let lines = if sums.is_empty() { &mut lines[..0] } else { &mut lines[..logits.len()] };
+            lines.fill_with(|| next.next().unwrap_or(Kept::NONE));
             let mut tile = pass.tile(logits.len())?;
             for (i, row) in rows.chunks(width).enumerate() {
                 tile.row(i)[shared..].copy_from_slice(&row[shared..]);
             }
+            let kept = Kept { memory: [&sums[..], &[]], first: 1, lines };
             pass.run_kept(logits.len(), kept, None, logits)?;
         }
         Ok(())

@@ -175,6 +175,20 @@ public final class EngineOptions {
     return this;
   }
 
+  /**
+   * MiB of memory that each generation may take to keep, for features that read small embedding tables, what each row adds
+   * to the first layers of the network; 0 = 64, which is the most that is ever used, 4294967295 = none. {@link
+   * Engine#adCache} tells what it takes. Logits have the same bits with and without; without, the sums are computed with the
+   * request.
+   *
+   * @param mib MiB; 0 for the default, 64; -1 for none
+   * @return this
+   */
+  public EngineOptions idSumsMib(int mib) {
+    bytes.putInt(Layout.ENGINE_OPTIONS_ID_SUMS_MIB, mib == -1 ? mib : notNegative(mib, "mib"));
+    return this;
+  }
+
   long address() {
     return memory.address;
   }

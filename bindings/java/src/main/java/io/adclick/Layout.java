@@ -12,7 +12,7 @@ final class Layout {
   static final int ERROR_STATUS = 4;
   static final int ERROR_MESSAGE = 8;
 
-  static final int ENGINE_OPTIONS = 72;
+  static final int ENGINE_OPTIONS = 80;
   static final int ENGINE_OPTIONS_FLAGS = 4;
   static final int ENGINE_OPTIONS_HEADROOM = 8;
   static final int ENGINE_OPTIONS_FOLLOW_MS = 12;
@@ -25,12 +25,16 @@ final class Layout {
   static final int ENGINE_OPTIONS_IMPRESSION_MAX_AGE_S = 52;
   static final int ENGINE_OPTIONS_IMPRESSION_KEY = 56;
   static final int ENGINE_OPTIONS_IMPRESSION_KEY_HIGH = 64;
+  static final int ENGINE_OPTIONS_ID_SUMS_MIB = 72;
 
-  static final int AD_CACHE = 32;
+  static final int AD_CACHE = 56;
   static final int AD_CACHE_STATE = 4;
   static final int AD_CACHE_N_ADS = 8;
   static final int AD_CACHE_BYTES = 16;
   static final int AD_CACHE_BYTES_NEEDED = 24;
+  static final int AD_CACHE_N_IDS = 32;
+  static final int AD_CACHE_ID_BYTES = 40;
+  static final int AD_CACHE_ID_BYTES_NEEDED = 48;
 
   static final int FOLLOW_STATE = 72;
   static final int FOLLOW_STATE_STATUS = 4;
