@@ -78,16 +78,18 @@
  *  10. Deciding
  *      adclick_reason adclick_price_bound adclick_reserve_source ADCLICK_NO_CANDIDATE ADCLICK_WINNER_EXPLORED
  *      adclick_winner adclick_scorer_decide adclick_auction_options adclick_auction_run adclick_reason_name
- *  11. What the model reads
+ *  11. Values in columns
+ *      ADCLICK_COLUMNS_MISSING_ID adclick_columns adclick_scorer_score_columns adclick_scorer_decide_columns
+ *  12. What the model reads
  *      ADCLICK_MODEL_WIDE adclick_model adclick_engine_model adclick_side adclick_value_kind adclick_reading
  *      adclick_source ADCLICK_INPUT_NUMBER ADCLICK_INPUT_ID ADCLICK_INPUT_NAME ADCLICK_INPUT_FROM
  *      adclick_model_input adclick_engine_model_input adclick_check adclick_engine_check
- *      adclick_engine_input_error
- *  12. Rows on top of tables
+ *      adclick_engine_check_columns adclick_engine_input_error
+ *  13. Rows on top of tables
  *      adclick_engine_table adclick_engine_column ADCLICK_UPSERT_INCREMENT ADCLICK_UPSERT_WHOLE_ROW
  *      adclick_upsert adclick_row adclick_upsert_result adclick_engine_upsert adclick_engine_remove_rows
  *      adclick_engine_clear_rows adclick_table_info adclick_engine_table_info
- *  13. Metrics
+ *  14. Metrics
  *      adclick_engine_metrics */
 
 #ifndef ADCLICK_H
@@ -996,7 +998,79 @@ adclick_status adclick_auction_run(struct adclick_scorer *scorer,
 // Any thread.
 const char *adclick_reason_name(uint32_t reason);
 
-/* ---- 11. What the model reads --------------------------------------------------------------------------------
+/* ---- 11. Values in columns -----------------------------------------------------------------------------------
+ *
+ * For candidates that all have the same inputs: handles once, then a block of ids and a block of numbers, row after row.
+ * See also: adclick_scorer_score, adclick_scorer_decide, adclick_engine_check_columns.
+ */
+
+// A flag of `adclick_columns`: cells whose id is `missing_id` are missing.
+#define ADCLICK_COLUMNS_MISSING_ID 1
+
+// How many columns of values the candidates of a request have. 24 bytes. Beside it stand four arrays: `id_features`,
+// `[n_ids]` handles, with `ids`, `[n_candidates][n_ids]`; and `number_features`, `[n_numbers]` handles, with `numbers`,
+// `[n_candidates][n_numbers]`.
+//
+// So no handle is looked up for each value. A cell counts as an `adclick_value` does that stands before the candidate's own
+// values, an id as one with number 0 and a number as one with id 0: with the same bits in the result and the same counts. Where
+// an input takes one value, the last one counts: that of a later column with the same handle, or the candidate's own value. A
+// multi-valued category takes each as one more, of weight 1. A vector's positions are passed by values.
+typedef struct adclick_columns {
+  // `sizeof(adclick_columns)`.
+  uint32_t struct_size;
+  // `ADCLICK_COLUMNS_MISSING_ID`, or 0: then all ids are ids. A number that is NaN is missing in any case.
+  uint32_t flags;
+  // Columns of ids; with those of numbers at most 1024.
+  uint32_t n_ids;
+  // Columns of numbers.
+  uint32_t n_numbers;
+  // The id that stands for none.
+  uint64_t missing_id;
+} adclick_columns;
+
+// `adclick_scorer_score` of candidates that have values in columns.
+//
+// `columns` says how many there are, and may be NULL for none. `id_features` and `number_features` are their handles, `ids` and
+// `numbers` the blocks. An array without entries may be NULL. The rest as in `adclick_scorer_score`.
+// Errors: as `adclick_scorer_score`; ADCLICK_CAPACITY_EXCEEDED also for more than 1024 columns, ADCLICK_INVALID_VALUE for a number
+// that is infinite.
+// One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call.
+adclick_status adclick_scorer_score_columns(struct adclick_scorer *scorer,
+                                            const struct adclick_request *request,
+                                            const struct adclick_value *values,
+                                            const struct adclick_candidate *candidates,
+                                            const struct adclick_value *candidate_values,
+                                            const struct adclick_columns *columns,
+                                            const uint32_t *id_features,
+                                            const uint64_t *ids,
+                                            const uint32_t *number_features,
+                                            const float *numbers,
+                                            float *pctr,
+                                            float *pcvr,
+                                            struct adclick_outcome *outcome,
+                                            struct adclick_error *error);
+
+// `adclick_scorer_decide` on candidates that have values in columns: `columns` and its arrays as in
+// `adclick_scorer_score_columns`, the rest as in `adclick_scorer_decide`.
+// Errors: as both.
+// One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call.
+adclick_status adclick_scorer_decide_columns(struct adclick_scorer *scorer,
+                                             const struct adclick_request *request,
+                                             const struct adclick_value *values,
+                                             const struct adclick_candidate *candidates,
+                                             const struct adclick_value *candidate_values,
+                                             const struct adclick_columns *columns,
+                                             const uint32_t *id_features,
+                                             const uint64_t *ids,
+                                             const uint32_t *number_features,
+                                             const float *numbers,
+                                             struct adclick_winner *winners,
+                                             uint32_t max_winners,
+                                             uint32_t *reasons,
+                                             struct adclick_outcome *outcome,
+                                             struct adclick_error *error);
+
+/* ---- 12. What the model reads --------------------------------------------------------------------------------
  *
  * The live model in figures, its inputs by name, and whether a request has them.
  * See also: adclick_engine_feature.
@@ -1201,6 +1275,27 @@ adclick_status adclick_engine_check(const struct adclick_engine *engine,
                                     size_t *length,
                                     struct adclick_error *error);
 
+// `adclick_engine_check` of a request whose candidates have values in columns: `columns` and its arrays as in
+// `adclick_scorer_score_columns`, the rest as in `adclick_engine_check`. A cell is checked as the value that it stands for; a
+// missing one is none. An input that has a column and a candidate's own value is counted in `n_repeated`.
+// Errors: as `adclick_engine_check`, and those of `adclick_scorer_score_columns` for counts and sizes.
+// Any thread; takes locks and allocates, so not on a request's path.
+adclick_status adclick_engine_check_columns(const struct adclick_engine *engine,
+                                            const struct adclick_request *request,
+                                            const struct adclick_value *values,
+                                            const struct adclick_candidate *candidates,
+                                            const struct adclick_value *candidate_values,
+                                            const struct adclick_columns *columns,
+                                            const uint32_t *id_features,
+                                            const uint64_t *ids,
+                                            const uint32_t *number_features,
+                                            const float *numbers,
+                                            struct adclick_check *check,
+                                            char *text,
+                                            size_t room,
+                                            size_t *length,
+                                            struct adclick_error *error);
+
 // Whether requests have passed values on the wrong side since the live model was opened (with the request what the model
 // reads with candidates, or the other way round). Such values are ignored. Returns ADCLICK_INVALID_VALUE and fills `error`
 // with the names; returns ADCLICK_OK when there were none. For the health check of a server;
@@ -1210,7 +1305,7 @@ adclick_status adclick_engine_check(const struct adclick_engine *engine,
 adclick_status adclick_engine_input_error(const struct adclick_engine *engine,
                                           struct adclick_error *error);
 
-/* ---- 12. Rows on top of tables -------------------------------------------------------------------------------
+/* ---- 13. Rows on top of tables -------------------------------------------------------------------------------
  *
  * What is known before the next bundle is written on top of the live tables.
  * See also: adclick_key, adclick_engine_options.
@@ -1370,7 +1465,7 @@ adclick_status adclick_engine_table_info(const struct adclick_engine *engine,
                                          struct adclick_table_info *info,
                                          struct adclick_error *error);
 
-/* ---- 13. Metrics ---------------------------------------------------------------------------------------------
+/* ---- 14. Metrics ---------------------------------------------------------------------------------------------
  * See also: adclick_engine_follow_error, adclick_engine_input_error.
  */
 
@@ -1592,6 +1687,12 @@ ADCLICK_ASSERT_AT(adclick_table_info, overlay_rows, 32);
 ADCLICK_ASSERT_AT(adclick_table_info, overlay_capacity, 40);
 ADCLICK_ASSERT_AT(adclick_table_info, overlay_evictions, 48);
 ADCLICK_ASSERT_AT(adclick_table_info, overlay_bytes, 56);
+ADCLICK_ASSERT_SIZE(adclick_columns, 24);
+ADCLICK_ASSERT_AT(adclick_columns, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_columns, flags, 4);
+ADCLICK_ASSERT_AT(adclick_columns, n_ids, 8);
+ADCLICK_ASSERT_AT(adclick_columns, n_numbers, 12);
+ADCLICK_ASSERT_AT(adclick_columns, missing_id, 16);
 ADCLICK_ASSERT_SIZE(adclick_scorer_options, 16);
 ADCLICK_ASSERT_AT(adclick_scorer_options, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_scorer_options, flags, 4);

@@ -176,7 +176,7 @@ pub use metrics::Metrics;
 pub use model::{AdCacheInfo, AdCacheState};
 pub use overlay::{Operation, TableInfo, Upsert, UpsertCounts};
 pub use refusal::Refusal;
-pub use request::Input;
+pub use request::{Columns, Input};
 pub use scorer::{Scorer, ScorerLimits};
 pub use types::{
     BidKind, CANDIDATE_FLOOR_EXEMPT, CANDIDATE_STOPPED, Candidate, Exploration, KEEP_NO_USER, NO_CANDIDATE, Outcome,

@@ -2,6 +2,7 @@
 
 use bytemuck::Zeroable;
 
+use crate::limits::MAX_CANDIDATE_COLUMNS;
 use crate::refusal::Refusal;
 use crate::types::{
     CANDIDATE_FLOOR_EXEMPT, CANDIDATE_STOPPED, Candidate, Exploration, KEEP_NO_USER, Request, Value, Winner,
@@ -103,6 +104,176 @@ impl Input<'_> {
                 return Err(Refusal::Field { what: "candidates", index, rule });
             }
         }
+        Ok(n)
+    }
+}
+
+/// Values of candidates in columns: handles once, then a block of ids and a block of numbers, row after row, one row for
+/// each candidate. So that no handle is looked up for each value. Several inputs of all candidates are passed so; a
+/// candidate's own values may stand beside them.
+///
+/// A cell counts as a [`Value`] does that the candidate passes before its own: an id as one with number 0, a number as one
+/// with id 0. So the result has the same bits, and is counted in the same way. Where an input takes one value, the last one
+/// counts: that of a later column with the same handle, or the candidate's own. A multi-valued category takes each as one
+/// more, with weight 1. A vector's positions are passed by values.
+///
+/// `NaN` is a number that this candidate does not have, and so is an id that equals `missing_id`.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use adclick::{Candidate, Columns, Engine, Input, Options, Request, ScorerLimits, Value};
+///
+/// # fn main() -> adclick::Result<()> {
+/// let engine = Engine::open(Path::new("examples/bundles/first"), &Options::default())?;
+/// let mut scorer = engine.scorer(ScorerLimits { max_candidates: 2 })?;
+/// let click_rate = engine.feature("ad_ctr_7d")?;
+/// let candidates = [Candidate { ad_key: 1, ..Candidate::default() }, Candidate { ad_key: 2, ..Candidate::default() }];
+/// let request = Request { time_us: 1_793_000_000_000_000, ..Request::default() }.counting(&[], &candidates, &[]);
+/// let input = Input { request: &request, values: &[], candidates: &candidates, candidate_values: &[] };
+///
+/// let columns = Columns { number_features: &[click_rate], numbers: &[0.03, f32::NAN], ..Columns::default() };
+/// let (mut by_columns, mut by_values) = ([0.0; 2], [0.0; 2]);
+/// let outcome = scorer.score_columns(input, columns, &mut by_columns, &mut [])?;
+/// assert_eq!(outcome.n_scored, 2);
+///
+/// // The same by values.
+/// let values = [Value { feature: click_rate, number: 0.03, id: 0 }];
+/// let mut candidates = candidates;
+/// candidates[0].n_values = 1;
+/// let request = request.counting(&[], &candidates, &values);
+/// let input = Input { request: &request, values: &[], candidates: &candidates, candidate_values: &values };
+/// scorer.score(input, &mut by_values, &mut [])?;
+/// assert_eq!(by_columns.map(f32::to_bits), by_values.map(f32::to_bits));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Columns<'a> {
+    /// Handles of the columns of ids.
+    pub id_features: &'a [u32],
+    /// `[n_candidates][id_features]`.
+    pub ids: &'a [u64],
+    /// Handles of the columns of numbers.
+    pub number_features: &'a [u32],
+    /// `[n_candidates][number_features]`.
+    pub numbers: &'a [f32],
+    /// The id that stands for none; `None`: all ids are ids.
+    pub missing_id: Option<u64>,
+}
+
+/// The cells of one candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Cells<'a> {
+    id_features: &'a [u32],
+    ids: &'a [u64],
+    number_features: &'a [u32],
+    numbers: &'a [f32],
+    missing_id: Option<u64>,
+    /// The index of the first number in the caller's array, for messages.
+    first_number: usize,
+}
+
+impl<'a> Columns<'a> {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.id_features.len() + self.number_features.len()
+    }
+
+    /// Their handles, in the order of [`Cells::values`].
+    pub(crate) fn handles(&self) -> impl Iterator<Item = u32> {
+        self.id_features.iter().chain(self.number_features).copied()
+    }
+
+    /// The cells of a candidate of a request whose lengths were checked.
+    #[inline]
+    pub(crate) fn of(&self, candidate: usize) -> Cells<'a> {
+        let Self { id_features, ids, number_features, numbers, missing_id } = *self;
+        let first_number = candidate * number_features.len();
+        Cells {
+            id_features,
+            ids: &ids[candidate * id_features.len()..][..id_features.len()],
+            number_features,
+            numbers: &numbers[first_number..][..number_features.len()],
+            missing_id,
+            first_number,
+        }
+    }
+
+    /// Checks the lengths for so many candidates.
+    fn check(&self, candidates: usize) -> Result<(), Refusal> {
+        if self.len() > MAX_CANDIDATE_COLUMNS {
+            return Err(Refusal::Capacity { what: "columns", found: self.len(), most: MAX_CANDIDATE_COLUMNS });
+        }
+        for (what, found, columns) in [
+            ("ids", self.ids.len(), self.id_features.len()),
+            ("numbers", self.numbers.len(), self.number_features.len()),
+        ] {
+            let expected = columns * candidates;
+            if found != expected {
+                return Err(Refusal::Length { what, found, expected });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Cells<'_> {
+    /// The ids that are not missing, each with the number of its column, as the values that they stand for.
+    #[inline]
+    pub(crate) fn ids(self) -> impl Iterator<Item = (usize, Value)> {
+        let present = move |&(_, &id): &(usize, &u64)| Some(id) != self.missing_id;
+        let value = move |(at, &id): (usize, &u64)| (at, Value { feature: self.id_features[at], number: 0.0, id });
+        self.ids.iter().enumerate().filter(present).map(value)
+    }
+
+    /// The same of numbers, whose columns come after those of ids.
+    #[inline]
+    pub(crate) fn numbers(self) -> impl Iterator<Item = (usize, Value)> {
+        let value = move |at: usize, number| Value { feature: self.number_features[at], number, id: 0 };
+        let present = self.numbers.iter().enumerate().filter(|(_, number)| !number.is_nan());
+        present.map(move |(at, &number)| (self.ids.len() + at, value(at, number)))
+    }
+
+    /// Both.
+    #[inline]
+    pub(crate) fn values(self) -> impl Iterator<Item = (usize, Value)> {
+        self.ids().chain(self.numbers())
+    }
+
+    /// The refusal of the number in a column, which is infinite.
+    #[cold]
+    pub(crate) fn not_finite(&self, column: usize) -> Refusal {
+        Refusal::NotFinite { what: "numbers", index: self.first_number + column - self.ids.len() }
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ids.is_empty() && self.numbers.is_empty()
+    }
+}
+
+/// A request with all that travels beside it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) input: Input<'a>,
+    pub(crate) columns: Columns<'a>,
+}
+
+impl<'a> std::ops::Deref for Asked<'a> {
+    type Target = Input<'a>;
+
+    fn deref(&self) -> &Input<'a> {
+        &self.input
+    }
+}
+
+impl Asked<'_> {
+    /// As [`Input::check`].
+    pub(crate) fn check(&self, max_candidates: usize) -> Result<usize, Refusal> {
+        let n = self.input.check(max_candidates)?;
+        self.columns.check(n)?;
         Ok(n)
     }
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"math"
 	"time"
 
 	"adclick.io/adclick"
@@ -54,6 +55,40 @@ func Example() {
 			float64(winner.PriceMicros)/1e6)
 	}
 	// Output: candidate 0 wins: pCTR 0.0969, pays 0.16 for a click
+}
+
+// What a server knows of all its candidates, in columns: handles once, then a row for each candidate.
+func ExampleColumnValues() {
+	engine, err := adclick.Open(bundle, adclick.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer engine.Close()
+	rate, err := engine.Feature("ad_ctr_7d")
+	if err != nil {
+		log.Fatal(err)
+	}
+	scorer, err := engine.NewScorer(10)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer scorer.Close()
+	in := adclick.Input{
+		Request:    adclick.Request{UserKey: adclick.Hash("u1003"), TimeUS: 1_790_000_000_000_000},
+		Candidates: []adclick.Candidate{{AdKey: adclick.Hash("a1")}, {AdKey: adclick.Hash("a2")}},
+		// Click rates of the last hour. Nothing is known of the second ad: the bundle's table has its rate.
+		Columns: adclick.ColumnValues{NumberFeatures: []uint32{rate}, Numbers: []float32{0.25, float32(math.NaN())}},
+	}
+	pctr, plain := make([]float32, 2), make([]float32, 2)
+	if _, err := scorer.Score(&in, pctr, nil); err != nil {
+		log.Fatal(err)
+	}
+	in.Columns = adclick.ColumnValues{}
+	if _, err := scorer.Score(&in, plain, nil); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("higher:", pctr[0] > plain[0], "- the same:", pctr[1] == plain[1])
+	// Output: higher: true - the same: true
 }
 
 // Probabilities alone, for those who run an auction of their own, and why candidates lost.

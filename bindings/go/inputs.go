@@ -132,14 +132,19 @@ func (e *Engine) Check(in *Input) (Check, error) {
 	if err := in.sized(&request); err != nil {
 		return Check{}, err
 	}
+	var columns C.adclick_columns
+	if err := in.Columns.sized(&columns, len(in.Candidates)); err != nil {
+		return Check{}, err
+	}
 	raw := C.adclick_check{struct_size: C.sizeof_adclick_check}
 	text := make([]byte, 0, 4096)
 	for {
 		why := newFailure()
 		var length C.size_t
-		status := C.adclick_engine_check(e.handle, (*C.adclick_request)(unsafe.Pointer(&request)), valuesOf(in.Values),
-			candidatesOf(in.Candidates), valuesOf(in.CandidateValues), &raw, (*C.char)(unsafe.Pointer(unsafe.SliceData(text))),
-			C.size_t(cap(text)), &length, &why)
+		status := C.adclick_engine_check_columns(e.handle, (*C.adclick_request)(unsafe.Pointer(&request)), valuesOf(in.Values),
+			candidatesOf(in.Candidates), valuesOf(in.CandidateValues), &columns, handlesOf(in.Columns.IDFeatures),
+			idsOf(in.Columns.IDs), handlesOf(in.Columns.NumberFeatures), floatsOf(in.Columns.Numbers), &raw,
+			(*C.char)(unsafe.Pointer(unsafe.SliceData(text))), C.size_t(cap(text)), &length, &why)
 		if status == C.ADCLICK_BUFFER_TOO_SMALL {
 			text = slices.Grow(text, int(length))
 			continue

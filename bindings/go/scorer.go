@@ -1,11 +1,11 @@
 package adclick
 
-// #cgo noescape adclick_scorer_score
-// #cgo nocallback adclick_scorer_score
+// #cgo noescape adclick_scorer_score_columns
+// #cgo nocallback adclick_scorer_score_columns
 // #cgo noescape adclick_scorer_score_dense
 // #cgo nocallback adclick_scorer_score_dense
-// #cgo noescape adclick_scorer_decide
-// #cgo nocallback adclick_scorer_decide
+// #cgo noescape adclick_scorer_decide_columns
+// #cgo nocallback adclick_scorer_decide_columns
 // #include <adclick.h>
 import "C"
 
@@ -27,6 +27,7 @@ type Scorer struct {
 	engine *Engine // not closed by the garbage collector as long as the scorer is used
 	// What calls pass besides the caller's slices, here so that nothing is allocated for a call.
 	request Request
+	columns C.adclick_columns
 	auction AuctionOptions
 	outcome Outcome
 	winners C.uint32_t
@@ -104,7 +105,33 @@ func (s *Scorer) end() {
 
 // The request as C takes it: counts and size are set from the slices.
 func (s *Scorer) take(in *Input) error {
+	if err := in.Columns.sized(&s.columns, len(in.Candidates)); err != nil {
+		return err
+	}
 	return in.sized(&s.request)
+}
+
+var errNoRows error = &Error{ErrInvalidArgument, "Columns: expected a row of IDs and of Numbers for each candidate"}
+
+// The counts of the columns.
+func (c *ColumnValues) sized(counts *C.adclick_columns, candidates int) error {
+	ids, numbers := len(c.IDFeatures), len(c.NumberFeatures)
+	if !fits(ids) || !fits(numbers) {
+		return errTooLong
+	}
+	if len(c.IDs) != ids*candidates || len(c.Numbers) != numbers*candidates {
+		return errNoRows
+	}
+	*counts = C.adclick_columns{
+		struct_size: C.sizeof_adclick_columns,
+		n_ids:       C.uint32_t(ids),
+		n_numbers:   C.uint32_t(numbers),
+		missing_id:  C.uint64_t(c.MissingID),
+	}
+	if c.HasMissingID {
+		counts.flags = C.ADCLICK_COLUMNS_MISSING_ID
+	}
+	return nil
 }
 
 // The request with its size and the counts of the slices.
@@ -155,6 +182,14 @@ func reasonsOf(reasons []Reason) *C.uint32_t {
 	return (*C.uint32_t)(unsafe.Pointer(unsafe.SliceData(reasons)))
 }
 
+func handlesOf(handles []uint32) *C.uint32_t {
+	return (*C.uint32_t)(unsafe.Pointer(unsafe.SliceData(handles)))
+}
+
+func idsOf(ids []uint64) *C.uint64_t {
+	return (*C.uint64_t)(unsafe.Pointer(unsafe.SliceData(ids)))
+}
+
 func floatsOf(numbers []float32) *C.float {
 	return (*C.float)(unsafe.Pointer(unsafe.SliceData(numbers)))
 }
@@ -178,8 +213,10 @@ func (s *Scorer) Score(in *Input, pctr, pcvr []float32) (Outcome, error) {
 	if err := s.take(in); err != nil {
 		return Outcome{}, err
 	}
-	return s.done(C.adclick_scorer_score(s.handle, s.rawRequest(), valuesOf(in.Values), candidatesOf(in.Candidates),
-		valuesOf(in.CandidateValues), floatsOf(pctr), floatsOf(pcvr), s.rawOutcome(), &s.why))
+	return s.done(C.adclick_scorer_score_columns(s.handle, s.rawRequest(), valuesOf(in.Values), candidatesOf(in.Candidates),
+		valuesOf(in.CandidateValues), &s.columns, handlesOf(in.Columns.IDFeatures), idsOf(in.Columns.IDs),
+		handlesOf(in.Columns.NumberFeatures), floatsOf(in.Columns.Numbers), floatsOf(pctr), floatsOf(pcvr), s.rawOutcome(),
+		&s.why))
 }
 
 // ScoreDense writes the calibrated probabilities of ready inputs: x has width numbers for each entry of pctr, row after
@@ -220,7 +257,8 @@ func (s *Scorer) Decide(in *Input, winners []Winner, reasons []Reason) (Outcome,
 	if err := s.take(in); err != nil {
 		return Outcome{}, err
 	}
-	return s.done(C.adclick_scorer_decide(s.handle, s.rawRequest(), valuesOf(in.Values), candidatesOf(in.Candidates),
-		valuesOf(in.CandidateValues), winnersOf(winners), C.uint32_t(len(winners)), reasonsOf(reasons), s.rawOutcome(),
-		&s.why))
+	return s.done(C.adclick_scorer_decide_columns(s.handle, s.rawRequest(), valuesOf(in.Values), candidatesOf(in.Candidates),
+		valuesOf(in.CandidateValues), &s.columns, handlesOf(in.Columns.IDFeatures), idsOf(in.Columns.IDs),
+		handlesOf(in.Columns.NumberFeatures), floatsOf(in.Columns.Numbers), winnersOf(winners), C.uint32_t(len(winners)),
+		reasonsOf(reasons), s.rawOutcome(), &s.why))
 }

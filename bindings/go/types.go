@@ -16,6 +16,24 @@ type Input struct {
 	Candidates []Candidate
 	// The values of all candidates; each candidate says which are its own.
 	CandidateValues []Value
+	// Values of candidates in columns, beside CandidateValues.
+	Columns ColumnValues
+}
+
+// ColumnValues are values of candidates in columns: handles once, then a block of ids and one of numbers, row after row, a row for each candidate;
+// so that no handle is looked up for each value. A cell counts as a [Value] does that stands before the candidate's own: where
+// an input takes one value, the last one counts. A multi-valued category takes each as one more; a vector's positions are
+// passed by values. A number that is NaN is missing.
+type ColumnValues struct {
+	// The handles of the columns of ids, and [candidates][IDFeatures] ids.
+	IDFeatures []uint32
+	IDs        []uint64
+	// The handles of the columns of numbers, and [candidates][NumberFeatures] numbers.
+	NumberFeatures []uint32
+	Numbers        []float32
+	// Whether an id that equals MissingID is missing.
+	HasMissingID bool
+	MissingID    uint64
 }
 
 // KeepNoUser is a flag of a [Request]: the user must not be kept. The decision is logged without user and session, and without

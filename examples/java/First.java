@@ -7,6 +7,7 @@ import io.adclick.Adclick;
 import io.adclick.BidKind;
 import io.adclick.Candidates;
 import io.adclick.Check;
+import io.adclick.Columns;
 import io.adclick.Engine;
 import io.adclick.Outcome;
 import io.adclick.Reasons;
@@ -76,6 +77,13 @@ final class First {
             click.clear(users, Upsert.Mode.INCREMENT).row(request.userKey()).number(engine.column(users, "clicks_7d"), 1));
         scorer.decide(request, candidates, winners);
         System.out.printf("after a click: pCTR %.6f%n", winners.get(0).pctr());
+
+        // What this server knows of all its candidates travels in columns: handles once, then a row for each candidate. Here it is the
+        // click rate of the last hour. Nothing is known of the third ad: a number is NaN, and missing, until it is set.
+        Columns rates = new Columns(1000, new int[0], new int[] {engine.feature("ad_ctr_7d")});
+        rates.number(0, 0, 0.02f).number(1, 0, 0.06f);
+        scorer.decide(request, candidates.columns(rates), winners);
+        System.out.printf("with the last hour's rates: ad %s wins%n", ADS.get(winners.get(0).candidate()).id);
       }
     }
   }

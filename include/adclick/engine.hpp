@@ -203,21 +203,27 @@ class engine {
   }
   [[nodiscard]] std::vector<model_input> inputs() const { return try_inputs().value(); }
 
-  // adclick_engine_check: what is wrong with a request for the live model. Ask once, at start.
+  // Checks (adclick_engine_check): what is wrong with a request for the live model. Ask once, at start.
   [[nodiscard]] result<adclick::check> try_check(const input &in) const {
     adclick_request sized;
     if (!detail::counted(in, sized)) {
       return detail::too_long();
     }
+    if (!detail::has_rows(in.columns, in.candidates.size())) {
+      return detail::no_rows();
+    }
+    const adclick_columns columns = detail::counted(in.columns);
     adclick::check found;
     found.counts.struct_size = sizeof found.counts;
     found.text.resize(std::size_t{1} << 12U);
     for (;;) {
       std::size_t length = 0;
       failure why;
-      const adclick_status told = adclick_engine_check(
-          handle_, &sized, detail::or_null(in.values), detail::or_null(in.candidates),
-          detail::or_null(in.candidate_values), &found.counts, &found.text[0], found.text.size(), &length, why.raw());
+      const adclick_status told = adclick_engine_check_columns(
+          handle_, &sized, detail::or_null(in.values), detail::or_null(in.candidates), detail::or_null(in.candidate_values),
+          &columns, detail::or_null(in.columns.id_features), detail::or_null(in.columns.ids),
+          detail::or_null(in.columns.number_features), detail::or_null(in.columns.numbers), &found.counts, &found.text[0],
+          found.text.size(), &length, why.raw());
       found.text.resize(length);
       if (told == ADCLICK_OK) {
         return found;

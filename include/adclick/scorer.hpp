@@ -33,8 +33,8 @@ class scorer {
   explicit operator bool() const noexcept { return handle_ != nullptr; }
   [[nodiscard]] adclick_scorer *handle() noexcept { return handle_; }
 
-  // adclick_scorer_score. `pctr` has an entry for each candidate; `pcvr` too, or is empty when it is not wanted. Filled with NaN
-  // is what the model has no head for.
+  // Scores (adclick_scorer_score), with the columns if there are any. `pctr` has an entry for each candidate; `pcvr` too, or is
+  // empty when it is not wanted. Filled with NaN is what the model has no head for.
   [[nodiscard]] result<outcome> try_score(const input &in, span<float> pctr, span<float> pcvr = {}) noexcept {
     adclick_request sized;
     if (!detail::counted(in, sized)) {
@@ -43,11 +43,17 @@ class scorer {
     if (pctr.size() != in.candidates.size() || !(pcvr.empty() || pcvr.size() == pctr.size())) {
       return failure(ADCLICK_INVALID_ARGUMENT, "pctr and pcvr: expected one entry for each candidate");
     }
+    if (!detail::has_rows(in.columns, in.candidates.size())) {
+      return detail::no_rows();
+    }
     outcome done = empty_outcome();
     failure why;
-    if (adclick_scorer_score(handle_, &sized, detail::or_null(in.values), detail::or_null(in.candidates),
-                             detail::or_null(in.candidate_values), detail::or_null(pctr), detail::or_null(pcvr), &done,
-                             why.raw()) != ADCLICK_OK) {
+    const adclick_columns columns = detail::counted(in.columns);
+    if (adclick_scorer_score_columns(
+            handle_, &sized, detail::or_null(in.values), detail::or_null(in.candidates), detail::or_null(in.candidate_values),
+            &columns, detail::or_null(in.columns.id_features), detail::or_null(in.columns.ids),
+            detail::or_null(in.columns.number_features), detail::or_null(in.columns.numbers), detail::or_null(pctr),
+            detail::or_null(pcvr), &done, why.raw()) != ADCLICK_OK) {
       return why;
     }
     return done;
@@ -79,8 +85,9 @@ class scorer {
     return try_score_dense(x, width, pctr, pcvr).value();
   }
 
-  // adclick_scorer_decide. `winners` has room for min(request.n_slots, candidates); `reasons` has an entry for each
-  // candidate, or is empty when they are not wanted. The outcome says how many winners there are.
+  // Decides (adclick_scorer_decide), with the columns if there are any. `winners` has room for min(request.n_slots, candidates);
+  // `reasons` has an entry for each candidate, or is empty when they are not wanted. The outcome says how many winners there
+  // are.
   [[nodiscard]] result<outcome> try_decide(const input &in, span<winner> winners,
                                            span<std::uint32_t> reasons = {}) noexcept {
     adclick_request sized;
@@ -90,12 +97,17 @@ class scorer {
     if (!(reasons.empty() || reasons.size() == in.candidates.size())) {
       return failure(ADCLICK_INVALID_ARGUMENT, "reasons: expected one entry for each candidate");
     }
+    if (!detail::has_rows(in.columns, in.candidates.size())) {
+      return detail::no_rows();
+    }
     outcome done = empty_outcome();
     failure why;
-    if (adclick_scorer_decide(handle_, &sized, detail::or_null(in.values), detail::or_null(in.candidates),
-                              detail::or_null(in.candidate_values), detail::or_null(winners),
-                              static_cast<std::uint32_t>(winners.size()), detail::or_null(reasons), &done,
-                              why.raw()) != ADCLICK_OK) {
+    const adclick_columns columns = detail::counted(in.columns);
+    if (adclick_scorer_decide_columns(
+            handle_, &sized, detail::or_null(in.values), detail::or_null(in.candidates), detail::or_null(in.candidate_values),
+            &columns, detail::or_null(in.columns.id_features), detail::or_null(in.columns.ids),
+            detail::or_null(in.columns.number_features), detail::or_null(in.columns.numbers), detail::or_null(winners),
+            static_cast<std::uint32_t>(winners.size()), detail::or_null(reasons), &done, why.raw()) != ADCLICK_OK) {
       return why;
     }
     return done;

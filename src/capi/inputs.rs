@@ -6,6 +6,7 @@ use std::fmt::Write;
 use bytemuck::{Pod, Zeroable};
 
 use super::arrays::{Room, entries};
+use super::asked::{Asked, InColumns};
 use super::engine::{adclick_engine, live_engine};
 use super::failure::Failure;
 use super::memory::{Output, SizedStruct, place, slice_mut};
@@ -233,6 +234,20 @@ pub unsafe extern "C" fn adclick_engine_check(
     length: *mut usize,
     error: *mut adclick_error,
 ) -> adclick_status {
+    let asked = Asked { request, values, candidates, candidate_values, columns: InColumns::NONE };
+    // SAFETY: the same contract; without columns no array of them is read.
+    unsafe { check_asked(engine, asked, check, (text, room, length), error) }
+}
+
+/// # Safety
+/// As [`super::columns::adclick_engine_check_columns`].
+pub(super) unsafe fn check_asked(
+    engine: *const adclick_engine,
+    asked: Asked,
+    check: *mut adclick_check,
+    (text, room, length): (*mut c_char, usize, *mut usize),
+    error: *mut adclick_error,
+) -> adclick_status {
     guard_whole(error, || {
         // SAFETY: clauses sizes and outputs.
         let out = unsafe { Output::new(check) }?;
@@ -244,14 +259,16 @@ pub unsafe extern "C" fn adclick_engine_check(
         // SAFETY: clauses arrays and outputs.
         let text = unsafe { slice_mut(text.cast::<u8>(), room, "text") }?;
         // SAFETY: clause sizes.
-        let (request, strides) = unsafe { read_request(request) }?;
+        let (request, strides) = unsafe { read_request(asked.request) }?;
         let n = request.n_candidates as usize;
         let mut copies = Room::of_call(0, n, 0, strides)?;
         // SAFETY: clause arrays.
-        let candidates = unsafe { entries(candidates, n, strides.candidate, &mut copies.candidates) }?;
+        let candidates = unsafe { entries(asked.candidates, n, strides.candidate, &mut copies.candidates) }?;
         // SAFETY: clause arrays.
-        let input = unsafe { input(&request, values, candidates, candidate_values) }?;
-        let found = live_engine(engine)?.check(input)?;
+        let input = unsafe { input(&request, asked.values, candidates, asked.candidate_values) }?;
+        // SAFETY: clauses sizes and arrays.
+        let columns = unsafe { asked.columns.read(n) }?;
+        let found = live_engine(engine)?.check_columns(input, columns)?;
         let told = found.to_string();
         let needed = told.len();
         let is_wanted = length.is_some();

@@ -14,12 +14,14 @@
 #![allow(clippy::missing_safety_doc, reason = "C's contract for all calls stands at the top of the header")]
 
 mod arrays;
+mod asked;
 mod failure;
 mod handles;
 mod memory;
 mod thread;
 
 mod auction;
+mod columns;
 mod engine;
 mod follow;
 mod generations;
@@ -30,4 +32,6 @@ mod upsert;
 
 // For tests that call the exported functions from Rust.
 #[cfg(feature = "builder")]
-pub use {auction::*, engine::*, follow::*, generations::*, inputs::*, scorer::*, status::*, upsert::*};
+pub use {
+    asked::*, auction::*, columns::*, engine::*, follow::*, generations::*, inputs::*, scorer::*, status::*, upsert::*,
+};

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytemuck::{Pod, Zeroable};
 
 use super::arrays::{LAST_WITHOUT_SIZES, Outputs, Room, Strides, entries};
+use super::asked::{Asked, InColumns};
 use super::engine::{adclick_engine, live_engine};
 use super::failure::{Failure, null};
 use super::memory::{Output, SizedStruct, place, read_optional, read_sized, slice, slice_mut};
@@ -224,23 +225,40 @@ pub unsafe extern "C" fn adclick_scorer_score(
     outcome: *mut Outcome,
     error: *mut adclick_error,
 ) -> adclick_status {
+    let asked = Asked { request, values, candidates, candidate_values, columns: InColumns::NONE };
+    // SAFETY: the same contract; without columns no array of them is read.
+    unsafe { score(scorer, asked, pctr, pcvr, outcome, error) }
+}
+
+/// # Safety
+/// As [`super::columns::adclick_scorer_score_columns`].
+pub(super) unsafe fn score(
+    scorer: *mut adclick_scorer,
+    asked: Asked,
+    pctr: *mut f32,
+    pcvr: *mut f32,
+    outcome: *mut Outcome,
+    error: *mut adclick_error,
+) -> adclick_status {
     guard(error, || {
         let run = |scorer: &mut Scorer, room: &mut Room| {
             // SAFETY: clauses sizes and outputs.
             let outcome = unsafe { Output::new(outcome) }?;
             // SAFETY: clause sizes.
-            let (request, strides) = unsafe { read_request(request) }?;
+            let (request, strides) = unsafe { read_request(asked.request) }?;
             let n = request.n_candidates as usize;
             check_capacity(n, scorer.max_candidates())?;
             // SAFETY: clause arrays.
-            let candidates = unsafe { entries(candidates, n, strides.candidate, &mut room.candidates) }?;
+            let candidates = unsafe { entries(asked.candidates, n, strides.candidate, &mut room.candidates) }?;
             // SAFETY: clause arrays.
-            let input = unsafe { input(&request, values, candidates, candidate_values) }?;
+            let input = unsafe { input(&request, asked.values, candidates, asked.candidate_values) }?;
+            // SAFETY: clauses sizes and arrays.
+            let columns = unsafe { asked.columns.read(n) }?;
             // SAFETY: clauses arrays and outputs.
             let pctr = unsafe { slice_mut(pctr, n, "pctr") }?;
             // SAFETY: clauses arrays and outputs.
             let pcvr = unsafe { slice_mut(pcvr, if pcvr.is_null() { 0 } else { n }, "pcvr") }?;
-            outcome.write(&scorer.score(input, pctr, pcvr)?);
+            outcome.write(&scorer.score_columns(input, columns, pctr, pcvr)?);
             Ok(())
         };
         // SAFETY: clause scorers.
@@ -312,25 +330,43 @@ pub unsafe extern "C" fn adclick_scorer_decide(
     outcome: *mut Outcome,
     error: *mut adclick_error,
 ) -> adclick_status {
+    let asked = Asked { request, values, candidates, candidate_values, columns: InColumns::NONE };
+    // SAFETY: the same contract; without columns no array of them is read.
+    unsafe { decide(scorer, asked, winners, max_winners, reasons, outcome, error) }
+}
+
+/// # Safety
+/// As [`super::columns::adclick_scorer_decide_columns`].
+pub(super) unsafe fn decide(
+    scorer: *mut adclick_scorer,
+    asked: Asked,
+    winners: *mut Winner,
+    max_winners: u32,
+    reasons: *mut u32,
+    outcome: *mut Outcome,
+    error: *mut adclick_error,
+) -> adclick_status {
     guard(error, || {
         let run = |scorer: &mut Scorer, room: &mut Room| {
             // SAFETY: clauses sizes and outputs.
             let outcome = unsafe { Output::new(outcome) }?;
             // SAFETY: clause sizes.
-            let (request, strides) = unsafe { read_request(request) }?;
+            let (request, strides) = unsafe { read_request(asked.request) }?;
             let n = request.n_candidates as usize;
             check_room(n, scorer.max_candidates(), request.n_slots.max(1) as usize, max_winners)?;
             // SAFETY: clause arrays.
-            let candidates = unsafe { entries(candidates, n, strides.candidate, &mut room.candidates) }?;
+            let candidates = unsafe { entries(asked.candidates, n, strides.candidate, &mut room.candidates) }?;
             // SAFETY: clause arrays.
-            let input = unsafe { input(&request, values, candidates, candidate_values) }?;
+            let input = unsafe { input(&request, asked.values, candidates, asked.candidate_values) }?;
+            // SAFETY: clauses sizes and arrays.
+            let columns = unsafe { asked.columns.read(n) }?;
             let most = max_winners as usize;
             // SAFETY: clauses arrays and outputs.
             let mut winners = unsafe { Outputs::new(winners, most, strides.winner, &mut room.winners) }?;
             // SAFETY: clauses arrays and outputs.
             let to = unsafe { slice_mut(reasons, if reasons.is_null() { 0 } else { n }, "reasons") }?;
             let found = &mut room.reasons[..to.len()];
-            let done = scorer.decide(input, winners.entries(), found)?;
+            let done = scorer.decide_columns(input, columns, winners.entries(), found)?;
             winners.finish(done.n_winners as usize);
             for (to, reason) in to.iter_mut().zip(found) {
                 *to = *reason as u32;

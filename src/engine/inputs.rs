@@ -5,7 +5,7 @@ use crate::artifact::model::spec::HeadKind;
 use crate::error::Result;
 use crate::inputs::{Check, ModelInput, inputs, side_name};
 use crate::limits::MAX_CANDIDATES;
-use crate::request::Input;
+use crate::request::{Asked, Columns, Input};
 use crate::schema::Side;
 
 /// Figures of the live model.
@@ -130,11 +130,21 @@ impl Engine {
     /// # }
     /// ```
     pub fn check(&self, input: Input<'_>) -> Result<Check> {
-        input.check(MAX_CANDIDATES)?;
+        self.check_columns(input, Columns::default())
+    }
+
+    /// [`Engine::check`] of a request whose candidates have values in columns. A cell is checked as the value that it stands
+    /// for; a missing one is none.
+    ///
+    /// # Errors
+    /// As [`Engine::check`].
+    pub fn check_columns(&self, input: Input<'_>, columns: Columns<'_>) -> Result<Check> {
+        let asked = Asked { input, columns };
+        asked.check(MAX_CANDIDATES)?;
         let generation = self.live()?;
         let names = self.shared.names();
         let name = |handle: u32| names.name(handle);
-        Ok(crate::inputs::check(generation.id(), generation.scoring(), input, name))
+        Ok(crate::inputs::check(generation.id(), generation.scoring(), asked, name))
     }
 
     /// The values that requests passed on the wrong side since the live generation was opened, by input. They are

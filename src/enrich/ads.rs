@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::assemble::{Assembler, Passed, State};
+use super::assemble::{Assembler, State};
+use super::passed::Passed;
 use crate::artifact::model::Model;
 use crate::schema::{KeyPart, Lookup, Side};
 use crate::table::RowAt;
@@ -55,8 +56,7 @@ impl Assembler {
     /// Applies to the candidate of the last call of [`Assembler::candidate`].
     #[inline]
     pub(crate) fn row_of_ad(&self, ads: &AdColumns, state: &State, passed: Passed<'_>) -> RowAt {
-        let feeds = |handle: u32| self.fed_by(handle).iter().any(|target| ads.features[target.feature as usize]);
-        if passed.values.iter().any(|value| feeds(value.feature)) {
+        if self.is_fed(state, passed, |feature| ads.features[feature as usize]) {
             return RowAt::NONE;
         }
         state.rows.plain(ads.table, passed.candidate)

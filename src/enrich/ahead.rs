@@ -1,7 +1,7 @@
-//! Prefetches what values lead to before they are collected: the searches for ids, and the embedding rows of multi-valued
-//! categories. Hints, which change no result.
+//! Memory that values will be looked for in, asked for ahead. All of this is hints, which change no result.
 
-use super::assemble::{Assembler, Passed, SideFeatures, State};
+use super::assemble::{Assembler, SideFeatures, State, Target};
+use super::passed::Passed;
 use super::planned::NO_CELL;
 use crate::artifact::model::Model;
 use crate::schema::{Kind, Side};
@@ -24,11 +24,12 @@ impl SideFeatures {
 }
 
 impl Assembler {
-    /// Before a request: prefetches what its values lead to.
+    /// Before a request's values are collected: as [`Assembler::look_ahead`].
     pub(super) fn look_ahead_of_request(&self, model: &Model, state: &mut State, values: &[Value]) {
-        if self.request.looks_ahead() {
-            self.ahead(model, state, Side::Request, 0, values, Ahead::Search);
-            self.ahead(model, state, Side::Request, 0, values, Ahead::Rows);
+        if self.side(Side::Request).looks_ahead() {
+            for what in [Ahead::Search, Ahead::Rows] {
+                self.ahead(model, state, Side::Request, Passed::new(0, values, 0), what);
+            }
         }
     }
 
@@ -41,22 +42,22 @@ impl Assembler {
         rows: usize,
         passed: impl Fn(usize) -> Passed<'p>,
     ) {
-        if !self.candidate.looks_ahead() {
+        if !self.side(Side::Candidate).looks_ahead() {
             return;
         }
         for what in [Ahead::Search, Ahead::Rows] {
-            if what == Ahead::Rows && self.candidate.pooled.is_empty() {
+            if what == Ahead::Rows && self.side(Side::Candidate).pooled.is_empty() {
                 return;
             }
             for row in 0..rows {
-                let Passed { candidate, values, .. } = passed(row);
-                self.ahead(model, state, Side::Candidate, candidate, values, what);
+                self.ahead(model, state, Side::Candidate, passed(row), what);
             }
         }
     }
 
     /// See [`Assembler::look_ahead`].
-    fn ahead(&self, model: &Model, state: &mut State, side: Side, candidate: usize, values: &[Value], what: Ahead) {
+    fn ahead(&self, model: &Model, state: &mut State, side: Side, passed: Passed<'_>, what: Ahead) {
+        let candidate = passed.candidate;
         let own = self.side(side);
         let features = &model.schema().features;
         let pooled = |feature: u32, id: u64| {
@@ -70,25 +71,27 @@ impl Assembler {
                 }
             }
         };
-        for value in values {
-            for target in self.fed_by(value.feature).iter().filter(|target| target.side == side) {
+        let feed = |targets: &[Target], id: u64| {
+            for target in targets.iter().filter(|target| target.side == side) {
                 match target.category {
-                    Some(at) if what == Ahead::Search => own.categories[at as usize].prefetch_search(model, value.id),
+                    Some(at) if what == Ahead::Search => own.categories[at as usize].prefetch_search(model, id),
                     Some(_) => {}
-                    None => pooled(target.feature, value.id),
+                    None => pooled(target.feature, id),
                 }
             }
-        }
-        if self.tables.is_empty() {
+        };
+        passed.cells.ids().for_each(|(column, value)| feed(self.targets(state.columns[column]), value.id));
+        passed.values.iter().for_each(|value| feed(self.fed_by(value.feature), value.id));
+        if self.tables().is_empty() {
             return;
         }
-        self.tables.select(&mut state.rows, candidate);
+        self.tables().select(&mut state.rows, candidate);
         for item in own.pooled.iter().filter(|item| item.cell != NO_CELL) {
-            self.tables.read(item.cell, &state.rows, candidate, |_, id| pooled(item.feature, id));
+            self.tables().read(item.cell, &state.rows, candidate, |_, id| pooled(item.feature, id));
         }
         if what == Ahead::Search && own.searches {
             for category in &own.categories {
-                category.prefetch_cell(model, (&self.tables, &state.rows), candidate);
+                category.prefetch_cell(model, (self.tables(), &state.rows), candidate);
             }
         }
     }

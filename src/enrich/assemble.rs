@@ -5,27 +5,32 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::categories::{Category, Found};
 use super::direct::Direct;
+use super::passed::Passed;
 use super::planned::{NO_CELL, Taken};
 use super::raw::{Counts, Raw, take, widen, widen_pieces};
 use super::rows::{Lookups, TableRows};
 use super::table_plan::{Keys, TablePlan};
 use super::{TimeInputs, number_input};
 use crate::artifact::model::{Model, Piece};
+use crate::limits::MAX_CANDIDATE_COLUMNS;
 use crate::refusal::Refusal;
-use crate::schema::{Feature, Kind, Pooling, Side, Source, TIME_INPUTS, bucketise};
+use crate::schema::{Feature, Kind, Pooling, Side, Source, TIME_INPUTS};
 use crate::types::{Candidate, Request, Value};
 
 /// Embedding rows that are read together.
 const PIECES: usize = 32;
 
+/// A range of [`Assembler::targets`].
+pub(super) type Targets = (u32, u32);
+
 /// No feature reads the handle.
-const NONE: (u32, u32) = (0, 0);
+const NONE: Targets = (0, 0);
 
 /// The compiled plan of one model. Immutable, shared by all scorers.
 #[derive(Debug)]
 pub struct Assembler {
     /// For each handle, the range of `targets` that it feeds.
-    by_handle: Vec<(u32, u32)>,
+    by_handle: Vec<Targets>,
     targets: Vec<Target>,
     pub(super) request: SideFeatures,
     pub(super) candidate: SideFeatures,
@@ -72,31 +77,33 @@ pub(super) struct SideFeatures {
 pub(super) struct Item {
     pub(super) feature: u32,
     pub(super) cell: u32,
-    direct: bool,
-}
-
-/// The values that the caller passed for one candidate.
-#[derive(Debug, Clone, Copy)]
-pub struct Passed<'a> {
-    /// The candidate's index in the arrays that [`Assembler::find`] saw.
-    pub candidate: usize,
-    /// Its values, by the handles that [`Assembler::new`] was given.
-    pub values: &'a [Value],
-    /// The index of `values` in the caller's array, for messages.
-    pub first_value: usize,
+    pub(super) direct: bool,
 }
 
 /// One scorer's scratch: the last raw value of each feature, and the places of its rows in tables.
 #[derive(Debug)]
 pub struct State {
-    raw: Box<[Raw]>,
+    pub(super) raw: Box<[Raw]>,
     row: Box<[f32]>,
     /// Counts of this request; see [`Assembler::wrong_side`].
     wrong_side: Box<[u32]>,
     any_wrong_side: bool,
     /// The embedding rows of single categories: `[rows of a tile][categories]`.
     found: Box<[Found]>,
+    /// What each column of this request's candidates feeds.
+    pub(super) columns: Box<[Targets]>,
     pub(super) rows: TableRows,
+}
+
+/// Where the values of one side go.
+struct Fed<'a> {
+    raw: &'a mut [Raw],
+    sum: &'a mut [f32],
+    found: &'a mut [Found],
+    wrong_side: &'a mut [u32],
+    any_wrong_side: &'a mut bool,
+    x: &'a mut [f32],
+    counts: Counts,
 }
 
 impl State {
@@ -115,14 +122,16 @@ impl State {
             wrong_side: vec![0; features].into(),
             any_wrong_side: false,
             found: vec![Found::UNSEEN; features * tile].into(),
+            columns: vec![NONE; MAX_CANDIDATE_COLUMNS].into(),
             rows,
         }
     }
 
     /// Bytes that it holds.
     pub(crate) fn bytes(&self) -> usize {
-        let Self { raw, row, wrong_side, found, rows, .. } = self;
-        size_of_val(&**raw) + size_of_val(&**row) + size_of_val(&**wrong_side) + size_of_val(&**found) + rows.bytes()
+        let Self { raw, row, wrong_side, found, columns, rows, .. } = self;
+        let own = size_of_val(&**raw) + size_of_val(&**row) + size_of_val(&**wrong_side) + size_of_val(&**found);
+        own + size_of_val(&**columns) + rows.bytes()
     }
 
     /// The results of the last request's key lookups, for each table of its model.
@@ -222,7 +231,17 @@ impl Assembler {
     /// The features that a handle's values feed.
     #[inline]
     pub(super) fn fed_by(&self, handle: u32) -> &[Target] {
-        let (first, end) = self.by_handle.get(handle as usize).copied().unwrap_or(NONE);
+        self.targets(self.places(handle))
+    }
+
+    /// Where they stand.
+    #[inline]
+    pub(super) fn places(&self, handle: u32) -> Targets {
+        self.by_handle.get(handle as usize).copied().unwrap_or(NONE)
+    }
+
+    #[inline]
+    pub(super) fn targets(&self, (first, end): Targets) -> &[Target] {
         &self.targets[first as usize..end as usize]
     }
 
@@ -263,7 +282,7 @@ impl Assembler {
             state.wrong_side.fill(0);
         }
         self.look_ahead_of_request(model, state, values);
-        let mut counts = self.collect(model, state, Side::Request, 0, (values, 0), x)?;
+        let mut counts = self.collect(model, state, Side::Request, 0, Passed::new(0, values, 0), x)?;
         let time = self.time.at(time_us, utc_offset_s);
         for item in &self.request.all {
             let i = item.feature as usize;
@@ -302,34 +321,6 @@ impl Assembler {
         Ok(counts)
     }
 
-    /// The id of a category feature of the request or of the candidate assembled last: passed or read from a table, the
-    /// number of its interval where it has boundaries, and its default where there is nothing else. `passed` says
-    /// whether values were passed on its side.
-    pub(crate) fn category_id(
-        &self,
-        model: &Model,
-        state: &State,
-        feature: usize,
-        (candidate, passed): (usize, bool),
-    ) -> Option<u64> {
-        let of = model.schema().features.get(feature)?;
-        let Kind::Category { boundaries, default, .. } = &of.kind else { return None };
-        let mut given = match of.position {
-            Some(p) => Some((p, p as u64)),
-            None if passed => state.raw.get(feature).filter(|raw| raw.seen > 0).map(|raw| (raw.number, raw.id)),
-            None => None,
-        };
-        let cell = self.tables.cell_of(feature);
-        if given.is_none() && cell != NO_CELL {
-            self.tables.read(cell, &state.rows, candidate, |number, id| given = Some((number, id)));
-        }
-        match given {
-            Some((number, _)) if !boundaries.is_empty() => Some(bucketise(boundaries, number)),
-            Some((_, id)) => Some(id),
-            None => *default,
-        }
-    }
-
     /// The first half of [`Assembler::candidate`] for a row of a tile: writes the columns of all features except single
     /// categories, finds the embedding rows of these and prefetches them. What it counts includes them.
     ///
@@ -345,11 +336,11 @@ impl Assembler {
         x: &mut [f32],
         wide: &mut [f32],
     ) -> Result<Counts, Refusal> {
-        let Passed { candidate, values, first_value } = passed;
-        let counts = self.collect(model, state, Side::Candidate, row, (values, first_value), x);
+        let (candidate, any) = (passed.candidate, !passed.is_empty());
+        let counts = self.collect(model, state, Side::Candidate, row, passed, x);
         let mut counts = counts?;
         self.tables.select(&mut state.rows, candidate);
-        self.finish(model, state, &self.candidate, (row, candidate, !values.is_empty()), x, wide, &mut counts);
+        self.finish(model, state, &self.candidate, (row, candidate, any), x, wide, &mut counts);
         Ok(counts)
     }
 
@@ -386,8 +377,8 @@ impl Assembler {
         }
     }
 
-    /// First pass: every value to the features that read it. Vectors and multi-valued rows are summed at once; the row of
-    /// a category is found.
+    /// First pass: every value to the features that read it, those of columns first. Vectors and multi-valued rows are summed
+    /// at once; the row of a category is found.
     #[inline(always)]
     fn collect(
         &self,
@@ -395,24 +386,23 @@ impl Assembler {
         state: &mut State,
         side: Side,
         row: usize,
-        (values, first_value): (&[Value], usize),
+        passed: Passed<'_>,
         x: &mut [f32],
     ) -> Result<Counts, Refusal> {
         let own = self.side(side);
-        let State { raw, row: sum, found, wrong_side, any_wrong_side, .. } = state;
+        let State { raw, row: sum, found, wrong_side, any_wrong_side, columns, .. } = state;
         let found = &mut found[row * own.categories.len()..][..own.categories.len()];
         found.fill(Found::UNSEEN);
         for columns in &own.sums {
             x[columns.clone()].fill(0.0);
         }
-        let mut counts = Counts::default();
-        if values.is_empty() {
+        if passed.is_empty() {
             // A candidate without values does not look at `raw`; a request does.
             if side == Side::Request {
                 own.all.iter().for_each(|item| raw[item.feature as usize] = Raw::default());
                 own.categories.iter().for_each(|category| raw[category.feature as usize].seen = 0);
             }
-            return Ok(counts);
+            return Ok(Counts::default());
         }
         for item in &own.all {
             raw[item.feature as usize] = Raw::default();
@@ -420,37 +410,53 @@ impl Assembler {
         for category in &own.categories {
             raw[category.feature as usize].seen = 0;
         }
-        for (at, value) in values.iter().enumerate() {
+        let mut to = Fed { raw, sum, found, wrong_side, any_wrong_side, x, counts: Counts::default() };
+        for (column, value) in passed.cells.ids() {
+            self.feed(model, side, self.targets(columns[column]), (value.number, value.id), &mut to);
+        }
+        for (column, value) in passed.cells.numbers() {
+            if !value.number.is_finite() {
+                return Err(passed.cells.not_finite(column));
+            }
+            self.feed(model, side, self.targets(columns[column]), (value.number, value.id), &mut to);
+        }
+        for (at, value) in passed.values.iter().enumerate() {
             if !value.number.is_finite() {
                 let what = if side == Side::Request { "values" } else { "candidate_values" };
-                return Err(Refusal::NotFinite { what, index: first_value + at });
+                return Err(Refusal::NotFinite { what, index: passed.first_value + at });
             }
-            let mut used = false;
-            for target in self.fed_by(value.feature) {
-                if target.side != side {
-                    continue;
-                }
-                used = true;
-                let i = target.feature as usize;
-                if let Some(at) = target.category {
-                    found[at as usize] = own.categories[at as usize].find(model, (value.number, value.id));
-                    raw[i] = Raw::one(value.number, value.id);
-                    continue;
-                }
-                let (kind, column) = (&model.schema().features[i].kind, self.columns[i]);
-                take(model, kind, (value.number, value.id), &mut raw[i], sum, (x, column), &mut counts);
+            self.feed(model, side, self.fed_by(value.feature), (value.number, value.id), &mut to);
+        }
+        Ok(to.counts)
+    }
+
+    /// One value to the features of a side among those that read it.
+    #[inline(always)]
+    fn feed(&self, model: &Model, side: Side, targets: &[Target], value: (f32, u64), to: &mut Fed<'_>) {
+        let mut used = false;
+        for target in targets {
+            if target.side != side {
+                continue;
             }
-            if !used {
-                counts.ignored += 1;
-                if let Some(target) = self.fed_by(value.feature).first() {
-                    counts.wrong_side += 1;
-                    *any_wrong_side = true;
-                    let count = &mut wrong_side[target.feature as usize];
-                    *count = count.saturating_add(1);
-                }
+            used = true;
+            let i = target.feature as usize;
+            if let Some(at) = target.category {
+                to.found[at as usize] = self.side(side).categories[at as usize].find(model, value);
+                to.raw[i] = Raw::one(value.0, value.1);
+                continue;
+            }
+            let (kind, column) = (&model.schema().features[i].kind, self.columns[i]);
+            take(model, kind, value, &mut to.raw[i], to.sum, (to.x, column), &mut to.counts);
+        }
+        if !used {
+            to.counts.ignored += 1;
+            if let Some(target) = targets.first() {
+                to.counts.wrong_side += 1;
+                *to.any_wrong_side = true;
+                let count = &mut to.wrong_side[target.feature as usize];
+                *count = count.saturating_add(1);
             }
         }
-        Ok(counts)
     }
 
     /// The values of a feature's cell, and whether a default was used for them. Not inlined: a request that carries its

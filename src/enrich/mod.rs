@@ -9,7 +9,9 @@ mod ahead;
 mod assemble;
 mod categories;
 mod direct;
+mod fed;
 mod fit;
+mod passed;
 mod planned;
 mod raw;
 #[cfg(feature = "builder")]
@@ -20,7 +22,8 @@ mod table_plan;
 mod time;
 
 pub(crate) use ads::AdColumns;
-pub use assemble::{Assembler, Passed, State};
+pub use assemble::{Assembler, State};
+pub use passed::Passed;
 pub use raw::Counts;
 #[cfg(feature = "builder")]
 pub use reader::{TableReader, TableValue};

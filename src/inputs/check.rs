@@ -6,7 +6,7 @@ use std::fmt;
 use super::{Default, InputReading, ModelInput, ValueKind, inputs, side_name};
 use crate::artifact::model::Model;
 use crate::model::ScoringModel;
-use crate::request::Input;
+use crate::request::{Asked, Input};
 use crate::schema::{KeyPart, Kind, Side};
 use crate::types::Value;
 
@@ -97,16 +97,19 @@ impl fmt::Display for Check {
 pub(crate) fn check(
     generation: u64,
     scoring: &ScoringModel,
-    input: Input<'_>,
+    asked: Asked<'_>,
     name: impl Fn(u32) -> Option<String>,
 ) -> Check {
     let inputs = inputs(scoring);
     let mut found =
         Found { fitting: BTreeSet::new(), model: scoring.file(), inputs: &inputs, name: &name, all: BTreeMap::new() };
-    found.values(Side::Request, 0, input.values, 0);
+    let input = asked.input;
+    found.values(Side::Request, 0, (&[], input.values), 0);
     for (i, candidate) in input.candidates.iter().enumerate() {
         let first = candidate.first_value as usize;
-        found.values(Side::Candidate, i, &input.candidate_values[first..][..candidate.n_values as usize], first);
+        let own = &input.candidate_values[first..][..candidate.n_values as usize];
+        let (columns, cells): (Vec<usize>, Vec<Value>) = asked.columns.of(i).values().unzip();
+        found.values(Side::Candidate, i, (&columns, &[&cells, own].concat()), first);
     }
     let mut problems = found.problems();
     keys(scoring.file(), input, &mut problems);
@@ -137,15 +140,18 @@ impl<N: Fn(u32) -> Option<String>> Found<'_, N> {
         seen.count += 1;
     }
 
-    /// The values of the request or of one candidate.
-    fn values(&mut self, side: Side, candidate: usize, values: &[Value], first: usize) {
+    /// The values of the request or of one candidate. The first of them stand in these columns.
+    fn values(&mut self, side: Side, candidate: usize, (columns, values): (&[usize], &[Value]), first: usize) {
         let inputs = self.inputs;
         let mut passed: BTreeMap<u32, usize> = BTreeMap::new();
         let mut positions: BTreeSet<(u32, u64)> = BTreeSet::new();
         for (i, value) in values.iter().enumerate() {
             let at = match side {
                 Side::Request => format!("values[{i}]"),
-                Side::Candidate => format!("candidate_values[{}] of candidate {candidate}", first + i),
+                Side::Candidate => match columns.get(i) {
+                    Some(column) => format!("column {column} of candidate {candidate}"),
+                    None => format!("candidate_values[{}] of candidate {candidate}", first + i - columns.len()),
+                },
             };
             let handle = value.feature;
             if !value.number.is_finite() {

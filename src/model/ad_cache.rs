@@ -199,7 +199,7 @@ impl AdCache {
             assembler.find(&mut state, &request, &candidates);
             slots.clear();
             for (candidate, x) in (0..candidates.len()).zip(x.chunks_mut(layout.width)) {
-                let passed = Passed { candidate, values: &[], first_value: 0 };
+                let passed = Passed::new(candidate, &[], 0);
                 let x = &mut x[layout.request_width..];
                 assembler
                     .candidate(model, &mut state, passed, x, &mut [0.0; 2])

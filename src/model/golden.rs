@@ -142,7 +142,7 @@ impl Inputs {
         let (r, c) = self.x.split_at_mut(model.layout().request_width);
         let time = (request.time_us, request.utc_offset_s);
         self.assembler.request(model, &mut self.state, time, &values, r, &mut self.wide)?;
-        let passed = Passed { candidate: 0, values: &values, first_value: 0 };
+        let passed = Passed::new(0, &values, 0);
         self.assembler.candidate(model, &mut self.state, passed, c, &mut self.wide)?;
         Ok(())
     }

@@ -9,7 +9,7 @@ use crate::infer::{Kept, TILE_ROWS};
 use crate::metrics::{Stage, Stopwatch};
 use crate::model::{Fast, KeptSums, ScoringModel, ServingPlan};
 use crate::refusal::Refusal;
-use crate::request::Input;
+use crate::request::Asked;
 use crate::schema::Side;
 use crate::types::Precision;
 
@@ -35,7 +35,7 @@ impl Memory {
         &mut self,
         model: &ScoringModel,
         route: Route<'_>,
-        input: Input<'_>,
+        input: Asked<'_>,
         watch: &mut Stopwatch,
     ) -> Result<Scored, Refusal> {
         let (file, assembler) = (&**model.file(), model.assembler());
@@ -44,6 +44,7 @@ impl Memory {
         let x = &mut self.request[..request_width];
         let time = (input.request.time_us, input.request.utc_offset_s);
         assembler.find(&mut self.state, input.request, input.candidates);
+        assembler.columns(&mut self.state, &input.columns);
         let counts = assembler.request(file, &mut self.state, time, input.values, x, &mut request_wide[..heads])?;
         let mut scored = Scored::new(model, route.precision);
         scored.counts[0] = counts;
@@ -78,7 +79,7 @@ impl Memory {
                 let passed = passed(&input, first + row);
                 let counts = assembler.find_embedded(file, &mut self.state, row, passed, x, wide)?;
                 scored.counts[1].add(counts);
-                let own = (first + row, !passed.values.is_empty());
+                let own = (first + row, !passed.is_empty());
                 self.segments.note(model, &self.state, Side::Candidate, own);
                 if let Some(kept) = kept {
                     let lines = &mut beside.lines[row * groups..][..groups];
@@ -113,7 +114,7 @@ impl Memory {
         }
         assembler.count_wrong_side(&self.state);
         if model.segments().is_used() {
-            self.segments.find(model, input, scored.n);
+            self.segments.find(model, *input, scored.n);
             watch.lap(Stage::Calibrate);
         }
         Ok(scored)

@@ -39,6 +39,15 @@ static void put(FILE *to, const void *what, size_t count, size_t size) {
   check(fwrite(what, size, count, to) == count, "cannot write the outputs");
 }
 
+static uint32_t *take_features(FILE *from, uint32_t n, const uint32_t *handles, uint32_t n_handles) {
+  uint32_t *const features = take(from, n, sizeof *features);
+  for (uint32_t f = 0; f < n; f++) {
+    check(features[f] < n_handles, "a column of no name");
+    features[f] = handles[features[f]];
+  }
+  return features;
+}
+
 static void name_to_handle(adclick_value *values, uint32_t n, const uint32_t *handles, uint32_t n_handles) {
   for (uint32_t v = 0; v < n; v++) {
     check(values[v].feature < n_handles, "a value of no name");
@@ -61,7 +70,7 @@ int main(int argc, char **argv) {
   FILE *const to = fopen(argv[3], "wb");
   check(from != NULL && to != NULL, "cannot open the files");
   char magic[8];
-  check(fread(magic, 8, 1, from) == 1 && memcmp(magic, "ADCLKRQ1", 8) == 0, "no file of requests");
+  check(fread(magic, 8, 1, from) == 1 && memcmp(magic, "ADCLKRQ2", 8) == 0, "no file of requests");
   const uint32_t count = take_u32(from);
   take_u32(from);
   const uint32_t n_names = take_u32(from);
@@ -90,18 +99,26 @@ int main(int argc, char **argv) {
     name_to_handle(values, request.n_values, handles, n_names);
     name_to_handle(candidate_values, request.n_candidate_values, handles, n_names);
 
+    adclick_columns columns;
+    check(fread(&columns, sizeof columns, 1, from) == 1, "the file of requests ends early");
+    uint32_t *const id_features = take_features(from, columns.n_ids, handles, n_names);
+    uint64_t *const ids = take(from, (size_t)n * columns.n_ids, sizeof *ids);
+    uint32_t *const number_features = take_features(from, columns.n_numbers, handles, n_names);
+    float *const numbers = take(from, (size_t)n * columns.n_numbers, sizeof *numbers);
+
     const uint32_t max_winners = slots < n ? slots : n;
     adclick_winner *const winners = room(max_winners, sizeof *winners);
     uint32_t *const reasons = room(n, sizeof *reasons);
     float *const pctr = room(n, sizeof *pctr), *const pcvr = room(n, sizeof *pcvr);
     adclick_outcome outcome = {.struct_size = sizeof outcome};
-    const int32_t answer[2] = {adclick_scorer_decide(scorer, &request, values, candidates, candidate_values, winners,
-                                                     max_winners, reasons, &outcome, &error),
-                               0};
+    const adclick_status decided =
+        adclick_scorer_decide_columns(scorer, &request, values, candidates, candidate_values, &columns, id_features, ids,
+                                      number_features, numbers, winners, max_winners, reasons, &outcome, &error);
+    const int32_t answer[2] = {decided, 0};
     put(to, answer, 2, sizeof *answer);
     if (answer[0] == ADCLICK_OK) {
-      check(adclick_scorer_score(scorer, &request, values, candidates, candidate_values, pctr, pcvr, NULL, &error) ==
-                ADCLICK_OK,
+      check(adclick_scorer_score_columns(scorer, &request, values, candidates, candidate_values, &columns, id_features, ids,
+                                         number_features, numbers, pctr, pcvr, NULL, &error) == ADCLICK_OK,
             "score what was decided");
       for (uint32_t i = 0; i < outcome.n_winners; i++) { /* no two decisions share an id */
         check((winners[i].impression_id | winners[i].impression_id_high) != 0, "name an impression");
@@ -116,6 +133,10 @@ int main(int argc, char **argv) {
     free(values);
     free(candidates);
     free(candidate_values);
+    free(id_features);
+    free(ids);
+    free(number_features);
+    free(numbers);
     free(winners);
     free(reasons);
     free(pctr);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -61,7 +62,7 @@ int run(const char *bundle, const char *requests, const char *outputs) {
   rest from(requests);
   std::ofstream to(outputs, std::ios::binary);
   const std::vector<char> magic = from.take<char>(8);
-  if (std::string(magic.begin(), magic.end()) != "ADCLKRQ1") {
+  if (std::string(magic.begin(), magic.end()) != "ADCLKRQ2") {
     std::fprintf(stderr, "no file of requests\n");
     return 1;
   }
@@ -87,7 +88,19 @@ int run(const char *bundle, const char *requests, const char *outputs) {
       }
     }
     const std::size_t n = candidates.size();
-    const adclick::input input{request, values, candidates, candidate_values};
+    const auto counts = from.one<adclick_columns>();
+    auto id_features = from.take<std::uint32_t>(counts.n_ids);
+    const auto ids = from.take<std::uint64_t>(n * counts.n_ids);
+    auto number_features = from.take<std::uint32_t>(counts.n_numbers);
+    const auto numbers = from.take<float>(n * counts.n_numbers);
+    for (auto *some : {&id_features, &number_features}) {
+      for (std::uint32_t &feature : *some) {
+        feature = handles.at(feature);
+      }
+    }
+    const adclick::columns columns{id_features,      ids, number_features, numbers, (counts.flags & ADCLICK_COLUMNS_MISSING_ID) != 0,
+                                   counts.missing_id};
+    const adclick::input input{request, values, candidates, candidate_values, columns};
     std::vector<adclick::winner> winners(std::min<std::size_t>(n, std::max(request.n_slots, 1U)));
     std::vector<std::uint32_t> reasons(n);
     const auto decided = scorer.try_decide(input, winners, reasons);

@@ -3,6 +3,7 @@
 mod ad_cache;
 mod allocations;
 mod checks;
+mod columns;
 mod decide;
 mod exposition;
 mod failures;

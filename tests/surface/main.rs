@@ -2,6 +2,7 @@
 
 mod abi;
 mod c_abi;
+mod columns;
 mod header;
 mod install;
 mod programs;

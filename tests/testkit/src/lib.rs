@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "names of tests' parts, which say what they are")]
 
 pub mod allocator;
+pub mod blocks;
 pub mod child;
 pub mod common;
 pub mod container;

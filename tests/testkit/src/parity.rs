@@ -11,6 +11,7 @@ use adclick::builder::schema::Source;
 use adclick::{Candidate, Engine, Input, Options, Request, ScorerLimits, Value, Winner, category_id};
 use bytemuck::Pod;
 
+use crate::blocks::Block;
 use crate::common::{Case, Random, Wants, case, chance, model, without_ids};
 use crate::plain_tables::{PlainTable, ask, enrich, files};
 use crate::segments;
@@ -89,7 +90,7 @@ pub fn make(directory: &Path, count: usize) {
     names.sort();
     names.dedup();
     let handles: Vec<u32> = names.iter().map(|name| engine.feature(name).unwrap()).collect();
-    let mut bytes = b"ADCLKRQ1".to_vec();
+    let mut bytes = b"ADCLKRQ2".to_vec();
     put(&mut bytes, &[count as u32, 0, names.len() as u32]);
     for name in &names {
         put(&mut bytes, &[name.len() as u32]);
@@ -117,6 +118,14 @@ pub fn make(directory: &Path, count: usize) {
         put(&mut bytes, &case.values);
         put(&mut bytes, &case.candidates);
         put(&mut bytes, &case.candidate_values);
+        let mut block = Block::default();
+        if chance(&mut random, 40) {
+            block = Block::new(&mut random, &case);
+            // What no name has stands for the last one.
+            let last = names.len() as u32 - 1;
+            block.id_features.iter_mut().chain(&mut block.number_features).for_each(|f| *f = (*f).min(last));
+        }
+        put_block(&mut bytes, &block);
     }
     std::fs::write(directory.join("requests.bin"), bytes).unwrap();
 }
@@ -146,6 +155,17 @@ fn calibrators() -> Calibrators {
         cvr: HeadCalibrator::new(1.0, Calibrator::Isotonic(isotonic)).unwrap(),
         ..Calibrators::default()
     }
+}
+
+fn put_block(bytes: &mut Vec<u8>, block: &Block) {
+    let Block { id_features, ids, number_features, numbers, missing_id } = block;
+    let counts = [24, u32::from(missing_id.is_some()), id_features.len() as u32, number_features.len() as u32];
+    put(bytes, &counts);
+    put(bytes, &[missing_id.unwrap_or_default()]);
+    put(bytes, id_features);
+    put(bytes, ids);
+    put(bytes, number_features);
+    put(bytes, numbers);
 }
 
 /// Indices into the names in the place of handles; values of handles that no name has go.
@@ -245,7 +265,7 @@ pub fn answer(bundle: &Path, requests: &Path, outputs: &Path) -> Summary {
     let mut scorer = engine.scorer(ScorerLimits { max_candidates: MAX_CANDIDATES }).unwrap();
     let bytes = std::fs::read(requests).unwrap();
     let mut rest = Rest(&bytes);
-    assert_eq!(rest.take(8), b"ADCLKRQ1", "{} is no file of requests", requests.display());
+    assert_eq!(rest.take(8), b"ADCLKRQ2", "{} is no file of requests", requests.display());
     let header = rest.array::<u32>(3);
     let handles: Vec<u32> = (0..header[2])
         .map(|_| {
@@ -267,11 +287,13 @@ pub fn answer(bundle: &Path, requests: &Path, outputs: &Path) -> Summary {
             value.feature = handles[value.feature as usize];
         }
         let n = candidates.len();
+        let block = take_block(&mut rest, n, &handles);
+        let columns = block.columns();
         let input =
             Input { request: &request, values: &values, candidates: &candidates, candidate_values: &candidate_values };
         let mut winners = vec![Winner::default(); n.min(request.n_slots.max(1) as usize)];
         let mut reasons = vec![Reason::Won; n];
-        let outcome = match scorer.decide(input, &mut winners, &mut reasons) {
+        let outcome = match scorer.decide_columns(input, columns, &mut winners, &mut reasons) {
             Ok(outcome) => outcome,
             Err(refusal) => {
                 let status = refusal.status() as i32;
@@ -286,7 +308,7 @@ pub fn answer(bundle: &Path, requests: &Path, outputs: &Path) -> Summary {
         assert!(winners.iter().all(|winner| (winner.impression_id, winner.impression_id_high) != (0, 0)));
         let winners = without_ids(winners);
         let (mut pctr, mut pcvr) = (vec![0.0f32; n], vec![0.0f32; n]);
-        scorer.score(input, &mut pctr, &mut pcvr).unwrap();
+        scorer.score_columns(input, columns, &mut pctr, &mut pcvr).unwrap();
         let reasons: Vec<u32> = reasons.iter().map(|&r| r as u32).collect();
         put(&mut out, &[0u32, 0]);
         put(&mut out, &[outcome]);
@@ -305,6 +327,18 @@ pub fn answer(bundle: &Path, requests: &Path, outputs: &Path) -> Summary {
     assert!(rest.0.is_empty(), "{} bytes after the last request", rest.0.len());
     std::fs::write(outputs, out).unwrap();
     summary
+}
+
+fn take_block(rest: &mut Rest<'_>, candidates: usize, handles: &[u32]) -> Block {
+    let counts = rest.array::<u32>(4);
+    let missing_id = Some(rest.array::<u64>(1)[0]).filter(|_| counts[1] != 0);
+    let (n_ids, n_numbers) = (counts[2] as usize, counts[3] as usize);
+    let features = |of: Vec<u32>| of.into_iter().map(|index| handles[index as usize]).collect::<Vec<_>>();
+    let id_features = features(rest.array(n_ids));
+    let ids = rest.array(candidates * n_ids);
+    let number_features = features(rest.array(n_numbers));
+    let numbers = rest.array(candidates * n_numbers);
+    Block { id_features, ids, number_features, numbers, missing_id }
 }
 
 /// What is left of a file.

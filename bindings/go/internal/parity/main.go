@@ -100,8 +100,8 @@ func write[T any](out *bufio.Writer, of []T, size int) {
 }
 
 func answerAll(engine *adclick.Engine, scorer *adclick.Scorer, in *source, out *bufio.Writer) error {
-	if magic := in.bytes(8); in.failed == nil && string(magic) != "ADCLKRQ1" {
-		return fmt.Errorf("expected ADCLKRQ1 at the beginning, found %q", magic)
+	if magic := in.bytes(8); in.failed == nil && string(magic) != "ADCLKRQ2" {
+		return fmt.Errorf("expected ADCLKRQ2 at the beginning, found %q", magic)
 	}
 	count, _ := in.uint32(), in.uint32()
 	handles := make([]uint32, in.uint32())
@@ -136,15 +136,30 @@ func answer(scorer *adclick.Scorer, in *source, out *bufio.Writer, handles []uin
 	request.Values = read[adclick.Value](in, binary.LittleEndian.Uint32(counts), valueSize)
 	request.Candidates = read[adclick.Candidate](in, binary.LittleEndian.Uint32(counts[4:]), candidateSize)
 	request.CandidateValues = read[adclick.Value](in, binary.LittleEndian.Uint32(counts[8:]), valueSize)
+	n := len(request.Candidates)
+	columns := in.bytes(24) // struct_size, flags, n_ids, n_numbers, missing_id
+	ids, numbers := binary.LittleEndian.Uint32(columns[8:]), binary.LittleEndian.Uint32(columns[12:])
+	request.Columns = adclick.ColumnValues{
+		IDFeatures:     read[uint32](in, ids, 4),
+		IDs:            read[uint64](in, ids*uint32(n), 8),
+		NumberFeatures: read[uint32](in, numbers, 4),
+		Numbers:        read[float32](in, numbers*uint32(n), 4),
+		HasMissingID:   columns[4] != 0,
+		MissingID:      binary.LittleEndian.Uint64(columns[16:]),
+	}
 	if in.failed != nil {
 		return in.failed
+	}
+	for _, features := range [][]uint32{request.Columns.IDFeatures, request.Columns.NumberFeatures} {
+		for i := range features {
+			features[i] = handles[features[i]]
+		}
 	}
 	for _, values := range [][]adclick.Value{request.Values, request.CandidateValues} {
 		for i := range values {
 			values[i].Feature = handles[values[i].Feature]
 		}
 	}
-	n := len(request.Candidates)
 	winners := make([]adclick.Winner, min(max(int(request.Request.Slots), 1), n))
 	reasons := make([]adclick.Reason, n)
 	outcome, err := scorer.Decide(&request, winners, reasons)

@@ -126,7 +126,7 @@ fn assemble(model: &Model, inputs: &InputRows, which: &[usize], mut each: impl F
         let (request, candidate) = x.split_at_mut(layout.request_width);
         let time = (inputs.time_us(row), inputs.utc_offset_s(row));
         assembler.request(model, &mut state, time, &values, request, &mut wide)?;
-        let passed = Passed { candidate: 0, values: &values, first_value: 0 };
+        let passed = Passed::new(0, &values, 0);
         assembler.candidate(model, &mut state, passed, candidate, &mut wide)?;
         each(&x, &wide);
     }

@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use adclick::{AdCacheState, Candidate, Engine, Input, Options, Precision, Request, Scorer, ScorerLimits, Value};
+use adclick::{
+    AdCacheState, Candidate, Columns, Engine, Input, Options, Precision, Request, Scorer, ScorerLimits, Value,
+};
 
 use super::Asked;
 use super::bundle::{NOW_US, ad_key, number, user_key};
@@ -14,6 +16,8 @@ use crate::contender::Contender;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Values,
+    /// Candidates' ids in columns.
+    Columns,
     Tables,
 }
 
@@ -40,10 +44,17 @@ const EXACT: Mode = Mode {
 
 const MODES: &[Mode] = &[
     EXACT,
+    Mode { name: "adclick exact, columns", source: Source::Columns, ..EXACT },
     Mode { name: "adclick exact, tables", source: Source::Tables, ..EXACT },
     Mode { name: "adclick exact, tables, ad cache", source: Source::Tables, ad_cache: true, ..EXACT },
-    Mode { name: "adclick bf16, values", precision: Precision::Bf16, tolerance: 0.05, ..EXACT },
-    Mode { name: "adclick exact, values, avx2", kernel: Some("avx2"), ..EXACT },
+    Mode {
+        name: "adclick bf16, columns",
+        source: Source::Columns,
+        precision: Precision::Bf16,
+        tolerance: 0.05,
+        ..EXACT
+    },
+    Mode { name: "adclick exact, columns, avx2", source: Source::Columns, kernel: Some("avx2"), ..EXACT },
 ];
 
 pub(crate) fn all() -> Vec<Box<dyn Contender<Asked>>> {
@@ -72,34 +83,44 @@ struct Loaded {
     values: Vec<Value>,
     candidates: Vec<Candidate>,
     candidate_values: Vec<Value>,
+    /// `[candidates][handles]`; empty unless ids are passed in columns.
+    block: Vec<u64>,
     pctr: Vec<f32>,
 }
 
 impl Loaded {
     /// Writes what a caller has ready before it asks.
     fn prepare(&mut self, call: usize) {
-        let Self { asked, source, handles, request, values, candidates, candidate_values, .. } = self;
+        let Self { asked, source, handles, request, values, candidates, candidate_values, block, .. } = self;
         let (user, ids) = asked.user(call);
         let numbers = super::NUMBERS;
         request.request_id = call as u64;
         request.user_key = user_key(asked.draw, user);
-        if *source == Source::Values {
+        if *source != Source::Tables {
             values[numbers..].iter_mut().zip(ids).for_each(|(value, &id)| value.id = id.into());
         }
         let first = asked.first_ad(call);
         for (i, candidate) in candidates.iter_mut().enumerate() {
             candidate.ad_key = ad_key(asked.draw, first + i);
-            if *source == Source::Values {
-                let values = &mut candidate_values[i * handles.len()..][..handles.len()];
-                values.iter_mut().zip(asked.ads(call, i)).for_each(|(value, &id)| value.id = id.into());
+            let (ids, own) = (asked.ads(call, i), i * handles.len());
+            match source {
+                Source::Values => {
+                    candidate_values[own..].iter_mut().zip(ids).for_each(|(value, &id)| value.id = id.into());
+                }
+                Source::Columns => block[own..].iter_mut().zip(ids).for_each(|(cell, &id)| *cell = id.into()),
+                Source::Tables => {}
             }
         }
     }
 
     fn run(&mut self) -> Result<(), adclick::Refusal> {
-        let Self { scorer, request, values, candidates, candidate_values, pctr, .. } = self;
+        let Self { scorer, handles, request, values, candidates, candidate_values, block, pctr, .. } = self;
         let input = Input { request, values, candidates, candidate_values };
-        scorer.score(input, pctr, &mut []).map(|_| ())
+        let columns = match block.is_empty() {
+            true => Columns::default(),
+            false => Columns { id_features: handles, ids: block, ..Columns::default() },
+        };
+        scorer.score_columns(input, columns, pctr, &mut []).map(|_| ())
     }
 
     fn call(&mut self) -> Result<(), Error> {
@@ -172,7 +193,7 @@ impl Contender<Asked> for Ours {
             values.push(Value { feature: engine.feature(&format!("n{i}"))?, number: number(i), id: 0 });
         }
         let mut handles = Vec::new();
-        if source == Source::Values {
+        if source != Source::Tables {
             for (i, ids) in world.request.iter().enumerate() {
                 let feature = engine.feature(&format!("r{i}"))?;
                 values.extend(vec![Value { feature, ..Value::default() }; ids.values]);
@@ -181,14 +202,19 @@ impl Contender<Asked> for Ours {
                 handles.push(engine.feature(&format!("c{i}"))?);
             }
         }
+        let (by_values, by_columns) = match source {
+            Source::Values => (handles.len(), 0),
+            Source::Columns => (0, handles.len()),
+            Source::Tables => (0, 0),
+        };
         let of_candidate = |i: usize| Candidate {
-            first_value: (i * handles.len()) as u32,
-            n_values: handles.len() as u32,
+            first_value: (i * by_values) as u32,
+            n_values: by_values as u32,
             ..Candidate::default()
         };
         let candidates: Vec<Candidate> = (0..count).map(of_candidate).collect();
-        let candidate_values: Vec<Value> =
-            (0..count).flat_map(|_| handles.iter().map(|&feature| Value { feature, ..Value::default() })).collect();
+        let values_of = |_| handles[..by_values].iter().map(|&feature| Value { feature, ..Value::default() });
+        let candidate_values: Vec<Value> = (0..count).flat_map(values_of).collect();
         let request = Request { time_us: NOW_US, ..Request::default() };
         let mut loaded = Loaded {
             asked: Rc::clone(asked),
@@ -201,6 +227,7 @@ impl Contender<Asked> for Ours {
             values,
             candidates,
             candidate_values,
+            block: vec![0; count * by_columns],
             pctr: vec![f32::NAN; count],
         };
         loaded.prepare(0);

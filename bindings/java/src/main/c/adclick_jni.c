@@ -301,32 +301,60 @@ static adclick_request request_of(jlong request, jint n_values, jint n_candidate
   return copy;
 }
 
+/* Columns as Columns.java lays them out: counts, flags, the missing id, and the addresses of the arrays. 0: there are none. */
+typedef struct {
+  adclick_columns counts;
+  const uint32_t *id_features, *number_features;
+  const uint64_t *ids;
+  const float *numbers;
+} adclick_block;
+
+static adclick_block block_at(jlong address) {
+  adclick_block block = {.counts = {.struct_size = sizeof block.counts}};
+  if (address != 0) {
+    int64_t header[8];
+    memcpy(header, at(address), sizeof header);
+    block.counts.n_ids = (uint32_t)header[0];
+    block.counts.n_numbers = (uint32_t)header[1];
+    block.counts.flags = (uint32_t)header[2];
+    block.counts.missing_id = (uint64_t)header[3];
+    block.id_features = at(header[4]);
+    block.ids = at(header[5]);
+    block.number_features = at(header[6]);
+    block.numbers = at(header[7]);
+  }
+  return block;
+}
+
 /* The text's length, which is also that of a text that has too little room, is at `length`. */
 NATIVE(jint, engineCheck)(JNIEnv *env, jclass class, jlong engine, jlong request, jlong values, jint n_values,
-                          jlong candidates, jint n_candidates, jlong candidate_values, jint n_candidate_values, jlong text,
-                          jint room, jlong length, jlong address) {
+                          jlong candidates, jint n_candidates, jlong candidate_values, jint n_candidate_values,
+                          jlong columns, jlong text, jint room, jlong length, jlong address) {
   (void)env, (void)class;
   adclick_frame *f = frame_at(address);
   const adclick_request copy = request_of(request, n_values, n_candidates, n_candidate_values);
+  const adclick_block block = block_at(columns);
   f->result.check.struct_size = sizeof f->result.check;
   size_t needed = 0;
-  const adclick_status status =
-      adclick_engine_check(at(engine), &copy, at(values), at(candidates), at(candidate_values), &f->result.check, at(text),
-                           (size_t)room, &needed, &f->error);
+  const adclick_status status = adclick_engine_check_columns(
+      at(engine), &copy, at(values), at(candidates), at(candidate_values), &block.counts, block.id_features, block.ids,
+      block.number_features, block.numbers, &f->result.check, at(text), (size_t)room, &needed, &f->error);
   const uint64_t told = needed;
   memcpy(at(length), &told, sizeof told);
   return status;
 }
 
 NATIVE(jint, score)(JNIEnv *env, jclass class, jlong scorer, jlong request, jlong values, jint n_values, jlong candidates,
-                    jint n_candidates, jlong candidate_values, jint n_candidate_values, jlong pctr, jlong pcvr,
-                    jlong address) {
+                    jint n_candidates, jlong candidate_values, jint n_candidate_values, jlong columns, jlong pctr,
+                    jlong pcvr, jlong address) {
   (void)env, (void)class;
   adclick_frame *f = frame_at(address);
   const adclick_request copy = request_of(request, n_values, n_candidates, n_candidate_values);
+  const adclick_block block = block_at(columns);
   f->outcome.struct_size = sizeof f->outcome;
-  return adclick_scorer_score(at(scorer), &copy, at(values), at(candidates), at(candidate_values), at(pctr), at(pcvr),
-                              &f->outcome, &f->error);
+  return adclick_scorer_score_columns(at(scorer), &copy, at(values), at(candidates), at(candidate_values), &block.counts,
+                                      block.id_features, block.ids, block.number_features, block.numbers, at(pctr), at(pcvr),
+                                      &f->outcome, &f->error);
 }
 
 NATIVE(jint, scoreDense)(JNIEnv *env, jclass class, jlong scorer, jlong x, jint n, jint width, jlong pctr, jlong pcvr,
@@ -340,14 +368,16 @@ NATIVE(jint, scoreDense)(JNIEnv *env, jclass class, jlong scorer, jlong x, jint 
 
 /* `reasons` is 0 when they are not wanted. */
 NATIVE(jint, decide)(JNIEnv *env, jclass class, jlong scorer, jlong request, jlong values, jint n_values, jlong candidates,
-                     jint n_candidates, jlong candidate_values, jint n_candidate_values, jlong winners, jint max_winners,
-                     jlong reasons, jlong address) {
+                     jint n_candidates, jlong candidate_values, jint n_candidate_values, jlong columns, jlong winners,
+                     jint max_winners, jlong reasons, jlong address) {
   (void)env, (void)class;
   adclick_frame *f = frame_at(address);
   const adclick_request copy = request_of(request, n_values, n_candidates, n_candidate_values);
+  const adclick_block block = block_at(columns);
   f->outcome.struct_size = sizeof f->outcome;
-  return adclick_scorer_decide(at(scorer), &copy, at(values), at(candidates), at(candidate_values), at(winners),
-                               (uint32_t)max_winners, at(reasons), &f->outcome, &f->error);
+  return adclick_scorer_decide_columns(at(scorer), &copy, at(values), at(candidates), at(candidate_values), &block.counts,
+                                       block.id_features, block.ids, block.number_features, block.numbers, at(winners),
+                                       (uint32_t)max_winners, at(reasons), &f->outcome, &f->error);
 }
 
 /* `scorer` is 0 for an auction that allocates for itself. */

@@ -16,6 +16,7 @@ public final class Candidates {
   private final int capacity;
   private final Candidate cursor = new Candidate(this);
   private int size;
+  private Columns columns;
 
   /**
    * No candidates yet.
@@ -69,6 +70,18 @@ public final class Candidates {
   }
 
   /**
+   * Sets the columns that hold values of these candidates beside their own: row i is candidate i's. They stay until others are
+   * set, also over {@link #clear}.
+   *
+   * @param columns the columns, or null for none
+   * @return this
+   */
+  public Candidates columns(Columns columns) {
+    this.columns = columns;
+    return this;
+  }
+
+  /**
    * How many candidates there are.
    *
    * @return the number
@@ -106,6 +119,17 @@ public final class Candidates {
 
   long address() {
     return memory.address;
+  }
+
+  /** 0 when there are none. */
+  long columnsAddress() {
+    if (columns == null) {
+      return 0;
+    }
+    if (size > columns.capacity()) {
+      throw new IllegalArgumentException(size + " candidates, and columns for " + columns.capacity());
+    }
+    return columns.address();
   }
 
   long valuesAddress() {

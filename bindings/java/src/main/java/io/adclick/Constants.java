@@ -13,6 +13,7 @@ final class Constants {
   static final int CANDIDATE_FLOOR_EXEMPT = 2;
   static final int NO_CANDIDATE = -1;
   static final int WINNER_EXPLORED = 1;
+  static final int COLUMNS_MISSING_ID = 1;
   static final int MODEL_WIDE = 1;
   static final int INPUT_NUMBER = 1;
   static final int INPUT_ID = 2;

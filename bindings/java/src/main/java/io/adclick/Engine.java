@@ -254,6 +254,7 @@ public final class Engine implements AutoCloseable {
    * @throws AdclickException when scoring would refuse the request
    */
   public Check check(Request request, Candidates candidates) {
+    long columns = candidates.columnsAddress();
     Frame frame = calls.take(Calls.NO_TEXT);
     try {
       int room = Calls.TEXT;
@@ -262,8 +263,8 @@ public final class Engine implements AutoCloseable {
         int status =
             Native.engineCheck(
                 handle.get(), request.address(), request.valuesAddress(), request.valueCount(), candidates.address(),
-                candidates.size(), candidates.valuesAddress(), candidates.valueCount(), text.address + Long.BYTES, room,
-                text.address, frame.address());
+                candidates.size(), candidates.valuesAddress(), candidates.valueCount(), columns, text.address + Long.BYTES,
+                room, text.address, frame.address());
         int length = Math.toIntExact(text.bytes.getLong(0));
         if (status == Status.BUFFER_TOO_SMALL.code()) {
           room = length;

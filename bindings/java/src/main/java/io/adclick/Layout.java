@@ -144,6 +144,12 @@ final class Layout {
   static final int AUCTION_OPTIONS_FLOOR_CPM_MICROS = 72;
   static final int AUCTION_OPTIONS_REQUEST_ID = 80;
 
+  static final int COLUMNS = 24;
+  static final int COLUMNS_FLAGS = 4;
+  static final int COLUMNS_N_IDS = 8;
+  static final int COLUMNS_N_NUMBERS = 12;
+  static final int COLUMNS_MISSING_ID = 16;
+
   static final int MODEL = 40;
   static final int MODEL_FLAGS = 4;
   static final int MODEL_WIDTH = 8;

@@ -53,7 +53,7 @@ final class Native {
 
   static native int engineCheck(
       long engine, long request, long values, int nValues, long candidates, int nCandidates, long candidateValues,
-      int nCandidateValues, long text, int room, long length, long frame);
+      int nCandidateValues, long columns, long text, int room, long length, long frame);
 
   static native int engineRemoveRows(long engine, int table, long keys, int n, long frame);
 
@@ -98,13 +98,13 @@ final class Native {
 
   static native int score(
       long scorer, long request, long values, int nValues, long candidates, int nCandidates, long candidateValues,
-      int nCandidateValues, long pctr, long pcvr, long frame);
+      int nCandidateValues, long columns, long pctr, long pcvr, long frame);
 
   static native int scoreDense(long scorer, long x, int n, int width, long pctr, long pcvr, long frame);
 
   static native int decide(
       long scorer, long request, long values, int nValues, long candidates, int nCandidates, long candidateValues,
-      int nCandidateValues, long winners, int maxWinners, long reasons, long frame);
+      int nCandidateValues, long columns, long winners, int maxWinners, long reasons, long frame);
 
   static native int auction(
       long scorer, long options, long candidates, long pctr, long pcvr, int n, long winners, int maxWinners,

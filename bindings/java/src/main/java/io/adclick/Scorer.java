@@ -38,12 +38,13 @@ public final class Scorer implements AutoCloseable {
   public Outcome score(Request request, Candidates candidates, Predictions predictions) {
     int n = candidates.size();
     requireRoom(n, predictions.capacity(), "predictions");
+    long columns = candidates.columnsAddress();
     long scorer = state.enter();
     try {
       int status =
           Native.score(
               scorer, request.address(), request.valuesAddress(), request.valueCount(), candidates.address(), n,
-              candidates.valuesAddress(), candidates.valueCount(), predictions.pctrAddress(), predictions.pcvrAddress(),
+              candidates.valuesAddress(), candidates.valueCount(), columns, predictions.pctrAddress(), predictions.pcvrAddress(),
               frame.address());
       if (status != 0) {
         throw frame.failure(status);
@@ -117,12 +118,13 @@ public final class Scorer implements AutoCloseable {
   public Outcome decide(Request request, Candidates candidates, Winners winners, Reasons reasons) {
     int n = candidates.size();
     long reasonsAddress = room(reasons, n);
+    long columns = candidates.columnsAddress();
     long scorer = state.enter();
     try {
       int status =
           Native.decide(
               scorer, request.address(), request.valuesAddress(), request.valueCount(), candidates.address(), n,
-              candidates.valuesAddress(), candidates.valueCount(), winners.address(), winners.capacity(), reasonsAddress,
+              candidates.valuesAddress(), candidates.valueCount(), columns, winners.address(), winners.capacity(), reasonsAddress,
               frame.address());
       if (status != 0) {
         throw frame.failure(status);

@@ -36,7 +36,7 @@ final class Parity {
                 Path.of(args[2]), StandardOpenOption.CREATE, StandardOpenOption.WRITE, StandardOpenOption.TRUNCATE_EXISTING)) {
       byte[] magic = new byte[8];
       in.get(magic);
-      if (!Arrays.equals(magic, "ADCLKRQ1".getBytes(StandardCharsets.US_ASCII))) {
+      if (!Arrays.equals(magic, "ADCLKRQ2".getBytes(StandardCharsets.US_ASCII))) {
         throw new IOException(args[1] + " has no requests in it");
       }
       int count = in.getInt();
@@ -166,6 +166,43 @@ final class Parity {
       float number = in.getFloat();
       candidates.values.add(handle, number, in.getLong());
     }
+    candidates.columns(columns(nCandidates));
+  }
+
+  private Columns columns(int nCandidates) throws IOException {
+    require(in.getInt() == 24, "columns of 24 bytes");
+    boolean hasMissing = in.getInt() != 0;
+    int nIds = in.getInt();
+    int nNumbers = in.getInt();
+    long missing = in.getLong();
+    int[] idFeatures = features(nIds);
+    long[] ids = new long[nCandidates * nIds];
+    for (int i = 0; i < ids.length; i++) {
+      ids[i] = in.getLong();
+    }
+    int[] numberFeatures = features(nNumbers);
+    if (nIds + nNumbers == 0) {
+      return null;
+    }
+    Columns columns = new Columns(nCandidates, idFeatures, numberFeatures);
+    if (hasMissing) {
+      columns.missingId(missing);
+    }
+    for (int i = 0; i < ids.length; i++) {
+      columns.id(i / nIds, i % nIds, ids[i]);
+    }
+    for (int i = 0; i < nCandidates * nNumbers; i++) {
+      columns.number(i / nNumbers, i % nNumbers, in.getFloat());
+    }
+    return columns;
+  }
+
+  private int[] features(int n) {
+    int[] features = new int[n];
+    for (int i = 0; i < n; i++) {
+      features[i] = handles[in.getInt()];
+    }
+    return features;
   }
 
   private static void require(boolean is, String what) throws IOException {
