@@ -3,6 +3,9 @@
 //! Each step multiplies R rows by P panels. Two panels of fourteen rows are 28 sums; with two registers of weights and two
 //! for the rows' values they fill the 32. Nothing but the multiplying instruction differs between the formats of numbers.
 //!
+//! Two steps are written out, with one before them when their number is odd: half as many instructions move pointers. Where
+//! another thread runs on the same core this is worth 3 to 6% (Intel, Sapphire Rapids or later), where none does nothing.
+//!
 //! Each step prefetches a line of the next panels, for requests whose weights are in no cache. It costs nothing where
 //! they are.
 //!
@@ -26,16 +29,17 @@ macro_rules! for_each_prefix {
     };
 }
 
-/// The code for one row: its value is loaded into a register first, or with each multiplication.
+/// The code for one row of the first or the second of two steps: its value is loaded into a register first, or with each
+/// multiplication.
 macro_rules! of_row {
-    (loaded, $product:literal, $value:literal, $address:literal, $([$sum:tt, $weight:literal]),+) => {
+    (loaded, $product:literal, $value:literal, $address:literal, $offset:literal, $([$sum:tt, $weight:literal]),+) => {
         concat!(
-            "vpbroadcastd ", $value, ", dword ptr [", $address, "]",
+            "vpbroadcastd ", $value, ", dword ptr [", $address, " + ", $offset, "]",
             $("\n", $product, " ", $sum, ", ", $value, ", ", $weight),+
         )
     };
-    (operand, $product:literal, $value:literal, $address:literal, $([$sum:tt, $weight:literal]),+) => {
-        concat!($("\n", $product, " ", $sum, ", ", $weight, ", dword ptr [", $address, "]{{1to16}}"),+)
+    (operand, $product:literal, $value:literal, $address:literal, $offset:literal, $([$sum:tt, $weight:literal]),+) => {
+        concat!($("\n", $product, " ", $sum, ", ", $weight, ", dword ptr [", $address, " + ", $offset, "]{{1to16}}"),+)
     };
 }
 
@@ -43,7 +47,7 @@ macro_rules! of_row {
 /// register, so five pointers are three rows apart: `row = 3 i + 0, 1, 2, 4 or 8`.
 macro_rules! written {
     (
-        ($element:ty, $product:literal, $value_is:ident, $panels:literal, [$($load:literal),+], [$($other:tt),+])
+        ($element:ty, $product:literal, $value_is:ident, $panels:literal, [$(($loaded:literal, $from:literal)),+], [$($other:tt),+])
         [$(($count:literal, $r:literal, $value:literal, $address:literal, $([$p:literal, $sum:tt, $weight:literal]),+))+]
         ($rows:literal, $($last:tt)*)
     ) => {
@@ -51,20 +55,19 @@ macro_rules! written {
             #[inline]
             #[target_feature(enable = "avx512f")]
             unsafe fn accumulate(sums: &mut [[Avx512; $panels]; $rows], of: &Loop<$element>) {
-                if of.steps == 0 {
-                    return;
-                }
                 let stride = of.x_stride * 4;
                 // SAFETY: by **Rows** and **Panels** there are 4 bytes of each row and 64 of each panel for each step; pointers
                 // past them are computed and not read. Nothing is written but the registers that are named.
                 unsafe {
                     core::arch::asm!(
                         // Declaring a name that no row uses would be an error.
-                        "2: /* {s} {ps} */",
-                        $($load,)+
+                        "/* {s} {ps} */",
+                        "test {n}, 1",
+                        "jz 3f",
+                        $(concat!("vmovups ", $loaded, ", zmmword ptr [", $from, "]"),)+
                         "prefetcht1 [{next}]",
                         "prefetcht1 [{next} + {ps}]",
-                        $(of_row!($value_is, $product, $value, $address, $([$sum, $weight]),+),)+
+                        $(of_row!($value_is, $product, $value, $address, 0, $([$sum, $weight]),+),)+
                         "add {x0}, 4",
                         "add {x3}, 4",
                         "add {x6}, 4",
@@ -72,8 +75,28 @@ macro_rules! written {
                         "add {x12}, 4",
                         "add {w}, 64",
                         "add {next}, 64",
+                        "3:",
+                        "shr {n}, 1",
+                        "jz 4f",
+                        "2:",
+                        $(concat!("vmovups ", $loaded, ", zmmword ptr [", $from, "]"),)+
+                        "prefetcht1 [{next}]",
+                        "prefetcht1 [{next} + {ps}]",
+                        $(of_row!($value_is, $product, $value, $address, 0, $([$sum, $weight]),+),)+
+                        $(concat!("vmovups ", $loaded, ", zmmword ptr [", $from, " + 64]"),)+
+                        "prefetcht1 [{next} + 64]",
+                        "prefetcht1 [{next} + {ps} + 64]",
+                        $(of_row!($value_is, $product, $value, $address, 4, $([$sum, $weight]),+),)+
+                        "add {x0}, 8",
+                        "add {x3}, 8",
+                        "add {x6}, 8",
+                        "add {x9}, 8",
+                        "add {x12}, 8",
+                        "add {w}, 128",
+                        "add {next}, 128",
                         "dec {n}",
                         "jnz 2b",
+                        "4:",
                         x0 = inout(reg) of.x => _,
                         x3 = inout(reg) of.x.wrapping_byte_add(3 * stride) => _,
                         x6 = inout(reg) of.x.wrapping_byte_add(6 * stride) => _,
@@ -97,7 +120,7 @@ macro_rules! written {
 macro_rules! all_rows {
     ($element:ty, $product:literal, $one_panel:ident) => {
         for_each_prefix! { written!
-            ($element, $product, $one_panel, 1, ["vmovups zmm28, zmmword ptr [{w}]"], ["zmm28", "zmm30", "zmm31"]) []
+            ($element, $product, $one_panel, 1, [("zmm28", "{w}")], ["zmm28", "zmm30", "zmm31"]) []
             (1, 0, "zmm30", "{x0}", [0, "zmm0", "zmm28"])
             (2, 1, "zmm31", "{x0} + {s}", [0, "zmm1", "zmm28"])
             (3, 2, "zmm30", "{x0} + 2*{s}", [0, "zmm2", "zmm28"])
@@ -115,7 +138,7 @@ macro_rules! all_rows {
         }
         for_each_prefix! { written!
             ($element, $product, loaded, 2,
-                ["vmovups zmm28, zmmword ptr [{w}]", "vmovups zmm29, zmmword ptr [{w} + {ps}]"],
+                [("zmm28", "{w}"), ("zmm29", "{w} + {ps}")],
                 ["zmm28", "zmm29", "zmm30", "zmm31"]) []
             (1, 0, "zmm30", "{x0}", [0, "zmm0", "zmm28"], [1, "zmm1", "zmm29"])
             (2, 1, "zmm31", "{x0} + {s}", [0, "zmm2", "zmm28"], [1, "zmm3", "zmm29"])
