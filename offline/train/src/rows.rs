@@ -165,7 +165,7 @@ fn fits(model: &Model, columns: &LogColumns) -> Result<()> {
                 KeyPart::Column(_) => continue,
             };
             require!(
-                columns.keys.iter().any(|k| k.id == id),
+                columns.keys.iter().any(|k| k.id == id && k.needed),
                 [Format, Schema],
                 "the model looks table `{}` up by the {name}, and the rows have no column for it: use the schema with \
                  which the model was trained, with {name} in [keys]",

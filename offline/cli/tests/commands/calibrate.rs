@@ -299,7 +299,7 @@ fn options_that_would_do_nothing_are_refused() {
         let refused = shop.failure(&format!("{verb} --bundle a {rows} --position served"));
         assert!(refused.contains("no position feature"), "{refused}");
     }
-    for command in ["evaluate --top 3", "calibrate --replace", "calibrate --publish"] {
+    for command in ["evaluate --top 3", "calibrate --replace", "report"] {
         assert_eq!(shop.run(&format!("{command} --bundle a {rows}")).status.code(), Some(2), "{command}");
     }
 }

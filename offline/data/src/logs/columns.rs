@@ -52,8 +52,10 @@ pub struct KeyColumn {
     pub column: String,
     /// Whether ids are integers (themselves); otherwise they are strings (hashed).
     pub integer: bool,
-    /// A table that it looks up, for messages.
+    /// A table that it looks up, for messages; empty for a key of segments alone.
     pub table: String,
+    /// Whether files must have the column.
+    pub needed: bool,
 }
 
 impl KeyColumn {
@@ -65,6 +67,12 @@ impl KeyColumn {
             KeyId::Advertiser => "advertiser",
             KeyId::Placement => "placement",
         };
+        if self.table.is_empty() {
+            return format!(
+                "the schema's [keys] say that column \"{}\" holds the {id}, by which segments are calibrated",
+                self.column
+            );
+        }
         format!(
             "the schema's [keys] say that column \"{}\" holds the {id}, by which table `{}` is looked up",
             self.column, self.table

@@ -67,7 +67,8 @@ impl LogRowMaker {
             there.then(|| ((needed(&input.column, None), input.column.clone()), input.kind))
         };
         let inputs = columns.inputs.iter().map(input).collect();
-        let keys = columns.keys.iter().map(|key| (needed(&key.column, Some(key.needed_for())), key.clone())).collect();
+        let there = columns.keys.iter().filter(|key| key.needed || has(&key.column));
+        let keys = there.map(|key| (needed(&key.column, Some(key.needed_for())), key.clone())).collect();
         Ok(Self { labels, click, conversion, weight, time, inputs, keys, wanted })
     }
 

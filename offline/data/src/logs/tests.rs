@@ -287,7 +287,13 @@ fn csv_parquet_and_arrow_examples_give_the_same_rows() {
 #[test]
 fn keys_and_optional_columns_are_read_alike_from_text_and_parquet() {
     let dir = TempDir::new().unwrap();
-    let key = |id, column: &str, integer| KeyColumn { id, column: column.to_owned(), integer, table: "t".to_owned() };
+    let key = |id, column: &str, integer| KeyColumn {
+        id,
+        column: column.to_owned(),
+        integer,
+        table: "t".to_owned(),
+        needed: true,
+    };
     let mut columns = LogColumns { conversion: None, weight: None, time: None, ..example_columns() };
     columns.inputs.iter_mut().for_each(|input| input.optional = true);
     columns.keys =

@@ -249,7 +249,22 @@ impl SchemaFile {
                     )
                 })?;
                 let (column, integer) = (given.column.clone(), given.integer);
-                columns.push(KeyColumn { id, column, integer, table: table.name.clone() });
+                columns.push(KeyColumn { id, column, integer, table: table.name.clone(), needed: true });
+            }
+        }
+        // The others are read where files have them: calibrators have segments by them.
+        let given = [
+            (KeyId::User, &self.keys.user),
+            (KeyId::Ad, &self.keys.ad),
+            (KeyId::Advertiser, &self.keys.advertiser),
+            (KeyId::Placement, &self.keys.placement),
+        ];
+        for (id, given) in given {
+            if let Some(given) = given
+                && columns.iter().all(|c| c.id != id)
+            {
+                let (column, integer) = (given.column.clone(), given.integer);
+                columns.push(KeyColumn { id, column, integer, table: String::new(), needed: false });
             }
         }
         Ok(columns)

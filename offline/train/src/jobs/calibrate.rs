@@ -9,11 +9,11 @@ use adclick::builder::artifact::model::Model;
 use adclick::builder::bundle::check_target;
 use adclick::builder::calibrate::{Calibrators, HeadCalibrator, SegmentKey, Segments};
 use adclick::builder::model::pack_model;
-use adclick_data::logs::{KeyId, LogColumns, TableHits, TableLookups};
+use adclick_data::logs::{Format, KeyId, LogFiles, TableHits, TableLookups};
 use adclick_data::progress::Progress;
 use adclick_data::setting::{refuse, require};
 use adclick_measure::Unknown;
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 
 use super::fitted::{FitPlan, Fitted};
@@ -141,12 +141,13 @@ pub fn calibrate(job: &Job, progress: &Progress) -> Result<Done> {
         progress.warn(&format!("{warning}: the calibrators are fitted on exact logits"));
     }
     let precision = engine.precision()?.1;
-    let mut rows = job.rows.scored(&engine, served.positions.as_ref(), &[], progress)?;
+    let selection = RowSelection { source: served.source.clone(), ..job.rows.clone() };
+    let mut rows = selection.scored(&engine, served.positions.as_ref(), &[], progress)?;
     rows.check_heads()?;
     if let Some(before) = &served.before {
         // The segments that were served had other keys.
         let engine = open_engine(before, None, None)?;
-        let before = job.rows.scored(&engine, served.positions.as_ref(), &[], &Progress::default())?;
+        let before = selection.scored(&engine, served.positions.as_ref(), &[], &Progress::default())?;
         (rows.pctr, rows.pcvr) = (before.pctr, before.pcvr);
     }
     let unknown_conversions = rows.unknown_conversions();
@@ -198,6 +199,8 @@ struct Served {
     parts: BundleParts,
     /// The keys of the segments that are fitted.
     keys: Vec<SegmentKey>,
+    /// The rows' files.
+    source: LogFiles,
     /// Where it is, when it is not the bundle of --bundle.
     at: Option<Beside>,
     /// The bundle with the calibrators that were served, when those of `at` have other keys.
@@ -233,7 +236,7 @@ impl Served {
             _ => None,
         };
         let keys = job.segments.clone().unwrap_or_else(|| parts.calibrators.segments.keys().to_vec());
-        check_columns(&keys, &job.rows.source.format.columns())?;
+        let source = with_keys(&job.rows.source, &keys)?;
         let keyed = keyed(&parts.calibrators, &keys)?;
         let mut before = None;
         if job.precision.is_some() || range_rows.is_some() || logged.is_some() || keyed.is_some() {
@@ -265,12 +268,14 @@ impl Served {
                 "the model has learnt from these rows: its calibrators are kept, which were fitted while it had not",
             );
         }
-        Ok(Self { parts, keys, at, before, range_rows, positions, taught, folded: folded(model.provenance()), has_ctr })
+        let folded = folded(model.provenance());
+        Ok(Self { parts, keys, source, at, before, range_rows, positions, taught, folded, has_ctr })
     }
 }
 
-/// Whether the rows carry the ids of the keys; features are another thing.
-fn check_columns(keys: &[SegmentKey], columns: &LogColumns) -> Result<()> {
+/// The files, which must have the columns of the keys now; features are another thing.
+fn with_keys(source: &LogFiles, keys: &[SegmentKey]) -> Result<LogFiles> {
+    let mut columns = source.format.columns();
     for key in keys {
         let id = match key {
             SegmentKey::Placement => KeyId::Placement,
@@ -278,13 +283,19 @@ fn check_columns(keys: &[SegmentKey], columns: &LogColumns) -> Result<()> {
             SegmentKey::Ad => KeyId::Ad,
             SegmentKey::Feature(_) => continue,
         };
-        ensure!(
-            columns.keys.iter().any(|column| column.id == id),
-            "segments by {0}: the rows have no column for the {0}; name it under [keys] in the schema",
-            key.name()
-        );
+        let column = columns.keys.iter_mut().find(|column| column.id == id);
+        let column = column.with_context(|| {
+            format!(
+                "segments by {0}: the rows have no column for the {0}; name it under [keys] in the schema",
+                key.name()
+            )
+        })?;
+        column.needed = true;
     }
-    Ok(())
+    Ok(match &source.format {
+        Format::Examples(_) => LogFiles { format: Format::Examples(columns), ..source.clone() },
+        _ => source.clone(),
+    })
 }
 
 /// The calibrators with these keys of segments, so that a scorer tells their values; none where it does already, or where
