@@ -123,7 +123,6 @@ test-long: tools
 	ADCLICK_CASES=10000 $(CARGO) test -p adclick --test infer random_networks -- --nocapture
 	$(CARGO) test --release -p adclick-train --lib market_tests -- --ignored --nocapture --test-threads 1
 	ADCLICK_CASES=10000 $(CARGO) test --release -p adclick-join --test join random -- --nocapture
-	$(MAKE) --no-print-directory test-spark
 
 # `make install` itself, and a project that uses what it installed.
 test-install: cli
@@ -157,12 +156,11 @@ coverage:
 # The join in SQL beside ours, on the log of a simulated market (examples/spark). Where Python packages cannot be installed, it says so.
 SQL_PYTHON := $(CURDIR)/$(BUILD)/sql/bin/python
 .PHONY: test-sql test-spark
-test-all: test-sql
 test-sql: build-tests-offline
 	@python3 -m venv $(BUILD)/sql && grep -v pyspark examples/spark/requirements.txt | $(SQL_PYTHON) -m pip install -q -r /dev/stdin \
 	  || echo 'make: Python packages cannot be installed: the join is not compared with DuckDB'
 	@if $(SQL_PYTHON) -c 'import duckdb, fastavro, polars, pandas' 2>/dev/null; then \
-	  ADCLICK_SQL_PYTHON=$(SQL_PYTHON) $(CARGO) test --release $(OFFLINE) --test join sql; fi
+	  ADCLICK_SQL_PYTHON=$(SQL_PYTHON) ADCLICK_SQL_REQUESTS=60000 $(CARGO) test --release $(OFFLINE) --test join sql -- --nocapture; fi
 
 # Spark reads Avro by a package of its own.
 SPARK_AVRO := org.apache.spark:spark-avro_2.13:$(shell sed -n 's/^pyspark==//p' examples/spark/requirements.txt)
