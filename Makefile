@@ -142,7 +142,7 @@ OFFLINE := -p adclick-measure -p adclick-data -p adclick-join -p adclick-train -
 
 # In release: training is too slow without optimisation, and `make demo` uses the same build.
 test-offline: build-tests-offline
-	$(CARGO) test --release $(OFFLINE)
+	ADCLICK_CASES=150 $(CARGO) test --release $(OFFLINE)
 
 build-tests-offline: tools
 	$(CARGO) test --release $(OFFLINE) --no-run
