@@ -123,6 +123,8 @@ test-long: tools
 	ADCLICK_CASES=10000 $(CARGO) test -p adclick --test infer random_networks -- --nocapture
 	$(CARGO) test --release -p adclick-train --lib market_tests -- --ignored --nocapture --test-threads 1
 	ADCLICK_CASES=10000 $(CARGO) test --release -p adclick-join --test join random -- --nocapture
+	ADCLICK_TEST_KILLS=100 $(CARGO) test -p adclick --lib decision_log -- --nocapture
+	$(CARGO) bench -p adclick --bench log -- --long
 
 # `make install` itself, and a project that uses what it installed.
 test-install: cli

@@ -20,11 +20,11 @@
  *    an allocation that the system refuses while an engine is opened, a bundle staged or rows are written (memory for
  *    scorers, `overlay_rows` and the ad cache gives ADCLICK_CAPACITY_EXCEEDED instead). Requests allocate nothing.
  *  - fork(): the child may score and decide with the scorers that it inherited (one that another thread was using stays
- *    busy), and open engines of its own. The following thread exists only in the parent: in the child of a process whose
+ *    busy), and open engines of its own. The following thread and the log's exist only in the parent: in the child of a process whose
  *    engine follows (follow_ms), or that forked while another thread was in a call other than score and decide, make no
  *    other call on inherited handles. They go with the process.
  *  - dlclose(): close all engines and free all scorers first; no thread of the library is left then. After an engine has
- *    followed (follow_ms) the library stays mapped all the same: a thread of its own has used thread-local storage, and
+ *    followed (follow_ms) or kept a log with its thread the library stays mapped all the same: a thread of its own has used thread-local storage, and
  *    glibc keeps the library of such threads. A program that loads and unloads it repeatedly loses about 100 bytes each time,
  *    which the loader keeps.
  *  - pthread_cancel(): calls other than score, score_dense, decide and auction_run run to their end; a cancellation that came
@@ -89,7 +89,14 @@
  *      adclick_engine_table adclick_engine_column ADCLICK_UPSERT_INCREMENT ADCLICK_UPSERT_WHOLE_ROW
  *      adclick_upsert adclick_row adclick_upsert_result adclick_engine_upsert adclick_engine_remove_rows
  *      adclick_engine_clear_rows adclick_table_info adclick_engine_table_info
- *  14. Metrics
+ *  14. Log and events
+ *      ADCLICK_LOG_NO_THREAD adclick_log_options adclick_engine_log_open adclick_log_drain adclick_log_state
+ *      adclick_engine_log_state adclick_engine_log_error ADCLICK_EVENT_FORGED ADCLICK_EVENT_EXPIRED
+ *      ADCLICK_EVENT_REPEATED ADCLICK_EVENT_EARLY adclick_agent adclick_conversion adclick_feedback
+ *      adclick_event adclick_engine_record_impression adclick_engine_record_viewable
+ *      adclick_engine_record_click adclick_engine_record_dwell adclick_engine_record_conversion
+ *      adclick_engine_record_feedback
+ *  15. Metrics
  *      adclick_engine_metrics */
 
 #ifndef ADCLICK_H
@@ -233,7 +240,7 @@ ADCLICK_ENUM(adclick_precision, uint32_t) {
   ADCLICK_PRECISION_AUCTION_EXACT = 3,
 };
 
-// How an engine is opened. Zero everything but `struct_size` for the defaults. 72 bytes; 32 in the first version.
+// How an engine is opened. Zero everything but `struct_size` for the defaults. 336 bytes; 32 in the first version.
 typedef struct adclick_engine_options {
   // `sizeof(adclick_engine_options)`.
   uint32_t struct_size;
@@ -277,6 +284,9 @@ typedef struct adclick_engine_options {
   uint32_t id_sums_mib;
   // 0.
   uint32_t reserved;
+  // The directory of the log of decisions and events, closed with 0; empty = no log. `adclick_engine_log_open` also takes
+  // longer paths, and options.
+  char log_directory[256];
 } adclick_engine_options;
 
 // Opens an engine on `path`: a bundle directory, or a directory that holds bundles and CURRENT. The bundle is checked
@@ -1465,7 +1475,251 @@ adclick_status adclick_engine_table_info(const struct adclick_engine *engine,
                                          struct adclick_table_info *info,
                                          struct adclick_error *error);
 
-/* ---- 14. Metrics ---------------------------------------------------------------------------------------------
+/* ---- 14. Log and events --------------------------------------------------------------------------------------
+ *
+ * What was decided and what came of it, in files that others read. docs/logs.md says what they hold.
+ * See also: adclick_engine_options, adclick_winner.
+ */
+
+// A flag of `adclick_log_options`: no thread of the library writes, only `adclick_log_drain` does.
+#define ADCLICK_LOG_NO_THREAD 1
+
+// How a log is kept. Zero everything but `struct_size` for the defaults. 104 bytes.
+typedef struct adclick_log_options {
+  // `sizeof(adclick_log_options)`.
+  uint32_t struct_size;
+  // `ADCLICK_LOG_NO_THREAD`, or 0.
+  uint32_t flags;
+  // The share of requests whose slate is logged, 0 to 1: winners, other candidates, and the raw values behind the model's
+  // inputs.
+  double slate_share;
+  // Records that can wait for the writer, of each scorer's decisions and of events; 0 = 8192. A record takes about 330
+  // bytes.
+  uint32_t ring_records;
+  // The most candidates of a slate besides its winners; 0 = 32, 4294967295 = none. When there are more, some are taken at
+  // random.
+  uint32_t slate_candidates;
+  // The most raw values of a slate; 0 = 4096. A slate that has more is not logged, and counted as lost.
+  uint32_t slate_values;
+  // The size at which a segment is closed, in MiB; 0 = 64.
+  uint32_t segment_mib;
+  // The age at which a segment is closed, in seconds; 0 = 300.
+  uint32_t segment_s;
+  // The longest time, in milliseconds, after which what was written is synced; 0 = 1000.
+  uint32_t sync_ms;
+  // The input whose id is logged as the device, closed with 0; empty = "device_type".
+  char device[64];
+} adclick_log_options;
+
+// Begins to log what an engine decides and the events that it is told, in `directory`, which is made when it is not there.
+// Scorers that exist log from now on, too. An engine has one log in its life; `adclick_engine_close` ends it. Segments that
+// other processes left open in the directory are cut after their last whole block and closed. docs/logs.md says what the files
+// hold, when a record is safe, and how losses are seen.
+//
+// `directory` has `directory_len` bytes; it is not kept. `options` may be NULL for the defaults.
+// Errors: ADCLICK_IO, ADCLICK_INVALID_ARGUMENT (also when there is a log already), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED,
+// ADCLICK_CAPACITY_EXCEEDED.
+// Any thread; writes files, so not on a request's path.
+adclick_status adclick_engine_log_open(struct adclick_engine *engine,
+                                       const char *directory,
+                                       size_t directory_len,
+                                       const struct adclick_log_options *options,
+                                       struct adclick_error *error);
+
+// Writes and syncs all that waits in an engine's log. With ADCLICK_LOG_NO_THREAD call it often: what finds no room in a ring is
+// lost. With a thread it may be called as well, to know that all is safe.
+// Errors: ADCLICK_IO (the records stay in memory as far as there is room, and are tried again), ADCLICK_INVALID_ARGUMENT
+// (NULL, or there is no log), ADCLICK_CLOSED.
+// Any thread; waits for the disk.
+adclick_status adclick_log_drain(struct adclick_engine *engine,
+                                 struct adclick_error *error);
+
+// The state of a log. Counters never decrease. 104 bytes.
+typedef struct adclick_log_state {
+  // `sizeof(adclick_log_state)`, set by the caller.
+  uint32_t struct_size;
+  // The status of the last write or sync; `adclick_engine_log_error` has the message.
+  int32_t status;
+  // Decisions that are safe.
+  uint64_t decisions;
+  // Slates that are safe.
+  uint64_t slates;
+  // Events that are safe.
+  uint64_t events;
+  // Decisions that were lost because a ring was full.
+  uint64_t lost_decisions;
+  // Slates that were lost for that reason, or because they have more values than `slate_values`.
+  uint64_t lost_slates;
+  // Events that were lost because their ring was full.
+  uint64_t lost_events;
+  // Records that wait in rings.
+  uint64_t waiting;
+  // Bytes of the records that are safe.
+  uint64_t bytes;
+  // Segments closed.
+  uint64_t segments;
+  // Writes, syncs and renames that failed.
+  uint64_t failures;
+  // How long the oldest record has waited to be safe, in microseconds.
+  uint64_t lag_us;
+  // Segments that had been left open and were closed.
+  uint32_t recovered;
+  // 0.
+  uint32_t reserved;
+} adclick_log_state;
+
+// The state of an engine's log, into `*state`.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL, or there is no log), ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED.
+// Any thread; takes locks.
+adclick_status adclick_engine_log_state(const struct adclick_engine *engine,
+                                        struct adclick_log_state *state,
+                                        struct adclick_error *error);
+
+// Why the last write or sync of an engine's log failed: returns its status and fills `error` with its message. Returns ADCLICK_OK
+// when it did not fail. For the health check of a server.
+// Errors: ADCLICK_IO, ADCLICK_INVALID_ARGUMENT (NULL, or there is no log), ADCLICK_CLOSED.
+// Any thread; takes locks.
+adclick_status adclick_engine_log_error(const struct adclick_engine *engine,
+                                        struct adclick_error *error);
+
+// What an engine saw at once of an event: its impression id was not made with this engine's key.
+#define ADCLICK_EVENT_FORGED 2
+
+// What an engine saw at once of an event: its impression id is older than `impression_max_age_s`.
+#define ADCLICK_EVENT_EXPIRED 4
+
+// What an engine saw at once of an event: this engine recorded the same event before.
+#define ADCLICK_EVENT_REPEATED 8
+
+// What an engine saw at once of an event: its time is earlier than its decision's by more than a minute.
+#define ADCLICK_EVENT_EARLY 16
+
+// What sent an event, as far as the server knows.
+ADCLICK_ENUM(adclick_agent, uint32_t) {
+  // Not known.
+  ADCLICK_AGENT_UNKNOWN = 0,
+  // A browser or an app.
+  ADCLICK_AGENT_BROWSER = 1,
+  // A robot that says so.
+  ADCLICK_AGENT_ROBOT = 2,
+  // A prefetch or a preview.
+  ADCLICK_AGENT_PREFETCH = 3,
+  // A data centre or a proxy.
+  ADCLICK_AGENT_DATA_CENTRE = 4,
+  // Other invalid traffic.
+  ADCLICK_AGENT_INVALID = 5,
+};
+
+// What a conversion says of its order.
+ADCLICK_ENUM(adclick_conversion, uint32_t) {
+  // It is new.
+  ADCLICK_CONVERSION_NEW = 0,
+  // Its value is this one and no longer the one before.
+  ADCLICK_CONVERSION_RESTATED = 1,
+  // It was taken back.
+  ADCLICK_CONVERSION_RETRACTED = 2,
+};
+
+// What a user said of an ad.
+ADCLICK_ENUM(adclick_feedback, uint32_t) {
+  // Hid it.
+  ADCLICK_FEEDBACK_HIDDEN = 1,
+  // Reported it.
+  ADCLICK_FEEDBACK_REPORTED = 2,
+  // Answered a survey: `answer`.
+  ADCLICK_FEEDBACK_ANSWERED = 3,
+};
+
+// What came of a decision. What is 0 is not known, or not a matter of this kind of event; what another kind has is refused.
+// 120 bytes.
+typedef struct adclick_event {
+  // `sizeof(adclick_event)`.
+  uint32_t struct_size;
+  // `ADCLICK_KEEP_NO_USER`: the event is logged without the user; or 0.
+  uint32_t flags;
+  // The impression's id, both halves from its `adclick_winner`. Only a conversion may be without.
+  uint64_t impression_id;
+  // Its upper half.
+  uint64_t impression_id_high;
+  // When it happened: microseconds since 1970-01-01 00:00 UTC.
+  int64_t time_us;
+  // The caller's id of the event, such as a click's; 0: an impression has one event of the kind.
+  uint64_t event_id;
+  // Conversion: the click that led to it, by its `event_id`.
+  uint64_t click_id;
+  // The user's key.
+  uint64_t user_key;
+  // Conversion: the advertiser's key.
+  uint64_t advertiser_key;
+  // Conversion: the order, one of the advertiser's. Not 0.
+  uint64_t order_id;
+  // Conversion: the value, in millionths of the currency unit.
+  int64_t value_micros;
+  // Dwell: how long the user stayed. Viewable: how long the ad was in view. Microseconds.
+  int64_t duration_us;
+  // The caller's class of the client's address, such as a hash of its /24.
+  uint64_t ip_class;
+  // An `adclick_agent`: what sent it.
+  uint32_t agent_class;
+  // An `adclick_conversion`: what a conversion says of its order.
+  uint32_t conversion_kind;
+  // Conversion: the caller's number of its type, up to 2,147,483,647.
+  uint32_t conversion_type;
+  // An `adclick_feedback`: what the user said. Not 0 in a feedback.
+  uint32_t feedback;
+  // Feedback: the answer to a survey.
+  int32_t answer;
+  // 0.
+  uint32_t reserved;
+} adclick_event;
+
+// Records that an ad was rendered: only then did its decision lead to an impression. `event` names the impression and the time,
+// and what is known besides.
+//
+// On success `*seen` is 0, or what is wrong with the event: `ADCLICK_EVENT_FORGED`, `ADCLICK_EVENT_EXPIRED`,
+// `ADCLICK_EVENT_REPEATED`, `ADCLICK_EVENT_EARLY`, joined by `|`. It may be NULL. The event is counted, and logged if there is a
+// log, in any case: with what is wrong.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL, a field out of range or of another kind of event), ADCLICK_BAD_STRUCT_SIZE,
+// ADCLICK_CLOSED.
+// Any thread; takes a lock, allocates nothing and waits for no disk: when the log's ring is full, the event is lost and counted.
+adclick_status adclick_engine_record_impression(struct adclick_engine *engine,
+                                                const struct adclick_event *event,
+                                                uint32_t *seen,
+                                                struct adclick_error *error);
+
+// Records that an ad was in view, for `duration_us` if known. As `adclick_engine_record_impression`.
+adclick_status adclick_engine_record_viewable(struct adclick_engine *engine,
+                                              const struct adclick_event *event,
+                                              uint32_t *seen,
+                                              struct adclick_error *error);
+
+// Records a click, with an `event_id` of its own if it has one. As `adclick_engine_record_impression`.
+adclick_status adclick_engine_record_click(struct adclick_engine *engine,
+                                           const struct adclick_event *event,
+                                           uint32_t *seen,
+                                           struct adclick_error *error);
+
+// Records how long the user stayed after a click: `duration_us`. As `adclick_engine_record_impression`.
+adclick_status adclick_engine_record_dwell(struct adclick_engine *engine,
+                                           const struct adclick_event *event,
+                                           uint32_t *seen,
+                                           struct adclick_error *error);
+
+// Records a conversion: `order_id`, `advertiser_key`, `value_micros`, `conversion_kind` and `conversion_type`, and what led to it:
+// the impression's id, the click's `event_id` as `click_id`, or the user's key. An order that is restated or retracted has the
+// same `order_id`. As `adclick_engine_record_impression`.
+adclick_status adclick_engine_record_conversion(struct adclick_engine *engine,
+                                                const struct adclick_event *event,
+                                                uint32_t *seen,
+                                                struct adclick_error *error);
+
+// Records what the user said of an ad: `feedback`, and `answer`. As `adclick_engine_record_impression`.
+adclick_status adclick_engine_record_feedback(struct adclick_engine *engine,
+                                              const struct adclick_event *event,
+                                              uint32_t *seen,
+                                              struct adclick_error *error);
+
+/* ---- 15. Metrics ---------------------------------------------------------------------------------------------
  * See also: adclick_engine_follow_error, adclick_engine_input_error.
  */
 
@@ -1586,7 +1840,7 @@ ADCLICK_ASSERT_SIZE(adclick_error, 512);
 ADCLICK_ASSERT_AT(adclick_error, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_error, status, 4);
 ADCLICK_ASSERT_AT(adclick_error, message, 8);
-ADCLICK_ASSERT_SIZE(adclick_engine_options, 80);
+ADCLICK_ASSERT_SIZE(adclick_engine_options, 336);
 ADCLICK_ASSERT_AT(adclick_engine_options, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_engine_options, flags, 4);
 ADCLICK_ASSERT_AT(adclick_engine_options, headroom, 8);
@@ -1602,6 +1856,7 @@ ADCLICK_ASSERT_AT(adclick_engine_options, impression_key, 56);
 ADCLICK_ASSERT_AT(adclick_engine_options, impression_key_high, 64);
 ADCLICK_ASSERT_AT(adclick_engine_options, id_sums_mib, 72);
 ADCLICK_ASSERT_AT(adclick_engine_options, reserved, 76);
+ADCLICK_ASSERT_AT(adclick_engine_options, log_directory, 80);
 ADCLICK_ASSERT_SIZE(adclick_ad_cache, 56);
 ADCLICK_ASSERT_AT(adclick_ad_cache, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_ad_cache, state, 4);
@@ -1693,6 +1948,53 @@ ADCLICK_ASSERT_AT(adclick_columns, flags, 4);
 ADCLICK_ASSERT_AT(adclick_columns, n_ids, 8);
 ADCLICK_ASSERT_AT(adclick_columns, n_numbers, 12);
 ADCLICK_ASSERT_AT(adclick_columns, missing_id, 16);
+ADCLICK_ASSERT_SIZE(adclick_log_options, 104);
+ADCLICK_ASSERT_AT(adclick_log_options, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_log_options, flags, 4);
+ADCLICK_ASSERT_AT(adclick_log_options, slate_share, 8);
+ADCLICK_ASSERT_AT(adclick_log_options, ring_records, 16);
+ADCLICK_ASSERT_AT(adclick_log_options, slate_candidates, 20);
+ADCLICK_ASSERT_AT(adclick_log_options, slate_values, 24);
+ADCLICK_ASSERT_AT(adclick_log_options, segment_mib, 28);
+ADCLICK_ASSERT_AT(adclick_log_options, segment_s, 32);
+ADCLICK_ASSERT_AT(adclick_log_options, sync_ms, 36);
+ADCLICK_ASSERT_AT(adclick_log_options, device, 40);
+ADCLICK_ASSERT_SIZE(adclick_log_state, 104);
+ADCLICK_ASSERT_AT(adclick_log_state, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_log_state, status, 4);
+ADCLICK_ASSERT_AT(adclick_log_state, decisions, 8);
+ADCLICK_ASSERT_AT(adclick_log_state, slates, 16);
+ADCLICK_ASSERT_AT(adclick_log_state, events, 24);
+ADCLICK_ASSERT_AT(adclick_log_state, lost_decisions, 32);
+ADCLICK_ASSERT_AT(adclick_log_state, lost_slates, 40);
+ADCLICK_ASSERT_AT(adclick_log_state, lost_events, 48);
+ADCLICK_ASSERT_AT(adclick_log_state, waiting, 56);
+ADCLICK_ASSERT_AT(adclick_log_state, bytes, 64);
+ADCLICK_ASSERT_AT(adclick_log_state, segments, 72);
+ADCLICK_ASSERT_AT(adclick_log_state, failures, 80);
+ADCLICK_ASSERT_AT(adclick_log_state, lag_us, 88);
+ADCLICK_ASSERT_AT(adclick_log_state, recovered, 96);
+ADCLICK_ASSERT_AT(adclick_log_state, reserved, 100);
+ADCLICK_ASSERT_SIZE(adclick_event, 120);
+ADCLICK_ASSERT_AT(adclick_event, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_event, flags, 4);
+ADCLICK_ASSERT_AT(adclick_event, impression_id, 8);
+ADCLICK_ASSERT_AT(adclick_event, impression_id_high, 16);
+ADCLICK_ASSERT_AT(adclick_event, time_us, 24);
+ADCLICK_ASSERT_AT(adclick_event, event_id, 32);
+ADCLICK_ASSERT_AT(adclick_event, click_id, 40);
+ADCLICK_ASSERT_AT(adclick_event, user_key, 48);
+ADCLICK_ASSERT_AT(adclick_event, advertiser_key, 56);
+ADCLICK_ASSERT_AT(adclick_event, order_id, 64);
+ADCLICK_ASSERT_AT(adclick_event, value_micros, 72);
+ADCLICK_ASSERT_AT(adclick_event, duration_us, 80);
+ADCLICK_ASSERT_AT(adclick_event, ip_class, 88);
+ADCLICK_ASSERT_AT(adclick_event, agent_class, 96);
+ADCLICK_ASSERT_AT(adclick_event, conversion_kind, 100);
+ADCLICK_ASSERT_AT(adclick_event, conversion_type, 104);
+ADCLICK_ASSERT_AT(adclick_event, feedback, 108);
+ADCLICK_ASSERT_AT(adclick_event, answer, 112);
+ADCLICK_ASSERT_AT(adclick_event, reserved, 116);
 ADCLICK_ASSERT_SIZE(adclick_scorer_options, 16);
 ADCLICK_ASSERT_AT(adclick_scorer_options, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_scorer_options, flags, 4);

@@ -44,7 +44,7 @@ CRATES = {
         "sum", "weights", "labelled", "loss", "rank", "bins", "spread", "chance", "smooth", "reliability", "fields", "report",
         "cost", "unknown",
     ],
-    "offline/data/src": ["setting", "progress", "files", "time", "cells", "logs", "schema_file", "tables", "schema_infer"],
+    "offline/data/src": ["setting", "progress", "files", "time", "cells", "logs", "schema_file", "tables", "schema_infer", "decision_log"],
     "offline/join/src": [
         "parallel", "ids", "record", "counts", "traffic", "options", "orders", "touch", "hour", "store", "write", "segments", "simulate",
         "ingest", "route", "part", "touches", "place", "slates", "rows", "process", "run", "aggregate",

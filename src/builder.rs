@@ -24,6 +24,8 @@ rooms! {
     /// The exported C functions, called from Rust.
     #[doc(hidden)]
     capi;
+    /// The log of decisions and events: its schemas, and closing what was left open.
+    decision_log;
     /// Raw values to model inputs.
     enrich;
     /// Files and directories that are made beside their place and renamed to it.

@@ -91,8 +91,8 @@
 //!
 //! An [`Engine`] is shared by all threads (`Sync`); share it by reference or in an `Arc`. A [`Scorer`] belongs to one caller
 //! at a time (`&mut`) and may move between threads (`Send`): keep one for each worker, or a pool. Whatever one thread does
-//! with the engine, no request of another waits for it. The library starts one thread, and only with [`Options::follow`];
-//! [`Engine::close`] ends it.
+//! with the engine, no request of another waits for it. The library starts two threads at most, one with
+//! [`Options::follow`] and one with [`Options::log`]; [`Engine::close`] ends both.
 //!
 //! # Memory
 //!
@@ -167,6 +167,7 @@ mod wire;
 
 pub use artifact::OpenMode;
 pub use artifact::model::spec::HeadKind;
+pub use decision_log::{Event, EventCheck, EventKind, LogOptions, LogState, Recovered};
 pub use engine::{Engine, FollowState, ModelInfo, Options, Staged, WrongSide};
 pub use error::{Error, Result, Status};
 pub use hash::{category_id, composite_key, shard};

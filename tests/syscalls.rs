@@ -16,7 +16,7 @@ use adclick::auction::Reason;
 use adclick::builder::capi::*;
 use adclick::builder::infer::Kernel;
 use adclick::{Engine, Outcome, Value, Winner};
-use testkit::common::{Bundles, Random, Wants, case, model, options, scorer};
+use testkit::common::{Bundles, Random, Wants, case, logged, model, options, scorer};
 use testkit::plain_tables;
 
 const CANDIDATES: usize = 40;
@@ -104,7 +104,7 @@ fn serve(kernel: &str, planted: bool) -> ! {
     plain_tables::write(&bundles, "a", &spec, &tables);
     let other = model(&mut random, Wants::default());
     plain_tables::write(&bundles, "b", &other, &[]);
-    let engine = Engine::open(&bundles.path("a"), &options(kernel)).unwrap();
+    let engine = Engine::open(&bundles.path("a"), &logged(options(kernel), &bundles.path("log"))).unwrap();
     let good = case(&mut random, &spec.schema, CANDIDATES, &engine);
     let mut good = plain_tables::ask(&mut random, &good);
     good.request.n_slots = 4;
@@ -117,9 +117,13 @@ fn serve(kernel: &str, planted: bool) -> ! {
     let path = bundles.path("a");
     let path = path.to_str().unwrap();
     let (mut c_engine, mut c_scorer) = (null_mut(), null_mut());
-    // SAFETY: the path has its length, the outputs are there.
+    let log = bundles.path("c-log");
+    let log = log.to_str().unwrap();
+    // SAFETY: the paths have their lengths, the outputs are there.
     unsafe {
         assert_eq!(adclick_engine_open(path.as_ptr().cast(), path.len(), null(), &mut c_engine, null_mut()) as i32, 0);
+        let opened = adclick_engine_log_open(c_engine, log.as_ptr().cast(), log.len(), null(), null_mut());
+        assert_eq!(opened as i32, 0);
         assert_eq!(adclick_scorer_new(c_engine, null(), &mut c_scorer, null_mut()) as i32, 0);
     }
 

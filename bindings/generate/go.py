@@ -27,6 +27,7 @@ REFERENCES = {
     "adclick_exploration": "[Exploration]",
     "adclick_outcome.propensity": "[Outcome.Propensity]", "ADCLICK_CANDIDATE_STOPPED": "[CandidateStopped]",
     "ADCLICK_CANDIDATE_FLOOR_EXEMPT": "[CandidateFloorExempt]", "ADCLICK_WINNER_EXPLORED": "[WinnerExplored]",
+    "adclick_engine_log_open": "[Engine.OpenLog]", "adclick_engine_log_error": "[Engine.LogError]", "adclick_winner": "[Winner]",
 }
 
 
@@ -52,6 +53,9 @@ ENUMS = {
     "adclick_value_kind": GoEnum("ValueKind", "Kind", "k"),
     "adclick_reading": GoEnum("Reading", "Read", "r"),
     "adclick_source": GoEnum("Source", "Source", "s"),
+    "adclick_agent": GoEnum("Agent", "Agent", "a", names={"DATA_CENTRE": "data centre"}),
+    "adclick_conversion": GoEnum("ConversionKind", "Conversion", "c"),
+    "adclick_feedback": GoEnum("Feedback", "Feedback"),
 }
 # Enums whose numbers are 32 bits in structs, and Status, which is signed.
 KINDS = {"adclick_status": "int32"}
@@ -67,6 +71,7 @@ STRUCTS = {
     "adclick_value": "Value", "adclick_row": "Row", "adclick_request": "Request", "adclick_candidate": "Candidate",
     "adclick_winner": "Winner", "adclick_outcome": "Outcome", "adclick_ad_cache": "AdCache",
     "adclick_upsert_result": "UpsertResult", "adclick_table_info": "TableInfo", "adclick_auction_options": "AuctionOptions",
+    "adclick_log_state": "LogState", "adclick_event": "Event",
 }
 OWN = {"struct_size", "reserved", "candidate_size", "winner_size"}
 OWN_COUNTS = {"adclick_request": {"n_values", "n_candidates", "n_candidate_values"}}
@@ -95,6 +100,8 @@ OPTION_DOCS = {
     "impression_max_age_s": "How long an impression id is good for; 0 = 30 days.",
     "precision": "The precision to serve in; [OfBundle] = what each bundle says, or exact. A CPU or a model that cannot do it serves "
     "exact: [Engine.PrecisionError] says why.",
+    "log_directory": "The directory of the log of decisions and events; \"\" = no log. [Engine.OpenLog] also takes longer paths, and "
+    "options.",
     "kernel": 'The kernel by name ("portable", "avx2", "avx512"); "" = the environment\'s ADCLICK_KERNEL, or the best that this CPU has.',
 }
 
@@ -172,6 +179,7 @@ def options_text(abi):
         lines += [comment(upper_first(told(about, REFERENCES, flag)), "\t// "), f"\t{said} bool"]
         body += [f"\tif o.{said} {{", f"\t\traw.flags |= C.{flag}", "\t}"]
     checks, units = [], []
+    refusals = {"kernel": 'ErrUnsupported, "no kernel has a name that long"', "log_directory": 'ErrInvalidArgument, "LogDirectory is too long: use OpenLog"'}
     for field in struct.fields:
         if field.name in OWN or field.name == "flags":
             continue
@@ -191,8 +199,8 @@ def options_text(abi):
             kind, store = "time.Duration", f"\traw.{field.name} = {value}"
         elif field.type == "char":
             kind = "string"
-            store = (f"\tif len(o.{said}) > len(raw.{field.name}) {{\n\t\treturn raw, &Error{{ErrUnsupported, \"no {field.name} has a "
-                     f"name that long\"}}\n\t}}\n\tfor i := range len(o.{said}) {{\n\t\traw.{field.name}[i] = C.char(o.{said}[i])\n\t}}")
+            store = (f"\tif len(o.{said}) > len(raw.{field.name}) {{\n\t\treturn raw, &Error{{{refusals[field.name]}}}\n\t}}"
+                     f"\n\tfor i := range len(o.{said}) {{\n\t\traw.{field.name}[i] = C.char(o.{said}[i])\n\t}}")
         elif field.enum:
             kind, store = ENUMS[field.enum].name, f"\traw.{field.name} = C.uint32_t(o.{said})"
         elif field.type in ("uint32_t", "uint64_t", "float"):

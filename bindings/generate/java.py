@@ -19,12 +19,14 @@ REFERENCES = {
     "adclick_outcome.propensity": "{@link Outcome#propensity}", "ADCLICK_CANDIDATE_STOPPED": "{@link #STOPPED}",
     "ADCLICK_CANDIDATE_FLOOR_EXEMPT": "{@link #FLOOR_EXEMPT}", "ADCLICK_WINNER_EXPLORED": "{@link #EXPLORED}",
     "impression_key": "{@link #impressionKey}", "number": "the number", "id": "the id",
+    "adclick_engine_log_open": "{@link Engine#openLog}",
 }
 # Enums with a file of their own; LABELLED ask the library for the name of a number.
 ENUMS = {
     "adclick_status": "Status", "adclick_reason": "Reason", "adclick_bid_kind": "BidKind", "adclick_price_bound": "PriceBound",
     "adclick_reserve_source": "ReserveSource", "adclick_exploration": "Exploration",
-    "adclick_precision": "Precision", "adclick_ad_cache_state": "AdCacheState",
+    "adclick_precision": "Precision", "adclick_ad_cache_state": "AdCacheState", "adclick_agent": "Agent",
+    "adclick_conversion": "ConversionKind", "adclick_feedback": "Feedback",
 }
 LABELLED = {"adclick_reason"}
 # Enums inside ModelInput.
@@ -44,12 +46,13 @@ OPTIONS = {
     "impression_key": ("impressionKey", "key", "the lower half; 0 in both for the default, a key of its own", None),
     "impression_key_high": ("impressionKeyHigh", "key", "the upper half", None),
     "id_sums_mib": ("idSumsMib", "mib", "MiB; 0 for the default, 64; -1 for none", -1),
+    "log_directory": ("logDirectory", "path", "up to 255 bytes; empty for none", None),
 }
 FLAGS = {"ADCLICK_COPY": "copy", "ADCLICK_NO_OVERLAYS": "noOverlays", "ADCLICK_LAZY_TABLES": "lazyTables"}
 # What a call gives back besides its arrays, as the shim lays it out: one of the results.
 RESULTS = {
     "upserted": "adclick_upsert_result", "table": "adclick_table_info", "cache": "adclick_ad_cache", "model": "adclick_model",
-    "input": "adclick_model_input", "check": "adclick_check", "follow": "adclick_follow_state",
+    "input": "adclick_model_input", "check": "adclick_check", "follow": "adclick_follow_state", "log": "adclick_log_state",
 }
 HIDDEN = {"struct_size", "reserved"}
 
@@ -363,7 +366,7 @@ public final class EngineOptions {{
   private void text(int at, int room, String text) {
     byte[] name = text.getBytes(StandardCharsets.UTF_8);
     if (name.length >= room) {
-      throw new IllegalArgumentException("a kernel's name has up to " + (room - 1) + " bytes, not " + name.length);
+      throw new IllegalArgumentException("up to " + (room - 1) + " bytes, not " + name.length + ": " + text);
     }
     bytes.put(at, new byte[room]).put(at, name);
   }

@@ -307,3 +307,55 @@ const (
 func (s Source) String() string {
 	return nameOf(s, "Source", "context", "user", "time", "ad", "cross", "candidate", "dot")
 }
+
+// Agent is what sent an event, as far as the server knows.
+type Agent uint32
+
+const (
+	// AgentUnknown: not known.
+	AgentUnknown Agent = C.ADCLICK_AGENT_UNKNOWN
+	// AgentBrowser: a browser or an app.
+	AgentBrowser Agent = C.ADCLICK_AGENT_BROWSER
+	// AgentRobot: a robot that says so.
+	AgentRobot Agent = C.ADCLICK_AGENT_ROBOT
+	// AgentPrefetch: a prefetch or a preview.
+	AgentPrefetch Agent = C.ADCLICK_AGENT_PREFETCH
+	// AgentDataCentre: a data centre or a proxy.
+	AgentDataCentre Agent = C.ADCLICK_AGENT_DATA_CENTRE
+	// AgentInvalid: other invalid traffic.
+	AgentInvalid Agent = C.ADCLICK_AGENT_INVALID
+)
+
+// String is its name.
+func (a Agent) String() string {
+	return nameOf(a, "Agent", "unknown", "browser", "robot", "prefetch", "data centre", "invalid")
+}
+
+// ConversionKind is what a conversion says of its order.
+type ConversionKind uint32
+
+const (
+	// ConversionNew: it is new.
+	ConversionNew ConversionKind = C.ADCLICK_CONVERSION_NEW
+	// ConversionRestated: its value is this one and no longer the one before.
+	ConversionRestated ConversionKind = C.ADCLICK_CONVERSION_RESTATED
+	// ConversionRetracted: it was taken back.
+	ConversionRetracted ConversionKind = C.ADCLICK_CONVERSION_RETRACTED
+)
+
+// String is its name.
+func (c ConversionKind) String() string {
+	return nameOf(c, "ConversionKind", "new", "restated", "retracted")
+}
+
+// Feedback is what a user said of an ad.
+type Feedback uint32
+
+const (
+	// FeedbackHidden: hid it.
+	FeedbackHidden Feedback = C.ADCLICK_FEEDBACK_HIDDEN
+	// FeedbackReported: reported it.
+	FeedbackReported Feedback = C.ADCLICK_FEEDBACK_REPORTED
+	// FeedbackAnswered: answered a survey: `answer`.
+	FeedbackAnswered Feedback = C.ADCLICK_FEEDBACK_ANSWERED
+)

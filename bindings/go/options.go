@@ -54,6 +54,8 @@ type Options struct {
 	// the first layers of the network; 0 = 64, which is the most that is ever used, 4294967295 = none. [Engine.AdCache] tells
 	// what it takes. Logits have the same bits with and without; without, the sums are computed with the request.
 	IDSumsMiB uint32
+	// The directory of the log of decisions and events; "" = no log. [Engine.OpenLog] also takes longer paths, and options.
+	LogDirectory string
 }
 
 // The same in C.
@@ -95,5 +97,11 @@ func (o *Options) raw() (C.adclick_engine_options, error) {
 	raw.impression_key = C.uint64_t(o.ImpressionKey)
 	raw.impression_key_high = C.uint64_t(o.ImpressionKeyHigh)
 	raw.id_sums_mib = C.uint32_t(o.IDSumsMiB)
+	if len(o.LogDirectory) > len(raw.log_directory) {
+		return raw, &Error{ErrInvalidArgument, "LogDirectory is too long: use OpenLog"}
+	}
+	for i := range len(o.LogDirectory) {
+		raw.log_directory[i] = C.char(o.LogDirectory[i])
+	}
 	return raw, nil
 }

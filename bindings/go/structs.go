@@ -255,3 +255,76 @@ type AuctionOptions struct {
 	// The request's id, which throttles draw from.
 	RequestID uint64
 }
+
+// LogState is the state of a log. Counters never decrease.
+type LogState struct {
+	structSize uint32
+	// The status of the last write or sync; [Engine.LogError] has the message.
+	Status int32
+	// Decisions that are safe.
+	Decisions uint64
+	// Slates that are safe.
+	Slates uint64
+	// Events that are safe.
+	Events uint64
+	// Decisions that were lost because a ring was full.
+	LostDecisions uint64
+	// Slates that were lost for that reason, or because they have more values than `slate_values`.
+	LostSlates uint64
+	// Events that were lost because their ring was full.
+	LostEvents uint64
+	// Records that wait in rings.
+	Waiting uint64
+	// Bytes of the records that are safe.
+	Bytes uint64
+	// Segments closed.
+	Segments uint64
+	// Writes, syncs and renames that failed.
+	Failures uint64
+	// How long the oldest record has waited to be safe, in microseconds.
+	LagUS uint64
+	// Segments that had been left open and were closed.
+	Recovered uint32
+	reserved  uint32
+}
+
+// Event is what came of a decision. What is 0 is not known, or not a matter of this kind of event; what another kind has is
+// refused.
+type Event struct {
+	structSize uint32
+	// [KeepNoUser]: the event is logged without the user; or 0.
+	Flags uint32
+	// The impression's id, both halves from its [Winner]. Only a conversion may be without.
+	ImpressionID uint64
+	// Its upper half.
+	ImpressionIDHigh uint64
+	// When it happened: microseconds since 1970-01-01 00:00 UTC.
+	TimeUS int64
+	// The caller's id of the event, such as a click's; 0: an impression has one event of the kind.
+	EventID uint64
+	// Conversion: the click that led to it, by its EventID.
+	ClickID uint64
+	// The user's key.
+	UserKey uint64
+	// Conversion: the advertiser's key.
+	AdvertiserKey uint64
+	// Conversion: the order, one of the advertiser's. Not 0.
+	OrderID uint64
+	// Conversion: the value, in millionths of the currency unit.
+	ValueMicros int64
+	// Dwell: how long the user stayed. Viewable: how long the ad was in view. Microseconds.
+	DurationUS int64
+	// The caller's class of the client's address, such as a hash of its /24.
+	IpClass uint64
+	// What sent it.
+	AgentClass Agent
+	// What a conversion says of its order.
+	ConversionKind ConversionKind
+	// Conversion: the caller's number of its type, up to 2,147,483,647.
+	ConversionType uint32
+	// What the user said. Not 0 in a feedback.
+	Feedback Feedback
+	// Feedback: the answer to a survey.
+	Answer   int32
+	reserved uint32
+}

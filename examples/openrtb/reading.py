@@ -165,12 +165,11 @@ def read(body: bytes) -> dict[str, Any]:
         r["limited"] = regs.int("coppa", 0) == 1 or r["limited"]
     r["someone"] = any(ids)
     r["signals"] = (regs.value if regs else {}, user.value if user else {})
-    r["replay"] = False
     if test:
         ext = root.child("ext")
         own = ext.child("adclick") if ext else None
         if own:
-            r["replay"] = own.int("time_us", -1, 0, MOST - 1) >= 0
+            own.int("time_us", -1, 0, MOST - 1)
     imps = root.get("imp", list)
     if imps is None:
         raise Invalid("missing", "imp")

@@ -95,6 +95,9 @@ class engine {
 
   // adclick_engine_open on a bundle, or on a directory that holds bundles and CURRENT.
   [[nodiscard]] static result<engine> try_open(std::string_view path, const engine_options &options = {}) noexcept {
+    if (options.log_directory.size() >= sizeof adclick_engine_options{}.log_directory) {
+      return failure(ADCLICK_INVALID_ARGUMENT, "log_directory has more than 255 bytes: use engine::open_log");
+    }
     if (options.kernel.size() > sizeof adclick_engine_options{}.kernel) {
       return failure(ADCLICK_UNSUPPORTED, "no kernel has a name that long");
     }
@@ -252,6 +255,74 @@ class engine {
     }
     return done{};
   }
+
+  // Begins to log decisions and events in a directory: adclick_engine_log_open. struct_size is set here.
+  [[nodiscard]] result<done> try_open_log(std::string_view directory, adclick_log_options options = {}) noexcept {
+    options.struct_size = sizeof options;
+    failure why;
+    if (adclick_engine_log_open(handle_, directory.data(), directory.size(), &options, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return done{};
+  }
+  void open_log(std::string_view directory, adclick_log_options options = {}) { try_open_log(directory, options).value(); }
+
+  // Writes and syncs all that waits in the log.
+  [[nodiscard]] result<done> try_drain_log() noexcept {
+    failure why;
+    if (adclick_log_drain(handle_, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return done{};
+  }
+  void drain_log() { try_drain_log().value(); }
+
+  // The state of the log.
+  [[nodiscard]] result<adclick_log_state> try_log_state() const noexcept {
+    adclick_log_state state{};
+    state.struct_size = sizeof state;
+    failure why;
+    if (adclick_engine_log_state(handle_, &state, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return state;
+  }
+  [[nodiscard]] adclick_log_state log_state() const { return try_log_state().value(); }
+
+  // Why the last write or sync of the log failed.
+  [[nodiscard]] result<done> log_error() const noexcept {
+    failure why;
+    if (adclick_engine_log_error(handle_, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return done{};
+  }
+
+  // What came of a decision: each returns what is wrong with the event at once (ADCLICK_EVENT_FORGED, …), 0 when nothing is.
+  [[nodiscard]] result<std::uint32_t> try_record_impression(const adclick_event &event) noexcept {
+    return recorded(adclick_engine_record_impression, event);
+  }
+  std::uint32_t record_impression(const adclick_event &event) { return try_record_impression(event).value(); }
+  [[nodiscard]] result<std::uint32_t> try_record_viewable(const adclick_event &event) noexcept {
+    return recorded(adclick_engine_record_viewable, event);
+  }
+  std::uint32_t record_viewable(const adclick_event &event) { return try_record_viewable(event).value(); }
+  [[nodiscard]] result<std::uint32_t> try_record_click(const adclick_event &event) noexcept {
+    return recorded(adclick_engine_record_click, event);
+  }
+  std::uint32_t record_click(const adclick_event &event) { return try_record_click(event).value(); }
+  [[nodiscard]] result<std::uint32_t> try_record_dwell(const adclick_event &event) noexcept {
+    return recorded(adclick_engine_record_dwell, event);
+  }
+  std::uint32_t record_dwell(const adclick_event &event) { return try_record_dwell(event).value(); }
+  [[nodiscard]] result<std::uint32_t> try_record_conversion(const adclick_event &event) noexcept {
+    return recorded(adclick_engine_record_conversion, event);
+  }
+  std::uint32_t record_conversion(const adclick_event &event) { return try_record_conversion(event).value(); }
+  [[nodiscard]] result<std::uint32_t> try_record_feedback(const adclick_event &event) noexcept {
+    return recorded(adclick_engine_record_feedback, event);
+  }
+  std::uint32_t record_feedback(const adclick_event &event) { return try_record_feedback(event).value(); }
 
   // The ad cache of the live generation, or what it would take.
   [[nodiscard]] result<adclick::ad_cache> try_ad_cache() const noexcept {
@@ -432,6 +503,17 @@ class engine {
       return why;
     }
     return id;
+  }
+
+  template <class Call>
+  [[nodiscard]] result<std::uint32_t> recorded(Call call, adclick_event event) noexcept {
+    event.struct_size = sizeof event;
+    std::uint32_t seen = 0;
+    failure why;
+    if (call(handle_, &event, &seen, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return seen;
   }
 
   adclick_engine *handle_ = nullptr;

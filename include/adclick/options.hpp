@@ -72,6 +72,9 @@ struct engine_options {
   // to the first layers of the network; 0 = 64, which is the most that is ever used, 4294967295 = none. engine::ad_cache
   // tells what it takes. Logits have the same bits with and without; without, the sums are computed with the request.
   std::uint32_t id_sums_mib = 0;
+  // The directory of the log of decisions and events, at most 256 bytes; empty = no log. engine::open_log also takes longer
+  // paths, and options.
+  std::string_view log_directory = {};
 };
 
 namespace detail {
@@ -95,6 +98,7 @@ inline adclick_engine_options raw(const engine_options &options) noexcept {
   raw.impression_key = options.impression_key;
   raw.impression_key_high = options.impression_key_high;
   raw.id_sums_mib = options.id_sums_mib;
+  std::copy_n(options.log_directory.data(), std::min(options.log_directory.size(), sizeof raw.log_directory), raw.log_directory);
   return raw;
 }
 

@@ -4,6 +4,7 @@ use super::amount::sealed::Sealed;
 use super::document::{price, rank};
 use super::policy::Ties;
 use super::rank::{Decision, Ranking};
+use super::terms::Terms;
 use super::{Bid, Groups, Page, Pricing, Reason, Scratch};
 use crate::error::{Error, Result};
 use crate::hash::mix;
@@ -72,6 +73,17 @@ pub fn run_candidates(
         };
     }
     Ok(decision)
+}
+
+/// The rank score and the eCPM of a candidate, in micros, or why it makes no bid that can be ranked.
+pub(crate) fn assess(
+    page: &Page<'_>,
+    candidate: &Candidate,
+    pctr: f32,
+    pcvr: f32,
+) -> std::result::Result<(f64, f64), Reason> {
+    let terms = Terms::new(page, &bid(page, candidate, pctr.into(), pcvr.into())?)?;
+    Ok((terms.score, terms.ecpm))
 }
 
 /// The design document's ranker on candidates: its bids are in currency units, and so are its prices.

@@ -77,6 +77,7 @@ mod terms;
 
 pub use amount::{Amount, MAX_BID_MICROS};
 pub use bid::{Bid, Groups, Placement};
+pub(crate) use candidates::assess;
 pub use candidates::run_candidates;
 pub use carry::Carry;
 pub use document::{DocumentBid, run_document};

@@ -12,6 +12,7 @@ use super::memory::{self, Output, SizedStruct, place, read_optional, slice, slic
 use super::status::{adclick_error, adclick_status, guard_whole};
 use super::thread::WithoutSignals;
 use crate::artifact::OpenMode;
+use crate::decision_log::LogOptions;
 use crate::engine::{Engine, Options};
 use crate::error::{Error, Status};
 use crate::infer::Kernel;
@@ -35,7 +36,7 @@ pub const ADCLICK_NO_OVERLAYS: u32 = 2;
 /// row then gives wrong values and nothing worse.
 pub const ADCLICK_LAZY_TABLES: u32 = 4;
 
-/// How an engine is opened. Zero everything but `struct_size` for the defaults. 72 bytes; 32 in the first version.
+/// How an engine is opened. Zero everything but `struct_size` for the defaults. 336 bytes; 32 in the first version.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub struct adclick_engine_options {
@@ -81,6 +82,9 @@ pub struct adclick_engine_options {
     pub id_sums_mib: u32,
     /// 0.
     pub reserved: u32,
+    /// The directory of the log of decisions and events, closed with 0; empty = no log. `adclick_engine_log_open` also takes
+    /// longer paths, and options.
+    pub log_directory: [c_char; 256],
 }
 
 /// The ad cache of a generation, or what it would take, and the sums that are kept by id. 56 bytes.
@@ -153,7 +157,7 @@ pub unsafe extern "C" fn adclick_engine_open(
         {
             // The host's signals are for the host's threads.
             let _without = WithoutSignals::new();
-            engine.start_following(&options)?;
+            engine.start_threads(&options)?;
         }
         out.put(ENGINES.insert(engine));
         Ok(())
@@ -346,6 +350,7 @@ fn to_options(c: &adclick_engine_options) -> Result<Options, Failure> {
             Error::argument(format!("options.precision is {}, expected 0 to {}", c.precision, Precision::ALL.len()))
         })?),
     };
+    let log: Vec<u8> = c.log_directory.iter().map(|&b| b as u8).take_while(|&b| b != 0).collect();
     let (is, usual) = (|flag: u32| c.flags & flag != 0, Options::default());
     Ok(Options {
         mode: if is(ADCLICK_COPY) { OpenMode::Copy } else { OpenMode::Map },
@@ -378,6 +383,10 @@ fn to_options(c: &adclick_engine_options) -> Result<Options, Failure> {
             0 => usual.id_sums_bytes,
             u32::MAX => 0,
             mib => u64::from(mib) << 20,
+        },
+        log: match &*log {
+            [] => None,
+            bytes => Some(LogOptions::new(memory::path_of(bytes)?)),
         },
     })
 }

@@ -201,7 +201,11 @@ pub(super) unsafe fn text<'a>(from: *const c_char, len: usize, what: &'static st
 /// As [`slice`].
 pub(super) unsafe fn path<'a>(from: *const c_char, len: usize) -> Result<&'a std::path::Path, Failure> {
     // SAFETY: clause arrays, as this function asks.
-    let bytes = unsafe { slice(from.cast(), len, "path") }?;
+    path_of(unsafe { slice(from.cast(), len, "path") }?)
+}
+
+/// The same of its bytes.
+pub(super) fn path_of(bytes: &[u8]) -> Result<&std::path::Path, Failure> {
     if bytes.is_empty() || bytes.contains(&0) {
         return Err(Failure::Plain(Status::InvalidArgument, "the path is empty or holds a 0 byte"));
     }

@@ -26,6 +26,7 @@ mod engine;
 mod follow;
 mod generations;
 mod inputs;
+mod log;
 mod scorer;
 mod status;
 mod upsert;
@@ -33,5 +34,6 @@ mod upsert;
 // For tests that call the exported functions from Rust.
 #[cfg(feature = "builder")]
 pub use {
-    asked::*, auction::*, columns::*, engine::*, follow::*, generations::*, inputs::*, scorer::*, status::*, upsert::*,
+    asked::*, auction::*, columns::*, engine::*, follow::*, generations::*, inputs::*, log::*, scorer::*, status::*,
+    upsert::*,
 };

@@ -40,6 +40,6 @@ impl Engine {
             let info = if is_live { overlays.info(generation.tables(), handle).ok() } else { None };
             Some(TableState { name, info })
         });
-        Ok(Metrics::new(&shared.meters, &shared.events, live, tables, generation))
+        Ok(Metrics::new(&shared.meters, &shared.events, live, tables, generation, shared.log.numbers()))
     }
 }

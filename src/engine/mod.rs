@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::bundle;
 use crate::clock::now_us;
-use crate::decision_log::ImpressionKey;
+use crate::decision_log::Hub;
 use crate::error::{Error, Result, Status};
 use crate::live::{Cancel, Generation, Opening, StagingOptions, SwapCell, SwapReader};
 use crate::metrics::{Events, Meters};
@@ -22,6 +22,7 @@ use names::Names;
 mod close;
 mod follow;
 mod inputs;
+mod log;
 mod metrics;
 mod names;
 mod options;
@@ -48,7 +49,7 @@ pub(crate) struct Shared {
     swap_cell: Arc<SwapCell<Generation>>,
     meters: Arc<Meters>,
     events: Events,
-    impression_key: ImpressionKey,
+    log: Hub,
     names: Mutex<Names>,
     published: Mutex<Published>,
     /// The directory that holds `CURRENT`, when the engine was opened on one.
@@ -84,11 +85,11 @@ impl Engine {
     /// out of range.
     pub fn open(path: &Path, options: &Options) -> Result<Self> {
         let engine = Self::open_unfollowed(path, options)?;
-        engine.start_following(options)?;
+        engine.start_threads(options)?;
         Ok(engine)
     }
 
-    /// The same without the following thread, which inherits the settings of the thread that starts it.
+    /// The same without its threads, which inherit the settings of the thread that starts them.
     pub(crate) fn open_unfollowed(path: &Path, options: &Options) -> Result<Self> {
         options.check()?;
         let kernel = options.kernel()?;
@@ -107,6 +108,7 @@ impl Engine {
             )));
         }
         let mut names = Names::default();
+        let log = Hub::new(options.impression_key, options.impression_max_age, names.list());
         let overlays = Overlays::new(options.overlay_rows, options.overlay_max_age).with_skew(options.overlay_max_skew);
         let staging = options.staging(kernel);
         let how = Opening { staging, earlier: &[], overlays: Some(&overlays), limits: None, cancel: Cancel::default() };
@@ -133,7 +135,7 @@ impl Engine {
             swap_cell,
             meters: Arc::new(Meters::new()),
             events: Events::default(),
-            impression_key: ImpressionKey::new(options.impression_key, options.impression_max_age),
+            log,
             names: Mutex::new(names),
             published: Mutex::new(published),
             root,
@@ -143,8 +145,11 @@ impl Engine {
         Ok(Self { shared, follower: Mutex::new(None) })
     }
 
-    /// Starts the following thread if configured. Call once.
-    pub(crate) fn start_following(&self, options: &Options) -> Result<()> {
+    /// Starts the following thread and the log's, as configured. Call once.
+    pub(crate) fn start_threads(&self, options: &Options) -> Result<()> {
+        if let Some(log) = &options.log {
+            self.open_log(log)?;
+        }
         let follower = options.follow.map(|interval| Follower::start(&self.shared, interval)).transpose()?;
         *self.follower() = follower;
         Ok(())
@@ -236,7 +241,7 @@ impl Engine {
     pub fn scorer(&self, limits: ScorerLimits) -> Result<Scorer> {
         drop(self.shared.publisher()?);
         let shared = &self.shared;
-        Scorer::new(SwapReader::new(&shared.swap_cell), shared.limits, limits, &shared.meters, &shared.impression_key)
+        Scorer::new(SwapReader::new(&shared.swap_cell), shared.limits, limits, &shared.meters, &shared.log)
     }
 
     /// The live generation, for inspection; requests read it through a scorer.

@@ -5,6 +5,7 @@ use std::time::Duration;
 #[cfg(doc)]
 use super::Engine;
 use crate::artifact::OpenMode;
+use crate::decision_log::LogOptions;
 use crate::error::{Error, Result};
 use crate::infer::Kernel;
 use crate::live::{ID_SUMS_BYTES, StagingOptions, TableChecks};
@@ -77,6 +78,8 @@ pub struct Options {
     /// size. Staging computes them, and generations with the same model share them. Logits have the same bits with and
     /// without: without, the sums are computed with the request.
     pub id_sums_bytes: u64,
+    /// The log to keep of decisions and events; `None`: none until [`Engine::open_log`] opens one.
+    pub log: Option<LogOptions>,
 }
 
 impl Default for Options {
@@ -95,6 +98,7 @@ impl Default for Options {
             impression_key: None,
             impression_max_age: Duration::from_secs(30 * 86_400),
             id_sums_bytes: ID_SUMS_BYTES,
+            log: None,
         }
     }
 }

@@ -30,20 +30,20 @@ const NONE: Targets = (0, 0);
 #[derive(Debug)]
 pub struct Assembler {
     /// For each handle, the range of `targets` that it feeds.
-    by_handle: Vec<Targets>,
-    targets: Vec<Target>,
+    pub(super) by_handle: Vec<Targets>,
+    pub(super) targets: Vec<Target>,
     pub(super) request: SideFeatures,
     pub(super) candidate: SideFeatures,
     /// For each feature, its column in the rows of its side; for a time feature, its index in [`TIME_INPUTS`].
-    columns: Vec<usize>,
-    time_input: Vec<u8>,
-    time: TimeInputs,
+    pub(super) columns: Vec<usize>,
+    pub(super) time_input: Vec<u8>,
+    pub(super) time: TimeInputs,
     pub(super) tables: TablePlan,
     /// For each feature, the handle of its input.
-    handles: Vec<u32>,
+    pub(super) handles: Vec<u32>,
     /// For each feature, how many values of its input were passed on the other side. The first of the features that
     /// read the input holds the count.
-    wrong_side: Vec<AtomicU64>,
+    pub(super) wrong_side: Vec<AtomicU64>,
 }
 
 /// A feature that a handle's values feed.
@@ -78,18 +78,20 @@ pub(super) struct Item {
     pub(super) feature: u32,
     pub(super) cell: u32,
     pub(super) direct: bool,
+    /// Whether no feature of the side before it reads the same input.
+    pub(super) first: bool,
 }
 
 /// One scorer's scratch: the last raw value of each feature, and the places of its rows in tables.
 #[derive(Debug)]
 pub struct State {
     pub(super) raw: Box<[Raw]>,
-    row: Box<[f32]>,
+    pub(super) row: Box<[f32]>,
     /// Counts of this request; see [`Assembler::wrong_side`].
-    wrong_side: Box<[u32]>,
-    any_wrong_side: bool,
+    pub(super) wrong_side: Box<[u32]>,
+    pub(super) any_wrong_side: bool,
     /// The embedding rows of single categories: `[rows of a tile][categories]`.
-    found: Box<[Found]>,
+    pub(super) found: Box<[Found]>,
     /// What each column of this request's candidates feeds.
     pub(super) columns: Box<[Targets]>,
     pub(super) rows: TableRows,
@@ -169,7 +171,8 @@ impl Assembler {
                     continue;
                 }
                 let direct = own.direct.add(&tables, i, f, columns[i]);
-                let item = Item { feature: i as u32, cell: tables.cell_of(i), direct };
+                let first = !own.all.iter().any(|item| handles[item.feature as usize] == handles[i]);
+                let item = Item { feature: i as u32, cell: tables.cell_of(i), direct, first };
                 own.all.push(item);
                 if !direct {
                     own.others.push(item);

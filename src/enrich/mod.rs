@@ -16,6 +16,7 @@ mod planned;
 mod raw;
 #[cfg(feature = "builder")]
 mod reader;
+mod resolved;
 mod rows;
 mod similarity;
 mod table_plan;

@@ -52,11 +52,13 @@ pub(crate) enum Stage {
     Calibrate,
     /// Eligibility, ranking and prices.
     Auction,
+    /// Leaving the decision in the log's ring.
+    Log,
 }
 
 impl Stage {
-    const ALL: [Self; 4] = [Self::Enrich, Self::Score, Self::Calibrate, Self::Auction];
-    const NAMES: [&str; 4] = ["enrich", "score", "calibrate", "auction"];
+    pub(crate) const ALL: [Self; 5] = [Self::Enrich, Self::Score, Self::Calibrate, Self::Auction, Self::Log];
+    const NAMES: [&str; 5] = ["enrich", "score", "calibrate", "auction", "log"];
 }
 
 /// Success, and each [`Status`] in turn.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::block::{Sums, TABLES};
 use super::events::{EventCounts, Events};
 use super::meter::Meters;
+use crate::decision_log::LogNumbers;
 use crate::live::Generation;
 use crate::overlay::TableInfo;
 
@@ -33,6 +34,7 @@ pub struct Metrics {
     pub(super) tables: Tables,
     pub(super) generation: Arc<Generation>,
     pub(super) wrong_sides: WrongSides,
+    pub(super) log: LogNumbers,
 }
 
 /// The number of inputs of the live generation that are reported by name.
@@ -96,6 +98,7 @@ impl Metrics {
         live: Live,
         tables: Tables,
         generation: Arc<Generation>,
+        log: LogNumbers,
     ) -> Self {
         let reading = meters.read();
         Self {
@@ -107,6 +110,7 @@ impl Metrics {
             tables,
             wrong_sides: WrongSides::new(&generation),
             generation,
+            log,
         }
     }
 }

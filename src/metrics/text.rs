@@ -8,13 +8,13 @@ use super::events::EventCounts;
 use super::snapshot::{Metrics, TableState};
 use super::{Call, STATUSES, Stage, place};
 use crate::auction::Reason;
+use crate::decision_log::{EventKind, LogNumbers, Stream, StreamCounts};
 use crate::error::Status;
 use crate::overlay::TableInfo;
 use crate::schema::Side;
 use crate::types::Precision;
 
 const CALLS: [Call; 4] = [Call::Score, Call::ScoreDense, Call::Decide, Call::Auction];
-const STAGES: [Stage; 4] = [Stage::Enrich, Stage::Score, Stage::Calibrate, Stage::Auction];
 const SIDES: [(Side, &str); 2] = [(Side::Request, "request"), (Side::Candidate, "candidate")];
 /// The possible results of a call on a scorer.
 const REFUSED: [Status; 8] = [
@@ -47,6 +47,7 @@ pub(super) fn write(metrics: &Metrics, to: &mut impl Write) -> fmt::Result {
     candidates(metrics, &mut text)?;
     tables(metrics, &mut text)?;
     generations(metrics, &mut text)?;
+    log(metrics, &mut text)?;
     memory(metrics, &mut text)
 }
 
@@ -67,7 +68,7 @@ fn requests(metrics: &Metrics, text: &mut Text<'_, impl Write>) -> fmt::Result {
     }
     let name = "adclick_stage_duration_seconds";
     text.family(name, "histogram", "Time of each stage, of one call in eight of those that went well.")?;
-    for stage in STAGES {
+    for stage in Stage::ALL {
         histogram(metrics, text, name, ("stage", Stage::NAMES[stage as usize]), Times::stage(stage))?;
     }
     Ok(())
@@ -238,6 +239,56 @@ fn memory(metrics: &Metrics, text: &mut Text<'_, impl Write>) -> fmt::Result {
     text.single(name, "gauge", help, metrics.live.file_bytes)?;
     let help = "Memory of the ad caches of the live generation and the one before, a shared one once.";
     text.single("adclick_ad_cache_bytes", "gauge", help, metrics.live.ad_cache_bytes)
+}
+
+fn log(metrics: &Metrics, text: &mut Text<'_, impl Write>) -> fmt::Result {
+    let LogNumbers { log, events } = &metrics.log;
+    let name = "adclick_events_total";
+    text.family(name, "counter", "Events by kind and by what was wrong with them at once.")?;
+    for (kind, verdicts) in EventKind::NAMES.into_iter().zip(events) {
+        for (verdict, n) in LogNumbers::VERDICTS.into_iter().zip(verdicts) {
+            text.sample(name, &[("kind", kind), ("verdict", verdict)], n)?;
+        }
+    }
+    let name = "adclick_log_open";
+    text.single(name, "gauge", "Whether there is a log of decisions and events.", u8::from(log.is_some()))?;
+    let Some(log) = log else { return Ok(()) };
+    let name = "adclick_log_records_total";
+    text.family(name, "counter", "Records by stream: safe on disk, or lost because a ring was full.")?;
+    for stream in Stream::ALL {
+        let at = stream as usize;
+        for (result, n) in [("written", log.streams[at].written), ("lost", log.lost[at])] {
+            text.sample(name, &[("stream", stream.name()), ("result", result)], n)?;
+        }
+    }
+    let name = "adclick_log_slates_too_large_total";
+    text.single(
+        name,
+        "counter",
+        "Slates, among the lost, that had more values than there is room for.",
+        log.too_large,
+    )?;
+    let of_streams: [(_, _, fn(&StreamCounts) -> u64); 3] = [
+        ("adclick_log_bytes_total", "Bytes of records that are safe on disk.", |counts| counts.bytes),
+        ("adclick_log_segments_total", "Segments closed.", |counts| counts.segments),
+        ("adclick_log_failures_total", "Writes, syncs and renames that failed.", |counts| counts.failures),
+    ];
+    for (name, help, get) in of_streams {
+        text.family(name, "counter", help)?;
+        for stream in Stream::ALL {
+            text.sample(name, &[("stream", stream.name())], get(&log.streams[stream as usize]))?;
+        }
+    }
+    let name = "adclick_log_waiting_records";
+    text.single(name, "gauge", "Records that wait in rings.", log.waiting)?;
+    let lag = Decimal::<6>(i128::try_from(log.lag.as_micros()).unwrap_or(i128::MAX));
+    text.single("adclick_log_lag_seconds", "gauge", "How long the oldest record has waited to be safe.", lag)?;
+    let name = "adclick_log_failing";
+    text.single(name, "gauge", "Whether the last write or sync failed.", u8::from(log.failing))?;
+    let name = "adclick_log_recovered_segments_total";
+    text.single(name, "counter", "Segments that had been left open and were closed.", log.recovered)?;
+    let name = "adclick_log_cut_bytes_total";
+    text.single(name, "counter", "Bytes after the last whole block of those segments.", log.cut)
 }
 
 fn statuses(failures: &[Status]) -> impl Iterator<Item = usize> {

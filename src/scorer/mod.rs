@@ -8,6 +8,7 @@
 mod check;
 mod dense;
 mod first_pass;
+mod logged;
 mod memory;
 mod probabilities;
 mod scored;
@@ -19,10 +20,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use first_pass::Route;
+use logged::Made;
 use memory::Memory;
 
 use crate::auction::{self, Page, Reason};
-use crate::decision_log::{ImpressionKey, Impressions};
+use crate::decision_log::{Hub, Impressions, Outlet};
 #[cfg(feature = "builder")]
 use crate::enrich::Passed;
 use crate::error::Error;
@@ -53,6 +55,7 @@ pub struct Scorer {
     memory: Memory,
     meter: Meter,
     impressions: Impressions,
+    outlet: Arc<Outlet>,
     max_candidates: usize,
 }
 
@@ -62,7 +65,7 @@ impl Scorer {
         model: Limits,
         limits: ScorerLimits,
         meters: &Arc<Meters>,
-        key: &ImpressionKey,
+        log: &Hub,
     ) -> crate::Result<Self> {
         let n = limits.max_candidates;
         if !(1..=MAX_CANDIDATES).contains(&n) {
@@ -70,7 +73,8 @@ impl Scorer {
         }
         let memory = Memory::new(model, n)?;
         let meter = Meter::new(meters, memory.bytes());
-        Ok(Self { reader, memory, meter, impressions: Impressions::new(key), max_candidates: n })
+        let (impressions, outlet) = log.join()?;
+        Ok(Self { reader, memory, meter, impressions, outlet, max_candidates: n })
     }
 
     /// The most candidates of one request.
@@ -301,6 +305,19 @@ impl Scorer {
         for winner in &mut winners[..n_winners] {
             let id = self.impressions.next(input.request.time_us);
             (winner.impression_id, winner.impression_id_high) = (id as u64, (id >> 64) as u64);
+        }
+        if let Some(plan) = self.outlet.plan() {
+            let propensity = decision.propensity;
+            let made = Made {
+                generation: &generation,
+                page: &page,
+                propensity,
+                scored: &scored,
+                input: &input,
+                winners: &winners[..n_winners],
+            };
+            self.memory.log(plan, &made);
+            watch.lap(Stage::Log);
         }
         Ok(Outcome {
             exploration: decision.exploration as u32,

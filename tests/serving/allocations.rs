@@ -11,7 +11,7 @@ use adclick::auction::Reason;
 use adclick::builder::capi::*;
 use adclick::builder::infer::Kernel;
 use adclick::{Candidate, Engine, Outcome, Refusal, Scorer, Value, Winner};
-use testkit::common::{Bundles, Case, Random, Wants, case, model, options, scorer};
+use testkit::common::{Bundles, Case, Random, Wants, case, logged, model, options, scorer};
 use testkit::{allocator, plain_tables};
 
 /// Calls of each kind on each kernel, over all serving threads.
@@ -128,7 +128,7 @@ fn nothing_is_allocated_while_generations_come_and_go() {
                 spec
             })
             .collect();
-        let engine = Engine::open(&bundles.path("a"), &options(kernel.name())).unwrap();
+        let engine = Engine::open(&bundles.path("a"), &logged(options(kernel.name()), &bundles.path("log"))).unwrap();
         let (stop, swaps, dense) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
         std::thread::scope(|scope| {
             let servers: Vec<_> = (0..THREADS as u64)
@@ -216,7 +216,7 @@ fn a_closed_engine_refuses_without_allocating() {
     let mut random = Random(12);
     let spec = model(&mut random, Wants::default());
     bundles.write("a", &spec);
-    let engine = Engine::open(&bundles.path("a"), &options("portable")).unwrap();
+    let engine = Engine::open(&bundles.path("a"), &logged(options("portable"), &bundles.path("log"))).unwrap();
     let case = case(&mut random, &spec.schema, CANDIDATES, &engine);
     let mut scorer = scorer(&engine, CANDIDATES);
     let mut out = Outputs::new();
@@ -241,7 +241,7 @@ fn the_c_abi_allocates_nothing_either() {
     let spec = model(&mut random, Wants { wide: false, ..Wants::default() });
     bundles.write("a", &spec);
     // Handles depend on the engine's schema alone, so those of a second engine on the same bundle are the same.
-    let rust = Engine::open(&bundles.path("a"), &options("portable")).unwrap();
+    let rust = Engine::open(&bundles.path("a"), &logged(options("portable"), &bundles.path("log"))).unwrap();
     let good = case(&mut random, &spec.schema, CANDIDATES, &rust);
     let width = spec.schema.layout().width;
     let x = random.row(CANDIDATES * width);

@@ -140,6 +140,19 @@ fn rows_are_written_on_top_of_tables_from_c_and_cpp() {
 }
 
 #[test]
+fn decisions_and_events_are_logged_from_c() {
+    if !compilers() {
+        return;
+    }
+    let bundles = Bundles::new();
+    for (link, flags) in [(Link::Shared, sanitizers()), (Link::Static, &[])] {
+        let directory = tempfile::tempdir().unwrap();
+        let built = build("tests/c/log.c", Language::C, link, flags);
+        succeed(built.command().arg(bundles.bundle()).arg(directory.path()));
+    }
+}
+
+#[test]
 fn inputs_are_listed_and_requests_checked_by_name() {
     if !compilers() {
         return;

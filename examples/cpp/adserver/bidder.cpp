@@ -227,6 +227,7 @@ void bidder::know_request(const bid_request &request) {
   const bool refused = request.limited || !permits(request.regs, request.person, all.gdpr_vendor);
   user_ = refused ? "refused" : request.user.empty() ? "none" : "known";
   call_.user_key = refused || request.user.empty() ? 0 : adclick::hash(request.user);
+  call_.flags = refused ? ADCLICK_KEEP_NO_USER : 0;
   delivery_ = 0;
   call_.time_us = request.time_us.value_or(0);
   if (!request.time_us) {
@@ -363,9 +364,8 @@ bidder::result bidder::decide(const bid_request &request, const imp &place, cloc
     return {false, no_bid::under_floor};
   }
   won_[index] = true;
-  const std::uint64_t shown[] = {winner.impression_id, one.key};
   append_bid(body_, all,
-             {one, place, winner, *price, adclick::key(shown), asked != nullptr && one.is == shape::native ? asked : nullptr},
+             {one, place, winner, *price, asked != nullptr && one.is == shape::native ? asked : nullptr},
              request.test);
   return {true, {}};
 }

@@ -42,7 +42,7 @@ void append_head(std::string &out, std::string_view request_id) {
 
 void append_bid(std::string &out, const campaigns &all, const sale &of, bool test) {
   const ad &one = of.one;
-  const std::string impression = hex(of.impression);
+  const std::string impression = hex(of.winner.impression_id_high) + hex(of.winner.impression_id);
   out += "{\"id\":\"";
   out += impression;
   out += "\",\"impid\":";

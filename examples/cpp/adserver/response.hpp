@@ -29,7 +29,6 @@ struct sale {
   const imp &place;
   const adclick::winner &winner;
   std::int64_t price;
-  std::uint64_t impression;
   const native_request *native;  // for native ads
 };
 
@@ -44,7 +43,7 @@ void append_tail(std::string &out, const bid_request &request, std::string_view 
 // The body of a 400.
 void append_invalid(std::string &out, const invalid &why);
 
-// 16 lower-case digits.
+// 16 lower-case digits. An impression's id has 32: the upper half, then the lower one.
 std::string hex(std::uint64_t number);
 
 }  // namespace adserver

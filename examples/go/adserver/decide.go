@@ -55,6 +55,7 @@ type work struct {
 	ads        []*ad // of the candidates
 	won        []*ad
 	userKey    uint64
+	flags      uint32
 	delivery   uint64 // 0 for a replay
 	winner     [1]adclick.Winner
 }
@@ -163,13 +164,14 @@ func (b *bidder) describe(a *asked, w *work) (user string) {
 		w.context = append(w.context, adclick.Value{Feature: b.features.content, ID: adclick.Hash(cat)})
 	}
 	w.context = append(w.context, adclick.Value{Feature: b.features.floor})
-	w.userKey, w.delivery = 0, 0
+	w.userKey, w.flags, w.delivery = 0, 0, 0
 	if a.timeUS < 0 {
 		a.timeUS = time.Now().UnixMicro()
 		w.delivery = adclick.Key(b.process, b.deliveries.Add(1))
 	}
 	switch {
 	case a.limited || !permits(a.regs, a.person, b.campaigns.vendor):
+		w.flags = adclick.KeepNoUser
 		return "refused"
 	case a.user == "":
 		return "none"
@@ -195,6 +197,7 @@ func (b *bidder) bidOn(ctx context.Context, a *asked, imp *imp, cur currency, be
 	in := adclick.Input{
 		Request: adclick.Request{
 			RequestID:  requestID(a, imp, w),
+			Flags:      w.flags,
 			UserKey:    w.userKey,
 			TimeUS:     a.timeUS,
 			UTCOffsetS: a.utcOffsetS,
@@ -352,7 +355,7 @@ type decided struct {
 }
 
 func (b *bidder) newBid(a *ad, imp *imp, winner *adclick.Winner, price int64, test bool) (*bid, error) {
-	impression := hex(adclick.Key(winner.ImpressionID, a.key))
+	impression := hex(winner.ImpressionIDHigh) + hex(winner.ImpressionID)
 	macros := strings.NewReplacer("{{impression}}", impression, "{{ad}}", a.id)
 	one := &bid{
 		ID: impression, ImpID: imp.id, Price: json.Number(units(price)), NURL: macros.Replace(a.nurl),

@@ -14,7 +14,8 @@ use adclick::builder::schema::{
     Embedding, Enrichment, Feature, Index, Kind, Pooling, Schema, Side, Source, TIME_INPUTS, Transform,
 };
 use adclick::{
-    BidKind, Candidate, Engine, Input, Options, Outcome, Refusal, Request, Scorer, ScorerLimits, Value, Winner,
+    BidKind, Candidate, Engine, Input, LogOptions, Options, Outcome, Refusal, Request, Scorer, ScorerLimits, Value,
+    Winner,
 };
 use tempfile::TempDir;
 
@@ -499,6 +500,14 @@ pub fn options(kernel: &str) -> Options {
     let mut options = Options::default();
     options.kernel = Some(kernel.to_owned());
     options.headroom = 100.0;
+    options
+}
+
+/// The same with a log in a directory, and the slate of every other request in it.
+pub fn logged(mut options: Options, directory: &Path) -> Options {
+    let mut log = LogOptions::new(directory);
+    (log.slate_share, log.slate_values) = (0.5, 1 << 16);
+    options.log = Some(log);
     options
 }
 

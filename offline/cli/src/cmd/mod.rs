@@ -7,6 +7,7 @@ mod demo;
 mod evaluate;
 mod inspect;
 mod join;
+mod log;
 mod logs;
 mod pack;
 mod reliability;
@@ -38,6 +39,7 @@ pub enum Command {
     Verify(verify::Args),
     Score(score::Args),
     Auction(auction::Args),
+    Log(log::Args),
     /// The whole way, from logs to served decisions (`make demo` calls it).
     #[command(hide = true)]
     Demo(demo::Args),
@@ -61,6 +63,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Verify(args) => verify::run(args),
         Command::Score(args) => score::run(args),
         Command::Auction(args) => auction::run(args),
+        Command::Log(args) => log::run(args),
         Command::Demo(args) => demo::run(args),
     }
 }

@@ -166,6 +166,45 @@ NATIVE(jint, engineFollowState)(JNIEnv *env, jclass class, jlong engine, jlong a
   return adclick_engine_follow_state(at(engine), &f->result.follow, &f->error);
 }
 
+NATIVE(jint, engineLogOpen)(JNIEnv *env, jclass class, jlong engine, jlong directory, jint length, jlong options, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  adclick_log_options *o = at(options);
+  o->struct_size = sizeof *o;
+  return adclick_engine_log_open(at(engine), at(directory), (size_t)length, o, &f->error);
+}
+
+NATIVE(jint, engineLogDrain)(JNIEnv *env, jclass class, jlong engine, jlong address) {
+  (void)env, (void)class;
+  return adclick_log_drain(at(engine), &frame_at(address)->error);
+}
+
+NATIVE(jint, engineLogState)(JNIEnv *env, jclass class, jlong engine, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  f->result.log.struct_size = sizeof f->result.log;
+  return adclick_engine_log_state(at(engine), &f->result.log, &f->error);
+}
+
+NATIVE(jint, engineLogError)(JNIEnv *env, jclass class, jlong engine, jlong address) {
+  (void)env, (void)class;
+  return adclick_engine_log_error(at(engine), &frame_at(address)->error);
+}
+
+NATIVE(jint, engineRecord)(JNIEnv *env, jclass class, jlong engine, jint kind, jlong event, jlong address) {
+  (void)env, (void)class;
+  static adclick_status (*const calls[])(adclick_engine *, const adclick_event *, uint32_t *, adclick_error *) = {
+      adclick_engine_record_impression, adclick_engine_record_viewable,   adclick_engine_record_click,
+      adclick_engine_record_dwell,      adclick_engine_record_conversion, adclick_engine_record_feedback};
+  adclick_frame *f = frame_at(address);
+  adclick_event *e = at(event);
+  e->struct_size = sizeof *e;
+  uint32_t seen = 0;
+  const adclick_status status = calls[kind](at(engine), e, &seen, &f->error);
+  f->result.number = seen;
+  return status;
+}
+
 NATIVE(jint, engineModel)(JNIEnv *env, jclass class, jlong engine, jlong address) {
   (void)env, (void)class;
   adclick_frame *f = frame_at(address);

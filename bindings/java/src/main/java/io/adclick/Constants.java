@@ -21,6 +21,11 @@ final class Constants {
   static final int INPUT_FROM = 1056;
   static final int UPSERT_INCREMENT = 1;
   static final int UPSERT_WHOLE_ROW = 2;
+  static final int LOG_NO_THREAD = 1;
+  static final int EVENT_FORGED = 2;
+  static final int EVENT_EXPIRED = 4;
+  static final int EVENT_REPEATED = 8;
+  static final int EVENT_EARLY = 16;
 
   private Constants() {}
 }

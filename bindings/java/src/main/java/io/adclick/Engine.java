@@ -297,6 +297,62 @@ public final class Engine implements AutoCloseable {
   }
 
   /**
+   * Begins to log what the engine decides and the events that it is told. Scorers that exist log from now on, too. An engine has one log
+   * in its life; {@link #close} ends it.
+   *
+   * @param directory where; it is made when it is not there
+   * @param options how
+   */
+  public void openLog(Path directory, LogOptions options) {
+    try {
+      calls.call(this, Calls.bytes(directory), (engine, frame, length) ->
+          Native.engineLogOpen(engine, frame.textAddress(), length, options.memory.address, frame.address()));
+    } finally {
+      Reference.reachabilityFence(options);
+    }
+  }
+
+  /** Writes and syncs all that waits in the log. With {@link LogOptions#noThread} call it often. */
+  public void drainLog() {
+    calls.call(this, Calls.NO_TEXT, (engine, frame, length) -> Native.engineLogDrain(engine, frame.address()));
+  }
+
+  /**
+   * The state of the log.
+   *
+   * @return the numbers of now
+   */
+  public LogState logState() {
+    return calls.call(this, Calls.NO_TEXT,
+        (engine, frame, length) -> Native.engineLogState(engine, frame.address()), LogState::new);
+  }
+
+  /**
+   * Why the last write or sync of the log failed.
+   *
+   * @return the failure; empty when it did not fail
+   */
+  public Optional<AdclickException> logError() {
+    return calls.told(this, (engine, frame, length) -> Native.engineLogError(engine, frame.address()));
+  }
+
+  /**
+   * Records what came of a decision. It is counted, and logged if there is a log, in any case.
+   *
+   * @param kind what happened
+   * @param event its fields
+   * @return what is wrong with it, as far as one server can see at once
+   */
+  public Event.Seen record(Event.Kind kind, Event event) {
+    try {
+      return new Event.Seen((int) calls.call(this, Calls.NO_TEXT, (engine, frame, length) ->
+          Native.engineRecord(engine, kind.ordinal(), event.memory.address, frame.address())));
+    } finally {
+      Reference.reachabilityFence(event);
+    }
+  }
+
+  /**
    * The ad cache of the live generation, or what it would take: also of an engine that has none.
    *
    * @return the numbers of now

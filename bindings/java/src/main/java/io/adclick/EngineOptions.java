@@ -189,6 +189,18 @@ public final class EngineOptions {
     return this;
   }
 
+  /**
+   * The directory of the log of decisions and events; empty = no log. {@link Engine#openLog} also takes longer paths, and
+   * options.
+   *
+   * @param path up to 255 bytes; empty for none
+   * @return this
+   */
+  public EngineOptions logDirectory(String path) {
+    text(Layout.ENGINE_OPTIONS_LOG_DIRECTORY, 256, path);
+    return this;
+  }
+
   long address() {
     return memory.address;
   }
@@ -206,7 +218,7 @@ public final class EngineOptions {
   private void text(int at, int room, String text) {
     byte[] name = text.getBytes(StandardCharsets.UTF_8);
     if (name.length >= room) {
-      throw new IllegalArgumentException("a kernel's name has up to " + (room - 1) + " bytes, not " + name.length);
+      throw new IllegalArgumentException("up to " + (room - 1) + " bytes, not " + name.length + ": " + text);
     }
     bytes.put(at, new byte[room]).put(at, name);
   }

@@ -12,7 +12,7 @@ final class Layout {
   static final int ERROR_STATUS = 4;
   static final int ERROR_MESSAGE = 8;
 
-  static final int ENGINE_OPTIONS = 80;
+  static final int ENGINE_OPTIONS = 336;
   static final int ENGINE_OPTIONS_FLAGS = 4;
   static final int ENGINE_OPTIONS_HEADROOM = 8;
   static final int ENGINE_OPTIONS_FOLLOW_MS = 12;
@@ -26,6 +26,7 @@ final class Layout {
   static final int ENGINE_OPTIONS_IMPRESSION_KEY = 56;
   static final int ENGINE_OPTIONS_IMPRESSION_KEY_HIGH = 64;
   static final int ENGINE_OPTIONS_ID_SUMS_MIB = 72;
+  static final int ENGINE_OPTIONS_LOG_DIRECTORY = 80;
 
   static final int AD_CACHE = 56;
   static final int AD_CACHE_STATE = 4;
@@ -215,6 +216,51 @@ final class Layout {
   static final int TABLE_INFO_OVERLAY_CAPACITY = 40;
   static final int TABLE_INFO_OVERLAY_EVICTIONS = 48;
   static final int TABLE_INFO_OVERLAY_BYTES = 56;
+
+  static final int LOG_OPTIONS = 104;
+  static final int LOG_OPTIONS_FLAGS = 4;
+  static final int LOG_OPTIONS_SLATE_SHARE = 8;
+  static final int LOG_OPTIONS_RING_RECORDS = 16;
+  static final int LOG_OPTIONS_SLATE_CANDIDATES = 20;
+  static final int LOG_OPTIONS_SLATE_VALUES = 24;
+  static final int LOG_OPTIONS_SEGMENT_MIB = 28;
+  static final int LOG_OPTIONS_SEGMENT_S = 32;
+  static final int LOG_OPTIONS_SYNC_MS = 36;
+  static final int LOG_OPTIONS_DEVICE = 40;
+
+  static final int LOG_STATE = 104;
+  static final int LOG_STATE_STATUS = 4;
+  static final int LOG_STATE_DECISIONS = 8;
+  static final int LOG_STATE_SLATES = 16;
+  static final int LOG_STATE_EVENTS = 24;
+  static final int LOG_STATE_LOST_DECISIONS = 32;
+  static final int LOG_STATE_LOST_SLATES = 40;
+  static final int LOG_STATE_LOST_EVENTS = 48;
+  static final int LOG_STATE_WAITING = 56;
+  static final int LOG_STATE_BYTES = 64;
+  static final int LOG_STATE_SEGMENTS = 72;
+  static final int LOG_STATE_FAILURES = 80;
+  static final int LOG_STATE_LAG_US = 88;
+  static final int LOG_STATE_RECOVERED = 96;
+
+  static final int EVENT = 120;
+  static final int EVENT_FLAGS = 4;
+  static final int EVENT_IMPRESSION_ID = 8;
+  static final int EVENT_IMPRESSION_ID_HIGH = 16;
+  static final int EVENT_TIME_US = 24;
+  static final int EVENT_EVENT_ID = 32;
+  static final int EVENT_CLICK_ID = 40;
+  static final int EVENT_USER_KEY = 48;
+  static final int EVENT_ADVERTISER_KEY = 56;
+  static final int EVENT_ORDER_ID = 64;
+  static final int EVENT_VALUE_MICROS = 72;
+  static final int EVENT_DURATION_US = 80;
+  static final int EVENT_IP_CLASS = 88;
+  static final int EVENT_AGENT_CLASS = 96;
+  static final int EVENT_CONVERSION_KIND = 100;
+  static final int EVENT_CONVERSION_TYPE = 104;
+  static final int EVENT_FEEDBACK = 108;
+  static final int EVENT_ANSWER = 112;
 
   static final int FRAME = 1936;
   static final int FRAME_ERROR = 0;

@@ -92,6 +92,16 @@ final class Native {
   static native int engineUpsert(
       long engine, int flags, int table, long timeMicros, long rows, int nRows, long values, int nValues, long frame);
 
+  static native int engineLogOpen(long engine, long directory, int length, long options, long frame);
+
+  static native int engineLogDrain(long engine, long frame);
+
+  static native int engineLogState(long engine, long frame);
+
+  static native int engineLogError(long engine, long frame);
+
+  static native int engineRecord(long engine, int kind, long event, long frame);
+
   static native int scorerNew(long engine, int maxCandidates, long frame);
 
   static native int scorerFree(long scorer);

@@ -57,6 +57,7 @@ final class Bidder implements AutoCloseable {
   private final BitSet blockedCategories = new BitSet();
   private final BitSet blockedAdvertisers = new BitSet();
   private boolean userKnown;
+  private boolean refused;
   /** 0 for a replay. */
   private long delivery;
 
@@ -107,7 +108,7 @@ final class Bidder implements AutoCloseable {
     long timeMicros = request.timeMicros >= 0 ? request.timeMicros : ChronoUnit.MICROS.between(Instant.EPOCH, Instant.now());
     // A test that says its time is a replay: with the same ids as before.
     delivery = request.timeMicros >= 0 ? 0 : Adclick.key(PROCESS, DELIVERIES.incrementAndGet());
-    boolean refused = request.limited || !Consent.permits(request.regs, request.person, all.vendor);
+    refused = request.limited || !Consent.permits(request.regs, request.person, all.vendor);
     userKnown = !refused && !request.user.isEmpty();
     Response response = new Response();
     response.user = refused ? "refused" : userKnown ? "known" : "none";
@@ -225,7 +226,7 @@ final class Bidder implements AutoCloseable {
     won.set(index);
     response.bids.add(
         new Response.Bid(
-            imp, ad, asked, price, Adclick.key(winner.impressionId(), ad.key), winner.ecpmMicros(), winner.priceMicros(), winner.pctr(),
+            imp, ad, asked, price, winner.impressionIdHigh(), winner.impressionId(), winner.ecpmMicros(), winner.priceMicros(), winner.pctr(),
             winner.pcvr()));
     return 0;
   }
@@ -236,6 +237,7 @@ final class Bidder implements AutoCloseable {
     call.clear()
         .requestId(delivery == 0 ? Adclick.key(id, place) : Adclick.key(id, place, delivery))
         .userKey(userKnown ? Adclick.hash(request.user) : 0)
+        .keepNoUser(refused)
         .timeMicros(timeMicros)
         .utcOffsetSeconds((int) (60 * request.utcOffsetMinutes))
         .slots(1);

@@ -14,7 +14,7 @@ import java.util.Locale;
 final class Response {
   /** A winner and its price in the response's currency. The engine's memory of it is used again for the next imp. */
   record Bid(
-      BidRequest.Imp imp, Ad ad, NativeRequest asked, long priceMicros, long impressionId, long ecpmMicros,
+      BidRequest.Imp imp, Ad ad, NativeRequest asked, long priceMicros, long impressionIdHigh, long impressionId, long ecpmMicros,
       long enginePriceMicros, float pctr, float pcvr) {}
 
   final List<Bid> bids = new ArrayList<>();
@@ -75,7 +75,7 @@ final class Response {
 
   private static void write(JsonGenerator json, Bid bid, Campaigns all, boolean test) throws IOException {
     Ad ad = bid.ad;
-    String impression = hex(bid.impressionId);
+    String impression = hex(bid.impressionIdHigh) + hex(bid.impressionId);
     json.writeStartObject();
     json.writeStringField("id", impression);
     json.writeStringField("impid", bid.imp.id);
