@@ -255,7 +255,7 @@ fn is_throttled(request_id: u64, candidate: &Candidate) -> bool {
     let who = if candidate.campaign_key != 0 { candidate.campaign_key } else { candidate.ad_key };
     // So that it has nothing in common with other hashes of the id.
     let drawn = mix(mix(request_id ^ 0x7468_726f_7474_6c65) ^ mix(who)) >> 32;
-    drawn * 1_000_000 >> 32 < u64::from(candidate.throttle_ppm)
+    (drawn * 1_000_000) >> 32 < u64::from(candidate.throttle_ppm)
 }
 
 /// The reserve of a candidate that is not exempt, without the page's floors and the slot's: its own or else the policy's for

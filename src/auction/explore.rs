@@ -72,6 +72,7 @@ impl Random {
 }
 
 /// Draws a slate for the slots into `drawn`, and returns how many places it fills.
+#[expect(clippy::too_many_arguments, reason = "the setting of one auction, which nothing else needs together")]
 pub(super) fn draw(
     order: &Order<'_>,
     pool: usize,
@@ -89,8 +90,7 @@ pub(super) fn draw(
     for slot in 0..n_slots.min(drawn.len()) {
         let mut open = [0u16; MAX_POOL + MAX_PAGE_SLOTS];
         let mut k = 0;
-        for at in 0..pool.min(taken.len()) {
-            let entry = &order.entries[at];
+        for (at, entry) in order.entries.iter().enumerate().take(pool.min(taken.len())) {
             if k > 0 && entry.tier != order.entries[usize::from(open[0])].tier {
                 break;
             }

@@ -143,6 +143,7 @@ fn find(
 /// its VCG payment. Without it, the slots from its own on are filled by the others in their order.
 /// `Σ_{k≥j} α_k·s'_k − α_{k+1}·s_{k+1}`, with `s'` the scores without it and `s` those behind it; where nobody is left,
 /// the seller takes a slot at `floor`.
+#[expect(clippy::too_many_arguments, reason = "the setting of one auction, which nothing else needs together")]
 pub(super) fn externality(
     order: &mut Order<'_>,
     candidates: &impl Candidates,

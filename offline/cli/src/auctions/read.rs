@@ -5,7 +5,7 @@ use adclick::{BidKind, Candidate, Exploration, Request, category_id};
 use serde_json::{Map, Value};
 
 use super::candidate::{self, Exact};
-use super::json::{Fault, Result, array, fault, key, names, number, object, show};
+use super::json::{Result, array, fault, key, names, number, object, show};
 
 const MICROS: f64 = 1e6;
 
@@ -54,7 +54,7 @@ pub enum Bids {
 /// those that give none.
 ///
 /// # Errors
-/// The first [`Fault`] of the line.
+/// The first [`super::Fault`] of the line.
 pub fn read(line: &str, policy: &Policy, kind: BidKind) -> Result<Auction> {
     let value: Value = serde_json::from_str(line.trim_end()).map_err(|error| {
         let (column, text) = (error.column(), error.to_string());
