@@ -286,15 +286,15 @@ mod tests {
     fn a_later_library_takes_present_entries() {
         let present = candidates();
         let mut room = [Later { more: [9; 2], ..Later::zeroed() }; 3];
-        let stride = Stride::<Later>::new(0, true).ok().unwrap();
-        // SAFETY: three entries of 56 bytes stand there.
+        let stride = Stride::<Later>::new(size_of::<Candidate>() as u32, false).ok().unwrap();
+        // SAFETY: three entries of the stride stand there.
         let read = unsafe { entries((&raw const present).cast::<Later>(), 3, stride, &mut room) };
         let Ok(read) = read else { panic!("refused") };
         assert_eq!(read.iter().map(|later| later.present).collect::<Vec<_>>(), present);
         assert!(read.iter().all(|later| later.more == [0; 2]));
 
         let mut to = [Candidate { ad_key: 7, ..Candidate::default() }; 3];
-        // SAFETY: three entries of 56 bytes stand there.
+        // SAFETY: three entries of the stride stand there.
         let outputs = unsafe { Outputs::new((&raw mut to).cast::<Later>(), 3, stride, &mut room) };
         let Ok(mut outputs) = outputs else { panic!("refused") };
         for (entry, present) in outputs.entries().iter_mut().zip(present) {
@@ -308,13 +308,13 @@ mod tests {
     #[test]
     fn the_present_library_takes_later_entries_that_ask_for_nothing_new() {
         let mut later = candidates().map(|present| Later { present, more: [0; 2] });
-        let stride = Stride::<Candidate>::new(72, false).ok().unwrap();
+        let stride = Stride::<Candidate>::new(size_of::<Later>() as u32, false).ok().unwrap();
         let mut room = [Candidate::default(); 5];
-        // SAFETY: three entries of 72 bytes stand there.
+        // SAFETY: three entries of the stride stand there.
         let read = unsafe { entries((&raw const later).cast(), 3, stride, &mut room) };
         assert!(read.is_ok_and(|read| read == candidates()));
         later[1].more[1] = 1 << 63;
-        // SAFETY: three entries of 72 bytes stand there.
+        // SAFETY: three entries of the stride stand there.
         let Err(refused) = (unsafe { entries((&raw const later).cast(), 3, stride, &mut room) }) else {
             panic!("a field that is not known was ignored")
         };
@@ -322,7 +322,7 @@ mod tests {
         assert!(refused.to_string().starts_with("candidates[1] "), "{refused}");
 
         later[2].more = [3; 2];
-        // SAFETY: three entries of 72 bytes stand there.
+        // SAFETY: three entries of the stride stand there.
         let outputs = unsafe { Outputs::new((&raw mut later).cast(), 3, stride, &mut room) };
         let Ok(mut outputs) = outputs else { panic!("refused") };
         outputs.entries()[0].ad_key = 17;

@@ -90,7 +90,7 @@ pub fn stream(seed: u64) -> (Vec<DecisionRow>, Vec<EventRow>) {
 }
 
 fn cases() -> u64 {
-    std::env::var("ADCLICK_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(100)
+    std::env::var("ADCLICK_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(150)
 }
 
 /// Random streams equal the plain join; shuffled, cut into segments and runs, they give the same bytes.
