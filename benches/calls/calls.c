@@ -77,7 +77,7 @@ int main(int argc, char **argv) {
         .reserve_micros = 50000,
     };
   }
-  const adclick_request empty = {.struct_size = sizeof empty};
+  const adclick_request empty = {.struct_size = sizeof empty, .candidate_size = sizeof(adclick_candidate), .winner_size = sizeof(adclick_winner)};
   const adclick_request full = {
       .struct_size = sizeof full,
       .candidate_size = sizeof(adclick_candidate),

@@ -260,9 +260,9 @@ static void test_requests(void) {
   memset(&newer, 0, sizeof newer);
   newer.known = request;
   newer.known.struct_size = sizeof newer;
-  REFUSED(ADCLICK_BAD_STRUCT_SIZE, &newer.known); /* a header in which candidates may have grown states their size */
+  newer.known.candidate_size = 0; /* a header in which candidates have grown states their size */
+  REFUSED(ADCLICK_BAD_STRUCT_SIZE, &newer.known);
   newer.known.candidate_size = sizeof(adclick_candidate);
-  newer.known.winner_size = sizeof(adclick_winner);
   newer.later[23] = 1;
   REFUSED(ADCLICK_BAD_STRUCT_SIZE, &newer.known);
   newer.later[23] = 0;
@@ -418,6 +418,8 @@ static void test_auction(void) {
     EXPECT(ADCLICK_BAD_STRUCT_SIZE,
            adclick_auction_run(m, &o, candidates, pctr, NULL, 2, out.winners, 2, out.reasons, &n, &error));
     o.struct_size = sizeof o;
+    o.candidate_size = sizeof(adclick_candidate);
+    o.winner_size = sizeof(adclick_winner);
     EXPECT(ADCLICK_INVALID_ARGUMENT,
            adclick_auction_run(m, NULL, candidates, pctr, NULL, 2, out.winners, 2, out.reasons, &n, &error));
     EXPECT(ADCLICK_INVALID_ARGUMENT,
@@ -533,7 +535,7 @@ static void test_closed(void) {
   CHECK(untouched());
   /* Its memory still serves an auction. */
   const float pctr[2] = {0.1f, 0.2f};
-  const adclick_auction_options o = {.struct_size = sizeof o};
+  const adclick_auction_options o = {.struct_size = sizeof o, .candidate_size = sizeof(adclick_candidate), .winner_size = sizeof(adclick_winner)};
   uint32_t n = 0;
   EXPECT(ADCLICK_OK, adclick_auction_run(scorer, &o, candidates, pctr, NULL, 2, out.winners, 2, NULL, &n, &error));
   CHECK(n == 1);
@@ -566,7 +568,7 @@ int main(int argc, char **argv) {
     candidates[c] = (adclick_candidate){.ad_key = c + 1, .bid_kind = ADCLICK_BID_KIND_CPC, .bid_micros = 1000000,
                                         .first_value = 2 * c, .n_values = 2};
   }
-  request = (adclick_request){.struct_size = sizeof request, .request_id = 1, .n_values = 2, .n_candidates = 2,
+  request = (adclick_request){.struct_size = sizeof request, .candidate_size = sizeof(adclick_candidate), .winner_size = sizeof(adclick_winner), .request_id = 1, .n_values = 2, .n_candidates = 2,
                               .n_candidate_values = 4, .n_slots = 2};
   memset(&before, 0x2a, sizeof before);
   before.outcome.struct_size = sizeof before.outcome;

@@ -24,7 +24,7 @@ static int failed(int32_t status, const char *what) {
 static int score(adclick_scorer *scorer, float *pctr) {
   adclick_candidate candidates[CANDIDATES];
   memset(candidates, 0, sizeof candidates);
-  const adclick_request request = {.struct_size = sizeof request, .n_candidates = CANDIDATES};
+  const adclick_request request = {.struct_size = sizeof request, .candidate_size = sizeof(adclick_candidate), .winner_size = sizeof(adclick_winner), .n_candidates = CANDIDATES};
   return failed(adclick_scorer_score(scorer, &request, NULL, candidates, NULL, pctr, NULL, NULL, &error), "score");
 }
 

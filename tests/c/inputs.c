@@ -31,7 +31,7 @@ static char text[4096];
 /* Checks a request with one candidate, into `text`. */
 static adclick_check checked(const adclick_value *values, uint32_t n, const adclick_value *own, uint32_t n_own) {
   const adclick_request request = {
-      .struct_size = sizeof request, .n_values = n, .n_candidates = 1, .n_candidate_values = n_own};
+      .struct_size = sizeof request, .candidate_size = sizeof(adclick_candidate), .winner_size = sizeof(adclick_winner), .n_values = n, .n_candidates = 1, .n_candidate_values = n_own};
   const adclick_candidate candidate = {.ad_key = 1, .n_values = n_own};
   adclick_check found = {.struct_size = sizeof found};
   size_t length = 0;
@@ -109,7 +109,7 @@ int main(int argc, char **argv) {
     adclick_scorer *scorer = NULL;
     CHECK(adclick_scorer_new(engine, &options, &scorer, &error) == ADCLICK_OK);
     const adclick_request request = {
-        .struct_size = sizeof request, .n_values = 2, .n_candidates = 1, .n_candidate_values = 2};
+        .struct_size = sizeof request, .candidate_size = sizeof(adclick_candidate), .winner_size = sizeof(adclick_winner), .n_values = 2, .n_candidates = 1, .n_candidate_values = 2};
     const adclick_candidate candidate = {.ad_key = 1, .n_values = 2};
     adclick_outcome outcome = {.struct_size = sizeof outcome};
     float pctr = 0;
@@ -142,7 +142,7 @@ int main(int argc, char **argv) {
   }
 
   /* What a request must have in any case is an error of the call. */
-  adclick_request bad = {.struct_size = sizeof bad, .utc_offset_s = 90000};
+  adclick_request bad = {.struct_size = sizeof bad, .candidate_size = sizeof(adclick_candidate), .winner_size = sizeof(adclick_winner), .utc_offset_s = 90000};
   adclick_check found = {.struct_size = sizeof found, .n_problems = 77};
   CHECK(adclick_engine_check(engine, &bad, NULL, NULL, NULL, &found, NULL, 0, NULL, &error) == ADCLICK_INVALID_ARGUMENT);
   CHECK(found.n_problems == 77);

@@ -45,7 +45,7 @@ int main(int argc, char **argv) {
   adclick_scorer *scorer = NULL;
   EXPECT(ADCLICK_OK, adclick_scorer_new(engine, NULL, &scorer, &error));
 
-  adclick_request request = {.struct_size = sizeof request, .user_key = 1, .n_candidates = 2, .n_slots = 1};
+  adclick_request request = {.struct_size = sizeof request, .candidate_size = sizeof(adclick_candidate), .winner_size = sizeof(adclick_winner), .user_key = 1, .n_candidates = 2, .n_slots = 1};
   const adclick_candidate candidates[2] = {
       {.ad_key = 1, .bid_kind = ADCLICK_BID_KIND_CPC, .bid_micros = 1000000},
       {.ad_key = 2, .bid_kind = ADCLICK_BID_KIND_CPC, .bid_micros = -1},
@@ -65,7 +65,7 @@ int main(int argc, char **argv) {
          adclick_scorer_score(scorer, &request, NULL, candidates, NULL, pctr, NULL, NULL, &error));
   EXPECT(ADCLICK_CAPACITY_EXCEEDED,
          adclick_scorer_score_dense(scorer, NULL, 1025, 1, NULL, NULL, NULL, &error));
-  adclick_auction_options options = {.struct_size = sizeof options};
+  adclick_auction_options options = {.struct_size = sizeof options, .candidate_size = sizeof(adclick_candidate), .winner_size = sizeof(adclick_winner)};
   uint32_t n_winners = 0;
   pctr[0] = pctr[1] = 0.5F;
   EXPECT(ADCLICK_OK, adclick_auction_run(scorer, &options, candidates, pctr, NULL, 2, &winner, 1, NULL, &n_winners, &error));

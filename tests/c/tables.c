@@ -39,7 +39,7 @@ static uint32_t ads, n, v, id, ids, clicks;
 
 /* The score of an ad by its id alone. */
 static float score(uint64_t ad) {
-  adclick_request request = {.struct_size = sizeof request, .user_key = 1, .time_us = NOW, .n_candidates = 1};
+  adclick_request request = {.struct_size = sizeof request, .candidate_size = sizeof(adclick_candidate), .winner_size = sizeof(adclick_winner), .user_key = 1, .time_us = NOW, .n_candidates = 1};
   const adclick_candidate candidate = {.ad_key = ad, .bid_kind = ADCLICK_BID_KIND_CPC, .bid_micros = 1};
   adclick_outcome outcome = {.struct_size = sizeof outcome};
   float pctr = NAN;
@@ -284,7 +284,7 @@ static void test_ad_cache(const char *path, const char *without, const char *man
   EXPECT(ADCLICK_OK, adclick_engine_ad_cache(engine, &off, &error));
   CHECK(off.state == ADCLICK_AD_CACHE_STATE_OFF && off.n_ads == 0 && off.bytes == 0 && off.bytes_needed > 0);
   EXPECT(ADCLICK_INVALID_ARGUMENT, adclick_engine_ad_cache(engine, NULL, &error));
-  on.struct_size = sizeof on - 1;
+  on.struct_size = 31; /* the first version had 32 bytes */
   EXPECT(ADCLICK_BAD_STRUCT_SIZE, adclick_engine_ad_cache(engine, &on, &error));
   on.struct_size = sizeof on;
 

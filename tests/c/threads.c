@@ -52,7 +52,7 @@ static void *serves(void *argument) {
   if (adclick_scorer_new(engine, NULL, &scorer, &error) != ADCLICK_OK) {
     fail("scorer", &error);
   }
-  const adclick_request request = {.struct_size = sizeof request, .n_candidates = 1};
+  const adclick_request request = {.struct_size = sizeof request, .candidate_size = sizeof(adclick_candidate), .winner_size = sizeof(adclick_winner), .n_candidates = 1};
   const adclick_candidate candidate = {.ad_key = 1, .bid_kind = ADCLICK_BID_KIND_CPC, .bid_micros = 1000000};
   adclick_winner winner;
   if (adclick_scorer_decide(scorer, &request, NULL, &candidate, NULL, &winner, 1, NULL, NULL, &error) != ADCLICK_OK) {
@@ -75,7 +75,7 @@ static float *pctr;
 /* One request that takes long. */
 static void *serves_long(void *scorer) {
   adclick_error error = {.struct_size = sizeof error};
-  const adclick_request request = {.struct_size = sizeof request, .n_candidates = MANY};
+  const adclick_request request = {.struct_size = sizeof request, .candidate_size = sizeof(adclick_candidate), .winner_size = sizeof(adclick_winner), .n_candidates = MANY};
   const adclick_status status =
       adclick_scorer_score(scorer, &request, NULL, candidates, NULL, pctr, NULL, NULL, &error);
   if (status != ADCLICK_OK && status != ADCLICK_CLOSED) {

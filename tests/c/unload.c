@@ -39,7 +39,7 @@ static int serve(void *library, const char *bundles) {
   }
   adclick_candidate candidate;
   memset(&candidate, 0, sizeof candidate);
-  const adclick_request request = {.struct_size = sizeof request, .n_candidates = 1};
+  const adclick_request request = {.struct_size = sizeof request, .candidate_size = sizeof(adclick_candidate), .winner_size = sizeof(adclick_winner), .n_candidates = 1};
   float pctr = 0;
   if (adclick_scorer_score_(scorer, &request, NULL, &candidate, NULL, &pctr, NULL, NULL, &error) != ADCLICK_OK) {
     fprintf(stderr, "%s\n", error.message);

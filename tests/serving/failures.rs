@@ -166,7 +166,7 @@ fn wrong_content_is_refused_by_what_it_says() {
     fs::write(&path, &good).unwrap();
     let policy = next.join(POLICY_FILE);
     for (text, part) in
-        [("squash = 2.0\n", "squash"), ("pricing = \"first\"\n", "pricing"), ("\u{0}", ""), ("a = 1", "a")]
+        [("squash = 2.0\n", "squash"), ("pricing = \"second\"\n", "pricing"), ("\u{0}", ""), ("a = 1", "a")]
     {
         fs::write(&policy, text).unwrap();
         renew_manifest(&next);

@@ -51,7 +51,10 @@ fn the_cpp_header_has_every_call_of_the_c_header() {
     }
     let lacking: Vec<_> =
         functions(&present()).into_iter().filter(|name| !text.contains(&format!("{name}("))).collect();
-    assert!(lacking.iter().all(|name| text.contains(&format!("({name})"))), "adclick.hpp does not call {lacking:?}");
+    // Some are passed to a function that calls them.
+    let passed = |name: &String| [")", ","].iter().any(|end| text.contains(&format!("({name}{end}")));
+    let lacking: Vec<_> = lacking.into_iter().filter(|name| !passed(name)).collect();
+    assert!(lacking.is_empty(), "adclick.hpp does not call {lacking:?}");
 }
 
 #[test]
@@ -226,7 +229,7 @@ fn an_old_client_binary_runs_on_this_library_and_is_told_the_same() {
     first_library(directory.path());
     let [first, present] = [first(), present()].map(|header| std::fs::read_to_string(header).unwrap());
     let old = client(directory.path(), "client.c", &first, &["-DOPTIONS=32"]);
-    let new = client(directory.path(), "client.c", &present, &[]);
+    let new = client(directory.path(), "client.c", &present, &["-DSIZES"]);
     let dynamic = tool("readelf", &["-dVW"], &old);
     assert!(dynamic.contains("[libadclick.so.1]") && dynamic.contains("ADCLICK_1"), "{dynamic}");
     let [old, new] = [old, new].map(|program| on_every_library(&program, &bundles.bundle()));

@@ -1,5 +1,6 @@
 /* `client BUNDLE`: a program as it could be written when the first header came, and what the library answers it. It is
- * compiled with that header (adclick-1.h beside it) and with the present one in its place. */
+ * compiled with that header (adclick-1.h beside it) and with the present one in its place; then it states the sizes of its entries
+ * (SIZES), as programs have to since entries have grown. */
 
 #include "adclick-1.h"
 
@@ -19,6 +20,17 @@ static void check(int32_t status, const char *what) {
   if (status != ADCLICK_OK) {
     fprintf(stderr, "%s: %s: %s\n", what, adclick_status_name(status), error.message);
     exit(1);
+  }
+}
+
+/* The first version's fields of winners. Impression ids are random. */
+enum { FIRST_WINNER = 64 };
+static void print(const char *what, const void *bytes, size_t size);
+
+static void print_winners(const char *what, adclick_winner *winners, uint32_t n) {
+  for (uint32_t i = 0; i < n; i++) {
+    memset(&winners[i].impression_id, 0, FIRST_WINNER - offsetof(adclick_winner, impression_id));
+    print(what, &winners[i], FIRST_WINNER);
   }
 }
 
@@ -82,6 +94,10 @@ int main(int argc, char **argv) {
   request.n_candidates = N;
   request.n_candidate_values = N;
   request.n_slots = 2;
+#ifdef SIZES
+  request.candidate_size = sizeof(adclick_candidate);
+  request.winner_size = sizeof(adclick_winner);
+#endif
 
   float pctr[N], pcvr[N];
   struct {
@@ -100,15 +116,19 @@ int main(int argc, char **argv) {
   check(adclick_scorer_decide(scorer, &request, values, candidates, candidate_values, winners, 2, reasons, &done.outcome,
                               &error),
         "decide");
-  print("winners", winners, sizeof winners);
+  print_winners("winner", winners, 2);
   tell("decided", &done.outcome, done.after, sizeof done.after);
   for (uint32_t c = 0; c < N; c++) {
     printf("%s\n", adclick_reason_name(reasons[c]));
   }
-  const adclick_auction_options rules = {.struct_size = sizeof rules, .n_slots = 2, .squash = 0.5};
+  const adclick_auction_options rules = {.struct_size = sizeof rules, .n_slots = 2, .squash = 0.5,
+#ifdef SIZES
+                                         .candidate_size = sizeof(adclick_candidate), .winner_size = sizeof(adclick_winner),
+#endif
+  };
   uint32_t n_winners = 0;
   check(adclick_auction_run(scorer, &rules, candidates, pctr, pcvr, N, winners, 2, reasons, &n_winners, &error), "auction");
-  print("auction", winners, n_winners * sizeof *winners);
+  print_winners("auction", winners, n_winners);
 
   request.utc_offset_s = 86401;
   const int32_t refused =

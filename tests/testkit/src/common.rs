@@ -390,6 +390,8 @@ pub fn case(random: &mut Random, schema: &Schema, n: usize, engine: &Engine) -> 
             time_us: time(random),
             utc_offset_s: offsets[random.between(0, offsets.len() - 1)],
             n_slots: random.between(0, 4) as u32,
+            candidate_size: size_of::<Candidate>() as u32,
+            winner_size: size_of::<Winner>() as u32,
             ..Request::default()
         },
         values: fill(random, Side::Request),
