@@ -419,7 +419,9 @@ mod tests {
         let list = r#"{"id":"a","slots":2,"squash":0.8,"candidates":[
             {"ad":7,"kind":"cpc","bid_micros":450000,"reserve":0.01,"pctr":0.1,"modifier":1.5},
             {"ad":"x","kind":"cpa","bid":2.0,"pctr":0.2,"pcvr":0.5,"quality":0.5}]}"#;
-        let (columns, list) = (read_plain(columns).unwrap(), read_plain(list).unwrap());
+        let (mut columns, list) = (read_plain(columns).unwrap(), read_plain(list).unwrap());
+        assert_eq!(columns.units, [0.45, 2.0]);
+        columns.units = Vec::new();
         // NaN is not equal to itself.
         assert_eq!(format!("{columns:?}"), format!("{list:?}"));
         let Bids::Whole(bids) = &list.bids else { panic!("{list:?}") };

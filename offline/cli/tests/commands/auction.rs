@@ -184,8 +184,8 @@ fn wrong_use_is_explained() {
             vec!["--input", "-", "--policy", policy],
             1,
             format!(
-                "adclick: {policy}: bad auction policy: line 2: unknown key sqaush, the known ones are pricing, squash, \
-                 score_floor_micros, reserve_micros\n"
+                "adclick: {policy}: bad auction policy: line 2: unknown key sqaush, the known ones are pricing, ties, squash, \
+                 score_floor_micros, "
             ),
         ),
         (vec!["--input", "-", "--bid-kind", "cpx"], 2, "possible values: cpm, cpc, cpa, ocpm".to_owned()),

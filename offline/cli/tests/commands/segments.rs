@@ -98,7 +98,7 @@ fn segments_that_differ_are_calibrated_and_published_alone() {
     let inspected = shop.json(&format!("inspect bundles/{name} --json"));
     assert_eq!(inspected["calibrators"]["segments"]["keys"], serde_json::json!(["placement", "advertiser"]));
     let page = std::fs::read_to_string(shop.path("plots.html")).unwrap();
-    assert!(page.contains("pCTR, placement 0, advertiser 3") && page.contains("pCVR, all rows"), "{page}");
+    assert!(page.contains("pCTR, placement 2, advertiser 3") && page.contains("pCVR, all rows"), "{page}");
     // The next refit keeps the keys, and follows a step of the base rate.
     shop.write("step.csv", &rows(120_000, 180_000, true, 1.2));
     let next = shop.json(&format!("calibrate --bundle bundles {} --out bundles/next --json", data("step.csv")));

@@ -141,8 +141,8 @@ fn every_type_of_column_and_of_feature_that_reads_it() {
     let needed: Vec<&str> = columns.inputs.iter().filter(|i| !i.optional).map(|i| i.name.as_str()).collect();
     assert_eq!(needed, ["bid_rank"]);
     assert_eq!(columns.inputs.len(), file.schema.features.len());
-    let keys: Vec<(&str, bool)> = columns.keys.iter().map(|k| (k.column.as_str(), k.integer)).collect();
-    assert_eq!(keys, [("slot", true), ("uid", false)], "the ad's id is in no key");
+    let keys: Vec<(&str, bool, bool)> = columns.keys.iter().map(|k| (k.column.as_str(), k.integer, k.needed)).collect();
+    assert_eq!(keys, [("slot", true, true), ("uid", false, true), ("aid", true, false)], "no table needs the ad's id");
 }
 
 #[test]

@@ -60,7 +60,7 @@ pub fn on_logits(calibrator: &Calibrator) -> Result<Calibrator> {
 
 /// The logit that a calibrator gives.
 #[must_use]
-pub fn logit_of(calibrator: &Calibrator, z: f64) -> f64 {
+pub(super) fn logit_of(calibrator: &Calibrator, z: f64) -> f64 {
     match calibrator {
         Calibrator::Identity => z,
         Calibrator::Platt(c) => c.a() * z + c.b(),

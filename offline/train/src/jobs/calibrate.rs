@@ -13,7 +13,7 @@ use adclick_data::logs::{Format, KeyId, LogFiles, TableHits, TableLookups};
 use adclick_data::progress::Progress;
 use adclick_data::setting::{refuse, require};
 use adclick_measure::Unknown;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 use super::fitted::{FitPlan, Fitted};
