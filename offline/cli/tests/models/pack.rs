@@ -90,7 +90,7 @@ fn weights_are_refused_by_name() {
         ),
         (with("output_layer.weight", &[2, 5], &[1.0; 10]), &["module.output_layer.weight", "2 outputs", "heads"]),
         (without, &["output_layer.weight", "module.dnn.0.weight", "[tensors]"]),
-        (extra, &["attention.q", "leave them out"]),
+        (extra, &["attention.q", "can be left out only where golden inputs"]),
         (twice, &["module.output_layer.bias", "`output_layer.bias`"]),
         (layer_norm, &["module.dnn.2.weight", "LayerNorm"]),
     ];
