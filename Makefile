@@ -121,6 +121,7 @@ test-long: tools
 	$(CARGO) test --release -p adclick --test serving -- --ignored --nocapture --test-threads 1
 	$(CARGO) test --release -p adclick --test auction -- --ignored --nocapture
 	ADCLICK_CASES=10000 $(CARGO) test -p adclick --test infer random_networks -- --nocapture
+	ADCLICK_SEEDS=5 $(CARGO) test --release -p adclick-train --lib accuracy_on -- --nocapture
 	$(CARGO) test --release -p adclick-train --lib market_tests -- --ignored --nocapture --test-threads 1
 	ADCLICK_CASES=10000 $(CARGO) test --release -p adclick-join --test join random -- --nocapture
 	ADCLICK_TEST_KILLS=100 $(CARGO) test -p adclick --lib decision_log -- --nocapture
