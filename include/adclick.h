@@ -1597,7 +1597,7 @@ adclick_status adclick_engine_log_error(const struct adclick_engine *engine,
 // What sent an event, as far as the server knows.
 ADCLICK_ENUM(adclick_agent, uint32_t) {
   // Not known.
-  ADCLICK_AGENT_UNKNOWN = 0,
+  ADCLICK_AGENT_UNSTATED = 0,
   // A browser or an app.
   ADCLICK_AGENT_BROWSER = 1,
   // A robot that says so.

@@ -312,8 +312,8 @@ func (s Source) String() string {
 type Agent uint32
 
 const (
-	// AgentUnknown: not known.
-	AgentUnknown Agent = C.ADCLICK_AGENT_UNKNOWN
+	// AgentUnstated: not known.
+	AgentUnstated Agent = C.ADCLICK_AGENT_UNSTATED
 	// AgentBrowser: a browser or an app.
 	AgentBrowser Agent = C.ADCLICK_AGENT_BROWSER
 	// AgentRobot: a robot that says so.
@@ -328,7 +328,7 @@ const (
 
 // String is its name.
 func (a Agent) String() string {
-	return nameOf(a, "Agent", "unknown", "browser", "robot", "prefetch", "data centre", "invalid")
+	return nameOf(a, "Agent", "unstated", "browser", "robot", "prefetch", "data centre", "invalid")
 }
 
 // ConversionKind is what a conversion says of its order.

@@ -142,7 +142,7 @@ pub struct adclick_event {
 #[repr(u32)]
 pub enum adclick_agent {
     /// Not known.
-    Unknown = 0,
+    Unstated = 0,
     /// A browser or an app.
     Browser = 1,
     /// A robot that says so.

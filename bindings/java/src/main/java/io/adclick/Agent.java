@@ -5,7 +5,7 @@ package io.adclick;
 /** What sent an event, as far as the server knows. */
 public enum Agent {
   /** Not known. */
-  UNKNOWN(0),
+  UNSTATED(0),
   /** A browser or an app. */
   BROWSER(1),
   /** A robot that says so. */
