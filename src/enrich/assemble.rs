@@ -70,6 +70,8 @@ pub(super) struct SideFeatures {
     pub(super) pooled: Vec<Item>,
     /// Whether the search for an id of a single category begins in memory.
     pub(super) searches: bool,
+    /// Each input once, single categories too: the first feature that reads it, and its cell.
+    pub(super) inputs: Vec<(u32, u32)>,
 }
 
 /// A feature of one side and the cell that it reads when nothing is passed for it.
@@ -78,8 +80,6 @@ pub(super) struct Item {
     pub(super) feature: u32,
     pub(super) cell: u32,
     pub(super) direct: bool,
-    /// Whether no feature of the side before it reads the same input.
-    pub(super) first: bool,
 }
 
 /// One scorer's scratch: the last raw value of each feature, and the places of its rows in tables.
@@ -165,14 +165,16 @@ impl Assembler {
         let on = |side| {
             let mut own = SideFeatures::default();
             for (i, f) in schema.features.iter().enumerate().filter(|(_, f)| f.side() == side) {
+                if !own.inputs.iter().any(|&(feature, _)| handles[feature as usize] == handles[i]) {
+                    own.inputs.push((i as u32, tables.cell_of(i)));
+                }
                 if let Some(category) = Category::new(model, &tables, i, f, columns[i]) {
                     own.searches |= category.searches(model);
                     own.categories.push(category);
                     continue;
                 }
                 let direct = own.direct.add(&tables, i, f, columns[i]);
-                let first = !own.all.iter().any(|item| handles[item.feature as usize] == handles[i]);
-                let item = Item { feature: i as u32, cell: tables.cell_of(i), direct, first };
+                let item = Item { feature: i as u32, cell: tables.cell_of(i), direct };
                 own.all.push(item);
                 if !direct {
                     own.others.push(item);

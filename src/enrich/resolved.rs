@@ -27,8 +27,8 @@ impl Assembler {
                 &self.candidate
             }
         };
-        for item in own.all.iter().filter(|item| item.first) {
-            let (i, feature) = (item.feature as usize, self.handles[item.feature as usize]);
+        for &(feature, cell) in &own.inputs {
+            let (i, feature) = (feature as usize, self.handles[feature as usize]);
             let source = model.schema().features[i].source;
             if !of_user && matches!(source, Source::User | Source::Cross | Source::Dot) {
                 continue;
@@ -44,8 +44,8 @@ impl Assembler {
                 given = true;
                 emit(value);
             }
-            if !given && item.cell != NO_CELL {
-                self.tables.read(item.cell, &state.rows, passed.candidate, |number, id| {
+            if !given && cell != NO_CELL {
+                self.tables.read(cell, &state.rows, passed.candidate, |number, id| {
                     emit(Value { feature, number, id });
                 });
             }
