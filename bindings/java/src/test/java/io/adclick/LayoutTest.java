@@ -43,6 +43,11 @@ class LayoutTest {
     put(found, "PRICE_BOUND_", PriceBound.values(), b -> b.code());
     put(found, "PRECISION_", Precision.values(), p -> p.code());
     put(found, "AD_CACHE_STATE_", AdCacheState.values(), s -> s.code());
+    put(found, "AGENT_", Agent.values(), a -> a.code());
+    put(found, "CONVERSION_", ConversionKind.values(), k -> k.code());
+    put(found, "EXPLORATION_", Exploration.values(), e -> e.code());
+    put(found, "FEEDBACK_", Feedback.values(), f -> f.code());
+    put(found, "RESERVE_SOURCE_", ReserveSource.values(), r -> r.code());
     put(found, "SIDE_", ModelInput.Side.values(), s -> s.ordinal());
     put(found, "VALUE_KIND_", ModelInput.Kind.values(), k -> k.ordinal());
     put(found, "READING_", ModelInput.Reading.values(), r -> r.ordinal());
