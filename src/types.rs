@@ -151,7 +151,7 @@ pub struct Candidate {
     /// The probability, in millionths, with which pacing leaves the candidate out. Drawn from the request's id and the campaign, or
     /// the ad where there is no campaign.
     pub throttle_ppm: u32,
-    /// A bit for each slot that the ad fits: 1 << slot. 0 = all; with a mask, only the slots 0 to 31.
+    /// The slots that the ad fits, slot s as bit s; 0 = all; with a mask, only the slots 0 to 31.
     pub slot_mask: u32,
     /// One more than the number of the ad's impressions so far, for the policy's cold-start bonus; 0 = not known, no bonus.
     pub impressions: u32,

@@ -381,7 +381,7 @@ public final class Candidate {
   }
 
   /**
-   * A bit for each slot that the ad fits: 1 << slot. 0 = all; with a mask, only the slots 0 to 31.
+   * The slots that the ad fits, slot s as bit s; 0 = all; with a mask, only the slots 0 to 31.
    *
    * @param slotMask the value
    * @return this
@@ -392,7 +392,7 @@ public final class Candidate {
   }
 
   /**
-   * A bit for each slot that the ad fits: 1 << slot. 0 = all; with a mask, only the slots 0 to 31.
+   * The slots that the ad fits, slot s as bit s; 0 = all; with a mask, only the slots 0 to 31.
    *
    * @return the value
    */
