@@ -903,7 +903,7 @@ typedef struct adclick_winner {
   // random. The product over the places is the slate's (`adclick_outcome.propensity`).
   double propensity;
   // Identifies this impression in logs and events: the lower half of an id that no other decision has, and that cannot be
-  // made without the engine's key (`impression_key`).
+  // made without the engine's key.
   uint64_t impression_id;
   // Its upper half. As text an id is 32 lower-case hexadecimal digits, this half first.
   uint64_t impression_id_high;

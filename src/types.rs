@@ -254,7 +254,7 @@ pub struct Winner {
     /// random. The product over the places is the slate's (`adclick_outcome.propensity`).
     pub propensity: f64,
     /// Identifies this impression in logs and events: the lower half of an id that no other decision has, and that cannot be
-    /// made without the engine's key (`impression_key`).
+    /// made without the engine's key.
     pub impression_id: u64,
     /// Its upper half. As text an id is 32 lower-case hexadecimal digits, this half first.
     pub impression_id_high: u64,

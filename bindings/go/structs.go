@@ -134,7 +134,7 @@ type Winner struct {
 	// random. The product over the places is the slate's ([Outcome.Propensity]).
 	Propensity float64
 	// Identifies this impression in logs and events: the lower half of an id that no other decision has, and that cannot be
-	// made without the engine's key ([Options.ImpressionKey]).
+	// made without the engine's key.
 	ImpressionID uint64
 	// Its upper half. As text an id is 32 lower-case hexadecimal digits, this half first.
 	ImpressionIDHigh uint64

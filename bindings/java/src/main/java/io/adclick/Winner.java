@@ -102,7 +102,7 @@ public final class Winner {
 
   /**
    * Identifies this impression in logs and events: the lower half of an id that no other decision has, and that cannot be
-   * made without the engine's key ({@link #impressionKey}).
+   * made without the engine's key.
    *
    * @return the value
    */
