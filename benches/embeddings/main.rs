@@ -93,7 +93,7 @@ impl Contender {
 fn far_lines(memory: &[u64], random: &mut Random) -> f64 {
     const LINES: usize = 200_000;
     const AHEAD: usize = 48;
-    let places: Vec<usize> = (0..LINES + AHEAD).map(|_| random.next_u64() as usize % memory.len() & !7).collect();
+    let places: Vec<usize> = (0..LINES + AHEAD).map(|_| (random.next_u64() as usize % memory.len()) & !7).collect();
     let begin = Instant::now();
     let mut sum = 0u64;
     for at in 0..LINES {

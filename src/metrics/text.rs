@@ -268,7 +268,8 @@ fn log(metrics: &Metrics, text: &mut Text<'_, impl Write>) -> fmt::Result {
         "Slates, among the lost, that had more values than there is room for.",
         log.too_large,
     )?;
-    let of_streams: [(_, _, fn(&StreamCounts) -> u64); 3] = [
+    type Get = fn(&StreamCounts) -> u64;
+    let of_streams: [(&str, &str, Get); 3] = [
         ("adclick_log_bytes_total", "Bytes of records that are safe on disk.", |counts| counts.bytes),
         ("adclick_log_segments_total", "Segments closed.", |counts| counts.segments),
         ("adclick_log_failures_total", "Writes, syncs and renames that failed.", |counts| counts.failures),

@@ -147,7 +147,7 @@ fn kept_logits(
     let first = random.between(0, 1);
     let memory = [&sums[..first * count * kept_width], &sums[first * count * kept_width..]];
     let line = |row: usize, group: usize| {
-        let group = if group < first { 0 } else { group - first };
+        let group = group.saturating_sub(first);
         ((group * count + row) * kept_width / 16) as u32
     };
     let all: Vec<u32> = (0..count * groups).map(|at| line(at / groups, at % groups)).collect();

@@ -112,8 +112,11 @@ pub fn run(job: &Job, progress: &Progress) -> Result<Done> {
     Ok(Done { segments: new.len() as u64, known_segments, records: ingested.read, hours_written, summary })
 }
 
-/// Segments that no run has read: what they are known by, path, length.
-fn new_segments(store: &Store, logs: &[PathBuf]) -> Result<(Vec<(String, PathBuf, u64)>, u64)> {
+/// A segment: what it is known by, its path, its length.
+type Known = (String, PathBuf, u64);
+
+/// Segments that no run has read, and how many some run has.
+fn new_segments(store: &Store, logs: &[PathBuf]) -> Result<(Vec<Known>, u64)> {
     let mut paths = Vec::new();
     for path in logs {
         segments::list(path, &mut paths)?;

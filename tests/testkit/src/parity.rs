@@ -198,7 +198,7 @@ fn vary(random: &mut Random, case: &mut Case) {
         candidate.creative_key = random.between(0, 99) as u64;
         candidate.category_key = random.between(0, 9) as u64;
         candidate.label_key = random.between(0, 29) as u64;
-        let tier = ["deals", "standard", "house", "unknown"][(random.between(0, 30) as usize).min(3)];
+        let tier = ["deals", "standard", "house", "unknown"][random.between(0, 30).min(3)];
         candidate.tier_key = if chance(random, 60) { 0 } else { category_id(tier.as_bytes()) };
         candidate.adjust_ppm = if chance(random, 20) { random.between(0, 1_000_000) as i32 - 500_000 } else { 0 };
         candidate.withheld_ppm = if chance(random, 20) { random.between(0, 1_000_000) as u32 } else { 0 };

@@ -52,7 +52,9 @@ pub struct Args {
 pub(super) fn run(args: Args) -> Result<()> {
     let rows = match (args.input, args.format) {
         (Some(input), _) => RowsToScore::Inputs(input),
-        (None, Some(format)) => RowsToScore::Logs(Logs::of(&args.data, format, args.schema.as_deref()).source()?),
+        (None, Some(format)) => {
+            RowsToScore::Logs(Box::new(Logs::of(&args.data, format, args.schema.as_deref()).source()?))
+        }
         (None, None) => bail!("give --input, or --data with --format"),
     };
     let from_logs = matches!(rows, RowsToScore::Logs(_));

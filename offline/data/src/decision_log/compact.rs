@@ -1,6 +1,6 @@
 //! Closed segments to Parquet, by stream, day and hour.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -88,12 +88,11 @@ fn one(segment: &Segment, stream: &str, out: &Path) -> Result<(u64, u64)> {
         let batch = batch?;
         records += batch.num_rows() as u64;
         for (hour, rows) in by_hour(&batch)? {
-            if !parts.contains_key(&hour) {
-                parts.insert(hour, begin(&folder(out, stream, hour)?, segment, &batch)?);
-            }
-            if let Some(part) = parts.get_mut(&hour) {
-                part.writer.write(&rows)?;
-            }
+            let part = match parts.entry(hour) {
+                Entry::Occupied(part) => part.into_mut(),
+                Entry::Vacant(place) => place.insert(begin(&folder(out, stream, hour)?, segment, &batch)?),
+            };
+            part.writer.write(&rows)?;
         }
     }
     let files = parts.len() as u64;

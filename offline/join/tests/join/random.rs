@@ -102,10 +102,10 @@ fn random_streams_equal_the_plain_join_however_they_are_cut() {
         let (mut decisions, mut events) = stream(seed);
         let mut rng = StdRng::seed_from_u64(seed ^ 0xabcd);
         let base = at.path().join(format!("{seed}"));
-        let as_of_us = Some(BEGIN + rng.random_range(0..14) * DAY);
+        let as_of_us = BEGIN + rng.random_range(0..14) * DAY;
         let of = |name: &str| Job {
             options: lenient(),
-            as_of_us,
+            as_of_us: Some(as_of_us),
             ..job(&base.join(name), &base.join(format!("{name}-out")))
         };
         let whole = of("whole");
@@ -117,7 +117,7 @@ fn random_streams_equal_the_plain_join_however_they_are_cut() {
         assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "seed {seed}");
         for (id, row) in &found {
             let want = &expected[id];
-            let mature = want.mature_us <= as_of_us.unwrap();
+            let mature = want.mature_us <= as_of_us;
             let label = |seen: bool| if seen { Some(1) } else { mature.then_some(0) };
             let what = format!("seed {seed} id {id:x}");
             assert_eq!(row.rendered_us, want.rendered_us, "{what}");

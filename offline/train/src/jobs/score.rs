@@ -35,7 +35,7 @@ pub enum RowsToScore {
     /// A safetensors file of inputs.
     Inputs(PathBuf),
     /// Logged rows, each as a request of one candidate. Labels are not needed.
-    Logs(LogFiles),
+    Logs(Box<LogFiles>),
 }
 
 /// The result of a scoring job.
@@ -69,7 +69,7 @@ pub fn score(job: &Job, progress: &Progress) -> Result<Done> {
     let mut scorer = BundleScorer::open(&job.bundle, job.kernel.as_deref(), job.precision)?;
     let (scores, numbers, tables) = match &job.rows {
         RowsToScore::Inputs(path) => (score_inputs(&mut scorer, path, progress)?, None, Vec::new()),
-        RowsToScore::Logs(source) => score_logs(&scorer, source.clone(), progress)?,
+        RowsToScore::Logs(source) => score_logs(&scorer, LogFiles::clone(source), progress)?,
     };
     write(&job.output, &scores, numbers.as_deref())?;
     if let Some(warning) = fallback(scorer.engine())? {
