@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -206,12 +207,13 @@ func packed(text string) string {
 	return out.String()
 }
 
-// Ids are those of one delivery: another one of the same request has others, and a replay the same.
+// Ids are those of one delivery: no two share one, not even replays, whose decisions are the same.
 func TestImpressionsAreJoinedByID(t *testing.T) {
 	handler := start(t)
 	native := `{"id":"r","imp":[{"id":"1","native":{"request":{"eventtrackers":[{"event":1,"methods":[1]}],"assets":[{"id":1,"title":{}}]}}}]`
 	replay := native + `,"test":1,"ext":{"adclick":{"time_us":1790000000000000}}}`
 	seen := map[string]bool{}
+	var replayed *decided
 	for i, body := range []string{native + "}", native + "}", replay, replay} {
 		answer := post(handler, body)
 		var read bidResponse
@@ -222,12 +224,20 @@ func TestImpressionsAreJoinedByID(t *testing.T) {
 		if !strings.Contains(markup.Link.URL, bid.ID) || len(markup.EventTrackers) != 1 || !strings.Contains(markup.EventTrackers[0].URL, bid.ID) {
 			t.Errorf("%+v is not joined by %s", markup, bid.ID)
 		}
-		if seen[bid.ID] != (i == 3) {
+		if len(bid.ID) != 32 || seen[bid.ID] {
 			t.Errorf("request %d has the id %s", i, bid.ID)
 		}
 		seen[bid.ID] = true
 		if test := i > 1; (bid.Ext != nil) != test || (read.Ext != nil) != test {
-			t.Errorf("request %d tells of itself: %+v %+v", i, bid.Ext, read.Ext)
+			t.Fatalf("request %d tells of itself: %+v %+v", i, bid.Ext, read.Ext)
+		}
+		switch i {
+		case 2:
+			replayed = &bid.Ext.Adclick
+		case 3:
+			if !reflect.DeepEqual(*replayed, bid.Ext.Adclick) {
+				t.Errorf("replayed %+v, then %+v", *replayed, bid.Ext.Adclick)
+			}
 		}
 	}
 }
