@@ -40,6 +40,8 @@ rooms! {
     model;
     /// Rows on top of tables.
     overlay;
+    /// From the inventory to the candidates.
+    retrieve;
     /// Features: names, kinds, sources, and how tables feed them.
     schema;
     /// Feature tables: building, opening, lookup.

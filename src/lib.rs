@@ -159,6 +159,9 @@ mod overlay;
 mod prefetch;
 mod refusal;
 mod request;
+// Waits for the inventory, which brings the vectors.
+#[cfg(feature = "builder")]
+mod retrieve;
 mod schema;
 mod scorer;
 mod table;

@@ -1,0 +1,3 @@
+//! From the inventory to the candidates.
+
+pub mod similarity;
