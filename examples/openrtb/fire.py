@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Sends the cases of tests/, broken requests and, if there are any, real ones to ad servers, and checks the answers.
 
-    fire.py [--campaigns FILE] [--data DIR] [--update] URL...
+    fire.py [--campaigns FILE] [--events-url URL] [--log-key-file FILE] [--data DIR] [--update] URL...
 
 Each answer is judged by reference.py, compared with the case's expectation, and with the other servers' answers. Servers
-are the same to the bit on one kernel (ADCLICK_KERNEL); amounts of tests/ hold up to rounding. --data is a directory with
+are the same to the bit on one kernel (ADCLICK_KERNEL); amounts of tests/ hold up to rounding. --events-url is what the servers were
+started with, the first URL when it is not said; with their --log-key-file they are sent events, too. --data is a directory with
 openrtb-adx-1000 and openrtb-samples (default: ADCLICK_DATA). --update writes the first server's prices into tests/.
 Standard library only. Exit code 1 when anything is wrong.
 """
@@ -19,11 +20,13 @@ import random
 import re
 import socket
 import sys
+import time
 from fractions import Fraction
 from functools import reduce
 from typing import Any, Iterator
 from urllib.parse import urlsplit
 
+import events
 import reading
 import reference
 from shots import MAX_BODY, body_of, broken, case_files, large, real, request, varied
@@ -97,6 +100,7 @@ def expectation(status: int, nbr: str | None, answer: bytes) -> dict[str, Any]:
     for b in parsed["seatbid"][0]["bid"]:
         own = b.get("ext", {"adclick": {}})["adclick"]
         bids.append({"impid": b["impid"], "adid": b["adid"], "price": str(b["price"])}
+                    | {"dealid": b["dealid"] for _ in ("dealid",) if "dealid" in b}
                     | {name: own[name] for name in ("ecpm_micros", "price_micros") if name in own})
     told = parsed.get("ext", {"adclick": {}})["adclick"]
     return {"status": 200, "cur": parsed["cur"], "bids": bids} | {name: told[name] for name in ("user", "left_out") if name in told}
@@ -113,7 +117,7 @@ def as_expected(found: dict[str, Any], expect: dict[str, Any]) -> bool:
         return False
     bids, due = found.get("bids", []), expect.get("bids", [])
     return "bids" not in expect or len(bids) == len(due) and all(
-        (one["impid"], one["adid"]) == (want["impid"], want["adid"])
+        (one["impid"], one["adid"], one.get("dealid")) == (want["impid"], want["adid"], want.get("dealid"))
         and near(10**6 * Fraction(one["price"]), 10**6 * Fraction(want["price"]))
         and all(near(one[name], want[name]) for name in ("ecpm_micros", "price_micros") if name in want)
         for one, want in zip(bids, due))
@@ -265,6 +269,27 @@ class Run:
         if len(found) != 20 or len(set(found)) != 20 or any(len(one) != 32 for one in found):
             self.wrong(f"{server.url}: ids of deliveries: {found}")
 
+    def events(self, key: str) -> None:
+        """Events, good and bad; and ids of a server's own bids, which the others take for good as they share its key."""
+        before, faults = self.sent, self.faults
+        ad = next(iter(self.judge.all.ads.values()))
+        body = json.dumps(request(test=0, ext={}, imp=[{"id": str(k), "banner": {"w": 300, "h": 250}} for k in range(4)])).encode()
+        for number, server in enumerate(self.servers):
+            run = int(time.time()) % (1 << 20) << 4 | number
+            sent, wrong = events.check(server, events.cases(key, run, ad["landing_url"], ad["id"], ad["advertiser"]))
+            self.sent += sent
+            for fault in wrong:
+                self.wrong(f"{server.url} {fault}")
+            other = self.servers[(number + 1) % len(self.servers)]
+            for bid in json.loads(server.bid(body)[2])["seatbid"][0]["bid"]:
+                # As the page has it: the first address in the markup that is an impression's.
+                at = re.search(re.escape(self.judge.all.events) + r'(/impression\?[^"\\\]]*)', bid["adm"])
+                status, back, _ = other.send("GET", "/events" + at[1] if at else "/events/none")
+                self.sent += 1
+                if (status, back.get("x-adclick-event")) != (204, "recorded"):
+                    self.wrong(f"{other.url}: an impression of {server.url}'s bid: {status} {back}")
+        print(f"events: {self.sent - before} requests, {self.faults - faults} faults")
+
     def surface(self) -> None:
         """What else the servers answer, and what they do with what is no HTTP."""
         body = json.dumps(request()).encode()
@@ -324,13 +349,16 @@ def write_cases(path: str, file: dict[str, Any]) -> None:
         out.write('{"cases": [\n' + lines + "\n]}\n")
 
 
-def run(urls: list[str], campaigns: str, data: str | None, update: bool = False, count: int = 2000) -> int:
-    """Everything; returns the number of faults."""
-    fire = Run([Server(url) for url in urls], reference.Campaigns(campaigns))
+def run(urls: list[str], campaigns: str, data: str | None, update: bool = False, count: int = 2000, leads: str | None = None,
+        key: str | None = None) -> int:
+    """Everything; returns the number of faults. `leads` is the servers' --events-url, and `key` that of their impression ids."""
+    fire = Run([Server(url) for url in urls], reference.Campaigns(campaigns, (leads or urls[0].rstrip("/")) + "/events"))
     fire.cases(update)
     if update:
         return fire.faults
     fire.surface()
+    if key:
+        fire.events(key)
     fire.interleaved()
     fire.group("varied", varied(2, count, fire.judge.all.file))
     fire.group("large and deep", large())
@@ -351,5 +379,8 @@ if __name__ == "__main__":
     parser.add_argument("--campaigns", default=os.path.join(HERE, "campaigns.json"))
     parser.add_argument("--data", default=os.environ.get("ADCLICK_DATA"))
     parser.add_argument("--update", action="store_true")
+    parser.add_argument("--events-url")
+    parser.add_argument("--log-key-file", type=argparse.FileType(encoding="ascii"))
     options = parser.parse_args()
-    sys.exit(1 if run(options.url, options.campaigns, options.data, options.update) else 0)
+    secret = options.log_key_file.read().strip() if options.log_key_file else None
+    sys.exit(1 if run(options.url, options.campaigns, options.data, options.update, leads=options.events_url, key=secret) else 0)

@@ -179,7 +179,7 @@ def read(body: bytes) -> dict[str, Any]:
     r["imp"], r["left_out"] = [], []
     for i, held in enumerate(imps):
         try:
-            r["imp"].append(read_imp(At(held, f"imp[{i}]"), {one["id"] for one in r["imp"]}))
+            r["imp"].append(read_imp(At(held, f"imp[{i}]"), {one["id"] for one in r["imp"]}, r["at"]))
         except Invalid as why:
             r["left_out"].append(why)
     if not r["imp"]:
@@ -205,19 +205,33 @@ def ints(of: At, name: str) -> list[int]:
     return out
 
 
-def read_imp(imp: At, earlier: set[str]) -> dict[str, Any]:
+def read_floor(of: At) -> tuple[Fraction, str]:
+    bidfloor = of.get("bidfloor", Number) or Number("0")
+    if bidfloor.exact() < 0:
+        raise Invalid("range", of.to("bidfloor"))
+    currency = of.get("bidfloorcur", str)
+    return bidfloor.exact(), "USD" if currency is None else upper(currency)
+
+
+def read_deal(deal: At, at: int) -> dict[str, Any]:
+    one: dict[str, Any] = {"deal": deal.id("id")}
+    one["floor"], one["floorcur"] = read_floor(deal)
+    one["at"] = deal.int("at", at)
+    one["seats"], one["domains"] = deal.texts("wseat", 4096), [lower(d) for d in deal.texts("wadomain", 4096)]
+    return one
+
+
+def read_imp(imp: At, earlier: set[str], at: int) -> dict[str, Any]:
     one: dict[str, Any] = {"id": imp.id("id"), "sizes": [], "video": None, "native": None, "battr": {}}
     if one["id"] in earlier:
         raise Invalid("duplicate", imp.to("id"))
-    bidfloor = imp.get("bidfloor", Number) or Number("0")
-    if bidfloor.exact() < 0:
-        raise Invalid("range", imp.to("bidfloor"))
-    one["floor"] = bidfloor.exact()
-    found = imp.get("bidfloorcur", str)
-    one["floorcur"] = "USD" if found is None else upper(found)
+    floor, currency = read_floor(imp)
+    one["open"] = {"deal": None, "floor": floor, "floorcur": currency, "at": 1 if at == 3 else at}
     one["secure"] = imp.int("secure", 0, 0, 1)
     pmp = imp.child("pmp")
     one["private"] = pmp.int("private_auction", 0) if pmp else 0
+    held_deals = pmp.list("deals", 256) if pmp else []
+    one["deals"] = [read_deal(At(held, f"{pmp.path}.deals[{j}]"), at) for j, held in enumerate(held_deals)]
     banner = imp.child("banner")
     if banner:
         for j, held in enumerate(banner.list("format", 64)):
@@ -225,6 +239,7 @@ def read_imp(imp: At, earlier: set[str]) -> dict[str, Any]:
             one["sizes"].append((entry.int("w", 0, 0), entry.int("h", 0, 0)))
         single = (banner.int("w", 0, 0), banner.int("h", 0, 0))
         one["sizes"] = [s for s in one["sizes"] if min(s) > 0] or [s for s in [single] if min(s) > 0]
+        banner.int("pos", 0)
         one["battr"]["banner"] = ints(banner, "battr")
     video = imp.child("video")
     if video:
@@ -232,6 +247,8 @@ def read_imp(imp: At, earlier: set[str]) -> dict[str, Any]:
                         "max": video.int("maxduration", 0, 0), "protocols": ints(video, "protocols"),
                         "linearity": video.int("linearity", 0), "placement": video.int("placement", 0),
                         "plcmt": video.int("plcmt", 0), "durations": ints(video, "rqddurs")}
+        video.int("pos", 0)
+        one["video"] |= {"pod": video.text("podid"), "dedupe": ints(video, "poddedupe")}
         one["battr"]["video"] = ints(video, "battr")
     audio = imp.child("audio")
     native = imp.child("native")

@@ -78,7 +78,10 @@ def answer_native(asked: Any, ad: dict[str, Any], name: str) -> Any:
 
 
 class Campaigns:
-    def __init__(self, path: str):
+    """The file; {{events}} becomes `events`."""
+
+    def __init__(self, path: str, events: str):
+        self.events = events
         with open(path, encoding="utf-8") as file:
             self.file = json.load(file)
         self.rates = {self.file["currency"]: Fraction(1)} | {c: Fraction(r) for c, r in self.file["rates"].items()}
@@ -91,9 +94,7 @@ class Campaigns:
         return floor(Fraction(ad["bid"]["amount"]) * 10**6 * self.rates[ad["bid"]["currency"]])
 
     def passes(self, ad: dict[str, Any], r: dict[str, Any], imp: dict[str, Any]) -> bool:
-        """Section 5 without rule 2."""
-        if imp["private"] == 1:
-            return False
+        """Section 5 without the rules 1 and 2."""
         advertiser = self.advertisers[ad["advertiser"]]
         if "banner" in ad:
             fits = (ad["banner"]["w"], ad["banner"]["h"]) in imp["sizes"]
@@ -125,16 +126,42 @@ class Campaigns:
     def shape(ad: dict[str, Any]) -> str:
         return next(name for name in ("banner", "video", "native") if name in ad)
 
-    def floor_exact(self, imp: dict[str, Any]) -> Fraction | None:
-        """The floor in micros of the own currency: in whole micros of the seller's, not rounded after that."""
-        if imp["floor"] == 0:
-            return Fraction(0)
-        if imp["floorcur"] not in self.rates:
-            return None
-        return ceil(min(imp["floor"], Fraction(10**9)) * 10**6) * self.rates[imp["floorcur"]]
+    def repeats(self, ad: dict[str, Any], imp: dict[str, Any], won: list[tuple[dict[str, Any], str]]) -> bool:
+        """Whether a winner of the imp's pod has what two ads of a pod may not share."""
+        if "video" not in ad or not imp["video"]["pod"]:
+            return False
+        rules = set(imp["video"]["dedupe"])
+        for earlier, name in won:
+            other = self.ads[name]
+            if earlier["video"] and earlier["video"]["pod"] == imp["video"]["pod"] and (
+                    1 in rules and self.domain(ad) == self.domain(other) or 2 in rules and set(ad["cat"]) & set(other["cat"])
+                    or rules & {3, 4} and ad["creative"] == other["creative"]):
+                return True
+        return False
 
-    def floor_micros(self, imp: dict[str, Any]) -> int | None:
-        exact = self.floor_exact(imp)
+    def domain(self, ad: dict[str, Any]) -> str:
+        return self.advertisers[ad["advertiser"]]["domain"]
+
+    def sold(self, ad: dict[str, Any], on: dict[str, Any]) -> bool:
+        if on["deal"] is None:
+            return not ad.get("only_deals", False)
+        return on["deal"] in ad.get("deals", []) and (not on["domains"] or self.domain(ad) in on["domains"])
+
+    def ways(self, imp: dict[str, Any]) -> list[dict[str, Any]]:
+        """The terms on which an imp may be sold to this seat, the first first."""
+        deals = [d for d in imp["deals"] if not d["seats"] or self.file["seat"] in d["seats"]]
+        return deals + ([] if imp["private"] == 1 else [imp["open"]])
+
+    def floor_exact(self, on: dict[str, Any]) -> Fraction | None:
+        """The floor in micros of the own currency: in whole micros of the seller's, not rounded after that."""
+        if on["floor"] == 0:
+            return Fraction(0)
+        if on["floorcur"] not in self.rates:
+            return None
+        return ceil(min(on["floor"], Fraction(10**9)) * 10**6) * self.rates[on["floorcur"]]
+
+    def floor_micros(self, on: dict[str, Any]) -> int | None:
+        exact = self.floor_exact(on)
         return None if exact is None else max(min(ceil(exact), MOST), self.min_cpm)
 
 
@@ -147,8 +174,8 @@ def decimal(micros: int) -> str:
     return str(units) + (f".{rest:06}".rstrip("0") if rest else "")
 
 
-def with_macros(text: str, impression: str, ad: str) -> str:
-    return text.replace("{{impression}}", impression).replace("{{ad}}", ad)
+def with_macros(text: str, impression: str, ad: str, events: str) -> str:
+    return text.replace("{{impression}}", impression).replace("{{ad}}", ad).replace("{{events}}", events)
 
 
 def price_in(at: int, worth: int, needed: int, floor_exact: Fraction, min_cpm: int, rate: Fraction) -> int | None:
@@ -158,7 +185,7 @@ def price_in(at: int, worth: int, needed: int, floor_exact: Fraction, min_cpm: i
     most = min(floor(worth / rate), MOST)
     if least > most:
         return None
-    return most if at == 2 else min(max(floor(needed / rate), least), most)
+    return most if at == 2 else least if at == 3 else min(max(floor(needed / rate), least), most)
 
 
 class Judge:
@@ -187,28 +214,33 @@ class Judge:
             return [f"expected 200 or 204, found {status} {answer[:200]!r}"]
         return self.bids(r, cur, json.loads(answer, parse_float=Number, parse_int=Number))
 
-    def first_reason(self, r: dict[str, Any], imp: dict[str, Any], won: set[str]) -> tuple[str | None, list[str], int]:
-        """Why an imp cannot get a bid, its candidates, and its floor."""
-        least = self.all.floor_micros(imp)
+    def first_reason(self, r: dict[str, Any], imp: dict[str, Any], on: dict[str, Any],
+                     won: list[tuple[dict[str, Any], str]]) -> tuple[str | None, list[str], int]:
+        """Why an imp cannot get a bid on some terms, its candidates, and its floor."""
+        least = self.all.floor_micros(on)
         if least is None:
             return "502", [], 0
-        names = [i for i, ad in self.all.ads.items() if i not in won and self.all.passes(ad, r, imp)]
+        gone = {name for _, name in won}
+        names = [i for i, ad in self.all.ads.items() if i not in gone and self.all.sold(ad, on) and self.all.passes(ad, r, imp)
+                 and not self.all.repeats(ad, imp, won)]
         return (None if names else "500"), names, least
 
-    def must_bid(self, names: list[str], least: int, imp: dict[str, Any], cur: str) -> bool:
+    def must_bid(self, names: list[str], least: int, on: dict[str, Any], cur: str) -> bool:
         """Whether one of the candidates reaches the floor whatever the model says."""
         worths = [self.all.bid_micros(self.all.ads[n]) for n in names if self.all.ads[n]["bid"]["kind"] == "cpm"]
-        return any(worth >= least and price_in(2, worth, 0, self.all.floor_exact(imp), self.all.min_cpm, self.all.rates[cur]) is not None
+        return any(worth >= least and price_in(2, worth, 0, self.all.floor_exact(on), self.all.min_cpm, self.all.rates[cur]) is not None
                    for worth in worths)
 
     def no_bid(self, r: dict[str, Any], nbr: str | None, cur: str) -> list[str]:
         out = []
         for k, imp in enumerate(r["imp"]):
-            reason, names, least = self.first_reason(r, imp, set())
+            reason: str | None = "500"
+            for on in self.all.ways(imp):
+                reason, names, least = self.first_reason(r, imp, on, [])
+                if nbr != "15" and reason is None and self.must_bid(names, least, on, cur):
+                    out.append(f"imp {imp['id']}: no bid, but a bid by impressions reaches the floor {least}")
             if k == 0 and nbr not in ({reason} if reason else {"501"} | ({"15"} if r["tmax"] else set())):
                 out.append(f"nbr: expected {reason or '501 (or 15)'}, found {nbr}")
-            if nbr != "15" and reason is None and self.must_bid(names, least, imp, cur):
-                out.append(f"imp {imp['id']}: no bid, but a bid by impressions reaches the floor {least}")
         return out
 
     def bids(self, r: dict[str, Any], cur: str, answer: dict[str, Any]) -> list[str]:
@@ -216,32 +248,36 @@ class Judge:
         if answer["id"] != r["id"] or answer["cur"] != cur or len(answer["seatbid"]) != 1 \
                 or answer["seatbid"][0]["seat"] != self.all.file["seat"]:
             out.append(f"id, cur or seatbid are not those of the request: {answer}")
+        refused = r["limited"] or not consent.permits(*r["signals"], self.all.vendor)
         if r["test"] != ("ext" in answer):
             out.append(f"ext is for tests: {answer}")
         elif r["test"]:
             own = answer["ext"]["adclick"]
-            user = "refused" if r["limited"] or not consent.permits(*r["signals"], self.all.vendor) else "known" if r["someone"] else "none"
+            user = "refused" if refused else "known" if r["someone"] else "none"
             if own["user"] != user or own["left_out"] != str(len(r["left_out"])):
                 out.append(f"expected a user {user} and {len(r['left_out'])} imps left out, found {own}")
         bids = {b["impid"]: b for b in answer["seatbid"][0]["bid"]}
         if [i["id"] for i in r["imp"] if i["id"] in bids] != [b["impid"] for b in answer["seatbid"][0]["bid"]]:
             out.append("bids are not in the order of the imps, one for each")
-        won: set[str] = set()
+        won: list[tuple[dict[str, Any], str]] = []
         for imp in r["imp"]:
-            reason, names, least = self.first_reason(r, imp, won)
             bid = bids.get(imp["id"])
-            if bid is None:
-                if reason is None and not r["tmax"] and self.must_bid(names, least, imp, cur):
-                    out.append(f"imp {imp['id']}: no bid, but a bid by impressions reaches the floor {least}")
-                continue
-            if bid["adid"] not in names:
-                out.append(f"imp {imp['id']}: ad {bid['adid']} is not one of its candidates {names}")
-                continue
-            won.add(bid["adid"])
-            out += [f"imp {imp['id']}: {fault}" for fault in self.bid(r, imp, least, cur, bid)]
+            sold = False
+            for on in self.all.ways(imp):
+                reason, names, least = self.first_reason(r, imp, on, won)
+                sold = bid is not None and bid.get("dealid") == on["deal"] and bid["adid"] in names
+                if sold:
+                    won.append((imp, bid["adid"]))
+                    told = bid["id"] + ("n" if refused else "")
+                    out += [f"imp {imp['id']}: {fault}" for fault in self.bid(r, imp, on, least, cur, bid, told)]
+                    break
+                if reason is None and not r["tmax"] and self.must_bid(names, least, on, cur):
+                    out.append(f"imp {imp['id']}: no bid on {on['deal'] or 'open terms'}, but a bid by impressions reaches the floor {least}")
+            if bid is not None and not sold:
+                out.append(f"imp {imp['id']}: ad {bid['adid']} (deal {bid.get('dealid')}) is not one of its candidates on any terms")
         return out
 
-    def worth(self, r: dict[str, Any], ad: dict[str, Any], exact: Fraction, least: int, cur: str, bid: dict[str, Any]) -> list[str]:
+    def worth(self, at: int, ad: dict[str, Any], exact: Fraction, least: int, cur: str, bid: dict[str, Any]) -> list[str]:
         """What a bid tells of itself in a test, and the price that follows from it."""
         own = bid["ext"]["adclick"]
         kind, ecpm, paid = own["kind"], int(own["ecpm_micros"]), int(own["price_micros"])
@@ -256,22 +292,27 @@ class Judge:
         rate = self.all.rates[cur]
         if 10**6 * bid["price"].exact() * rate > ecpm:
             out.append(f"price {bid['price']} {cur} is above the {ecpm} micros that the ad is worth")
-        due = price_in(r["at"], ecpm, min(paid if kind in ("cpm", "ocpm") else ceil(paid * events), MOST), exact, self.all.min_cpm, rate)
-        if due is None or str(bid["price"]) != decimal(due):
-            out.append(f"price {bid['price']}, expected {due}")
+        due = price_in(at, ecpm, min(paid if kind in ("cpm", "ocpm") else ceil(paid * events), MOST), exact, self.all.min_cpm, rate)
+        # Where the floor alone decided, it is the price: which is when the event costs what the floor asks, in whole micros.
+        asked = Fraction(least) if kind in ("cpm", "ocpm") else least / Fraction(events)
+        alone = abs(paid - asked) <= 1
+        dues = [due] + ([price_in(at, ecpm, 0, exact, self.all.min_cpm, rate)] if alone else [])
+        if due is None or str(bid["price"]) not in [decimal(d) for d in dues if d is not None]:
+            out.append(f"price {bid['price']}, expected one of {dues}")
         return out
 
-    def bid(self, r: dict[str, Any], imp: dict[str, Any], least: int, cur: str, bid: dict[str, Any]) -> list[str]:
+    def bid(self, r: dict[str, Any], imp: dict[str, Any], on: dict[str, Any], least: int, cur: str, bid: dict[str, Any],
+            told: str) -> list[str]:
         ad = self.all.ads[bid["adid"]]
         advertiser = self.all.advertisers[ad["advertiser"]]
         out = []
-        price, exact = 10**6 * bid["price"].exact(), self.all.floor_exact(imp)
+        price, exact = 10**6 * bid["price"].exact(), self.all.floor_exact(on)
         if price * self.all.rates[cur] < max(exact, self.all.min_cpm):
             out.append(f"price {bid['price']} {cur} is under the floor of {exact} micros in the own currency")
         if r["test"] != ("ext" in bid):
             out.append(f"ext is for tests: {bid}")
         elif r["test"]:
-            out += self.worth(r, ad, exact, least, cur, bid)
+            out += self.worth(on["at"], ad, exact, least, cur, bid)
         fixed = {"adid": ad["id"], "crid": ad["creative"], "adomain": [advertiser["domain"]], "cat": ad["cat"] or None,
                  "language": ad.get("language"), "bundle": ad.get("bundle"),
                  "attr": [str(a) for a in ad.get("attr", [])] or None,
@@ -282,13 +323,13 @@ class Judge:
         for name in ("nurl", "burl", "adm"):
             if "native" not in ad or name != "adm":
                 text = ad.get(name)
-                fixed[name] = text and with_macros(text, bid["id"], ad["id"])
+                fixed[name] = text and with_macros(text, told, ad["id"], self.all.events)
         out += [f"{n} is {bid.get(n)!r}, expected {v!r}" for n, v in fixed.items() if bid.get(n) != v]
         if "native" in ad:
             wrapped, assets, tracked = answer_native(imp["native"], ad["native"], advertiser["name"])
-            native = {"ver": "1.2", "assets": assets, "link": {"url": with_macros(ad["click_url"], bid["id"], ad["id"])}}
+            native = {"ver": "1.2", "assets": assets, "link": {"url": with_macros(ad["click_url"], told, ad["id"], self.all.events)}}
             if tracked and "impression_url" in ad:
-                url = with_macros(ad["impression_url"], bid["id"], ad["id"])
+                url = with_macros(ad["impression_url"], told, ad["id"], self.all.events)
                 native[tracked] = [url] if tracked == "imptrackers" else [{"event": 1, "method": 1, "url": url}]
             if json.loads(bid["adm"]) != ({"native": native} if wrapped else native):
                 out.append(f"adm is {bid['adm']}")

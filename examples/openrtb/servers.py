@@ -8,9 +8,10 @@
 2. starts each on loopback and sends all the same requests (fire.py): same decisions, same prices;
 3. publishes another bundle: each follows, and they agree again; one that is not there: each serves on and says so;
 4. closes each while a request is on its way, starts each with what it must refuse, is slow, sends tight deadlines;
-5. loads each in turn over loopback with wrk, beside the same requests decided without HTTP.
+5. goes from bids to a model that is trained on what came of them, and back (loop.py);
+6. loads each in turn over loopback with wrk, beside the same requests decided without HTTP.
 
---short (part of make test) does 1 to 4 and a second of load. Standard library, wrk, and what the servers need.
+--short (part of make test) does 1 to 5 and a second of load. Standard library, wrk, and what the servers need.
 """
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ import json
 import os
 import queue
 import random
+import shutil
 import signal
 import socket
 import statistics
@@ -30,8 +32,10 @@ from fractions import Fraction
 from typing import Any
 
 import fire
+import loop
 import reference
 import shots
+from events import EVENTS, KEY
 from packing import ADCLICK, BUILD, CAMPAIGNS, HERE, ROOT, SERVERS, load_requests, many_ads, need, pack
 
 # A TCF string with consent to all purposes and to the vendors 0 to 65535. (0 is nobody's id.)
@@ -48,7 +52,7 @@ class Process:
             environment["ADCLICK_KERNEL"] = kernel
         self.process = subprocess.Popen(
             [*command, "--listen", "127.0.0.1:0", "--bundles", bundles, "--campaigns", campaigns, "--threads", str(threads),
-             *(more or ("--drain-ms", "0"))],
+             "--events-url", EVENTS, *(more or ("--drain-ms", "0"))],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
         self.lines: queue.Queue[str] = queue.Queue()
         self.errors: list[str] = []
@@ -96,6 +100,10 @@ class Process:
             return self.process.wait()
 
 
+def log_of(key: str) -> str:
+    return os.path.join(BUILD, f"log-{key}")
+
+
 def replace(path: str, text: str) -> None:
     with open(path + ".new", "w", encoding="utf-8") as file:
         file.write(text)
@@ -130,6 +138,8 @@ class Show:
             done = subprocess.run([os.path.join(ROOT, "build", "adserver", "money_test")], capture_output=True, text=True)
             self.check(done.returncode == 0, f"C++: {done.stdout}{done.stderr}")
             print(f"C++ {done.stdout.strip()}")
+            done = subprocess.run([os.path.join(ROOT, "build", "adserver", "events_test")], capture_output=True, text=True)
+            self.check(done.returncode == 0, f"C++: {done.stdout}{done.stderr}")
 
     def follow(self, processes: list[Process]) -> None:
         """A new table goes live in all of them."""
@@ -146,7 +156,7 @@ class Show:
             time.sleep(0.1)
         after = {p.generation() for p in processes}
         self.check(len(after) == 1 and not after & before, f"not all servers went to the new bundle: {before}, {after}")
-        shot = fire.Run([fire.Server(p.url) for p in processes], reference.Campaigns(CAMPAIGNS))
+        shot = fire.Run([fire.Server(p.url) for p in processes], reference.Campaigns(CAMPAIGNS, EVENTS + "/events"))
         for _, file in shots.case_files():
             for case in file["cases"]:
                 shot.fire(case["name"], shots.body_of(case))
@@ -208,6 +218,9 @@ class Show:
                  "an id with a space": with_first(id="a b"), "two shapes": with_first(video=others[-4].get("video", {})),
                  "no shape": with_first(banner=None), "a size of 0": with_first(banner={"w": 0, "h": 250}),
                  "secure as a text": with_first(secure="yes"), "an unknown target": with_first(target={"city": ["x"]}),
+                 "a landing page that is none": with_first(landing_url="javascript:alert(1)"),
+                 "a landing page in two lines": with_first(landing_url="https://a.example/\r\nset-cookie: a"),
+                 "deals as a text": with_first(deals="d"), "an empty deal": with_first(deals=[""]), "only_deals as a number": with_first(only_deals=1),
                  "targets as a text": with_first(target={"country": "USA"}), "no adm": with_first(adm=None)}
         cases = []
         for what, held in files.items():
@@ -220,7 +233,17 @@ class Show:
             taken.listen()
             port = str(taken.getsockname()[1])
             plain = ["--bundles", bundles, "--campaigns", CAMPAIGNS]
-            cases += [(1, "no bundle", ["--bundles", os.path.join(BUILD, "nowhere"), "--campaigns", CAMPAIGNS], "nowhere"),
+            secret, bad = os.path.join(BUILD, "key"), os.path.join(BUILD, "key-bad")
+            replace(bad, KEY[1:] + "\n")
+            blocked = os.path.join(CAMPAIGNS, "log")
+            cases += [(1, "a key that is too short", [*plain, "--log-key-file", bad], "key-bad"),
+                      (1, "no file with a key", [*plain, "--log-key-file", "nowhere.key"], "nowhere.key"),
+                      (1, "a log under a file", [*plain, "--log", blocked, "--log-key-file", secret], "log"),
+                      (2, "a log without a key", [*plain, "--log", os.path.join(BUILD, "never")], ""),
+                      (2, "a share above 1", [*plain, "--log-slates", "1.5"], ""), (2, "a share of no number", [*plain, "--log-slates", "x"], ""),
+                      (2, "nine proxies", [*plain, "--forwarded", "9"], ""), (2, "events elsewhere", [*plain, "--events-url", "ftp://x"], ""),
+                      (2, "events with a query", [*plain, "--events-url", "https://x/?a"], ""),
+                      (1, "no bundle", ["--bundles", os.path.join(BUILD, "nowhere"), "--campaigns", CAMPAIGNS], "nowhere"),
                       (1, "no campaigns", ["--bundles", bundles, "--campaigns", "nowhere.json"], "nowhere.json"),
                       (1, "a port that is taken", [*plain, "--listen", f"127.0.0.1:{port}"], ""),
                       (2, "no arguments", [], ""), (2, "an unknown flag", [*plain, "--threds", "2"], ""),
@@ -256,6 +279,18 @@ class Show:
                 self.check((status, nbr) == (204, "15"), f"{process.name}: {status} {nbr} {answer!r} for a tight deadline")
         server.close()
         print(f"deadlines: {process.name} cut {cut} of {40 * candidates} candidates in 40 requests, {none} had no time left")
+
+    def logs(self, processes: list[Process]) -> None:
+        """What the servers decided and were told is in their logs, closed and whole, and the same in all of them."""
+        found = {}
+        for process in processes:
+            streams = {one["stream"]: one for one in loop.adclick("log", "inspect", log_of(process.key))["streams"]}
+            for name, one in streams.items():
+                self.check(not one["open"] and one["missing"] <= one["told_lost"] and (name == "slates" or not one["told_lost"]),
+                           f"{process.name}: its log of {name}: {one}")
+            found[process.name] = {name: one["records"] for name, one in streams.items() if name != "slates"}
+        self.check(len({json.dumps(one, sort_keys=True) for one in found.values()}) == 1, f"logs of the same requests and events differ: {found}")
+        print(f"logs: {found}")
 
     def draining(self, process: Process) -> None:
         """A server that is asked to end says so first, and serves on for its drain period."""
@@ -436,14 +471,19 @@ def main() -> None:
     show.roundings("cpp" in commands)
     processes: list[Process] = []
     try:
+        replace(os.path.join(BUILD, "key"), KEY + "\n")
         for key, command in commands.items():
-            processes.append(Process(key, command, bundles, CAMPAIGNS, 2, "portable"))
+            shutil.rmtree(log_of(key), ignore_errors=True)
+            processes.append(Process(key, command, bundles, CAMPAIGNS, 2, "portable", "--drain-ms", "0", "--log", log_of(key),
+                                     "--log-key-file", os.path.join(BUILD, "key")))
         print("one kernel (portable), the same requests to", ", ".join(f"{p.name} at {p.url}" for p in processes), flush=True)
-        show.faults += fire.run([p.url for p in processes], CAMPAIGNS, os.environ.get("ADCLICK_DATA"), count=300 if options.short else 5000)
+        show.faults += fire.run([p.url for p in processes], CAMPAIGNS, os.environ.get("ADCLICK_DATA"), count=300 if options.short else 5000,
+                                leads=EVENTS, key=KEY)
         show.follow(processes)
         show.missing_bundle(processes)
         for process in processes:
             show.shutdown(process)
+        show.logs(processes)
     finally:
         for process in processes:
             process.end()
@@ -460,6 +500,7 @@ def main() -> None:
         finally:
             show.check(process.end() == 0, f"{process.name}: exit code is not 0\n{''.join(process.errors)}")
         show.refusals(key, command)
+    loop.Loop(show, Process, commands, 900).run()
     campaigns, bundle = many_ads("wide", 2400, (728, 90))
     with open(campaigns, encoding="utf-8") as file:
         candidates = len(json.load(file)["ads"])

@@ -91,6 +91,7 @@ def varied(seed: int, count: int, campaigns: dict[str, Any]) -> Iterator[tuple[s
     pick, chance = rng.choice, rng.random
     sizes = [(a["banner"]["w"], a["banner"]["h"]) for a in campaigns["ads"] if "banner" in a] + [(1, 1), (468, 60)]
     cats = sorted({c for a in campaigns["ads"] for c in a["cat"]}) + ["IAB1", "IAB20", "IAB7-39"]
+    deals = sorted({d for a in campaigns["ads"] for d in a.get("deals", [])})
     codes = [campaigns["currency"], *campaigns["rates"], "XXX"]
 
     with open(os.path.join(HERE, "tests", "consent.json"), encoding="utf-8") as file:
@@ -113,7 +114,8 @@ def varied(seed: int, count: int, campaigns: dict[str, Any]) -> Iterator[tuple[s
 
     def video() -> dict[str, Any]:
         return {"mimes": rng.sample(["video/mp4", "video/webm", "video/3gpp"], rng.randint(0, 2)), "minduration": pick([0, 5, 10]),
-                "maxduration": pick([0, 15, 30, 60]), "linearity": pick([0, 1, 1, 2]), "placement": pick([0, 1, 2, 3]), "plcmt": pick([0,
+                "maxduration": pick([0, 15, 30, 60]), "pos": pick([0, 1, 7]), "podid": pick(["", "p", "q"]), "poddedupe": rng.sample([1, 2, 3, 4, 9], rng.randint(0, 3)),
+                "linearity": pick([0, 1, 1, 2]), "placement": pick([0, 1, 2, 3]), "plcmt": pick([0,
                 1, 2, 3]),
                 "rqddurs": pick([[], [], [], [6, 15]]), "battr": pick([[], [], [16]]), "protocols": rng.sample([2, 3, 5, 6, 7],
                 rng.randint(0, 4))}
@@ -131,6 +133,14 @@ def varied(seed: int, count: int, campaigns: dict[str, Any]) -> Iterator[tuple[s
         whole = {"native": inner} if chance() < 0.4 else inner
         return {"request": whole if chance() < 0.2 else json.dumps(whole), "battr": pick([[], [1], [2, 3]])}
 
+    def deal() -> dict[str, Any]:
+        one: dict[str, Any] = {"id": pick([*deals, "d"]), "bidfloor": round(rng.expovariate(0.5), rng.randint(0, 9)), "bidfloorcur": pick(codes)}
+        for name, chances, some in (("at", 0.5, [1, 2, 3]), ("wseat", 0.2, [["other"], [campaigns["seat"]], []]),
+                                    ("wadomain", 0.2, [[a["domain"].upper()] for a in campaigns["advertisers"]])):
+            if chance() < chances:
+                one[name] = pick(some)
+        return one
+
     def imp(number: int) -> dict[str, Any]:
         one: dict[str, Any] = {"id": f"imp {number}", "secure": pick([0, 0, 1])}
         kinds = {"banner": banner, "video": video, "native": native}
@@ -142,6 +152,8 @@ def varied(seed: int, count: int, campaigns: dict[str, Any]) -> Iterator[tuple[s
             one["bidfloorcur"] = pick(codes)
         if chance() < 0.1:
             one["pmp"] = {"private_auction": pick([0, 1]), "deals": [{"id": "d"}]}
+        if chance() < 0.2:
+            one["pmp"] = {"private_auction": pick([0, 0, 1]), "deals": [deal() for _ in range(pick([1, 1, 2, 4]))]}
         if chance() < 0.1:
             one[pick(["banner", "video", "secure", "bidfloor"])] = pick(["x", -1, [1]])  # left out
         return one

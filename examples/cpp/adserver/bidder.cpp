@@ -172,6 +172,7 @@ void bidder::know_request(const bid_request &request) {
   const campaigns &all = shared_->all;
   const inputs &to = shared_->handles;
   std::fill(won_.begin(), won_.end(), false);
+  pods_.clear();
   for (std::size_t i = 0; i < all.categories.size(); ++i) {
     blocked_categories_[i] = std::any_of(request.bcat.begin(), request.bcat.end(), [&](const json::value &by) {
       return by.type == json::kind::text && category_covers(by.text, all.categories[i]);
@@ -237,6 +238,7 @@ void bidder::know_request(const bid_request &request) {
   }
   call_.utc_offset_s = static_cast<std::int32_t>(60 * request.utc_offset_min);
   call_.n_slots = 1;
+  call_.device = static_cast<std::uint32_t>(std::max<std::int64_t>(request.device_type, 0));
   sums_ = {};
 }
 
@@ -251,6 +253,9 @@ bool bidder::passes(const ad &one, const bid_request &request, const imp &place,
       break;
     case shape::video:
       if (!place.clip || !takes_video(*place.clip, one)) {
+        return false;
+      }
+      if (repeats(one, place)) {
         return false;
       }
       battr = place.video_battr;
@@ -277,22 +282,43 @@ bool bidder::passes(const ad &one, const bid_request &request, const imp &place,
          meets(one.include, request.inventory) && !(one.exclude && has(*one.exclude, request.inventory));
 }
 
-void bidder::find_candidates(const bid_request &request, const imp &place, const native_request *native) {
+// Whether a winner of the same pod has of the ad what two of a pod may not share.
+bool bidder::repeats(const ad &one, const imp &place) const {
+  const auto &rules = place.clip->dedupe;
+  const auto asks = [&](std::int64_t rule) {
+    return std::any_of(rules.begin(), rules.end(), [&](const json::value &held) { return is_number(held, rule); });
+  };
+  return !place.clip->pod.empty() && std::any_of(pods_.begin(), pods_.end(), [&](const auto &earlier) {
+    const ad &other = *earlier.second;
+    return earlier.first == place.clip->pod &&
+           ((asks(1) && shared_->all.advertisers[one.advertiser].domain == shared_->all.advertisers[other.advertiser].domain) ||
+            (asks(2) && std::any_of(one.categories.begin(), one.categories.end(), [&](std::uint32_t c) { return has(other.categories, c); })) ||
+            ((asks(3) || asks(4)) && one.creative == other.creative));
+  });
+}
+
+void bidder::find_candidates(const bid_request &request, const imp &place, const terms &on, const native_request *native) {
   const campaigns &all = shared_->all;
   candidates_.clear();
   candidate_values_.clear();
   ads_.clear();
-  if (place.private_auction) {
-    return;
-  }
+  const auto sold = [&](const ad &one) {
+    if (on.deal.empty()) {
+      return !one.only_deals;
+    }
+    const std::string_view domain = all.advertisers[one.advertiser].domain;
+    return has(one.deals, on.deal) && takes(on.wadomain, [&](const json::value &held) { return lower(held.text, memory_) == domain; });
+  };
   for (std::uint32_t i = 0; i < all.ads.size(); ++i) {
     const ad &one = all.ads[i];
-    if (won_[i] || !passes(one, request, place, native)) {
+    if (won_[i] || !sold(one) || !passes(one, request, place, native)) {
       continue;
     }
     adclick::candidate candidate{};
     candidate.ad_key = one.key;
     candidate.advertiser_key = one.advertiser_key;
+    candidate.creative_key = one.creative_key;
+    candidate.category_key = one.category_key;
     candidate.bid_micros = one.bid_micros;
     candidate.bid_kind = one.bid_kind;
     candidate.first_value = static_cast<std::uint32_t>(candidate_values_.size());
@@ -303,35 +329,55 @@ void bidder::find_candidates(const bid_request &request, const imp &place, const
   }
 }
 
+// The deals in the request's order, then the open auction: the first that leads to a bid.
 bidder::result bidder::decide(const bid_request &request, const imp &place, clock::time_point arrived, std::int64_t rate) {
-  const campaigns &all = shared_->all;
   std::optional<native_request> native;
   if (place.native != nullptr) {
     native = read_native(*place.native, memory_);
   }
   const native_request *asked = native ? &*native : nullptr;
-  money::least least{.floor = money::floor_micros(place.floor).value_or(0), .own = all.min_cpm};
+  result last{false, no_bid::no_candidate};
+  for (const terms &deal : place.deals) {
+    if (!deal.wseat.empty() && !has_text(deal.wseat, shared_->all.seat)) {
+      continue;
+    }
+    last = sell(request, place, deal, asked, arrived, rate);
+    if (last.bid) {
+      return last;
+    }
+  }
+  return place.private_auction ? last : sell(request, place, place.open, asked, arrived, rate);
+}
+
+bidder::result bidder::sell(const bid_request &request, const imp &place, const terms &on, const native_request *asked,
+                            clock::time_point arrived, std::int64_t rate) {
+  const campaigns &all = shared_->all;
+  money::least least{.floor = money::floor_micros(on.floor).value_or(0), .own = all.min_cpm};
   // A floor of 0 is none, whatever its currency.
   if (least.floor > 0) {
-    least.floor_rate = all.rate(place.floor_currency);
+    least.floor_rate = all.rate(on.floor_currency);
   }
   if (least.floor_rate == 0) {
     return {false, no_bid::unknown_currency};
   }
   const std::int64_t floor = std::max(money::to_own(least.floor, least.floor_rate, money::round::up), all.min_cpm);
-  find_candidates(request, place, asked);
+  find_candidates(request, place, on, asked);
   if (candidates_.empty()) {
     return {false, no_bid::no_candidate};
   }
-  for (adclick::candidate &one : candidates_) {
-    // Bids for clicks and conversions meet the floor after the decision, when their probability is known.
-    const bool by_impressions = one.bid_kind == ADCLICK_BID_KIND_CPM || one.bid_kind == ADCLICK_BID_KIND_OCPM;
-    one.reserve_micros = by_impressions ? floor : 0;
-  }
+  call_.floor_cpm_micros = floor;
+  call_.placement = static_cast<std::uint32_t>(std::max<std::int64_t>(place.position, 0));
   values_.back().number = static_cast<float>(static_cast<double>(floor) / 1e6);
 
-  const std::uint64_t ids[] = {adclick::hash(request.id), adclick::hash(place.id), delivery_};
-  call_.request_id = adclick::key(std::span(ids).first(delivery_ == 0 ? 2 : 3));
+  std::array<std::uint64_t, 4> ids = {adclick::hash(request.id), adclick::hash(place.id)};
+  std::size_t n = 2;
+  if (!on.deal.empty()) {
+    ids[n++] = adclick::hash(on.deal);
+  }
+  if (delivery_ != 0) {
+    ids[n++] = delivery_;
+  }
+  call_.request_id = adclick::key(std::span(ids).first(n));
   call_.deadline_us = 0;
   if (request.tmax > 0) {
     const auto elapsed = std::chrono::duration_cast<std::chrono::microseconds>(clock::now() - arrived).count();
@@ -358,14 +404,19 @@ bidder::result bidder::decide(const bid_request &request, const imp &place, cloc
   }
   const std::uint32_t index = ads_[winner.candidate];
   const ad &one = all.ads[index];
-  const std::int64_t needed = request.at == 2 ? winner.ecpm_micros : money::expected_cpm(one.bid_kind, winner);
+  // 3: what the deal says is the price. Where the floor alone decided, it is the price, not rounded to what a click costs.
+  const bool floor_alone = on.at == 3 || (on.at != 2 && winner.price_bound == ADCLICK_PRICE_BOUND_RESERVE);
+  const std::int64_t needed = floor_alone ? 0 : on.at == 2 ? winner.ecpm_micros : money::expected_cpm(one.bid_kind, winner);
   const auto price = money::price(winner.ecpm_micros, needed, least, rate);
   if (!price) {
     return {false, no_bid::under_floor};
   }
   won_[index] = true;
+  if (place.clip && !place.clip->pod.empty()) {
+    pods_.emplace_back(place.clip->pod, &one);
+  }
   append_bid(body_, all,
-             {one, place, winner, *price, asked != nullptr && one.is == shape::native ? asked : nullptr},
+             {one, place, winner, *price, asked != nullptr && one.is == shape::native ? asked : nullptr, on.deal, call_.flags != 0},
              request.test);
   return {true, {}};
 }

@@ -84,10 +84,13 @@ class bidder {
 
   [[nodiscard]] std::optional<no_bid> not_ours(const bid_request &request) const;
   void know_request(const bid_request &request);
-  void find_candidates(const bid_request &request, const imp &place, const native_request *native);
+  void find_candidates(const bid_request &request, const imp &place, const terms &on, const native_request *native);
+  [[nodiscard]] bool repeats(const ad &one, const imp &place) const;
   [[nodiscard]] bool passes(const ad &one, const bid_request &request, const imp &place,
                             const native_request *native) const;
   result decide(const bid_request &request, const imp &place, clock::time_point arrived, std::int64_t rate);
+  result sell(const bid_request &request, const imp &place, const terms &on, const native_request *native,
+              clock::time_point arrived, std::int64_t rate);
 
   const desk *shared_;
   adclick::scorer scorer_;
@@ -100,6 +103,7 @@ class bidder {
   std::vector<adclick::candidate> candidates_;
   std::vector<std::uint32_t> ads_;                // the candidates' places in the file
   std::vector<bool> won_;                         // ads that won an earlier imp
+  std::vector<std::pair<std::string_view, const ad *>> pods_;  // winners of pods
   std::vector<bool> blocked_categories_;
   std::vector<bool> blocked_advertisers_;
   std::vector<std::string_view> languages_;       // of which an ad needs one; none: any

@@ -129,6 +129,12 @@ bool is_id(std::string_view text) {
   });
 }
 
+// Goes into a header as it is.
+bool is_landing(std::string_view url) {
+  return (url.starts_with("https://") || url.starts_with("http://")) &&
+         std::all_of(url.begin(), url.end(), [](char c) { return c > ' ' && c <= '~' && c != '"'; });
+}
+
 void read_bid(const value &held, const std::string &at, const campaigns &all, ad &one) {
   constexpr std::pair<std::string_view, std::uint32_t> kinds[] = {{"cpm", ADCLICK_BID_KIND_CPM},
                                                                   {"cpc", ADCLICK_BID_KIND_CPC},
@@ -157,7 +163,7 @@ picture read_picture(const value &held, const std::string &at) {
   return {read.text_if_any("mime"), read.text("url"), read.number("w"), read.number("h")};
 }
 
-void read_shape(const object &from, ad &one) {
+void read_shape(const object &from, const std::string &events, ad &one) {
   const value *banner = from.find("banner", kind::object, "an object");
   const value *video = from.find("video", kind::object, "an object");
   const value *native = from.find("native", kind::object, "an object");
@@ -194,9 +200,9 @@ void read_shape(const object &from, ad &one) {
     one.description_length = code_points(one.description);
     one.image = read_picture(read.get("image", kind::object, "an object"), read.at("image"));
     one.icon = read_picture(read.get("icon", kind::object, "an object"), read.at("icon"));
-    one.click_url = markup(from.text("click_url"), one.id);
+    one.click_url = markup(from.text("click_url"), one.id, events);
     if (const std::string url = from.text_if_any("impression_url"); !url.empty()) {
-      one.impression_url = markup(url, one.id);
+      one.impression_url = markup(url, one.id, events);
     }
     format = "native";
   }
@@ -211,7 +217,7 @@ void read_shape(const object &from, ad &one) {
         refuse(from.at(name), "belongs to native ads");
       }
     }
-    one.adm = markup(from.text("adm"), one.id);
+    one.adm = markup(from.text("adm"), one.id, events);
   }
 }
 
@@ -263,7 +269,8 @@ std::string traits(const ad &one, const campaigns &all, const std::vector<std::s
 
 ad read_ad(const value &held, const std::string &at, campaigns &all) {
   const object from(held, at, {"id", "advertiser", "creative", "bid", "cat", "secure", "banner", "video", "native",
-                               "target", "nurl", "burl", "adm", "click_url", "impression_url", "language", "bundle", "attr"});
+                               "target", "nurl", "burl", "adm", "click_url", "impression_url", "landing_url", "language",
+                               "bundle", "attr", "deals", "only_deals"});
   ad one;
   one.id = from.text("id");
   if (!is_id(one.id)) {
@@ -297,17 +304,26 @@ ad read_ad(const value &held, const std::string &at, campaigns &all) {
       (one.language.size() != 2 || !std::all_of(one.language.begin(), one.language.end(), [](char c) { return c >= 'a' && c <= 'z'; }))) {
     refuse(from.at("language"), "expected two letters a to z");
   }
+  one.creative_key = adclick::hash(one.creative);
+  one.category_key = cat->empty() ? 0 : adclick::hash(cat->front());
+  one.deals = from.texts("deals").value_or(std::vector<std::string>{});
+  const value *only = from.find("only_deals", kind::boolean, "true or false");
+  one.only_deals = only != nullptr && only->truth;
   one.bundle = from.text_if_any("bundle");
   one.attr = from.numbers("attr").value_or(std::vector<std::int64_t>{});
   one.traits_json = traits(one, all, *cat);
 
-  read_shape(from, one);
+  read_shape(from, all.events, one);
+  one.landing_url = from.text_if_any("landing_url");
+  if (!one.landing_url.empty() && !is_landing(one.landing_url)) {
+    refuse(from.at("landing_url"), "expected an http or https URL of printable ASCII without spaces and quotes");
+  }
   if (const value *target = from.find("target", kind::object, "an object")) {
     read_target(*target, from.at("target"), one);
   }
   for (const auto &[name, to] : {std::pair{"nurl", &one.nurl}, std::pair{"burl", &one.burl}}) {
     if (from.find(name, kind::text, "a text") != nullptr) {
-      *to = markup(from.text(name), one.id);
+      *to = markup(from.text(name), one.id, all.events);
     }
   }
   return one;
@@ -333,9 +349,10 @@ void read_money(const object &file, campaigns &all) {
   }
 }
 
-campaigns read(const value &root) {
+campaigns read(const value &root, const std::string &events) {
   const object file(root, "", {"currency", "min_cpm", "rates", "seat", "gdpr_vendor", "cattax", "advertisers", "ads"});
   campaigns all;
+  all.events = events;
   read_money(file, all);
   all.seat = file.text("seat");
   all.gdpr_vendor = file.number("gdpr_vendor", 0);
@@ -364,9 +381,10 @@ campaigns read(const value &root) {
 
 }  // namespace
 
-markup::markup(std::string_view text, std::string_view ad) {
+markup::markup(std::string_view text, std::string_view ad, std::string_view events) {
   constexpr std::string_view impression_macro = "{{impression}}";
   constexpr std::string_view ad_macro = "{{ad}}";
+  constexpr std::string_view events_macro = "{{events}}";
   parts_.emplace_back();
   while (!text.empty()) {
     if (text.starts_with(impression_macro)) {
@@ -375,6 +393,9 @@ markup::markup(std::string_view text, std::string_view ad) {
     } else if (text.starts_with(ad_macro)) {
       parts_.back() += ad;
       text.remove_prefix(ad_macro.size());
+    } else if (text.starts_with(events_macro)) {
+      parts_.back() += events;
+      text.remove_prefix(events_macro.size());
     } else {
       json::append_escaped(parts_.back(), text.substr(0, 1));
       text.remove_prefix(1);
@@ -400,7 +421,7 @@ std::int64_t campaigns::rate(std::string_view code) const noexcept {
   return 0;
 }
 
-campaigns load_campaigns(const std::string &path) {
+campaigns load_campaigns(const std::string &path, const std::string &events) {
   std::ifstream file(path, std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   if (!file) {
@@ -412,7 +433,7 @@ campaigns load_campaigns(const std::string &path) {
     throw std::runtime_error(path + ": expected a JSON text");
   }
   try {
-    return read(root);
+    return read(root, events);
   } catch (const std::runtime_error &why) {
     throw std::runtime_error(path + ": " + why.what());
   }

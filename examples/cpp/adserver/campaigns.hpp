@@ -12,11 +12,11 @@
 
 namespace adserver {
 
-// A text in which {{impression}} and {{ad}} are replaced, escaped for JSON beforehand.
+// A text in which {{impression}}, {{ad}} and {{events}} are replaced, escaped for JSON beforehand.
 class markup {
  public:
   markup() = default;
-  markup(std::string_view text, std::string_view ad);
+  markup(std::string_view text, std::string_view ad, std::string_view events);
 
   [[nodiscard]] bool empty() const noexcept { return parts_.empty(); }
   // Appends the text as JSON, with quotes. Between the parts comes the impression, which needs no escape.
@@ -48,6 +48,10 @@ struct ad {
   std::string language;  // empty: not said
   std::string bundle;    // of the app that it is for; empty: of none
   std::vector<std::int64_t> attr;
+  std::vector<std::string> deals;  // that it is sold by
+  bool only_deals = false;
+  std::uint64_t creative_key = 0;
+  std::uint64_t category_key = 0;  // of the first; 0: none
 
   shape is = shape::banner;
   std::uint64_t format = 0;  // the hash that the feature `format` takes
@@ -76,6 +80,7 @@ struct ad {
   std::optional<std::vector<std::string>> include;
   std::optional<std::vector<std::string>> exclude;
 
+  std::string landing_url;  // where a click is sent on to; empty: nowhere
   markup nurl;
   markup burl;
   markup adm;
@@ -91,6 +96,7 @@ struct advertiser {
 };
 
 struct campaigns {
+  std::string events;  // where events are taken, for {{events}}
   std::string currency;
   std::int64_t min_cpm = 0;
   std::vector<std::pair<std::string, std::int64_t>> rates;  // the own currency included
@@ -105,8 +111,8 @@ struct campaigns {
   [[nodiscard]] std::int64_t rate(std::string_view currency) const noexcept;
 };
 
-// Throws std::runtime_error that names the file and the member.
-campaigns load_campaigns(const std::string &path);
+// `events` is what {{events}} becomes. Throws std::runtime_error that names the file and the member.
+campaigns load_campaigns(const std::string &path, const std::string &events);
 
 }  // namespace adserver
 

@@ -23,7 +23,7 @@ namespace {
 using clock_type = adserver::bidder::clock;
 
 void run(char **argv) {
-  const adserver::campaigns all = adserver::load_campaigns(argv[2]);
+  const adserver::campaigns all = adserver::load_campaigns(argv[2], "http://127.0.0.1/events");
   const adclick::engine engine = adclick::engine::open(argv[1]);
   const adserver::desk shared{engine, all, adserver::inputs(engine), 20'000};
   adserver::bidder bidder(shared);

@@ -222,29 +222,51 @@ std::span<const size> read_sizes(const object &banner, std::pmr::memory_resource
   return sizes.first(n);
 }
 
-imp read_imp(const object &from, std::span<const imp> earlier, std::pmr::memory_resource &memory) {
+void read_floor(const object &from, terms &into, std::pmr::memory_resource &memory) {
+  if (const value *floor = from.find("bidfloor", kind::number)) {
+    if (!money::floor_micros(floor->text)) {
+      from.refuse("range", "bidfloor");
+    }
+    into.floor = floor->text;
+  }
+  if (const value *currency = from.find("bidfloorcur", kind::text)) {
+    into.floor_currency = upper(currency->text, memory);
+  }
+}
+
+std::span<const terms> read_deals(const object &pmp, std::int64_t at, std::pmr::memory_resource &memory) {
+  const std::span<const value> items = pmp.list("deals", 256);
+  const std::span<terms> deals = made<terms>(items.size(), memory);
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const object from = pmp.entry("deals", items[i], i);
+    terms &one = deals[i];
+    one.deal = from.required_id("id");
+    read_floor(from, one, memory);
+    one.at = from.integer("at").value_or(at);
+    one.wseat = from.texts("wseat", 4096);
+    one.wadomain = from.texts("wadomain", 4096);
+  }
+  return deals;
+}
+
+imp read_imp(const object &from, std::span<const imp> earlier, std::int64_t at, std::pmr::memory_resource &memory) {
   imp one{};
   one.id = from.required_id("id");
   if (std::any_of(earlier.begin(), earlier.end(), [&](const imp &other) { return other.id == one.id; })) {
     from.refuse("duplicate", "id");
   }
-  if (const value *floor = from.find("bidfloor", kind::number)) {
-    if (!money::floor_micros(floor->text)) {
-      from.refuse("range", "bidfloor");
-    }
-    one.floor = floor->text;
-  }
-  if (const value *currency = from.find("bidfloorcur", kind::text)) {
-    one.floor_currency = upper(currency->text, memory);
-  }
+  read_floor(from, one.open, memory);
+  one.open.at = at == 3 ? 1 : at;  // a deal's price is a matter of deals
   one.secure = from.integer("secure", 0, 1) == 1;
   if (const auto pmp = from.child("pmp")) {
     one.private_auction = pmp->integer("private_auction") == 1;
+    one.deals = read_deals(*pmp, at, memory);
   }
   bool offered = false;
   if (const auto banner = from.child("banner")) {
     offered = true;
     one.sizes = read_sizes(*banner, memory);
+    one.position = banner->integer("pos").value_or(0);
     one.banner_battr = banner->integers("battr", 64);
   }
   if (const auto clip = from.child("video")) {
@@ -258,6 +280,10 @@ imp read_imp(const object &from, std::span<const imp> earlier, std::pmr::memory_
     one.clip->placement = clip->integer("placement").value_or(0);
     one.clip->plcmt = clip->integer("plcmt").value_or(0);
     one.clip->durations = clip->integers("rqddurs", 64);
+    const std::int64_t position = clip->integer("pos").value_or(0);
+    one.position = one.position != 0 ? one.position : position;
+    one.clip->pod = clip->text("podid");
+    one.clip->dedupe = clip->integers("poddedupe", 64);
     one.video_battr = clip->integers("battr", 64);
   }
   if (from.child("audio")) {
@@ -340,7 +366,7 @@ bid_request read_request(std::string_view body, std::pmr::memory_resource &memor
   std::optional<invalid> why;
   for (std::size_t i = 0; i < items.size(); ++i) {
     try {
-      imps[n] = read_imp(root.entry("imp", items[i], i), imps.first(n), memory);
+      imps[n] = read_imp(root.entry("imp", items[i], i), imps.first(n), into.at, memory);
       ++n;
     } catch (const invalid &one) {
       why = why ? why : one;

@@ -35,14 +35,27 @@ struct video {
   std::span<const json::value> protocols = {};
   std::int64_t min_seconds = 0;
   std::int64_t max_seconds = 0;
+  std::string_view pod = {};                // empty: none
+  std::span<const json::value> dedupe = {};  // what two ads of a pod may not share
+};
+
+// Terms on which an imp is sold: the open auction's, or a deal's.
+struct terms {
+  std::string_view deal = {};  // its id; empty: the open auction
+  std::string_view floor = "0";  // a JSON number, not negative
+  std::string_view floor_currency = "USD";
+  std::int64_t at = 2;
+  std::span<const json::value> wseat = {};
+  std::span<const json::value> wadomain = {};
 };
 
 struct imp {
   std::string_view id;
-  std::string_view floor = "0";  // a JSON number, not negative
-  std::string_view floor_currency = "USD";
+  terms open = {};
+  std::span<const terms> deals = {};
   bool secure = false;
   bool private_auction = false;
+  std::int64_t position = 0;  // on the page, by the standard's list; 0: not said
   std::span<const size> sizes = {};
   std::optional<video> clip = {};
   const json::value *native = nullptr;  // the native request: a text, or an object

@@ -42,9 +42,10 @@ void append_head(std::string &out, std::string_view request_id) {
 
 void append_bid(std::string &out, const campaigns &all, const sale &of, bool test) {
   const ad &one = of.one;
-  const std::string impression = hex(of.winner.impression_id_high) + hex(of.winner.impression_id);
+  std::string impression = hex(of.winner.impression_id_high) + hex(of.winner.impression_id);
   out += "{\"id\":\"";
   out += impression;
+  impression += of.nobody ? "n" : "";
   out += "\",\"impid\":";
   json::append_quoted(out, of.place.id);
   out += ",\"price\":";
@@ -66,6 +67,10 @@ void append_bid(std::string &out, const campaigns &all, const sale &of, bool tes
     one.adm.append(out, impression);
   }
   out += one.traits_json;
+  if (!of.deal.empty()) {
+    out += ",\"dealid\":";
+    json::append_quoted(out, of.deal);
+  }
   out += one.is == shape::banner ? ",\"mtype\":1" : one.is == shape::video ? ",\"mtype\":2" : ",\"mtype\":4";
   if (one.is != shape::native) {
     out += ",\"w\":";

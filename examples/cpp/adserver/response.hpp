@@ -30,6 +30,8 @@ struct sale {
   const adclick::winner &winner;
   std::int64_t price;
   const native_request *native;  // for native ads
+  std::string_view deal;         // by which it is sold; empty: in the open auction
+  bool nobody;                   // nothing of the user may be kept with its events
 };
 
 // Appends one bid. What the engine thought of it is for tests alone.

@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "bidder.hpp"
+#include "events.hpp"
 #include "gzip.hpp"
 #include "json.hpp"
 #include "response.hpp"
@@ -51,6 +52,10 @@ struct counters {
   std::atomic<std::uint64_t> bid{0};
   std::atomic<std::uint64_t> no_bid{0};
   std::atomic<std::uint64_t> invalid{0};
+  std::atomic<std::uint64_t> events_recorded{0};
+  std::atomic<std::uint64_t> events_flagged{0};
+  std::atomic<std::uint64_t> events_noticed{0};
+  std::atomic<std::uint64_t> events_invalid{0};
 };
 
 // What the connections of all threads share.
@@ -58,6 +63,7 @@ struct house {
   const adclick::engine &engine;
   const settings &with;
   desk bidding;
+  event_desk happening;
   counters answered{};
   std::atomic<unsigned> connections{0};
   std::atomic<bool> draining{false};
@@ -211,7 +217,7 @@ class worker {
       }
     }
     const bool keep = parser.get().keep_alive() && !too_large && !shared_->stopping;
-    response out = respond(parser.get(), here.body, too_large, arrived);
+    response out = respond(parser.get(), here, too_large, arrived);
     co_return co_await write(here, std::move(out), keep, parser.get().method() == http::verb::head);
   }
 
@@ -229,9 +235,14 @@ class worker {
     co_return keep && !failed;
   }
 
-  response respond(const http::request<http::buffer_body> &request, std::string_view body, bool too_large,
+  response respond(const http::request<http::buffer_body> &request, const connection &from, bool too_large,
                    bidder::clock::time_point arrived) {
-    const beast::string_view path = request.target().substr(0, request.target().find('?'));
+    const std::string_view target(request.target().data(), request.target().size());
+    const std::string_view path = target.substr(0, target.find('?'));
+    constexpr std::string_view events = "/events/";
+    if (path.starts_with(events) && event_desk::knows(path.substr(events.size()))) {
+      return take_event(request, target, from, too_large);
+    }
     const bool auction = path == "/openrtb2/auction";
     const bool health = path == "/healthz";
     const bool metrics = path == "/metrics";
@@ -245,7 +256,76 @@ class worker {
       out.set(http::field::allow, auction ? "POST" : "GET, HEAD");
       return out;
     }
-    return auction ? bid(request, body, too_large, arrived) : health ? tell_health(version) : tell_metrics(version);
+    return auction ? bid(request, from.body, too_large, arrived) : health ? tell_health(version) : tell_metrics(version);
+  }
+
+  // `target` is /events/NAME, and a query.
+  response take_event(const http::request<http::buffer_body> &request, std::string_view target, const connection &from,
+                      bool too_large) {
+    const bool posted = request.method() == http::verb::post;
+    if (!posted && request.method() != http::verb::get) {
+      response out = plain(request.version(), http::status::method_not_allowed);
+      out.set(http::field::allow, "GET, POST");
+      return out;
+    }
+    const auto header = [&](beast::string_view name) {
+      const beast::string_view held = request[name];
+      return std::string_view(held.data(), held.size());
+    };
+    const std::string_view encoding = header("content-encoding");
+    if (posted && !encoding.empty() && !beast::iequals(encoding, "identity")) {
+      return plain(request.version(), http::status::unsupported_media_type);
+    }
+    const std::string address = address_of(request, from);
+    const std::string purpose =
+        std::string(header("sec-purpose")) + ' ' + std::string(header("purpose")) + ' ' + std::string(header("x-purpose")) + ' ' + std::string(header("x-moz"));
+    const client who{address, header("user-agent"), purpose, header("dnt") == "1" || header("sec-gpc") == "1"};
+    const std::size_t name = std::string_view("/events/").size();
+    const std::size_t mark = std::min(target.find('?'), target.size());
+    const std::string_view query = mark < target.size() ? target.substr(mark + 1) : std::string_view();
+    // A body that was dropped is too long for an event, too.
+    const std::string_view body = !posted ? std::string_view() : too_large ? std::string_view(too_long_) : std::string_view(from.body);
+    const event_answer made = shared_->happening.take(target.substr(name, mark - name), query, body, who);
+    counters &n = shared_->answered;
+    auto &counter = made.fate == "recorded" ? n.events_recorded
+                    : made.fate == "noticed" ? n.events_noticed
+                    : made.fate.empty()      ? n.events_invalid
+                                             : n.events_flagged;
+    counter.fetch_add(1, std::memory_order_relaxed);
+    response out = made.body.empty() ? response{static_cast<http::status>(made.status), request.version()}
+                                     : with_body(request.version(), static_cast<http::status>(made.status), "application/json", made.body);
+    if (made.status == 302) {
+      out.content_length(0);
+      out.set(http::field::location, beast::string_view(made.location.data(), made.location.size()));
+    }
+    if (!made.fate.empty()) {
+      out.set("x-adclick-event", beast::string_view(made.fate.data(), made.fate.size()));
+    }
+    out.set(http::field::cache_control, "no-store");
+    return out;
+  }
+
+  // The client's address; that of the last proxy which is believed, when there are some. Empty: not known.
+  [[nodiscard]] std::string address_of(const http::request<http::buffer_body> &request, const connection &from) const {
+    if (shared_->with.forwarded == 0) {
+      error_code failed;
+      const tcp::endpoint peer = from.stream.socket().remote_endpoint(failed);
+      return failed ? std::string() : peer.address().to_string();
+    }
+    std::vector<std::string> hops;
+    const auto range = request.equal_range("x-forwarded-for");
+    for (auto one = range.first; one != range.second; ++one) {
+      for (std::string_view rest(one->value().data(), one->value().size());;) {
+        std::string_view hop = rest.substr(0, rest.find(','));
+        hop.remove_prefix(std::min(hop.find_first_not_of(" \t"), hop.size()));
+        hops.emplace_back(hop.substr(0, hop.find_last_not_of(" \t") + 1));
+        if (rest.find(',') == rest.npos) {
+          break;
+        }
+        rest.remove_prefix(rest.find(',') + 1);
+      }
+    }
+    return hops.size() < shared_->with.forwarded ? std::string() : hops[hops.size() - shared_->with.forwarded];
   }
 
   response bid(const http::request<http::buffer_body> &request, std::string_view body, bool too_large,
@@ -284,6 +364,12 @@ class worker {
       body += ",\"follow_error\":";
       json::append_quoted(body, followed.message());
     }
+    if (!shared_->with.log.empty()) {
+      if (const auto written = shared_->engine.log_error(); !written) {
+        body += ",\"log_error\":";
+        json::append_quoted(body, written.message());
+      }
+    }
     return with_body(version, http::status::ok, "application/json", body + "}");
   }
 
@@ -294,6 +380,11 @@ class worker {
     body += "adserver_responses_total{result=\"bid\"} " + std::to_string(n.bid) + "\n";
     body += "adserver_responses_total{result=\"no_bid\"} " + std::to_string(n.no_bid) + "\n";
     body += "adserver_responses_total{result=\"invalid\"} " + std::to_string(n.invalid) + "\n";
+    body += "# HELP adserver_events_total Events and notices that were sent.\n# TYPE adserver_events_total counter\n";
+    body += "adserver_events_total{result=\"recorded\"} " + std::to_string(n.events_recorded) + "\n";
+    body += "adserver_events_total{result=\"flagged\"} " + std::to_string(n.events_flagged) + "\n";
+    body += "adserver_events_total{result=\"noticed\"} " + std::to_string(n.events_noticed) + "\n";
+    body += "adserver_events_total{result=\"invalid\"} " + std::to_string(n.events_invalid) + "\n";
     return with_body(version, http::status::ok, "text/plain; version=0.0.4", body);
   }
 
@@ -302,6 +393,7 @@ class worker {
   asio::executor_work_guard<asio::io_context::executor_type> guard_;
   bidder bidder_;
   std::string unpacked_;
+  const std::string too_long_ = std::string(8192, ' ');
   std::set<connection *> connections_;
   std::thread thread_;
 };
@@ -343,10 +435,11 @@ void hold_signals() {
   pthread_sigmask(SIG_BLOCK, &asked, nullptr);
 }
 
-void serve(const settings &with, const adclick::engine &engine, const campaigns &all) {
+void serve(const settings &with, adclick::engine &engine, const campaigns &all) {
   std::random_device random;
   const std::uint64_t process = static_cast<std::uint64_t>(random()) << 32 | random();
-  house shared{engine, with, desk{engine, all, inputs(engine), 1000 * with.margin_ms, process}};
+  house shared{engine, with, desk{engine, all, inputs(engine), 1000 * with.margin_ms, process},
+               event_desk(engine, all)};
   const unsigned n = with.threads != 0 ? with.threads : std::max(1U, std::thread::hardware_concurrency());
   std::vector<std::unique_ptr<worker>> workers;
   for (unsigned i = 0; i < n; ++i) {

@@ -25,6 +25,12 @@ struct settings {
   std::int64_t head_ms = 5000;
   std::int64_t body_ms = 10'000;
   unsigned connections = 4096;
+  // Proxies before this server, whose x-forwarded-for is believed.
+  unsigned forwarded = 0;
+  std::string events_url;  // what bids lead to: without the path
+  std::string log;         // a directory; empty: no log
+  std::string log_key_file;
+  double log_slates = 1;
 };
 
 // Keeps SIGTERM and SIGINT for `serve`. Call it before any thread starts, the library's among them: a thread without it would
@@ -32,7 +38,7 @@ struct settings {
 void hold_signals();
 
 // Serves until SIGTERM or SIGINT and the drain period after it. Throws std::exception when it cannot start.
-void serve(const settings &with, const adclick::engine &engine, const campaigns &all);
+void serve(const settings &with, adclick::engine &engine, const campaigns &all);
 
 }  // namespace adserver
 

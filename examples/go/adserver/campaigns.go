@@ -22,6 +22,8 @@ type campaigns struct {
 	rates      map[string]int64 // billionths of the own currency; the own one included
 	ads        []*ad
 	advertiser map[string]*advertiser
+	byID       map[string]*ad
+	events     string // where events are taken, for {{events}}
 }
 
 type advertiser struct {
@@ -42,11 +44,16 @@ type ad struct {
 	language     string // "" = not said
 	bundle       string // of the app that it is for
 	attr         []int64
+	creativeKey  uint64
+	categoryKey  uint64   // of the first; 0 = none
+	deals        []string // that it is sold by
+	onlyDeals    bool
 	banner       *size
 	video        *videoAd
 	native       *nativeAd
 	format       uint64 // the hash of what the model knows as the format
 	target       target
+	landingURL   string // where a click is sent on to; "" = nowhere
 	nurl, burl   string
 	adm          string
 	clickURL     string
@@ -85,6 +92,7 @@ var (
 	rateText     = regexp.MustCompile(`^[0-9]{1,6}(\.[0-9]{1,9})?$`)
 	currencyText = regexp.MustCompile(`^[A-Z]{3}$`)
 	languageText = regexp.MustCompile(`^[a-z]{2}$`)
+	landingText  = regexp.MustCompile(`^https?://[!#-~]*$`)
 	idText       = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 	kinds        = map[string]adclick.BidKind{"cpm": adclick.CPM, "cpc": adclick.CPC, "cpa": adclick.CPA, "ocpm": adclick.OCPM}
 )
@@ -96,7 +104,8 @@ const (
 	mostNumber = 100_000
 )
 
-func loadCampaigns(path string) (*campaigns, error) {
+// events is what {{events}} becomes.
+func loadCampaigns(path, events string) (*campaigns, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -105,6 +114,7 @@ func loadCampaigns(path string) (*campaigns, error) {
 	if refused != nil {
 		return nil, fmt.Errorf("%s: %w", path, refused)
 	}
+	c.events = events
 	return c, nil
 }
 
@@ -218,7 +228,7 @@ func readCampaigns(text []byte) (*campaigns, *refusal) {
 	}
 	r.only(root, "currency", "min_cpm", "rates", "seat", "gdpr_vendor", "cattax", "advertisers", "ads")
 	own := r.formed(root, "currency", currencyText)
-	c := &campaigns{rates: map[string]int64{}, advertiser: map[string]*advertiser{}}
+	c := &campaigns{rates: map[string]int64{}, advertiser: map[string]*advertiser{}, byID: map[string]*ad{}}
 	c.minCPM = r.decimal(root, "min_cpm", amountText, 6)
 	r.must(root, "rates")
 	r.object(root, "rates", func(rates object) {
@@ -245,13 +255,12 @@ func readCampaigns(text []byte) (*campaigns, *refusal) {
 		}
 		c.advertiser[a.id] = a
 	})
-	ids := map[string]bool{}
 	r.objects(root, "ads", mostAds, func(of object) {
 		a := r.readAd(of, c)
-		if ids[a.id] {
+		if c.byID[a.id] != nil {
 			r.inside("id", func() { r.refuse("duplicate") })
 		}
-		ids[a.id] = true
+		c.byID[a.id] = a
 		c.ads = append(c.ads, a)
 	})
 	if len(c.ads) == 0 {
@@ -262,7 +271,7 @@ func readCampaigns(text []byte) (*campaigns, *refusal) {
 
 func (r *fileReader) readAd(of object, c *campaigns) *ad {
 	r.only(of, "id", "advertiser", "creative", "bid", "cat", "secure", "banner", "video", "native", "target", "nurl", "burl",
-		"adm", "click_url", "impression_url", "language", "bundle", "attr")
+		"adm", "click_url", "impression_url", "landing_url", "language", "bundle", "attr", "deals", "only_deals")
 	a := &ad{id: r.formed(of, "id", idText)}
 	a.key = adclick.Hash(a.id)
 	name := r.someText(of, "advertiser")
@@ -273,14 +282,23 @@ func (r *fileReader) readAd(of object, c *campaigns) *ad {
 	r.readBid(of, a, c)
 	r.must(of, "cat")
 	a.cat = r.someTexts(of, "cat", nil)
+	a.creativeKey = adclick.Hash(a.creative)
+	if len(a.cat) > 0 {
+		a.categoryKey = adclick.Hash(a.cat[0])
+	}
 	r.must(of, "secure")
 	a.secure, _ = member[bool](&r.reader, of, "secure", nil)
 	if of["language"] != nil {
 		a.language = r.formed(of, "language", languageText)
 	}
 	a.bundle, a.attr = r.textIfAny(of, "bundle"), r.numbers(of, "attr")
+	a.deals = r.someTexts(of, "deals", nil)
+	a.onlyDeals, _ = member[bool](&r.reader, of, "only_deals", nil)
 	r.readCreative(of, a)
 	r.readTarget(of, a)
+	if of["landing_url"] != nil {
+		a.landingURL = r.formed(of, "landing_url", landingText)
+	}
 	a.nurl, a.burl = r.text(of, "nurl"), r.text(of, "burl")
 	return a
 }

@@ -54,10 +54,18 @@ type work struct {
 	formats    []adclick.Value
 	ads        []*ad // of the candidates
 	won        []*ad
+	pods       []podWinner
+	device     uint32
 	userKey    uint64
 	flags      uint32
 	delivery   uint64 // 0 for a replay
 	winner     [1]adclick.Winner
+}
+
+// A winner of a pod.
+type podWinner struct {
+	pod string
+	ad  *ad
 }
 
 func newBidder(c *campaigns, engine *adclick.Engine, threads int, margin time.Duration) (*bidder, error) {
@@ -95,7 +103,7 @@ func (b *bidder) bid(ctx context.Context, a *asked, began time.Time) (*bidRespon
 	}
 	w := b.work.Get().(*work)
 	defer b.work.Put(w)
-	w.won = w.won[:0]
+	w.won, w.pods, w.device = w.won[:0], w.pods[:0], uint32(max(0, a.deviceType))
 	answer := &bidResponse{ID: a.id, BidID: hex(adclick.Hash(a.id)), Cur: cur.code}
 	answer.SeatBid[0].Seat = b.campaigns.seat
 	sums := &told{LeftOut: a.leftOut, User: b.describe(a, w)}
@@ -180,28 +188,50 @@ func (b *bidder) describe(a *asked, w *work) (user string) {
 	return "known"
 }
 
+// The deals in the request's order, then the open auction: the first that leads to a bid.
 func (b *bidder) bidOn(ctx context.Context, a *asked, imp *imp, cur currency, began time.Time, w *work,
+	told *told) (one *bid, why openrtb3.NoBidReason) {
+	why = noAd
+	for i := range imp.deals {
+		deal := &imp.deals[i]
+		if len(deal.seats) > 0 && !slices.Contains(deal.seats, b.campaigns.seat) {
+			continue
+		}
+		if one, why = b.sell(ctx, a, imp, deal, cur, began, w, told); one != nil {
+			return one, why
+		}
+	}
+	if imp.private {
+		return nil, why
+	}
+	return b.sell(ctx, a, imp, &imp.open, cur, began, w, told)
+}
+
+func (b *bidder) sell(ctx context.Context, a *asked, imp *imp, on *terms, cur currency, began time.Time, w *work,
 	told *told) (*bid, openrtb3.NoBidReason) {
-	least := least{imp.floorMicros, rateOfOwn, b.campaigns.minCPM}
+	least := least{on.floorMicros, rateOfOwn, b.campaigns.minCPM}
 	if least.floor > 0 { // a floor of 0 is none, whatever its currency
-		if least.rate = b.campaigns.rates[imp.floorCur]; least.rate == 0 {
+		if least.rate = b.campaigns.rates[on.floorCur]; least.rate == 0 {
 			return nil, unknownMoney
 		}
 	}
 	floor := least.inOwn()
-	b.gather(a, imp, floor, w)
+	b.gather(a, imp, on, w)
 	if len(w.candidates) == 0 {
 		return nil, noAd
 	}
 	w.context[len(w.context)-1].Number = float32(float64(floor) / 1e6)
 	in := adclick.Input{
 		Request: adclick.Request{
-			RequestID:  requestID(a, imp, w),
-			Flags:      w.flags,
-			UserKey:    w.userKey,
-			TimeUS:     a.timeUS,
-			UTCOffsetS: a.utcOffsetS,
-			Slots:      1,
+			RequestID:      requestID(a, imp, on, w),
+			Flags:          w.flags,
+			UserKey:        w.userKey,
+			TimeUS:         a.timeUS,
+			UTCOffsetS:     a.utcOffsetS,
+			Slots:          1,
+			FloorCPMMicros: floor,
+			Placement:      uint32(max(0, imp.position)),
+			Device:         w.device,
 		},
 		Values: w.context, Candidates: w.candidates, CandidateValues: w.formats,
 	}
@@ -228,24 +258,32 @@ func (b *bidder) bidOn(ctx context.Context, a *asked, imp *imp, cur currency, be
 		return nil, underFloor
 	}
 	ad := w.ads[winner.Candidate]
-	price, ok := least.price(winner.ECPMMicros, neededFor(a, ad, winner), cur.rate)
+	price, ok := least.price(winner.ECPMMicros, neededFor(on, ad, winner), cur.rate)
 	if !ok {
 		return nil, underFloor
 	}
 	w.won = append(w.won, ad)
-	one, err := b.newBid(ad, imp, winner, price, a.test)
+	if imp.video != nil && imp.video.pod != "" {
+		w.pods = append(w.pods, podWinner{imp.video.pod, ad})
+	}
+	one, err := b.newBid(ad, imp, winner, price, a.test, w.flags != 0)
 	if err != nil {
 		return nil, technical(err)
 	}
+	one.DealID = on.deal
 	return one, 0
 }
 
-// The engine's id of an imp of a delivery; a replay has the same again.
-func requestID(a *asked, imp *imp, w *work) uint64 {
-	if w.delivery == 0 {
-		return adclick.Key(adclick.Hash(a.id), adclick.Hash(imp.id))
+// The engine's id of an imp of a delivery on some terms; a replay has the same again.
+func requestID(a *asked, imp *imp, on *terms, w *work) uint64 {
+	ids := append(make([]uint64, 0, 4), adclick.Hash(a.id), adclick.Hash(imp.id))
+	if on.deal != "" {
+		ids = append(ids, adclick.Hash(on.deal))
 	}
-	return adclick.Key(adclick.Hash(a.id), adclick.Hash(imp.id), w.delivery)
+	if w.delivery != 0 {
+		ids = append(ids, w.delivery)
+	}
+	return adclick.Key(ids...)
 }
 
 func technical(err error) openrtb3.NoBidReason {
@@ -254,18 +292,15 @@ func technical(err error) openrtb3.NoBidReason {
 }
 
 // The candidates of an imp, in the file's order.
-func (b *bidder) gather(a *asked, imp *imp, floor int64, w *work) {
+func (b *bidder) gather(a *asked, imp *imp, on *terms, w *work) {
 	w.candidates, w.formats, w.ads = w.candidates[:0], w.formats[:0], w.ads[:0]
 	for _, ad := range b.campaigns.ads {
-		if !ad.passes(a, imp) || slices.Contains(w.won, ad) {
+		if !ad.soldOn(on) || !ad.passes(a, imp) || slices.Contains(w.won, ad) || w.repeats(ad, imp) {
 			continue
 		}
 		candidate := adclick.Candidate{
 			AdKey: ad.key, AdvertiserKey: ad.advertiser.key, BidMicros: ad.bidMicros, BidKind: ad.kind,
-			FirstValue: uint32(len(w.formats)), NumValues: 1,
-		}
-		if ad.kind == adclick.CPM || ad.kind == adclick.OCPM {
-			candidate.ReserveMicros = floor
+			FirstValue: uint32(len(w.formats)), NumValues: 1, CreativeKey: ad.creativeKey, CategoryKey: ad.categoryKey,
 		}
 		w.candidates = append(w.candidates, candidate)
 		w.formats = append(w.formats, adclick.Value{Feature: b.features.format, ID: ad.format})
@@ -273,11 +308,24 @@ func (b *bidder) gather(a *asked, imp *imp, floor int64, w *work) {
 	}
 }
 
+// Whether a winner of the imp's pod has of the ad what two of a pod may not share.
+func (w *work) repeats(ad *ad, imp *imp) bool {
+	return ad.video != nil && imp.video.pod != "" && slices.ContainsFunc(w.pods, func(earlier podWinner) bool {
+		return earlier.pod == imp.video.pod && ad.repeats(earlier.ad, imp.video.dedupe)
+	})
+}
+
 // What 1000 impressions need as a price, in the own currency. In a second-price auction it is what they are worth; where the bid
 // is paid, no more than is needed against what is known: the next candidate. The floor comes on top.
-func neededFor(a *asked, ad *ad, winner *adclick.Winner) int64 {
-	if a.at == 2 {
+func neededFor(on *terms, ad *ad, winner *adclick.Winner) int64 {
+	switch on.at {
+	case 2:
 		return winner.ECPMMicros
+	case 3:
+		return 0 // what the deal says is the price
+	}
+	if winner.PriceBound == adclick.BoundReserve {
+		return 0 // the floor alone decided: it is the price, not rounded to what a click costs
 	}
 	needed := winner.PriceMicros
 	switch ad.kind {
@@ -340,6 +388,7 @@ type bid struct {
 	CatTax  int64               `json:"cattax,omitempty"`
 	Attr    []int64             `json:"attr,omitempty"`
 	Lang    string              `json:"language,omitempty"`
+	DealID  string              `json:"dealid,omitempty"`
 	MType   openrtb2.MarkupType `json:"mtype"`
 	W       int64               `json:"w,omitempty"`
 	H       int64               `json:"h,omitempty"`
@@ -354,9 +403,13 @@ type decided struct {
 	PCVR        *float32 `json:"pcvr,omitempty"`
 }
 
-func (b *bidder) newBid(a *ad, imp *imp, winner *adclick.Winner, price int64, test bool) (*bid, error) {
+func (b *bidder) newBid(a *ad, imp *imp, winner *adclick.Winner, price int64, test, nobody bool) (*bid, error) {
 	impression := hex(winner.ImpressionIDHigh) + hex(winner.ImpressionID)
-	macros := strings.NewReplacer("{{impression}}", impression, "{{ad}}", a.id)
+	told := impression
+	if nobody {
+		told += "n" // nothing of the user may be kept with its events
+	}
+	macros := strings.NewReplacer("{{impression}}", told, "{{ad}}", a.id, "{{events}}", b.campaigns.events)
 	one := &bid{
 		ID: impression, ImpID: imp.id, Price: json.Number(units(price)), NURL: macros.Replace(a.nurl),
 		BURL: macros.Replace(a.burl), AdID: a.id, ADomain: [1]string{a.advertiser.domain}, CrID: a.creative, Cat: a.cat,

@@ -7,12 +7,16 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"math"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -24,8 +28,14 @@ type settings struct {
 	threads                    int
 	margin                     time.Duration
 	drain, head, body          time.Duration
-	connections                int
+	connections, forwarded     int
+	events                     string // the URL that bids lead to, without the path
+	log, key                   string
+	slates                     float64
 }
+
+// An http or https URL to which a path is added.
+var baseText = regexp.MustCompile(`^https?://[A-Za-z0-9.:\[\]_~-]([A-Za-z0-9.:\[\]_~/-]*[A-Za-z0-9.:\[\]_~-])?$`)
 
 func main() {
 	var s settings
@@ -38,10 +48,19 @@ func main() {
 	head := flag.Int("head-ms", 5000, "how long the head of a request may take")
 	body := flag.Int("body-ms", 10_000, "how long the body of a request may take after its head")
 	flag.IntVar(&s.connections, "connections", 4096, "how many connections at once; more are closed")
+	flag.IntVar(&s.forwarded, "forwarded", 0, "proxies before this server, whose x-forwarded-for is believed")
+	flag.StringVar(&s.events, "events-url", "", "`URL` that bids lead to, without the path (default http:// and what it listens on)")
+	flag.StringVar(&s.log, "log", "", "`directory` of the log of decisions and events")
+	flag.StringVar(&s.key, "log-key-file", "", "`file` with the key of impression ids, which a fleet shares; needed with --log")
+	flag.Float64Var(&s.slates, "log-slates", 1, "share of requests that are logged with the values that the model saw")
 	flag.Parse()
+	if s.events == "" {
+		s.events = "http://" + s.listen
+	}
 	within := func(number, least, most int) bool { return least <= number && number <= most }
 	if flag.NArg() > 0 || s.bundles == "" || s.campaigns == "" || !within(s.threads, 1, 1024) || !within(*margin, 0, 60_000) ||
-		!within(*drain, 0, 600_000) || !within(*head, 1, 60_000) || !within(*body, 1, 60_000) || !within(s.connections, 1, 1_000_000) {
+		!within(*drain, 0, 600_000) || !within(*head, 1, 60_000) || !within(*body, 1, 60_000) || !within(s.connections, 1, 1_000_000) ||
+		!within(s.forwarded, 0, 8) || !baseText.MatchString(s.events) || !(s.slates >= 0 && s.slates <= 1) || s.log != "" && s.key == "" {
 		fmt.Fprintln(os.Stderr, "adserver: --bundles and --campaigns are required, and numbers within their ranges: openrtb/MAPPING.md")
 		flag.Usage()
 		os.Exit(2)
@@ -59,7 +78,7 @@ func main() {
 
 // Serves until stop is done, and for the drain period after it; ready is told the address.
 func serve(stop context.Context, s settings, ready func(address string)) error {
-	campaigns, err := loadCampaigns(s.campaigns)
+	campaigns, err := loadCampaigns(s.campaigns, s.events+"/events")
 	if err != nil {
 		return err
 	}
@@ -67,11 +86,22 @@ func serve(stop context.Context, s settings, ready func(address string)) error {
 	if _, err := os.Stat(filepath.Join(s.bundles, "CURRENT")); err == nil {
 		options.Follow = time.Second
 	}
+	if s.key != "" {
+		if options.ImpressionKeyHigh, options.ImpressionKey, err = readKey(s.key); err != nil {
+			return err
+		}
+	}
 	engine, err := adclick.Open(s.bundles, options)
 	if err != nil {
 		return err
 	}
 	defer engine.Close()
+	if s.log != "" {
+		// Of a slate its winners alone, with the values that the model saw: rows to train on.
+		if err := engine.OpenLog(s.log, adclick.LogOptions{SlateShare: s.slates, SlateCandidates: math.MaxUint32}); err != nil {
+			return err
+		}
+	}
 	bidder, err := newBidder(campaigns, engine, s.threads, s.margin)
 	if err != nil {
 		return err
@@ -82,7 +112,7 @@ func serve(stop context.Context, s settings, ready func(address string)) error {
 		return err
 	}
 	handler := newServer(bidder)
-	handler.patience = s.body
+	handler.patience, handler.forwarded, handler.logs = s.body, s.forwarded, s.log != ""
 	web := &http.Server{
 		Handler: handler, ReadHeaderTimeout: s.head, WriteTimeout: s.body + time.Minute, IdleTimeout: time.Minute,
 		MaxHeaderBytes: 16 << 10,
@@ -110,6 +140,24 @@ func serve(stop context.Context, s settings, ready func(address string)) error {
 		return err
 	}
 	return nil
+}
+
+// The key of impression ids, its upper half first: 32 hex digits, and a line's end at most.
+func readKey(path string) (high, low uint64, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, 0, err
+	}
+	digits := strings.TrimRight(string(text), "\r\n")
+	if len(digits) == 32 {
+		var bad error
+		high, err = strconv.ParseUint(digits[:16], 16, 64)
+		low, bad = strconv.ParseUint(digits[16:], 16, 64)
+		if err == nil && bad == nil && high|low != 0 {
+			return high, low, nil
+		}
+	}
+	return 0, 0, fmt.Errorf("%s: expected a key of 32 hex digits that are not all 0", path)
 }
 
 func generationOf(engine *adclick.Engine) string {

@@ -59,7 +59,7 @@ func run(m *testing.M) int {
 // A server on the portable kernel, whose prices are the same on every machine.
 func start(t testing.TB) *server {
 	t.Helper()
-	campaigns, err := loadCampaigns(campaignsFile)
+	campaigns, err := loadCampaigns(campaignsFile, "http://ads.example/events")
 	if err != nil {
 		t.Fatal(err)
 	}

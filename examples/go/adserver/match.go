@@ -7,7 +7,23 @@ import (
 
 // Whether an ad may be shown for an imp of a request, but for having won an earlier one.
 func (a *ad) passes(asked *asked, imp *imp) bool {
-	return !imp.private && a.fits(imp) && (!imp.secure || a.secure) && !a.blocked(asked) && a.allowed(asked) && a.target.takes(asked)
+	return a.fits(imp) && (!imp.secure || a.secure) && !a.blocked(asked) && a.allowed(asked) && a.target.takes(asked)
+}
+
+// Whether it is sold on these terms.
+func (a *ad) soldOn(t *terms) bool {
+	if t.deal == "" {
+		return !a.onlyDeals
+	}
+	return slices.Contains(a.deals, t.deal) && (len(t.domains) == 0 || slices.Contains(t.domains, a.advertiser.domain))
+}
+
+// Whether it has of another ad of its pod what two of a pod may not share.
+func (a *ad) repeats(other *ad, rules []int64) bool {
+	asks := func(rule int64) bool { return slices.Contains(rules, rule) }
+	return asks(1) && a.advertiser.domain == other.advertiser.domain ||
+		asks(2) && slices.ContainsFunc(a.cat, func(cat string) bool { return slices.Contains(other.cat, cat) }) ||
+		(asks(3) || asks(4)) && a.creative == other.creative
 }
 
 func (a *ad) fits(imp *imp) bool {

@@ -40,16 +40,27 @@ type asked struct {
 }
 
 type imp struct {
-	id          string
-	floorMicros int64
-	floorCur    string
-	secure      bool
-	private     bool
-	banner      []size
-	video       *video
-	native      *native
+	id       string
+	open     terms
+	deals    []terms
+	secure   bool
+	private  bool
+	position int64 // on the page, by the standard's list; 0 = not said
+	banner   []size
+	video    *video
+	native   *native
 	// Attributes that a creative must not have.
 	bannerAttr, videoAttr, nativeAttr []int64
+}
+
+// Terms on which an imp is sold: the open auction's, or a deal's.
+type terms struct {
+	deal        string // its id; "" = the open auction
+	floorMicros int64
+	floorCur    string
+	at          int64
+	seats       []string
+	domains     []string // in lower case
 }
 
 type size struct{ w, h int64 }
@@ -63,6 +74,8 @@ type video struct {
 	linearity int64 // 0 = any
 	placement int64
 	plcmt     int64
+	pod       string  // "" = none
+	dedupe    []int64 // what two ads of a pod may not share
 }
 
 const (
@@ -179,7 +192,7 @@ func (a *asked) readImps(r *reader, root object) {
 	r.list(root, "imp", 32, func(_ int, entry any) {
 		// An imp that cannot be read is left out.
 		own := &reader{path: slices.Clip(r.path)}
-		one := readImp(own, entry, ids)
+		one := readImp(own, entry, ids, a.at)
 		if own.refused != nil {
 			a.leftOut++
 			why = cmp.Or(why, own.refused)
@@ -193,7 +206,7 @@ func (a *asked) readImps(r *reader, root object) {
 	}
 }
 
-func readImp(r *reader, entry any, ids map[string]bool) (one imp) {
+func readImp(r *reader, entry any, ids map[string]bool, at int64) (one imp) {
 	of, ok := entry.(object)
 	if !ok {
 		r.refuse("type")
@@ -203,11 +216,11 @@ func readImp(r *reader, entry any, ids map[string]bool) (one imp) {
 	if ids[one.id] {
 		r.inside("id", func() { r.refuse("duplicate") })
 	}
-	one.read(r, of)
+	one.read(r, of, at)
 	return one
 }
 
-func (one *imp) read(r *reader, of object) {
+func (t *terms) readFloor(r *reader, of object) {
 	member(r, of, "bidfloor", func(number json.Number) {
 		micros, ok := floorMicros(string(number))
 		switch {
@@ -216,25 +229,53 @@ func (one *imp) read(r *reader, of object) {
 		case strings.HasPrefix(string(number), "-") && micros > 0:
 			r.refuse("range")
 		}
-		one.floorMicros = micros
+		t.floorMicros = micros
 	})
 	if r.refused != nil {
 		return
 	}
-	one.floorCur = "USD"
+	t.floorCur = "USD"
 	if cur, ok := member[string](r, of, "bidfloorcur", nil); ok {
-		one.floorCur = upper(cur)
+		t.floorCur = upper(cur)
+	}
+}
+
+func readDeal(r *reader, entry any, at int64) (t terms) {
+	of, ok := entry.(object)
+	if !ok {
+		r.refuse("type")
+		return t
+	}
+	t.deal = r.required(of, "id", longest)
+	t.readFloor(r, of)
+	t.at = r.int(of, "at", -anyInt-1, anyInt, at)
+	t.seats, t.domains = r.texts(of, "wseat", 4096), r.texts(of, "wadomain", 4096)
+	for i, domain := range t.domains {
+		t.domains[i] = lower(domain)
+	}
+	return t
+}
+
+func (one *imp) read(r *reader, of object, at int64) {
+	one.open.readFloor(r, of)
+	if one.open.at = at; at == 3 {
+		one.open.at = 1 // a deal's price is a matter of deals
 	}
 	one.secure = r.int(of, "secure", 0, 1, 0) == 1
 	r.object(of, "pmp", func(pmp object) {
 		one.private = r.int(pmp, "private_auction", -anyInt-1, anyInt, 0) == 1
+		r.list(pmp, "deals", 256, func(_ int, entry any) { one.deals = append(one.deals, readDeal(r, entry, at)) })
 	})
 	r.object(of, "banner", func(banner object) {
 		one.banner = readSizes(r, banner)
+		one.position = r.int(banner, "pos", -anyInt-1, anyInt, 0)
 		one.bannerAttr = r.integers(banner, "battr", 64)
 	})
 	r.object(of, "video", func(of object) {
 		one.video = readVideo(r, of)
+		position := r.int(of, "pos", -anyInt-1, anyInt, 0)
+		one.position = cmp.Or(one.position, position)
+		one.video.pod, one.video.dedupe = r.text(of, "podid"), r.integers(of, "poddedupe", 64)
 		one.videoAttr = r.integers(of, "battr", 64)
 	})
 	r.object(of, "audio", nil)

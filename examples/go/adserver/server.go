@@ -27,13 +27,16 @@ const (
 
 // The ad server's HTTP side.
 type server struct {
-	bidder   *bidder
-	patience time.Duration // with a body that is on its way
-	draining atomic.Bool
-	bids     atomic.Uint64
-	noBids   atomic.Uint64
-	invalid  atomic.Uint64
-	buffers  sync.Pool
+	bidder    *bidder
+	patience  time.Duration // with a body that is on its way
+	forwarded int           // proxies before this server, whose X-Forwarded-For is believed
+	logs      bool
+	draining  atomic.Bool
+	bids      atomic.Uint64
+	noBids    atomic.Uint64
+	invalid   atomic.Uint64
+	events    eventCounts
+	buffers   sync.Pool
 }
 
 func newServer(b *bidder) *server {
@@ -50,8 +53,13 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/metrics":
 		handle = s.metrics
 	default:
-		w.WriteHeader(http.StatusNotFound)
-		return
+		name, isEvent := strings.CutPrefix(r.URL.Path, "/events/")
+		if _, known := eventParameters[name]; !isEvent || !known || r.URL.RawPath != "" {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		allowed = []string{http.MethodGet, http.MethodPost}
+		handle = func(w http.ResponseWriter, r *http.Request) { s.event(w, r, name) }
 	}
 	if !slices.Contains(allowed, r.Method) {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
@@ -145,6 +153,10 @@ func (s *server) bid(r *http.Request, asked *asked, began time.Time) (answer *bi
 
 func (s *server) refuse(w http.ResponseWriter, why *refusal) {
 	s.invalid.Add(1)
+	writeRefusal(w, why)
+}
+
+func writeRefusal(w http.ResponseWriter, why *refusal) {
 	writeJSON(w, http.StatusBadRequest, struct {
 		NBR   openrtb3.NoBidReason `json:"nbr"`
 		Error string               `json:"error"`
@@ -158,6 +170,7 @@ func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
 		Generation  string `json:"generation,omitempty"`
 		Ads         int    `json:"ads,omitempty"`
 		FollowError string `json:"follow_error,omitempty"`
+		LogError    string `json:"log_error,omitempty"`
 	}{Status: "ok", Ads: len(s.bidder.campaigns.ads)}
 	generation, err := s.bidder.engine.Generation()
 	if s.draining.Load() || err != nil {
@@ -168,6 +181,11 @@ func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
 	health.Generation = hex(generation)
 	if err := s.bidder.engine.FollowError(); err != nil {
 		health.FollowError = err.Error()
+	}
+	if s.logs {
+		if err := s.bidder.engine.LogError(); err != nil {
+			health.LogError = err.Error()
+		}
 	}
 	writeJSON(w, http.StatusOK, health)
 }
@@ -184,6 +202,13 @@ func (s *server) metrics(w http.ResponseWriter, _ *http.Request) {
 		count  *atomic.Uint64
 	}{{"bid", &s.bids}, {"no_bid", &s.noBids}, {"invalid", &s.invalid}} {
 		fmt.Fprintf(text, "adserver_responses_total{result=%q} %d\n", one.result, one.count.Load())
+	}
+	text.WriteString("# HELP adserver_events_total Events and notices that were sent.\n# TYPE adserver_events_total counter\n")
+	for _, one := range []struct {
+		result string
+		count  *atomic.Uint64
+	}{{"recorded", &s.events.recorded}, {"flagged", &s.events.flagged}, {"noticed", &s.events.noticed}, {"invalid", &s.events.invalid}} {
+		fmt.Fprintf(text, "adserver_events_total{result=%q} %d\n", one.result, one.count.Load())
 	}
 	write(w, http.StatusOK, "text/plain; version=0.0.4", text.Bytes())
 }

@@ -50,15 +50,19 @@ final class Ad {
   record Markup(List<String> parts) {
     static final String IMPRESSION = "{{impression}}";
 
-    static Markup of(String text, String ad) {
+    static Markup of(String text, String ad, String events) {
       List<String> parts = new ArrayList<>();
       int begin = 0;
       for (int at = text.indexOf(IMPRESSION); at >= 0; at = text.indexOf(IMPRESSION, begin)) {
-        parts.add(text.substring(begin, at).replace("{{ad}}", ad));
+        parts.add(fixed(text.substring(begin, at), ad, events));
         begin = at + IMPRESSION.length();
       }
-      parts.add(text.substring(begin).replace("{{ad}}", ad));
+      parts.add(fixed(text.substring(begin), ad, events));
       return new Markup(List.copyOf(parts));
+    }
+
+    private static String fixed(String text, String ad, String events) {
+      return text.replace("{{ad}}", ad).replace("{{events}}", events);
     }
 
     String with(String impression) {
@@ -90,6 +94,14 @@ final class Ad {
   String bundle;
 
   Set<Long> attributes;
+  long creativeKey;
+  /** Of the first; 0 when there is none. */
+  long categoryKey;
+
+  /** That it is sold by. */
+  Set<String> deals;
+
+  boolean onlyDeals;
   Shape shape;
   /** The id that the feature {@code format} takes. */
   long format;
@@ -106,6 +118,9 @@ final class Ad {
   Set<Long> plcmt;
   Native nativeAd;
   Target target = Target.ANYBODY;
+  /** Where a click is sent on to; empty when it goes nowhere. */
+  String landingUrl;
+
   /** These three are null when the ad has none. */
   Markup nurl;
 

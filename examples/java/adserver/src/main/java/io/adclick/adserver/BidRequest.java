@@ -6,13 +6,23 @@ import java.util.List;
 
 /** An OpenRTB bid request as the mapping reads it (../../../../../../../../openrtb/MAPPING.md, section 3). */
 final class BidRequest {
+  /**
+   * Terms on which an imp is sold: the open auction's, or a deal's.
+   *
+   * @param deal its id; empty for the open auction
+   * @param floor as its JSON text
+   * @param domains in lower case
+   */
+  record Terms(String deal, String floor, String floorCurrency, long at, List<String> seats, List<String> domains) {}
+
   /** A place of the request. */
   static final class Imp {
     String id;
-    /** The floor as its JSON text. */
-    String floor = "0";
+    Terms open;
+    final List<Terms> deals = new ArrayList<>();
+    /** On the page, by the standard's list; 0 = not said. */
+    long position;
 
-    String floorCurrency = "USD";
     boolean secure;
     boolean privateAuction;
     /** Sizes that a banner may have, width and height by turns. */
@@ -28,10 +38,10 @@ final class BidRequest {
     long[] nativeAttributes = {};
   }
 
-  /** What a video may be; 0 = any. */
+  /** What a video may be; 0 = any. {@code dedupe} says what two ads of a pod may not share. */
   record Video(
       List<String> mimes, long minSeconds, long maxSeconds, long[] protocols, long linearity, long placement, long plcmt,
-      long[] durations) {}
+      long[] durations, String pod, long[] dedupe) {}
 
   private static final long MAX_TIME = 9_007_199_254_740_991L;
 
@@ -208,23 +218,21 @@ final class BidRequest {
         throw from.refuse("duplicate", "id");
       }
     }
-    Json floor = from.find("bidfloor", Json.Kind.NUMBER);
-    if (floor != null) {
-      if (Money.floorMicros(floor.text) < 0) {
-        throw from.refuse("range", "bidfloor");
-      }
-      imp.floor = floor.text;
-    }
-    Json currency = from.find("bidfloorcur", Json.Kind.TEXT);
-    if (currency != null) {
-      imp.floorCurrency = Ascii.upper(currency.text);
-    }
+    // A deal's price is a matter of deals.
+    imp.open = new Terms("", floor(from), floorCurrency(from), at == 3 ? 1 : at, List.of(), List.of());
     imp.secure = from.integer("secure", 0, 1, 0) == 1;
     Member pmp = from.child("pmp");
-    imp.privateAuction = pmp != null && pmp.integer("private_auction", 0) == 1;
+    if (pmp != null) {
+      imp.privateAuction = pmp.integer("private_auction", 0) == 1;
+      List<Json> deals = pmp.list("deals", 256);
+      for (int i = 0; i < deals.size(); i++) {
+        imp.deals.add(readDeal(pmp.entry("deals", deals, i)));
+      }
+    }
     Member banner = from.child("banner");
     if (banner != null) {
       imp.sizes = sizes(banner);
+      imp.position = banner.integer("pos", 0);
       imp.bannerAttributes = banner.integers("battr", 64);
     }
     Member video = from.child("video");
@@ -236,7 +244,12 @@ final class BidRequest {
       long linearity = video.integer("linearity", 0);
       long placement = video.integer("placement", 0);
       long plcmt = video.integer("plcmt", 0);
-      imp.video = new Video(mimes, least, most, protocols, linearity, placement, plcmt, video.integers("rqddurs", 64));
+      long[] durations = video.integers("rqddurs", 64);
+      long position = video.integer("pos", 0);
+      imp.position = imp.position != 0 ? imp.position : position;
+      String pod = video.text("podid");
+      long[] dedupe = video.integers("poddedupe", 64);
+      imp.video = new Video(mimes, least, most, protocols, linearity, placement, plcmt, durations, pod, dedupe);
       imp.videoAttributes = video.integers("battr", 64);
     }
     Member audio = from.child("audio");
@@ -249,6 +262,33 @@ final class BidRequest {
       throw new Invalid("missing", from.path());
     }
     return imp;
+  }
+
+  private static String floor(Member from) throws Invalid {
+    Json floor = from.find("bidfloor", Json.Kind.NUMBER);
+    if (floor == null) {
+      return "0";
+    }
+    if (Money.floorMicros(floor.text) < 0) {
+      throw from.refuse("range", "bidfloor");
+    }
+    return floor.text;
+  }
+
+  private static String floorCurrency(Member from) throws Invalid {
+    Json currency = from.find("bidfloorcur", Json.Kind.TEXT);
+    return currency == null ? "USD" : Ascii.upper(currency.text);
+  }
+
+  private Terms readDeal(Member from) throws Invalid {
+    String id = from.requiredId("id");
+    String floor = floor(from);
+    String currency = floorCurrency(from);
+    long how = from.integer("at", at);
+    List<String> seats = from.texts("wseat", 4096, false);
+    List<String> domains = from.texts("wadomain", 4096, false);
+    domains.replaceAll(Ascii::lower);
+    return new Terms(id, floor, currency, how, seats, domains);
   }
 
   private static long[] sizes(Member banner) throws Invalid {

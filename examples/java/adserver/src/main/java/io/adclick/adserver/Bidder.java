@@ -2,10 +2,10 @@ package io.adclick.adserver;
 
 import io.adclick.Adclick;
 import io.adclick.AdclickException;
-import io.adclick.BidKind;
 import io.adclick.Candidates;
 import io.adclick.Engine;
 import io.adclick.Outcome;
+import io.adclick.PriceBound;
 import io.adclick.Request;
 import io.adclick.Scorer;
 import io.adclick.Winner;
@@ -14,10 +14,12 @@ import java.nio.ByteBuffer;
 import java.security.SecureRandom;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.stream.LongStream;
 
 /** One thread's bidder: a bid request's text in, an answer out (../../../../../../../../openrtb/MAPPING.md, sections 4 to 7). */
 final class Bidder implements AutoCloseable {
@@ -54,6 +56,10 @@ final class Bidder implements AutoCloseable {
 
   // What belongs to the request that is answered.
   private final BitSet won = new BitSet();
+  /** Winners of pods, in order. */
+  private final List<String> pods = new ArrayList<>();
+
+  private final List<Ad> podAds = new ArrayList<>();
   private final BitSet blockedCategories = new BitSet();
   private final BitSet blockedAdvertisers = new BitSet();
   private boolean userKnown;
@@ -158,6 +164,8 @@ final class Bidder implements AutoCloseable {
 
   private void block(BidRequest request) {
     won.clear();
+    pods.clear();
+    podAds.clear();
     blockedCategories.clear();
     for (int i = 0; i < all.categories.size(); i++) {
       String category = all.categories.get(i);
@@ -178,22 +186,37 @@ final class Bidder implements AutoCloseable {
     }
   }
 
-  /** Adds a bid to the response, or tells why there is none. */
+  /** The deals in the request's order, then the open auction, until one leads to a bid. Adds it to the response, or tells why there is none. */
   private int decide(
       BidRequest request, BidRequest.Imp imp, long timeMicros, long arrived, long rate, Response response) {
     NativeRequest asked = imp.nativeRequest == null ? null : NativeRequest.read(imp.nativeRequest);
-    long floorMicros = Money.floorMicros(imp.floor);
+    int why = Answer.NO_CANDIDATE;
+    for (BidRequest.Terms deal : imp.deals) {
+      if (deal.seats().isEmpty() || deal.seats().contains(all.seat)) {
+        why = sell(request, imp, deal, asked, timeMicros, arrived, rate, response);
+        if (why == 0) {
+          return 0;
+        }
+      }
+    }
+    return imp.privateAuction ? why : sell(request, imp, imp.open, asked, timeMicros, arrived, rate, response);
+  }
+
+  private int sell(
+      BidRequest request, BidRequest.Imp imp, BidRequest.Terms on, NativeRequest asked, long timeMicros, long arrived, long rate,
+      Response response) {
+    long floorMicros = Money.floorMicros(on.floor());
     // A floor of 0 is none, whatever its currency.
-    Money.Least least = new Money.Least(floorMicros, floorMicros == 0 ? Money.ONE : all.rate(imp.floorCurrency), all.minCpm);
+    Money.Least least = new Money.Least(floorMicros, floorMicros == 0 ? Money.ONE : all.rate(on.floorCurrency()), all.minCpm);
     if (least.rate() == 0) {
       return Answer.UNKNOWN_CURRENCY;
     }
     long floor = least.inOwn();
-    find(request, imp, asked, floor);
+    find(request, imp, on, asked);
     if (candidates.size() == 0) {
       return Answer.NO_CANDIDATE;
     }
-    fill(request, imp, timeMicros, floor);
+    fill(request, imp, on, timeMicros, floor);
     if (request.tmax > 0) {
       long left = 1000 * request.tmax - marginMicros - (System.nanoTime() - arrived) / 1000;
       if (left <= 0) {
@@ -218,24 +241,34 @@ final class Bidder implements AutoCloseable {
     Winner winner = winners.get(0);
     int index = candidateAds[winner.candidate()];
     Ad ad = all.ads.get(index);
-    long needed = request.at == 2 ? winner.ecpmMicros() : Money.expectedCpm(ad.kind, winner);
+    // 3: what the deal says is the price. Where the floor alone decided, it is the price, not rounded to what a click costs.
+    boolean floorAlone = on.at() == 3 || (on.at() != 2 && winner.priceBound() == PriceBound.RESERVE);
+    long needed = floorAlone ? 0 : on.at() == 2 ? winner.ecpmMicros() : Money.expectedCpm(ad.kind, winner);
     long price = least.price(winner.ecpmMicros(), needed, rate);
     if (price < 0) {
       return Answer.UNDER_FLOOR;
     }
     won.set(index);
+    if (imp.video != null && !imp.video.pod().isEmpty()) {
+      pods.add(imp.video.pod());
+      podAds.add(ad);
+    }
     response.bids.add(
         new Response.Bid(
             imp, ad, asked, price, winner.impressionIdHigh(), winner.impressionId(), winner.ecpmMicros(), winner.priceMicros(), winner.pctr(),
-            winner.pcvr()));
+            winner.pcvr(), on.deal(), refused));
     return 0;
   }
 
-  private void fill(BidRequest request, BidRequest.Imp imp, long timeMicros, long floor) {
-    long id = Adclick.hash(request.id);
-    long place = Adclick.hash(imp.id);
+  private void fill(BidRequest request, BidRequest.Imp imp, BidRequest.Terms on, long timeMicros, long floor) {
+    LongStream ids = LongStream.of(Adclick.hash(request.id), Adclick.hash(imp.id));
+    ids = on.deal().isEmpty() ? ids : LongStream.concat(ids, LongStream.of(Adclick.hash(on.deal())));
+    ids = delivery == 0 ? ids : LongStream.concat(ids, LongStream.of(delivery));
     call.clear()
-        .requestId(delivery == 0 ? Adclick.key(id, place) : Adclick.key(id, place, delivery))
+        .requestId(Adclick.key(ids.toArray()))
+        .floorCpmMicros(floor)
+        .placement((int) Math.max(0, imp.position))
+        .device((int) Math.max(0, request.deviceType))
         .userKey(userKnown ? Adclick.hash(request.user) : 0)
         .keepNoUser(refused)
         .timeMicros(timeMicros)
@@ -264,24 +297,41 @@ final class Bidder implements AutoCloseable {
     }
   }
 
-  private void find(BidRequest request, BidRequest.Imp imp, NativeRequest asked, long floor) {
-    candidates.clear();
-    if (imp.privateAuction) {
-      return;
+  private static boolean isSold(Ad ad, BidRequest.Terms on) {
+    return on.deal().isEmpty()
+        ? !ad.onlyDeals
+        : ad.deals.contains(on.deal()) && (on.domains().isEmpty() || on.domains().contains(ad.advertiser.domain()));
+  }
+
+  /** Whether a winner of the same pod has of the ad what two of a pod may not share. */
+  private boolean repeats(Ad ad, BidRequest.Video video) {
+    for (int i = 0; !video.pod().isEmpty() && i < pods.size(); i++) {
+      Ad other = podAds.get(i);
+      if (pods.get(i).equals(video.pod())
+          && Arrays.stream(video.dedupe()).anyMatch(rule ->
+              (rule == 1 && ad.advertiser.domain().equals(other.advertiser.domain()))
+                  || (rule == 2 && ad.cat.stream().anyMatch(other.cat::contains))
+                  || ((rule == 3 || rule == 4) && ad.creative.equals(other.creative)))) {
+        return true;
+      }
     }
+    return false;
+  }
+
+  private void find(BidRequest request, BidRequest.Imp imp, BidRequest.Terms on, NativeRequest asked) {
+    candidates.clear();
     for (int i = 0; i < all.ads.size(); i++) {
       Ad ad = all.ads.get(i);
-      if (won.get(i) || !passes(ad, request, imp, asked)) {
+      if (won.get(i) || !isSold(ad, on) || !passes(ad, request, imp, asked)) {
         continue;
       }
       candidateAds[candidates.size()] = i;
-      // Bids for clicks and conversions meet the floor after the decision, when their probability is known.
-      boolean byImpressions = ad.kind == BidKind.CPM || ad.kind == BidKind.OCPM;
       candidates
           .add(ad.key)
           .advertiserKey(ad.advertiserKey)
+          .creativeKey(ad.creativeKey)
+          .categoryKey(ad.categoryKey)
           .bid(ad.kind, ad.bidMicros)
-          .reserveMicros(byImpressions ? floor : 0)
           .id(inputs.format, ad.format);
     }
   }
@@ -290,7 +340,7 @@ final class Bidder implements AutoCloseable {
     boolean fits =
         switch (ad.shape) {
           case BANNER -> hasSize(imp.sizes, ad) && behaves(ad, imp.bannerAttributes);
-          case VIDEO -> imp.video != null && takes(imp.video, ad) && behaves(ad, imp.videoAttributes);
+          case VIDEO -> imp.video != null && takes(imp.video, ad) && !repeats(ad, imp.video) && behaves(ad, imp.videoAttributes);
           case NATIVE -> asked != null && asked.filledBy(ad) && behaves(ad, imp.nativeAttributes);
         };
     if (!fits || blockedAdvertisers.get(ad.advertiserIndex) || (imp.secure && !ad.secure)) {

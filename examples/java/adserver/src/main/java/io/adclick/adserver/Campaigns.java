@@ -32,6 +32,7 @@ final class Campaigns {
   private static final Pattern CODE = Pattern.compile("[A-Z]{3}");
   private static final long MAX_VENDOR = 65_535;
   private static final Pattern LANGUAGE = Pattern.compile("[a-z]{2}");
+  private static final Pattern LANDING = Pattern.compile("https?://[!#-~]*");
   private static final Pattern ID = Pattern.compile("[A-Za-z0-9_-]+");
 
   long minCpm;
@@ -45,16 +46,21 @@ final class Campaigns {
   final List<Ad> ads = new ArrayList<>();
   private final Map<String, Long> rates = new HashMap<>();
 
-  private Campaigns() {}
+  private final String events;
+
+  private Campaigns(String events) {
+    this.events = events;
+  }
 
   /** Billionths of the own currency's unit; 0 when the currency is not known. */
   long rate(String currency) {
     return rates.getOrDefault(currency, 0L);
   }
 
-  static Campaigns load(Path path) throws Refused {
+  /** Events are taken at {@code events}, for the macro. */
+  static Campaigns load(Path path, String events) throws Refused {
     try {
-      Campaigns all = new Campaigns();
+      Campaigns all = new Campaigns(events);
       all.read(Json.parse(ByteBuffer.wrap(Files.readAllBytes(path))));
       return all;
     } catch (IOException e) {
@@ -125,8 +131,8 @@ final class Campaigns {
     }
 
     /** Null when there is none. */
-    Ad.Markup markup(String name, String ad) throws Refused {
-      return find(name, Json.Kind.TEXT) == null ? null : Ad.Markup.of(text(name), ad);
+    Ad.Markup markup(String name, String ad, String events) throws Refused {
+      return find(name, Json.Kind.TEXT) == null ? null : Ad.Markup.of(text(name), ad, events);
     }
 
     long number(String name) throws Refused {
@@ -204,7 +210,8 @@ final class Campaigns {
       Part one =
           Part.of(
               held, "ads[" + ads.size() + "]", "id", "advertiser", "creative", "bid", "cat", "secure", "banner", "video",
-              "native", "target", "nurl", "burl", "adm", "click_url", "impression_url", "language", "bundle", "attr");
+              "native", "target", "nurl", "burl", "adm", "click_url", "impression_url", "landing_url", "language", "bundle",
+              "attr", "deals", "only_deals");
       Ad ad = readAd(one);
       if (!ids.add(ad.id)) {
         throw one.refuse("id", "`" + ad.id + "` is there twice");
@@ -261,6 +268,10 @@ final class Campaigns {
       throw from.refuse("language", "expected two letters a to z");
     }
     ad.bundle = from.textIfAny("bundle");
+    Set<String> deals = from.texts("deals");
+    ad.deals = deals == null ? Set.of() : deals;
+    Json only = from.find("only_deals", Json.Kind.BOOLEAN);
+    ad.onlyDeals = only != null && only.truth;
     Set<Long> attributes = from.integers("attr");
     ad.attributes = attributes == null ? Set.of() : attributes;
     ad.cat = List.copyOf(from.listOfTexts("cat"));
@@ -271,6 +282,8 @@ final class Campaigns {
       }
       ad.categories[i] = categories.indexOf(ad.cat.get(i));
     }
+    ad.creativeKey = Adclick.hash(ad.creative);
+    ad.categoryKey = ad.cat.isEmpty() ? 0 : Adclick.hash(ad.cat.get(0));
     readShape(from, ad);
     Json target = from.find("target", Json.Kind.OBJECT);
     if (target != null) {
@@ -280,8 +293,12 @@ final class Campaigns {
               part.texts("country"), part.integers("device_type"), part.texts("os"), part.texts("include"),
               part.texts("exclude"));
     }
-    ad.nurl = from.markup("nurl", ad.id);
-    ad.burl = from.markup("burl", ad.id);
+    ad.landingUrl = from.textIfAny("landing_url");
+    if (!ad.landingUrl.isEmpty() && !LANDING.matcher(ad.landingUrl).matches()) {
+      throw from.refuse("landing_url", "expected an http or https URL of printable ASCII without spaces and quotes");
+    }
+    ad.nurl = from.markup("nurl", ad.id, events);
+    ad.burl = from.markup("burl", ad.id, events);
     return ad;
   }
 
@@ -306,7 +323,7 @@ final class Campaigns {
     }
   }
 
-  private static void readShape(Part from, Ad ad) throws Refused {
+  private void readShape(Part from, Ad ad) throws Refused {
     Json banner = from.find("banner", Json.Kind.OBJECT);
     Json video = from.find("video", Json.Kind.OBJECT);
     Json nativeAd = from.find("native", Json.Kind.OBJECT);
@@ -340,7 +357,7 @@ final class Campaigns {
       ad.nativeAd =
           new Ad.Native(
               read.text("title"), read.text("description"), picture(read, "image"), picture(read, "icon"),
-              Ad.Markup.of(from.text("click_url"), ad.id), from.markup("impression_url", ad.id));
+              Ad.Markup.of(from.text("click_url"), ad.id, events), from.markup("impression_url", ad.id, events));
       ad.format = Adclick.hash(ad.shape.name().toLowerCase(Locale.ROOT));
       if (from.find("adm", Json.Kind.TEXT) != null) {
         throw from.refuse("adm", "a native ad has none");
@@ -353,7 +370,7 @@ final class Campaigns {
       }
     }
     from.text("adm");
-    ad.adm = from.markup("adm", ad.id);
+    ad.adm = from.markup("adm", ad.id, events);
   }
 
   private static Ad.Picture picture(Part from, String name) throws Refused {

@@ -13,6 +13,7 @@ import io.netty.handler.codec.http.FullHttpResponse;
 import io.netty.handler.codec.http.HttpContent;
 import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpHeaderValues;
+import io.netty.handler.codec.http.HttpHeaders;
 import io.netty.handler.codec.http.HttpMethod;
 import io.netty.handler.codec.http.HttpRequest;
 import io.netty.handler.codec.http.HttpResponseStatus;
@@ -23,6 +24,7 @@ import io.netty.handler.timeout.ReadTimeoutException;
 import io.netty.util.ReferenceCountUtil;
 import java.io.IOException;
 import java.io.InputStream;
+import java.net.InetSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
@@ -33,6 +35,7 @@ import java.util.zip.GZIPInputStream;
 final class Connection extends ChannelInboundHandlerAdapter {
   private static final int MAX_BODY = 262_144;
   private static final long MAX_DROPPED = 16L << 20;
+  private static final String EVENTS = "/events/";
 
   private final Server server;
   private final Bidder bidder;
@@ -223,7 +226,7 @@ final class Connection extends ChannelInboundHandlerAdapter {
         switch (path) {
           case "/openrtb2/auction" -> List.of(HttpMethod.POST);
           case "/healthz", "/metrics" -> List.of(HttpMethod.GET, HttpMethod.HEAD);
-          default -> List.of();
+          default -> isEvent(path) ? List.of(HttpMethod.GET, HttpMethod.POST) : List.of();
         };
     if (allowed.isEmpty()) {
       return empty(HttpResponseStatus.NOT_FOUND);
@@ -236,8 +239,53 @@ final class Connection extends ChannelInboundHandlerAdapter {
     return switch (path) {
       case "/healthz" -> health();
       case "/metrics" -> full(HttpResponseStatus.OK, "text/plain; version=0.0.4", server.metrics());
-      default -> bid();
+      case "/openrtb2/auction" -> bid();
+      default -> event(path.substring(EVENTS.length()), query < 0 ? "" : target.substring(query + 1));
     };
+  }
+
+  private static boolean isEvent(String path) {
+    return path.startsWith(EVENTS) && Events.knows(path.substring(EVENTS.length()));
+  }
+
+  private FullHttpResponse event(String name, String query) {
+    HttpHeaders headers = request.headers();
+    boolean posted = request.method().equals(HttpMethod.POST);
+    String encoding = headers.get(HttpHeaderNames.CONTENT_ENCODING, "");
+    if (posted && !encoding.isEmpty() && !HttpHeaderValues.IDENTITY.contentEqualsIgnoreCase(encoding)) {
+      return empty(HttpResponseStatus.UNSUPPORTED_MEDIA_TYPE);
+    }
+    byte[] sent = new byte[!posted || body == null ? 0 : body.readableBytes()];
+    if (posted && body != null) {
+      body.getBytes(body.readerIndex(), sent);
+    }
+    // A body that was dropped is too long for an event, too.
+    Events.Told told =
+        server.events.take(name, query, posted && tooLarge ? new byte[Events.MAX_BODY + 1] : sent, client(headers));
+    HttpResponseStatus status = HttpResponseStatus.valueOf(told.status());
+    FullHttpResponse response = told.body().length > 0 ? full(status, "application/json", told.body()) : empty(status);
+    if (told.status() == 204) {
+      response.headers().remove(HttpHeaderNames.CONTENT_LENGTH);
+    }
+    if (told.location() != null) {
+      response.headers().set(HttpHeaderNames.LOCATION, told.location());
+    }
+    if (!told.fate().isEmpty()) {
+      response.headers().set("x-adclick-event", told.fate());
+    }
+    response.headers().set(HttpHeaderNames.CACHE_CONTROL, "no-store");
+    return response;
+  }
+
+  private Events.Client client(HttpHeaders headers) {
+    String address =
+        server.forwarded() > 0
+            ? Events.hop(headers.getAll("x-forwarded-for"), server.forwarded())
+            : channel.remoteAddress() instanceof InetSocketAddress peer ? peer.getAddress().getHostAddress() : "";
+    String purpose =
+        String.join(" ", headers.get("sec-purpose", ""), headers.get("purpose", ""), headers.get("x-purpose", ""), headers.get("x-moz", ""));
+    boolean refuses = "1".equals(headers.get("dnt")) || "1".equals(headers.get("sec-gpc"));
+    return new Events.Client(address, headers.get(HttpHeaderNames.USER_AGENT, ""), purpose, refuses);
   }
 
   private FullHttpResponse health() {

@@ -12,10 +12,10 @@ import java.util.Locale;
 
 /** A bid response in the making (../../../../../../../../openrtb/MAPPING.md, section 8). */
 final class Response {
-  /** A winner and its price in the response's currency. The engine's memory of it is used again for the next imp. */
+  /** A winner and its price in the response's currency; with {@code nobody} nothing of the user may be kept with its events. The engine's memory of it is used again for the next imp. */
   record Bid(
       BidRequest.Imp imp, Ad ad, NativeRequest asked, long priceMicros, long impressionIdHigh, long impressionId, long ecpmMicros,
-      long enginePriceMicros, float pctr, float pcvr) {}
+      long enginePriceMicros, float pctr, float pcvr, String deal, boolean nobody) {}
 
   final List<Bid> bids = new ArrayList<>();
   long generation;
@@ -78,6 +78,7 @@ final class Response {
     String impression = hex(bid.impressionIdHigh) + hex(bid.impressionId);
     json.writeStartObject();
     json.writeStringField("id", impression);
+    impression += bid.nobody ? "n" : "";
     json.writeStringField("impid", bid.imp.id);
     json.writeFieldName("price");
     json.writeNumber(Money.units(bid.priceMicros));
@@ -115,6 +116,9 @@ final class Response {
     }
     if (!ad.language.isEmpty()) {
       json.writeStringField("language", ad.language);
+    }
+    if (!bid.deal.isEmpty()) {
+      json.writeStringField("dealid", bid.deal);
     }
     json.writeNumberField("mtype", ad.shape.markupType);
     if (ad.shape != Ad.Shape.NATIVE) {

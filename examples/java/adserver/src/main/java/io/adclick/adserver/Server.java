@@ -18,8 +18,10 @@ import io.netty.util.concurrent.EventExecutor;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.IdentityHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -45,6 +47,8 @@ final class Server {
   final LongAdder noBids = new LongAdder();
   final LongAdder invalid = new LongAdder();
 
+  final Events events;
+
   private final Settings with;
   private final Engine engine;
   private final Campaigns all;
@@ -65,6 +69,7 @@ final class Server {
     this.with = with;
     this.engine = engine;
     this.all = all;
+    events = new Events(engine, all);
     workers = new MultiThreadIoEventLoopGroup(with.threads(), NioIoHandler.newFactory());
     Bidder.Inputs inputs = new Bidder.Inputs(engine);
     for (EventExecutor worker : workers) {
@@ -148,6 +153,10 @@ final class Server {
     return with.limits();
   }
 
+  int forwarded() {
+    return with.loop().forwarded();
+  }
+
   boolean draining() {
     return draining;
   }
@@ -167,10 +176,12 @@ final class Server {
   byte[] health() {
     String generation = Response.hex(engine.generation());
     Optional<AdclickException> error = engine.followError();
-    long ads = all.ads.size();
-    return error.isPresent()
-        ? Response.object("status", "ok", "generation", generation, "ads", ads, "follow_error", error.get().getMessage())
-        : Response.object("status", "ok", "generation", generation, "ads", ads);
+    List<Object> told = new ArrayList<>(List.of("status", "ok", "generation", generation, "ads", (long) all.ads.size()));
+    error.ifPresent(why -> told.addAll(List.of("follow_error", why.getMessage())));
+    if (with.loop().log() != null) {
+      engine.logError().ifPresent(why -> told.addAll(List.of("log_error", why.getMessage())));
+    }
+    return Response.object(told.toArray());
   }
 
   byte[] metrics() {
@@ -179,7 +190,12 @@ final class Server {
         "# HELP adserver_responses_total Answers to bid requests.\n# TYPE adserver_responses_total counter\n"
             + "adserver_responses_total{result=\"bid\"} " + bids.sum() + "\n"
             + "adserver_responses_total{result=\"no_bid\"} " + noBids.sum() + "\n"
-            + "adserver_responses_total{result=\"invalid\"} " + invalid.sum() + "\n";
+            + "adserver_responses_total{result=\"invalid\"} " + invalid.sum() + "\n"
+            + "# HELP adserver_events_total Events and notices that were sent.\n# TYPE adserver_events_total counter\n"
+            + "adserver_events_total{result=\"recorded\"} " + events.recorded.sum() + "\n"
+            + "adserver_events_total{result=\"flagged\"} " + events.flagged.sum() + "\n"
+            + "adserver_events_total{result=\"noticed\"} " + events.noticed.sum() + "\n"
+            + "adserver_events_total{result=\"invalid\"} " + events.invalid.sum() + "\n";
     byte[] tail = own.getBytes(StandardCharsets.UTF_8);
     byte[] all = Arrays.copyOf(core, core.length + tail.length);
     System.arraycopy(tail, 0, all, core.length, tail.length);

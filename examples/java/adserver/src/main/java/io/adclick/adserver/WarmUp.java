@@ -24,7 +24,7 @@ final class WarmUp {
   /** Over HTTP to a server of its own on loopback, since most that is to be loaded is there. */
   static void run(Settings with, Campaigns all) {
     String host = InetAddress.getLoopbackAddress().getHostAddress();
-    Settings own = new Settings(host, 0, with.bundles(), with.campaigns(), 1, 0, Settings.Limits.USUAL);
+    Settings own = new Settings(host, 0, with.bundles(), with.campaigns(), 1, 0, Settings.Limits.USUAL, Settings.Loop.NONE);
     byte[] requests = requests(all);
     try (Engine engine = Engine.open(with.bundles())) {
       Server server = new Server(own, engine, all);
