@@ -215,7 +215,7 @@ lint-docs:
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc -q -p adclick --no-deps --features builder
 	rm -rf target/doc/adclick
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc -q -p adclick --no-deps
-	scripts/public-items.sh target/doc/adclick 150
+	scripts/public-items.sh target/doc/adclick 120
 
 .PHONY: bindings test-grown
 # What the bindings say of the header: numbers, layouts, options (bindings/generate).

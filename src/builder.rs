@@ -48,8 +48,10 @@ rooms! {
     table;
 }
 
-/// The candidates that can decide an auction.
+pub use crate::named::Named;
+
+/// Parts of policies and auctions, and the candidates that can decide one.
 pub mod auction {
     #[doc(inline)]
-    pub use crate::auction::shortlist::{Bounds, Shortlist};
+    pub use crate::auction::parts::*;
 }

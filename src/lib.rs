@@ -42,7 +42,8 @@
 //!     ..Request::default()
 //! };
 //! let request = request.counting(&context, &candidates, &[]);
-//! let input = Input { request: &request, values: &context, candidates: &candidates, candidate_values: &[] };
+//! let columns = Columns::default();
+//! let input = Input { request: &request, values: &context, candidates: &candidates, candidate_values: &[], columns };
 //!
 //! // Probabilities alone, for those who run an auction of their own …
 //! let mut pctr = [0.0; 3];
@@ -154,6 +155,7 @@ mod live;
 mod memory;
 mod metrics;
 mod model;
+mod named;
 mod overlay;
 #[allow(unsafe_code, reason = "asks the CPU for a cache line")]
 mod prefetch;
@@ -170,7 +172,7 @@ mod wire;
 
 pub use artifact::OpenMode;
 pub use artifact::model::spec::HeadKind;
-pub use decision_log::{Event, EventCheck, EventKind, LogOptions, LogState, Recovered};
+pub use decision_log::{Event, EventCheck, EventKind, LogOptions, LogState};
 pub use engine::{Engine, FollowState, ModelInfo, Options, Staged, WrongSide};
 pub use error::{Error, Result, Status};
 pub use hash::{category_id, composite_key, shard};

@@ -49,6 +49,8 @@ pub struct Input<'a> {
     pub candidates: &'a [Candidate],
     /// All candidates' values, `[n_candidate_values]`.
     pub candidate_values: &'a [Value],
+    /// Values of candidates in columns; [`Columns::default`] when there are none.
+    pub columns: Columns<'a>,
 }
 
 impl Input<'_> {
@@ -104,6 +106,7 @@ impl Input<'_> {
                 return Err(Refusal::Field { what: "candidates", index, rule });
             }
         }
+        self.columns.check(n)?;
         Ok(n)
     }
 }
@@ -130,11 +133,11 @@ impl Input<'_> {
 /// let click_rate = engine.feature("ad_ctr_7d")?;
 /// let candidates = [Candidate { ad_key: 1, ..Candidate::default() }, Candidate { ad_key: 2, ..Candidate::default() }];
 /// let request = Request { time_us: 1_793_000_000_000_000, ..Request::default() }.counting(&[], &candidates, &[]);
-/// let input = Input { request: &request, values: &[], candidates: &candidates, candidate_values: &[] };
-///
 /// let columns = Columns { number_features: &[click_rate], numbers: &[0.03, f32::NAN], ..Columns::default() };
+/// let input = Input { request: &request, values: &[], candidates: &candidates, candidate_values: &[], columns };
+///
 /// let (mut by_columns, mut by_values) = ([0.0; 2], [0.0; 2]);
-/// let outcome = scorer.score_columns(input, columns, &mut by_columns, &mut [])?;
+/// let outcome = scorer.score(input, &mut by_columns, &mut [])?;
 /// assert_eq!(outcome.n_scored, 2);
 ///
 /// // The same by values.
@@ -142,7 +145,8 @@ impl Input<'_> {
 /// let mut candidates = candidates;
 /// candidates[0].n_values = 1;
 /// let request = request.counting(&[], &candidates, &values);
-/// let input = Input { request: &request, values: &[], candidates: &candidates, candidate_values: &values };
+/// let columns = Columns::default();
+/// let input = Input { request: &request, values: &[], candidates: &candidates, candidate_values: &values, columns };
 /// scorer.score(input, &mut by_values, &mut [])?;
 /// assert_eq!(by_columns.map(f32::to_bits), by_values.map(f32::to_bits));
 /// # Ok(())
@@ -251,29 +255,5 @@ impl Cells<'_> {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.ids.is_empty() && self.numbers.is_empty()
-    }
-}
-
-/// A request with all that travels beside it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked<'a> {
-    pub(crate) input: Input<'a>,
-    pub(crate) columns: Columns<'a>,
-}
-
-impl<'a> std::ops::Deref for Asked<'a> {
-    type Target = Input<'a>;
-
-    fn deref(&self) -> &Input<'a> {
-        &self.input
-    }
-}
-
-impl Asked<'_> {
-    /// As [`Input::check`].
-    pub(crate) fn check(&self, max_candidates: usize) -> Result<usize, Refusal> {
-        let n = self.input.check(max_candidates)?;
-        self.columns.check(n)?;
-        Ok(n)
     }
 }

@@ -1,6 +1,9 @@
 //! The structs that cross the C boundary, the same bytes in Rust, C, C++, Go and Java. None holds a pointer: arrays
 //! travel beside them. A field that is 0 means its default.
 
+use std::str::FromStr;
+
+use crate::named::{Named, displayed_by_name};
 use bytemuck::{Pod, Zeroable};
 
 /// One raw value: of an input in a request, or of a table's column in an upsert. 16 bytes. Several values with one
@@ -47,8 +50,16 @@ pub enum BidKind {
 impl BidKind {
     /// The kind with this number.
     #[must_use]
-    pub fn from_u32(number: u32) -> Option<Self> {
+    pub(crate) fn from_u32(number: u32) -> Option<Self> {
         [Self::Cpm, Self::Cpc, Self::Cpa, Self::Ocpm].into_iter().find(|kind| *kind as u32 == number)
+    }
+}
+
+impl TryFrom<u32> for BidKind {
+    type Error = crate::Error;
+
+    fn try_from(number: u32) -> crate::Result<Self> {
+        Self::from_u32(number).ok_or_else(|| crate::Error::argument(format!("no bid kind has the number {number}")))
     }
 }
 
@@ -213,8 +224,16 @@ pub enum Exploration {
 impl Exploration {
     /// The one with this number.
     #[must_use]
-    pub fn from_u32(number: u32) -> Option<Self> {
+    pub(crate) fn from_u32(number: u32) -> Option<Self> {
         [Self::Off, Self::Allowed, Self::Capped].into_iter().find(|known| *known as u32 == number)
+    }
+}
+
+impl TryFrom<u32> for Exploration {
+    type Error = crate::Error;
+
+    fn try_from(number: u32) -> crate::Result<Self> {
+        Self::from_u32(number).ok_or_else(|| crate::Error::argument(format!("no exploration has the number {number}")))
     }
 }
 
@@ -301,11 +320,22 @@ pub enum Precision {
 
 impl Precision {
     /// All of them, by number.
-    pub const ALL: [Self; 4] = [Self::Exact, Self::Bf16, Self::Int8, Self::AuctionExact];
+    pub(crate) const ALL: [Self; 4] = [Self::Exact, Self::Bf16, Self::Int8, Self::AuctionExact];
+}
 
-    /// Its name in files, options and metrics.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+impl FromStr for Precision {
+    type Err = crate::Error;
+
+    fn from_str(name: &str) -> crate::Result<Self> {
+        Self::ALL.into_iter().find(|precision| precision.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            crate::Error::argument(format!("no precision is named \"{name}\"; there are {names}"))
+        })
+    }
+}
+
+impl Named for Precision {
+    fn name(self) -> &'static str {
         match self {
             Self::Exact => "exact",
             Self::Bf16 => "bf16",
@@ -313,18 +343,9 @@ impl Precision {
             Self::AuctionExact => "auction-exact",
         }
     }
-
-    /// The one of that name.
-    ///
-    /// # Errors
-    /// `InvalidArgument` when there is none.
-    pub fn by_name(name: &str) -> crate::Result<Self> {
-        Self::ALL.into_iter().find(|precision| precision.name() == name).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            crate::Error::argument(format!("no precision is named \"{name}\"; there are {names}"))
-        })
-    }
 }
+
+displayed_by_name!(Precision);
 
 /// What a call did. 56 bytes; 32 in the first version.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]

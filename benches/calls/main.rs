@@ -55,8 +55,15 @@ fn main() {
         n_slots: 2,
         ..empty
     };
-    let none = Input { request: &empty, values: &[], candidates: &[], candidate_values: &[] };
-    let many = Input { request: &full, values: &values, candidates: &candidates, candidate_values: &[] };
+    let none =
+        Input { request: &empty, values: &[], candidates: &[], candidate_values: &[], columns: Default::default() };
+    let many = Input {
+        request: &full,
+        values: &values,
+        candidates: &candidates,
+        candidate_values: &[],
+        columns: Default::default(),
+    };
     let none = median_call(&mut scorer, none, 20_000);
     println!("{none:.1} {:.1}", median_call(&mut scorer, many, 200));
 }

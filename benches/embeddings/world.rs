@@ -269,6 +269,7 @@ impl Requests {
             values: &self.values,
             candidates: &self.candidates[self.next],
             candidate_values: &self.candidate_values[self.next],
+            columns: Default::default(),
         }
     }
 }

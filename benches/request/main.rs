@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use adclick::auction::{self, Reason};
+use adclick::builder::Named;
 use adclick::builder::infer::{Kernel, Plan, Scratch, Weights};
 use adclick::{AdCacheState, Engine, Options, Precision, Scorer, ScorerLimits, Winner};
 use testkit::networks::Random;
@@ -23,6 +24,7 @@ type Error = Box<dyn std::error::Error>;
 
 const COUNTS: [usize; 3] = [100, 300, 1000];
 const SLOTS: usize = 3;
+const PRECISIONS: [Precision; 4] = [Precision::Exact, Precision::Bf16, Precision::Int8, Precision::AuctionExact];
 /// Requests in a row before it is the next one's turn.
 const TURN: usize = 20;
 /// Bytes that an ad cache may take.
@@ -143,12 +145,12 @@ fn ways(bundle: &Path, pace: &Pace, count: usize) -> Result<(), Error> {
     }
     let mut contenders = Vec::new();
     let cached = (Precision::Exact, AD_CACHE);
-    for (precision, ad_cache_bytes) in Precision::ALL.map(|precision| (precision, 0)).into_iter().chain([cached]) {
+    for (precision, ad_cache_bytes) in PRECISIONS.map(|precision| (precision, 0)).into_iter().chain([cached]) {
         let mut options = Options::default();
         (options.precision, options.ad_cache_bytes) = (Some(precision), ad_cache_bytes);
         let engine = Engine::open(bundle, &options)?;
         let mut name = precision.name().to_owned();
-        if let (_, _, Some(reason)) = engine.precision()? {
+        if let Some(reason) = engine.model()?.precision_reason {
             println!("| {count} | {name} | absent: {reason} | | |");
             continue;
         }
@@ -213,7 +215,7 @@ fn by_segment(bundle: &Path, pace: &Pace, count: usize) -> Result<(), Error> {
         let mut options = Options::default();
         options.precision = Some(precision);
         let engines = [Engine::open(bundle, &options)?, Engine::open(&segmented, &options)?];
-        if let (_, _, Some(reason)) = engines[0].precision()? {
+        if let Some(reason) = engines[0].model()?.precision_reason {
             println!("| {count} | {} | absent: {reason} | | |", precision.name());
             continue;
         }

@@ -273,6 +273,12 @@ impl Requests {
             candidate.advertiser_key = below(ADVERTISERS);
         }
         self.request.placement = below(PLACEMENTS) as u32;
-        Input { request: &self.request, values: &self.values, candidates: &self.candidates, candidate_values: &[] }
+        Input {
+            request: &self.request,
+            values: &self.values,
+            candidates: &self.candidates,
+            candidate_values: &[],
+            columns: Default::default(),
+        }
     }
 }

@@ -3,6 +3,8 @@
 //!     cargo run --example auction
 
 use adclick::auction::{Page, Policy, Reason, Scratch, run_candidates};
+use adclick::builder::Named;
+use adclick::builder::auction::PolicyParts;
 use adclick::{BidKind, Candidate, Winner};
 
 fn main() -> adclick::Result<()> {

@@ -7,8 +7,8 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use adclick::{
-    BidKind, Candidate, Engine, Input, Operation, Options, Request, Row, Scorer, ScorerLimits, Upsert, Value, Winner,
-    category_id, composite_key,
+    BidKind, Candidate, Columns, Engine, Input, Operation, Options, Request, Row, Scorer, ScorerLimits, Upsert, Value,
+    Winner, category_id, composite_key,
 };
 
 /// Ads that could be shown: id, advertiser, and bid for a click in millionths of the currency unit. The tables do not know
@@ -87,7 +87,8 @@ fn decide(scorer: &mut Scorer, context: &Context) -> Result<(), Box<dyn Error>> 
         ..Request::default()
     };
     let request = request.counting(&values, &candidates, &[]);
-    let input = Input { request: &request, values: &values, candidates: &candidates, candidate_values: &[] };
+    let columns = Columns::default();
+    let input = Input { request: &request, values: &values, candidates: &candidates, candidate_values: &[], columns };
 
     let mut winners = [Winner::default(); 3];
     let outcome = scorer.decide(input, &mut winners, &mut [])?;

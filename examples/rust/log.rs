@@ -5,7 +5,7 @@ use std::error::Error;
 use std::path::Path;
 
 use adclick::{
-    BidKind, Candidate, Engine, Event, EventKind, Input, LogOptions, Options, Request, ScorerLimits, Winner,
+    BidKind, Candidate, Columns, Engine, Event, EventKind, Input, LogOptions, Options, Request, ScorerLimits, Winner,
     category_id,
 };
 
@@ -36,7 +36,8 @@ fn serve(directory: &Path) -> Result<(), Box<dyn Error>> {
         });
         let request = Request { request_id, user_key: category_id(b"u1001"), time_us: NOW, ..Request::default() };
         let request = request.counting(&[], &candidates, &[]);
-        let input = Input { request: &request, values: &[], candidates: &candidates, candidate_values: &[] };
+        let columns = Columns::default();
+        let input = Input { request: &request, values: &[], candidates: &candidates, candidate_values: &[], columns };
         let mut winners = [Winner::default(); 1];
         scorer.decide(input, &mut winners, &mut [])?;
 

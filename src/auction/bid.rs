@@ -29,7 +29,7 @@ pub struct Bid<A = i64> {
     pub tier: u16,
     /// A bit for each slot that it fits, 1 << slot; 0 = all.
     pub slots: u32,
-    /// What the policy's limits count, in the order of [`Limits`](super::Limits); 0 = none.
+    /// What the limits of a page count: keys of advertiser, campaign, creative, category and competitive label; 0 = none.
     pub groups: Groups,
 }
 

@@ -13,7 +13,7 @@ use crate::types::{
     ReserveSource, WINNER_EXPLORED, Winner,
 };
 
-/// Runs one auction on candidates and their probabilities, as [`super::run_page`] does on bids, and fills the first
+/// Runs one auction on candidates and their probabilities, as [`run`](super::run) does on bids, and fills the first
 /// `n_winners` of `winners`. [`Winner::impression_id`] is left 0 for the caller.
 ///
 /// `pctr` has a probability for each candidate. `pcvr` has one for each candidate, NaN where it is missing, or is
@@ -134,17 +134,8 @@ fn run_as_document(
 }
 
 impl Page<'_> {
-    /// A candidate's bid with these probabilities (NaN: missing), with defaults filled in, as the policy moves it.
-    ///
-    /// # Errors
-    /// Why it makes none.
-    pub fn bid(&self, candidate: &Candidate, pctr: f64, pcvr: f64) -> std::result::Result<Bid, Reason> {
-        bid(self, candidate, pctr, pcvr)
-    }
-
     /// What breaks the ties of an ad, by the policy.
-    #[must_use]
-    pub fn tie_key(&self, ad_key: u64) -> u64 {
+    pub(crate) fn tie_key(&self, ad_key: u64) -> u64 {
         match self.policy.ties {
             Ties::Key => ad_key,
             Ties::Hash => mix(self.request_id ^ mix(ad_key)),
@@ -152,9 +143,19 @@ impl Page<'_> {
     }
 }
 
-/// A candidate's bid, with defaults filled in, as the policy moves it.
+/// What breaks the ties of an ad, by the page's policy.
+#[cfg(feature = "builder")]
+#[must_use]
+pub fn tie_key(page: &Page<'_>, ad_key: u64) -> u64 {
+    page.tie_key(ad_key)
+}
+
+/// A candidate's bid with these probabilities (NaN: missing), with defaults filled in, as the policy moves it.
+///
+/// # Errors
+/// Why it makes none.
 #[inline]
-pub(super) fn bid(page: &Page<'_>, candidate: &Candidate, pctr: f64, pcvr: f64) -> std::result::Result<Bid, Reason> {
+pub fn bid(page: &Page<'_>, candidate: &Candidate, pctr: f64, pcvr: f64) -> std::result::Result<Bid, Reason> {
     let kind = BidKind::from_u32(candidate.bid_kind).ok_or(Reason::UnknownBidKind)?;
     if candidate.flags & CANDIDATE_STOPPED != 0 {
         return Err(Reason::Stopped);
@@ -262,7 +263,7 @@ fn is_throttled(request_id: u64, candidate: &Candidate) -> bool {
 /// the kind, and at least what the policy's rules say. With where it comes from.
 fn reserve(page: &Page<'_>, candidate: &Candidate, kind: BidKind) -> (i64, ReserveSource, u32) {
     let (mut reserve, mut source) = match candidate.reserve_micros {
-        0 => (page.policy.reserve_micros(kind), ReserveSource::Kind),
+        0 => (page.policy.reserve_micros[kind as usize], ReserveSource::Kind),
         own => (own, ReserveSource::Candidate),
     };
     let mut of_rule = 0;
@@ -308,6 +309,7 @@ fn reserve_source(page: &Page<'_>, candidate: &Candidate, slot: u32, applied: i6
 mod tests {
     use super::super::Policy;
     use super::*;
+    use crate::auction::PolicyParts;
 
     fn candidate(ad_key: u64, kind: BidKind, bid_micros: i64) -> Candidate {
         Candidate { ad_key, bid_micros, bid_kind: kind as u32, ..Candidate::default() }

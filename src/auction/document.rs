@@ -1,9 +1,11 @@
 //! The ranker of the design document as it is written, faults included, for comparison. It knows no kinds of bids, no reserve
 //! in a bid's own unit and no refusal: see `docs/auction.md`.
 
+#[cfg(feature = "builder")]
 use super::Scratch;
 use super::order::{Entry, State};
 use super::policy::Document;
+#[cfg(feature = "builder")]
 use crate::error::{Error, Result, Status};
 
 /// A candidate as that ranker sees it: `[bid in currency units, pCTR, pCVR]`; a pCVR of NaN is none.
@@ -15,6 +17,7 @@ pub type DocumentBid = [f64; 3];
 /// # Errors
 /// [`Status::CapacityExceeded`] for more bids than `scratch` was made for; [`Status::BufferTooSmall`] when `places` holds fewer
 /// than `min(n_slots, bids)`.
+#[cfg(feature = "builder")]
 pub fn run_document(
     policy: &super::Policy,
     bids: &[DocumentBid],

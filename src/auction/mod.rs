@@ -54,7 +54,7 @@
 //! assert_eq!((placed, placements[0].candidate, placements[0].runner_up), (1, 0, 1));
 //! // 0.30 · 0.03 / 0.02, and a micro more where the tie would be lost.
 //! assert_eq!((placements[0].price, placements[0].bound), (450_000, PriceBound::NextScore));
-//! assert_eq!(reasons.map(Reason::name), ["won", "outranked", "invalid_pctr"]);
+//! assert_eq!(reasons.map(|reason| reason.to_string()), ["won", "outranked", "invalid_pctr"]);
 //! # Ok(())
 //! # }
 //! ```
@@ -75,15 +75,29 @@ mod seats;
 pub(crate) mod shortlist;
 mod terms;
 
-pub use amount::{Amount, MAX_BID_MICROS};
-pub use bid::{Bid, Groups, Placement};
+pub use amount::Amount;
+use bid::Groups;
+pub use bid::{Bid, Placement};
 pub(crate) use candidates::assess;
 pub use candidates::run_candidates;
 pub use carry::Carry;
-pub use document::{DocumentBid, run_document};
 pub use page::Page;
-pub use policy::{Limits, MAX_PAGE_SLOTS, Policy, Pricing};
+pub use policy::Policy;
+use policy::{Limits, MAX_PAGE_SLOTS};
+pub(crate) use policy::{PolicyParts, Pricing};
 pub(crate) use rank::Tally;
-pub use rank::{Decision, Scratch, run, run_page};
+pub use rank::{Decision, Scratch, run};
 pub use reason::Reason;
 pub(crate) use shortlist::{Bounds, Shortlist};
+
+/// What only golden vectors, the auction verb, and tests need.
+#[cfg(feature = "builder")]
+pub(crate) mod parts {
+    pub use super::amount::MAX_BID_MICROS;
+    pub use super::bid::Groups;
+    pub use super::candidates::{bid, tie_key};
+    pub use super::document::{DocumentBid, run_document};
+    pub use super::policy::{Limits, MAX_PAGE_SLOTS, PolicyDetails, PolicyParts, Pricing};
+    pub use super::rank::run_page;
+    pub use super::shortlist::{Bounds, Shortlist};
+}

@@ -72,8 +72,7 @@ impl Scratch {
     }
 
     /// The most candidates that an auction may have.
-    #[must_use]
-    pub fn max_candidates(&self) -> usize {
+    pub(crate) fn max_candidates(&self) -> usize {
         self.capacity
     }
 }
@@ -99,7 +98,7 @@ pub struct Decision {
 /// # Errors
 /// [`Status::CapacityExceeded`] for more bids than `scratch` was made for; [`Status::BufferTooSmall`] when
 /// `placements` holds fewer than `min(n_slots, bids)` or `reasons` fewer than there are bids; [`Status::Unsupported`] for
-/// [`Pricing::Document`], which ranks no bids of kinds. A bid is never an error: it gets a [`Reason`].
+/// the pricing `document`, which ranks no bids of kinds. A bid is never an error: it gets a [`Reason`].
 pub fn run<A: Amount>(
     policy: &Policy,
     bids: &[Bid<A>],

@@ -1,7 +1,7 @@
 //! What became of a candidate.
 
+use crate::named::{Named, displayed_by_name};
 use std::ffi::CStr;
-use std::fmt;
 
 /// What became of a candidate, as a number that is never renumbered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -68,13 +68,6 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The reason's name in logs and command output.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        // The names are ASCII.
-        self.c_name().to_str().unwrap_or_default()
-    }
-
     /// The same name as a C string.
     #[must_use]
     pub(crate) fn c_name(self) -> &'static CStr {
@@ -111,7 +104,7 @@ impl Reason {
 
     /// The reason with this number.
     #[must_use]
-    pub fn from_u32(number: u32) -> Option<Self> {
+    pub(crate) fn from_u32(number: u32) -> Option<Self> {
         Self::ALL.get(number as usize).copied()
     }
 
@@ -146,11 +139,22 @@ impl Reason {
     ];
 }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+impl TryFrom<u32> for Reason {
+    type Error = crate::Error;
+
+    fn try_from(number: u32) -> crate::Result<Self> {
+        Self::from_u32(number).ok_or_else(|| crate::Error::argument(format!("no reason has the number {number}")))
     }
 }
+
+impl Named for Reason {
+    fn name(self) -> &'static str {
+        // The names are ASCII.
+        self.c_name().to_str().unwrap_or_default()
+    }
+}
+
+displayed_by_name!(Reason);
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use crate::types::Precision;
 #[cfg(feature = "builder")]
 #[must_use]
 pub fn serving_text(precision: Precision) -> String {
-    format!("precision = \"{}\"\n", precision.name())
+    format!("precision = \"{precision}\"\n")
 }
 
 /// Parses the text of `serving.toml`.
@@ -22,7 +22,7 @@ pub fn parse_serving(text: &str) -> Result<Precision> {
     }
     match table.get("precision").map(|value| value.as_str()) {
         None => Ok(Precision::Exact),
-        Some(Some(name)) => Precision::by_name(name).map_err(|e| Error::corrupt(e.message)),
+        Some(Some(name)) => name.parse::<Precision>().map_err(|e| Error::corrupt(e.message)),
         Some(None) => Err(Error::corrupt("`precision` is not a text")),
     }
 }

@@ -162,7 +162,7 @@ pub(super) unsafe fn entries<T: Entry>(
     if n == 0 {
         return Ok(room);
     }
-    // SAFETY: not NULL, and `n` entries of `stride` bytes are readable by the contract; `check_array` made sure that their bytes
+    // SAFETY: not NULL; clause arrays, as this function asks; `check_array` made sure that `n` entries of `stride` bytes
     // fit isize.
     let bytes = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), n * stride.0) };
     for (index, (entry, to)) in bytes.chunks_exact(stride.0).zip(room.iter_mut()).enumerate() {
@@ -199,7 +199,7 @@ impl<'a, T: Entry> Outputs<'a, T> {
         let n = n.min(room.len());
         let bytes = match n {
             0 => &mut [],
-            // SAFETY: not NULL, and at least `n` entries of `stride` bytes are writable by the contract; `check_array` made sure
+            // SAFETY: not NULL; clauses arrays and outputs, as this function asks; `check_array` made sure
             // that their bytes fit isize. Any content is a valid u8.
             _ => unsafe { std::slice::from_raw_parts_mut(to.cast::<u8>(), n * stride.0) },
         };

@@ -71,11 +71,11 @@ impl InColumns {
         let (n_ids, n_numbers) = (counts.n_ids as usize, counts.n_numbers as usize);
         // SAFETY: clause arrays, here and below. A product that overflows is past what memory has, and refused.
         let id_features = unsafe { slice(self.id_features, n_ids, "id_features") }?;
-        // SAFETY: as above.
+        // SAFETY: clause arrays.
         let number_features = unsafe { slice(self.number_features, n_numbers, "number_features") }?;
-        // SAFETY: as above.
+        // SAFETY: clause arrays.
         let ids = unsafe { slice(self.ids, candidates.saturating_mul(n_ids), "ids") }?;
-        // SAFETY: as above.
+        // SAFETY: clause arrays.
         let numbers = unsafe { slice(self.numbers, candidates.saturating_mul(n_numbers), "numbers") }?;
         let has_missing = counts.flags & ADCLICK_COLUMNS_MISSING_ID != 0;
         let missing_id = has_missing.then_some(counts.missing_id);

@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::memory::{SizedStruct, place, read_sized, slice, slice_mut};
 use super::scorer::{adclick_scorer, check_room, on_scorer};
 use super::status::{adclick_error, adclick_status, guard};
+use crate::auction::PolicyParts;
 use crate::auction::{Page, Policy, Reason, Scratch, run_candidates};
 use crate::limits::MAX_CANDIDATES;
 use crate::metrics::Call;

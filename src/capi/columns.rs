@@ -35,7 +35,7 @@ pub unsafe extern "C" fn adclick_scorer_score_columns(
 ) -> adclick_status {
     let columns = InColumns { counts: columns, id_features, ids, number_features, numbers };
     let asked = Asked { request, values, candidates, candidate_values, columns };
-    // SAFETY: the same contract.
+    // SAFETY: every clause holds for the call as for this one.
     unsafe { score(scorer, asked, pctr, pcvr, outcome, error) }
 }
 
@@ -63,7 +63,7 @@ pub unsafe extern "C" fn adclick_scorer_decide_columns(
 ) -> adclick_status {
     let columns = InColumns { counts: columns, id_features, ids, number_features, numbers };
     let asked = Asked { request, values, candidates, candidate_values, columns };
-    // SAFETY: the same contract.
+    // SAFETY: every clause holds for the call as for this one.
     unsafe { decide(scorer, asked, winners, max_winners, reasons, outcome, error) }
 }
 
@@ -92,6 +92,6 @@ pub unsafe extern "C" fn adclick_engine_check_columns(
 ) -> adclick_status {
     let columns = InColumns { counts: columns, id_features, ids, number_features, numbers };
     let asked = Asked { request, values, candidates, candidate_values, columns };
-    // SAFETY: the same contract.
+    // SAFETY: every clause holds for the call as for this one.
     unsafe { check_asked(engine, asked, check, (text, room, length), error) }
 }

@@ -212,7 +212,7 @@ pub unsafe extern "C" fn adclick_engine_precision_error(
     engine: *const adclick_engine,
     error: *mut adclick_error,
 ) -> adclick_status {
-    guard_whole(error, || match live_engine(engine)?.precision()? {
+    guard_whole(error, || match live_engine(engine)?.live()?.precision() {
         (_, _, Some(reason)) => Err(Error::unsupported(reason).into()),
         _ => Ok(()),
     })

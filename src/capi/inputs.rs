@@ -235,7 +235,7 @@ pub unsafe extern "C" fn adclick_engine_check(
     error: *mut adclick_error,
 ) -> adclick_status {
     let asked = Asked { request, values, candidates, candidate_values, columns: InColumns::NONE };
-    // SAFETY: the same contract; without columns no array of them is read.
+    // SAFETY: every clause holds for the call as for this one; without columns no array of them is read.
     unsafe { check_asked(engine, asked, check, (text, room, length), error) }
 }
 
@@ -264,11 +264,9 @@ pub(super) unsafe fn check_asked(
         let mut copies = Room::of_call(0, n, 0, strides)?;
         // SAFETY: clause arrays.
         let candidates = unsafe { entries(asked.candidates, n, strides.candidate, &mut copies.candidates) }?;
-        // SAFETY: clause arrays.
-        let input = unsafe { input(&request, asked.values, candidates, asked.candidate_values) }?;
         // SAFETY: clauses sizes and arrays.
-        let columns = unsafe { asked.columns.read(n) }?;
-        let found = live_engine(engine)?.check_columns(input, columns)?;
+        let input = unsafe { input(&request, asked, candidates) }?;
+        let found = live_engine(engine)?.check(input)?;
         let told = found.to_string();
         let needed = told.len();
         let is_wanted = length.is_some();

@@ -387,7 +387,7 @@ pub unsafe extern "C" fn adclick_engine_record_impression(
     seen: *mut u32,
     error: *mut adclick_error,
 ) -> adclick_status {
-    // SAFETY: the same contract.
+    // SAFETY: every clause holds for the call as for this one.
     unsafe { record(engine, EventKind::Impression, event, seen, error) }
 }
 
@@ -399,7 +399,7 @@ pub unsafe extern "C" fn adclick_engine_record_viewable(
     seen: *mut u32,
     error: *mut adclick_error,
 ) -> adclick_status {
-    // SAFETY: the same contract.
+    // SAFETY: every clause holds for the call as for this one.
     unsafe { record(engine, EventKind::Viewable, event, seen, error) }
 }
 
@@ -411,7 +411,7 @@ pub unsafe extern "C" fn adclick_engine_record_click(
     seen: *mut u32,
     error: *mut adclick_error,
 ) -> adclick_status {
-    // SAFETY: the same contract.
+    // SAFETY: every clause holds for the call as for this one.
     unsafe { record(engine, EventKind::Click, event, seen, error) }
 }
 
@@ -423,7 +423,7 @@ pub unsafe extern "C" fn adclick_engine_record_dwell(
     seen: *mut u32,
     error: *mut adclick_error,
 ) -> adclick_status {
-    // SAFETY: the same contract.
+    // SAFETY: every clause holds for the call as for this one.
     unsafe { record(engine, EventKind::Dwell, event, seen, error) }
 }
 
@@ -437,7 +437,7 @@ pub unsafe extern "C" fn adclick_engine_record_conversion(
     seen: *mut u32,
     error: *mut adclick_error,
 ) -> adclick_status {
-    // SAFETY: the same contract.
+    // SAFETY: every clause holds for the call as for this one.
     unsafe { record(engine, EventKind::Conversion, event, seen, error) }
 }
 
@@ -449,6 +449,6 @@ pub unsafe extern "C" fn adclick_engine_record_feedback(
     seen: *mut u32,
     error: *mut adclick_error,
 ) -> adclick_status {
-    // SAFETY: the same contract.
+    // SAFETY: every clause holds for the call as for this one.
     unsafe { record(engine, EventKind::Feedback, event, seen, error) }
 }

@@ -24,7 +24,7 @@ const MOST_UNKNOWN: usize = 4096;
 /// # Safety
 /// `at` is NULL or points to a u32 that says how many bytes begin there.
 pub(super) unsafe fn sized_room<T>(at: *const T) -> Option<usize> {
-    // SAFETY: not NULL, and by the contract a u32 stands there.
+    // SAFETY: not NULL; clause sizes, as this function asks: a u32 stands there.
     (!at.is_null()).then(|| unsafe { at.cast::<u32>().read_unaligned() } as usize)
 }
 
@@ -61,9 +61,9 @@ pub(super) unsafe fn read_optional<T: SizedStruct>(from: *const T) -> Result<Opt
     let Some(size) = (unsafe { checked_room(from) })? else { return Ok(None) };
     let mut value = T::zeroed();
     let known = size.min(size_of::<T>());
-    // SAFETY: `size` bytes are readable by the contract, and `known` is not more than either side has.
+    // SAFETY: clause sizes, as this function asks: `size` bytes are readable, and `known` is not more than either side has.
     unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), std::ptr::from_mut(&mut value).cast(), known) };
-    // SAFETY: bytes `known..size` are readable by the contract; the range is empty when the caller's is not the larger.
+    // SAFETY: clause sizes: bytes `known..size` are readable, too; the range is empty when the caller's is not the larger.
     let tail = unsafe { std::slice::from_raw_parts(from.cast::<u8>().add(known), size - known) };
     if tail.iter().any(|&b| b != 0) {
         return Err(bad_size::<T>(size));
@@ -104,7 +104,7 @@ impl<T: SizedStruct> Output<T> {
             return;
         }
         let known = self.size.min(size_of::<T>());
-        // SAFETY: `size` bytes are writable by the contract of `new`, and `known`, at least 4, is not more than either
+        // SAFETY: clauses sizes and outputs, as `new` asks: `size` bytes are writable, and `known`, at least 4, is not more than either
         // side has; the two do not overlap because `value` is a local of the library.
         unsafe {
             let to = self.to.cast::<u8>();
@@ -123,7 +123,7 @@ pub(super) unsafe fn slice<'a, T: Pod>(from: *const T, len: usize, what: &'stati
     if len == 0 {
         return Ok(&[]);
     }
-    // SAFETY: not NULL, aligned, and readable by the contract; `check_array` made sure that the size fits isize.
+    // SAFETY: not NULL and aligned; clause arrays, as this function asks; `check_array` made sure that the size fits isize.
     Ok(unsafe { std::slice::from_raw_parts(from, len) })
 }
 
@@ -137,7 +137,7 @@ pub(super) unsafe fn slice_mut<'a, T: Pod>(to: *mut T, len: usize, what: &'stati
     if len == 0 {
         return Ok(&mut []);
     }
-    // SAFETY: not NULL, aligned, and writable by the contract; any bytes are a valid T.
+    // SAFETY: not NULL and aligned; clauses arrays and outputs, as this function asks; any bytes are a valid T.
     Ok(unsafe { std::slice::from_raw_parts_mut(to, len) })
 }
 
@@ -178,7 +178,7 @@ pub(super) struct Place<T>(*mut T);
 impl<T> Place<T> {
     pub(super) fn put(self, value: T) {
         if !self.0.is_null() {
-            // SAFETY: not NULL, and writable by the contract of `place`; unaligned is allowed.
+            // SAFETY: not NULL; clause outputs, as `place` asks; unaligned is allowed.
             unsafe { self.0.write_unaligned(value) };
         }
     }

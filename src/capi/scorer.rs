@@ -83,7 +83,7 @@ impl<'a> Using<'a> {
         if scorer.is_null() {
             return Err(null("scorer"));
         }
-        // SAFETY: not NULL, alive by the contract; shared access only, what is inside is reached through `busy`.
+        // SAFETY: not NULL; clause scorers, as this function asks; shared access only, what is inside is reached through `busy`.
         let scorer = unsafe { &*scorer };
         if scorer.busy.swap(true, Ordering::Acquire) {
             if let Some(call) = call {
@@ -226,7 +226,7 @@ pub unsafe extern "C" fn adclick_scorer_score(
     error: *mut adclick_error,
 ) -> adclick_status {
     let asked = Asked { request, values, candidates, candidate_values, columns: InColumns::NONE };
-    // SAFETY: the same contract; without columns no array of them is read.
+    // SAFETY: every clause holds for the call as for this one; without columns no array of them is read.
     unsafe { score(scorer, asked, pctr, pcvr, outcome, error) }
 }
 
@@ -250,15 +250,13 @@ pub(super) unsafe fn score(
             check_capacity(n, scorer.max_candidates())?;
             // SAFETY: clause arrays.
             let candidates = unsafe { entries(asked.candidates, n, strides.candidate, &mut room.candidates) }?;
-            // SAFETY: clause arrays.
-            let input = unsafe { input(&request, asked.values, candidates, asked.candidate_values) }?;
             // SAFETY: clauses sizes and arrays.
-            let columns = unsafe { asked.columns.read(n) }?;
+            let input = unsafe { input(&request, asked, candidates) }?;
             // SAFETY: clauses arrays and outputs.
             let pctr = unsafe { slice_mut(pctr, n, "pctr") }?;
             // SAFETY: clauses arrays and outputs.
             let pcvr = unsafe { slice_mut(pcvr, if pcvr.is_null() { 0 } else { n }, "pcvr") }?;
-            outcome.write(&scorer.score_columns(input, columns, pctr, pcvr)?);
+            outcome.write(&scorer.score(input, pctr, pcvr)?);
             Ok(())
         };
         // SAFETY: clause scorers.
@@ -331,7 +329,7 @@ pub unsafe extern "C" fn adclick_scorer_decide(
     error: *mut adclick_error,
 ) -> adclick_status {
     let asked = Asked { request, values, candidates, candidate_values, columns: InColumns::NONE };
-    // SAFETY: the same contract; without columns no array of them is read.
+    // SAFETY: every clause holds for the call as for this one; without columns no array of them is read.
     unsafe { decide(scorer, asked, winners, max_winners, reasons, outcome, error) }
 }
 
@@ -356,17 +354,15 @@ pub(super) unsafe fn decide(
             check_room(n, scorer.max_candidates(), request.n_slots.max(1) as usize, max_winners)?;
             // SAFETY: clause arrays.
             let candidates = unsafe { entries(asked.candidates, n, strides.candidate, &mut room.candidates) }?;
-            // SAFETY: clause arrays.
-            let input = unsafe { input(&request, asked.values, candidates, asked.candidate_values) }?;
             // SAFETY: clauses sizes and arrays.
-            let columns = unsafe { asked.columns.read(n) }?;
+            let input = unsafe { input(&request, asked, candidates) }?;
             let most = max_winners as usize;
             // SAFETY: clauses arrays and outputs.
             let mut winners = unsafe { Outputs::new(winners, most, strides.winner, &mut room.winners) }?;
             // SAFETY: clauses arrays and outputs.
             let to = unsafe { slice_mut(reasons, if reasons.is_null() { 0 } else { n }, "reasons") }?;
             let found = &mut room.reasons[..to.len()];
-            let done = scorer.decide_columns(input, columns, winners.entries(), found)?;
+            let done = scorer.decide(input, winners.entries(), found)?;
             winners.finish(done.n_winners as usize);
             for (to, reason) in to.iter_mut().zip(found) {
                 *to = *reason as u32;
@@ -411,19 +407,21 @@ pub(super) unsafe fn read_request(request: *const Request) -> Result<(Request, S
 }
 
 /// # Safety
-/// The arrays of values have the entries that the request says.
+/// The arrays of values and columns have the entries that the request says.
 pub(super) unsafe fn input<'a>(
     request: &'a Request,
-    values: *const Value,
+    asked: Asked,
     candidates: &'a [Candidate],
-    candidate_values: *const Value,
 ) -> Result<Input<'a>, Failure> {
+    let n_values = request.n_candidate_values as usize;
     Ok(Input {
         request,
         // SAFETY: clause arrays.
-        values: unsafe { slice(values, request.n_values as usize, "values") }?,
+        values: unsafe { slice(asked.values, request.n_values as usize, "values") }?,
         candidates,
         // SAFETY: clause arrays.
-        candidate_values: unsafe { slice(candidate_values, request.n_candidate_values as usize, "candidate_values") }?,
+        candidate_values: unsafe { slice(asked.candidate_values, n_values, "candidate_values") }?,
+        // SAFETY: clauses sizes and arrays.
+        columns: unsafe { asked.columns.read(candidates.len()) }?,
     })
 }

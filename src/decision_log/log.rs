@@ -58,7 +58,7 @@ pub struct LogState {
     /// How long the oldest record has waited to be safe.
     pub lag: Duration,
     /// The segments that had been left open and are closed now, and what was cut off them.
-    pub recovered: Vec<Recovered>,
+    pub recovered: Vec<String>,
     /// What failed last, until something succeeds.
     pub error: Option<Error>,
 }
@@ -207,7 +207,7 @@ impl Hub {
             segments: sum(|stream| stream.segments),
             failures: sum(|stream| stream.failures),
             lag: counts.lag,
-            recovered: told.0.clone(),
+            recovered: told.0.iter().map(ToString::to_string).collect(),
             error: told.1.clone(),
         })
     }

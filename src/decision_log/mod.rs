@@ -30,12 +30,11 @@ pub use log::LogState;
 pub(crate) use log::{Hub, LogNumbers, Outlet, Plan};
 pub use options::LogOptions;
 pub(crate) use record::{Decided, Scored, Slate, SlateCandidate, Stream};
-pub use recover::Recovered;
 pub(crate) use segment::StreamCounts;
 #[cfg(feature = "builder")]
 pub use {
     recorder::{Recorder, Source},
-    recover::recover,
+    recover::{Recovered, recover},
 };
 
 /// The schema of a stream's records, for those who read them.

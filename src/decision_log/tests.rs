@@ -319,7 +319,7 @@ fn segments_close_by_size_and_by_age_and_one_being_written_is_left_alone() {
     // Another process opens the same directory.
     let other = hub();
     other.open_on(&options(root.path(), false), 0, Box::new(System)).unwrap();
-    assert_eq!(other.state().unwrap().recovered, []);
+    assert_eq!(other.state().unwrap().recovered, Vec::<String>::new());
     put(&other, 0);
     close(&writing).unwrap();
     close(&other).unwrap();

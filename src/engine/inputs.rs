@@ -5,8 +5,9 @@ use crate::artifact::model::spec::HeadKind;
 use crate::error::Result;
 use crate::inputs::{Check, ModelInput, inputs, side_name};
 use crate::limits::MAX_CANDIDATES;
-use crate::request::{Asked, Columns, Input};
+use crate::request::Input;
 use crate::schema::Side;
+use crate::types::Precision;
 
 /// Figures of the live model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,12 @@ pub struct ModelInfo {
     pub tables: usize,
     /// The number of features; several may read one input.
     pub features: usize,
+    /// The precision that was asked for ([`crate::Options::precision`], or by the bundle).
+    pub precision_asked: Precision,
+    /// The precision that it is served in.
+    pub precision: Precision,
+    /// Why the two differ, if they do.
+    pub precision_reason: Option<String>,
 }
 
 /// Values of an input of the live model that requests passed on the wrong side.
@@ -60,6 +67,7 @@ impl Engine {
     pub fn model(&self) -> Result<ModelInfo> {
         let generation = self.live()?;
         let model = generation.model();
+        let (precision_asked, precision, reason) = generation.precision();
         Ok(ModelInfo {
             generation: generation.id(),
             width: model.layout().width,
@@ -69,6 +77,9 @@ impl Engine {
             inputs: inputs(generation.scoring()).len(),
             tables: model.enrichment().tables.len(),
             features: model.schema().features.len(),
+            precision_asked,
+            precision,
+            precision_reason: reason.map(str::to_owned),
         })
     }
 
@@ -111,7 +122,7 @@ impl Engine {
     /// use std::path::Path;
     ///
     /// use adclick::inputs::ProblemKind;
-    /// use adclick::{Candidate, Engine, Input, Options, Request, Value};
+    /// use adclick::{Candidate, Columns, Engine, Input, Options, Request, Value};
     ///
     /// # fn main() -> adclick::Result<()> {
     /// let engine = Engine::open(Path::new("examples/bundles/first"), &Options::default())?;
@@ -123,6 +134,7 @@ impl Engine {
     ///     values: &context,
     ///     candidates: &candidates,
     ///     candidate_values: &[],
+    ///     columns: Columns::default(),
     /// })?;
     /// assert_eq!((check.errors(), check.count(ProblemKind::Unknown)), (1, 1));
     /// assert!(check.to_string().contains("devise_type")); // a line for each problem
@@ -130,21 +142,11 @@ impl Engine {
     /// # }
     /// ```
     pub fn check(&self, input: Input<'_>) -> Result<Check> {
-        self.check_columns(input, Columns::default())
-    }
-
-    /// [`Engine::check`] of a request whose candidates have values in columns. A cell is checked as the value that it stands
-    /// for; a missing one is none.
-    ///
-    /// # Errors
-    /// As [`Engine::check`].
-    pub fn check_columns(&self, input: Input<'_>, columns: Columns<'_>) -> Result<Check> {
-        let asked = Asked { input, columns };
-        asked.check(MAX_CANDIDATES)?;
+        input.check(MAX_CANDIDATES)?;
         let generation = self.live()?;
         let names = self.shared.names();
         let name = |handle: u32| names.name(handle);
-        Ok(crate::inputs::check(generation.id(), generation.scoring(), asked, name))
+        Ok(crate::inputs::check(generation.id(), generation.scoring(), input, name))
     }
 
     /// The values that requests passed on the wrong side since the live generation was opened, by input. They are

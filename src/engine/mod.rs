@@ -15,7 +15,6 @@ use crate::overlay::Overlays;
 use crate::schema::MAX_TABLES;
 use crate::scorer::{Scorer, ScorerLimits};
 use crate::table::MAX_ROW;
-use crate::types::Precision;
 use follow::{Follower, Looked};
 use names::Names;
 
@@ -220,7 +219,7 @@ impl Engine {
 
     /// Why the last look at `CURRENT` failed, if it did.
     #[must_use]
-    pub fn follow_error(&self) -> Option<Error> {
+    pub(crate) fn follow_error(&self) -> Option<Error> {
         self.shared.published().follow_error.clone()
     }
 
@@ -257,17 +256,6 @@ impl Engine {
     pub(crate) fn live(&self) -> Result<Arc<Generation>> {
         let published = self.shared.publisher()?;
         published.current.clone().ok_or_else(|| Error::new(Status::Closed, "the engine was closed"))
-    }
-
-    /// The precision that was requested and the one in which the live generation is served; when they differ, the
-    /// reason.
-    ///
-    /// # Errors
-    /// `Closed`.
-    pub fn precision(&self) -> Result<(Precision, Precision, Option<String>)> {
-        let generation = self.live()?;
-        let (wanted, serving, reason) = generation.precision();
-        Ok((wanted, serving, reason.map(str::to_owned)))
     }
 
     /// The ad cache of the live generation, or the size that it would have ([`Options::ad_cache_bytes`]).

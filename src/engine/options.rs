@@ -31,7 +31,7 @@ const KERNEL_VARIABLE: &str = "ADCLICK_KERNEL";
 /// options.follow = Some(Duration::from_secs(5)); // the directory has a CURRENT
 /// let engine = Engine::open(Path::new("examples/bundles"), &options)?;
 /// assert!(engine.follow_state()?.follows);
-/// assert_eq!(engine.precision()?, (Precision::Exact, Precision::Exact, None));
+/// assert_eq!(engine.model()?.precision, Precision::Exact);
 /// engine.close();
 /// # Ok(())
 /// # }

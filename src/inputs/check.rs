@@ -6,7 +6,7 @@ use std::fmt;
 use super::{Default, InputReading, ModelInput, ValueKind, inputs, side_name};
 use crate::artifact::model::Model;
 use crate::model::ScoringModel;
-use crate::request::{Asked, Input};
+use crate::request::Input;
 use crate::schema::{KeyPart, Kind, Side};
 use crate::types::Value;
 
@@ -97,18 +97,17 @@ impl fmt::Display for Check {
 pub(crate) fn check(
     generation: u64,
     scoring: &ScoringModel,
-    asked: Asked<'_>,
+    input: Input<'_>,
     name: impl Fn(u32) -> Option<String>,
 ) -> Check {
     let inputs = inputs(scoring);
     let mut found =
         Found { fitting: BTreeSet::new(), model: scoring.file(), inputs: &inputs, name: &name, all: BTreeMap::new() };
-    let input = asked.input;
     found.values(Side::Request, 0, (&[], input.values), 0);
     for (i, candidate) in input.candidates.iter().enumerate() {
         let first = candidate.first_value as usize;
         let own = &input.candidate_values[first..][..candidate.n_values as usize];
-        let (columns, cells): (Vec<usize>, Vec<Value>) = asked.columns.of(i).values().unzip();
+        let (columns, cells): (Vec<usize>, Vec<Value>) = input.columns.of(i).values().unzip();
         found.values(Side::Candidate, i, (&columns, &[&cells, own].concat()), first);
     }
     let mut problems = found.problems();

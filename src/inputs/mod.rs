@@ -9,6 +9,7 @@ mod check;
 pub(crate) use check::check;
 pub use check::{Check, Problem, ProblemKind};
 
+use crate::named::{Named, displayed_by_name};
 use std::fmt;
 
 use crate::model::ScoringModel;
@@ -41,10 +42,10 @@ impl ValueKind {
             Kind::Vector { dim } => (Self::Vector, *dim),
         }
     }
+}
 
-    /// Its name in text output.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+impl Named for ValueKind {
+    fn name(self) -> &'static str {
         match self {
             Self::Number => "number",
             Self::Category => "category",
@@ -53,6 +54,8 @@ impl ValueKind {
         }
     }
 }
+
+displayed_by_name!(ValueKind);
 
 /// How a model gets an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,10 +71,8 @@ pub enum InputReading {
     Fixed = 3,
 }
 
-impl InputReading {
-    /// Its name in text output.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+impl Named for InputReading {
+    fn name(self) -> &'static str {
         match self {
             Self::Passed => "passed",
             Self::Table => "table",
@@ -80,6 +81,8 @@ impl InputReading {
         }
     }
 }
+
+displayed_by_name!(InputReading);
 
 /// The replacement for a missing value.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -7,9 +7,7 @@ use super::text;
 
 impl Metrics {
     /// Bytes of the text.
-    #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "it never is")]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         let mut length = Length(0);
         // Counting does not fail.
         let _ = text::write(self, &mut length);

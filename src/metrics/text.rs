@@ -10,6 +10,7 @@ use super::{Call, STATUSES, Stage, place};
 use crate::auction::Reason;
 use crate::decision_log::{EventKind, LogNumbers, Stream, StreamCounts};
 use crate::error::Status;
+use crate::named::Named;
 use crate::overlay::TableInfo;
 use crate::schema::Side;
 use crate::types::Precision;

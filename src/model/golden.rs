@@ -7,6 +7,7 @@ use crate::cancel::Cancel;
 use crate::enrich::{Assembler, Passed, State, TablePlan, TableRows};
 use crate::error::{Error, Result, Status};
 use crate::infer::{Kernel, Level, Plan, Scratch, Weights};
+use crate::named::Named;
 use crate::types::Value;
 
 /// The tolerance of a logit against the f64 reference, as a share of its size, or of 1 when it is smaller. Sums in f32

@@ -22,6 +22,7 @@ pub(crate) use validate::check_name;
 pub use validate::{MAX_NAME, MAX_WIDTH};
 
 use crate::hash::bucket;
+use crate::named::{Named, displayed_by_name};
 
 /// Where in a request a feature's value comes from: the same for all candidates, or one for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,9 +55,23 @@ pub enum Source {
 }
 
 impl Source {
-    /// Its name in schemas.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+    /// The side that a source belongs to.
+    pub(crate) fn side(self) -> Side {
+        match self {
+            Self::Context | Self::User | Self::Time => Side::Request,
+            Self::Ad | Self::Cross | Self::Candidate | Self::Dot => Side::Candidate,
+        }
+    }
+}
+
+impl From<Source> for Side {
+    fn from(source: Source) -> Self {
+        source.side()
+    }
+}
+
+impl Named for Source {
+    fn name(self) -> &'static str {
         match self {
             Self::Context => "context",
             Self::User => "user",
@@ -67,16 +82,9 @@ impl Source {
             Self::Dot => "dot",
         }
     }
-
-    /// The side that a source belongs to.
-    #[must_use]
-    pub fn side(self) -> Side {
-        match self {
-            Self::Context | Self::User | Self::Time => Side::Request,
-            Self::Ad | Self::Cross | Self::Candidate | Self::Dot => Side::Candidate,
-        }
-    }
 }
+
+displayed_by_name!(Source);
 
 /// How the rows of a multi-valued category are pooled into one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -9,7 +9,7 @@ use crate::infer::{Kept, TILE_ROWS};
 use crate::metrics::{Stage, Stopwatch};
 use crate::model::{Fast, KeptSums, ScoringModel, ServingPlan};
 use crate::refusal::Refusal;
-use crate::request::Asked;
+use crate::request::Input;
 use crate::schema::Side;
 use crate::types::Precision;
 
@@ -35,7 +35,7 @@ impl Memory {
         &mut self,
         model: &ScoringModel,
         route: Route<'_>,
-        input: Asked<'_>,
+        input: Input<'_>,
         watch: &mut Stopwatch,
     ) -> Result<Scored, Refusal> {
         let (file, assembler) = (&**model.file(), model.assembler());
@@ -114,7 +114,7 @@ impl Memory {
         }
         assembler.count_wrong_side(&self.state);
         if model.segments().is_used() {
-            self.segments.find(model, *input, scored.n);
+            self.segments.find(model, input, scored.n);
             watch.lap(Stage::Calibrate);
         }
         Ok(scored)

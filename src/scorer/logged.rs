@@ -8,7 +8,7 @@ use crate::decision_log::{self, Decided, Plan, Slate, SlateCandidate};
 use crate::enrich::Passed;
 use crate::hash::mix;
 use crate::live::Generation;
-use crate::request::Asked;
+use crate::request::Input;
 use crate::schema::Side;
 use crate::types::{Candidate, KEEP_NO_USER, NO_CANDIDATE, Value, Winner};
 
@@ -19,7 +19,7 @@ pub(super) struct Made<'a> {
     /// The probability of all winners in their places together.
     pub(super) propensity: f64,
     pub(super) scored: &'a Scored,
-    pub(super) input: &'a Asked<'a>,
+    pub(super) input: &'a Input<'a>,
     pub(super) winners: &'a [Winner],
 }
 

@@ -33,7 +33,7 @@ use crate::live::{Generation, SwapReader};
 use crate::metrics::{Call, Meter, Meters, Stage, Stopwatch};
 use crate::model::Limits;
 use crate::refusal::Refusal;
-use crate::request::{Asked, Columns, Input};
+use crate::request::Input;
 use crate::types::{Candidate, Outcome, Precision, Winner};
 
 /// The limits of a scorer.
@@ -78,8 +78,7 @@ impl Scorer {
     }
 
     /// The most candidates of one request.
-    #[must_use]
-    pub fn max_candidates(&self) -> usize {
+    pub(crate) fn max_candidates(&self) -> usize {
         self.max_candidates
     }
 
@@ -118,23 +117,8 @@ impl Scorer {
     /// # Errors
     /// A [`Refusal`]; then nothing was written.
     pub fn score(&mut self, input: Input<'_>, pctr: &mut [f32], pcvr: &mut [f32]) -> Result<Outcome, Refusal> {
-        self.score_columns(input, Columns::default(), pctr, pcvr)
-    }
-
-    /// [`Scorer::score`] of candidates that have values in columns.
-    ///
-    /// # Errors
-    /// A [`Refusal`], also when the columns do not have the lengths that the request gives them, or a number in them is
-    /// infinite.
-    pub fn score_columns(
-        &mut self,
-        input: Input<'_>,
-        columns: Columns<'_>,
-        pctr: &mut [f32],
-        pcvr: &mut [f32],
-    ) -> Result<Outcome, Refusal> {
         let mut watch = self.meter.start(Call::Score);
-        let result = self.score_watched(&mut watch, Asked { input, columns }, pctr, pcvr);
+        let result = self.score_watched(&mut watch, input, pctr, pcvr);
         self.meter.finish(&watch, &result);
         result
     }
@@ -142,7 +126,7 @@ impl Scorer {
     fn score_watched(
         &mut self,
         watch: &mut Stopwatch,
-        input: Asked<'_>,
+        input: Input<'_>,
         pctr: &mut [f32],
         pcvr: &mut [f32],
     ) -> Result<Outcome, Refusal> {
@@ -236,22 +220,8 @@ impl Scorer {
         winners: &mut [Winner],
         reasons: &mut [Reason],
     ) -> Result<Outcome, Refusal> {
-        self.decide_columns(input, Columns::default(), winners, reasons)
-    }
-
-    /// [`Scorer::decide`] on candidates that have values in columns.
-    ///
-    /// # Errors
-    /// A [`Refusal`], as [`Scorer::score_columns`]; then nothing was written.
-    pub fn decide_columns(
-        &mut self,
-        input: Input<'_>,
-        columns: Columns<'_>,
-        winners: &mut [Winner],
-        reasons: &mut [Reason],
-    ) -> Result<Outcome, Refusal> {
         let mut watch = self.meter.start(Call::Decide);
-        let result = self.decide_watched(&mut watch, Asked { input, columns }, winners, reasons);
+        let result = self.decide_watched(&mut watch, input, winners, reasons);
         self.meter.finish(&watch, &result);
         result
     }
@@ -259,7 +229,7 @@ impl Scorer {
     fn decide_watched(
         &mut self,
         watch: &mut Stopwatch,
-        input: Asked<'_>,
+        input: Input<'_>,
         winners: &mut [Winner],
         reasons: &mut [Reason],
     ) -> Result<Outcome, Refusal> {
@@ -334,7 +304,6 @@ impl Scorer {
     /// A [`Refusal`], as [`Scorer::score`]; `Length` when `x` does not have the model's width.
     #[cfg(feature = "builder")]
     pub fn model_input(&mut self, input: Input<'_>, candidate: usize, x: &mut [f32]) -> Result<(), Refusal> {
-        let input = Asked { input, columns: Columns::default() };
         let n = input.check(self.max_candidates)?;
         if candidate >= n {
             return Err(Refusal::Length { what: "candidates", found: n, expected: candidate + 1 });

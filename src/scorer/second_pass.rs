@@ -8,7 +8,7 @@ use crate::infer::Kept;
 use crate::metrics::{Stage, Stopwatch};
 use crate::model::{Fast, KeptSums, ScoringModel};
 use crate::refusal::Refusal;
-use crate::request::Asked;
+use crate::request::Input;
 
 impl Memory {
     /// Computes the exact logits of the candidates that the auction depends on, at the level of sharing that an exact
@@ -18,7 +18,7 @@ impl Memory {
         &mut self,
         model: &ScoringModel,
         scored: &Scored,
-        input: Asked<'_>,
+        input: Input<'_>,
         page: &Page<'_>,
         fast: &Fast,
         watch: &mut Stopwatch,
@@ -87,7 +87,7 @@ impl Memory {
         &mut self,
         model: &ScoringModel,
         scored: &Scored,
-        input: Asked<'_>,
+        input: Input<'_>,
         listed: usize,
         watch: &mut Stopwatch,
     ) -> Result<(), Refusal> {

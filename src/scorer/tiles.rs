@@ -4,7 +4,7 @@ use crate::enrich::Passed;
 use crate::infer::{Kept, Pass, Scratch, TILE_ROWS, Tile, Weights};
 use crate::model::{Lines, ScoringModel, ServingPlan};
 use crate::refusal::Refusal;
-use crate::request::Asked;
+use crate::request::Input;
 
 /// The largest array of a tile with one number for each row and head.
 const OUTPUTS: usize = 2 * TILE_ROWS;
@@ -74,7 +74,7 @@ pub(super) fn tile<'a>(pass: &'a mut Pass<'_>, rows: usize) -> Result<Tile<'a>, 
 
 /// The values passed for one candidate.
 #[inline]
-pub(super) fn passed<'a>(asked: &Asked<'a>, candidate: usize) -> Passed<'a> {
+pub(super) fn passed<'a>(asked: &Input<'a>, candidate: usize) -> Passed<'a> {
     let c = &asked.candidates[candidate];
     let first_value = c.first_value as usize;
     let values = &asked.candidate_values[first_value..][..c.n_values as usize];

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use adclick::BidKind;
 use adclick::auction::{Amount, Bid, Placement, Policy, Reason, Scratch, run};
+use adclick::builder::auction::PolicyParts;
 use serde_json::Value;
 
 const TOLERANCE: f64 = 1e-12;

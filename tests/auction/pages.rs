@@ -1,6 +1,7 @@
 //! Random auctions under random policies against plain slow ones: limits, tiers, slot masks, reserves of slots, VCG.
 
-use adclick::auction::{Bid, Groups, Limits, Page, Placement, Policy, Reason, Scratch, run_page};
+use adclick::auction::{Bid, Page, Placement, Policy, Reason, Scratch};
+use adclick::builder::auction::{Groups, Limits, run_page};
 use adclick::builder::hash::mix;
 use adclick::{BidKind, NO_CANDIDATE, PriceBound};
 

@@ -82,7 +82,7 @@ fn what_a_follower_of_a_refused_bundle_costs() {
         let len = std::fs::metadata(&model).unwrap().len() as usize;
         std::fs::write(model, vec![0; len]).unwrap();
         bundle::publish(&bundles.path("bad")).unwrap();
-        while engine.follow_error().is_none() {
+        while engine.follow_state().unwrap().error.is_none() {
             std::thread::sleep(Duration::from_millis(1));
         }
         // Until it looks as seldom as it will.

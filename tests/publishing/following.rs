@@ -62,14 +62,14 @@ fn a_refused_bundle_is_staged_once_until_it_or_current_changes() {
     for _ in 0..100 {
         assert_eq!(engine.poll().unwrap_err(), refused);
     }
-    assert_eq!((stagings(&engine), engine.follow_error()), (1, Some(refused.clone())));
+    assert_eq!((stagings(&engine), engine.follow_state().unwrap().error), (1, Some(refused.clone())));
     // A file of it changes: as long as before, and still no good.
     damaged[good.len() / 3] ^= 1;
     put(&file, &damaged, 2);
     assert_eq!((engine.poll().unwrap_err().status, stagings(&engine)), (Status::Corrupt, 2));
     // CURRENT goes elsewhere and comes back.
     bundle::publish(&bundles.path("a")).unwrap();
-    assert_eq!((engine.poll().unwrap(), engine.follow_error(), stagings(&engine)), (None, None, 2));
+    assert_eq!((engine.poll().unwrap(), engine.follow_state().unwrap().error, stagings(&engine)), (None, None, 2));
     bundle::publish(&bundles.path("bad")).unwrap();
     assert_eq!((engine.poll().unwrap_err().status, stagings(&engine)), (Status::Corrupt, 2));
     // It is mended.
@@ -100,12 +100,12 @@ fn a_following_engine_stages_a_refused_bundle_once() {
     let files = [(Role::Model, MODEL_FILE, packed.as_slice()), (Role::Policy, POLICY_FILE, b"squash = 2\n".as_slice())];
     bundle::write(&bundles.path("bad"), &files, false).unwrap();
     bundle::publish(&bundles.path("bad")).unwrap();
-    until("the refusal", || engine.follow_error().is_some());
+    until("the refusal", || engine.follow_state().unwrap().error.is_some());
     std::thread::sleep(Duration::from_millis(200));
     // Once more when its files are a second old.
     assert!((1..=2).contains(&stagings(&engine)));
     // A value out of its range in a file is no argument of anybody's.
-    let error = engine.follow_error().unwrap();
+    let error = engine.follow_state().unwrap().error.unwrap();
     assert!(error.status == Status::Corrupt && error.message.contains("squash"), "{error}");
     // The same bundle, good: it does not wait long for that.
     let id = bundles.write("bad", &spec);
@@ -172,12 +172,12 @@ fn a_live_bundle_whose_files_are_gone_is_told() {
     for part in ["could not be opened again", MODEL_FILE, "copy the bundle whole"] {
         assert!(told.message.contains(part), "`{part}` is not in: {told}");
     }
-    assert_eq!((engine.follow_error(), engine.generation().unwrap().id()), (Some(told), id));
+    assert_eq!((engine.follow_state().unwrap().error, engine.generation().unwrap().id()), (Some(told), id));
     // A shortened file is reported too; a whole one is not.
     fs::write(bundles.path("b").join(MODEL_FILE), b"half").unwrap();
     assert_eq!(engine.poll().unwrap_err().status, Status::Corrupt);
     fs::copy(bundles.path("a").join(MODEL_FILE), bundles.path("b").join(MODEL_FILE)).unwrap();
-    assert_eq!((engine.poll().unwrap(), engine.follow_error()), (None, None));
+    assert_eq!((engine.poll().unwrap(), engine.follow_state().unwrap().error), (None, None));
 }
 
 /// Puts something that is no regular file in the place of one.
@@ -226,7 +226,7 @@ fn what_is_no_regular_file_is_refused_at_once() {
                 assert!(error.message.contains(path.to_str().unwrap()) && error.message.contains(what), "{error}");
                 assert!(error.message.contains("regular file"), "{error}");
             }
-            until("the refusal", || engine.follow_error().is_some());
+            until("the refusal", || engine.follow_state().unwrap().error.is_some());
             ends("closing", move || engine.close());
         }
     }

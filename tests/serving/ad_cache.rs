@@ -270,7 +270,7 @@ fn decisions_in_two_passes_are_exact_ones_and_packed_numbers_keep_nothing() {
         let [a, b] = [&exact, &auction].map(|engine| decide(&mut scorer(engine, 100), &case).unwrap());
         assert_eq!((a.winners, a.reasons), (b.winners, b.reasons));
     }
-    let served = bf16.precision().unwrap().1;
+    let served = bf16.model().unwrap().precision;
     let expected = if served == Precision::Bf16 { AdCacheState::NotExact } else { AdCacheState::On };
     assert_eq!(bf16.ad_cache().unwrap().state, expected);
     assert!(bf16.ad_cache().unwrap().bytes_needed > 0);

@@ -97,7 +97,13 @@ fn a_refused_request_counts_no_value() {
     let mut pctr = [0.0];
     for (second, wrong) in [(f32::NAN, 0), (1.0, 2)] {
         let values = [1.0, second].map(|number| Value { feature: age, number, id: 0 });
-        let input = Input { request: &request, values: &[], candidates: &candidates, candidate_values: &values };
+        let input = Input {
+            request: &request,
+            values: &[],
+            candidates: &candidates,
+            candidate_values: &values,
+            columns: adclick::Columns::default(),
+        };
         let outcome = scorer.score(input, &mut pctr, &mut []);
         assert_eq!(outcome.is_ok(), wrong > 0);
         assert_eq!(engine.wrong_sides().unwrap().iter().map(|w| w.values).sum::<u64>(), wrong);

@@ -1,5 +1,6 @@
 //! Values in columns: they are those that a caller would pass one by one, on every way through a request.
 
+use adclick::Input;
 use adclick::auction::Reason;
 use adclick::builder::infer::Kernel;
 use adclick::inputs::ProblemKind;
@@ -16,11 +17,11 @@ fn by_columns(
     columns: Columns<'_>,
 ) -> (Outcome, Vec<u32>, Outcome, Vec<u8>, Vec<Reason>) {
     let (mut pctr, mut pcvr) = (vec![-1.0f32; case.n()], vec![-1.0f32; case.n()]);
-    let scored = scorer.score_columns(case.input(), columns, &mut pctr, &mut pcvr).unwrap();
+    let scored = scorer.score(Input { columns, ..case.input() }, &mut pctr, &mut pcvr).unwrap();
     let bits = pctr.iter().chain(&pcvr).map(|p| p.to_bits()).collect();
     let mut winners = vec![Winner::default(); 8];
     let mut reasons = vec![Reason::Won; case.n()];
-    let decided = scorer.decide_columns(case.input(), columns, &mut winners, &mut reasons).unwrap();
+    let decided = scorer.decide(Input { columns, ..case.input() }, &mut winners, &mut reasons).unwrap();
     let winners = without_ids(winners[..decided.n_winners as usize].to_vec());
     (scored, bits, decided, bytemuck::cast_slice(&winners).to_vec(), reasons)
 }
@@ -57,7 +58,8 @@ fn columns_are_the_values_that_they_stand_for() {
             wrong_side += scored.n_wrong_side;
             // The check sees the same as well.
             let [ours, theirs] =
-                [engine.check_columns(case.input(), block.columns()), engine.check(values.input())].map(Result::unwrap);
+                [engine.check(Input { columns: block.columns(), ..case.input() }), engine.check(values.input())]
+                    .map(Result::unwrap);
             let counts = |check: &adclick::inputs::Check| {
                 check.problems.iter().map(|problem| (problem.kind, problem.count)).collect::<Vec<_>>()
             };
@@ -87,8 +89,8 @@ fn a_refused_block_is_named_and_nothing_is_allocated_or_written() {
     let mut refusal = |columns: Columns<'_>| {
         let (mut pctr, mut winners) = ([-1.0f32; 10], [Winner::default(); 4]);
         let before = allocator::calls();
-        let scored = scorer.score_columns(case.input(), columns, &mut pctr, &mut []).err();
-        let decided = scorer.decide_columns(case.input(), columns, &mut winners, &mut []).err();
+        let scored = scorer.score(Input { columns, ..case.input() }, &mut pctr, &mut []).err();
+        let decided = scorer.decide(Input { columns, ..case.input() }, &mut winners, &mut []).err();
         assert_eq!(allocator::calls(), before, "allocated");
         assert_eq!(scored, decided);
         assert!(scored.is_none() || (pctr == [-1.0; 10] && winners == [Winner::default(); 4]), "written");
@@ -106,8 +108,8 @@ fn a_refused_block_is_named_and_nothing_is_allocated_or_written() {
     one[7] = f32::NEG_INFINITY;
     let infinite = Columns { numbers: &one, ..good };
     assert_eq!(refusal(infinite), Some(Refusal::NotFinite { what: "numbers", index: 7 }));
-    assert_eq!(engine.check_columns(case.input(), infinite).unwrap().count(ProblemKind::NotFinite), 1);
-    let error = engine.check_columns(case.input(), Columns { ids: &[], ..good }).unwrap_err();
+    assert_eq!(engine.check(Input { columns: infinite, ..case.input() }).unwrap().count(ProblemKind::NotFinite), 1);
+    let error = engine.check(Input { columns: Columns { ids: &[], ..good }, ..case.input() }).unwrap_err();
     assert_eq!(error.status, Status::InvalidArgument);
 }
 
@@ -149,6 +151,6 @@ fn the_last_value_of_an_input_counts() {
     assert_eq!(own, expected, "the candidate's own value");
     let missing = by_columns(&mut scorer, &case, block(&[0.75, f32::NAN]).columns()).1;
     assert_eq!(missing, expected, "a missing cell is no value");
-    let check = engine.check_columns(alone.input(), block(&[0.25]).columns()).unwrap();
+    let check = engine.check(Input { columns: block(&[0.25]).columns(), ..alone.input() }).unwrap();
     assert_eq!(check.count(ProblemKind::Repeated), 1, "{check}");
 }

@@ -370,7 +370,7 @@ fn a_current_that_leads_nowhere_is_told_and_changes_nothing() {
         let error = engine.poll().unwrap_err();
         assert_eq!(error.status, status, "{}", error.message);
         assert!(error.message.contains(part), "`{part}` is not in: {}", error.message);
-        assert_eq!(engine.follow_error(), Some(error));
+        assert_eq!(engine.follow_state().unwrap().error, Some(error));
         assert_eq!(score(&mut scorer(&engine, 64), &case).unwrap().bits(), before.bits());
         assert_eq!(engine.generation().unwrap().id(), first);
     };
@@ -395,7 +395,7 @@ fn a_current_that_leads_nowhere_is_told_and_changes_nothing() {
     fails(Status::Corrupt, path.to_str().unwrap());
     let second = write(&bundles.path("b"), &model, 0.7);
     assert_eq!(engine.poll().unwrap(), Some(second));
-    assert_eq!((engine.follow_error(), engine.generation().unwrap().id()), (None, second));
+    assert_eq!((engine.follow_state().unwrap().error, engine.generation().unwrap().id()), (None, second));
     // Publishing what is no bundle is refused before CURRENT changes.
     fs::create_dir(bundles.path("empty")).unwrap();
     assert_eq!(bundle::publish(&bundles.path("empty")).unwrap_err().status, Status::Io);
@@ -434,9 +434,9 @@ fn the_following_thread_follows_and_ends_with_its_engine() {
         becomes(&name, &|| engine.generation().unwrap().id() == id);
     }
     fs::write(bundles.path(CURRENT), "nothing\n").unwrap();
-    becomes("an error", &|| engine.follow_error().is_some_and(|e| e.message.contains("nothing")));
+    becomes("an error", &|| engine.follow_state().unwrap().error.is_some_and(|e| e.message.contains("nothing")));
     bundle::publish(&bundles.path("a")).unwrap();
-    becomes("the first bundle", &|| engine.follow_error().is_none());
+    becomes("the first bundle", &|| engine.follow_state().unwrap().error.is_none());
     // A thread that was joined may still be listed for a moment as exiting (PF_EXITING among its flags).
     let threads = || {
         let tasks = fs::read_dir("/proc/self/task").unwrap();

@@ -79,7 +79,7 @@ fn what_it_takes_is_a_row_of_sums_for_each_row_of_the_tables() {
     options.kernel = None;
     options.precision = Some(Precision::Bf16);
     let engine = Engine::open(&bundles.path("a"), &options).unwrap();
-    if engine.precision().unwrap().1 == Precision::Bf16 {
+    if engine.model().unwrap().precision == Precision::Bf16 {
         assert_eq!(engine.ad_cache().unwrap().id_bytes_needed, 0);
     }
 }

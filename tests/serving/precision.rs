@@ -78,8 +78,9 @@ fn a_decision_in_two_passes_is_the_exact_one() {
             assert_eq!(bits(&fast.1), bits(&right.1), "seed {seed}, {n} candidates");
             assert_eq!(fast.2, right.2, "seed {seed}, {n} candidates");
             assert_eq!(right.0.precision, Precision::Exact as u32);
-            let (wanted, serving, reason) = auction.precision().unwrap();
-            assert_eq!(wanted, Precision::AuctionExact);
+            let model = auction.model().unwrap();
+            let (serving, reason) = (model.precision, model.precision_reason);
+            assert_eq!(model.precision_asked, Precision::AuctionExact);
             assert_eq!(fast.0.precision, serving as u32);
             assert_eq!(serving == Precision::Exact, reason.is_some());
             let first_pass = auction.generation().unwrap().first_pass();
@@ -230,15 +231,15 @@ fn the_bundle_says_the_precision_and_the_configuration_overrides_it() {
     let files =
         [(Role::Model, MODEL_FILE, packed.as_slice()), (Role::Serving, SERVING_FILE, &b"precision = \"bf16\"\n"[..])];
     bundle::write(&bundles.path("a"), &files, false).unwrap();
-    let wanted = |precision| open(&bundles, "a", None, precision).precision().unwrap().0;
+    let wanted = |precision| open(&bundles, "a", None, precision).model().unwrap().precision_asked;
     assert_eq!(wanted(None), Precision::Bf16);
     assert_eq!(wanted(Some(Precision::Exact)), Precision::Exact);
     assert_eq!(wanted(Some(Precision::Int8)), Precision::Int8);
     // A kernel without the instructions serves exact and says why.
     let portable = open(&bundles, "a", Some("portable"), None);
-    let (wanted, serving, reason) = portable.precision().unwrap();
-    assert_eq!((wanted, serving), (Precision::Bf16, Precision::Exact));
-    assert!(reason.unwrap().contains("portable"));
+    let model = portable.model().unwrap();
+    assert_eq!((model.precision_asked, model.precision), (Precision::Bf16, Precision::Exact));
+    assert!(model.precision_reason.unwrap().contains("portable"));
     for (text, says) in [
         ("precision = \"fp4\"", "no precision is named \"fp4\""),
         ("precision = 4", "`precision` is not a text"),
@@ -258,9 +259,9 @@ fn int8_needs_ranges() {
     let bundles = Bundles::new();
     let spec = model(&mut random, Wants::default());
     bundle::write(&bundles.path("a"), &[(Role::Model, MODEL_FILE, &pack_model(&spec).unwrap())], false).unwrap();
-    let (_, serving, reason) = open(&bundles, "a", None, Some(Precision::Int8)).precision().unwrap();
-    assert_eq!(serving, Precision::Exact);
-    assert!(reason.unwrap().contains("ranges"));
+    let model = open(&bundles, "a", None, Some(Precision::Int8)).model().unwrap();
+    assert_eq!(model.precision, Precision::Exact);
+    assert!(model.precision_reason.unwrap().contains("ranges"));
     let wrong = ModelSpec { ranges: vec![1.0; 99], ..spec };
     assert!(pack_model(&wrong).unwrap_err().message.contains("ranges: 99 values"));
 }

@@ -63,7 +63,13 @@ fn expected_of_first(bundles: &Bundles) -> String {
         n_slots: 2,
         ..Request::default()
     };
-    let input = Input { request: &request, values: &[], candidates: &candidates, candidate_values: &values };
+    let input = Input {
+        request: &request,
+        values: &[],
+        candidates: &candidates,
+        candidate_values: &values,
+        columns: Default::default(),
+    };
     let mut pctr = [0.0; 5];
     scorer.score(input, &mut pctr, &mut []).unwrap();
     let mut winners = [Winner::default(); 2];

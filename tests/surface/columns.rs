@@ -26,7 +26,13 @@ fn expected() -> String {
     }
     let request = Request { user_key: category_id(b"u1001"), time_us: 1_793_000_000_000_000, ..Request::default() };
     let request = request.counting(&[], &candidates, &values);
-    let input = Input { request: &request, values: &[], candidates: &candidates, candidate_values: &values };
+    let input = Input {
+        request: &request,
+        values: &[],
+        candidates: &candidates,
+        candidate_values: &values,
+        columns: Default::default(),
+    };
     let mut pctr = [0.0; ADS.len()];
     scorer.score(input, &mut pctr, &mut []).unwrap();
     ADS.iter().zip(pctr).map(|((ad, _), p)| format!("ad {ad}: pCTR {p:.6}\n")).collect()

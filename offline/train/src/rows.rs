@@ -132,6 +132,7 @@ impl RowScorer {
             values: &self.sides.request,
             candidates: &[candidate],
             candidate_values: &self.sides.candidate,
+            columns: Default::default(),
         };
         let (mut pctr, mut pcvr) = ([0.0], [0.0]);
         self.scorer.score(input, &mut pctr, &mut pcvr).map_err(|refusal| anyhow!("row {}: {refusal}", row.number))?;
@@ -219,8 +220,8 @@ pub fn open_engine(bundle: &std::path::Path, kernel: Option<&str>, precision: Op
     options.kernel = kernel.map(str::to_owned);
     options.precision = precision;
     let engine = Engine::open(bundle, &options)?;
-    if let (Some(asked), (_, _, Some(reason))) = (precision, engine.precision()?) {
-        refuse!([Precision], "{} cannot be served: {reason}; it would be served exact", asked.name());
+    if let (Some(asked), Some(reason)) = (precision, engine.model()?.precision_reason) {
+        refuse!([Precision], "{asked} cannot be served: {reason}; it would be served exact");
     }
     Ok(engine)
 }
@@ -230,8 +231,9 @@ pub fn open_engine(bundle: &std::path::Path, kernel: Option<&str>, precision: Op
 /// # Errors
 /// When the engine is closed.
 pub fn fallback(engine: &Engine) -> Result<Option<String>> {
-    let (wanted, _, reason) = engine.precision()?;
-    Ok(reason.map(|reason| format!("{} is served exact here: {reason}", wanted.name())))
+    let model = engine.model()?;
+    let asked = model.precision_asked;
+    Ok(model.precision_reason.map(|reason| format!("{asked} is served exact here: {reason}")))
 }
 
 /// Scored rows with their labels, column by column.

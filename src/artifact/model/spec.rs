@@ -1,6 +1,7 @@
 //! A model as a trainer or packer describes it, before it becomes a file: matrices in f64 and columns in declared
 //! order. Only BatchNorm is already folded (the packer does this in f64).
 
+use crate::named::{Named, displayed_by_name};
 #[cfg(feature = "builder")]
 use crate::schema::{Enrichment, Schema};
 
@@ -132,16 +133,16 @@ pub enum HeadKind {
     Cvr = 1,
 }
 
-impl HeadKind {
-    /// `pCTR` or `pCVR`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+impl Named for HeadKind {
+    fn name(self) -> &'static str {
         match self {
             Self::Ctr => "pCTR",
             Self::Cvr => "pCVR",
         }
     }
 }
+
+displayed_by_name!(HeadKind);
 
 /// `logit = w · tower(trunk) + b (+ wide)`.
 #[cfg(feature = "builder")]

@@ -1,15 +1,19 @@
 //! The rules of the auctions.
 
 mod parse;
+mod parts;
 mod rules;
 #[cfg(test)]
 mod tests;
 mod write;
 
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Status};
 use crate::types::BidKind;
 use rules::{Modifier, Rules};
 
+#[cfg(feature = "builder")]
+pub use parts::PolicyDetails;
+pub use parts::PolicyParts;
 pub(crate) use rules::Moment;
 
 /// How prices are found.
@@ -221,94 +225,6 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The same policy with another squash, in (0, 1].
-    ///
-    /// # Errors
-    /// [`Status::InvalidArgument`] when it is out of range.
-    pub fn with_squash(self, squash: f64) -> Result<Self> {
-        if !(squash > 0.0 && squash <= 1.0) {
-            return Err(out_of_range("squash", "a number above 0 and at most 1", squash));
-        }
-        let squash_scale = self.mean_probability.map(|mean| libm::pow(mean, 1.0 - squash));
-        Ok(Self { squash, squash_scale, ..self })
-    }
-
-    /// The same policy with another least rank score: micros per 1000 impressions, 0 or more.
-    ///
-    /// # Errors
-    /// [`Status::InvalidArgument`] when it is out of range.
-    pub fn with_score_floor_micros(self, score_floor_micros: i64) -> Result<Self> {
-        if score_floor_micros < 0 {
-            return Err(out_of_range("score_floor_micros", "0 or more", score_floor_micros));
-        }
-        Ok(Self { score_floor_micros, ..self })
-    }
-
-    /// The same policy with another default reserve for one kind: micros per billed event, 0 or more.
-    ///
-    /// # Errors
-    /// [`Status::InvalidArgument`] when it is out of range.
-    pub fn with_reserve_micros(mut self, kind: BidKind, reserve_micros: i64) -> Result<Self> {
-        let name = KINDS[kind as usize];
-        if reserve_micros < 0 {
-            return Err(out_of_range(&format!("reserve_micros.{name}"), "0 or more", reserve_micros));
-        }
-        self.reserve_micros[kind as usize] = reserve_micros;
-        Ok(self)
-    }
-
-    /// The same policy with another billable unit: micros, 1 or more.
-    ///
-    /// # Errors
-    /// [`Status::InvalidArgument`] when it is out of range.
-    pub fn with_unit_micros(self, unit_micros: i64) -> Result<Self> {
-        if unit_micros < 1 {
-            return Err(out_of_range("unit_micros", "1 or more", unit_micros));
-        }
-        Ok(Self { unit_micros, ..self })
-    }
-
-    /// The same policy with another reserve (in currency units) and bid modification (0 = 1) of [`Pricing::Document`].
-    #[must_use]
-    pub fn with_document(self, reserve: f64, bid_modification: f64) -> Self {
-        Self { document: Document { reserve, bid_modification, ..self.document }, ..self }
-    }
-
-    /// The reserve and the bid modification of [`Pricing::Document`].
-    #[must_use]
-    pub fn document(&self) -> (f64, f64) {
-        (self.document.reserve, self.document.bid_modification)
-    }
-
-    /// How prices are found.
-    #[must_use]
-    pub fn pricing(&self) -> Pricing {
-        self.pricing
-    }
-
-    /// α in `q^α`.
-    #[must_use]
-    pub fn squash(&self) -> f64 {
-        self.squash
-    }
-
-    /// The least rank score, in micros per 1000 impressions.
-    #[must_use]
-    pub fn score_floor_micros(&self) -> i64 {
-        self.score_floor_micros
-    }
-
-    /// The reserve of candidates that have none of their own: micros per billed event.
-    #[must_use]
-    pub fn reserve_micros(&self, kind: BidKind) -> i64 {
-        self.reserve_micros[kind as usize]
-    }
-
-    /// The names of its tiers, the one ahead first; none when all candidates are of one.
-    pub fn tiers(&self) -> impl Iterator<Item = &str> {
-        self.tiers.iter().map(|tier| tier.name.as_str())
-    }
-
     /// The number of the tier with this key, 0 for the default one.
     pub(super) fn tier(&self, key: u64) -> Option<u16> {
         match key {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use toml::de::{DeTable, DeValue};
 
+use super::PolicyParts;
 use super::rules::{Condition, Key, MAX_PAGE_RULES, MAX_RULES, Modifier, Rules};
 use super::{
     ColdStart, Document, Draw, Explore, KINDS, LIMITS, MAX_PAGE_SLOTS, MAX_POOL, Policy, Pricing, Tier, Ties,
@@ -11,6 +12,7 @@ use super::{
 };
 use crate::error::{Error, Result, Status};
 use crate::hash::category_id;
+use crate::named::Named;
 
 const KEYS: [&str; 16] = [
     "pricing",

@@ -1,5 +1,6 @@
 //! A policy's text form.
 
+use crate::named::{Named, displayed_by_name};
 use std::fmt::Write;
 
 use super::rules::{ALL_HOURS, Condition, Key};
@@ -87,10 +88,10 @@ impl Policy {
 
 impl Pricing {
     pub(super) const ALL: [Self; 4] = [Self::Gsp, Self::Vcg, Self::First, Self::Document];
+}
 
-    /// Its name in policies.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+impl Named for Pricing {
+    fn name(self) -> &'static str {
         match self {
             Self::Gsp => "gsp",
             Self::Vcg => "vcg",
@@ -99,6 +100,8 @@ impl Pricing {
         }
     }
 }
+
+displayed_by_name!(Pricing);
 
 fn condition(to: &mut String, when: &Condition) -> std::fmt::Result {
     let Condition { placement, device, hours, advertiser, campaign, slot } = when;

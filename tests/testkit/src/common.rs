@@ -322,6 +322,7 @@ impl Case {
             values: &self.values,
             candidates: &self.candidates,
             candidate_values: &self.candidate_values,
+            columns: Default::default(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use adclick::auction::Policy;
+use adclick::builder::auction::PolicyParts;
 use adclick::builder::bundle::serving_text;
 use adclick::builder::bundle::{
     self, CALIBRATORS_FILE, CURRENT, Content, MANIFEST, MODEL_FILE, Manifest, POLICY_FILE, Role, SERVING_FILE,

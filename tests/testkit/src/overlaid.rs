@@ -247,7 +247,13 @@ impl Asked {
     }
 
     pub fn input(&self) -> Input<'_> {
-        Input { request: &self.request, values: &[], candidates: &self.candidates, candidate_values: &[] }
+        Input {
+            request: &self.request,
+            values: &[],
+            candidates: &self.candidates,
+            candidate_values: &[],
+            columns: Default::default(),
+        }
     }
 }
 

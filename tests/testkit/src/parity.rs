@@ -290,11 +290,16 @@ pub fn answer(bundle: &Path, requests: &Path, outputs: &Path) -> Summary {
         let n = candidates.len();
         let block = take_block(&mut rest, n, &handles);
         let columns = block.columns();
-        let input =
-            Input { request: &request, values: &values, candidates: &candidates, candidate_values: &candidate_values };
+        let input = Input {
+            request: &request,
+            values: &values,
+            candidates: &candidates,
+            candidate_values: &candidate_values,
+            columns,
+        };
         let mut winners = vec![Winner::default(); n.min(request.n_slots.max(1) as usize)];
         let mut reasons = vec![Reason::Won; n];
-        let outcome = match scorer.decide_columns(input, columns, &mut winners, &mut reasons) {
+        let outcome = match scorer.decide(input, &mut winners, &mut reasons) {
             Ok(outcome) => outcome,
             Err(refusal) => {
                 let status = refusal.status() as i32;
@@ -309,7 +314,7 @@ pub fn answer(bundle: &Path, requests: &Path, outputs: &Path) -> Summary {
         assert!(winners.iter().all(|winner| (winner.impression_id, winner.impression_id_high) != (0, 0)));
         let winners = without_ids(winners);
         let (mut pctr, mut pcvr) = (vec![0.0f32; n], vec![0.0f32; n]);
-        scorer.score_columns(input, columns, &mut pctr, &mut pcvr).unwrap();
+        scorer.score(input, &mut pctr, &mut pcvr).unwrap();
         let reasons: Vec<u32> = reasons.iter().map(|&r| r as u32).collect();
         put(&mut out, &[0u32, 0]);
         put(&mut out, &[outcome]);

@@ -92,9 +92,9 @@ pub fn run(parent: &Path, publishers: usize, kills: usize, seed: u64) {
             assert!(known.contains(&manifest.generation()));
         }
         assert!(
-            follower.follow_error().is_none_or(|e| e.message.contains(NEVER_STAYS)),
+            follower.follow_state().unwrap().error.is_none_or(|e| e.message.contains(NEVER_STAYS)),
             "{:?}",
-            follower.follow_error()
+            follower.follow_state().unwrap().error
         );
         opened += 1;
         let now = Instant::now();

@@ -1,7 +1,7 @@
 //! What a candidate of a list says besides its bid: whom it belongs to, where it may stand, what moves its bid.
 
 use adclick::auction::{Bid, Page, Reason};
-use adclick::{CANDIDATE_FLOOR_EXEMPT, CANDIDATE_STOPPED, Candidate};
+use adclick::{CANDIDATE_FLOOR_EXEMPT, CANDIDATE_STOPPED, Candidate, builder};
 use serde_json::{Map, Value};
 
 use super::json::{Result, array, fault, key, number, show};
@@ -94,7 +94,7 @@ pub(super) struct Exact {
 
 /// The bid, or why there is none.
 pub(super) fn bid(page: &Page<'_>, candidate: &Candidate, exact: &Exact) -> std::result::Result<Bid, Reason> {
-    let mut bid = page.bid(candidate, exact.pctr, exact.pcvr)?;
+    let mut bid = builder::auction::bid(page, candidate, exact.pctr, exact.pcvr)?;
     bid.modifier *= exact.modifier;
     bid.quality = exact.quality;
     if exact.no_reserve {

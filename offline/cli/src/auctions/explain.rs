@@ -3,6 +3,8 @@
 use std::fmt::Write;
 
 use adclick::auction::Policy;
+use adclick::builder::Named;
+use adclick::builder::auction::PolicyDetails;
 
 use super::Auction;
 use super::told::{MICROS, Outcome, Winner};

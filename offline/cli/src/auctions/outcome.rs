@@ -1,8 +1,8 @@
 //! Runs an auction and reports its outcome.
 
-use adclick::auction::{
-    Amount, Bid, Decision, DocumentBid, Page, Placement, Policy, Pricing, Reason, Scratch, run_document, run_page,
-};
+use adclick::auction::{Amount, Bid, Decision, Page, Placement, Policy, Reason, Scratch};
+use adclick::builder::Named;
+use adclick::builder::auction::{DocumentBid, PolicyDetails, PolicyParts, Pricing, run_document, run_page};
 use adclick::{Exploration, NO_CANDIDATE, PriceBound};
 use anyhow::Result;
 use serde_json::Value;
@@ -14,6 +14,8 @@ use super::{Auction, Bids, explain};
 pub struct Runner {
     policy: Policy,
     scratch: Scratch,
+    /// The most ads that `scratch` has room for.
+    room: usize,
     explain: bool,
 }
 
@@ -24,7 +26,7 @@ impl Runner {
     /// Auctions under this policy. `explain` has outcomes told as a person reads them.
     #[must_use]
     pub fn new(policy: Policy, explain: bool) -> Self {
-        Self { policy, scratch: Scratch::new(1024), explain }
+        Self { policy, scratch: Scratch::new(1024), room: 1024, explain }
     }
 
     /// Runs one auction. Returns its outcome without the line's end, and the number of winners. `line` is the id of an
@@ -42,8 +44,9 @@ impl Runner {
             }
         };
         let (n, line) = (auction.ads.len().min(MOST), Value::from(line));
-        if n > self.scratch.max_candidates() {
-            self.scratch = Scratch::new(n.next_power_of_two());
+        if n > self.room {
+            self.room = n.next_power_of_two();
+            self.scratch = Scratch::new(self.room);
         }
         let page = match auction.slots {
             0 => Page::new(policy, 0),

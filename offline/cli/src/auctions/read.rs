@@ -1,6 +1,7 @@
 //! Reads one auction from one line.
 
-use adclick::auction::{Bid, Page, Policy, Pricing, Reason};
+use adclick::auction::{Bid, Page, Policy, Reason};
+use adclick::builder::auction::{PolicyDetails, PolicyParts, Pricing, tie_key};
 use adclick::{BidKind, Candidate, Exploration, Request, category_id};
 use serde_json::{Map, Value};
 
@@ -264,7 +265,7 @@ fn columns(auction: &Map<String, Value>, place: &str, defaults: &Defaults<'_>) -
                 pcvr: optional("pcvr", pcvr, i)?.unwrap_or(f64::NAN),
                 modifier: optional("modifier", modifier, i)?.unwrap_or(1.0),
                 quality: optional("quality", quality, i)?.unwrap_or(1.0),
-                key: defaults.page.tie_key(key(&format!("{place}ad[{i}]"), &ad)?),
+                key: tie_key(&defaults.page, key(&format!("{place}ad[{i}]"), &ad)?),
                 ..Bid::new(kind, Money::default())
             };
             Ok((ad, bid, None))

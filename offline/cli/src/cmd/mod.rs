@@ -87,7 +87,7 @@ fn threads(given: Option<u16>) -> usize {
 
 /// The value of `--precision`.
 fn precision(name: &str) -> std::result::Result<Precision, String> {
-    Precision::by_name(name).map_err(|e| e.message)
+    name.parse::<Precision>().map_err(|e| e.message)
 }
 
 /// The value of `--method`.

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use adclick::Precision;
+use adclick::builder::Named;
 use adclick_train::jobs::score::{Job, RowsToScore, score};
 use anyhow::{Result, bail};
 

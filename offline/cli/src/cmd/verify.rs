@@ -1,5 +1,6 @@
 //! `adclick verify`.
 
+use adclick::builder::Named;
 use std::io::Write;
 use std::path::PathBuf;
 

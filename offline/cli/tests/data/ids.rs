@@ -174,7 +174,13 @@ impl Case {
             n_slots: n,
             ..Request::default()
         };
-        let input = Input { request: &request, values: &values, candidates: &candidates, candidate_values: &own };
+        let input = Input {
+            request: &request,
+            values: &values,
+            candidates: &candidates,
+            candidate_values: &own,
+            columns: Default::default(),
+        };
         let mut winners = vec![Winner::default(); n as usize];
         let mut scorer = engine.scorer(ScorerLimits { max_candidates: self.ads.len() }).unwrap();
         let outcome = scorer.decide(input, &mut winners, &mut []).unwrap();

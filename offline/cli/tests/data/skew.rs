@@ -327,6 +327,7 @@ impl Served {
             values: &self.values[0],
             candidates: std::slice::from_ref(&self.candidate),
             candidate_values: &self.values[1],
+            columns: Default::default(),
         }
     }
 }

@@ -499,8 +499,13 @@ fn a_request_of_ids_alone_gets_what_the_tables_hold() {
         let values = context(&ids);
         let mut found = [0.0; 5];
         let mut found_inputs = [[f32::NAN; 29]; 5];
-        let input =
-            Input { request: &request(&values, &[]), values: &values, candidates: &candidates, candidate_values: &[] };
+        let input = Input {
+            request: &request(&values, &[]),
+            values: &values,
+            candidates: &candidates,
+            candidate_values: &[],
+            columns: Default::default(),
+        };
         with_ids.score(input, &mut found, &mut [0.0; 5]).unwrap();
         for (i, x) in found_inputs.iter_mut().enumerate() {
             with_ids.model_input(input, i, x).unwrap();
@@ -555,6 +560,7 @@ fn a_request_of_ids_alone_gets_what_the_tables_hold() {
             values: &values,
             candidates: &candidates,
             candidate_values: &candidate_values,
+            columns: Default::default(),
         };
         with_values.score(input, &mut expected, &mut [0.0; 5]).unwrap();
         for (i, x) in found_inputs.iter().enumerate() {

@@ -161,7 +161,13 @@ impl Served {
             n_candidate_values: 1,
             ..Request::default()
         };
-        let input = Input { request: &request, values: &[], candidates: &[candidate], candidate_values: &[value] };
+        let input = Input {
+            request: &request,
+            values: &[],
+            candidates: &[candidate],
+            candidate_values: &[value],
+            columns: Default::default(),
+        };
         let (mut pctr, mut x) = ([0.0], vec![0.0; self.width]);
         self.scorer.score(input, &mut pctr, &mut []).unwrap();
         self.scorer.model_input(input, 0, &mut x).unwrap();

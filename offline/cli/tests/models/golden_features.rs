@@ -71,6 +71,7 @@ fn golden_document_features_are_assembled_to_the_last_bit() {
             values: &request_values,
             candidates: &candidates,
             candidate_values: &candidate_values,
+            columns: Default::default(),
         };
         let mut x = [0.0; 29];
         scorer.model_input(input, 0, &mut x).unwrap();

@@ -4,8 +4,7 @@ use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use adclick::Recovered;
-use adclick::builder::decision_log;
+use adclick::builder::decision_log::{self, Recovered};
 use anyhow::{Context, Result, ensure};
 use arrow_array::RecordBatch;
 use arrow_avro::reader::ReaderBuilder;

@@ -68,7 +68,13 @@ fn write(root: &Path) -> Vec<Made> {
             ..Request::default()
         }
         .counting(&values, &candidates, &[]);
-        let input = Input { request: &request, values: &values, candidates: &candidates, candidate_values: &[] };
+        let input = Input {
+            request: &request,
+            values: &values,
+            candidates: &candidates,
+            candidate_values: &[],
+            columns: Default::default(),
+        };
         let mut winners = vec![Winner::default(); 2];
         let outcome = scorer.decide(input, &mut winners, &mut []).unwrap();
         winners.truncate(outcome.n_winners as usize);

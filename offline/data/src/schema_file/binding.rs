@@ -29,12 +29,12 @@ pub(super) fn lookup(feature: &mut raw::Feature, source: Source, tables: &Featur
     let found = tables.find(&text).context("key `column`")?;
     let table = &tables.files[found.at.table as usize].name;
     ensure!(
-        found.side == source.side(),
+        found.side == Side::from(source),
         "key `column`: the key of table `{table}` gives one row for each {}, but source `{}` gives one value for each \
          {}; allowed: {}",
         side(found.side),
         source_name(source),
-        side(source.side()),
+        side(Side::from(source)),
         if found.side == Side::Request { "user, context" } else { "ad, cross, candidate" }
     );
     fits(feature, &text, &found)?;

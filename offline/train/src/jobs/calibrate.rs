@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use adclick::Precision;
+use adclick::builder::Named;
 use adclick::builder::artifact::Bytes;
 use adclick::builder::artifact::model::Model;
 use adclick::builder::bundle::check_target;
@@ -140,7 +141,7 @@ pub fn calibrate(job: &Job, progress: &Progress) -> Result<Done> {
     if let Some(warning) = fallback(&engine)? {
         progress.warn(&format!("{warning}: the calibrators are fitted on exact logits"));
     }
-    let precision = engine.precision()?.1;
+    let precision = engine.model()?.precision;
     let selection = RowSelection { source: served.source.clone(), ..job.rows.clone() };
     let mut rows = selection.scored(&engine, served.positions.as_ref(), &[], progress)?;
     rows.check_heads()?;

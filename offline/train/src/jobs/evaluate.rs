@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use adclick::Engine;
 use adclick::Precision;
+use adclick::builder::Named;
 use adclick::builder::artifact::model::spec::HeadKind;
 use adclick_data::logs::TableHits;
 use adclick_data::progress::Progress;
@@ -104,7 +105,7 @@ pub fn evaluate(job: &Job, progress: &Progress) -> Result<Done> {
     if job.rows.taught(engine.generation()?.model().provenance()) {
         progress.warn("the model has learnt from these rows: it looks better on them than it is");
     }
-    let served = engine.precision()?.1;
+    let served = engine.model()?.precision;
     let keep_rates = keep_rates(&engine)?;
     let positions = bundle.positions.as_ref();
     let score = |engine: &Engine, fields| job.rows.scored(engine, positions, fields, progress);

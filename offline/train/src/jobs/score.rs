@@ -77,7 +77,7 @@ pub fn score(job: &Job, progress: &Progress) -> Result<Done> {
     }
     let (probabilities, _) = scores.ctr.as_ref().or(scores.cvr.as_ref()).context("the model predicts nothing")?;
     // The precision that a call without an auction serves.
-    let precision = match scorer.engine().precision()?.1 {
+    let precision = match scorer.engine().model()?.precision {
         Precision::AuctionExact => Precision::Exact,
         other => other,
     };

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use adclick::Precision;
+use adclick::builder::Named;
 use adclick::builder::artifact::model::Model;
 use adclick::builder::artifact::model::spec::ModelSpec;
 use adclick::builder::artifact::{Bytes, OpenMode};

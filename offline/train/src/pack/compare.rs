@@ -1,5 +1,6 @@
 //! Proves a packed model: compares its outputs with those of the model that the weights are from.
 
+use adclick::builder::Named;
 use adclick::builder::schema::Schema;
 use adclick_data::setting::refuse;
 use anyhow::{Result, bail, ensure};

@@ -1,5 +1,6 @@
 //! The outputs of the model that a packed one came from: what `adclick score` writes, under these or other common names.
 
+use adclick::builder::Named;
 use adclick::builder::artifact::model::spec::HeadKind;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use safetensors::SafeTensors;

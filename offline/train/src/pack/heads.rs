@@ -1,5 +1,6 @@
 //! Output layers and towers, and what they read.
 
+use adclick::builder::Named;
 use adclick::builder::artifact::model::spec::{Activation, DenseSpec, HeadKind, HeadSpec, Matrix, Structure};
 use adclick_data::schema_file::{ModelOptions, OutputOrder};
 use anyhow::{Result, anyhow, bail, ensure};

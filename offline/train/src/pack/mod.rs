@@ -25,6 +25,7 @@ mod sequential;
 pub mod taken;
 pub mod tensors;
 
+use adclick::builder::Named;
 use adclick::builder::artifact::model::spec::{CrossSpec, ModelSpec, NetworkSpec, Structure};
 use adclick::builder::schema::{Kind, Schema};
 use adclick_data::schema_file::{ModelOptions, SchemaFile};

@@ -158,6 +158,7 @@ impl BundleScorer {
             values: &request_values,
             candidates: &candidates,
             candidate_values: &candidate_values,
+            columns: Default::default(),
         };
         let begin = Instant::now();
         let done = self.scorer.score(input, pctr, pcvr);

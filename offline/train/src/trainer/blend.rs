@@ -3,6 +3,7 @@
 //! A fresh model becomes the mean of both, weighted as the validation rows decide. A warm start begins with it: it is fitted
 //! to what the earlier model leaves over, whose logits on these rows it is added to.
 
+use adclick::builder::Named;
 use adclick::builder::artifact::model::spec::HeadKind;
 use adclick_data::progress::Progress;
 use anyhow::Result;

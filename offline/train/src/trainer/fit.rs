@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use adclick::builder::Named;
 use adclick::builder::artifact::model::spec::ModelSpec;
 use adclick::builder::schema::Enrichment;
 use adclick_data::logs::{LogRow, RowBatch, TableLookups};

@@ -115,12 +115,12 @@ impl Loaded {
 
     fn run(&mut self) -> Result<(), adclick::Refusal> {
         let Self { scorer, handles, request, values, candidates, candidate_values, block, pctr, .. } = self;
-        let input = Input { request, values, candidates, candidate_values };
         let columns = match block.is_empty() {
             true => Columns::default(),
             false => Columns { id_features: handles, ids: block, ..Columns::default() },
         };
-        scorer.score_columns(input, columns, pctr, &mut []).map(|_| ())
+        let input = Input { request, values, candidates, candidate_values, columns };
+        scorer.score(input, pctr, &mut []).map(|_| ())
     }
 
     fn call(&mut self) -> Result<(), Error> {
@@ -156,9 +156,9 @@ impl Ours {
             options.overlay_rows = 0;
             let bundle = if self.mode.source == Source::Tables { &world.from_tables } else { &world.passed };
             let engine = Engine::open(bundle, &options)?;
-            let (wanted, served, why) = engine.precision()?;
-            if served != wanted {
-                return Err(format!("{} is not served: {}", wanted.name(), why.unwrap_or_default()).into());
+            let model = engine.model()?;
+            if let Some(why) = model.precision_reason {
+                return Err(format!("{} is not served: {why}", model.precision_asked).into());
             }
             let state = engine.ad_cache()?.state;
             if self.mode.ad_cache && state != AdCacheState::On {

@@ -1,5 +1,6 @@
 //! The output of `adclick pack`.
 
+use adclick::builder::Named;
 use std::io::Write;
 use std::path::Path;
 

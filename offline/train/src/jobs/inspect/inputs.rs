@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use adclick::builder::Named;
 use adclick::builder::schema::Side;
 use adclick::inputs::{Default, InputReading, ModelInput, ValueKind};
 use adclick::{Candidate, Engine, Input, Options, Precision, Request, TableChecks, Value, category_id};
@@ -169,7 +170,7 @@ impl RequestFile {
 
     fn input(&self) -> Input<'_> {
         let Self { request, values, candidates, candidate_values } = self;
-        Input { request, values, candidates, candidate_values }
+        Input { request, values, candidates, candidate_values, columns: adclick::Columns::default() }
     }
 }
 

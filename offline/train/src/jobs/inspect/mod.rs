@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use adclick::auction::Policy;
+use adclick::builder::Named;
 use adclick::builder::artifact::container::{ArtifactKind, MAGIC};
 use adclick::builder::artifact::model::Model;
 use adclick::builder::artifact::model::network::{Cross, Dense, Network, Panels};

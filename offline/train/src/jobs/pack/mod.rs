@@ -7,6 +7,7 @@ mod tables;
 use std::path::PathBuf;
 
 use adclick::Precision;
+use adclick::builder::Named;
 use adclick::builder::bundle::{self, Manifest};
 use adclick_data::progress::Progress;
 use adclick_data::schema_file::SchemaFile;
