@@ -14,7 +14,7 @@
 //! ```
 //! use std::path::Path;
 //!
-//! use adclick::{BidKind, Candidate, Engine, Input, Options, Request, ScorerLimits, Value, Winner, category_id};
+//! use adclick::{BidKind, Candidate, Columns, Engine, Input, Options, Request, ScorerLimits, Value, Winner, category_id};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // Once, at start: the engine, and a handle for each value that requests carry. All threads share both.

@@ -61,7 +61,7 @@ pub struct Options {
     /// such as one in another unit, would hide all writes before it.
     pub overlay_max_skew: Option<Duration>,
     /// The precision to serve in; `None`: each bundle's own, or exact. A CPU or a model that does not support it serves
-    /// exact: [`Engine::precision`] says so and why.
+    /// exact: [`crate::engine::ModelInfo::precision_reason`] says so and why.
     pub precision: Option<Precision>,
     /// Bytes that each generation may use to cache what every ad adds to the first layers of the network; 0 = none. The
     /// cache takes up to a fifth off a large request's time. [`Engine::ad_cache`] gives its size, and whether it helps
