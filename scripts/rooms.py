@@ -25,7 +25,7 @@ LINES = 500
 # From the ground up: each imports those before it, never one after it.
 ROOMS = [
     # Foundations.
-    "error", "limits", "hash", "types", "clock", "prefetch", "memory", "cancel", "wire", "files", "refusal", "request",
+    "named", "error", "limits", "hash", "types", "clock", "prefetch", "memory", "cancel", "wire", "files", "refusal", "request",
     # What is on disk.
     "schema", "artifact", "table", "bundle",
     # Rows and switches between bundles.

@@ -11,25 +11,25 @@ pub trait PolicyParts: Sized {
     /// The same policy with another squash, in (0, 1].
     ///
     /// # Errors
-    /// [`Status::InvalidArgument`] when it is out of range.
+    /// `InvalidArgument` when it is out of range.
     fn with_squash(self, squash: f64) -> Result<Self>;
 
     /// The same policy with another least rank score: micros per 1000 impressions, 0 or more.
     ///
     /// # Errors
-    /// [`Status::InvalidArgument`] when it is out of range.
+    /// `InvalidArgument` when it is out of range.
     fn with_score_floor_micros(self, score_floor_micros: i64) -> Result<Self>;
 
     /// The same policy with another default reserve for one kind: micros per billed event, 0 or more.
     ///
     /// # Errors
-    /// [`Status::InvalidArgument`] when it is out of range.
+    /// `InvalidArgument` when it is out of range.
     fn with_reserve_micros(self, kind: BidKind, reserve_micros: i64) -> Result<Self>;
 
     /// The same policy with another billable unit: micros, 1 or more.
     ///
     /// # Errors
-    /// [`Status::InvalidArgument`] when it is out of range.
+    /// `InvalidArgument` when it is out of range.
     fn with_unit_micros(self, unit_micros: i64) -> Result<Self>;
 }
 
