@@ -77,7 +77,8 @@
  *      adclick_scorer_score_dense
  *  10. Deciding
  *      adclick_reason adclick_price_bound adclick_reserve_source ADCLICK_NO_CANDIDATE ADCLICK_WINNER_EXPLORED
- *      adclick_winner adclick_scorer_decide adclick_auction_options adclick_auction_run adclick_reason_name
+ *      adclick_winner adclick_scorer_decide adclick_explanation adclick_scorer_explain adclick_auction_options
+ *      adclick_auction_run adclick_reason_name adclick_bill
  *  11. Values in columns
  *      ADCLICK_COLUMNS_MISSING_ID adclick_columns adclick_scorer_score_columns adclick_scorer_decide_columns
  *  12. What the model reads
@@ -936,10 +937,10 @@ typedef struct adclick_winner {
 // Inputs as in `adclick_scorer_score`. `winners` has room for `max_winners` entries, at least
 // min(n_slots, n_candidates); entries past `outcome->n_winners` are left alone. `reasons` takes an `adclick_reason` for
 // each candidate, or is NULL when it is not wanted. `outcome` may be NULL; it says how many winners there are, so most
-// callers want it. With `deadline_us`, candidates not scored in time are cut off: they cannot win, and are counted; the
-// first few are always scored. With a model that has no pCTR head, CPC, CPA and oCPM bids get ADCLICK_REASON_INVALID_PCTR,
-// and
-// only CPM bids win. The caller keeps all memory; the library keeps no pointer to it.
+// callers want it. With `deadline_us`, candidates not scored in time are cut off: they cannot win, and are counted. The first few
+// are always scored, and those before others that would score best by a cheap guess (docs/auction.md). With a model that has no
+// pCTR head, CPC, CPA and oCPM bids get ADCLICK_REASON_INVALID_PCTR, and only CPM bids win. The caller keeps all memory; the
+// library keeps no pointer to it.
 // Errors: as `adclick_scorer_score`, and ADCLICK_BUFFER_TOO_SMALL for `winners`. A bad bid is no error: the candidate gets
 // its reason.
 // One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call (it reads the clock,
@@ -954,6 +955,76 @@ adclick_status adclick_scorer_decide(struct adclick_scorer *scorer,
                                      uint32_t *reasons,
                                      struct adclick_outcome *outcome,
                                      struct adclick_error *error);
+
+// What a decision found of one candidate. 144 bytes.
+//
+// A number that the decision did not come to is NaN where it is a probability, a logit or a score, and 0 elsewhere.
+typedef struct adclick_explanation {
+  // `sizeof(adclick_explanation)`, set by the caller.
+  uint32_t struct_size;
+  // Index in the decision's array of candidates.
+  uint32_t candidate;
+  // An `adclick_reason`.
+  uint32_t reason;
+  // The place of a winner, from 0; 0 for all others.
+  uint32_t slot;
+  // The logit of a click as the network gave it, before calibration.
+  float logit_ctr;
+  // The logit of a conversion after a click.
+  float logit_cvr;
+  // Calibrated P(click | impression).
+  float pctr;
+  // Calibrated P(conversion | click).
+  float pcvr;
+  // Multiplies the bid: the candidate's adjustment and those of the policy's rules.
+  double adjust;
+  // Multiplies the bid: the share that pacing leaves.
+  double paced;
+  // Multiplies the rank and divides the price: the candidate's modifier, the boosts of the policy's rules, the cold-start bonus.
+  double boost;
+  // Multiplies the rank score.
+  double quality;
+  // The score of one micro of the bid; the score is this times the bid.
+  double weight;
+  // The rank score per 1000 impressions, in micros.
+  double score;
+  // The bid for one event of its kind as it took part: after adjustments and pacing, in whole billable units; 0: it made none.
+  int64_t bid_micros;
+  // Expected value of 1000 impressions at the bid, in micros.
+  int64_t ecpm_micros;
+  // The highest reserve or floor that applied, per billed event; of a candidate that did not reach one, that one.
+  int64_t reserve_micros;
+  // An `adclick_reserve_source`.
+  uint32_t reserve_source;
+  // The rule of the policy that the reserve comes from: its number, from 0; meant for `reserve_source` rule alone.
+  uint32_t reserve_rule;
+  // Its place among the eligible candidates, from 0; `n_eligible` when it was not one.
+  uint32_t rank;
+  // Candidates that were eligible.
+  uint32_t n_eligible;
+  // The number of its tier in the policy, from 0.
+  uint32_t tier;
+  // 0.
+  uint32_t reserved;
+  // The generation that decided.
+  uint64_t generation;
+  // The request's id.
+  uint64_t request_id;
+} adclick_explanation;
+
+// What the scorer's last decision found of the candidate with this index: its logits, probabilities, multipliers, rank score,
+// reserve, place and reason.
+//
+// The scorer keeps the last decision until its next call, whatever that is; `explanation->request_id` says which it is.
+// Winners have the same numbers as in `adclick_winner`, which also has their prices.
+// Errors: ADCLICK_INVALID_ARGUMENT when the scorer's last call was no decision or failed, when it had no such candidate, or when
+// the generation that decided is no longer live; ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED, ADCLICK_BUSY.
+// One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call. Its time grows with the
+// decision's candidates.
+adclick_status adclick_scorer_explain(struct adclick_scorer *scorer,
+                                      uint32_t candidate,
+                                      struct adclick_explanation *explanation,
+                                      struct adclick_error *error);
 
 // The rules of an auction; 0 in a field is its default. 88 bytes; 56 in the first version.
 typedef struct adclick_auction_options {
@@ -1007,6 +1078,16 @@ adclick_status adclick_auction_run(struct adclick_scorer *scorer,
 // The name of a reason, such as "below_reserve"; "unknown reason" for other numbers. The text is static: do not free it.
 // Any thread.
 const char *adclick_reason_name(uint32_t reason);
+
+// What to bill for one impression at a price per 1000 impressions, in micros, so that nothing is lost: one impression is rarely a
+// whole number of micros. `*carry` begins at 0 and holds what is left over, in thousandths of a micro, 0 to 999, for the next bill.
+// Keep one for each account that is billed, and bill from one thread at a time. 1000 impressions at 1,999,999 micros bill
+// 1,999,999; cut each time, they would bill 1,999,000.
+//
+// 0, with `*carry` as it was, for a price under 0. With `carry` NULL what is left over is lost.
+// Any thread.
+int64_t adclick_bill(uint32_t *carry,
+                     int64_t price_micros);
 
 /* ---- 11. Values in columns -----------------------------------------------------------------------------------
  *
@@ -1484,7 +1565,7 @@ adclick_status adclick_engine_table_info(const struct adclick_engine *engine,
 // A flag of `adclick_log_options`: no thread of the library writes, only `adclick_log_drain` does.
 #define ADCLICK_LOG_NO_THREAD 1
 
-// How a log is kept. Zero everything but `struct_size` for the defaults. 104 bytes.
+// How a log is kept. Zero everything but `struct_size` for the defaults. 112 bytes; 104 in the first version.
 typedef struct adclick_log_options {
   // `sizeof(adclick_log_options)`.
   uint32_t struct_size;
@@ -1509,6 +1590,11 @@ typedef struct adclick_log_options {
   uint32_t sync_ms;
   // The input whose id is logged as the device, closed with 0; empty = "device_type".
   char device[64];
+  // Slates that can wait for the writer, of each scorer, 1 to 4096; 0 = 8. By default each takes about 170,000 bytes, whether it
+  // waits or not.
+  uint32_t ring_slates;
+  // 0.
+  uint32_t reserved;
 } adclick_log_options;
 
 // Begins to log what an engine decides and the events that it is told, in `directory`, which is made when it is not there.
@@ -1836,6 +1922,32 @@ ADCLICK_ASSERT_AT(adclick_outcome, n_wrong_side, 32);
 ADCLICK_ASSERT_AT(adclick_outcome, exploration, 36);
 ADCLICK_ASSERT_AT(adclick_outcome, propensity, 40);
 ADCLICK_ASSERT_AT(adclick_outcome, given_up_micros, 48);
+ADCLICK_ASSERT_SIZE(adclick_explanation, 144);
+ADCLICK_ASSERT_AT(adclick_explanation, struct_size, 0);
+ADCLICK_ASSERT_AT(adclick_explanation, candidate, 4);
+ADCLICK_ASSERT_AT(adclick_explanation, reason, 8);
+ADCLICK_ASSERT_AT(adclick_explanation, slot, 12);
+ADCLICK_ASSERT_AT(adclick_explanation, logit_ctr, 16);
+ADCLICK_ASSERT_AT(adclick_explanation, logit_cvr, 20);
+ADCLICK_ASSERT_AT(adclick_explanation, pctr, 24);
+ADCLICK_ASSERT_AT(adclick_explanation, pcvr, 28);
+ADCLICK_ASSERT_AT(adclick_explanation, adjust, 32);
+ADCLICK_ASSERT_AT(adclick_explanation, paced, 40);
+ADCLICK_ASSERT_AT(adclick_explanation, boost, 48);
+ADCLICK_ASSERT_AT(adclick_explanation, quality, 56);
+ADCLICK_ASSERT_AT(adclick_explanation, weight, 64);
+ADCLICK_ASSERT_AT(adclick_explanation, score, 72);
+ADCLICK_ASSERT_AT(adclick_explanation, bid_micros, 80);
+ADCLICK_ASSERT_AT(adclick_explanation, ecpm_micros, 88);
+ADCLICK_ASSERT_AT(adclick_explanation, reserve_micros, 96);
+ADCLICK_ASSERT_AT(adclick_explanation, reserve_source, 104);
+ADCLICK_ASSERT_AT(adclick_explanation, reserve_rule, 108);
+ADCLICK_ASSERT_AT(adclick_explanation, rank, 112);
+ADCLICK_ASSERT_AT(adclick_explanation, n_eligible, 116);
+ADCLICK_ASSERT_AT(adclick_explanation, tier, 120);
+ADCLICK_ASSERT_AT(adclick_explanation, reserved, 124);
+ADCLICK_ASSERT_AT(adclick_explanation, generation, 128);
+ADCLICK_ASSERT_AT(adclick_explanation, request_id, 136);
 ADCLICK_ASSERT_SIZE(adclick_error, 512);
 ADCLICK_ASSERT_AT(adclick_error, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_error, status, 4);
@@ -1948,7 +2060,7 @@ ADCLICK_ASSERT_AT(adclick_columns, flags, 4);
 ADCLICK_ASSERT_AT(adclick_columns, n_ids, 8);
 ADCLICK_ASSERT_AT(adclick_columns, n_numbers, 12);
 ADCLICK_ASSERT_AT(adclick_columns, missing_id, 16);
-ADCLICK_ASSERT_SIZE(adclick_log_options, 104);
+ADCLICK_ASSERT_SIZE(adclick_log_options, 112);
 ADCLICK_ASSERT_AT(adclick_log_options, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_log_options, flags, 4);
 ADCLICK_ASSERT_AT(adclick_log_options, slate_share, 8);
@@ -1959,6 +2071,8 @@ ADCLICK_ASSERT_AT(adclick_log_options, segment_mib, 28);
 ADCLICK_ASSERT_AT(adclick_log_options, segment_s, 32);
 ADCLICK_ASSERT_AT(adclick_log_options, sync_ms, 36);
 ADCLICK_ASSERT_AT(adclick_log_options, device, 40);
+ADCLICK_ASSERT_AT(adclick_log_options, ring_slates, 104);
+ADCLICK_ASSERT_AT(adclick_log_options, reserved, 108);
 ADCLICK_ASSERT_SIZE(adclick_log_state, 104);
 ADCLICK_ASSERT_AT(adclick_log_state, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_log_state, status, 4);

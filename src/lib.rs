@@ -185,6 +185,6 @@ pub use refusal::Refusal;
 pub use request::{Columns, Input};
 pub use scorer::{Scorer, ScorerLimits};
 pub use types::{
-    BidKind, CANDIDATE_FLOOR_EXEMPT, CANDIDATE_STOPPED, Candidate, Exploration, KEEP_NO_USER, NO_CANDIDATE, Outcome,
-    Precision, PriceBound, Request, ReserveSource, Row, Value, WINNER_EXPLORED, Winner,
+    BidKind, CANDIDATE_FLOOR_EXEMPT, CANDIDATE_STOPPED, Candidate, Explanation, Exploration, KEEP_NO_USER,
+    NO_CANDIDATE, Outcome, Precision, PriceBound, Request, ReserveSource, Row, Value, WINNER_EXPLORED, Winner,
 };

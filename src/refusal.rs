@@ -28,6 +28,15 @@ pub enum Refusal {
         /// The length that was expected.
         expected: usize,
     },
+    /// There is no entry with this index.
+    Index {
+        /// The array.
+        what: &'static str,
+        /// The index.
+        found: usize,
+        /// The number of entries.
+        entries: usize,
+    },
     /// A number is NaN or infinite.
     NotFinite {
         /// The array.
@@ -95,7 +104,9 @@ impl Refusal {
     pub fn status(self) -> Status {
         match self {
             Self::Capacity { .. } => Status::CapacityExceeded,
-            Self::Length { .. } | Self::Field { .. } | Self::Argument { .. } => Status::InvalidArgument,
+            Self::Length { .. } | Self::Index { .. } | Self::Field { .. } | Self::Argument { .. } => {
+                Status::InvalidArgument
+            }
             Self::NotFinite { .. } => Status::InvalidValue,
             Self::StructSize { .. } | Self::EntrySize { .. } | Self::UnknownField { .. } => Status::BadStructSize,
             Self::Closed => Status::Closed,
@@ -114,6 +125,9 @@ impl fmt::Display for Refusal {
                 write!(f, "{what}: {found}, this scorer was sized for {most}: make one with a larger limit")
             }
             Self::Length { what, found, expected } => write!(f, "{what}: {found} entries, expected {expected}"),
+            Self::Index { what, found, entries } => {
+                write!(f, "{what}: {found}, but the last decision had {entries} of them, numbered from 0")
+            }
             Self::NotFinite { what, index } => {
                 write!(f, "{what}[{index}] is NaN or infinite, expected a finite number")
             }

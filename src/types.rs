@@ -303,6 +303,78 @@ pub struct Winner {
     pub grown: u64,
 }
 
+/// What a decision found of one candidate. 144 bytes.
+///
+/// A number that the decision did not come to is NaN where it is a probability, a logit or a score, and 0 elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Explanation {
+    /// `sizeof(adclick_explanation)`, set by the caller.
+    pub struct_size: u32,
+    /// Index in the decision's array of candidates.
+    pub candidate: u32,
+    /// An `adclick_reason`.
+    pub reason: u32,
+    /// The place of a winner, from 0; 0 for all others.
+    pub slot: u32,
+    /// The logit of a click as the network gave it, before calibration.
+    pub logit_ctr: f32,
+    /// The logit of a conversion after a click.
+    pub logit_cvr: f32,
+    /// Calibrated P(click | impression).
+    pub pctr: f32,
+    /// Calibrated P(conversion | click).
+    pub pcvr: f32,
+    /// Multiplies the bid: the candidate's adjustment and those of the policy's rules.
+    pub adjust: f64,
+    /// Multiplies the bid: the share that pacing leaves.
+    pub paced: f64,
+    /// Multiplies the rank and divides the price: the candidate's modifier, the boosts of the policy's rules, the cold-start bonus.
+    pub boost: f64,
+    /// Multiplies the rank score.
+    pub quality: f64,
+    /// The score of one micro of the bid; the score is this times the bid.
+    pub weight: f64,
+    /// The rank score per 1000 impressions, in micros.
+    pub score: f64,
+    /// The bid for one event of its kind as it took part: after adjustments and pacing, in whole billable units; 0: it made none.
+    pub bid_micros: i64,
+    /// Expected value of 1000 impressions at the bid, in micros.
+    pub ecpm_micros: i64,
+    /// The highest reserve or floor that applied, per billed event; of a candidate that did not reach one, that one.
+    pub reserve_micros: i64,
+    /// An `adclick_reserve_source`.
+    pub reserve_source: u32,
+    /// The rule of the policy that the reserve comes from: its number, from 0; meant for `reserve_source` rule alone.
+    pub reserve_rule: u32,
+    /// Its place among the eligible candidates, from 0; `n_eligible` when it was not one.
+    pub rank: u32,
+    /// Candidates that were eligible.
+    pub n_eligible: u32,
+    /// The number of its tier in the policy, from 0.
+    pub tier: u32,
+    /// 0.
+    pub reserved: u32,
+    /// The generation that decided.
+    pub generation: u64,
+    /// The request's id.
+    pub request_id: u64,
+}
+
+impl Default for Explanation {
+    fn default() -> Self {
+        Self {
+            logit_ctr: f32::NAN,
+            logit_cvr: f32::NAN,
+            pctr: f32::NAN,
+            pcvr: f32::NAN,
+            weight: f64::NAN,
+            score: f64::NAN,
+            ..Self::zeroed()
+        }
+    }
+}
+
 /// The arithmetic that outputs are computed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u32)]

@@ -15,7 +15,7 @@ use std::time::Instant;
 use adclick::auction::Reason;
 use adclick::builder::capi::*;
 use adclick::builder::infer::Kernel;
-use adclick::{Engine, Outcome, Value, Winner};
+use adclick::{Engine, Explanation, Outcome, Value, Winner};
 use testkit::common::{Bundles, Random, Wants, case, logged, model, options, scorer};
 use testkit::plain_tables;
 
@@ -132,6 +132,7 @@ fn serve(kernel: &str, planted: bool) -> ! {
     let mut winners = [Winner::default(); 4];
     let mut reasons = [Reason::Won; CANDIDATES];
     let mut outcome = Outcome { struct_size: size_of::<Outcome>() as u32, ..Outcome::default() };
+    let mut told = Explanation { struct_size: size_of::<Explanation>() as u32, ..Explanation::default() };
     let mut error = adclick_error { struct_size: size_of::<adclick_error>() as u32, status: 0, message: [0; 504] };
     // Rounds in which all went well, calls that were refused, changes of the generation.
     let mut calls = |n: usize, plant_at: usize| -> (usize, usize, usize) {
@@ -163,6 +164,9 @@ fn serve(kernel: &str, planted: bool) -> ! {
                     )
                 };
                 refused += usize::from(status as i32 == -4);
+                // SAFETY: the output has room; what was refused is no decision.
+                let told = unsafe { adclick_scorer_explain(c_scorer, 1, &mut told, &mut error) };
+                refused -= usize::from((told as i32 == 0) == (status as i32 == -4));
             }
             if call == plant_at {
                 // SAFETY: a call without arguments or effects.

@@ -1,11 +1,12 @@
 //! Whole requests, from ids to winners: model S behind a table of 5 million users and one of a million ads.
 //!
-//! `cargo bench --bench request [-- --quick]`
+//! `cargo bench --bench request [-- --quick] [-- --rules]`
 //!
 //! First one thread: [`Scorer::decide`] at several numbers of candidates, what its stages cost, and the precisions beside
 //! each other. Then two threads that share an engine beside one, with and without new generations being published
 //! meanwhile (not when the process has one core). Tables are built once, into build/bench/.
 
+mod rules;
 mod world;
 
 use std::path::Path;
@@ -335,6 +336,8 @@ fn scaling(engine: &Engine, pace: &Pace, bundles: &[std::path::PathBuf]) -> Resu
 
 fn main() -> Result<(), Error> {
     let quick = std::env::args().any(|a| a == "--quick");
+    // What the rules of auctions, segments and deadlines cost, and nothing else.
+    let rules = std::env::args().any(|a| a == "--rules");
     let pace = if quick { QUICK } else { FULL };
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("build/bench/request");
     let bundles = world::bundles(&root, pace.size)?;
@@ -343,17 +346,19 @@ fn main() -> Result<(), Error> {
     let Size { users, ads } = pace.size;
     let seconds = begin.elapsed().as_secs_f64();
     println!("{users} users, {ads} ads, kernel {}; opened and checked in {seconds:.1} s\n", engine.kernel());
-    println!("One thread, microseconds of a request, medians; shares of the median:\n");
-    println!("| candidates | p50 | p99 | tables and inputs (the rest) | network | calibration | auction |");
-    println!("| --- | --- | --- | --- | --- | --- | --- |");
-    for count in COUNTS {
-        stages(&engine, &pace, count)?;
-    }
-    println!("\nOne thread, the same requests by turns, microseconds of a request:\n");
-    println!("| candidates | served | p50 | p99 | faster than exact |");
-    println!("| --- | --- | --- | --- | --- |");
-    for count in COUNTS {
-        ways(&bundles[0], &pace, count)?;
+    if !rules {
+        println!("One thread, microseconds of a request, medians; shares of the median:\n");
+        println!("| candidates | p50 | p99 | tables and inputs (the rest) | network | calibration | auction |");
+        println!("| --- | --- | --- | --- | --- | --- | --- |");
+        for count in COUNTS {
+            stages(&engine, &pace, count)?;
+        }
+        println!("\nOne thread, the same requests by turns, microseconds of a request:\n");
+        println!("| candidates | served | p50 | p99 | faster than exact |");
+        println!("| --- | --- | --- | --- | --- |");
+        for count in COUNTS {
+            ways(&bundles[0], &pace, count)?;
+        }
     }
     println!(
         "\nOne calibrator, and those of 100,000 segments (placement, advertiser), by turns, microseconds of a request:\n"
@@ -362,6 +367,23 @@ fn main() -> Result<(), Error> {
     println!("| --- | --- | --- | --- | --- | --- |");
     for count in COUNTS {
         by_segment(&bundles[0], &pace, count)?;
+    }
+    println!(
+        "\nThe auction beside exact scores of the same candidates, five slots, by turns, microseconds of a request:\n"
+    );
+    println!("| candidates | scores | full policy | of the scores | default policy | of the scores |");
+    println!("| --- | --- | --- | --- | --- | --- |");
+    for count in COUNTS {
+        rules::full_policy(&engine, &pace, count)?;
+    }
+    println!("\nDeadlines, in shares of the time that all candidates take; winners as without a deadline:\n");
+    println!("| candidates | deadline | candidates scored | winners kept |");
+    println!("| --- | --- | --- | --- |");
+    for count in [300, 1000] {
+        rules::deadlines(&engine, &pace, count)?;
+    }
+    if rules {
+        return Ok(());
     }
     let cores = std::thread::available_parallelism()?;
     if cores.get() == 1 {

@@ -72,6 +72,7 @@ STRUCTS = {
     "adclick_winner": "Winner", "adclick_outcome": "Outcome", "adclick_ad_cache": "AdCache",
     "adclick_upsert_result": "UpsertResult", "adclick_table_info": "TableInfo", "adclick_auction_options": "AuctionOptions",
     "adclick_log_state": "LogState", "adclick_event": "Event",
+    "adclick_explanation": "Explanation",
 }
 OWN = {"struct_size", "reserved", "candidate_size", "winner_size"}
 OWN_COUNTS = {"adclick_request": {"n_values", "n_candidates", "n_candidate_values"}}

@@ -53,6 +53,7 @@ FLAGS = {"ADCLICK_COPY": "copy", "ADCLICK_NO_OVERLAYS": "noOverlays", "ADCLICK_L
 RESULTS = {
     "upserted": "adclick_upsert_result", "table": "adclick_table_info", "cache": "adclick_ad_cache", "model": "adclick_model",
     "input": "adclick_model_input", "check": "adclick_check", "follow": "adclick_follow_state", "log": "adclick_log_state",
+    "explanation": "adclick_explanation",
 }
 HIDDEN = {"struct_size", "reserved"}
 
@@ -78,6 +79,7 @@ VIEWS = {
     "Request": View("adclick_request", "bytes", own=(
         "flags", "n_values", "n_candidates", "n_candidate_values", "candidate_size", "winner_size")),
     "Outcome": View("adclick_outcome", "bytes", "Layout.FRAME_OUTCOME + ", sets=False),
+    "Explanation": View("adclick_explanation", "bytes", "Layout.FRAME_RESULT + ", sets=False),
     "AuctionOptions": View(
         "adclick_auction_options", "memory.bytes", gets=False, own=("reserve_micros", "candidate_size", "winner_size")),
 }

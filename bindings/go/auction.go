@@ -52,3 +52,17 @@ func runAuction(memory *C.adclick_scorer, options *AuctionOptions, candidates []
 func (o *AuctionOptions) raw() *C.adclick_auction_options {
 	return (*C.adclick_auction_options)(unsafe.Pointer(o))
 }
+
+// Carry bills single impressions at prices per 1000 and carries what is left over, so that nothing is lost. Keep one for each
+// account that is billed; its number, thousandths of a micro, is what to store of it.
+type Carry uint32
+
+// Bill is what to bill for one impression at this price per 1000, in micros; 0 for a price under 0.
+func (c *Carry) Bill(priceMicros int64) int64 {
+	if priceMicros < 0 {
+		return 0
+	}
+	thousandths := int64(*c) + priceMicros%1000
+	*c = Carry(thousandths % 1000)
+	return priceMicros/1000 + thousandths/1000
+}

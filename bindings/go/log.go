@@ -21,6 +21,8 @@ type LogOptions struct {
 	SlateCandidates uint32
 	// The most raw values of a slate; 0 = 4096. A slate that has more is lost, and counted.
 	SlateValues uint32
+	// Slates that can wait for the writer, of each scorer; 0 = 8. By default each takes about 170,000 bytes.
+	RingSlates uint32
 	// The size at which a segment is closed, in MiB; 0 = 64.
 	SegmentMiB uint32
 	// The age at which a segment is closed; 0 = 300 seconds. Rounded up to seconds.
@@ -48,6 +50,7 @@ func (e *Engine) OpenLog(directory string, options LogOptions) error {
 	raw.ring_records = C.uint32_t(options.RingRecords)
 	raw.slate_candidates = C.uint32_t(options.SlateCandidates)
 	raw.slate_values = C.uint32_t(options.SlateValues)
+	raw.ring_slates = C.uint32_t(options.RingSlates)
 	raw.segment_mib = C.uint32_t(options.SegmentMiB)
 	raw.segment_s, raw.sync_ms = age, sync
 	for i := range len(options.Device) {

@@ -6,6 +6,8 @@ package adclick
 // #cgo nocallback adclick_scorer_score_dense
 // #cgo noescape adclick_scorer_decide_columns
 // #cgo nocallback adclick_scorer_decide_columns
+// #cgo noescape adclick_scorer_explain
+// #cgo nocallback adclick_scorer_explain
 // #include <adclick.h>
 import "C"
 
@@ -261,4 +263,21 @@ func (s *Scorer) Decide(in *Input, winners []Winner, reasons []Reason) (Outcome,
 		valuesOf(in.CandidateValues), &s.columns, handlesOf(in.Columns.IDFeatures), idsOf(in.Columns.IDs),
 		handlesOf(in.Columns.NumberFeatures), floatsOf(in.Columns.Numbers), winnersOf(winners), C.uint32_t(len(winners)),
 		reasonsOf(reasons), s.rawOutcome(), &s.why))
+}
+
+// Explain tells what the scorer's last decision found of the candidate with this index: logits, probabilities, multipliers, rank
+// score, reserve, place and reason. It fills explanation and allocates nothing. The scorer keeps a decision until its next call,
+// whatever that is. An error says that the last call was no decision or failed, that it had no such candidate, or that the
+// generation which decided is no longer live.
+func (s *Scorer) Explain(candidate int, explanation *Explanation) error {
+	if err := s.begin(); err != nil {
+		return err
+	}
+	defer s.end()
+	if candidate < 0 || !fits(candidate) {
+		return invalid("candidate: expected an index of the last decision's candidates")
+	}
+	explanation.structSize = C.sizeof_adclick_explanation
+	told := (*C.adclick_explanation)(unsafe.Pointer(explanation))
+	return toError(C.adclick_scorer_explain(s.handle, C.uint32_t(candidate), told, &s.why), &s.why)
 }

@@ -1,6 +1,7 @@
 package adclick_test
 
 import (
+	"errors"
 	"math"
 	"runtime"
 	"slices"
@@ -32,6 +33,23 @@ func TestDecideIsScoreAndAuction(t *testing.T) {
 		t.Errorf("reasons %v and %v", reasons[7], reasons[8])
 	}
 
+	var told adclick.Explanation
+	for i := range n {
+		if err := scorer.Explain(i, &told); err != nil || told.Reason != reasons[i] || told.Candidate != uint32(i) {
+			t.Fatalf("candidate %d, which is %v: %+v, %v", i, reasons[i], told, err)
+		}
+	}
+	winner := winners[1]
+	if err := scorer.Explain(int(winner.Candidate), &told); err != nil || told.Score != winner.Score || told.Slot != 1 ||
+		told.PCTR != winner.PCTR || told.Rank != winner.Rank || told.ReserveMicros != winner.ReserveMicros {
+		t.Errorf("%+v, %v of the winner %+v", told, err, winner)
+	}
+	for _, index := range []int{-1, n, math.MaxInt} {
+		if err := scorer.Explain(index, &told); !errors.Is(err, adclick.InvalidArgument) {
+			t.Errorf("candidate %d: %v", index, err)
+		}
+	}
+
 	pctr, pcvr := make([]float32, n), make([]float32, n)
 	scored := must[adclick.Outcome](t)(scorer.Score(in, pctr, pcvr))
 	if scored.Winners != 0 || scored.Scored != n || scored.Missing != outcome.Missing {
@@ -39,6 +57,9 @@ func TestDecideIsScoreAndAuction(t *testing.T) {
 	}
 	if !math.IsNaN(float64(pcvr[0])) {
 		t.Errorf("pCVR %v of a model without that head", pcvr[0])
+	}
+	if err := scorer.Explain(0, &told); !errors.Is(err, adclick.InvalidArgument) {
+		t.Errorf("a score was explained: %v", err)
 	}
 	alone, again := make([]adclick.Winner, 3), make([]adclick.Reason, n)
 	for name, run := range map[string]func(adclick.AuctionOptions, []adclick.Candidate, []float32, []float32,
@@ -190,7 +211,7 @@ func TestDeadlineCuts(t *testing.T) {
 	if outcome.Scored == 0 || outcome.Cut == 0 || outcome.Scored+outcome.Cut != n || uint32(cut) != outcome.Cut {
 		t.Errorf("%+v, %d reasons say so", outcome, cut)
 	}
-	if outcome.Winners == 0 || winners[0].Candidate >= outcome.Scored {
+	if outcome.Winners == 0 || reasons[winners[0].Candidate] != adclick.ReasonWon {
 		t.Errorf("%+v, won by %d", outcome, winners[0].Candidate)
 	}
 }
@@ -260,8 +281,15 @@ func TestNothingIsAllocated(t *testing.T) {
 	winners, reasons := make([]adclick.Winner, 2), make([]adclick.Reason, n)
 	pctr, pcvr, x := make([]float32, n), make([]float32, n), make([]float32, n*29)
 	ids := []uint64{1, 2}
+	var told adclick.Explanation
 	for name, call := range map[string]func() error{
 		"Decide":     func() error { _, err := scorer.Decide(in, winners, reasons); return err },
+		"Explain": func() error {
+			if _, err := scorer.Decide(in, winners, nil); err != nil {
+				return err
+			}
+			return scorer.Explain(1, &told)
+		},
 		"Score":      func() error { _, err := scorer.Score(in, pctr, pcvr); return err },
 		"ScoreDense": func() error { _, err := scorer.ScoreDense(x, 29, pctr, nil); return err },
 		"RunAuction": func() error {
@@ -283,5 +311,16 @@ func TestNothingIsAllocated(t *testing.T) {
 		if allocations := testing.AllocsPerRun(100, func() { _ = call() }); allocations != 0 {
 			t.Errorf("%s: %v allocations", name, allocations)
 		}
+	}
+}
+
+func TestCarryLosesNothing(t *testing.T) {
+	var carry adclick.Carry
+	var billed int64
+	for range 1000 {
+		billed += carry.Bill(1_999_999)
+	}
+	if billed != 1_999_999 || carry != 0 || carry.Bill(-5) != 0 || carry.Bill(math.MaxInt64) != math.MaxInt64/1000 {
+		t.Errorf("billed %d, %d left over", billed, carry)
 	}
 }

@@ -328,3 +328,56 @@ type Event struct {
 	Answer   int32
 	reserved uint32
 }
+
+// Explanation is what a decision found of one candidate.
+// A number that the decision did not come to is NaN where it is a probability, a logit or a score, and 0 elsewhere.
+type Explanation struct {
+	structSize uint32
+	// Index in the decision's array of candidates.
+	Candidate uint32
+	Reason    Reason
+	// The place of a winner, from 0; 0 for all others.
+	Slot uint32
+	// The logit of a click as the network gave it, before calibration.
+	LogitCtr float32
+	// The logit of a conversion after a click.
+	LogitCvr float32
+	// Calibrated P(click | impression).
+	PCTR float32
+	// Calibrated P(conversion | click).
+	PCVR float32
+	// Multiplies the bid: the candidate's adjustment and those of the policy's rules.
+	Adjust float64
+	// Multiplies the bid: the share that pacing leaves.
+	Paced float64
+	// Multiplies the rank and divides the price: the candidate's modifier, the boosts of the policy's rules, the cold-start
+	// bonus.
+	Boost float64
+	// Multiplies the rank score.
+	Quality float64
+	// The score of one micro of the bid; the score is this times the bid.
+	Weight float64
+	// The rank score per 1000 impressions, in micros.
+	Score float64
+	// The bid for one event of its kind as it took part: after adjustments and pacing, in whole billable units; 0: it made
+	// none.
+	BidMicros int64
+	// Expected value of 1000 impressions at the bid, in micros.
+	ECPMMicros int64
+	// The highest reserve or floor that applied, per billed event; of a candidate that did not reach one, that one.
+	ReserveMicros int64
+	ReserveSource ReserveSource
+	// The rule of the policy that the reserve comes from: its number, from 0; meant for ReserveSource rule alone.
+	ReserveRule uint32
+	// Its place among the eligible candidates, from 0; Eligible when it was not one.
+	Rank uint32
+	// Candidates that were eligible.
+	Eligible uint32
+	// The number of its tier in the policy, from 0.
+	Tier     uint32
+	reserved uint32
+	// The generation that decided.
+	Generation uint64
+	// The request's id.
+	RequestID uint64
+}

@@ -44,6 +44,15 @@ inline std::uint32_t run_auction(adclick::scorer *memory, const adclick_auction_
   return try_run_auction(memory, options, candidates, pctr, pcvr, winners, reasons).value();
 }
 
+// Bills single impressions at prices per 1000 and carries what is left over (adclick_bill). Keep one for each account that is
+// billed; `thousandths` of a micro is what to store of it.
+struct carry {
+  std::uint32_t thousandths = 0;
+
+  // What to bill for one impression, in micros.
+  std::int64_t bill(std::int64_t price_micros) noexcept { return adclick_bill(&thousandths, price_micros); }
+};
+
 }  // namespace adclick
 
 #endif  // ADCLICK_AUCTION_HPP

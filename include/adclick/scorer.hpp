@@ -116,6 +116,21 @@ class scorer {
     return try_decide(in, winners, reasons).value();
   }
 
+  // adclick_scorer_explain: what this scorer's last decision found of one of its candidates.
+  [[nodiscard]] result<explanation> try_explain(std::size_t index) noexcept {
+    explanation told{};
+    told.struct_size = sizeof told;
+    failure why;
+    if (!detail::fits(index)) {
+      return detail::too_long();
+    }
+    if (adclick_scorer_explain(handle_, static_cast<std::uint32_t>(index), &told, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return told;
+  }
+  explanation explain(std::size_t index) { return try_explain(index).value(); }
+
  private:
   static outcome empty_outcome() noexcept {
     outcome empty{};

@@ -23,6 +23,7 @@ using request = adclick_request;
 using candidate = adclick_candidate;
 using winner = adclick_winner;
 using outcome = adclick_outcome;
+using explanation = adclick_explanation;
 using upsert_result = adclick_upsert_result;
 using table_info = adclick_table_info;
 using ad_cache = adclick_ad_cache;

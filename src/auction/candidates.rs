@@ -4,7 +4,7 @@ use super::amount::sealed::Sealed;
 use super::document::{price, rank};
 use super::policy::Ties;
 use super::rank::{Decision, Ranking};
-use super::terms::Terms;
+use super::terms::{Terms, Valid};
 use super::{Bid, Groups, Page, Pricing, Reason, Scratch};
 use crate::error::{Error, Result};
 use crate::hash::mix;
@@ -86,6 +86,34 @@ pub(crate) fn assess(
     Ok((terms.score, terms.ecpm))
 }
 
+/// Where a candidate would stand if these were its probabilities: its tier and its rank score, whatever reserves and floors say.
+pub(crate) fn guess(
+    page: &Page<'_>,
+    candidate: &Candidate,
+    pctr: f32,
+    pcvr: f32,
+) -> std::result::Result<(u16, f64), Reason> {
+    let rules = &page.policy.document;
+    if page.policy.pricing == Pricing::Document {
+        let p = if rules.conversion && pcvr > 0.0 { pcvr } else { pctr };
+        return Ok((0, candidate.bid_micros as f64 * f64::from(p)));
+    }
+    let bid = bid(page, candidate, pctr.into(), pcvr.into())?;
+    let worth = Valid::new(page, &bid)?.worth(page, bid.pctr, bid.pcvr)?;
+    Ok((bid.tier, worth.score))
+}
+
+/// What adjustments and pacing multiply a candidate's bid by.
+pub(crate) fn bid_multiplier(page: &Page<'_>, candidate: &Candidate) -> f64 {
+    match page.policy.pricing {
+        Pricing::Document => 1.0,
+        _ => {
+            let Moved { adjust, paced, .. } = multipliers(page, candidate);
+            adjust * paced
+        }
+    }
+}
+
 /// The design document's ranker on candidates: its bids are in currency units, and so are its prices.
 fn run_as_document(
     page: &Page<'_>,
@@ -157,8 +185,8 @@ pub fn tie_key(page: &Page<'_>, ad_key: u64) -> u64 {
 #[inline]
 pub fn bid(page: &Page<'_>, candidate: &Candidate, pctr: f64, pcvr: f64) -> std::result::Result<Bid, Reason> {
     let kind = BidKind::from_u32(candidate.bid_kind).ok_or(Reason::UnknownBidKind)?;
-    if candidate.flags & CANDIDATE_STOPPED != 0 {
-        return Err(Reason::Stopped);
+    if candidate.flags & (CANDIDATE_STOPPED | CANDIDATE_CUT) != 0 {
+        return Err(if candidate.flags & CANDIDATE_CUT != 0 { Reason::Cut } else { Reason::Stopped });
     }
     let policy = page.policy;
     let amount = match (candidate.value_micros, candidate.target_return_ppm) {
@@ -206,6 +234,9 @@ fn bid_by_value(candidate: &Candidate, kind: BidKind) -> std::result::Result<i64
     })
 }
 
+/// A flag that callers may not set: the deadline came before its score.
+pub(crate) const CANDIDATE_CUT: u32 = 1 << 31;
+
 const MILLION: f64 = 1e6;
 
 /// What moves a candidate's bid and its rank, besides itself.
@@ -221,21 +252,27 @@ pub(super) struct Moved {
 
 #[inline]
 fn moved(page: &Page<'_>, candidate: &Candidate) -> std::result::Result<Moved, Reason> {
-    let mut moved = Moved { adjust: page.adjust, paced: 1.0, boost: page.boost };
     let &Candidate { adjust_ppm, withheld_ppm, throttle_ppm, .. } = candidate;
     if adjust_ppm != 0 || withheld_ppm != 0 || throttle_ppm != 0 {
         if adjust_ppm < -1_000_000 || withheld_ppm > 1_000_000 || throttle_ppm > 1_000_000 {
             return Err(Reason::InvalidAdjustment);
         }
-        moved.adjust *= (MILLION + f64::from(adjust_ppm)) / MILLION;
-        moved.paced = (MILLION - f64::from(withheld_ppm)) / MILLION;
-        if moved.paced == 0.0 {
+        if withheld_ppm == 1_000_000 {
             return Err(Reason::Withheld);
         }
         if is_throttled(page.request_id, candidate) {
             return Err(Reason::Throttled);
         }
     }
+    Ok(multipliers(page, candidate))
+}
+
+/// The same of a candidate that may be left out.
+#[inline]
+pub(super) fn multipliers(page: &Page<'_>, candidate: &Candidate) -> Moved {
+    let adjust = page.adjust * ((MILLION + f64::from(candidate.adjust_ppm)) / MILLION);
+    let paced = (MILLION - f64::from(candidate.withheld_ppm)) / MILLION;
+    let mut moved = Moved { adjust, paced, boost: page.boost };
     if page.policy.modifiers.has_keys() {
         let (advertiser, campaign) = (candidate.advertiser_key, candidate.campaign_key);
         for (_, modifier) in page.policy.modifiers.of_candidate(page.moment, advertiser, campaign) {
@@ -248,7 +285,7 @@ fn moved(page: &Page<'_>, candidate: &Candidate) -> std::result::Result<Moved, R
     {
         moved.boost *= 1.0 + cold.bonus * cold.impressions / (cold.impressions + f64::from(candidate.impressions - 1));
     }
-    Ok(moved)
+    moved
 }
 
 /// Whether pacing leaves the candidate out of this request: all ads of a campaign together, and the same ones in a replay.
@@ -261,7 +298,7 @@ fn is_throttled(request_id: u64, candidate: &Candidate) -> bool {
 
 /// The reserve of a candidate that is not exempt, without the page's floors and the slot's: its own or else the policy's for
 /// the kind, and at least what the policy's rules say. With where it comes from.
-fn reserve(page: &Page<'_>, candidate: &Candidate, kind: BidKind) -> (i64, ReserveSource, u32) {
+pub(super) fn reserve(page: &Page<'_>, candidate: &Candidate, kind: BidKind) -> (i64, ReserveSource, u32) {
     let (mut reserve, mut source) = match candidate.reserve_micros {
         0 => (page.policy.reserve_micros[kind as usize], ReserveSource::Kind),
         own => (own, ReserveSource::Candidate),
@@ -286,7 +323,7 @@ fn reserve(page: &Page<'_>, candidate: &Candidate, kind: BidKind) -> (i64, Reser
 }
 
 /// Where a winner's reserve comes from.
-fn reserve_source(page: &Page<'_>, candidate: &Candidate, slot: u32, applied: i64) -> (ReserveSource, u32) {
+pub(super) fn reserve_source(page: &Page<'_>, candidate: &Candidate, slot: u32, applied: i64) -> (ReserveSource, u32) {
     let unit = page.policy.unit_micros;
     let (Some(kind), true) = (BidKind::from_u32(candidate.bid_kind), applied > 0) else {
         return (ReserveSource::None, 0);

@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use super::Reason;
+
 /// What the allocation has found of a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -10,6 +12,16 @@ pub(super) enum State {
     Placed,
     /// A limit keeps it from every place that is left.
     Excluded,
+}
+
+impl State {
+    pub(super) fn reason(self) -> Reason {
+        match self {
+            Self::Open => Reason::Outranked,
+            Self::Placed => Reason::Won,
+            Self::Excluded => Reason::Excluded,
+        }
+    }
 }
 
 /// An eligible candidate.

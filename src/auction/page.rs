@@ -21,6 +21,8 @@ pub struct Page<'a> {
     pub(super) boost: f64,
     /// What they reserve, by kind of bid, and the rule.
     pub(super) reserve: [(i64, u32); 4],
+    /// The least that any slot reserves, by kind of bid.
+    least_slot: [i64; 4],
     /// The verdict to replay; [`Exploration::Off`] when there is none.
     pub(super) exploration: Exploration,
 }
@@ -65,7 +67,7 @@ impl<'a> Page<'a> {
         for (rule, amounts) in policy.reserves.of_page(moment) {
             highest(&mut reserve, rule, amounts);
         }
-        Self {
+        let mut page = Self {
             policy,
             n_slots: n_slots.min(most),
             request_id: 0,
@@ -75,8 +77,33 @@ impl<'a> Page<'a> {
             adjust,
             boost,
             reserve,
+            least_slot: [0; 4],
             exploration: Exploration::Off,
+        };
+        if policy.has_slot_reserves() {
+            page.least_slot = KINDS.map(|kind| page.least_of_slots(kind, 0));
         }
+        page
+    }
+
+    /// The least reserve of the slots that a candidate with this mask fits.
+    #[inline]
+    pub(super) fn least_slot_reserve(&self, kind: BidKind, mask: u32) -> i64 {
+        match mask {
+            0 => self.least_slot[kind as usize],
+            _ if !self.policy.has_slot_reserves() => 0,
+            mask => self.least_of_slots(kind, mask),
+        }
+    }
+
+    fn least_of_slots(&self, kind: BidKind, mask: u32) -> i64 {
+        self.slot_reserve(self.slot_of_least_reserve(kind, mask) as usize, kind).0
+    }
+
+    /// The slot with that reserve.
+    pub(super) fn slot_of_least_reserve(&self, kind: BidKind, mask: u32) -> u32 {
+        let slots = (0..self.slots_in_order()).filter(|&slot| fits(mask, slot));
+        slots.min_by_key(|&slot| self.slot_reserve(slot, kind).0).unwrap_or(0) as u32
     }
 
     /// The reserve of a slot for bids of one kind, and the rule that it comes from.
@@ -98,6 +125,8 @@ impl<'a> Page<'a> {
         mask == 0 || (mask.trailing_zeros() as usize) < self.n_slots
     }
 }
+
+const KINDS: [BidKind; 4] = [BidKind::Cpm, BidKind::Cpc, BidKind::Cpa, BidKind::Ocpm];
 
 /// Raises reserves to those of a rule.
 pub(super) fn highest(reserve: &mut [(i64, u32); 4], rule: u32, amounts: &[i64; 4]) {

@@ -19,6 +19,20 @@ pub struct Scratch {
     seats: [Seat; MAX_PAGE_SLOTS],
     drawn: [Drawn; MAX_PAGE_SLOTS],
     account: Account,
+    seated: Seated,
+    /// Of `entries`, as many as are in order.
+    looked_at: usize,
+}
+
+/// How the last auction gave its places.
+#[derive(Debug, Clone, Copy)]
+enum Seated {
+    /// To the first of the order.
+    InOrder,
+    /// To so many of `seats`.
+    Seats(usize),
+    /// To so many of `drawn`.
+    Drawn(usize),
 }
 
 /// How many candidates had each [`Reason`], by its number.
@@ -47,6 +61,29 @@ impl Scratch {
             seats: [Seat { slot: 0, at: 0, next: NOBODY }; MAX_PAGE_SLOTS],
             drawn: [Drawn { slot: 0, at: 0, propensity: 1.0 }; MAX_PAGE_SLOTS],
             account: Account::default(),
+            seated: Seated::InOrder,
+            looked_at: 0,
+        }
+    }
+
+    /// The eligible candidates of the last auction. They are in order as far as anybody looked, and all that have a place or are
+    /// kept out by a limit are there.
+    pub(super) fn ranked(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// What the last auction found of an eligible candidate.
+    pub(crate) fn found(&self, index: u32) -> Reason {
+        let entry = self.entries[..self.looked_at].iter().find(|entry| entry.index == index);
+        entry.map_or(Reason::Outranked, |entry| entry.state.reason())
+    }
+
+    /// The slot of the candidate at a position of the order, which has a place.
+    pub(super) fn slot_of(&self, at: u32) -> u32 {
+        match self.seated {
+            Seated::InOrder => at,
+            Seated::Seats(n) => self.seats[..n].iter().find(|seat| seat.at == at).map_or(at, |seat| seat.slot),
+            Seated::Drawn(n) => self.drawn[..n].iter().find(|place| place.at == at).map_or(at, |place| place.slot),
         }
     }
 
@@ -54,8 +91,10 @@ impl Scratch {
         &mut self.entries
     }
 
-    /// So many won, and all others were outranked.
+    /// The first so many of the order won, and all others were outranked.
     pub(super) fn tally_of(&mut self, won: usize, outranked: usize) {
+        (self.seated, self.looked_at) = (Seated::InOrder, won);
+        self.entries[..won].iter_mut().for_each(|entry| entry.state = State::Placed);
         self.tally = Tally::default();
         self.tally[Reason::Won as usize] = won as u32;
         self.tally[Reason::Outranked as usize] = outranked as u32;
@@ -155,7 +194,7 @@ impl<'a, A: Amount, G: Fn(usize) -> std::result::Result<Bid<A>, Reason>> Ranking
         room: usize,
         mut reasons: Option<&mut [Reason]>,
     ) -> Result<Self> {
-        let Scratch { entries, tally, seats, drawn, account, capacity } = scratch;
+        let Scratch { entries, tally, seats, drawn, account, capacity, seated, looked_at } = scratch;
         check(page, n, *capacity, room, reasons.as_deref())?;
         entries.clear();
         *tally = Tally::default();
@@ -193,15 +232,17 @@ impl<'a, A: Amount, G: Fn(usize) -> std::result::Result<Bid<A>, Reason>> Ranking
             ranking.order.entries[..n_placed].iter_mut().for_each(|entry| entry.state = State::Placed);
             ranking.decision.n_winners = n_placed;
         }
+        *seated = match (ranking.drawn, ranking.seats) {
+            (Some(drawn), _) => Seated::Drawn(drawn.len()),
+            (None, Some(seats)) => Seated::Seats(seats.len()),
+            (None, None) => Seated::InOrder,
+        };
         // Who was looked at is among the sorted ones.
-        let (looked_at, rest) = ranking.order.split();
+        let (sorted, rest) = ranking.order.split();
+        *looked_at = sorted.len();
         tally[Reason::Outranked as usize] = rest as u32;
-        for entry in looked_at {
-            let reason = match entry.state {
-                State::Placed => Reason::Won,
-                State::Excluded => Reason::Excluded,
-                State::Open => Reason::Outranked,
-            };
+        for entry in sorted {
+            let reason = entry.state.reason();
             tally[reason as usize] += 1;
             if let Some(reasons) = &mut reasons {
                 reasons[entry.index as usize] = reason;

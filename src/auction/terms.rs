@@ -52,9 +52,22 @@ pub(super) struct Valid<A> {
     bid: A,
     amount: f64,
     reserve: A,
+    /// The least that a slot asks of those that it fits.
+    least_slot: A,
     modifier: f64,
     quality: f64,
     floor_exempt: bool,
+}
+
+/// What a bid is worth with its probabilities, before anything is asked of it.
+pub(super) struct Worth<A> {
+    /// The bid's events in 1000 impressions.
+    events: f64,
+    billed_per_bid: f64,
+    pub(super) most: A,
+    pub(super) ecpm: f64,
+    pub(super) weight: f64,
+    pub(super) score: f64,
 }
 
 impl<A: Amount> Valid<A> {
@@ -84,12 +97,19 @@ impl<A: Amount> Valid<A> {
         }
         let &Bid { kind, modifier, quality, floor_exempt, .. } = bid;
         let reserve = bid.reserve.up(policy.unit_micros);
-        Ok(Self { kind, bid: own, amount, reserve, modifier, quality, floor_exempt })
+        let least_slot = if floor_exempt { 0 } else { page.least_slot_reserve(kind, bid.slots) };
+        let least_slot = A::at_least(least_slot as f64, policy.unit_micros);
+        Ok(Self { kind, bid: own, amount, reserve, least_slot, modifier, quality, floor_exempt })
     }
 
-    /// Its value with these probabilities.
+    /// The bid as it takes part.
+    pub(super) fn bid(&self) -> A {
+        self.bid
+    }
+
+    /// What it is worth with these probabilities.
     #[inline]
-    pub(super) fn terms(&self, page: &Page<'_>, pctr: f64, pcvr: f64) -> Result<Terms<A>, Reason> {
+    pub(super) fn worth(&self, page: &Page<'_>, pctr: f64, pcvr: f64) -> Result<Worth<A>, Reason> {
         let (policy, amount) = (page.policy, self.amount);
         // The bid's events in 1000 impressions, plain and squashed.
         let (events, squashed) = match self.kind {
@@ -103,18 +123,38 @@ impl<A: Amount> Valid<A> {
                 (1000.0 * q, 1000.0 * policy.squashed(self.kind, q))
             }
         };
-        let unit = policy.unit_micros;
         let (billed_per_bid, most) = match self.kind {
             BidKind::Cpm | BidKind::Cpc | BidKind::Cpa => (1.0, self.bid),
-            BidKind::Ocpm => (events, A::at_most(amount * events, unit)),
+            BidKind::Ocpm => (events, A::at_most(amount * events, policy.unit_micros)),
         };
-        if most < self.reserve {
+        let weight = self.modifier * squashed * self.quality;
+        Ok(Worth { events, billed_per_bid, most, ecpm: amount * events, weight, score: amount * weight })
+    }
+
+    /// What the page's floor asks of it, in billed units.
+    #[inline]
+    pub(super) fn floor(&self, page: &Page<'_>, worth: &Worth<A>) -> A {
+        A::at_least(page.floor_ecpm / worth.events * worth.billed_per_bid, page.policy.unit_micros)
+    }
+
+    /// The reserve that a bid under it did not reach: its own, or else that of a slot, which comes with it.
+    pub(super) fn least_reserve(&self, page: &Page<'_>, mask: u32, worth: &Worth<A>) -> (A, u32) {
+        if worth.most < self.reserve {
+            return (self.reserve, 0);
+        }
+        (self.least_slot, page.slot_of_least_reserve(self.kind, mask))
+    }
+
+    /// The same where it may take part.
+    #[inline]
+    pub(super) fn terms(&self, page: &Page<'_>, pctr: f64, pcvr: f64) -> Result<Terms<A>, Reason> {
+        let policy = page.policy;
+        let worth = self.worth(page, pctr, pcvr)?;
+        let Worth { billed_per_bid, most, ecpm, weight, score, .. } = worth;
+        if most < self.reserve || most < self.least_slot {
             return Err(Reason::BelowReserve);
         }
-        let weight = self.modifier * squashed * self.quality;
-        let score = amount * weight;
         // Subnormal numbers have lost digits, so they would misorder and misprice.
-        let ecpm = amount * events;
         if !weight.is_normal() || !score.is_normal() || !ecpm.is_normal() {
             return Err(Reason::ScoreOutOfRange);
         }
@@ -124,15 +164,22 @@ impl<A: Amount> Valid<A> {
                 return Err(Reason::BelowScoreFloor);
             }
             if page.floor_ecpm > 0.0 {
-                let floor = A::at_least(page.floor_ecpm / events * billed_per_bid, unit);
+                let floor = self.floor(page, &worth);
                 if most < floor {
                     return Err(Reason::BelowFloor);
                 }
                 reserve = if floor > reserve { floor } else { reserve };
             }
         }
-        let (kind, bid, worth) = (self.kind, self.bid, amount * billed_per_bid);
+        let (kind, bid, worth) = (self.kind, self.bid, self.amount * billed_per_bid);
         Ok(Terms { kind, ecpm, weight, score, billed_per_bid, bid, worth, most, reserve })
+    }
+}
+
+impl<A: Amount> Worth<A> {
+    /// What the policy's score floor asks of the bid, in billed units.
+    pub(super) fn of_score(&self, page: &Page<'_>) -> A {
+        A::at_least(page.policy.score_floor() / self.weight * self.billed_per_bid, page.policy.unit_micros)
     }
 }
 

@@ -9,8 +9,7 @@ use super::failure::Failure;
 use super::memory::{SizedStruct, place, read_sized, slice, slice_mut};
 use super::scorer::{adclick_scorer, check_room, on_scorer};
 use super::status::{adclick_error, adclick_status, guard};
-use crate::auction::PolicyParts;
-use crate::auction::{Page, Policy, Reason, Scratch, run_candidates};
+use crate::auction::{Carry, Page, Policy, PolicyParts, Reason, Scratch, run_candidates};
 use crate::limits::MAX_CANDIDATES;
 use crate::metrics::Call;
 use crate::refusal::Refusal;
@@ -154,6 +153,27 @@ pub unsafe extern "C" fn adclick_auction_run(
 #[unsafe(no_mangle)]
 pub extern "C" fn adclick_reason_name(reason: u32) -> *const c_char {
     Reason::from_u32(reason).map_or(c"unknown reason", Reason::c_name).as_ptr()
+}
+
+/// What to bill for one impression at a price per 1000 impressions, in micros, so that nothing is lost: one impression is rarely a
+/// whole number of micros. `*carry` begins at 0 and holds what is left over, in thousandths of a micro, 0 to 999, for the next bill.
+/// Keep one for each account that is billed, and bill from one thread at a time. 1000 impressions at 1,999,999 micros bill
+/// 1,999,999; cut each time, they would bill 1,999,000.
+///
+/// 0, with `*carry` as it was, for a price under 0. With `carry` NULL what is left over is lost.
+/// Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn adclick_bill(carry: *mut u32, price_micros: i64) -> i64 {
+    let mut kept = Carry::default();
+    if carry.is_null() {
+        return kept.bill(price_micros);
+    }
+    // SAFETY: clause pointers.
+    let carry = unsafe { &mut *carry };
+    kept = Carry(*carry);
+    let billed = kept.bill(price_micros);
+    *carry = kept.0;
+    billed
 }
 
 fn to_policy(options: &adclick_auction_options) -> Result<Policy, Failure> {

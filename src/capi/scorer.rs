@@ -17,7 +17,7 @@ use crate::metrics::{Block, Call};
 use crate::refusal::Refusal;
 use crate::request::Input;
 use crate::scorer::{Scorer, ScorerLimits};
-use crate::types::{Candidate, Outcome, Request, Value, Winner};
+use crate::types::{Candidate, Explanation, Outcome, Request, Value, Winner};
 
 /// A scorer: one caller's memory, sized once. Belongs to one caller at a time and may move between threads. A call on a
 /// scorer that another call is using returns ADCLICK_BUSY. Unlike other handles it is a pointer: using a freed one is
@@ -69,6 +69,11 @@ impl SizedStruct for Request {
 impl SizedStruct for Outcome {
     const NAME: &'static str = "adclick_outcome";
     const FIRST: usize = 32;
+}
+
+impl SizedStruct for Explanation {
+    const NAME: &'static str = "adclick_explanation";
+    const FIRST: usize = 144;
 }
 
 /// The exclusive use of a scorer for one call.
@@ -138,6 +143,7 @@ pub(super) unsafe fn on_scorer(
     // SAFETY: clause scorers.
     let mut using = unsafe { Using::new(scorer, Some(call)) }?;
     let (scorer, room) = using.parts();
+    scorer.forget();
     let before = scorer.meter().counted();
     let mut counted = Counted { scorer, call, before, status: Status::Internal };
     let result = run(counted.scorer, room);
@@ -307,10 +313,10 @@ pub unsafe extern "C" fn adclick_scorer_score_dense(
 /// Inputs as in `adclick_scorer_score`. `winners` has room for `max_winners` entries, at least
 /// min(n_slots, n_candidates); entries past `outcome->n_winners` are left alone. `reasons` takes an `adclick_reason` for
 /// each candidate, or is NULL when it is not wanted. `outcome` may be NULL; it says how many winners there are, so most
-/// callers want it. With `deadline_us`, candidates not scored in time are cut off: they cannot win, and are counted; the
-/// first few are always scored. With a model that has no pCTR head, CPC, CPA and oCPM bids get ADCLICK_REASON_INVALID_PCTR,
-/// and
-/// only CPM bids win. The caller keeps all memory; the library keeps no pointer to it.
+/// callers want it. With `deadline_us`, candidates not scored in time are cut off: they cannot win, and are counted. The first few
+/// are always scored, and those before others that would score best by a cheap guess (docs/auction.md). With a model that has no
+/// pCTR head, CPC, CPA and oCPM bids get ADCLICK_REASON_INVALID_PCTR, and only CPM bids win. The caller keeps all memory; the
+/// library keeps no pointer to it.
 /// Errors: as `adclick_scorer_score`, and ADCLICK_BUFFER_TOO_SMALL for `winners`. A bad bid is no error: the candidate gets
 /// its reason.
 /// One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call (it reads the clock,
@@ -331,6 +337,36 @@ pub unsafe extern "C" fn adclick_scorer_decide(
     let asked = Asked { request, values, candidates, candidate_values, columns: InColumns::NONE };
     // SAFETY: every clause holds for the call as for this one; without columns no array of them is read.
     unsafe { decide(scorer, asked, winners, max_winners, reasons, outcome, error) }
+}
+
+/// What the scorer's last decision found of the candidate with this index: its logits, probabilities, multipliers, rank score,
+/// reserve, place and reason.
+///
+/// The scorer keeps the last decision until its next call, whatever that is; `explanation->request_id` says which it is.
+/// Winners have the same numbers as in `adclick_winner`, which also has their prices.
+/// Errors: ADCLICK_INVALID_ARGUMENT when the scorer's last call was no decision or failed, when it had no such candidate, or when
+/// the generation that decided is no longer live; ADCLICK_BAD_STRUCT_SIZE, ADCLICK_CLOSED, ADCLICK_BUSY.
+/// One thread at a time for each scorer. Allocates nothing, takes no lock, makes no system call. Its time grows with the
+/// decision's candidates.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn adclick_scorer_explain(
+    scorer: *mut adclick_scorer,
+    candidate: u32,
+    explanation: *mut Explanation,
+    error: *mut adclick_error,
+) -> adclick_status {
+    guard(error, || {
+        if explanation.is_null() {
+            return Err(null(Explanation::NAME));
+        }
+        // SAFETY: clause sizes and outputs.
+        let explanation = unsafe { Output::new(explanation) }?;
+        // SAFETY: clause scorers.
+        let mut using = unsafe { Using::new(scorer, None) }?;
+        let (scorer, _) = using.parts();
+        explanation.write(&scorer.explain(candidate as usize)?);
+        Ok(())
+    })
 }
 
 /// # Safety

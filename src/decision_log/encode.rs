@@ -28,8 +28,8 @@ fn request(out: &mut Vec<u8>, d: &Decided) {
     out.long(d.time_us);
     out.id(d.request_id);
     out.id(d.generation);
-    // Policies have no ids yet, and there are no experiments.
-    out.null();
+    out.id_or_null(d.policy);
+    // There are no experiments yet: room for one and its arm.
     out.null();
     out.null();
     out.id_or_null(known(d.user));
@@ -70,7 +70,7 @@ fn bid(out: &mut Vec<u8>, scored: &Scored, thought: &Thought) {
     let or_one = |factor: f32| if factor == 0.0 { 1.0 } else { factor };
     out.float_or_null(or_one(c.modifier));
     out.float_or_null(or_one(c.quality));
-    out.null(); // multiplier
+    out.double_or_null(scored.multiplier);
     match thought.tier {
         Some(tier) => out.some_count(tier),
         None => out.null(),

@@ -274,6 +274,7 @@ impl Log {
         let slates = (options.slate_share > 0.0).then_some(SlateRoom {
             candidates: options.slate_candidates + SLATE_WINNERS,
             values: options.slate_values,
+            waiting: options.ring_slates,
         });
         let number = self.next_ring.fetch_add(1, Ordering::Relaxed);
         let ring = Arc::new(Ring::new(number, options.ring_records, slates)?);

@@ -32,6 +32,9 @@ pub struct LogOptions {
     pub slate_candidates: usize,
     /// The most raw values of a slate. One that has more is not logged, and counted as lost.
     pub slate_values: usize,
+    /// Slates that can wait for the writer, of each scorer. Each takes 16 bytes for each of `slate_values` and 352 for each of
+    /// `slate_candidates` and 256 winners, whether it waits or not: 167 KiB by default.
+    pub ring_slates: usize,
     /// Size at which a segment is closed, in bytes.
     pub segment_bytes: u64,
     /// Age at which a segment is closed.
@@ -43,7 +46,7 @@ pub struct LogOptions {
 }
 
 impl LogOptions {
-    /// The defaults: a thread, 8,192 records a ring, no slates (32 candidates and 4,096 values when there are),
+    /// The defaults: a thread, 8,192 records a ring, no slates (32 candidates and 4,096 values when there are, of which 8 can wait),
     /// segments of 64 MiB or 300 s, synced each second, the input "device_type" as the device.
     #[must_use]
     pub fn new(directory: impl Into<PathBuf>) -> Self {
@@ -54,6 +57,7 @@ impl LogOptions {
             slate_share: 0.0,
             slate_candidates: 32,
             slate_values: 4096,
+            ring_slates: 8,
             segment_bytes: 64 << 20,
             segment_age: Duration::from_secs(300),
             sync_interval: Duration::from_secs(1),
@@ -70,6 +74,7 @@ impl LogOptions {
         };
         range("ring_records", self.ring_records, 16, 1 << 24)?;
         range("slate_candidates", self.slate_candidates, 0, crate::MAX_CANDIDATES)?;
+        range("ring_slates", self.ring_slates, 1, 4096)?;
         range("slate_values", self.slate_values, 0, 1 << 24)?;
         if !(0.0..=1.0).contains(&self.slate_share) {
             return Err(Error::argument(format!("the log's slate_share is {}, expected 0 to 1", self.slate_share)));

@@ -37,6 +37,8 @@ pub(crate) struct Decided {
     pub(crate) time_us: i64,
     pub(crate) request_id: u64,
     pub(crate) generation: u64,
+    /// The policy of that generation.
+    pub(crate) policy: u64,
     pub(crate) user: u64,
     pub(crate) session: u64,
     pub(crate) device: u64,
@@ -59,6 +61,8 @@ pub(crate) struct Decided {
 pub(crate) struct Scored {
     pub(crate) candidate: Candidate,
     pub(crate) logits: [f32; 2],
+    /// What adjustments and pacing multiplied the bid by; NaN: nothing bid.
+    pub(crate) multiplier: f64,
 }
 
 /// What came of a decision. Fields that a kind does not have are 0.

@@ -35,7 +35,7 @@ impl Recorder {
     pub fn source(&self) -> Result<Source> {
         let (impressions, outlet) = self.0.join()?;
         let candidate = Candidate { ad_key: 5, advertiser_key: 6, bid_micros: 400_000, ..Candidate::default() };
-        let scored = Scored { candidate, logits: [-3.5, f32::NAN] };
+        let scored = Scored { candidate, logits: [-3.5, f32::NAN], multiplier: 1.0 };
         let winner = Winner { pctr: 0.03, price_micros: 120_000, ecpm_micros: 12_000_000, ..Winner::default() };
         Ok(Source { impressions, outlet, scored, winner })
     }

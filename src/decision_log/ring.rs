@@ -14,9 +14,6 @@ use crate::error::Result;
 use crate::memory::reserved;
 use crate::types::Winner;
 
-/// Slates of a scorer that may wait.
-const SLATES: usize = 8;
-
 /// How many records one stream of a ring was offered, and how many of them found no room.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -49,14 +46,17 @@ pub(super) struct Ring {
 pub(super) struct SlateRoom {
     pub(super) candidates: usize,
     pub(super) values: usize,
+    /// How many of them may wait.
+    pub(super) waiting: usize,
 }
 
 impl Ring {
     /// `slates`: what a slate may hold, if there are to be any.
     pub(super) fn new(number: u32, records: usize, slates: Option<SlateRoom>) -> Result<Self> {
-        let free = ArrayQueue::new(SLATES);
-        for _ in 0..slates.map_or(0, |_| SLATES) {
-            let room = slates.unwrap_or(SlateRoom { candidates: 0, values: 0 });
+        let room = slates.unwrap_or(SlateRoom { candidates: 0, values: 0, waiting: 0 });
+        // A queue has at least one place.
+        let free = ArrayQueue::new(room.waiting.max(1));
+        for _ in 0..room.waiting {
             let slate = Slate {
                 seq: 0,
                 decided: Decided::default(),
@@ -72,7 +72,7 @@ impl Ring {
             number,
             waiting: ArrayQueue::new(records),
             free,
-            slates: ArrayQueue::new(SLATES),
+            slates: ArrayQueue::new(room.waiting.max(1)),
             counters: Default::default(),
             too_large: AtomicU64::new(0),
         })
@@ -148,7 +148,7 @@ mod tests {
     use crate::types::Candidate;
 
     fn put(ring: &Ring) {
-        let scored = Scored { candidate: Candidate::default(), logits: [0.0; 2] };
+        let scored = Scored { candidate: Candidate::default(), logits: [0.0; 2], multiplier: 1.0 };
         ring.put_decision(&Decided::default(), scored, &Winner::default());
     }
 
@@ -174,10 +174,10 @@ mod tests {
 
     #[test]
     fn slates_go_round() {
-        let ring = Ring::new(0, 16, Some(SlateRoom { candidates: 3, values: 5 })).unwrap();
-        (0..SLATES + 2).for_each(|_| ring.put_slate(|_| true));
+        let ring = Ring::new(0, 16, Some(SlateRoom { candidates: 3, values: 5, waiting: 8 })).unwrap();
+        (0..10).for_each(|_| ring.put_slate(|_| true));
         assert_eq!(ring.counts(Stream::Slates), (10, 2));
-        for seq in 0..SLATES as u64 {
+        for seq in 0..8 {
             let slate = ring.take_slate().unwrap();
             assert_eq!(slate.seq, seq);
             ring.give_back(slate);

@@ -13,6 +13,7 @@ use crate::calibrate::Calibrators;
 use crate::calibrate::decode_calibrators;
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
+use crate::hash::category_id;
 #[cfg(feature = "builder")]
 use crate::infer::Kernel;
 use crate::model::{AdCacheInfo, Limits, PlannedModel, Preparation, Prepared, ScoringModel};
@@ -57,6 +58,7 @@ pub struct Generation {
     id: u64,
     scoring: ScoringModel,
     policy: Policy,
+    policy_id: u64,
     tables: Vec<TableSource>,
     model_file: Opened<PlannedModel>,
     table_files: Vec<Opened<Arc<Table>>>,
@@ -68,6 +70,7 @@ struct Checked {
     id: u64,
     scoring: Prepared,
     policy: Policy,
+    policy_id: u64,
     tables: Vec<TableSource>,
     model_file: Opened<PlannedModel>,
     table_files: Vec<Opened<Arc<Table>>>,
@@ -156,6 +159,12 @@ impl Generation {
         &self.policy
     }
 
+    /// The policy's id for logs: the hash of its text, 0 for the default one.
+    #[must_use]
+    pub(crate) fn policy_id(&self) -> u64 {
+        self.policy_id
+    }
+
     /// The ad cache, and its size.
     #[must_use]
     pub fn ad_cache(&self) -> AdCacheInfo {
@@ -190,7 +199,11 @@ impl Checked {
         let entry = manifest.file(Role::Model).ok_or_else(|| Error::corrupt("the bundle has no model"))?;
         let model_file = files.model(entry, how.earlier.iter().map(|earlier| &earlier.model_file))?;
         let calibrators = files.small(manifest, Role::Calibrators, decode_calibrators)?.unwrap_or_default();
-        let policy = files.small(manifest, Role::Policy, |bytes| Policy::parse(text(bytes)?))?.unwrap_or_default();
+        let policy = files.small(manifest, Role::Policy, |bytes| {
+            let text = text(bytes)?;
+            Ok((Policy::parse(text)?, category_id(bytes)))
+        });
+        let (policy, policy_id) = policy?.unwrap_or_default();
         let wanted = files.small(manifest, Role::Serving, |bytes| parse_serving(text(bytes)?))?;
         let open_tables = || how.earlier.iter().flat_map(|earlier| &earlier.table_files);
         let table_files =
@@ -209,18 +222,18 @@ impl Checked {
         if let Some(limits) = how.limits {
             scoring.needs().fit(limits).map_err(here)?;
         }
-        Ok(Self { id: manifest.generation(), scoring, policy, tables, model_file, table_files })
+        Ok(Self { id: manifest.generation(), scoring, policy, policy_id, tables, model_file, table_files })
     }
 
     /// Connects it to the engine's names: handles of features, and overlays of tables.
     fn bind(self, overlays: Option<&Overlays>, handle: impl FnMut(&str) -> u32) -> Result<Generation> {
-        let Self { id, scoring, policy, mut tables, model_file, table_files } = self;
+        let Self { id, scoring, policy, policy_id, mut tables, model_file, table_files } = self;
         if let Some(overlays) = overlays {
             overlays.bind(&mut tables)?;
         }
         let number = |name: &str| overlays.map_or(usize::MAX, |overlays| overlays.number(name));
         let scoring = scoring.bind(&tables, handle, number)?;
-        Ok(Generation { id, scoring, policy, tables, model_file, table_files })
+        Ok(Generation { id, scoring, policy, policy_id, tables, model_file, table_files })
     }
 }
 

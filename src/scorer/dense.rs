@@ -45,7 +45,7 @@ impl Memory {
             TileRun { rows, candidate: |row| first + row, kept: Kept::NOTHING, wide: None, logits }.run(&mut pass)?;
             watch.lap(Stage::Score);
         }
-        scored.n = n;
+        (scored.n, scored.end) = (n, n);
         // Ready inputs say nothing of placements or advertisers.
         self.segments.nodes[..n].fill(0);
         Ok(scored)

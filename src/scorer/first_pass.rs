@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::memory::Memory;
 use super::scored::Scored;
 use super::tiles::{Beside, TileRun, begin, passed, tile};
+use crate::auction::Page;
 use crate::infer::{Kept, TILE_ROWS};
 use crate::metrics::{Stage, Stopwatch};
 use crate::model::{Fast, KeptSums, ScoringModel, ServingPlan};
@@ -24,12 +25,12 @@ pub(super) struct Route<'a> {
     pub(super) precision: Precision,
     /// The fast plan, when a second pass will settle the candidates that matter.
     pub(super) fast: Option<&'a Fast>,
-    /// The deadline.
-    pub(super) deadline: Option<Instant>,
+    /// The deadline, and the auction that follows.
+    pub(super) deadline: Option<(Instant, &'a Page<'a>)>,
 }
 
 impl Memory {
-    /// Logits of the candidates until the deadline: those of the route's plan, or of the fast one. A candidate outside
+    /// Logits of the candidates until the deadline, in the order of guesses when they may not all be reached: those of the route's plan, or of the fast one. A candidate outside
     /// of the fast plan's tolerance gets NaN; a request outside of it is not scored fast.
     pub(super) fn score(
         &mut self,
@@ -62,24 +63,39 @@ impl Memory {
         watch.lap(Stage::Score);
         let most = route.deadline.map_or(TILE_ROWS, |_| ROWS_BEFORE_A_LOOK);
         let tile_rows = plan.plan.tile_within(input.candidates.len(), most);
+        self.cut.begin();
+        let mut last = None;
         for first in (0..input.candidates.len()).step_by(tile_rows) {
-            // The first tile is always scored: a decision among few candidates is better than none.
-            if first > 0 && route.deadline.is_some_and(|d| Instant::now() >= d) {
-                break;
+            if let Some((deadline, page)) = route.deadline {
+                let now = Instant::now();
+                if let Some(last) = last {
+                    self.cut.took(tile_rows, now - last);
+                    // The first tile is always scored: a decision among few candidates is better than none.
+                    if now >= deadline {
+                        break;
+                    }
+                }
+                last = Some(now);
+                if !self.cut.is_ordered() && self.cut.is_short(input.candidates.len() - first, now, deadline) {
+                    self.cut.order(page, input.candidates, first);
+                    last = Some(Instant::now());
+                }
             }
             let rows = tile_rows.min(input.candidates.len() - first);
+            let cut = &self.cut;
+            let number = |row: usize| cut.at(first + row);
             let mut beside = Beside::new();
             let mut unknown = [false; TILE_ROWS];
             let mut tile = tile(&mut pass, rows)?;
-            assembler.look_ahead(file, &mut self.state, rows, |row| passed(&input, first + row));
+            assembler.look_ahead(file, &mut self.state, rows, |row| passed(&input, number(row)));
             for row in 0..rows {
                 let wide = &mut beside.wide[row * heads..][..heads];
                 wide.copy_from_slice(&request_wide[..heads]);
                 let x = &mut tile.row(row)[request_width..];
-                let passed = passed(&input, first + row);
+                let passed = passed(&input, number(row));
                 let counts = assembler.find_embedded(file, &mut self.state, row, passed, x, wide)?;
                 scored.counts[1].add(counts);
-                let own = (first + row, !passed.is_empty());
+                let own = (number(row), !passed.is_empty());
                 self.segments.note(model, &self.state, Side::Candidate, own);
                 if let Some(kept) = kept {
                     let lines = &mut beside.lines[row * groups..][..groups];
@@ -97,7 +113,7 @@ impl Memory {
             watch.lap(Stage::Enrich);
             let run = TileRun {
                 rows,
-                candidate: |row| first + row,
+                candidate: number,
                 kept: kept.map_or(Kept::NOTHING, |kept| kept.kept(&beside.lines[..rows * groups])),
                 wide: file.has_wide().then_some(&beside.wide[..rows * heads]),
                 logits: &mut self.logits[..heads],
@@ -106,15 +122,16 @@ impl Memory {
             if fast.is_some() {
                 pass.cut_off(rows, |row| unknown[row] = true);
                 for row in (0..rows).filter(|&row| unknown[row]) {
-                    self.logits.iter_mut().for_each(|logits| logits[first + row] = f32::NAN);
+                    self.logits.iter_mut().for_each(|logits| logits[number(row)] = f32::NAN);
                 }
             }
             watch.lap(Stage::Score);
             scored.n = first + rows;
         }
+        scored.end = if self.cut.is_ordered() { input.candidates.len() } else { scored.n };
         assembler.count_wrong_side(&self.state);
         if model.segments().is_used() {
-            self.segments.find(model, input, scored.n);
+            self.segments.find(model, input, scored.end);
             watch.lap(Stage::Calibrate);
         }
         Ok(scored)

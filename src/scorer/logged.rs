@@ -3,7 +3,7 @@
 use super::memory::Memory;
 use super::scored::Scored;
 use super::tiles::passed;
-use crate::auction::{self, Page, Reason};
+use crate::auction::{self, CANDIDATE_CUT, Page, Reason};
 use crate::decision_log::{self, Decided, Plan, Slate, SlateCandidate};
 use crate::enrich::Passed;
 use crate::hash::mix;
@@ -32,6 +32,7 @@ impl Memory {
             time_us: r.time_us,
             request_id: r.request_id,
             generation: made.generation.id(),
+            policy: made.generation.policy_id(),
             user: r.user_key,
             session: r.session_id,
             device: device.map_or(r.device.into(), |value| value.id),
@@ -47,7 +48,8 @@ impl Memory {
         };
         if made.winners.is_empty() {
             let nobody = Winner { candidate: NO_CANDIDATE, ..Winner::default() };
-            let scored = decision_log::Scored { candidate: Candidate::default(), logits: [f32::NAN; 2] };
+            let scored =
+                decision_log::Scored { candidate: Candidate::default(), logits: [f32::NAN; 2], multiplier: f64::NAN };
             plan.decision(&decided, scored, &nobody);
         }
         for winner in made.winners {
@@ -64,7 +66,8 @@ impl Memory {
     fn scored(&self, made: &Made<'_>, index: usize) -> decision_log::Scored {
         let of = |has: bool, head: usize| if has { self.logits[head][index] } else { f32::NAN };
         let logits = [of(made.scored.has_ctr, 0), of(made.scored.has_cvr, 1)];
-        decision_log::Scored { candidate: made.input.candidates[index], logits }
+        let candidate = made.input.candidates[index];
+        decision_log::Scored { candidate, logits, multiplier: auction::bid_multiplier(made.page, &candidate) }
     }
 
     /// Fills a slate with its winners and up to about `others` of the other candidates. None: it has no room for all.
@@ -81,13 +84,14 @@ impl Memory {
             self.candidate(slate, made, winner.candidate as usize, at as u32, 1.0 / share)?;
         }
         // Every step-th from a random start: each candidate has the same chance.
-        let n = made.scored.n;
+        let n = made.scored.end;
         let step = (n as f64 / others.max(1) as f64).max(1.0);
         let start = (mix(mix(made.input.request.request_id)) >> 11) as f64 / (1_u64 << 53) as f64;
         let all = n <= others;
         for at in 0..others.min(n) {
             let index = if all { at } else { (((at as f64 + start) * step) as usize).min(n - 1) };
-            if !made.winners.iter().any(|winner| winner.candidate as usize == index) {
+            let cut = made.input.candidates[index].flags & CANDIDATE_CUT != 0;
+            if !cut && !made.winners.iter().any(|winner| winner.candidate as usize == index) {
                 self.candidate(slate, made, index, u32::MAX, step / share)?;
             }
         }
@@ -101,7 +105,7 @@ impl Memory {
         let (score, ecpm) = assessed.unwrap_or((f64::NAN, f64::NAN));
         let reason = match assessed {
             _ if winner != u32::MAX => Reason::Won,
-            Ok(_) => Reason::Outranked,
+            Ok(_) => self.auction.found(index as u32),
             Err(reason) => reason,
         };
         self.values(&mut slate.values, made, Side::Candidate, passed(made.input, index))?;

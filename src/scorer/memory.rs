@@ -1,5 +1,7 @@
 //! The buffers of a scorer, allocated once.
 
+use super::cut::CutMemory;
+use super::scored::Last;
 use super::segments::SegmentMemory;
 use crate::auction::{self, Shortlist};
 use crate::enrich::{State, TableRows};
@@ -7,6 +9,7 @@ use crate::error::Result;
 use crate::infer::{Scratch, TILE_ROWS};
 use crate::memory::filled;
 use crate::model::Limits;
+use crate::types::Candidate;
 
 /// One scorer's buffers. `n` is the most candidates of a request.
 pub(super) struct Memory {
@@ -26,6 +29,11 @@ pub(super) struct Memory {
     /// Scratch of the auction.
     pub(super) auction: auction::Scratch,
     pub(super) second: SecondPass,
+    /// The last decision's candidates, `[n]`.
+    pub(super) candidates: Box<[Candidate]>,
+    pub(super) cut: CutMemory,
+    /// None: the last call was no decision.
+    pub(super) last: Option<Last>,
 }
 
 /// Buffers of the second of two passes.
@@ -56,12 +64,28 @@ impl Memory {
             segments: SegmentMemory::new(n)?,
             auction: auction::Scratch::try_new(n)?,
             second: SecondPass { shortlist: Shortlist::new(n)?, listed: filled(n)?, fast: [filled(n)?, filled(n)?] },
+            candidates: filled(n)?,
+            cut: CutMemory::new(n)?,
+            last: None,
         })
     }
 
     /// Bytes that it holds.
     pub(super) fn bytes(&self) -> usize {
-        let Self { scratch, state, request, logits: [a, b], pctr, pcvr, segments, auction, second } = self;
+        let Self {
+            scratch,
+            state,
+            request,
+            logits: [a, b],
+            pctr,
+            pcvr,
+            segments,
+            auction,
+            second,
+            candidates,
+            cut,
+            last: _,
+        } = self;
         let SecondPass { shortlist, listed, fast: [c, d] } = second;
         let floats: usize = [request, a, b, c, d, pctr, pcvr].iter().map(|floats| size_of_val(&***floats)).sum();
         scratch.bytes()
@@ -70,6 +94,8 @@ impl Memory {
             + auction.bytes()
             + shortlist.bytes()
             + size_of_val(&**listed)
+            + size_of_val(&**candidates)
+            + cut.bytes()
             + floats
     }
 }

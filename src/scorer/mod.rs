@@ -6,7 +6,9 @@
 //! calibrated probabilities ([`probabilities`]); and the auction, which is another module's.
 
 mod check;
+mod cut;
 mod dense;
+mod explained;
 mod first_pass;
 mod logged;
 mod memory;
@@ -22,6 +24,7 @@ use std::time::Duration;
 use first_pass::Route;
 use logged::Made;
 use memory::Memory;
+use scored::Scored;
 
 use crate::auction::{self, Page, Reason};
 use crate::decision_log::{Hub, Impressions, Outlet};
@@ -31,16 +34,60 @@ use crate::error::Error;
 use crate::limits::MAX_CANDIDATES;
 use crate::live::{Generation, SwapReader};
 use crate::metrics::{Call, Meter, Meters, Stage, Stopwatch};
-use crate::model::Limits;
+use crate::model::{Fast, Limits};
 use crate::refusal::Refusal;
 use crate::request::Input;
-use crate::types::{Candidate, Outcome, Precision, Winner};
+use crate::types::{Candidate, Explanation, Outcome, Precision, Winner};
 
 /// The limits of a scorer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScorerLimits {
     /// Candidates of one request, 1 to [`MAX_CANDIDATES`].
     pub max_candidates: usize,
+}
+
+/// A decision whose candidates are scored.
+struct Deciding<'a> {
+    generation: &'a Generation,
+    page: &'a Page<'a>,
+    scored: &'a Scored,
+    fast: Option<&'a Fast>,
+}
+
+impl Memory {
+    /// What follows on scores: the second pass if there is one, probabilities, and the auction.
+    fn auction(
+        &mut self,
+        how: &Deciding<'_>,
+        input: Input<'_>,
+        watch: &mut Stopwatch,
+        winners: &mut [Winner],
+        reasons: &mut [Reason],
+        meter: &mut Meter,
+    ) -> Result<auction::Decision, Refusal> {
+        let (model, scored, end) = (how.generation.scoring(), how.scored, how.scored.end);
+        if let Some(fast) = how.fast.filter(|_| scored.to_settle) {
+            self.settle(model, scored, input, how.page, fast, watch)?;
+        }
+        self.probabilities(model, scored, watch);
+        let (reasons, cut) = reasons.split_at_mut(end.min(reasons.len()));
+        let run = auction::run_candidates(
+            how.page,
+            &input.candidates[..end],
+            &self.pctr[..end],
+            if scored.has_cvr { &self.pcvr[..end] } else { &[] },
+            &mut self.auction,
+            winners,
+            (!reasons.is_empty()).then_some(reasons),
+        );
+        // The lengths were checked before.
+        let decision = run.map_err(|_| Refusal::Internal { what: "the auction refuses lengths that were checked" })?;
+        watch.lap(Stage::Auction);
+        self.count(model, scored, meter);
+        meter.candidates(self.auction.tally(), input.candidates.len() - end);
+        cut.fill(Reason::Cut);
+        Ok(decision)
+    }
 }
 
 impl Default for ScorerLimits {
@@ -82,6 +129,11 @@ impl Scorer {
         self.max_candidates
     }
 
+    /// Forgets the last decision: another call has come.
+    pub(crate) fn forget(&mut self) {
+        self.memory.last = None;
+    }
+
     /// Counts its calls.
     pub(crate) fn meter(&mut self) -> &mut Meter {
         &mut self.meter
@@ -98,6 +150,7 @@ impl Scorer {
         reasons: Option<&mut [Reason]>,
     ) -> crate::Result<auction::Decision> {
         let watch = self.meter.start(Call::Auction);
+        self.memory.last = None;
         let scratch = &mut self.memory.auction;
         let run = auction::run_candidates(page, candidates, pctr, pcvr, scratch, winners, reasons);
         match &run {
@@ -130,6 +183,7 @@ impl Scorer {
         pctr: &mut [f32],
         pcvr: &mut [f32],
     ) -> Result<Outcome, Refusal> {
+        self.memory.last = None;
         let n = input.check(self.max_candidates)?;
         check::outputs(n, pctr, pcvr)?;
         let generation = self.reader.load().ok_or(Refusal::Closed)?;
@@ -175,6 +229,7 @@ impl Scorer {
         pctr: &mut [f32],
         pcvr: &mut [f32],
     ) -> Result<Outcome, Refusal> {
+        self.memory.last = None;
         if n > self.max_candidates {
             return Err(Refusal::Capacity { what: "rows of x", found: n, most: self.max_candidates });
         }
@@ -210,7 +265,8 @@ impl Scorer {
     /// the reason why each candidate won or lost (`n_candidates` entries, or none when not wanted). Returns the
     /// outcome; `n_winners` of `winners` are filled.
     ///
-    /// With `deadline_us`, candidates that are not scored in time are cut: they take no part and are counted.
+    /// With `deadline_us`, candidates that are not scored in time are cut: they take no part and are counted. Those are scored first
+    /// that would score best by a cheap guess.
     ///
     /// # Errors
     /// A [`Refusal`]; then nothing was written.
@@ -237,6 +293,7 @@ impl Scorer {
             0 => None,
             us => Some(watch.begun() + Duration::from_micros(us.into())),
         };
+        self.memory.last = None;
         let n = input.check(self.max_candidates)?;
         let slots = input.request.n_slots.max(1) as usize;
         check::decision(n, slots, winners, reasons.len())?;
@@ -249,52 +306,55 @@ impl Scorer {
             Precision::AuctionExact => (model.exact(), Precision::AuctionExact),
             _ => model.for_scores(),
         };
+        let deadline = deadline.map(|deadline| (deadline, &page));
         let scored = self.memory.score(model, Route { plan, precision, fast, deadline }, input, watch)?;
-        if let Some(fast) = fast.filter(|_| scored.to_settle) {
-            self.memory.settle(model, &scored, input, &page, fast, watch)?;
+        // Kept for explanations, and, where the deadline cut some, marked.
+        let mut candidates = std::mem::take(&mut self.memory.candidates);
+        let copy = &mut candidates[..n];
+        copy.copy_from_slice(input.candidates);
+        if scored.end > scored.n {
+            self.memory.cut.mark(copy, scored.n, &mut self.memory.logits);
         }
-        self.memory.probabilities(model, &scored, watch);
+        let input = Input { candidates: copy, ..input };
+        let how = Deciding { generation: &generation, page: &page, scored: &scored, fast };
         let memory = &mut self.memory;
-        let (reasons, cut) = reasons.split_at_mut(scored.n.min(reasons.len()));
-        let run = auction::run_candidates(
-            &page,
-            &input.candidates[..scored.n],
-            &memory.pctr[..scored.n],
-            if scored.has_cvr { &memory.pcvr[..scored.n] } else { &[] },
-            &mut memory.auction,
-            winners,
-            (!reasons.is_empty()).then_some(reasons),
-        );
-        // The lengths were checked above.
-        let decision = run.map_err(|_| Refusal::Internal { what: "the auction refuses lengths that were checked" })?;
-        watch.lap(Stage::Auction);
-        self.memory.count(model, &scored, &mut self.meter);
-        self.meter.candidates(self.memory.auction.tally(), n - scored.n);
-        cut.fill(Reason::Cut);
-        let n_winners = decision.n_winners;
-        for winner in &mut winners[..n_winners] {
-            let id = self.impressions.next(input.request.time_us);
-            (winner.impression_id, winner.impression_id_high) = (id as u64, (id >> 64) as u64);
-        }
-        if let Some(plan) = self.outlet.plan() {
-            let propensity = decision.propensity;
-            let made = Made {
-                generation: &generation,
-                page: &page,
-                propensity,
-                scored: &scored,
-                input: &input,
-                winners: &winners[..n_winners],
-            };
-            self.memory.log(plan, &made);
-            watch.lap(Stage::Log);
-        }
+        let decided = memory.auction(&how, input, watch, winners, reasons, &mut self.meter);
+        let decided = decided.inspect(|decision| {
+            let winners = &mut winners[..decision.n_winners];
+            for winner in winners.iter_mut() {
+                let id = self.impressions.next(input.request.time_us);
+                (winner.impression_id, winner.impression_id_high) = (id as u64, (id >> 64) as u64);
+            }
+            if let Some(plan) = self.outlet.plan() {
+                let (page, propensity, scored) = (&page, decision.propensity, &scored);
+                let made = Made { generation: &generation, page, propensity, scored, input: &input, winners };
+                memory.log(plan, &made);
+                watch.lap(Stage::Log);
+            }
+            if deadline.is_some() {
+                memory.cut.learn(input.candidates, scored.n, [&memory.pctr, &memory.pcvr]);
+            }
+            memory.remember(&generation, &scored, &input);
+        });
+        memory.candidates = candidates;
+        let decision = decided?;
         Ok(Outcome {
             exploration: decision.exploration as u32,
             propensity: decision.propensity,
             given_up_micros: decision.given_up.round() as i64,
-            ..scored.outcome(generation.id(), n, n_winners)
+            ..scored.outcome(generation.id(), n, decision.n_winners)
         })
+    }
+
+    /// What the last call, a decision, found of one of its candidates: logits, probabilities, multipliers, score, reserve, place and
+    /// reason. Allocates nothing.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when the last call was no decision or failed, when it had no such candidate, or when the generation that
+    /// decided is no longer live.
+    pub fn explain(&mut self, candidate: usize) -> Result<Explanation, Refusal> {
+        let generation = self.reader.load().ok_or(Refusal::Closed)?;
+        self.memory.explain(&generation, candidate)
     }
 
     /// The model input of one candidate, `[width]`, columns in declared order: what the network sees. For tests and

@@ -13,9 +13,9 @@ impl Memory {
         if !scored.has_ctr {
             // The one head predicts conversions. pCTR is unknown, so no bid that needs it wins.
             self.logits.swap(0, 1);
-            self.logits[0][..scored.n].fill(f32::NAN);
+            self.logits[0][..scored.end].fill(f32::NAN);
         }
-        let n = scored.n;
+        let n = scored.end;
         let (nodes, logits) = (&self.segments.nodes[..n], self.logits.each_ref().map(|logits| &logits[..n]));
         let (pctr, pcvr) = (&mut self.pctr[..n], &mut self.pcvr[..n]);
         if segments.is_used() {

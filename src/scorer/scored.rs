@@ -3,12 +3,14 @@
 use crate::artifact::model::spec::HeadKind;
 use crate::enrich::Counts;
 use crate::model::ScoringModel;
-use crate::types::{Outcome, Precision};
+use crate::types::{Outcome, Precision, Request};
 
 /// The results of scoring.
 pub(super) struct Scored {
-    /// Candidates that have logits: this many from the first on.
+    /// Candidates that have logits.
     pub(super) n: usize,
+    /// They are among this many from the first on; the others among these are marked.
+    pub(super) end: usize,
     /// The values that the request lacked, and those that its candidates lacked.
     pub(super) counts: [Counts; 2],
     pub(super) has_ctr: bool,
@@ -30,6 +32,7 @@ impl Scored {
         let (has_ctr, has_cvr) = (has(HeadKind::Ctr), has(HeadKind::Cvr));
         Self {
             n: 0,
+            end: 0,
             counts: Default::default(),
             has_ctr,
             has_cvr,
@@ -54,4 +57,14 @@ impl Scored {
             ..Outcome::default()
         }
     }
+}
+
+/// The last decision, while the memory still has it.
+pub(super) struct Last {
+    pub(super) request: Request,
+    pub(super) generation: u64,
+    /// As [`Scored::end`].
+    pub(super) end: usize,
+    pub(super) has_ctr: bool,
+    pub(super) has_cvr: bool,
 }

@@ -3,7 +3,7 @@
 use super::memory::Memory;
 use super::scored::Scored;
 use super::tiles::{Beside, TileRun, begin, passed, tile};
-use crate::auction::{Bounds, Page};
+use crate::auction::{Bounds, CANDIDATE_CUT, Page};
 use crate::infer::Kept;
 use crate::metrics::{Stage, Stopwatch};
 use crate::model::{Fast, KeptSums, ScoringModel};
@@ -23,7 +23,7 @@ impl Memory {
         fast: &Fast,
         watch: &mut Stopwatch,
     ) -> Result<(), Refusal> {
-        let (n, calibrators, segments) = (scored.n, model.calibrators(), model.segments());
+        let (n, calibrators, segments) = (scored.end, model.calibrators(), model.segments());
         let off = |logit| fast.off(logit);
         let (logits, nodes) = (&self.logits, &self.segments.nodes);
         let bounds = |first: usize, some: &mut [Bounds]| {
@@ -76,8 +76,13 @@ impl Memory {
             })
         };
         if !(0..listed).all(|at| as_told(self, self.second.listed[at] as usize)) {
-            self.second.listed[..n].iter_mut().zip(0..).for_each(|(listed, i)| *listed = i);
-            self.exact(model, scored, input, n, watch)?;
+            let taking_part = (0..n as u32).filter(|&i| input.candidates[i as usize].flags & CANDIDATE_CUT == 0);
+            let mut all = 0;
+            for (listed, i) in self.second.listed.iter_mut().zip(taking_part) {
+                *listed = i;
+                all += 1;
+            }
+            self.exact(model, scored, input, all, watch)?;
         }
         Ok(())
     }

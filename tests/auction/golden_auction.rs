@@ -162,3 +162,70 @@ fn golden_hand_checked_auctions_have_the_textbook_answers() {
     }
     assert!(compared.0 > 10 && compared.1 > 10, "only {compared:?} winners compared");
 }
+
+/// The three ways in which the vectors have VCG: what a candidate reserves, and the score floor of the seller in currency units.
+fn vcg_readings(input: &Value) -> [(&'static str, f64, f64); 3] {
+    let number = |name: &str| input[name].as_f64().unwrap();
+    [
+        ("vcg_no_reserve", 0.0, 0.0),
+        ("vcg_filter_floor", number("reserve"), 0.0),
+        ("vcg_score_reserve", 0.0, number("reserve_score")),
+    ]
+}
+
+/// Returns how many winners were compared.
+fn check_vcg(name: &str, input: &Value, textbook: &Value) -> usize {
+    let slots = usize::try_from(input["slots"].as_i64().unwrap()).unwrap_or(0);
+    let mut compared = 0;
+    for (answer, reserve, floor) in vcg_readings(input) {
+        let Some(expected) = textbook.get(answer).map(|answer| answer["result"].as_array().unwrap()) else { continue };
+        // Per 1000 impressions.
+        let floor = (floor * 1000.0 * MICROS).round() as i64;
+        let policy =
+            format!("pricing = \"vcg\"\nslot_factors = {}\nscore_floor_micros = {floor}\n", input["position_factors"]);
+        let policy = Policy::parse(&policy).unwrap();
+        let column = |name: &str, i: usize| input[name][i].as_f64().unwrap();
+        let n = input["bid"].as_array().unwrap().len();
+        let bids: Vec<Bid<f64>> = (0..n)
+            .map(|i| Bid {
+                reserve: reserve * MICROS,
+                pctr: column("pctr", i),
+                ..Bid::new(BidKind::Cpc, column("bid", i) * MICROS)
+            })
+            .collect();
+        let (places, _) = outcome(&policy, &bids, slots);
+        let of = |place: &Placement<f64>| (u64::from(place.candidate), u64::from(place.slot));
+        let told = |winner: &Value| (winner["i"].as_u64().unwrap(), winner["slot"].as_u64().unwrap());
+        assert_eq!(
+            places.iter().map(of).collect::<Vec<_>>(),
+            expected.iter().map(told).collect::<Vec<_>>(),
+            "{name}, {answer}"
+        );
+        let largest = bids.iter().map(|bid| bid.amount).fold(0.0, f64::max) / MICROS;
+        for (place, winner) in places.iter().zip(expected) {
+            let (got, price) = (place.price / MICROS, winner["price_per_click"].as_f64().unwrap());
+            assert!(
+                close(got, price) || (got - price).abs() <= TOLERANCE * 1e-9 * largest,
+                "{name}, {answer}: expected {price}, got {got}"
+            );
+        }
+        compared += expected.len();
+    }
+    compared
+}
+
+#[test]
+fn golden_vcg_auctions_have_the_winners_and_payments_of_all_placements_tried() {
+    let mut compared = 0;
+    for line in read("auctions.jsonl").lines() {
+        let auction: Value = serde_json::from_str(line).unwrap();
+        let name = format!("auction {} ({})", auction["id"], auction["kind"]);
+        compared += check_vcg(&name, &auction["input"], &auction["textbook"]);
+    }
+    assert!(compared > 100, "only {compared} winners compared");
+    let auctions: Value = serde_json::from_str(&read("hand_checked.json")).unwrap();
+    let by_hand: usize = (auctions.as_array().unwrap().iter())
+        .map(|auction| check_vcg(auction["name"].as_str().unwrap(), &auction["input"], &auction["textbook"]))
+        .sum();
+    assert!(by_hand > 10, "only {by_hand} winners compared");
+}

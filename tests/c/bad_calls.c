@@ -367,6 +367,29 @@ static void test_requests(void) {
   EXPECT_PLAIN(ADCLICK_INVALID_ARGUMENT,
                adclick_scorer_decide(NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL));
 
+  /* Explanations: of nothing, of another size, and of a scorer whose last call was refused. */
+  adclick_explanation told = {.struct_size = sizeof told};
+  EXPECT_SAYS(ADCLICK_INVALID_ARGUMENT,
+              "scorer: the scorer's last call was not a decision that succeeded: decide, then explain",
+              adclick_scorer_explain(scorer, 0, &told, &error));
+  EXPECT(ADCLICK_INVALID_ARGUMENT, adclick_scorer_explain(NULL, 0, &told, &error));
+  EXPECT(ADCLICK_INVALID_ARGUMENT, adclick_scorer_explain(scorer, 0, NULL, &error));
+  adclick_winner won[2];
+  EXPECT(ADCLICK_OK,
+         adclick_scorer_decide(scorer, &request, values, candidates, candidate_values, won, 2, NULL, NULL, &error));
+  EXPECT(ADCLICK_OK, adclick_scorer_explain(scorer, 0, &told, &error));
+  CHECK(told.candidate == 0 && told.n_eligible > 0 && told.struct_size == sizeof told);
+  EXPECT_SAYS(ADCLICK_INVALID_ARGUMENT, "candidate: 2, but the last decision had 2 of them, numbered from 0",
+              adclick_scorer_explain(scorer, request.n_candidates, &told, &error));
+  told.struct_size = 8;
+  EXPECT(ADCLICK_BAD_STRUCT_SIZE, adclick_scorer_explain(scorer, 0, &told, &error));
+  uint32_t carry = 0;
+  int64_t billed = 0;
+  for (int i = 0; i < 1000; i++) {
+    billed += adclick_bill(&carry, 1999999);
+  }
+  CHECK(billed == 1999999 && carry == 0 && adclick_bill(&carry, -5) == 0 && adclick_bill(NULL, 2999) == 2);
+
   /* No candidate at all is no error. */
   r = request;
   r.n_values = r.n_candidates = r.n_candidate_values = 0;

@@ -169,6 +169,21 @@ void test(const char *bundle) {
   CHECK(reasons[0] == ADCLICK_REASON_WON && reasons[2] == ADCLICK_REASON_OUTRANKED);
   CHECK(outcome.generation == generation);
 
+  for (std::size_t i = 0; i < 3; i++) {
+    const adclick::explanation told = scorer.explain(i);
+    CHECK(told.candidate == i && told.reason == reasons[i] && told.pctr == pctr[i] && told.request_id == request.request_id);
+  }
+  CHECK(scorer.explain(1).score == winners[1].score && scorer.explain(1).slot == 1);
+  CHECK(scorer.try_explain(3).code() == ADCLICK_INVALID_ARGUMENT);
+  CHECK(scorer.score(input, pctr, pcvr).n_scored == 3);
+  CHECK(scorer.try_explain(0).code() == ADCLICK_INVALID_ARGUMENT);
+  adclick::carry carry;
+  std::int64_t billed = 0;
+  for (int i = 0; i < 1000; i++) {
+    billed += carry.bill(1'999'999);
+  }
+  CHECK(billed == 1'999'999 && carry.thousandths == 0 && carry.bill(-5) == 0);
+
   // Lengths are checked on this side of the boundary.
   std::vector<float> few(2);
   CHECK(scorer.try_score(input, few).code() == ADCLICK_INVALID_ARGUMENT);

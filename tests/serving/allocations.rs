@@ -82,6 +82,9 @@ fn serve(scorer: &mut Scorer, case: &Case, x: &[f32], width: usize, out: &mut Ou
     assert_eq!(scored.n_scored as usize, CANDIDATES);
     let decided = scorer.decide(case.input(), &mut out.winners, &mut out.reasons).unwrap();
     assert_eq!(decided.n_scored as usize, CANDIDATES);
+    // Another generation may have become live meanwhile.
+    assert!(matches!(scorer.explain(CANDIDATES - 1), Ok(_) | Err(Refusal::Argument { .. })));
+    assert!(matches!(scorer.explain(CANDIDATES), Err(Refusal::Index { .. })));
     let dense = match scorer.score_dense(&x[..2 * width], 2, width, &mut out.pctr[..2], &mut []) {
         Ok(outcome) => outcome.n_scored == 2,
         // The generation of this moment is another one, of another width.

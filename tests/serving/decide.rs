@@ -7,7 +7,7 @@ use adclick::builder::bundle::{self, CALIBRATORS_FILE, MODEL_FILE, POLICY_FILE, 
 use adclick::builder::calibrate::encode_calibrators;
 use adclick::builder::calibrate::{Calibrator, Calibrators, HeadCalibrator, Isotonic, Platt};
 use adclick::builder::model::pack_model;
-use adclick::{Engine, Winner};
+use adclick::{Engine, Precision, Winner};
 use testkit::common::{Bundles, Case, Random, Wants, case, model, options, score, scorer, without_ids};
 
 const POLICY: &str = "squash = 0.8\nscore_floor_micros = 1000\n[reserve_micros]\ncpc = 20000\n";
@@ -109,11 +109,17 @@ fn a_deadline_cuts_what_comes_late_and_the_rest_is_an_auction_of_its_own() {
     let scored = outcome.n_scored as usize;
     // A tile takes longer than a microsecond, and the first one is always scored.
     assert!(scored > 0 && scored < 60 && outcome.n_scored + outcome.n_cut == 60, "{outcome:?}");
-    assert!(reasons[scored..].iter().all(|r| *r == Reason::Cut));
-    let mut early = case.with_candidates(&(0..scored).collect::<Vec<_>>());
+    let taking_part: Vec<usize> = (0..60).filter(|&i| reasons[i] != Reason::Cut).collect();
+    assert_eq!(taking_part.len(), scored);
+    let mut early = case.with_candidates(&taking_part);
     early.request.deadline_us = 0;
-    let (alone, expected, why) = decided(&engine, &early);
-    assert_eq!(reasons[..scored], why);
+    let (alone, mut expected, why) = decided(&engine, &early);
+    assert_eq!(taking_part.iter().map(|&i| reasons[i]).collect::<Vec<_>>(), why);
+    for winner in &mut expected {
+        for index in [&mut winner.candidate, &mut winner.runner_up].into_iter().filter(|index| **index < 60) {
+            *index = taking_part[*index as usize] as u32;
+        }
+    }
     let [winners, expected] = [winners, expected].map(without_ids);
     assert_eq!(bytemuck::cast_slice::<_, u8>(&winners), bytemuck::cast_slice::<_, u8>(&expected));
     assert_eq!(alone.n_winners, outcome.n_winners);
@@ -121,6 +127,38 @@ fn a_deadline_cuts_what_comes_late_and_the_rest_is_an_auction_of_its_own() {
     case.request.deadline_us = 60_000_000;
     let (outcome, winners, reasons) = decided(&engine, &case);
     assert_eq!((outcome, without_ids(winners), reasons), (whole.0, without_ids(whole.1), whole.2));
+}
+
+/// The last candidates of the array are the best. A scorer that knows them from the decision before scores them first.
+#[test]
+fn a_deadline_cuts_those_that_would_score_least_and_not_the_last() {
+    for (seed, precision) in [(710, Precision::Exact), (711, Precision::AuctionExact), (712, Precision::Exact)] {
+        let mut random = Random(seed);
+        let (bundles, _, _, case) = engines(&mut random, 1 + seed as usize % 2);
+        let mut options = options("portable");
+        options.precision = Some(precision);
+        let engine = Engine::open(&bundles.path("whole"), &options).unwrap();
+        let mut order: Vec<usize> = (0..60).collect();
+        let (_, winners, _) = decided(&engine, &case);
+        let won = |i: &usize| winners.iter().any(|winner| winner.candidate as usize == *i);
+        order.sort_by_key(won);
+        let mut case = case.with_candidates(&order);
+        let (mut scorer, mut at_leisure, mut in_haste) =
+            (scorer(&engine, 64), [Winner::default(); 8], [Winner::default(); 8]);
+        case.request.deadline_us = 60_000_000;
+        let whole = scorer.decide(case.input(), &mut at_leisure, &mut []).unwrap();
+        assert_eq!(whole.n_cut, 0);
+        case.request.deadline_us = 1;
+        let mut reasons = [Reason::Won; 60];
+        let outcome = scorer.decide(case.input(), &mut in_haste, &mut reasons).unwrap();
+        assert!(outcome.n_cut > 0 && outcome.n_winners == whole.n_winners, "{outcome:?}");
+        let [in_haste, at_leisure] = [in_haste, at_leisure].map(|winners| without_ids(winners.to_vec()));
+        let bits = bytemuck::cast_slice::<Winner, u8>;
+        assert_eq!(bits(&in_haste), bits(&at_leisure));
+        let cut = reasons.iter().filter(|reason| **reason == Reason::Cut).count();
+        assert_eq!(cut, outcome.n_cut as usize);
+        assert!(reasons[..60 - winners.len()].contains(&Reason::Cut));
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod allocations;
 mod checks;
 mod columns;
 mod decide;
+mod explain;
 mod exposition;
 mod failures;
 mod golden_features;

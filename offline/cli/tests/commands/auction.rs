@@ -77,6 +77,39 @@ fn golden_auctions_come_out_as_the_textbook_says() {
     assert!(compared > 100, "only {compared} winners compared");
 }
 
+/// The vectors have factors of their own for each auction, and so each has a policy of its own.
+#[test]
+fn golden_vcg_auctions_come_out_of_the_command() {
+    let text = std::fs::read_to_string(golden().join("auctions.jsonl")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let policy = directory.path().join("vcg.toml");
+    let mut compared = 0;
+    for line in text.lines().take(25) {
+        let auction: Value = serde_json::from_str(line).unwrap();
+        let Some(expected) = auction["textbook"]["vcg_filter_floor"]["result"].as_array() else { continue };
+        let mut input = auction["input"].clone();
+        let factors = &input["position_factors"];
+        std::fs::write(&policy, format!("pricing = \"vcg\"\nslot_factors = {factors}\n")).unwrap();
+        // These vectors know none of them.
+        for other in ["modifier", "quality", "ad_reserve", "squash"] {
+            input.as_object_mut().unwrap().remove(other);
+        }
+        let outcome = &lines(&adclick(
+            &["--input", "-", "--policy", policy.to_str().unwrap(), "--bid-kind", "cpc"],
+            &input.to_string(),
+        ))[0];
+        let winners = outcome["winners"].as_array().unwrap();
+        assert_eq!(winners.len(), expected.len(), "auction {}", auction["id"]);
+        for (winner, expected) in winners.iter().zip(expected) {
+            assert_eq!((&winner["candidate"], &winner["slot"]), (&expected["i"], &expected["slot"]));
+            let (got, price) = (winner["price"].as_f64().unwrap(), expected["price_per_click"].as_f64().unwrap());
+            assert!((got - price).abs() <= 1e-12 * price, "auction {}: expected {price}, got {got}", auction["id"]);
+            compared += 1;
+        }
+    }
+    assert!(compared > 20, "only {compared} winners compared");
+}
+
 #[test]
 fn kinds_compete_and_every_candidate_has_a_reason() {
     let auction = json!({

@@ -419,6 +419,13 @@ NATIVE(jint, decide)(JNIEnv *env, jclass class, jlong scorer, jlong request, jlo
                                        (uint32_t)max_winners, at(reasons), &f->outcome, &f->error);
 }
 
+NATIVE(jint, explain)(JNIEnv *env, jclass class, jlong scorer, jint candidate, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  f->result.explanation.struct_size = sizeof f->result.explanation;
+  return adclick_scorer_explain(at(scorer), (uint32_t)candidate, &f->result.explanation, &f->error);
+}
+
 /* `scorer` is 0 for an auction that allocates for itself. */
 NATIVE(jint, auction)(JNIEnv *env, jclass class, jlong scorer, jlong options, jlong candidates, jlong pctr, jlong pcvr,
                       jint n, jlong winners, jint max_winners, jlong reasons, jlong address) {

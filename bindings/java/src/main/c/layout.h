@@ -21,6 +21,7 @@ typedef struct adclick_frame {
     adclick_check check;
     adclick_follow_state follow;
     adclick_log_state log;
+    adclick_explanation explanation;
   } result;
 } adclick_frame;
 
@@ -148,6 +149,30 @@ static const struct {
     AT(adclick_winner, rank),
     AT(adclick_winner, tier),
     AT(adclick_winner, flags),
+    SIZE(adclick_explanation),
+    AT(adclick_explanation, candidate),
+    AT(adclick_explanation, reason),
+    AT(adclick_explanation, slot),
+    AT(adclick_explanation, logit_ctr),
+    AT(adclick_explanation, logit_cvr),
+    AT(adclick_explanation, pctr),
+    AT(adclick_explanation, pcvr),
+    AT(adclick_explanation, adjust),
+    AT(adclick_explanation, paced),
+    AT(adclick_explanation, boost),
+    AT(adclick_explanation, quality),
+    AT(adclick_explanation, weight),
+    AT(adclick_explanation, score),
+    AT(adclick_explanation, bid_micros),
+    AT(adclick_explanation, ecpm_micros),
+    AT(adclick_explanation, reserve_micros),
+    AT(adclick_explanation, reserve_source),
+    AT(adclick_explanation, reserve_rule),
+    AT(adclick_explanation, rank),
+    AT(adclick_explanation, n_eligible),
+    AT(adclick_explanation, tier),
+    AT(adclick_explanation, generation),
+    AT(adclick_explanation, request_id),
     SIZE(adclick_auction_options),
     AT(adclick_auction_options, n_slots),
     AT(adclick_auction_options, squash),
@@ -232,6 +257,7 @@ static const struct {
     AT(adclick_log_options, segment_s),
     AT(adclick_log_options, sync_ms),
     AT(adclick_log_options, device),
+    AT(adclick_log_options, ring_slates),
     SIZE(adclick_log_state),
     AT(adclick_log_state, status),
     AT(adclick_log_state, decisions),

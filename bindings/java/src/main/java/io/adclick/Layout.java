@@ -134,6 +134,31 @@ final class Layout {
   static final int WINNER_TIER = 108;
   static final int WINNER_FLAGS = 112;
 
+  static final int EXPLANATION = 144;
+  static final int EXPLANATION_CANDIDATE = 4;
+  static final int EXPLANATION_REASON = 8;
+  static final int EXPLANATION_SLOT = 12;
+  static final int EXPLANATION_LOGIT_CTR = 16;
+  static final int EXPLANATION_LOGIT_CVR = 20;
+  static final int EXPLANATION_PCTR = 24;
+  static final int EXPLANATION_PCVR = 28;
+  static final int EXPLANATION_ADJUST = 32;
+  static final int EXPLANATION_PACED = 40;
+  static final int EXPLANATION_BOOST = 48;
+  static final int EXPLANATION_QUALITY = 56;
+  static final int EXPLANATION_WEIGHT = 64;
+  static final int EXPLANATION_SCORE = 72;
+  static final int EXPLANATION_BID_MICROS = 80;
+  static final int EXPLANATION_ECPM_MICROS = 88;
+  static final int EXPLANATION_RESERVE_MICROS = 96;
+  static final int EXPLANATION_RESERVE_SOURCE = 104;
+  static final int EXPLANATION_RESERVE_RULE = 108;
+  static final int EXPLANATION_RANK = 112;
+  static final int EXPLANATION_N_ELIGIBLE = 116;
+  static final int EXPLANATION_TIER = 120;
+  static final int EXPLANATION_GENERATION = 128;
+  static final int EXPLANATION_REQUEST_ID = 136;
+
   static final int AUCTION_OPTIONS = 88;
   static final int AUCTION_OPTIONS_N_SLOTS = 4;
   static final int AUCTION_OPTIONS_SQUASH = 8;
@@ -217,7 +242,7 @@ final class Layout {
   static final int TABLE_INFO_OVERLAY_EVICTIONS = 48;
   static final int TABLE_INFO_OVERLAY_BYTES = 56;
 
-  static final int LOG_OPTIONS = 104;
+  static final int LOG_OPTIONS = 112;
   static final int LOG_OPTIONS_FLAGS = 4;
   static final int LOG_OPTIONS_SLATE_SHARE = 8;
   static final int LOG_OPTIONS_RING_RECORDS = 16;
@@ -227,6 +252,7 @@ final class Layout {
   static final int LOG_OPTIONS_SEGMENT_S = 32;
   static final int LOG_OPTIONS_SYNC_MS = 36;
   static final int LOG_OPTIONS_DEVICE = 40;
+  static final int LOG_OPTIONS_RING_SLATES = 104;
 
   static final int LOG_STATE = 104;
   static final int LOG_STATE_STATUS = 4;

@@ -56,6 +56,17 @@ public final class LogOptions {
   }
 
   /**
+   * Sets how many slates can wait for the writer, of each scorer. By default each takes about 170,000 bytes.
+   *
+   * @param slates the number, up to 4096; 0 for the default, 8
+   * @return this
+   */
+  public LogOptions ringSlates(int slates) {
+    bytes.putInt(Layout.LOG_OPTIONS_RING_SLATES, slates);
+    return this;
+  }
+
+  /**
    * Sets the size at which a segment is closed.
    *
    * @param mib MiB; 0 for the default, 64

@@ -116,6 +116,8 @@ final class Native {
       long scorer, long request, long values, int nValues, long candidates, int nCandidates, long candidateValues,
       int nCandidateValues, long columns, long winners, int maxWinners, long reasons, long frame);
 
+  static native int explain(long scorer, int candidate, long frame);
+
   static native int auction(
       long scorer, long options, long candidates, long pctr, long pcvr, int n, long winners, int maxWinners,
       long reasons, long frame);

@@ -18,6 +18,7 @@ public final class Scorer implements AutoCloseable {
   private final Cleaner.Cleanable cleanable;
   private final Frame frame = new Frame(0);
   private final Outcome outcome = new Outcome(frame);
+  private final Explanation explanation = new Explanation(frame);
 
   Scorer(Engine engine, long scorer) {
     // Kept, so that an engine is not taken for unreachable while its scorers serve.
@@ -140,6 +141,29 @@ public final class Scorer implements AutoCloseable {
       Reference.reachabilityFence(candidates);
       Reference.reachabilityFence(winners);
       Reference.reachabilityFence(reasons);
+      Reference.reachabilityFence(this);
+    }
+  }
+
+  /**
+   * Tells what this scorer's last decision found of one of its candidates: logits, probabilities, multipliers, rank score, reserve,
+   * place and reason. The scorer keeps a decision until its next call, whatever that is.
+   *
+   * @param candidate its index in the decision's candidates
+   * @return good until this scorer's next call
+   * @throws AdclickException when the last call was no decision or failed, when it had no such candidate, or when the generation
+   *     that decided is no longer live
+   */
+  public Explanation explain(int candidate) {
+    long scorer = state.enter();
+    try {
+      int status = Native.explain(scorer, candidate, frame.address());
+      if (status != 0) {
+        throw frame.failure(status);
+      }
+      return explanation;
+    } finally {
+      state.leave();
       Reference.reachabilityFence(this);
     }
   }

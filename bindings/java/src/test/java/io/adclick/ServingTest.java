@@ -100,6 +100,38 @@ class ServingTest {
     }
     assertEquals(Reason.OUTRANKED, ids.reasons.get(order[3]));
     assertEquals(5, ids.reasons.size());
+    for (int i = 0; i < 5; i++) {
+      Explanation told = scorer.explain(i);
+      assertEquals(i, told.candidate());
+      assertEquals(ids.reasons.get(i), told.reason());
+      assertEquals(ids.predictions.pctr(i), told.pctr());
+      assertEquals(ids.request.requestId(), told.requestId());
+    }
+    Winner first = ids.winners.get(0);
+    Explanation told = scorer.explain(first.candidate());
+    assertEquals(first.score(), told.score());
+    assertEquals(first.reserveMicros(), told.reserveMicros());
+    assertEquals(first.reserveSource(), told.reserveSource());
+    assertThrows(AdclickException.class, () -> scorer.explain(5));
+    assertThrows(AdclickException.class, () -> scorer.explain(-1));
+    scorer.score(ids.request, ids.candidates, ids.predictions);
+    AdclickException none = assertThrows(AdclickException.class, () -> scorer.explain(0));
+    assertTrue(none.getMessage().contains("not a decision"), none.getMessage());
+  }
+
+  @Test
+  void aCarryLosesNothing() {
+    Carry carry = new Carry();
+    long billed = 0;
+    for (int i = 0; i < 1000; i++) {
+      billed += carry.bill(1_999_999);
+    }
+    assertEquals(1_999_999, billed);
+    assertEquals(0, carry.thousandths());
+    carry.bill(1_250);
+    assertEquals(2, new Carry(carry.thousandths()).bill(1_750));
+    assertEquals(0, carry.bill(-5));
+    assertThrows(IllegalArgumentException.class, () -> new Carry(-1));
   }
 
   private double value(int candidate) {
