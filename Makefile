@@ -240,7 +240,7 @@ BENCH ?=
 
 bench: tools bench-peers bench-calls bench-java
 	$(CARGO) bench -p adclick --bench request -- $(BENCH)
-	$(CARGO) bench -p adclick --bench calibrate --bench kernels --bench levels --bench zeros --bench latency --bench overlay --bench similarity
+	$(CARGO) bench -p adclick --bench calibrate --bench kernels --bench levels --bench zeros --bench latency --bench overlay --bench similarity --bench switches
 	$(CARGO) run --release -p adclick-peers --features tables --bin tables $(if $(BENCH),-- 1000000 5)
 
 # One call of each language on the same requests; Java's are timed by JMH (bench-java).

@@ -90,14 +90,16 @@
  *      adclick_engine_table adclick_engine_column ADCLICK_UPSERT_INCREMENT ADCLICK_UPSERT_WHOLE_ROW
  *      adclick_upsert adclick_row adclick_upsert_result adclick_engine_upsert adclick_engine_remove_rows
  *      adclick_engine_clear_rows adclick_table_info adclick_engine_table_info
- *  14. Log and events
+ *  14. Switches
+ *      adclick_switch_kind adclick_engine_switch adclick_engine_switched
+ *  15. Log and events
  *      ADCLICK_LOG_NO_THREAD adclick_log_options adclick_engine_log_open adclick_log_drain adclick_log_state
  *      adclick_engine_log_state adclick_engine_log_error ADCLICK_EVENT_FORGED ADCLICK_EVENT_EXPIRED
  *      ADCLICK_EVENT_REPEATED ADCLICK_EVENT_EARLY adclick_agent adclick_conversion adclick_feedback
  *      adclick_event adclick_engine_record_impression adclick_engine_record_viewable
  *      adclick_engine_record_click adclick_engine_record_dwell adclick_engine_record_conversion
  *      adclick_engine_record_feedback
- *  15. Metrics
+ *  16. Metrics
  *      adclick_engine_metrics */
 
 #ifndef ADCLICK_H
@@ -241,7 +243,7 @@ ADCLICK_ENUM(adclick_precision, uint32_t) {
   ADCLICK_PRECISION_AUCTION_EXACT = 3,
 };
 
-// How an engine is opened. Zero everything but `struct_size` for the defaults. 336 bytes; 32 in the first version.
+// How an engine is opened. Zero everything but `struct_size` for the defaults. 344 bytes; 32 in the first version.
 typedef struct adclick_engine_options {
   // `sizeof(adclick_engine_options)`.
   uint32_t struct_size;
@@ -288,6 +290,9 @@ typedef struct adclick_engine_options {
   // The directory of the log of decisions and events, closed with 0; empty = no log. `adclick_engine_log_open` also takes
   // longer paths, and options.
   char log_directory[256];
+  // How many ads, campaigns and advertisers, of each kind, can be off at a time (`adclick_engine_switch`), at most
+  // 16,777,216; 0 = 65,536, 18446744073709551615 = none. 24 bytes are reserved for each key and kind.
+  uint64_t switch_keys;
 } adclick_engine_options;
 
 // Opens an engine on `path`: a bundle directory, or a directory that holds bundles and CURRENT. The bundle is checked
@@ -842,6 +847,8 @@ ADCLICK_ENUM(adclick_reason, uint32_t) {
   // It may not stand beside those ahead of it: a limit of the policy for its advertiser, campaign, creative, category
   // or competitive label is reached.
   ADCLICK_REASON_EXCLUDED = 26,
+  // Its ad, its campaign or its advertiser is switched off.
+  ADCLICK_REASON_SWITCHED_OFF = 27,
 };
 
 // What decided a winner's price.
@@ -1556,7 +1563,50 @@ adclick_status adclick_engine_table_info(const struct adclick_engine *engine,
                                          struct adclick_table_info *info,
                                          struct adclick_error *error);
 
-/* ---- 14. Log and events --------------------------------------------------------------------------------------
+/* ---- 14. Switches --------------------------------------------------------------------------------------------
+ *
+ * Ads, campaigns and advertisers off and on between bundles.
+ * See also: adclick_reason, adclick_engine_options.
+ */
+
+// What a switch is of.
+ADCLICK_ENUM(adclick_switch_kind, uint32_t) {
+  // An ad, by its key.
+  ADCLICK_SWITCH_KIND_AD = 0,
+  // A campaign, by its key.
+  ADCLICK_SWITCH_KIND_CAMPAIGN = 1,
+  // An advertiser, by its key.
+  ADCLICK_SWITCH_KIND_ADVERTISER = 2,
+};
+
+// Turns an ad, a campaign or an advertiser off in decisions, or on again: when a budget is spent, or something is paused.
+// `kind` is an `adclick_switch_kind`; `key` is compared with `ad_key`, `campaign_key` or `advertiser_key` of candidates.
+// `reason` is the caller's own number of why it is off, for `adclick_engine_switched`; 0 turns it on.
+//
+// Every `adclick_scorer_decide` that begins after this call has returned sees the switch, on any thread, and it outlives new
+// generations and rollbacks; a new engine begins with everything on. A candidate that is off loses for
+// ADCLICK_REASON_SWITCHED_OFF. A decision under way looks at its winners once more before it returns: when one was switched
+// off meanwhile, and the deadline allows, it is made again, once. `adclick_scorer_score` and `adclick_auction_run` take no notice.
+// Errors: ADCLICK_INVALID_ARGUMENT (key 0, an unknown kind), ADCLICK_CAPACITY_EXCEEDED (`switch_keys` of the kind are off; this
+// one stays on), ADCLICK_CLOSED. Then nothing was switched.
+// Any thread; takes well under a microsecond and allocates nothing. Takes locks that no request takes.
+adclick_status adclick_engine_switch(struct adclick_engine *engine,
+                                     uint32_t kind,
+                                     uint64_t key,
+                                     uint32_t reason,
+                                     struct adclick_error *error);
+
+// Why an ad, a campaign or an advertiser is off, into `*reason`; 0: it is on. `kind` and `key` are those of
+// `adclick_engine_switch`.
+// Errors: ADCLICK_INVALID_ARGUMENT (NULL, an unknown kind), ADCLICK_CLOSED.
+// Any thread; takes locks that no request takes.
+adclick_status adclick_engine_switched(const struct adclick_engine *engine,
+                                       uint32_t kind,
+                                       uint64_t key,
+                                       uint32_t *reason,
+                                       struct adclick_error *error);
+
+/* ---- 15. Log and events --------------------------------------------------------------------------------------
  *
  * What was decided and what came of it, in files that others read. docs/logs.md says what they hold.
  * See also: adclick_engine_options, adclick_winner.
@@ -1805,7 +1855,7 @@ adclick_status adclick_engine_record_feedback(struct adclick_engine *engine,
                                               uint32_t *seen,
                                               struct adclick_error *error);
 
-/* ---- 15. Metrics ---------------------------------------------------------------------------------------------
+/* ---- 16. Metrics ---------------------------------------------------------------------------------------------
  * See also: adclick_engine_follow_error, adclick_engine_input_error.
  */
 
@@ -1952,7 +2002,7 @@ ADCLICK_ASSERT_SIZE(adclick_error, 512);
 ADCLICK_ASSERT_AT(adclick_error, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_error, status, 4);
 ADCLICK_ASSERT_AT(adclick_error, message, 8);
-ADCLICK_ASSERT_SIZE(adclick_engine_options, 336);
+ADCLICK_ASSERT_SIZE(adclick_engine_options, 344);
 ADCLICK_ASSERT_AT(adclick_engine_options, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_engine_options, flags, 4);
 ADCLICK_ASSERT_AT(adclick_engine_options, headroom, 8);
@@ -1969,6 +2019,7 @@ ADCLICK_ASSERT_AT(adclick_engine_options, impression_key_high, 64);
 ADCLICK_ASSERT_AT(adclick_engine_options, id_sums_mib, 72);
 ADCLICK_ASSERT_AT(adclick_engine_options, reserved, 76);
 ADCLICK_ASSERT_AT(adclick_engine_options, log_directory, 80);
+ADCLICK_ASSERT_AT(adclick_engine_options, switch_keys, 336);
 ADCLICK_ASSERT_SIZE(adclick_ad_cache, 56);
 ADCLICK_ASSERT_AT(adclick_ad_cache, struct_size, 0);
 ADCLICK_ASSERT_AT(adclick_ad_cache, state, 4);

@@ -180,7 +180,7 @@ pub use limits::MAX_CANDIDATES;
 pub use live::TableChecks;
 pub use metrics::Metrics;
 pub use model::{AdCacheInfo, AdCacheState};
-pub use overlay::{Operation, TableInfo, Upsert, UpsertCounts};
+pub use overlay::{Operation, SwitchKind, TableInfo, Upsert, UpsertCounts};
 pub use refusal::Refusal;
 pub use request::{Columns, Input};
 pub use scorer::{Scorer, ScorerLimits};

@@ -31,7 +31,7 @@ TAIL = """
 REFERENCES = {
     "adclick_engine_poll": "engine::poll", "adclick_engine_upsert": "engine::upsert",
     "adclick_engine_precision_error": "engine::precision_error", "adclick_engine_ad_cache": "engine::ad_cache",
-    "adclick_engine_log_open": "engine::open_log",
+    "adclick_engine_log_open": "engine::open_log", "adclick_engine_switch": "engine::switch_off",
 }
 FLAGS = {"ADCLICK_COPY": "copy", "ADCLICK_NO_OVERLAYS": "no_overlays", "ADCLICK_LAZY_TABLES": "lazy_tables"}
 # Enums among the options: what C++ calls them, and its word for the 0 that stands for the default.

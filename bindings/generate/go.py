@@ -24,7 +24,7 @@ REFERENCES = {
     "adclick_engine_precision_error": "[Engine.PrecisionError]", "adclick_engine_ad_cache": "[Engine.AdCache]",
     "adclick_engine_upsert": "[Engine.Upsert]", "adclick_engine_options": "[Options]", "impression_key": "[Options.ImpressionKey]",
     "ADCLICK_KEEP_NO_USER": "[KeepNoUser]",
-    "adclick_exploration": "[Exploration]",
+    "adclick_exploration": "[Exploration]", "adclick_engine_switch": "[Engine.Switch]",
     "adclick_outcome.propensity": "[Outcome.Propensity]", "ADCLICK_CANDIDATE_STOPPED": "[CandidateStopped]",
     "ADCLICK_CANDIDATE_FLOOR_EXEMPT": "[CandidateFloorExempt]", "ADCLICK_WINNER_EXPLORED": "[WinnerExplored]",
     "adclick_engine_log_open": "[Engine.OpenLog]", "adclick_engine_log_error": "[Engine.LogError]", "adclick_winner": "[Winner]",
@@ -44,6 +44,7 @@ ENUMS = {
     "adclick_price_bound": GoEnum("PriceBound", "Bound", "b"),
     "adclick_reserve_source": GoEnum("ReserveSource", "Reserve", "r"),
     "adclick_exploration": GoEnum("Exploration", "Exploration", "e"),
+    "adclick_switch_kind": GoEnum("SwitchKind", "Switch", "k"),
     "adclick_precision": GoEnum(
         "Precision", "", "p", base=1, names={"AUCTION_EXACT": "auction-exact"},
         zero=("OfBundle", "of bundle", "of [Options]: what each bundle says, or Exact.")),

@@ -19,12 +19,12 @@ REFERENCES = {
     "adclick_outcome.propensity": "{@link Outcome#propensity}", "ADCLICK_CANDIDATE_STOPPED": "{@link #STOPPED}",
     "ADCLICK_CANDIDATE_FLOOR_EXEMPT": "{@link #FLOOR_EXEMPT}", "ADCLICK_WINNER_EXPLORED": "{@link #EXPLORED}",
     "impression_key": "{@link #impressionKey}", "number": "the number", "id": "the id",
-    "adclick_engine_log_open": "{@link Engine#openLog}",
+    "adclick_engine_log_open": "{@link Engine#openLog}", "adclick_engine_switch": "{@link Engine#switchOff}",
 }
 # Enums with a file of their own; LABELLED ask the library for the name of a number.
 ENUMS = {
     "adclick_status": "Status", "adclick_reason": "Reason", "adclick_bid_kind": "BidKind", "adclick_price_bound": "PriceBound",
-    "adclick_reserve_source": "ReserveSource", "adclick_exploration": "Exploration",
+    "adclick_reserve_source": "ReserveSource", "adclick_exploration": "Exploration", "adclick_switch_kind": "SwitchKind",
     "adclick_precision": "Precision", "adclick_ad_cache_state": "AdCacheState", "adclick_agent": "Agent",
     "adclick_conversion": "ConversionKind", "adclick_feedback": "Feedback",
 }
@@ -46,6 +46,7 @@ OPTIONS = {
     "impression_key": ("impressionKey", "key", "the lower half; 0 in both for the default, a key of its own", None),
     "impression_key_high": ("impressionKeyHigh", "key", "the upper half", None),
     "id_sums_mib": ("idSumsMib", "mib", "MiB; 0 for the default, 64; -1 for none", -1),
+    "switch_keys": ("switchKeys", "keys", "the number; 0 for the default, 65,536; -1 for none", -1),
     "log_directory": ("logDirectory", "path", "up to 255 bytes; empty for none", None),
 }
 FLAGS = {"ADCLICK_COPY": "copy", "ADCLICK_NO_OVERLAYS": "noOverlays", "ADCLICK_LAZY_TABLES": "lazyTables"}

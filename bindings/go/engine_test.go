@@ -350,6 +350,8 @@ func TestUseAfterClose(t *testing.T) {
 		"Check":          func() error { _, err := engine.Check(in); return err },
 		"InputError":     engine.InputError,
 		"FollowState":    func() error { _, err := engine.FollowState(); return err },
+		"Switch":         func() error { return engine.Switch(adclick.SwitchAd, 1, 1) },
+		"Switched":       func() error { _, err := engine.Switched(adclick.SwitchAd, 1); return err },
 		"RemoveRows":     func() error { _, err := engine.RemoveRows(1, 2); return err },
 		"ClearRows":      func() error { _, err := engine.ClearRows(1); return err },
 		"FollowError":    engine.FollowError,

@@ -107,6 +107,31 @@ func TestRowsGo(t *testing.T) {
 	}
 }
 
+func TestSwitches(t *testing.T) {
+	engine := open(t, bundle, adclick.Options{SwitchKeys: 1})
+	in := inputOf(t, engine, 3)
+	in.Candidates[1].CampaignKey = 77
+	scorer := newScorer(t, engine, 3)
+	reasons := make([]adclick.Reason, 3)
+	for _, reason := range []uint32{5, 0} {
+		if err := engine.Switch(adclick.SwitchCampaign, 77, reason); err != nil {
+			t.Fatal(err)
+		}
+		if told := must[uint32](t)(engine.Switched(adclick.SwitchCampaign, 77)); told != reason {
+			t.Errorf("switched for %d, told %d", reason, told)
+		}
+		must[adclick.Outcome](t)(scorer.Decide(in, make([]adclick.Winner, 2), reasons))
+		if off := reasons[1] == adclick.ReasonSwitchedOff; off != (reason != 0) || reasons[0] == adclick.ReasonSwitchedOff {
+			t.Errorf("reason %d: %v", reason, reasons)
+		}
+	}
+	if err := engine.Switch(adclick.SwitchAd, 1, 1); err != nil {
+		t.Error(err)
+	}
+	expect(t, "one switch more than there is room for", engine.Switch(adclick.SwitchAd, 2, 1), adclick.ErrCapacityExceeded)
+	expect(t, "key 0", engine.Switch(adclick.SwitchAd, 0, 1), adclick.ErrInvalidArgument)
+}
+
 func TestFollowStateAndCloseWithin(t *testing.T) {
 	engine := must[*adclick.Engine](t)(adclick.Open(bundle, adclick.Options{}))
 	staged := must[*adclick.Staged](t)(engine.Stage(renewed))

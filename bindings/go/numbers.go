@@ -123,6 +123,23 @@ func (e Exploration) String() string {
 	return nameOf(e, "Exploration", "off", "allowed", "capped")
 }
 
+// SwitchKind is what a switch is of.
+type SwitchKind uint32
+
+const (
+	// SwitchAd: an ad, by its key.
+	SwitchAd SwitchKind = C.ADCLICK_SWITCH_KIND_AD
+	// SwitchCampaign: a campaign, by its key.
+	SwitchCampaign SwitchKind = C.ADCLICK_SWITCH_KIND_CAMPAIGN
+	// SwitchAdvertiser: an advertiser, by its key.
+	SwitchAdvertiser SwitchKind = C.ADCLICK_SWITCH_KIND_ADVERTISER
+)
+
+// String is its name.
+func (k SwitchKind) String() string {
+	return nameOf(k, "SwitchKind", "ad", "campaign", "advertiser")
+}
+
 // Precision is the arithmetic that outputs are computed in.
 type Precision uint32
 
@@ -228,6 +245,8 @@ const (
 	// ReasonExcluded: it may not stand beside those ahead of it: a limit of the policy for its advertiser, campaign, creative,
 	// category or competitive label is reached.
 	ReasonExcluded Reason = C.ADCLICK_REASON_EXCLUDED
+	// ReasonSwitchedOff: its ad, its campaign or its advertiser is switched off.
+	ReasonSwitchedOff Reason = C.ADCLICK_REASON_SWITCHED_OFF
 )
 
 // Side is where in a request a feature's value comes from: the same for all candidates, or one for each.

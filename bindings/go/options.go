@@ -56,6 +56,9 @@ type Options struct {
 	IDSumsMiB uint32
 	// The directory of the log of decisions and events; "" = no log. [Engine.OpenLog] also takes longer paths, and options.
 	LogDirectory string
+	// How many ads, campaigns and advertisers, of each kind, can be off at a time ([Engine.Switch]), at most 16,777,216; 0 =
+	// 65,536, 18446744073709551615 = none. 24 bytes are reserved for each key and kind.
+	SwitchKeys uint64
 }
 
 // The same in C.
@@ -103,5 +106,6 @@ func (o *Options) raw() (C.adclick_engine_options, error) {
 	for i := range len(o.LogDirectory) {
 		raw.log_directory[i] = C.char(o.LogDirectory[i])
 	}
+	raw.switch_keys = C.uint64_t(o.SwitchKeys)
 	return raw, nil
 }

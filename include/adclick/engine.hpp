@@ -464,6 +464,34 @@ class engine {
   }
   std::uint64_t clear_rows(std::uint32_t table) const { return try_clear_rows(table).value(); }
 
+  // Turns an ad, a campaign or an advertiser off for a reason that is not 0 (adclick_engine_switch), or on again.
+  [[nodiscard]] result<done> try_switch_off(adclick_switch_kind kind, std::uint64_t key, std::uint32_t reason) const noexcept {
+    if (reason == 0) {
+      return failure(ADCLICK_INVALID_ARGUMENT, "a reason of 0, which turns on: use engine::switch_on");
+    }
+    return switch_to(kind, key, reason);
+  }
+  void switch_off(adclick_switch_kind kind, std::uint64_t key, std::uint32_t reason) const {
+    try_switch_off(kind, key, reason).value();
+  }
+  [[nodiscard]] result<done> try_switch_on(adclick_switch_kind kind, std::uint64_t key) const noexcept {
+    return switch_to(kind, key, 0);
+  }
+  void switch_on(adclick_switch_kind kind, std::uint64_t key) const { try_switch_on(kind, key).value(); }
+
+  // Why it is off; 0: it is on.
+  [[nodiscard]] result<std::uint32_t> try_switched(adclick_switch_kind kind, std::uint64_t key) const noexcept {
+    std::uint32_t reason = 0;
+    failure why;
+    if (adclick_engine_switched(handle_, kind, key, &reason, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return reason;
+  }
+  [[nodiscard]] std::uint32_t switched(adclick_switch_kind kind, std::uint64_t key) const {
+    return try_switched(kind, key).value();
+  }
+
   // A table of the live generation and what was written on top of it.
   [[nodiscard]] result<adclick::table_info> try_table_info(std::uint32_t table) const noexcept {
     adclick::table_info info{};
@@ -503,6 +531,14 @@ class engine {
       return why;
     }
     return id;
+  }
+
+  result<done> switch_to(adclick_switch_kind kind, std::uint64_t key, std::uint32_t reason) const noexcept {
+    failure why;
+    if (adclick_engine_switch(handle_, kind, key, reason, why.raw()) != ADCLICK_OK) {
+      return why;
+    }
+    return done{};
   }
 
   template <class Call>

@@ -75,6 +75,9 @@ struct engine_options {
   // The directory of the log of decisions and events, at most 256 bytes; empty = no log. engine::open_log also takes longer
   // paths, and options.
   std::string_view log_directory = {};
+  // How many ads, campaigns and advertisers, of each kind, can be off at a time (engine::switch_off), at most 16,777,216; 0
+  // = 65,536, 18446744073709551615 = none. 24 bytes are reserved for each key and kind.
+  std::uint64_t switch_keys = 0;
 };
 
 namespace detail {
@@ -99,6 +102,7 @@ inline adclick_engine_options raw(const engine_options &options) noexcept {
   raw.impression_key_high = options.impression_key_high;
   raw.id_sums_mib = options.id_sums_mib;
   std::copy_n(options.log_directory.data(), std::min(options.log_directory.size(), sizeof raw.log_directory), raw.log_directory);
+  raw.switch_keys = options.switch_keys;
   return raw;
 }
 

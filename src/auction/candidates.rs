@@ -130,8 +130,11 @@ fn run_as_document(
         return Err(Error::argument(format!("{n} candidates, and room for {} winners", winners.len())));
     }
     let rules = &page.policy.document;
-    let get = |i: usize| [candidates[i].bid_micros as f64 / MILLION, pctr[i].into(), pcvr(i).into()];
-    let entries = rank(rules, n, get, scratch.entries());
+    // It knows no candidate that stopped, but what is switched off stays out of it, too.
+    let is_off = |i: usize| candidates[i].flags & CANDIDATE_SWITCHED_OFF != 0;
+    let bid = |i: usize| [candidates[i].bid_micros as f64 / MILLION, pctr[i].into(), pcvr(i).into()];
+    let entries = rank(rules, n, |i| (!is_off(i)).then(|| bid(i)), scratch.entries());
+    let (n_entries, n_winners) = (entries.len(), n_winners.min(entries.len()));
     for (place, winner) in winners.iter_mut().take(n_winners).enumerate() {
         let (entry, next) = (entries[place], entries.get(place + 1));
         let index = entry.index as usize;
@@ -153,11 +156,12 @@ fn run_as_document(
         };
     }
     if let Some(reasons) = reasons {
+        reasons[..n].fill(Reason::SwitchedOff);
         for (place, entry) in entries.iter().enumerate() {
             reasons[entry.index as usize] = if place < n_winners { Reason::Won } else { Reason::Outranked };
         }
     }
-    scratch.tally_of(n_winners, n - n_winners);
+    scratch.tally_of(n_winners, n_entries - n_winners, n - n_entries);
     Ok(Decision { n_winners, exploration: Exploration::Off, propensity: 1.0, given_up: 0.0 })
 }
 
@@ -185,8 +189,8 @@ pub fn tie_key(page: &Page<'_>, ad_key: u64) -> u64 {
 #[inline]
 pub fn bid(page: &Page<'_>, candidate: &Candidate, pctr: f64, pcvr: f64) -> std::result::Result<Bid, Reason> {
     let kind = BidKind::from_u32(candidate.bid_kind).ok_or(Reason::UnknownBidKind)?;
-    if candidate.flags & (CANDIDATE_STOPPED | CANDIDATE_CUT) != 0 {
-        return Err(if candidate.flags & CANDIDATE_CUT != 0 { Reason::Cut } else { Reason::Stopped });
+    if let Some(reason) = left_out(candidate) {
+        return Err(reason);
     }
     let policy = page.policy;
     let amount = match (candidate.value_micros, candidate.target_return_ppm) {
@@ -236,6 +240,20 @@ fn bid_by_value(candidate: &Candidate, kind: BidKind) -> std::result::Result<i64
 
 /// A flag that callers may not set: the deadline came before its score.
 pub(crate) const CANDIDATE_CUT: u32 = 1 << 31;
+
+/// A flag in the scorer's own copy of candidates: the ad, its campaign or its advertiser is switched off.
+pub(crate) const CANDIDATE_SWITCHED_OFF: u32 = 1 << 30;
+
+/// Why a candidate takes no part, whatever it bids.
+#[inline]
+fn left_out(candidate: &Candidate) -> Option<Reason> {
+    match candidate.flags & (CANDIDATE_STOPPED | CANDIDATE_CUT | CANDIDATE_SWITCHED_OFF) {
+        0 => None,
+        flags if flags & CANDIDATE_SWITCHED_OFF != 0 => Some(Reason::SwitchedOff),
+        flags if flags & CANDIDATE_CUT != 0 => Some(Reason::Cut),
+        _ => Some(Reason::Stopped),
+    }
+}
 
 const MILLION: f64 = 1e6;
 

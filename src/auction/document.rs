@@ -31,7 +31,7 @@ pub fn run_document(
         let status = if n > scratch.max_candidates() { Status::CapacityExceeded } else { Status::BufferTooSmall };
         return Err(Error::new(status, text));
     }
-    let entries = rank(&policy.document, n, |i| bids[i], scratch.entries());
+    let entries = rank(&policy.document, n, |i| Some(bids[i]), scratch.entries());
     let filled = n_slots.min(n);
     for (place, to) in places.iter_mut().take(filled).enumerate() {
         let index = entries[place].index;
@@ -40,20 +40,20 @@ pub fn run_document(
     Ok(filled)
 }
 
-/// All candidates in that ranker's order: equal ones as they came.
+/// All candidates that bid, in that ranker's order: equal ones as they came.
 pub(super) fn rank<'a>(
     rules: &Document,
     n: usize,
-    get: impl Fn(usize) -> DocumentBid,
+    get: impl Fn(usize) -> Option<DocumentBid>,
     entries: &'a mut Vec<Entry>,
 ) -> &'a [Entry] {
     let modification = if rules.bid_modification == 0.0 { 1.0 } else { rules.bid_modification };
     entries.clear();
-    entries.extend((0..n).map(|index| {
-        let [bid, pctr, pcvr] = get(index);
+    entries.extend((0..n).filter_map(|index| {
+        let [bid, pctr, pcvr] = get(index)?;
         let p = if rules.conversion && pcvr != 0.0 && !pcvr.is_nan() { pcvr } else { pctr };
         // Minus zero ranks as zero.
-        Entry { score: bid * modification * p + 0.0, key: 0, index: index as u32, tier: 0, state: State::Open }
+        Some(Entry { score: bid * modification * p + 0.0, key: 0, index: index as u32, tier: 0, state: State::Open })
     }));
     entries.sort_unstable_by(Entry::rank);
     entries

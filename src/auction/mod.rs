@@ -80,7 +80,7 @@ pub use amount::Amount;
 use bid::Groups;
 pub use bid::{Bid, Placement};
 pub use candidates::run_candidates;
-pub(crate) use candidates::{CANDIDATE_CUT, assess, bid_multiplier, guess};
+pub(crate) use candidates::{CANDIDATE_CUT, CANDIDATE_SWITCHED_OFF, assess, bid_multiplier, guess};
 pub use carry::Carry;
 pub(crate) use explain::explain;
 pub use page::Page;

@@ -91,13 +91,14 @@ impl Scratch {
         &mut self.entries
     }
 
-    /// The first so many of the order won, and all others were outranked.
-    pub(super) fn tally_of(&mut self, won: usize, outranked: usize) {
+    /// The first so many of the order won, the others were outranked, and some were switched off.
+    pub(super) fn tally_of(&mut self, won: usize, outranked: usize, off: usize) {
         (self.seated, self.looked_at) = (Seated::InOrder, won);
         self.entries[..won].iter_mut().for_each(|entry| entry.state = State::Placed);
         self.tally = Tally::default();
         self.tally[Reason::Won as usize] = won as u32;
         self.tally[Reason::Outranked as usize] = outranked as u32;
+        self.tally[Reason::SwitchedOff as usize] = off as u32;
     }
 
     /// The counts of the last auction's candidates by reason.

@@ -65,6 +65,8 @@ pub enum Reason {
     /// It may not stand beside those ahead of it: a limit of the policy for its advertiser, campaign, creative, category
     /// or competitive label is reached.
     Excluded = 26,
+    /// Its ad, its campaign or its advertiser is switched off.
+    SwitchedOff = 27,
 }
 
 impl Reason {
@@ -99,6 +101,7 @@ impl Reason {
             Self::BelowMinQuality => c"below_min_quality",
             Self::NoSlot => c"no_slot",
             Self::Excluded => c"excluded",
+            Self::SwitchedOff => c"switched_off",
         }
     }
 
@@ -108,7 +111,7 @@ impl Reason {
         Self::ALL.get(number as usize).copied()
     }
 
-    pub(crate) const ALL: [Self; 27] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::Won,
         Self::Outranked,
         Self::BelowReserve,
@@ -136,6 +139,7 @@ impl Reason {
         Self::BelowMinQuality,
         Self::NoSlot,
         Self::Excluded,
+        Self::SwitchedOff,
     ];
 }
 
@@ -166,6 +170,6 @@ mod tests {
             assert_eq!(reason as usize, number);
             assert_eq!(Reason::from_u32(number as u32), Some(reason));
         }
-        assert_eq!(Reason::from_u32(27), None);
+        assert_eq!(Reason::from_u32(28), None);
     }
 }

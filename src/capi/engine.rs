@@ -36,7 +36,7 @@ pub const ADCLICK_NO_OVERLAYS: u32 = 2;
 /// row then gives wrong values and nothing worse.
 pub const ADCLICK_LAZY_TABLES: u32 = 4;
 
-/// How an engine is opened. Zero everything but `struct_size` for the defaults. 336 bytes; 32 in the first version.
+/// How an engine is opened. Zero everything but `struct_size` for the defaults. 344 bytes; 32 in the first version.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub struct adclick_engine_options {
@@ -85,6 +85,9 @@ pub struct adclick_engine_options {
     /// The directory of the log of decisions and events, closed with 0; empty = no log. `adclick_engine_log_open` also takes
     /// longer paths, and options.
     pub log_directory: [c_char; 256],
+    /// How many ads, campaigns and advertisers, of each kind, can be off at a time (`adclick_engine_switch`), at most
+    /// 16,777,216; 0 = 65,536, 18446744073709551615 = none. 24 bytes are reserved for each key and kind.
+    pub switch_keys: u64,
 }
 
 /// The ad cache of a generation, or what it would take, and the sums that are kept by id. 56 bytes.
@@ -383,6 +386,11 @@ fn to_options(c: &adclick_engine_options) -> Result<Options, Failure> {
             0 => usual.id_sums_bytes,
             u32::MAX => 0,
             mib => u64::from(mib) << 20,
+        },
+        switch_keys: match c.switch_keys {
+            0 => usual.switch_keys,
+            u64::MAX => 0,
+            keys => usize::try_from(keys).unwrap_or(usize::MAX),
         },
         log: match &*log {
             [] => None,

@@ -29,11 +29,12 @@ mod inputs;
 mod log;
 mod scorer;
 mod status;
+mod switches;
 mod upsert;
 
 // For tests that call the exported functions from Rust.
 #[cfg(feature = "builder")]
 pub use {
     asked::*, auction::*, columns::*, engine::*, follow::*, generations::*, inputs::*, log::*, scorer::*, status::*,
-    upsert::*,
+    switches::*, upsert::*,
 };

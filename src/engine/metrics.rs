@@ -29,6 +29,7 @@ impl Engine {
                 has_previous: previous.is_some(),
                 follow_failing: published.follow_error.is_some(),
                 ad_cache_bytes: caches,
+                switched_off: shared.switches.counts(),
                 file_bytes: current.file_bytes_beside(None) + before,
             };
             (current, live)

@@ -11,7 +11,7 @@ use crate::error::{Error, Result, Status};
 use crate::live::{Cancel, Generation, Opening, StagingOptions, SwapCell, SwapReader};
 use crate::metrics::{Events, Meters};
 use crate::model::{AdCacheInfo, Limits};
-use crate::overlay::Overlays;
+use crate::overlay::{Overlays, Switches};
 use crate::schema::MAX_TABLES;
 use crate::scorer::{Scorer, ScorerLimits};
 use crate::table::MAX_ROW;
@@ -27,6 +27,7 @@ mod names;
 mod options;
 mod staged;
 mod state;
+mod switches;
 mod upsert;
 
 pub use inputs::{ModelInfo, WrongSide};
@@ -44,6 +45,7 @@ pub struct Engine {
 pub(crate) struct Shared {
     staging: StagingOptions,
     overlays: Overlays,
+    switches: Arc<Switches>,
     limits: Limits,
     swap_cell: Arc<SwapCell<Generation>>,
     meters: Arc<Meters>,
@@ -130,6 +132,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             staging,
             overlays,
+            switches: Arc::new(Switches::new(options.switch_keys)?),
             limits,
             swap_cell,
             meters: Arc::new(Meters::new()),
@@ -240,7 +243,8 @@ impl Engine {
     pub fn scorer(&self, limits: ScorerLimits) -> Result<Scorer> {
         drop(self.shared.publisher()?);
         let shared = &self.shared;
-        Scorer::new(SwapReader::new(&shared.swap_cell), shared.limits, limits, &shared.meters, &shared.log)
+        let reader = SwapReader::new(&shared.swap_cell);
+        Scorer::new(reader, shared.limits, limits, &shared.meters, &shared.log, &shared.switches)
     }
 
     /// The live generation, for inspection; requests read it through a scorer.

@@ -14,6 +14,9 @@ use crate::types::Precision;
 /// Names the kernel to use instead of the best one; for tests.
 const KERNEL_VARIABLE: &str = "ADCLICK_KERNEL";
 
+/// The most switches of a kind.
+const MOST_SWITCHES: usize = 1 << 24;
+
 /// The options for opening an engine. `Options::default()` suits most.
 ///
 /// ```
@@ -78,6 +81,9 @@ pub struct Options {
     /// size. Staging computes them, and generations with the same model share them. Logits have the same bits with and
     /// without: without, the sums are computed with the request.
     pub id_sums_bytes: u64,
+    /// How many ads, campaigns and advertisers, of each kind, can be off at a time ([`Engine::switch`]); 0 = none. Memory for
+    /// all is reserved, 24 bytes for each key and kind.
+    pub switch_keys: usize,
     /// The log to keep of decisions and events; `None`: none until [`Engine::open_log`] opens one.
     pub log: Option<LogOptions>,
 }
@@ -98,6 +104,7 @@ impl Default for Options {
             impression_key: None,
             impression_max_age: Duration::from_secs(30 * 86_400),
             id_sums_bytes: ID_SUMS_BYTES,
+            switch_keys: 65_536,
             log: None,
         }
     }
@@ -114,6 +121,9 @@ impl Options {
     pub(super) fn check(&self) -> Result<()> {
         if !(self.headroom >= 1.0 && self.headroom <= 1000.0) {
             return Err(Error::argument(format!("headroom {}: expected 1 to 1000", self.headroom)));
+        }
+        if self.switch_keys > MOST_SWITCHES {
+            return Err(Error::argument(format!("switch_keys {}: expected at most {MOST_SWITCHES}", self.switch_keys)));
         }
         if self.follow.is_some_and(|interval| interval.is_zero()) {
             return Err(Error::argument("follow: an interval of 0, expected more, or none to follow by polling only"));

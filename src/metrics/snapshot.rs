@@ -74,6 +74,8 @@ pub(crate) struct Live {
     pub(crate) has_previous: bool,
     /// Whether the last look at `CURRENT` failed.
     pub(crate) follow_failing: bool,
+    /// How many ads, campaigns and advertisers are off.
+    pub(crate) switched_off: [u32; 3],
     /// Bytes of the models and tables that are open.
     pub(crate) file_bytes: u64,
     /// Bytes of the ad caches.

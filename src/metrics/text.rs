@@ -11,7 +11,7 @@ use crate::auction::Reason;
 use crate::decision_log::{EventKind, LogNumbers, Stream, StreamCounts};
 use crate::error::Status;
 use crate::named::Named;
-use crate::overlay::TableInfo;
+use crate::overlay::{SwitchKind, TableInfo};
 use crate::schema::Side;
 use crate::types::Precision;
 
@@ -107,6 +107,11 @@ fn candidates(metrics: &Metrics, text: &mut Text<'_, impl Write>) -> fmt::Result
     text.family(name, "counter", "Candidates of auctions by why they won or lost.")?;
     for reason in Reason::ALL {
         text.sample(name, &[("reason", reason.name())], sums.get(Counter::reason(reason as usize)))?;
+    }
+    let name = "adclick_switched_off";
+    text.family(name, "gauge", "Ads, campaigns and advertisers that are switched off.")?;
+    for ((_, kind), n) in SwitchKind::ALL.into_iter().zip(metrics.live.switched_off) {
+        text.sample(name, &[("kind", kind)], n)?;
     }
     let name = "adclick_values_missing_total";
     text.family(name, "counter", "Feature values that were missing or unknown and took their default.")?;

@@ -16,6 +16,7 @@ mod batch;
 mod overlays;
 mod registry;
 mod slots;
+mod switches;
 mod write;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -27,6 +28,7 @@ use crate::table::RowLayout;
 pub use batch::{Batch, ColumnValue, Operation};
 pub use overlays::{Overlays, TableInfo, Upsert};
 use slots::Slots;
+pub use switches::{SwitchKind, Switches};
 pub use write::{Below, UpsertCounts};
 
 /// The number of groups of sets; each group is written under one lock.

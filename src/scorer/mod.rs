@@ -16,15 +16,17 @@ mod probabilities;
 mod scored;
 mod second_pass;
 mod segments;
+mod switched;
 mod tiles;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use first_pass::Route;
 use logged::Made;
 use memory::Memory;
 use scored::Scored;
+use switched::Switched;
 
 use crate::auction::{self, Page, Reason};
 use crate::decision_log::{Hub, Impressions, Outlet};
@@ -35,6 +37,7 @@ use crate::limits::MAX_CANDIDATES;
 use crate::live::{Generation, SwapReader};
 use crate::metrics::{Call, Meter, Meters, Stage, Stopwatch};
 use crate::model::{Fast, Limits};
+use crate::overlay::Switches;
 use crate::refusal::Refusal;
 use crate::request::Input;
 use crate::types::{Candidate, Explanation, Outcome, Precision, Winner};
@@ -63,7 +66,6 @@ impl Memory {
         watch: &mut Stopwatch,
         winners: &mut [Winner],
         reasons: &mut [Reason],
-        meter: &mut Meter,
     ) -> Result<auction::Decision, Refusal> {
         let (model, scored, end) = (how.generation.scoring(), how.scored, how.scored.end);
         if let Some(fast) = how.fast.filter(|_| scored.to_settle) {
@@ -83,8 +85,6 @@ impl Memory {
         // The lengths were checked before.
         let decision = run.map_err(|_| Refusal::Internal { what: "the auction refuses lengths that were checked" })?;
         watch.lap(Stage::Auction);
-        self.count(model, scored, meter);
-        meter.candidates(self.auction.tally(), input.candidates.len() - end);
         cut.fill(Reason::Cut);
         Ok(decision)
     }
@@ -103,6 +103,7 @@ pub struct Scorer {
     meter: Meter,
     impressions: Impressions,
     outlet: Arc<Outlet>,
+    switched: Switched,
     max_candidates: usize,
 }
 
@@ -113,6 +114,7 @@ impl Scorer {
         limits: ScorerLimits,
         meters: &Arc<Meters>,
         log: &Hub,
+        switches: &Arc<Switches>,
     ) -> crate::Result<Self> {
         let n = limits.max_candidates;
         if !(1..=MAX_CANDIDATES).contains(&n) {
@@ -121,7 +123,8 @@ impl Scorer {
         let memory = Memory::new(model, n)?;
         let meter = Meter::new(meters, memory.bytes());
         let (impressions, outlet) = log.join()?;
-        Ok(Self { reader, memory, meter, impressions, outlet, max_candidates: n })
+        let switched = Switched::new(switches);
+        Ok(Self { reader, memory, meter, impressions, outlet, switched, max_candidates: n })
     }
 
     /// The most candidates of one request.
@@ -307,37 +310,52 @@ impl Scorer {
             _ => model.for_scores(),
         };
         let deadline = deadline.map(|deadline| (deadline, &page));
-        let scored = self.memory.score(model, Route { plan, precision, fast, deadline }, input, watch)?;
-        // Kept for explanations, and, where the deadline cut some, marked.
-        let mut candidates = std::mem::take(&mut self.memory.candidates);
-        let copy = &mut candidates[..n];
-        copy.copy_from_slice(input.candidates);
-        if scored.end > scored.n {
-            self.memory.cut.mark(copy, scored.n, &mut self.memory.logits);
-        }
-        let input = Input { candidates: copy, ..input };
-        let how = Deciding { generation: &generation, page: &page, scored: &scored, fast };
-        let memory = &mut self.memory;
-        let decided = memory.auction(&how, input, watch, winners, reasons, &mut self.meter);
-        let decided = decided.inspect(|decision| {
-            let winners = &mut winners[..decision.n_winners];
-            for winner in winners.iter_mut() {
-                let id = self.impressions.next(input.request.time_us);
-                (winner.impression_id, winner.impression_id_high) = (id as u64, (id >> 64) as u64);
+        let mut again = true;
+        let (scored, decision) = loop {
+            let scored = self.memory.score(model, Route { plan, precision, fast, deadline }, input, watch)?;
+            // Kept for explanations; marked where the deadline cut some, and where some are switched off.
+            let mut candidates = std::mem::take(&mut self.memory.candidates);
+            let copy = &mut candidates[..n];
+            copy.copy_from_slice(input.candidates);
+            if scored.end > scored.n {
+                self.memory.cut.mark(copy, scored.n, &mut self.memory.logits);
             }
-            if let Some(plan) = self.outlet.plan() {
-                let (page, propensity, scored) = (&page, decision.propensity, &scored);
-                let made = Made { generation: &generation, page, propensity, scored, input: &input, winners };
-                memory.log(plan, &made);
-                watch.lap(Stage::Log);
+            self.switched.mark(copy);
+            let input = Input { candidates: copy, ..input };
+            let how = Deciding { generation: &generation, page: &page, scored: &scored, fast };
+            let memory = &mut self.memory;
+            let decided = memory.auction(&how, input, watch, winners, reasons);
+            let stale = |decision: &auction::Decision| {
+                self.switched.is_any_off(input.candidates, &winners[..decision.n_winners])
+                    && deadline.is_none_or(|(deadline, _)| Instant::now() < deadline)
+            };
+            if again && decided.as_ref().is_ok_and(stale) {
+                memory.candidates = candidates;
+                again = false;
+                continue;
             }
-            if deadline.is_some() {
-                memory.cut.learn(input.candidates, scored.n, [&memory.pctr, &memory.pcvr]);
-            }
-            memory.remember(&generation, &scored, &input);
-        });
-        memory.candidates = candidates;
-        let decision = decided?;
+            let decided = decided.inspect(|decision| {
+                let winners = &mut winners[..decision.n_winners];
+                for winner in winners.iter_mut() {
+                    let id = self.impressions.next(input.request.time_us);
+                    (winner.impression_id, winner.impression_id_high) = (id as u64, (id >> 64) as u64);
+                }
+                if let Some(plan) = self.outlet.plan() {
+                    let (page, propensity, scored) = (&page, decision.propensity, &scored);
+                    let made = Made { generation: &generation, page, propensity, scored, input: &input, winners };
+                    memory.log(plan, &made);
+                    watch.lap(Stage::Log);
+                }
+                if deadline.is_some() {
+                    memory.cut.learn(input.candidates, scored.n, [&memory.pctr, &memory.pcvr]);
+                }
+                memory.remember(&generation, &scored, &input);
+            });
+            memory.candidates = candidates;
+            break (scored, decided?);
+        };
+        self.memory.count(model, &scored, &mut self.meter);
+        self.meter.candidates(self.memory.auction.tally(), n - scored.end);
         Ok(Outcome {
             exploration: decision.exploration as u32,
             propensity: decision.propensity,

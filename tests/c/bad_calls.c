@@ -218,6 +218,18 @@ static void test_engine(const char *path) {
   CHECK(adclick_kernel(e)[0] == 0);
 }
 
+static void test_switches(void) {
+  uint32_t reason = 7;
+  EXPECT(ADCLICK_INVALID_ARGUMENT, adclick_engine_switch(NULL, ADCLICK_SWITCH_KIND_AD, 1, 1, &error));
+  EXPECT(ADCLICK_INVALID_ARGUMENT, adclick_engine_switch(engine, ADCLICK_SWITCH_KIND_AD, 0, 1, &error));
+  EXPECT(ADCLICK_INVALID_ARGUMENT, adclick_engine_switch(engine, 3, 1, 1, &error));
+  EXPECT(ADCLICK_INVALID_ARGUMENT, adclick_engine_switched(engine, UINT32_MAX, 1, &reason, &error));
+  EXPECT(ADCLICK_INVALID_ARGUMENT, adclick_engine_switched(engine, ADCLICK_SWITCH_KIND_AD, 1, NULL, &error));
+  CHECK(reason == 7);
+  EXPECT(ADCLICK_OK, adclick_engine_switched(engine, ADCLICK_SWITCH_KIND_AD, 0, &reason, &error));
+  CHECK(reason == 0);
+}
+
 static void test_scorer_options(void) {
   adclick_scorer *s = NULL;
   adclick_scorer_options o;
@@ -597,6 +609,7 @@ int main(int argc, char **argv) {
   before.outcome.struct_size = sizeof before.outcome;
   out = before;
 
+  test_switches();
   test_scorer_options();
   test_requests();
   test_dense();

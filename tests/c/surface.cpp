@@ -141,6 +141,12 @@ void test(const char *bundle) {
   CHECK(engine.follow_state().activations >= 1 && engine.follow_state().follows == 0);
   CHECK(throws(ADCLICK_INVALID_ARGUMENT, [&] { engine.clear_rows(7); }));
   CHECK(throws(ADCLICK_INVALID_ARGUMENT, [&] { engine.remove_rows(7, {}); }));
+  engine.switch_off(ADCLICK_SWITCH_KIND_CAMPAIGN, 7, 3);
+  CHECK(engine.switched(ADCLICK_SWITCH_KIND_CAMPAIGN, 7) == 3 && engine.switched(ADCLICK_SWITCH_KIND_AD, 7) == 0);
+  engine.switch_on(ADCLICK_SWITCH_KIND_CAMPAIGN, 7);
+  CHECK(engine.switched(ADCLICK_SWITCH_KIND_CAMPAIGN, 7) == 0);
+  CHECK(throws(ADCLICK_INVALID_ARGUMENT, [&] { engine.switch_off(ADCLICK_SWITCH_KIND_AD, 0, 1); }));
+  CHECK(throws(ADCLICK_INVALID_ARGUMENT, [&] { engine.switch_off(ADCLICK_SWITCH_KIND_AD, 7, 0); }));
   {
     adclick::engine other = adclick::engine::open(bundle, options);
     CHECK(other.close_within(1000).ok() && !other);

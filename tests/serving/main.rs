@@ -17,6 +17,7 @@ mod plain;
 mod precision;
 mod segments;
 mod staging_tables;
+mod switches;
 mod tables;
 mod written_rows;
 

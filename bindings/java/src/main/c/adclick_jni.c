@@ -299,6 +299,21 @@ NATIVE(jint, engineClearRows)(JNIEnv *env, jclass class, jlong engine, jint tabl
   return adclick_engine_clear_rows(at(engine), (uint32_t)table, &f->result.number, &f->error);
 }
 
+NATIVE(jint, engineSwitch)(JNIEnv *env, jclass class, jlong engine, jint kind, jlong key, jint reason, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  return adclick_engine_switch(at(engine), (uint32_t)kind, (uint64_t)key, (uint32_t)reason, &f->error);
+}
+
+NATIVE(jint, engineSwitched)(JNIEnv *env, jclass class, jlong engine, jint kind, jlong key, jlong address) {
+  (void)env, (void)class;
+  adclick_frame *f = frame_at(address);
+  uint32_t reason = 0;
+  const adclick_status status = adclick_engine_switched(at(engine), (uint32_t)kind, (uint64_t)key, &reason, &f->error);
+  f->result.number = reason;
+  return status;
+}
+
 NATIVE(jint, engineUpsert)(JNIEnv *env, jclass class, jlong engine, jint flags, jint table, jlong time_us, jlong rows,
                            jint n_rows, jlong values, jint n_values, jlong address) {
   (void)env, (void)class;

@@ -417,6 +417,49 @@ public final class Engine implements AutoCloseable {
   }
 
   /**
+   * Turns an ad, a campaign or an advertiser off in decisions. Every decision that begins after this call returned sees it, on any
+   * thread, and it outlives new generations; a new engine begins with everything on. A candidate that is off loses for
+   * {@link Reason#SWITCHED_OFF}.
+   *
+   * @param kind which
+   * @param key its key, as candidates have it; not 0
+   * @param reason the caller's own number of why, not 0: 1 = the budget is spent, say
+   * @throws AdclickException with {@link Status#CAPACITY_EXCEEDED} when {@link EngineOptions#switchKeys} of the kind are off; this one
+   *     stays on
+   */
+  public void switchOff(SwitchKind kind, long key, int reason) {
+    if (reason == 0) {
+      throw new IllegalArgumentException("a reason of 0, which turns on: use switchOn");
+    }
+    calls.call(this, Calls.NO_TEXT,
+        (engine, frame, length) -> Native.engineSwitch(engine, kind.code(), key, reason, frame.address()));
+  }
+
+  /**
+   * Turns an ad, a campaign or an advertiser on again. What is on already stays on.
+   *
+   * @param kind which
+   * @param key its key, as candidates have it; not 0
+   */
+  public void switchOn(SwitchKind kind, long key) {
+    calls.call(this, Calls.NO_TEXT,
+        (engine, frame, length) -> Native.engineSwitch(engine, kind.code(), key, 0, frame.address()));
+  }
+
+  /**
+   * Why an ad, a campaign or an advertiser is off.
+   *
+   * @param kind which
+   * @param key its key, as candidates have it
+   * @return the reason that {@link #switchOff} was given; 0: it is on
+   */
+  public int switched(SwitchKind kind, long key) {
+    return (int)
+        calls.call(this, Calls.NO_TEXT,
+            (engine, frame, length) -> Native.engineSwitched(engine, kind.code(), key, frame.address()));
+  }
+
+  /**
    * A table of the live generation and what was written on top of it.
    *
    * @param table the table's handle

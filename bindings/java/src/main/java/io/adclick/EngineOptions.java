@@ -201,6 +201,18 @@ public final class EngineOptions {
     return this;
   }
 
+  /**
+   * How many ads, campaigns and advertisers, of each kind, can be off at a time ({@link Engine#switchOff}), at most
+   * 16,777,216; 0 = 65,536, 18446744073709551615 = none. 24 bytes are reserved for each key and kind.
+   *
+   * @param keys the number; 0 for the default, 65,536; -1 for none
+   * @return this
+   */
+  public EngineOptions switchKeys(long keys) {
+    bytes.putLong(Layout.ENGINE_OPTIONS_SWITCH_KEYS, keys);
+    return this;
+  }
+
   long address() {
     return memory.address;
   }

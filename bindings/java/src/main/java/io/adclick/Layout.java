@@ -12,7 +12,7 @@ final class Layout {
   static final int ERROR_STATUS = 4;
   static final int ERROR_MESSAGE = 8;
 
-  static final int ENGINE_OPTIONS = 336;
+  static final int ENGINE_OPTIONS = 344;
   static final int ENGINE_OPTIONS_FLAGS = 4;
   static final int ENGINE_OPTIONS_HEADROOM = 8;
   static final int ENGINE_OPTIONS_FOLLOW_MS = 12;
@@ -27,6 +27,7 @@ final class Layout {
   static final int ENGINE_OPTIONS_IMPRESSION_KEY_HIGH = 64;
   static final int ENGINE_OPTIONS_ID_SUMS_MIB = 72;
   static final int ENGINE_OPTIONS_LOG_DIRECTORY = 80;
+  static final int ENGINE_OPTIONS_SWITCH_KEYS = 336;
 
   static final int AD_CACHE = 56;
   static final int AD_CACHE_STATE = 4;

@@ -59,6 +59,10 @@ final class Native {
 
   static native int engineClearRows(long engine, int table, long frame);
 
+  static native int engineSwitch(long engine, int kind, long key, int reason, long frame);
+
+  static native int engineSwitched(long engine, int kind, long key, long frame);
+
   static native int stagedGeneration(long staged, long frame);
 
   static native int engineStage(long engine, long path, int pathLength, long frame);

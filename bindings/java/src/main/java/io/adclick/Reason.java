@@ -64,6 +64,8 @@ public enum Reason {
    * competitive label is reached.
    */
   EXCLUDED(26),
+  /** Its ad, its campaign or its advertiser is switched off. */
+  SWITCHED_OFF(27),
   /** A number that these classes do not know: the library is newer. */
   UNKNOWN(-1);
 

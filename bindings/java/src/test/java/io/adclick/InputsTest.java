@@ -71,6 +71,28 @@ class InputsTest {
   }
 
   @Test
+  void whatIsSwitchedOffTakesNoPart() {
+    try (Engine engine = Engine.open(Ids.A, new EngineOptions().switchKeys(1));
+        Scorer scorer = engine.newScorer(10)) {
+      Ids ids = new Ids(engine).fill(3, 1);
+      ids.candidates.add(99).campaignKey(77).bid(BidKind.CPC, 1_000_000);
+      engine.switchOff(SwitchKind.CAMPAIGN, 77, 5);
+      assertEquals(5, engine.switched(SwitchKind.CAMPAIGN, 77));
+      assertEquals(0, engine.switched(SwitchKind.AD, 77));
+      scorer.decide(ids.request, ids.candidates, ids.winners, ids.reasons);
+      assertEquals(Reason.SWITCHED_OFF, ids.reasons.get(3));
+      engine.switchOn(SwitchKind.CAMPAIGN, 77);
+      assertEquals(0, engine.switched(SwitchKind.CAMPAIGN, 77));
+      scorer.decide(ids.request, ids.candidates, ids.winners, ids.reasons);
+      assertFalse(ids.reasons.get(3) == Reason.SWITCHED_OFF);
+      engine.switchOff(SwitchKind.AD, 1, 1);
+      AdclickException full = assertThrows(AdclickException.class, () -> engine.switchOff(SwitchKind.AD, 2, 1));
+      assertEquals(Status.CAPACITY_EXCEEDED, full.status());
+      assertThrows(IllegalArgumentException.class, () -> engine.switchOff(SwitchKind.AD, 2, 0));
+    }
+  }
+
+  @Test
   void rowsAreTakenOffAgainAndTheFutureIsRefused() {
     try (Engine engine = Engine.open(Ids.A);
         Engine any = Engine.open(Ids.A, new EngineOptions().overlayMaxSkewSeconds(-1))) {
