@@ -283,7 +283,7 @@ func TestNothingIsAllocated(t *testing.T) {
 	ids := []uint64{1, 2}
 	var told adclick.Explanation
 	for name, call := range map[string]func() error{
-		"Decide":     func() error { _, err := scorer.Decide(in, winners, reasons); return err },
+		"Decide": func() error { _, err := scorer.Decide(in, winners, reasons); return err },
 		"Explain": func() error {
 			if _, err := scorer.Decide(in, winners, nil); err != nil {
 				return err

@@ -3,13 +3,11 @@
 //!     cargo run --example auction
 
 use adclick::auction::{Page, Policy, Reason, Scratch, run_candidates};
-use adclick::builder::Named;
-use adclick::builder::auction::PolicyParts;
 use adclick::{BidKind, Candidate, Winner};
 
 fn main() -> adclick::Result<()> {
     // Once: the rules. A bundle would bring them as auction.toml.
-    let policy = Policy::default().with_reserve_micros(BidKind::Cpc, 50_000)?;
+    let policy = Policy::parse("[reserve_micros]\ncpc = 50_000")?;
 
     // Once for each thread: memory for auctions of so many candidates.
     let mut scratch = Scratch::new(1000);
@@ -45,7 +43,7 @@ fn main() -> adclick::Result<()> {
         );
     }
     for (candidate, reason) in candidates.iter().zip(reasons) {
-        println!("ad {}: {}", candidate.ad_key, reason.name());
+        println!("ad {}: {reason}", candidate.ad_key);
     }
     Ok(())
 }

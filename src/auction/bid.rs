@@ -36,6 +36,7 @@ pub struct Bid<A = i64> {
 /// Advertiser, campaign, creative, category and competitive label of a candidate; 0 = none.
 pub type Groups = [u64; 5];
 
+#[cfg(feature = "builder")]
 impl<A: Default> Bid<A> {
     /// A bid without reserve, with modifier and quality 1, key 0 and both probabilities missing.
     #[must_use]

@@ -13,14 +13,16 @@ use crate::types::{
     ReserveSource, WINNER_EXPLORED, Winner,
 };
 
-/// Runs one auction on candidates and their probabilities, as [`run`](super::run) does on bids, and fills the first
+/// Runs one auction on candidates and their probabilities, and fills the first
 /// `n_winners` of `winners`. [`Winner::impression_id`] is left 0 for the caller.
 ///
 /// `pctr` has a probability for each candidate. `pcvr` has one for each candidate, NaN where it is missing, or is
 /// empty when there is none at all. In a candidate 0 means the default.
 ///
 /// # Errors
-/// Those of [`super::run`] but for the document's pricing, which runs here, and [`crate::Status::InvalidArgument`] when the lengths do not match.
+/// [`crate::Status::CapacityExceeded`] for more candidates than `scratch` was made for; [`crate::Status::BufferTooSmall`] when
+/// there is room for fewer winners than places; [`crate::Status::InvalidArgument`] when the lengths do not match. A bad bid is
+/// never an error: it gets a [`Reason`].
 pub fn run_candidates(
     page: &Page<'_>,
     candidates: &[Candidate],

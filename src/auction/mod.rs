@@ -28,32 +28,30 @@
 //! Prices are whole billable units, a micro each by default: the smallest whole amount that keeps the place. That is
 //! `s_next / …` rounded up, or the next whole amount above it where the winner's key would lose the tie. A difference from
 //! a whole amount of less than 16 units of f64 rounding (3.6e-15 of the price) counts as arithmetic noise. The price is
-//! never under the reserve and never over the bid. An oCPM bid in billed units is its eCPM rounded down. The unrounded
-//! price is given beside it. [`Bid<f64>`] runs the same auction on amounts with fractions of a micro, which have no least
-//! step: there a price is `s_next / …` for any keys.
+//! never under the reserve and never over the bid. An oCPM bid in billed units is its eCPM rounded down.
 //!
 //! Given a [`Scratch`], nothing here allocates. The work is bounded by O(n + k log k) for k places, and by O(n log n + n·k)
 //! for at most 64 places where limits, slot masks or draws make places depend on each other.
 //!
 //! # Example
 //! ```
-//! use adclick::auction::{Bid, Placement, Policy, Reason, Scratch, run};
-//! use adclick::{BidKind, PriceBound};
+//! use adclick::auction::{Page, Policy, Reason, Scratch, run_candidates};
+//! use adclick::{BidKind, Candidate, PriceBound, Winner};
 //!
 //! # fn main() -> adclick::Result<()> {
 //! let policy = Policy::parse("[reserve_micros]\ncpc = 100_000")?;
-//! let bids: [Bid; 3] = [
-//!     Bid { pctr: 0.02, ..Bid::new(BidKind::Cpc, 500_000) }, // 0.50 for a click
-//!     Bid { pctr: 0.03, ..Bid::new(BidKind::Cpc, 300_000) },
-//!     Bid { pctr: f64::NAN, ..Bid::new(BidKind::Cpc, 900_000) },
-//! ];
-//! let mut scratch = Scratch::new(bids.len());
-//! let (mut placements, mut reasons) = ([Placement::default(); 1], [Reason::Won; 3]);
-//! let placed = run(&policy, &bids, 1, &mut scratch, &mut placements, Some(&mut reasons))?;
+//! let click = |ad_key, bid_micros| Candidate { ad_key, bid_kind: BidKind::Cpc as u32, bid_micros, ..Candidate::default() };
+//! let candidates = [click(1, 500_000), click(2, 300_000), click(3, 900_000)]; // 0.50 for a click, …
+//! let pctr = [0.02, 0.03, f32::NAN];
+//! let mut scratch = Scratch::new(candidates.len());
+//! let (mut winners, mut reasons) = ([Winner::default(); 1], [Reason::Won; 3]);
+//! let page = Page::new(&policy, winners.len());
+//! let decision = run_candidates(&page, &candidates, &pctr, &[], &mut scratch, &mut winners, Some(&mut reasons))?;
 //!
-//! assert_eq!((placed, placements[0].candidate, placements[0].runner_up), (1, 0, 1));
-//! // 0.30 · 0.03 / 0.02, and a micro more where the tie would be lost.
-//! assert_eq!((placements[0].price, placements[0].bound), (450_000, PriceBound::NextScore));
+//! assert_eq!((decision.n_winners, winners[0].candidate, winners[0].runner_up), (1, 0, 1));
+//! // 0.30 · 0.03 / 0.02: the pCTRs are the f32 nearest to these numbers, and a price is a whole micro.
+//! assert!((449_999..=450_001).contains(&winners[0].price_micros));
+//! assert_eq!(winners[0].price_bound, PriceBound::NextScore as u32);
 //! assert_eq!(reasons.map(|reason| reason.to_string()), ["won", "outranked", "invalid_pctr"]);
 //! # Ok(())
 //! # }
@@ -76,9 +74,8 @@ mod seats;
 pub(crate) mod shortlist;
 mod terms;
 
-pub use amount::Amount;
-use bid::Groups;
-pub use bid::{Bid, Placement};
+use amount::Amount;
+use bid::{Bid, Groups, Placement};
 pub use candidates::run_candidates;
 pub(crate) use candidates::{CANDIDATE_CUT, CANDIDATE_SWITCHED_OFF, assess, bid_multiplier, guess};
 pub use carry::Carry;
@@ -88,18 +85,18 @@ pub use policy::Policy;
 use policy::{Limits, MAX_PAGE_SLOTS};
 pub(crate) use policy::{PolicyParts, Pricing};
 pub(crate) use rank::Tally;
-pub use rank::{Decision, Scratch, run};
+pub use rank::{Decision, Scratch};
 pub use reason::Reason;
 pub(crate) use shortlist::{Bounds, Shortlist};
 
 /// What only golden vectors, the auction verb, and tests need.
 #[cfg(feature = "builder")]
 pub(crate) mod parts {
-    pub use super::amount::MAX_BID_MICROS;
-    pub use super::bid::Groups;
+    pub use super::amount::{Amount, MAX_BID_MICROS};
+    pub use super::bid::{Bid, Groups, Placement};
     pub use super::candidates::{bid, tie_key};
     pub use super::document::{DocumentBid, run_document};
     pub use super::policy::{Limits, MAX_PAGE_SLOTS, PolicyDetails, PolicyParts, Pricing};
-    pub use super::rank::run_page;
+    pub use super::rank::{run, run_page};
     pub use super::shortlist::{Bounds, Shortlist};
 }

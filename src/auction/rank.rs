@@ -1,11 +1,13 @@
 //! One auction: eligibility, order, places and prices.
 
+#[cfg(feature = "builder")]
+use super::Policy;
 use super::explore::{Account, Drawn, draw};
 use super::order::{Entry, Order, State};
 use super::price::{Against, Price, price};
 use super::seats::{Candidates, NOBODY, Seat, externality, fill};
 use super::terms::Terms;
-use super::{Amount, Bid, Groups, MAX_PAGE_SLOTS, Page, Placement, Policy, Pricing, Reason};
+use super::{Amount, Bid, Groups, MAX_PAGE_SLOTS, Page, Placement, Pricing, Reason};
 use crate::error::{Error, Result, Status};
 use crate::memory::reserved;
 use crate::types::{Exploration, NO_CANDIDATE};
@@ -139,6 +141,7 @@ pub struct Decision {
 /// [`Status::CapacityExceeded`] for more bids than `scratch` was made for; [`Status::BufferTooSmall`] when
 /// `placements` holds fewer than `min(n_slots, bids)` or `reasons` fewer than there are bids; [`Status::Unsupported`] for
 /// the pricing `document`, which ranks no bids of kinds. A bid is never an error: it gets a [`Reason`].
+#[cfg(feature = "builder")]
 pub fn run<A: Amount>(
     policy: &Policy,
     bids: &[Bid<A>],
@@ -158,6 +161,7 @@ pub fn run<A: Amount>(
 ///
 /// # Errors
 /// As [`run`].
+#[cfg(feature = "builder")]
 pub fn run_page<A: Amount>(
     page: &Page<'_>,
     n: usize,

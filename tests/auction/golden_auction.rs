@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use adclick::BidKind;
-use adclick::auction::{Amount, Bid, Placement, Policy, Reason, Scratch, run};
-use adclick::builder::auction::PolicyParts;
+use adclick::auction::{Policy, Reason, Scratch};
+use adclick::builder::auction::{Amount, Bid, Placement, PolicyParts, run};
 use serde_json::Value;
 
 const TOLERANCE: f64 = 1e-12;

@@ -1,7 +1,7 @@
 //! Random auctions under random policies against plain slow ones: limits, tiers, slot masks, reserves of slots, VCG.
 
-use adclick::auction::{Bid, Page, Placement, Policy, Reason, Scratch};
-use adclick::builder::auction::{Groups, Limits, run_page};
+use adclick::auction::{Page, Policy, Reason, Scratch};
+use adclick::builder::auction::{Bid, Groups, Limits, Placement, run_page};
 use adclick::builder::hash::mix;
 use adclick::{BidKind, NO_CANDIDATE, PriceBound};
 

@@ -1,7 +1,7 @@
 //! Properties of the auction, and its answers against a slow one in exact integer arithmetic.
 
-use adclick::auction::{Amount, Bid, Placement, Policy, Reason, Scratch, run};
-use adclick::builder::auction::{MAX_BID_MICROS, PolicyDetails, PolicyParts};
+use adclick::auction::{Policy, Reason, Scratch};
+use adclick::builder::auction::{Amount, Bid, MAX_BID_MICROS, Placement, PolicyDetails, PolicyParts, run};
 use adclick::{BidKind, NO_CANDIDATE, PriceBound};
 use proptest::prelude::*;
 

@@ -1,6 +1,7 @@
 //! What a candidate of a list says besides its bid: whom it belongs to, where it may stand, what moves its bid.
 
-use adclick::auction::{Bid, Page, Reason};
+use adclick::auction::{Page, Reason};
+use adclick::builder::auction::Bid;
 use adclick::{CANDIDATE_FLOOR_EXEMPT, CANDIDATE_STOPPED, Candidate, builder};
 use serde_json::{Map, Value};
 

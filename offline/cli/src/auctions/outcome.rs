@@ -1,8 +1,10 @@
 //! Runs an auction and reports its outcome.
 
-use adclick::auction::{Amount, Bid, Decision, Page, Placement, Policy, Reason, Scratch};
+use adclick::auction::{Decision, Page, Policy, Reason, Scratch};
 use adclick::builder::Named;
-use adclick::builder::auction::{DocumentBid, PolicyDetails, PolicyParts, Pricing, run_document, run_page};
+use adclick::builder::auction::{
+    Amount, Bid, DocumentBid, Placement, PolicyDetails, PolicyParts, Pricing, run_document, run_page,
+};
 use adclick::{Exploration, NO_CANDIDATE, PriceBound};
 use anyhow::Result;
 use serde_json::Value;

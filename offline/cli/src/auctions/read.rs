@@ -1,7 +1,7 @@
 //! Reads one auction from one line.
 
-use adclick::auction::{Bid, Page, Policy, Reason};
-use adclick::builder::auction::{PolicyDetails, PolicyParts, Pricing, tie_key};
+use adclick::auction::{Page, Policy, Reason};
+use adclick::builder::auction::{Bid, PolicyDetails, PolicyParts, Pricing, tie_key};
 use adclick::{BidKind, Candidate, Exploration, Request, category_id};
 use serde_json::{Map, Value};
 
