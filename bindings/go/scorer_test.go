@@ -45,7 +45,7 @@ func TestDecideIsScoreAndAuction(t *testing.T) {
 		t.Errorf("%+v, %v of the winner %+v", told, err, winner)
 	}
 	for _, index := range []int{-1, n, math.MaxInt} {
-		if err := scorer.Explain(index, &told); !errors.Is(err, adclick.InvalidArgument) {
+		if err := scorer.Explain(index, &told); !errors.Is(err, adclick.ErrInvalidArgument) {
 			t.Errorf("candidate %d: %v", index, err)
 		}
 	}
@@ -58,7 +58,7 @@ func TestDecideIsScoreAndAuction(t *testing.T) {
 	if !math.IsNaN(float64(pcvr[0])) {
 		t.Errorf("pCVR %v of a model without that head", pcvr[0])
 	}
-	if err := scorer.Explain(0, &told); !errors.Is(err, adclick.InvalidArgument) {
+	if err := scorer.Explain(0, &told); !errors.Is(err, adclick.ErrInvalidArgument) {
 		t.Errorf("a score was explained: %v", err)
 	}
 	alone, again := make([]adclick.Winner, 3), make([]adclick.Reason, n)

@@ -48,6 +48,7 @@ class LayoutTest {
     put(found, "EXPLORATION_", Exploration.values(), e -> e.code());
     put(found, "FEEDBACK_", Feedback.values(), f -> f.code());
     put(found, "RESERVE_SOURCE_", ReserveSource.values(), r -> r.code());
+    put(found, "SWITCH_KIND_", SwitchKind.values(), k -> k.code());
     put(found, "SIDE_", ModelInput.Side.values(), s -> s.ordinal());
     put(found, "VALUE_KIND_", ModelInput.Kind.values(), k -> k.ordinal());
     put(found, "READING_", ModelInput.Reading.values(), r -> r.ordinal());
