@@ -39,7 +39,7 @@ func TestCampaignsWithMistakes(t *testing.T) {
 		{`"banner": {"w": 300, "h": 250}, `, ``, "ads[0]"},
 		{`"target": {"country": ["USA", "CAN"]}`, `"target": {"country": ["usa"]}`, "ads[0].target.country[0]"},
 		{`"target": {"country": ["USA", "CAN"]}`, `"target": {"county": []}`, "ads[0].target.county"},
-		{`"click_url": "https://ads.example/go/vandelay?i={{impression}}",`, ``, "click_url"},
+		{`"click_url": "{{events}}/click?i={{impression}}&ad={{ad}}",`, ``, "click_url"},
 		{`"gdpr_vendor": 1999`, `"gdpr_vendor": 0`, "gdpr_vendor"},
 		{`"gdpr_vendor": 1999`, `"gdpr_vendor": 65536`, "gdpr_vendor"},
 		{`"gdpr_vendor": 1999`, `"cattax": "1"`, "cattax"},
