@@ -37,6 +37,7 @@ help:
 	@echo 'make go-module DIR=…  the Go module as it is published     make go-musl  its archive for musl (docs/go.md)'
 	@echo 'make java      the Java binding, into the local Maven repository (docs/java.md)'
 	@echo 'make bench     benchmarks (BENCH=--quick: in short)   make header   renew include/adclick.h, make bindings what follows from it'
+	@echo 'make bench-train [ROWS=60000,200000,1000000]  training beside PyTorch loops and LightGBM (benches/train)'
 	@echo 'make install PREFIX=/usr/local    libraries, headers, CMake package, pkg-config file and command'
 
 # The tools that everything needs. A missing compiler is installed where that needs no answer; otherwise one line names it.
@@ -250,6 +251,11 @@ bench-calls: ids-bundle
 	rust="$$($(CARGO) bench -q -p adclick --bench calls --no-run --message-format short 2>&1 >/dev/null; \
 	  ls -t target/release/deps/calls-* | grep -v '\.d$$' | head -n 1)"; \
 	python3 benches/calls/compare.py $(BUILD)/bundles/ids bindings/go C=$(BUILD)/calls-c Rust="$$rust" C++=$(BUILD)/calls-cpp
+
+# Training beside PyTorch loops and LightGBM.
+.PHONY: bench-train
+bench-train: cli
+	python3 benches/train/compare.py --rows $(or $(ROWS),60000)
 
 # Models beside ONNX Runtime, LiteRT, OpenVINO, tract and PyTorch. A peer that cannot be installed is named as absent.
 bench-peers: tools

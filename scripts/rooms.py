@@ -49,7 +49,7 @@ CRATES = {
         "parallel", "ids", "record", "counts", "traffic", "options", "orders", "touch", "hour", "store", "write", "segments", "simulate",
         "ingest", "route", "part", "touches", "place", "slates", "rows", "process", "run", "aggregate",
     ],
-    "offline/train/src": ["unpack", "bundle", "calibrators", "positions", "ranges", "rows", "pack", "trainer", "jobs"],
+    "offline/train/src": ["kernel", "unpack", "bundle", "calibrators", "positions", "ranges", "rows", "pack", "trainer", "jobs"],
     "offline/cli/src": ["stdout", "progress", "settings", "synthetic", "plot", "auctions", "demo", "cmd"],
 }
 # Name rooms for who is outside, and are imported by none.

@@ -42,6 +42,8 @@ rooms! {
     overlay;
     /// From the inventory to the candidates.
     retrieve;
+    /// Cache lines asked for early.
+    prefetch;
     /// Features: names, kinds, sources, and how tables feed them.
     schema;
     /// Feature tables: building, opening, lookup.

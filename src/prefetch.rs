@@ -6,13 +6,13 @@
 /// Not into the first level: a core can wait for more lines on their way to the second (48 against 24 on AMD Zen 4),
 /// and many lines prefetched at once evict each other from the first.
 #[inline(always)]
-pub(crate) fn prefetch<T>(entries: &[T], at: usize) {
+pub fn prefetch<T>(entries: &[T], at: usize) {
     prefetch_line(entries.as_ptr().wrapping_add(at));
 }
 
 /// The same for the line of any address.
 #[inline(always)]
-pub(crate) fn prefetch_line<T>(at: *const T) {
+pub fn prefetch_line<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch reads nothing that the program can see and never faults; SSE is part of x86-64.
     unsafe {

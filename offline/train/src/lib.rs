@@ -3,6 +3,7 @@
 pub mod bundle;
 pub mod calibrators;
 pub mod jobs;
+mod kernel;
 pub mod pack;
 pub mod positions;
 pub mod ranges;

@@ -97,6 +97,9 @@ pub struct Args {
     /// 262,144 rows, no with --no-calibrate].
     #[arg(long, value_name = "yes|no", value_parser = yes_or_no)]
     refit: Option<bool>,
+    /// Threads to train on; their number does not change the model [default: one for each core].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
     /// Continue training the model of this bundle, or of the one that CURRENT in this directory names.
     #[arg(long, value_name = "BUNDLE")]
     warm_start: Option<PathBuf>,
@@ -219,6 +222,7 @@ impl Args {
             hash_buckets: self.hash_buckets,
             downsample: self.downsample,
             refit: self.refit,
+            threads: self.threads.map(usize::from),
             ..Config::default()
         }
     }

@@ -37,7 +37,7 @@ pub(super) fn choose(
     onto: bool,
     progress: &Progress,
 ) -> Result<Vec<Option<Choice>>> {
-    let scored = learner.score(plan, &store.validation)?;
+    let scored = learner.score(plan, &store.validation);
     let choices = fit(learner, plan, store, onto, |kind, correction, places, training| {
         let held_out = LabelledRows::new(&store.validation, plan, places, target(kind));
         let logits = logits(&scored, kind);
@@ -46,7 +46,7 @@ pub(super) fn choose(
         let others: Vec<f64> = held_out.labelled().iter().map(|row| logits[row.0]).collect();
         linear::choose(training, &held_out, &others, correction)
     })?;
-    let loss = learner.score(plan, &store.validation)?.loss;
+    let loss = learner.score(plan, &store.validation).loss;
     for ((kind, _), choice) in learner.shape.heads.iter().zip(&choices) {
         let Some(Choice { share, .. }) = choice else { continue };
         let (kind, own, other) = (kind.name(), 100.0 * share, 100.0 * (1.0 - share));
@@ -87,7 +87,7 @@ fn fit(
     let places = Places::new(&learner.tables.tables);
     let kinds: Vec<HeadKind> = learner.shape.heads.iter().map(|h| h.0).collect();
     let Some(training) = store.sample() else { return Ok(vec![None; kinds.len()]) };
-    let earlier = if onto { Some(learner.score(plan, training)?) } else { None };
+    let earlier = if onto { Some(learner.score(plan, training)) } else { None };
     let mut choices = Vec::new();
     for (head, &kind) in kinds.iter().enumerate() {
         let correction = learner.judge.correction(kind);

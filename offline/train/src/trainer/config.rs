@@ -55,6 +55,8 @@ pub struct Config {
     pub parent: Option<String>,
     /// The most encoded training rows held in memory; more are streamed from disk in every pass.
     pub memory_rows: Option<usize>,
+    /// Threads; `None` = one for each core. Their number does not change the model.
+    pub threads: Option<usize>,
 }
 
 /// The resolved options.

@@ -62,6 +62,18 @@ pub fn fit(
     parent: Option<&ModelSpec>,
     progress: &Progress,
 ) -> Result<Trained> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(config.threads.unwrap_or(0)).build()?;
+    pool.install(|| fit_within(config, data, blueprint, parent, progress))
+}
+
+/// The same on the threads of the pool that it is called in.
+fn fit_within(
+    config: &Config,
+    data: &Data,
+    blueprint: &Blueprint,
+    parent: Option<&ModelSpec>,
+    progress: &Progress,
+) -> Result<Trained> {
     let start = Instant::now();
     let blueprint = blueprint.with(config)?;
     // A model that predates numbers cut for the wide part continues without them.
@@ -141,7 +153,7 @@ fn run(
     let mut learner = Learner::new(&built, &hyper, heads.clone(), &bias, keep, config.seed);
     for (table, plan) in learner.tables.tables.iter_mut().zip(&blueprint.tables) {
         if !plan.fixed.is_empty() {
-            table.freeze(plan.fixed.clone());
+            table.freeze(&plan.fixed);
         }
     }
     if let Some(parent) = parent {
@@ -161,8 +173,8 @@ fn run(
         }
     };
     let fit_seconds = fit_start.elapsed().as_secs_f64();
-    let validation = learner.score(&plan, &store.validation)?;
-    let test = (store.test.len() > 0).then(|| learner.score(&plan, &store.test)).transpose()?;
+    let validation = learner.score(&plan, &store.validation);
+    let test = (store.test.len() > 0).then(|| learner.score(&plan, &store.test));
     let metrics = match (earlier, &chosen) {
         (Some((_, metrics)), _) => RunStatistics { refit_rows: rows, ..metrics.clone() },
         (None, chosen) => RunStatistics {

@@ -27,10 +27,10 @@ impl TrainingInputs {
             let wide = if embedding.wide { heads } else { 0 };
             let mut table =
                 EmbeddingTable::new(embedding.rows() as usize, embedding.dim as usize, wide, 0.0, &mut stream(0, 0));
-            table.set(given.rows.clone(), given.wide.clone());
+            table.set(&given.rows, &given.wide);
             table
         });
-        let tables = EmbeddingTables::new(tables.collect(), 0);
+        let tables = EmbeddingTables::new(tables.collect(), 0.0);
         Ok(Self {
             encoder: Encoder::new(&spec.schema, &vocabularies, source)?,
             tables,
@@ -44,6 +44,9 @@ impl TrainingInputs {
     pub fn of(&mut self, batch: &RowBatch, row: &LogRow) -> Vec<f32> {
         self.row.clear();
         self.encoder.encode(batch, row, &mut self.row);
-        self.tables.lookup(&self.encoder.plan, &self.row, &[0], self.heads, false).0
+        let plan = &self.encoder.plan;
+        let (mut x, mut logits) = (vec![0.0; plan.width], vec![0.0; self.heads]);
+        self.tables.lookup(plan, &self.row, 0..1, false, (&mut x, plan.width), (&mut logits, self.heads));
+        x
     }
 }

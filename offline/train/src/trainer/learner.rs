@@ -5,16 +5,21 @@ use adclick::builder::schema::Enrichment;
 use anyhow::{Result, ensure};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
+use super::backprop::{Staged, TOGETHER, Workspace};
+use super::batch::{Part, Step};
 use super::build::BuiltSchema;
 use super::config::Hyper;
 use super::encode::{Examples, Label, X0Layout};
 use super::evidence::heaviest;
+use super::gather::{Draws, Gathered, part_rows};
 use super::linear::{Fitted, Places};
 use super::loss::Judge;
-use super::network::{self, Dropout, Param, Shape};
+use super::network::{Param, Shape};
 use super::tables::{EmbeddingTable, EmbeddingTables, Rates, stream};
 use super::warm;
+use crate::kernel::{Adam, Cpu, padded};
 
 /// Logits and labels of held-out rows.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -51,11 +56,18 @@ pub(super) struct SavedWeights {
 pub(super) struct Learner {
     pub(super) shape: Shape,
     params: Vec<Param>,
+    /// The same as the passes read them.
+    net: Staged,
     pub(super) tables: EmbeddingTables,
     pub(super) judge: Judge,
     hyper: Hyper,
-    adam: Vec<(Vec<f32>, Vec<f32>)>,
+    /// The moments of each parameter's gradients.
+    moments: Vec<(Vec<f32>, Vec<f32>)>,
     average: Vec<Param>,
+    /// Room for the parts of a batch.
+    parts: Vec<Part>,
+    /// What they read.
+    reads: Vec<Gathered>,
     step: u64,
     pub(super) rng: ChaCha8Rng,
 }
@@ -101,15 +113,17 @@ impl Learner {
                 EmbeddingTable::new(e.rows() as usize, e.dim as usize, wide, FIRST_ROWS, &mut rng)
             })
             .collect();
-        let adam = params.iter().map(|p| (vec![0.0; p.data.len()], vec![0.0; p.data.len()])).collect();
         Self {
             average: params.clone(),
+            net: Staged::new(&shape, &params, Cpu::best()),
+            moments: moments(&params),
+            parts: Vec::new(),
+            reads: Vec::new(),
             judge: Judge::of(&kinds, keep),
             shape,
             params,
-            tables: EmbeddingTables::new(tables, seed),
+            tables: EmbeddingTables::new(tables, hyper.averaging),
             hyper: hyper.clone(),
-            adam,
             step: 0,
             rng: stream(seed, 3),
         }
@@ -129,76 +143,79 @@ impl Learner {
     }
 
     /// Takes one step. A row with several [`visits`] in a pass contributes one part of its weight in each.
-    pub(super) fn learn(&mut self, plan: &X0Layout, piece: &Examples, batch: &[usize], rows: u64) -> Result<()> {
+    pub(super) fn learn(&mut self, plan: &X0Layout, piece: &Examples, batch: &[usize], rows: u64) {
         self.step += 1;
-        let (heads, hyper) = (self.heads(), self.hyper.clone());
-        let drop = (hyper.dropout_embedding > 0.0).then_some((&mut self.rng, hyper.dropout_embedding));
-        let (x, wide, touches) = self.tables.gather(plan, piece, batch, heads, hyper.averaging, drop);
-        let mut dropout = Dropout::new(hyper.dropout, self.rng.next_u64());
-        let mut dlogits = Vec::new();
-        let judge = self.judge;
-        let gradients = network::step(&self.shape, &self.params, x, &mut dropout, |logits| {
-            for ((logits, wide), &example) in logits.chunks_exact_mut(heads).zip(wide.chunks_exact(heads)).zip(batch) {
-                logits.iter_mut().zip(wide).for_each(|(z, w)| *z += w);
-                let label = piece.labels[example];
-                judge.gradient(logits, &Label { weight: label.weight / visits(label.weight) as f32, ..label });
-            }
-            dlogits = logits.to_vec();
-        })?;
+        let (heads, key) = (self.heads(), self.rng.next_u64());
+        let (embeddings, activations) = (self.hyper.dropout_embedding, self.hyper.dropout);
+        let draws = Draws { key, embeddings, activations };
+        let size = part_rows(batch.len());
+        let count = batch.len().div_ceil(size);
+        while self.parts.len() < count {
+            self.parts.push(Part::new(&self.net));
+            self.reads.push(Gathered::default());
+        }
+        let (parts, reads) = (&mut self.parts[..count], &mut self.reads[..count]);
+        let each = reads.par_iter_mut().zip(batch.par_chunks(size)).enumerate().with_max_len(1);
+        each.for_each(|(i, (read, batch))| read.set(plan, piece, batch, i * size, &draws));
+        self.tables.read(plan, reads);
+        let (net, tables, judge) = (&self.net, &self.tables, &self.judge);
+        let step = Step { net, plan, tables, judge, examples: piece, draws, heads };
+        let label = |example: usize| {
+            let label = piece.labels[example];
+            Label { weight: label.weight / visits(label.weight) as f32, ..label }
+        };
+        let each = parts.par_iter_mut().zip(reads.par_iter_mut()).zip(batch.par_chunks(size)).enumerate();
+        each.with_max_len(1).for_each(|(i, ((part, read), batch))| part.learn(&step, i, read, batch, label));
         let factor = self.schedule(rows);
+        let hyper = &self.hyper;
         let rates = Rates {
             lr: hyper.lr_embedding * factor,
             decay: hyper.decay_embedding,
             lr_wide: hyper.lr_wide * factor,
             decay_wide: hyper.decay_wide,
         };
-        self.tables.update(plan, &touches, &gradients.inputs, &dlogits, heads, &rates);
-        self.update(&gradients.params, hyper.lr * factor, batch.len());
-        Ok(())
+        let (parts, reads) = (&self.parts[..count], &self.reads[..count]);
+        let dense = Dense {
+            params: &mut self.params,
+            moments: &mut self.moments,
+            average: &mut self.average,
+            net: &mut self.net,
+            step: Adam {
+                lr: (hyper.lr * factor) as f32,
+                shrink: 1.0,
+                scale: 1.0 / batch.len() as f32,
+                bias: (1.0 - 0.9f32.powi(self.step as i32), 1.0 - 0.999f32.powi(self.step as i32)),
+                take: 1.0 - hyper.averaging as f32,
+            },
+            decay: hyper.decay,
+        };
+        let pitch = dense.net.pitch();
+        rayon::join(|| self.tables.update(plan, reads, [pitch, heads], &rates), || dense.update(parts));
     }
 
-    /// AdamW on the dense parameters, then their average.
-    fn update(&mut self, gradients: &[Vec<f32>], lr: f64, batch: usize) {
-        let (b1, b2) = (0.9f32, 0.999f32);
-        let c1 = 1.0 - b1.powi(self.step as i32);
-        let c2 = 1.0 - b2.powi(self.step as i32);
-        let scale = 1.0 / batch as f32;
-        let take = 1.0 - self.hyper.averaging as f32;
-        for (((p, (m, v)), g), average) in
-            self.params.iter_mut().zip(&mut self.adam).zip(gradients).zip(&mut self.average)
-        {
-            let shrink = if p.is_matrix { 1.0 - (lr * self.hyper.decay) as f32 } else { 1.0 };
-            for i in 0..g.len() {
-                let g = g[i] * scale;
-                m[i] = b1 * m[i] + (1.0 - b1) * g;
-                v[i] = b2 * v[i] + (1.0 - b2) * g * g;
-                p.data[i] = p.data[i] * shrink - lr as f32 * (m[i] / c1) / ((v[i] / c2).sqrt() + 1e-8);
-                average.data[i] += take * (p.data[i] - average.data[i]);
-            }
-        }
+    /// Brings what is computed with up to date with the parameters.
+    fn stage(&mut self) {
+        self.net = Staged::new(&self.shape, &self.params, Cpu::best());
+        self.parts.clear();
+        self.reads.clear();
     }
 
     /// Logits as served, and the loss of held-out rows.
-    pub(super) fn score(&mut self, plan: &X0Layout, examples: &Examples) -> Result<HeldOutScores> {
-        Ok(self.judged(plan, examples)?.0)
+    pub(super) fn score(&mut self, plan: &X0Layout, examples: &Examples) -> HeldOutScores {
+        self.judged(plan, examples).0
     }
 
     /// The same, and the loss that choices are made by, in which the heaviest rows are capped.
-    pub(super) fn judged(&mut self, plan: &X0Layout, examples: &Examples) -> Result<(HeldOutScores, f64)> {
+    pub(super) fn judged(&mut self, plan: &X0Layout, examples: &Examples) -> (HeldOutScores, f64) {
         let most = heaviest(examples.labels.iter().map(|label| f64::from(label.weight)));
         let heads = self.heads();
-        let averaged = self.hyper.averaging > 0.0;
-        self.tables.settle(self.hyper.averaging);
-        let params = if averaged { &self.average } else { &self.params };
+        let logits = self.logits(plan, examples);
         let mut scored = HeldOutScores::default();
         let (mut sum, mut weights, mut choice, mut choice_weights) = (0.0, 0.0, 0.0, 0.0);
-        let order: Vec<usize> = (0..examples.len()).collect();
-        for batch in order.chunks(1024) {
-            let (x, wide) = self.tables.lookup(plan, examples, batch, heads, averaged);
-            let logits = network::predict(&self.shape, params, x)?;
-            for ((logits, wide), &example) in logits.chunks_exact(heads).zip(wide.chunks_exact(heads)).zip(batch) {
-                let label = &examples.labels[example];
-                let mut served: Vec<f64> = logits.iter().zip(wide).map(|(z, w)| f64::from(z + w)).collect();
+        for batch in logits {
+            for logits in batch.chunks_exact(heads) {
+                let label = &examples.labels[scored.clicks.len()];
+                let mut served: Vec<f64> = logits.iter().map(|&z| f64::from(z)).collect();
                 for (z, (kind, _)) in served.iter_mut().zip(&self.shape.heads) {
                     *z += self.judge.correction(*kind);
                     match kind {
@@ -217,13 +234,33 @@ impl Learner {
             }
         }
         scored.loss = sum / weights;
-        Ok((scored, choice / choice_weights))
+        (scored, choice / choice_weights)
+    }
+
+    /// The logits of examples, without the correction, `[rows, heads]` for some rows at a time.
+    fn logits(&mut self, plan: &X0Layout, examples: &Examples) -> Vec<Vec<f32>> {
+        let (heads, averaged) = (self.heads(), self.hyper.averaging > 0.0);
+        self.tables.settle();
+        let params = if averaged { &self.average } else { &self.params };
+        let (net, tables) = (&Staged::new(&self.shape, params, Cpu::best()), &self.tables);
+        let pieces: Vec<usize> = (0..examples.len()).step_by(TOGETHER).collect();
+        let score = |workspace: &mut Workspace, &first: &usize| {
+            let rows = first..(first + TOGETHER).min(examples.len());
+            let n = rows.len();
+            let mut logits = vec![0.0; n * heads];
+            let x = (&mut workspace.x[0][..n * net.pitch()], net.pitch());
+            tables.lookup(plan, examples, rows, averaged, x, (&mut logits, heads));
+            workspace.forward(net, n, None);
+            logits.iter_mut().zip(&workspace.logits).for_each(|(w, z)| *w += z);
+            logits
+        };
+        pieces.par_iter().with_min_len(8).map_init(|| Workspace::new(net), score).collect()
     }
 
     /// The weights that [`Learner::score`] uses.
     pub(super) fn weights(&mut self) -> SavedWeights {
         let averaged = self.hyper.averaging > 0.0;
-        self.tables.settle(self.hyper.averaging);
+        self.tables.settle();
         SavedWeights {
             params: if averaged { self.average.clone() } else { self.params.clone() },
             tables: self.tables.snapshot(averaged),
@@ -235,8 +272,9 @@ impl Learner {
         self.average.clone_from(&weights.params);
         self.params = weights.params;
         for (table, (rows, wide)) in self.tables.tables.iter_mut().zip(weights.tables) {
-            table.set(rows, wide);
+            table.set(&rows, &wide);
         }
+        self.stage();
     }
 
     /// Loads the weights of an earlier model; `built` was made by [`warm::inherit`].
@@ -261,7 +299,7 @@ impl Learner {
             }
         );
         self.judge.conversions = heads.contains(&HeadKind::Cvr);
-        self.adam = params.iter().map(|p| (vec![0.0; p.data.len()], vec![0.0; p.data.len()])).collect();
+        self.moments = moments(&params);
         self.shape = shape;
         let tables = self
             .tables
@@ -275,7 +313,7 @@ impl Learner {
             })
             .collect();
         self.restore(SavedWeights { params, tables });
-        self.tables.tables.iter_mut().for_each(|table| table.inherited = true);
+        self.tables.tables.iter_mut().for_each(EmbeddingTable::inherit);
         Ok(())
     }
 
@@ -283,13 +321,13 @@ impl Learner {
     pub(super) fn mix(&mut self, head: usize, own: f64, other: f64, fitted: &Fitted, places: &Places) {
         for (number, table) in self.tables.tables.iter_mut().enumerate() {
             let Some(weights) = fitted.of_table(places, number) else { continue };
-            let mut wide = table.wide.clone();
+            let mut wide = table.wide(false);
             let own_weights = wide.iter_mut().skip(head).step_by(table.wide_dim);
             // What no row reads is fitted as 0 and keeps its bits.
             for (weight, fitted) in own_weights.zip(weights).filter(|(_, fitted)| own < 1.0 || **fitted != 0.0) {
                 *weight = stored(own as f32 * *weight + other as f32 * *fitted as f32);
             }
-            table.set(table.rows.clone(), wide);
+            table.set_wide(&wide);
         }
         // The head's output weights come before its bias.
         let at = self.shape.head_biases()[head];
@@ -299,6 +337,7 @@ impl Learner {
         let bias = &mut self.params[at].data[0];
         *bias = (own * f64::from(*bias) + other * fitted.bias()) as f32;
         self.average.clone_from(&self.params);
+        self.stage();
     }
 
     pub(super) fn to_spec(&self, built: &BuiltSchema) -> ModelSpec {
@@ -311,7 +350,7 @@ impl Learner {
             .tables
             .iter()
             .zip(&built.vocabularies)
-            .map(|(t, ids)| EmbeddingSpec { rows: t.rows.clone(), vocabulary: ids.clone(), wide: t.wide.clone() })
+            .map(|(t, ids)| EmbeddingSpec { rows: t.rows(false), vocabulary: ids.clone(), wide: t.wide(false) })
             .collect();
         ModelSpec {
             schema: built.schema.clone(),
@@ -325,3 +364,48 @@ impl Learner {
         }
     }
 }
+
+/// The moments of parameters that have seen no gradient.
+fn moments(params: &[Param]) -> Vec<(Vec<f32>, Vec<f32>)> {
+    params.iter().map(|p| (vec![0.0; p.data.len()], vec![0.0; p.data.len()])).collect()
+}
+
+/// The dense parameters, to be updated.
+struct Dense<'a> {
+    params: &'a mut [Param],
+    moments: &'a mut [(Vec<f32>, Vec<f32>)],
+    average: &'a mut [Param],
+    net: &'a mut Staged,
+    step: Adam,
+    decay: f64,
+}
+
+impl Dense<'_> {
+    /// AdamW along the sums of the parts' gradients, then the average of the weights.
+    fn update(self, parts: &[Part]) {
+        let (cpu, decay, step) = (Cpu::best(), self.decay, self.step);
+        let all = self.params.par_iter_mut().zip(&mut *self.moments).zip(&mut *self.average).enumerate();
+        all.with_max_len(1).for_each(|(number, ((param, (m, v)), average))| {
+            let shrink = if param.is_matrix { 1.0 - (f64::from(step.lr) * decay) as f32 } else { 1.0 };
+            let step = Adam { shrink, ..step };
+            let (cols, pitch) = (param.cols, padded(param.cols));
+            let rows = (BLOCK / cols.max(1)).max(1);
+            let blocks = param.data.par_chunks_mut(rows * cols).zip(m.par_chunks_mut(rows * cols));
+            let blocks = blocks.zip(v.par_chunks_mut(rows * cols)).zip(average.data.par_chunks_mut(rows * cols));
+            blocks.enumerate().for_each(|(block, (((weights, m), v), average))| {
+                let mut sum = vec![0.0; cols];
+                for (i, weights) in weights.chunks_exact_mut(cols).enumerate() {
+                    let row = (block * rows + i) * pitch;
+                    sum.fill(0.0);
+                    parts.iter().for_each(|part| cpu.add(&mut sum, 1.0, &part.gradients[number][row..row + cols]));
+                    let of = i * cols..(i + 1) * cols;
+                    cpu.adam(step, &sum, weights, &mut m[of.clone()], &mut v[of.clone()], &mut average[of]);
+                }
+            });
+        });
+        self.net.set(self.params);
+    }
+}
+
+/// Values that are updated by one thread at a time.
+const BLOCK: usize = 4096;

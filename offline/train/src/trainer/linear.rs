@@ -43,7 +43,7 @@ impl Places {
         let mut count = 0;
         let mut place = |table: &EmbeddingTable| {
             let first = (table.wide_dim > 0).then_some(count);
-            count += table.wide.len() / table.wide_dim.max(1);
+            count += if first.is_some() { table.count() } else { 0 };
             first
         };
         let first = tables.iter().map(&mut place).collect();

@@ -1,10 +1,13 @@
 //! Training: schema and vocabularies from the rows, then DCN-v2 with sparse updates of the embeddings.
 
 mod apart;
+mod backprop;
+mod batch;
 mod blend;
 mod blueprint;
 mod build;
 mod census;
+mod clock;
 mod config;
 mod descent;
 mod encode;
@@ -12,6 +15,7 @@ mod evidence;
 mod finish;
 mod fit;
 mod from_schema;
+mod gather;
 mod inputs;
 mod known;
 mod learner;

@@ -1,11 +1,10 @@
-//! The dense part: its parameters as plain arrays, and its forward pass on candle, which differentiates it.
+//! The shape of the dense part, and its parameters as plain arrays.
 
 use adclick::builder::artifact::model::spec::{
     Activation, CrossSpec, DenseSpec, ExpertSpec, HeadKind, HeadSpec, Matrix, NetworkSpec, Structure,
 };
-use anyhow::{Result, bail, ensure};
-use candle_core::{D, Device, Tensor, Var};
-use rand::{Rng, SeedableRng};
+use anyhow::{Result, ensure};
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 /// The kind of a cross layer.
@@ -47,7 +46,8 @@ pub(super) struct Param {
 }
 
 impl Shape {
-    fn trunk(&self) -> usize {
+    /// The width of what the heads read.
+    pub(super) fn trunk(&self) -> usize {
         let deep = self.hidden.last().copied();
         match (self.structure, deep) {
             (_, None) => self.width,
@@ -123,64 +123,6 @@ impl Shape {
             .collect();
         places.reverse();
         places
-    }
-
-    /// The logits `[batch, heads]` of inputs `[batch, width]`.
-    pub(super) fn forward(&self, params: &[Tensor], x0: &Tensor, dropout: &mut Dropout) -> Result<Tensor> {
-        let mut next = params.iter();
-        let mut take = move || next.next().expect("as many parameters as the shape names");
-        let mut x = x0.clone();
-        for cross in &self.cross {
-            let product = match *cross {
-                CrossShape::Full => x.matmul(&take().t()?)?,
-                CrossShape::LowRank(_) => {
-                    let v = x.matmul(&take().t()?)?;
-                    v.matmul(&take().t()?)?
-                }
-                CrossShape::Vector => x.matmul(&take().t()?)?.broadcast_as(x.shape())?,
-                CrossShape::Mixture { experts, .. } => {
-                    let gate = softmax(&x.matmul(&take().t()?)?)?;
-                    let mut sum: Option<Tensor> = None;
-                    for e in 0..experts {
-                        let h = x.matmul(&take().t()?)?.tanh()?;
-                        let h = h.matmul(&take().t()?)?.tanh()?;
-                        let out = h.matmul(&take().t()?)?.broadcast_mul(&gate.narrow(1, e, 1)?)?;
-                        sum = Some(match sum {
-                            Some(sum) => (sum + out)?,
-                            None => out,
-                        });
-                    }
-                    let Some(sum) = sum else { bail!("a mixture needs at least one expert") };
-                    sum
-                }
-            };
-            let bias = take();
-            x = if *cross == CrossShape::Vector {
-                ((x0 * product)?.broadcast_add(bias)? + x)?
-            } else {
-                ((x0 * product.broadcast_add(bias)?)? + x)?
-            };
-        }
-        let mut deep = if self.structure == Structure::Stacked { x.clone() } else { x0.clone() };
-        for _ in &self.hidden {
-            deep = deep.matmul(&take().t()?)?.broadcast_add(take())?.relu()?;
-            deep = dropout.apply(deep)?;
-        }
-        let trunk = match self.structure {
-            _ if self.hidden.is_empty() => x,
-            Structure::Parallel if !self.cross.is_empty() => Tensor::cat(&[x, deep], 1)?,
-            _ => deep,
-        };
-        let mut logits = Vec::with_capacity(self.heads.len());
-        for (_, tower) in &self.heads {
-            let mut h = trunk.clone();
-            for _ in tower {
-                h = h.matmul(&take().t()?)?.broadcast_add(take())?.relu()?;
-                h = dropout.apply(h)?;
-            }
-            logits.push(h.matmul(&take().t()?)?.broadcast_add(take())?);
-        }
-        Ok(Tensor::cat(&logits, 1)?)
     }
 
     /// The parameters in the form that the packer takes.
@@ -300,87 +242,4 @@ fn narrow(data: &[f64]) -> Vec<f32> {
 /// A uniform number in [-1, 1).
 pub(super) fn symmetric(rng: &mut ChaCha8Rng) -> f32 {
     (rng.next_u32() >> 8) as f32 * (2.0 / (1 << 24) as f32) - 1.0
-}
-
-fn softmax(logits: &Tensor) -> Result<Tensor> {
-    let exp = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?.exp()?;
-    Ok(exp.broadcast_div(&exp.sum_keepdim(D::Minus1)?)?)
-}
-
-/// Dropout while training, with the kept activations scaled up; otherwise the identity.
-pub(super) struct Dropout {
-    rng: Option<ChaCha8Rng>,
-    rate: f64,
-}
-
-impl Dropout {
-    pub(super) fn off() -> Self {
-        Self { rng: None, rate: 0.0 }
-    }
-
-    pub(super) fn new(rate: f64, seed: u64) -> Self {
-        Self { rng: (rate > 0.0).then(|| ChaCha8Rng::seed_from_u64(seed)), rate }
-    }
-
-    fn apply(&mut self, x: Tensor) -> Result<Tensor> {
-        let Some(rng) = &mut self.rng else { return Ok(x) };
-        let mask = keep_mask(rng, self.rate, x.elem_count());
-        Ok((&x * Tensor::from_vec(mask, x.shape(), &Device::Cpu)?)?)
-    }
-}
-
-/// Returns `n` factors: 0 with the given probability, else 1 / (1 - rate).
-pub(super) fn keep_mask(rng: &mut ChaCha8Rng, rate: f64, n: usize) -> Vec<f32> {
-    let threshold = (rate * 4_294_967_296.0) as u64;
-    let scale = (1.0 / (1.0 - rate)) as f32;
-    (0..n).map(|_| if u64::from(rng.next_u32()) < threshold { 0.0 } else { scale }).collect()
-}
-
-/// The gradients of one step.
-pub(super) struct Gradients {
-    /// The gradient at the inputs, `[batch, width]`.
-    pub(super) inputs: Vec<f32>,
-    /// The gradient at each parameter, in their order.
-    pub(super) params: Vec<Vec<f32>>,
-}
-
-/// Runs the network forward and backward. `loss` turns the logits `[batch, heads]` into their gradients in place.
-pub(super) fn step(
-    shape: &Shape,
-    params: &[Param],
-    x: Vec<f32>,
-    dropout: &mut Dropout,
-    loss: impl FnOnce(&mut [f32]),
-) -> Result<Gradients> {
-    let batch = x.len() / shape.width;
-    let x = Var::from_vec(x, (batch, shape.width), &Device::Cpu)?;
-    let vars: Vec<Var> = params
-        .iter()
-        .map(|p| Var::from_slice(&p.data, (p.rows, p.cols), &Device::Cpu))
-        .collect::<candle_core::Result<_>>()?;
-    let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
-    let logits = shape.forward(&tensors, x.as_tensor(), dropout)?;
-    let mut gradient = logits.flatten_all()?.to_vec1::<f32>()?;
-    loss(&mut gradient);
-    let gradient = Tensor::from_vec(gradient, logits.shape(), &Device::Cpu)?;
-    // This scalar has the loss's gradient at the logits, so the chain rule gives all the others.
-    let grads = (logits * gradient)?.sum_all()?.backward()?;
-    let of = |v: &Var| -> Result<Vec<f32>> {
-        match grads.get(v) {
-            Some(g) => Ok(g.flatten_all()?.to_vec1::<f32>()?),
-            None => Ok(vec![0.0; v.elem_count()]),
-        }
-    };
-    Ok(Gradients { inputs: of(&x)?, params: vars.iter().map(of).collect::<Result<_>>()? })
-}
-
-/// The logits `[batch, heads]`, without dropout.
-pub(super) fn predict(shape: &Shape, params: &[Param], x: Vec<f32>) -> Result<Vec<f32>> {
-    let batch = x.len() / shape.width;
-    let x = Tensor::from_vec(x, (batch, shape.width), &Device::Cpu)?;
-    let tensors: Vec<Tensor> = params
-        .iter()
-        .map(|p| Tensor::from_slice(&p.data, (p.rows, p.cols), &Device::Cpu))
-        .collect::<candle_core::Result<_>>()?;
-    Ok(shape.forward(&tensors, &x, &mut Dropout::off())?.flatten_all()?.to_vec1::<f32>()?)
 }

@@ -64,7 +64,7 @@ impl Passes<'_> {
             let mut order: Vec<usize> = (0..piece.len()).flat_map(times).collect();
             shuffle(&mut order, &mut learner.rng);
             for batch in order.chunks(size) {
-                learner.learn(plan, piece, batch, visited)?;
+                learner.learn(plan, piece, batch, visited);
                 stage.advance(batch.len() as u64);
                 stage.check()?;
             }
@@ -85,14 +85,14 @@ impl Passes<'_> {
         let mut wide = vec![None; learner.heads()];
         let mut best: Option<(f64, u32, SavedWeights)> = None;
         if self.warm {
-            let (scored, choice) = learner.judged(plan, &store.validation)?;
+            let (scored, choice) = learner.judged(plan, &store.validation);
             progress.note(&format!("the earlier model: validation log loss {:.5}", scored.loss));
             let kept = learner.weights();
             best = Some((choice, 0, kept));
         }
         if self.warm && weighs {
             let fitted = blend::choose(learner, plan, store, true, progress)?;
-            let (_, choice) = learner.judged(plan, &store.validation)?;
+            let (_, choice) = learner.judged(plan, &store.validation);
             match best.take() {
                 Some((before, _, kept)) if before < choice => {
                     learner.restore(kept);
@@ -108,7 +108,7 @@ impl Passes<'_> {
         for epoch in 1..=hyper.epochs {
             made = epoch;
             self.make(learner, epoch)?;
-            let (HeldOutScores { loss, .. }, choice) = learner.judged(plan, &store.validation)?;
+            let (HeldOutScores { loss, .. }, choice) = learner.judged(plan, &store.validation);
             progress.note(&format!("pass {epoch}: validation log loss {loss:.5}"));
             if !loss.is_finite() {
                 return Err(diverged(epoch, loss, schema, &store.largest));

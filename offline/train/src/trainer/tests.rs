@@ -150,6 +150,22 @@ fn the_same_seed_gives_the_same_model_streamed_or_not() {
 }
 
 #[test]
+fn any_number_of_threads_gives_the_same_bytes() {
+    let dir = TempDir::new().unwrap();
+    let made = make(&dir, "rows.csv", 4000, 0, 40);
+    let data = data(&made.path, true);
+    let bytes = |threads, batch| {
+        let config = Config { epochs: Some(2), batch, threads: Some(threads), ..Config::default() };
+        adclick::builder::model::pack_model(&train(&config, &data).spec).unwrap()
+    };
+    for batch in [None, Some(900), Some(77)] {
+        let one = bytes(1, batch);
+        assert_eq!(one, bytes(2, batch), "two threads, batches of {batch:?}");
+        assert_eq!(one, bytes(7, batch), "seven threads, batches of {batch:?}");
+    }
+}
+
+#[test]
 fn the_packed_model_says_what_the_trainer_said() {
     let dir = TempDir::new().unwrap();
     let made = make(&dir, "rows.csv", 3000, 0, 40);

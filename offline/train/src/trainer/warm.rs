@@ -55,7 +55,7 @@ pub(super) fn grow(
     let wide_dim = if embedding.wide { heads } else { 0 };
     let old: HashMap<u64, usize> =
         spec.vocabulary.iter().enumerate().map(|(i, &id)| (id, i + before.first_row() as usize)).collect();
-    let (mut rows, mut wide) = (fresh.rows.clone(), fresh.wide.clone());
+    let (mut rows, mut wide) = (fresh.rows(false), fresh.wide(false));
     let total = embedding.rows() as usize;
     for row in 0..total {
         let from = match ids.get(row.wrapping_sub(embedding.first_row() as usize)) {
