@@ -12,9 +12,11 @@ use adclick_data::progress::{JobStage, Progress};
 use adclick_data::schema_file::SchemaFile;
 use tempfile::TempDir;
 
+use super::backprop::{Staged, Workspace};
 use super::loss::sigmoid;
 use super::*;
 use crate::bundle::BundleParts;
+use crate::kernel::Cpu;
 use crate::rows::{RowScorer, open_engine};
 
 /// A uniform number in [0, 1), given a row and a purpose.
@@ -336,7 +338,11 @@ fn new_ids_are_served_by_a_row_that_was_trained() {
             .unwrap();
         let wide = f64::from(trained.spec.embeddings[0].wide[0]);
         let (shape, params) = network::Shape::from_spec(&trained.spec.network, rows[0].len()).unwrap();
-        let z = f64::from(network::predict(&shape, &params, rows[0].clone()).unwrap()[0]) + wide;
+        let staged = Staged::new(&shape, &params, Cpu::best());
+        let mut workspace = Workspace::new(&staged);
+        workspace.x[0][..rows[0].len()].copy_from_slice(&rows[0]);
+        workspace.forward(&staged, 1, None);
+        let z = f64::from(workspace.logits[0]) + wide;
         let ratio = sigmoid(z) / rate;
         assert!((ratio - 1.0).abs() < 0.3, "rare ids: {rare}; calibration ratio of new ids {ratio}");
     }
