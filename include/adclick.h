@@ -291,7 +291,7 @@ typedef struct adclick_engine_options {
   // longer paths, and options.
   char log_directory[256];
   // How many ads, campaigns and advertisers, of each kind, can be off at a time (`adclick_engine_switch`), at most
-  // 16,777,216; 0 = 65,536, 18446744073709551615 = none. 24 bytes are reserved for each key and kind.
+  // 16,777,216; 0 = 65,536, 18446744073709551615 = none. The first switch of a kind takes 24 bytes for each key of the kind.
   uint64_t switch_keys;
 } adclick_engine_options;
 

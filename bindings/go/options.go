@@ -57,7 +57,7 @@ type Options struct {
 	// The directory of the log of decisions and events; "" = no log. [Engine.OpenLog] also takes longer paths, and options.
 	LogDirectory string
 	// How many ads, campaigns and advertisers, of each kind, can be off at a time ([Engine.Switch]), at most 16,777,216; 0 =
-	// 65,536, 18446744073709551615 = none. 24 bytes are reserved for each key and kind.
+	// 65,536, 18446744073709551615 = none. The first switch of a kind takes 24 bytes for each key of the kind.
 	SwitchKeys uint64
 }
 

@@ -76,7 +76,7 @@ struct engine_options {
   // paths, and options.
   std::string_view log_directory = {};
   // How many ads, campaigns and advertisers, of each kind, can be off at a time (engine::switch_off), at most 16,777,216; 0
-  // = 65,536, 18446744073709551615 = none. 24 bytes are reserved for each key and kind.
+  // = 65,536, 18446744073709551615 = none. The first switch of a kind takes 24 bytes for each key of the kind.
   std::uint64_t switch_keys = 0;
 };
 

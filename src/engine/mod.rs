@@ -132,7 +132,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             staging,
             overlays,
-            switches: Arc::new(Switches::new(options.switch_keys)?),
+            switches: Arc::new(Switches::new(options.switch_keys)),
             limits,
             swap_cell,
             meters: Arc::new(Meters::new()),

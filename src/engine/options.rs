@@ -81,8 +81,8 @@ pub struct Options {
     /// size. Staging computes them, and generations with the same model share them. Logits have the same bits with and
     /// without: without, the sums are computed with the request.
     pub id_sums_bytes: u64,
-    /// How many ads, campaigns and advertisers, of each kind, can be off at a time ([`Engine::switch`]); 0 = none. Memory for
-    /// all is reserved, 24 bytes for each key and kind.
+    /// How many ads, campaigns and advertisers, of each kind, can be off at a time ([`Engine::switch`]); 0 = none. The first
+    /// switch of a kind takes the memory of all of the kind, 24 bytes for each.
     pub switch_keys: usize,
     /// The log to keep of decisions and events; `None`: none until [`Engine::open_log`] opens one.
     pub log: Option<LogOptions>,

@@ -5,10 +5,10 @@
 //!
 //! **Bounds.** For each kind there are twice as many places as keys, in sets of eight, and a key belongs to two sets. A key goes
 //! to the emptier one and never moves, so that a reader cannot miss it. A switch for which there is no room is refused: none is
-//! ever forgotten.
+//! ever forgotten. The first switch of a kind takes the memory of the kind: an engine without switches has none.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::error::{Error, Result, Status};
 use crate::hash::mix;
@@ -45,19 +45,25 @@ fn sets(n: usize) -> Result<Box<[Set]>> {
     Ok(all.into_boxed_slice())
 }
 
-/// The keys of one kind that are off.
-struct Off {
+/// The places of one kind.
+struct Places {
     /// 0 is an empty place.
     sets: Box<[Set]>,
     /// Why, place by place. Only writers and inspection read it.
     reasons: Box<[AtomicU32]>,
+}
+
+/// The keys of one kind that are off.
+#[derive(Default)]
+struct Off {
+    places: OnceLock<Places>,
     len: AtomicU32,
 }
 
-impl Off {
+impl Places {
     fn new(keys: usize) -> Result<Self> {
         let n = (2 * keys).div_ceil(WAYS).max(2);
-        Ok(Self { sets: sets(n)?, reasons: untouched(n * WAYS)?, len: AtomicU32::new(0) })
+        Ok(Self { sets: sets(n)?, reasons: untouched(n * WAYS)? })
     }
 
     /// The two sets of a key, which may be the same.
@@ -77,37 +83,65 @@ impl Off {
         })
     }
 
-    #[inline]
-    fn holds(&self, key: u64) -> bool {
-        key != 0 && self.len.load(Ordering::Relaxed) != 0 && self.find(key).is_some()
-    }
-
     fn place(&self, at: usize) -> &AtomicU64 {
         &self.sets[at / WAYS].0[at % WAYS]
     }
 
-    /// Puts a key in. False: there is no room.
-    fn put(&self, key: u64, reason: u32, most: usize) -> bool {
-        if let Some(at) = self.find(key) {
-            self.reasons[at].store(reason, Ordering::Relaxed);
-            return true;
-        }
-        let len = self.len.load(Ordering::Relaxed);
+    /// An empty place for a key, in the emptier one of its sets.
+    fn free(&self, key: u64) -> Option<usize> {
         let free = |set: usize| self.sets[set].0.iter().filter(|place| place.load(Ordering::Relaxed) == 0).count();
         let [a, b] = self.sets_of(key);
         let set = if free(a) >= free(b) { a } else { b };
-        let way = self.sets[set].0.iter().position(|place| place.load(Ordering::Relaxed) == 0);
-        let Some(way) = way.filter(|_| (len as usize) < most) else { return false };
-        self.reasons[set * WAYS + way].store(reason, Ordering::Relaxed);
-        // First the count, which lets readers look for keys.
-        self.len.store(len + 1, Ordering::Relaxed);
-        self.sets[set].0[way].store(key, Ordering::Release);
-        true
+        let way = self.sets[set].0.iter().position(|place| place.load(Ordering::Relaxed) == 0)?;
+        Some(set * WAYS + way)
+    }
+}
+
+impl Off {
+    #[inline]
+    fn holds(&self, key: u64) -> bool {
+        key != 0
+            && self.len.load(Ordering::Relaxed) != 0
+            && self.places.get().is_some_and(|places| places.find(key).is_some())
     }
 
+    /// Why a key is off; 0: it is on.
+    fn reason(&self, key: u64) -> u32 {
+        let found =
+            self.places.get().and_then(|places| Some(places.reasons[places.find(key)?].load(Ordering::Relaxed)));
+        found.unwrap_or(0)
+    }
+
+    /// Puts a key in. Only one thread at a time. False: there is no room.
+    ///
+    /// # Errors
+    /// `CapacityExceeded` when the system refuses the memory of the first key.
+    fn put(&self, key: u64, reason: u32, most: usize) -> Result<bool> {
+        let places = match self.places.get() {
+            Some(places) => places,
+            None => {
+                let places = Places::new(most)?;
+                self.places.get_or_init(|| places)
+            }
+        };
+        if let Some(at) = places.find(key) {
+            places.reasons[at].store(reason, Ordering::Relaxed);
+            return Ok(true);
+        }
+        let len = self.len.load(Ordering::Relaxed);
+        let Some(at) = places.free(key).filter(|_| (len as usize) < most) else { return Ok(false) };
+        places.reasons[at].store(reason, Ordering::Relaxed);
+        // First the count, which lets readers look for keys.
+        self.len.store(len + 1, Ordering::Relaxed);
+        places.place(at).store(key, Ordering::Release);
+        Ok(true)
+    }
+
+    /// Takes a key out. Only one thread at a time.
     fn take(&self, key: u64) {
-        if let Some(at) = self.find(key) {
-            self.place(at).store(0, Ordering::Release);
+        let Some(places) = self.places.get() else { return };
+        if let Some(at) = places.find(key) {
+            places.place(at).store(0, Ordering::Release);
             self.len.store(self.len.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
         }
     }
@@ -130,13 +164,10 @@ impl std::fmt::Debug for Switches {
 }
 
 impl Switches {
-    /// Room for `keys` of each kind. All memory is reserved here: 24 bytes for each.
-    ///
-    /// # Errors
-    /// `CapacityExceeded` when the system refuses so much memory.
-    pub fn new(keys: usize) -> Result<Self> {
-        let off = || Off::new(keys);
-        Ok(Self { off: [off()?, off()?, off()?], keys, turned_off: AtomicU64::new(0), writing: Mutex::new(()) })
+    /// Room for `keys` of each kind, 24 bytes for each, which the first switch of the kind takes.
+    #[must_use]
+    pub fn new(keys: usize) -> Self {
+        Self { off: Default::default(), keys, turned_off: AtomicU64::new(0), writing: Mutex::new(()) }
     }
 
     /// Turns something off for a reason of the caller's, or on with the reason 0. Everything that starts afterwards sees it.
@@ -154,7 +185,7 @@ impl Switches {
             off.take(key);
             return Ok(());
         }
-        if !off.put(key, reason, self.keys) {
+        if !off.put(key, reason, self.keys)? {
             let (name, len) = (SwitchKind::ALL[kind as usize].1, off.len.load(Ordering::Relaxed));
             return Err(Error::new(
                 Status::CapacityExceeded,
@@ -173,8 +204,7 @@ impl Switches {
     #[must_use]
     pub fn get(&self, kind: SwitchKind, key: u64) -> u32 {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let off = &self.off[kind as usize];
-        if key == 0 { 0 } else { off.find(key).map_or(0, |at| off.reasons[at].load(Ordering::Relaxed)) }
+        if key == 0 { 0 } else { self.off[kind as usize].reason(key) }
     }
 
     /// Whether a candidate's ad, campaign or advertiser is off. No lock, no allocation.
@@ -224,7 +254,7 @@ mod tests {
 
     #[test]
     fn what_is_off_is_what_was_turned_off_last() {
-        let switches = Switches::new(300).unwrap();
+        let switches = Switches::new(300);
         let mut expected = std::collections::HashMap::new();
         let mut state = 0u64;
         for step in 0..60_000u32 {
@@ -246,7 +276,7 @@ mod tests {
     #[test]
     fn a_full_table_refuses_and_forgets_nothing() {
         for keys in [1, 5, 100, 5000] {
-            let switches = Switches::new(keys).unwrap();
+            let switches = Switches::new(keys);
             for key in 1..=keys as u64 {
                 switches.set(SwitchKind::Campaign, key, 7).unwrap();
             }
@@ -262,7 +292,7 @@ mod tests {
             switches.set(SwitchKind::Campaign, u64::MAX, 7).unwrap();
             assert!(switches.is_off(&of(SwitchKind::Campaign, u64::MAX)));
         }
-        assert!(Switches::new(0).unwrap().set(SwitchKind::Ad, 1, 1).is_err());
-        assert_eq!(Switches::new(1).unwrap().set(SwitchKind::Ad, 0, 1).unwrap_err().status, Status::InvalidArgument);
+        assert!(Switches::new(0).set(SwitchKind::Ad, 1, 1).is_err());
+        assert_eq!(Switches::new(1).set(SwitchKind::Ad, 0, 1).unwrap_err().status, Status::InvalidArgument);
     }
 }

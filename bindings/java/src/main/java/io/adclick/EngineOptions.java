@@ -203,7 +203,7 @@ public final class EngineOptions {
 
   /**
    * How many ads, campaigns and advertisers, of each kind, can be off at a time ({@link Engine#switchOff}), at most
-   * 16,777,216; 0 = 65,536, 18446744073709551615 = none. 24 bytes are reserved for each key and kind.
+   * 16,777,216; 0 = 65,536, 18446744073709551615 = none. The first switch of a kind takes 24 bytes for each key of the kind.
    *
    * @param keys the number; 0 for the default, 65,536; -1 for none
    * @return this
