@@ -3,11 +3,10 @@
 //! The work reports to a [`Watch`]: a progress bar, a log, a callback into another language. Between batches it asks
 //! the watch whether to continue, and stops with [`Cancelled`] if not.
 
-use std::cell::Cell;
 use std::fmt;
 use std::io::{self, Read};
-use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 
@@ -80,7 +79,7 @@ impl Progress {
     /// A part of a stage that counts separately: it does not tick, but can be cancelled.
     #[must_use]
     pub fn within(&self) -> JobStage {
-        JobStage(Rc::new(Ticks { watch: self.0.clone(), shown: false, position: Cell::new(0) }))
+        JobStage(Arc::new(Ticks { watch: self.0.clone(), shown: false, position: AtomicU64::new(0) }))
     }
 
     /// Shows a line.
@@ -99,7 +98,7 @@ impl Progress {
         if let Some(watch) = &self.0 {
             watch.begin(what, length, unit);
         }
-        JobStage(Rc::new(Ticks { watch: self.0.clone(), shown: true, position: Cell::new(0) }))
+        JobStage(Arc::new(Ticks { watch: self.0.clone(), shown: true, position: AtomicU64::new(0) }))
     }
 }
 
@@ -111,12 +110,12 @@ impl fmt::Debug for Progress {
 
 /// A running stage; it ends when the last clone is dropped.
 #[derive(Clone)]
-pub struct JobStage(Rc<Ticks>);
+pub struct JobStage(Arc<Ticks>);
 
 struct Ticks {
     watch: Option<Arc<dyn Watch>>,
     shown: bool,
-    position: Cell<u64>,
+    position: AtomicU64,
 }
 
 impl JobStage {
@@ -128,12 +127,16 @@ impl JobStage {
 
     /// Advances by this much.
     pub fn advance(&self, by: u64) {
-        self.set(self.0.position.get() + by);
+        self.tick(self.0.position.fetch_add(by, Ordering::Relaxed) + by);
     }
 
     /// Advances to this position.
     pub fn set(&self, position: u64) {
-        self.0.position.set(position);
+        self.0.position.store(position, Ordering::Relaxed);
+        self.tick(position);
+    }
+
+    fn tick(&self, position: u64) {
         if let (true, Some(watch)) = (self.0.shown, &self.0.watch) {
             watch.tick(position);
         }
@@ -181,7 +184,7 @@ impl<R: Read> Read for Watched<R> {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::AtomicBool;
 
     use super::*;
 

@@ -13,8 +13,11 @@ mod reader;
 mod values;
 
 use std::ops::Range;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::thread;
 
 use adclick::builder::enrich::Keys;
 use anyhow::Result;
@@ -146,6 +149,8 @@ pub struct ReadTotals {
 
 /// Rows per batch of [`LogFiles::for_each`].
 const BATCH_ROWS: usize = 4096;
+/// Batches that are read ahead.
+const AHEAD: usize = 2;
 
 impl LogFiles {
     /// Labelled files with the default limit of malformed rows.
@@ -154,17 +159,36 @@ impl LogFiles {
         Self { paths, format, labels: Labels::Required, limit: BadLimit::default(), tables: None }
     }
 
-    /// Streams all files through `visit`, adding values from tables where rows do not carry them. Memory is bounded by
-    /// one batch. Bytes read advance the stage.
+    /// Streams all files through `visit`, adding values from tables where rows do not carry them. A thread of its own reads
+    /// ahead while `visit` works; memory is bounded by a few batches. Bytes read advance the stage.
     ///
     /// # Errors
     /// Files that cannot be read, too many malformed rows, no well-formed row, tables that do not fit, and any error of
     /// `visit`.
     pub fn for_each(&self, stage: &JobStage, mut visit: impl FnMut(&RowBatch) -> Result<()>) -> Result<ReadTotals> {
+        let (send, batches) = sync_channel(AHEAD);
+        let (give_back, used) = channel();
+        thread::scope(|scope| {
+            let reader = scope.spawn(move || self.read(stage, &send, &used));
+            let visited = batches.iter().try_for_each(|batch| {
+                visit(&batch)?;
+                // A reader that has ended needs it no more.
+                let _ = give_back.send(batch);
+                Ok(())
+            });
+            // A reader that waits for room ends.
+            drop(batches);
+            let read = reader.join().unwrap_or_else(|panic| resume_unwind(panic));
+            visited.and(read)
+        })
+    }
+
+    /// Reads all files into batches, those that come back among them, until nobody takes any more.
+    fn read(&self, stage: &JobStage, send: &SyncSender<RowBatch>, used: &Receiver<RowBatch>) -> Result<ReadTotals> {
         let mut bad = BadRows::new(self.limit);
-        let mut batch = RowBatch::default();
         let mut next = 0;
         let mut lookups = self.tables.as_deref().map(|t| t.start(&self.format.columns())).transpose()?;
+        let mut batch = RowBatch::default();
         for path in &self.paths {
             let mut reader = LogReader::open_at(path, &self.format, self.labels, stage, next, bad)?;
             while reader.read(&mut batch, BATCH_ROWS)? {
@@ -172,7 +196,9 @@ impl LogFiles {
                 if let Some(lookups) = &mut lookups {
                     lookups.fill(&mut batch);
                 }
-                visit(&batch)?;
+                if send.send(std::mem::replace(&mut batch, used.try_recv().unwrap_or_default())).is_err() {
+                    return Ok(ReadTotals { bad: BadRows::new(self.limit), found: Vec::new() });
+                }
             }
             (next, bad) = reader.finish()?;
         }

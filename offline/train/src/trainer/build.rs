@@ -1,11 +1,10 @@
 //! Builds the schema and its vocabularies from a blueprint and the counts of the training rows.
 
-use std::collections::HashSet;
-
 use adclick::builder::enrich::TimeInputs;
 use adclick::builder::schema::{Embedding, Feature, Index, Kind, Schema, Source, TIME_INPUTS, Transform};
 use adclick_data::logs::{InputValue, LogFiles, LogRow, RowBatch};
 use anyhow::{Context, Result, ensure};
+use foldhash::HashSet;
 
 use super::blueprint::{Blueprint, FeatureRule, IndexRule, TableRule};
 use super::config::Hyper;

@@ -1,11 +1,10 @@
 //! Encodes raw rows as the network reads them, as embedding rows and numbers, with the core's own arithmetic.
 
-use std::collections::HashMap;
-
 use adclick::builder::enrich::{TimeInputs, number_input};
 use adclick::builder::schema::{Embedding, Kind, Pooling, Schema, Source, TIME_INPUTS, bucketise};
 use adclick_data::logs::{LogFiles, LogRow, Reads, RowBatch};
 use anyhow::{Context, Result, ensure};
+use foldhash::HashMap;
 
 use super::known::KnownShare;
 

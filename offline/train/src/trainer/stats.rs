@@ -5,9 +5,8 @@
 //! counting. [`SAMPLE`] values per number are kept for means, deviations and quantiles. Up to these bounds the order of
 //! the rows has no effect.
 
-use std::collections::HashMap;
-
 use adclick::builder::schema::Transform;
+use foldhash::HashMap;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
