@@ -16,6 +16,7 @@ fn option(setting: Setting) -> &'static str {
     match setting {
         Setting::AllowUnused => "--allow-unused",
         Setting::AsOf => "--as-of",
+        Setting::Checkpoint => "--checkpoint",
         Setting::Click => "--click",
         Setting::Conversion => "--conversion",
         Setting::Dim => "--dim",
@@ -36,6 +37,7 @@ fn option(setting: Setting) -> &'static str {
         Setting::Position => "--position",
         Setting::Precision => "--precision",
         Setting::Replace => "--replace",
+        Setting::Resume => "--resume",
         Setting::Schema => "--schema FILE",
         Setting::Shard => "--shard",
         Setting::Split => "--split",

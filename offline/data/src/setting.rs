@@ -11,6 +11,7 @@ use std::fmt;
 pub enum Setting {
     AllowUnused,
     AsOf,
+    Checkpoint,
     Click,
     Conversion,
     Dim,
@@ -31,6 +32,7 @@ pub enum Setting {
     Position,
     Precision,
     Replace,
+    Resume,
     Schema,
     Shard,
     Split,

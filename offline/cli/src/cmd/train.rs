@@ -2,13 +2,14 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use adclick::Precision;
 use adclick_data::files::read_text;
 use adclick_data::schema_file::SchemaFile;
 use adclick_train::jobs::BundleTarget;
 use adclick_train::jobs::train::{Done, Job, Parent, train};
-use adclick_train::trainer::{Config, CrossShape, Split};
+use adclick_train::trainer::{Checkpoints, Config, CrossShape, Split};
 use anyhow::{Context, Result};
 
 use super::logs::Logs;
@@ -100,6 +101,16 @@ pub struct Args {
     /// Threads to train on; their number does not change the model [default: one for each core].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
+    /// Keep the run in this file while it trains. A run that was killed loses at most the time between two checkpoints, and goes
+    /// on with --resume, to the same bytes. The file is removed once the bundle is written.
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// The time between two checkpoints, in seconds.
+    #[arg(long, value_name = "SECONDS", value_parser = rate, default_value = "45", requires = "checkpoint")]
+    checkpoint_every: f64,
+    /// Go on from the file of --checkpoint, if there is one. It takes the same rows and options; threads may differ.
+    #[arg(long, requires = "checkpoint")]
+    resume: bool,
     /// Continue training the model of this bundle, or of the one that CURRENT in this directory names.
     #[arg(long, value_name = "BUNDLE")]
     warm_start: Option<PathBuf>,
@@ -223,6 +234,12 @@ impl Args {
             downsample: self.downsample,
             refit: self.refit,
             threads: self.threads.map(usize::from),
+            checkpoint: self.checkpoint.clone().map(|file| Checkpoints {
+                file,
+                resume: self.resume,
+                // A century is as good as never, and a `Duration` holds it.
+                every: Duration::from_secs_f64(self.checkpoint_every.min(3e9)),
+            }),
             ..Config::default()
         }
     }

@@ -2,6 +2,7 @@
 
 mod auction;
 mod calibrate;
+mod checkpoint;
 mod clicks_alone;
 mod commands;
 mod golden_calibration;

@@ -1,5 +1,7 @@
 //! Turns logs into a calibrated bundle.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,7 +27,9 @@ use crate::bundle::{Beside, BundlePart, BundleParts, open_tables, resolve};
 use crate::calibrators::{self, Choice, Sample};
 use crate::positions::as_logged;
 use crate::rows::{fallback, open_engine};
-use crate::trainer::{self, Blueprint, Config, Data, HeldOutScores, RunStatistics, Split, SplitRole, apart};
+use crate::trainer::{
+    self, Blueprint, Checkpoints, Config, Data, HeldOutScores, RunStatistics, Split, SplitRole, apart,
+};
 use crate::unpack::unpack;
 
 /// A training job.
@@ -148,6 +152,12 @@ pub fn train(job: Job, progress: &Progress) -> Result<Done> {
     let choice;
     (parts.calibrators, choice) = calibrate(&trained.validation, served.as_ref(), job.calibrate)?;
     let generation = parts.write(out, *replace, *publish)?;
+    if let Some(Checkpoints { file, .. }) = &config.checkpoint
+        && let Err(err) = fs::remove_file(file)
+        && err.kind() != ErrorKind::NotFound
+    {
+        progress.warn(&format!("{}: the checkpoint cannot be removed: {err}", file.display()));
+    }
     Ok(Done {
         out: out.display().to_string(),
         generation: format!("{generation:016x}"),

@@ -31,6 +31,17 @@ impl Clock {
         clock
     }
 
+    /// The sums of decays, two values a step: all that the clock depends on.
+    pub(super) fn values(&self) -> Vec<f64> {
+        self.decays.iter().flat_map(|&(row, wide)| [row, wide]).collect()
+    }
+
+    /// Sets it to such values.
+    pub(super) fn set(&mut self, values: &[f64]) {
+        self.decays = values.as_chunks().0.iter().map(|&[row, wide]| (row, wide)).collect();
+        self.ready();
+    }
+
     /// The number of the last step.
     pub(super) fn now(&self) -> u32 {
         (self.decays.len() - 1) as u32

@@ -1,6 +1,20 @@
 //! The options of a user, and their defaults as functions of the number of training rows.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use super::network::CrossShape;
+
+/// Where and how often a run is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoints {
+    /// The file; it is replaced each time.
+    pub file: PathBuf,
+    /// Whether to go on from the file, if there is one.
+    pub resume: bool,
+    /// The time between two.
+    pub every: Duration,
+}
 
 /// The options of a user; `None` is the default for the number of rows.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -55,6 +69,8 @@ pub struct Config {
     pub parent: Option<String>,
     /// The most encoded training rows held in memory; more are streamed from disk in every pass.
     pub memory_rows: Option<usize>,
+    /// Where and how often the run is kept, so that it can be resumed.
+    pub checkpoint: Option<Checkpoints>,
     /// Threads; `None` = one for each core. Their number does not change the model.
     pub threads: Option<usize>,
 }

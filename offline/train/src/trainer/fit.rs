@@ -13,6 +13,7 @@ use anyhow::Result;
 use super::blueprint::Blueprint;
 use super::build::build;
 use super::census::count;
+use super::checkpoint::{Keeper, Outcome};
 use super::config::Config;
 use super::encode::Encoder;
 use super::finish::{Observer, provenance};
@@ -82,11 +83,13 @@ fn fit_within(
     let blueprint = &if uncut { blueprint.uncut() } else { blueprint };
     let task = Task { config, blueprint, parent, progress };
     let picker = Picker::new(data, config.downsample.unwrap_or(1.0), config.seed, progress)?;
-    let (mut trained, chosen) = run(task, data, &picker, None)?;
+    let mut keeper = Keeper::open(config, progress)?;
+    let (mut trained, chosen) = run(task, data, &picker, None, &mut keeper)?;
     let rows = trained.metrics.rows + trained.metrics.validation_rows;
     if let Some(chosen) = chosen.filter(|chosen| config.refits(rows) && chosen.learns()) {
         progress.note("the same again over all rows, those that validated among them");
-        let (mut again, _) = run(task, &data.joined(), &picker.all_train(), Some(&(chosen, trained.metrics.clone())))?;
+        let earlier = (chosen, trained.metrics.clone());
+        let (mut again, _) = run(task, &data.joined(), &picker.all_train(), Some(&earlier), &mut keeper)?;
         // Nothing watches its passes, so the result is looked at.
         if again
             .spec
@@ -113,6 +116,7 @@ fn run(
     data: &Data,
     picker: &Picker,
     earlier: Option<&(Chosen, RunStatistics)>,
+    keeper: &mut Keeper,
 ) -> Result<(Trained, Option<Chosen>)> {
     let Task { config, blueprint, parent, progress } = task;
     let census = count(data, blueprint, picker, config.seed, progress)?;
@@ -159,8 +163,13 @@ fn run(
     if let Some(parent) = parent {
         learner.continue_from(&built, parent)?;
     }
-    let mut passes =
-        Passes { store: &store, encoder, plan: &plan, batch: hyper.batch, visited, warm: parent.is_some(), progress };
+    let mut outcome = None;
+    if keeper.keeps() {
+        keeper.rows(usize::from(earlier.is_some()), store.checksum())?;
+        outcome = if earlier.is_none() { keeper.outcome(&mut learner)? } else { None };
+    }
+    let (batch, warm) = (hyper.batch, parent.is_some());
+    let mut passes = Passes { store: &store, encoder, plan: &plan, batch, visited, warm, progress, keeper };
     let fit_start = Instant::now();
     let (made, chosen) = match earlier {
         Some((chosen, _)) => {
@@ -168,7 +177,10 @@ fn run(
             (chosen.passes, None)
         }
         None => {
-            let (made, passes, wide) = passes.choose(&mut learner, &hyper, &built.schema, blueprint.weighs)?;
+            let Outcome { made, passes, wide } = match outcome {
+                Some(outcome) => outcome,
+                None => passes.choose(&mut learner, &hyper, &built.schema, blueprint.weighs)?,
+            };
             (made, Some(Chosen { hyper: hyper.clone(), rows, passes, heads, wide }))
         }
     };

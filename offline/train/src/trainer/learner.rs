@@ -18,6 +18,7 @@ use super::linear::{Fitted, Places};
 use super::loss::Judge;
 use super::network::{Param, Shape};
 use super::tables::{EmbeddingTable, EmbeddingTables, Rates, stream};
+use super::tensors::{Loaded, Tensors};
 use super::warm;
 use crate::kernel::{Adam, Cpu, padded};
 
@@ -46,10 +47,35 @@ const FIRST_ROWS: f32 = 0.25;
 const HEAVIEST: f64 = 8.0;
 
 /// All weights of a model.
+#[derive(Clone)]
 pub(super) struct SavedWeights {
     params: Vec<Param>,
     /// Rows and wide weights of each table.
     tables: Vec<(Vec<f32>, Vec<f32>)>,
+}
+
+impl SavedWeights {
+    /// Puts them among the tensors of a checkpoint, under names that begin with `name`.
+    pub(super) fn save<'a>(&'a self, name: &str, to: &mut Tensors<'a>) {
+        self.params.iter().enumerate().for_each(|(i, param)| to.floats(format!("{name}.params.{i}"), &param.data));
+        for (i, (rows, wide)) in self.tables.iter().enumerate() {
+            to.floats(format!("{name}.table.{i}.rows"), rows);
+            to.floats(format!("{name}.table.{i}.wide"), wide);
+        }
+    }
+
+    /// Takes them from there, in place of as many.
+    pub(super) fn load(&mut self, name: &str, from: &Loaded) -> Result<()> {
+        let fill = |name: String, to: &mut [f32]| Loaded::fill(&name, to, &from.f32(&name)?);
+        for (i, param) in self.params.iter_mut().enumerate() {
+            fill(format!("{name}.params.{i}"), &mut param.data)?;
+        }
+        for (i, (rows, wide)) in self.tables.iter_mut().enumerate() {
+            fill(format!("{name}.table.{i}.rows"), rows)?;
+            fill(format!("{name}.table.{i}.wide"), wide)?;
+        }
+        Ok(())
+    }
 }
 
 /// The model during training.
@@ -275,6 +301,39 @@ impl Learner {
             table.set(&rows, &wide);
         }
         self.stage();
+    }
+
+    /// All that the next steps depend on, but for the draws.
+    pub(super) fn save<'a>(&'a self, to: &mut Tensors<'a>) {
+        let all = self.params.iter().zip(&self.moments).zip(&self.average).enumerate();
+        for (i, ((param, (first, second)), average)) in all {
+            to.floats(format!("params.{i}"), &param.data);
+            to.floats(format!("first.{i}"), first);
+            to.floats(format!("second.{i}"), second);
+            to.floats(format!("average.{i}"), &average.data);
+        }
+        self.tables.save(to);
+    }
+
+    /// Takes it from a checkpoint, which was kept after `step` steps.
+    pub(super) fn load(&mut self, from: &Loaded, step: u64) -> Result<()> {
+        let fill = |name: String, to: &mut [f32]| Loaded::fill(&name, to, &from.f32(&name)?);
+        let all = self.params.iter_mut().zip(&mut self.moments).zip(&mut self.average).enumerate();
+        for (i, ((param, (first, second)), average)) in all {
+            fill(format!("params.{i}"), &mut param.data)?;
+            fill(format!("first.{i}"), first)?;
+            fill(format!("second.{i}"), second)?;
+            fill(format!("average.{i}"), &mut average.data)?;
+        }
+        self.tables.load(from)?;
+        self.step = step;
+        self.stage();
+        Ok(())
+    }
+
+    /// The steps taken so far.
+    pub(super) fn steps(&self) -> u64 {
+        self.step
     }
 
     /// Loads the weights of an earlier model; `built` was made by [`warm::inherit`].

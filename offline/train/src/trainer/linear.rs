@@ -4,6 +4,8 @@
 //! on the validation rows that it knows more. The result is a weighted mean of both logits, which is a model of the
 //! same form.
 
+use serde::{Deserialize, Serialize};
+
 use super::descent::minimise;
 use super::encode::{Examples, Label, NONE, X0Layout};
 use super::evidence::heaviest;
@@ -179,7 +181,7 @@ impl<'a> LabelledRows<'a> {
 }
 
 /// What the validation rows chose.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Choice {
     /// The penalties that led to the best one, which is the last: each fit starts from the one before.
     path: Vec<f64>,

@@ -9,6 +9,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use super::blend;
+use super::checkpoint::{Draws, Keeper, Outcome, Standing};
 use super::config::Hyper;
 use super::encode::{Encoder, X0Layout};
 use super::learner::{HeldOutScores, Learner, SavedWeights, visits};
@@ -42,7 +43,7 @@ impl Chosen {
 }
 
 /// Passes over the training rows.
-pub(super) struct Passes<'a> {
+pub(super) struct Passes<'a, 'b> {
     pub(super) store: &'a Store<'a>,
     pub(super) encoder: Encoder,
     pub(super) plan: &'a X0Layout,
@@ -53,20 +54,66 @@ pub(super) struct Passes<'a> {
     /// Whether training continues an earlier model.
     pub(super) warm: bool,
     pub(super) progress: &'a Progress,
+    pub(super) keeper: &'a mut Keeper<'b>,
 }
 
-impl Passes<'_> {
-    fn make(&mut self, learner: &mut Learner, epoch: u32) -> Result<()> {
-        let stage = self.progress.rows(&format!("Pass {epoch}"), self.visited);
-        let (plan, size, visited) = (self.plan, self.batch, self.visited);
-        self.store.pass(&mut self.encoder, |piece| {
-            let times = |i: usize| std::iter::repeat_n(i, visits(piece.labels[i].weight) as usize);
-            let mut order: Vec<usize> = (0..piece.len()).flat_map(times).collect();
+/// The best pass so far: what it is chosen by, its number, its weights.
+type Best = (f64, u32, SavedWeights);
+
+impl Passes<'_, '_> {
+    /// Makes a pass, or what is left of it. `best` and `wide` are kept with it.
+    fn make(
+        &mut self,
+        learner: &mut Learner,
+        pass: u32,
+        from: Option<&Standing>,
+        best: Option<&Best>,
+        wide: &[Option<Choice>],
+    ) -> Result<()> {
+        let stage = self.progress.rows(&format!("Pass {pass}"), self.visited);
+        let (plan, size, visited, keeper) = (self.plan, self.batch, self.visited, &mut *self.keeper);
+        let mut pieces = 0;
+        self.store.pass(&mut self.encoder, |rows| {
+            let piece = pieces;
+            pieces += 1;
+            let times = |i: usize| std::iter::repeat_n(i, visits(rows.labels[i].weight) as usize);
+            let mut order: Vec<usize> = (0..rows.len()).flat_map(times).collect();
+            let made = match from {
+                Some(from) if piece < from.piece => {
+                    stage.advance(order.len() as u64);
+                    return Ok(());
+                }
+                Some(from) if piece == from.piece => from.steps,
+                _ => 0,
+            };
+            let next = learner.rng.clone();
+            if let Some(from) = from.filter(|_| made > 0) {
+                learner.rng = from.draws.generator()?;
+            }
+            let draws = Draws::of(&learner.rng);
             shuffle(&mut order, &mut learner.rng);
-            for batch in order.chunks(size) {
-                learner.learn(plan, piece, batch, visited);
+            if made > 0 {
+                learner.rng = next;
+            }
+            for (step, batch) in (1..).zip(order.chunks(size)) {
                 stage.advance(batch.len() as u64);
+                if step <= made {
+                    continue;
+                }
+                learner.learn(plan, rows, batch, visited);
                 stage.check()?;
+                if keeper.is_due() {
+                    let standing = Standing {
+                        pass,
+                        piece,
+                        steps: step,
+                        draws: draws.clone(),
+                        finished: false,
+                        best: best.map(|best| (best.0, best.1)),
+                        wide: wide.to_vec(),
+                    };
+                    keeper.keep(learner, standing, best.map(|best| &best.2));
+                }
             }
             Ok(())
         })
@@ -80,17 +127,23 @@ impl Passes<'_> {
         hyper: &Hyper,
         schema: &Schema,
         weighs: bool,
-    ) -> Result<(u32, u32, Vec<Option<Choice>>)> {
+    ) -> Result<Outcome> {
         let (store, plan, progress) = (self.store, self.plan, self.progress);
         let mut wide = vec![None; learner.heads()];
-        let mut best: Option<(f64, u32, SavedWeights)> = None;
-        if self.warm {
+        let mut best: Option<Best> = None;
+        let mut from = None;
+        if let Some((standing, weights)) = self.keeper.standing(learner)? {
+            best = standing.best.zip(weights).map(|((choice, pass), weights)| (choice, pass, weights));
+            wide.clone_from(&standing.wide);
+            from = Some(standing);
+        }
+        if self.warm && from.is_none() {
             let (scored, choice) = learner.judged(plan, &store.validation);
             progress.note(&format!("the earlier model: validation log loss {:.5}", scored.loss));
             let kept = learner.weights();
             best = Some((choice, 0, kept));
         }
-        if self.warm && weighs {
+        if self.warm && weighs && from.is_none() {
             let fitted = blend::choose(learner, plan, store, true, progress)?;
             let (_, choice) = learner.judged(plan, &store.validation);
             match best.take() {
@@ -104,10 +157,12 @@ impl Passes<'_> {
                 }
             }
         }
-        let mut made = 0;
-        for epoch in 1..=hyper.epochs {
+        let mut made = from.as_ref().map_or(0, |from| from.pass);
+        let first =
+            if from.as_ref().is_some_and(|from| from.finished) { hyper.epochs.saturating_add(1) } else { made.max(1) };
+        for epoch in first..=hyper.epochs {
             made = epoch;
-            self.make(learner, epoch)?;
+            self.make(learner, epoch, from.take().as_ref(), best.as_ref(), &wide)?;
             let (HeldOutScores { loss, .. }, choice) = learner.judged(plan, &store.validation);
             progress.note(&format!("pass {epoch}: validation log loss {loss:.5}"));
             if !loss.is_finite() {
@@ -119,6 +174,18 @@ impl Passes<'_> {
                 break;
             }
         }
+        if self.keeper.keeps() {
+            let standing = Standing {
+                pass: made,
+                piece: 0,
+                steps: 0,
+                draws: Draws::of(&learner.rng),
+                finished: true,
+                best: best.as_ref().map(|best| (best.0, best.1)),
+                wide: wide.clone(),
+            };
+            self.keeper.keep(learner, standing, best.as_ref().map(|best| &best.2));
+        }
         let (_, passes, weights) = best.context("no pass over the rows was allowed: epochs is 0")?;
         if passes == hyper.epochs {
             progress.note(&format!("warning: the last of {passes} passes is the best: more may be better still"));
@@ -127,16 +194,19 @@ impl Passes<'_> {
         if weighs && !self.warm {
             wide = blend::choose(learner, plan, store, false, progress)?;
         }
-        Ok((made, passes, wide))
+        let outcome = Outcome { made, passes, wide };
+        self.keeper.chose(learner, outcome.clone());
+        Ok(outcome)
     }
 
     /// Does what an earlier run chose.
     pub(super) fn repeat(&mut self, learner: &mut Learner, chosen: &Chosen) -> Result<()> {
-        if self.warm {
+        let mut from = self.keeper.standing(learner)?.map(|found| found.0);
+        if self.warm && from.is_none() {
             blend::repeat(learner, self.plan, self.store, true, &chosen.wide)?;
         }
-        for epoch in 1..=chosen.passes {
-            self.make(learner, epoch)?;
+        for epoch in from.as_ref().map_or(1, |from| from.pass)..=chosen.passes {
+            self.make(learner, epoch, from.take().as_ref(), None, &[])?;
         }
         let weights = learner.weights();
         learner.restore(weights);

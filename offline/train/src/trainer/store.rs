@@ -6,6 +6,7 @@ use adclick_data::progress::Progress;
 use adclick_data::setting::require;
 use anyhow::Result;
 
+use super::checkpoint::checksum;
 use super::encode::{Encoder, Examples};
 use super::known::Clicks;
 use super::sample::Sieve;
@@ -219,6 +220,12 @@ impl<'a> Store<'a> {
     /// The training rows, or a sample of them.
     pub(super) fn sample(&self) -> Option<&Examples> {
         self.sample.as_ref().or(self.held.as_ref())
+    }
+
+    /// A checksum of the rows, or of those of them that are held.
+    pub(super) fn checksum(&self) -> u32 {
+        let training = self.held.as_ref().or(self.sample.as_ref());
+        checksum(&[training, Some(&self.validation)].into_iter().flatten().collect::<Vec<_>>())
     }
 
     /// Makes one pass: hands `visit` the training rows in pieces to shuffle. Rows held in memory are one piece.

@@ -9,6 +9,7 @@
 use std::ops::Range;
 
 use adclick::builder::prefetch::prefetch;
+use anyhow::{Result, ensure};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -17,6 +18,7 @@ use super::clock::Clock;
 use super::encode::{Examples, NONE, X0Layout};
 use super::gather::Gathered;
 use super::network::symmetric;
+use super::tensors::{Loaded, Tensors, Values};
 
 /// The most heads of a model: pCTR and pCVR.
 pub(super) const MAX_HEADS: usize = 2;
@@ -167,6 +169,30 @@ impl EmbeddingTable {
     pub(super) fn wide(&self, averaged: bool) -> Vec<f32> {
         let first = self.dim + if averaged { self.width() } else { 0 };
         self.records.chunks_exact(self.record()).flat_map(|record| &record[first..][..self.wide_dim]).copied().collect()
+    }
+
+    /// All that the next steps depend on.
+    fn save<'a>(&'a self, number: usize, to: &mut Tensors<'a>) {
+        to.floats(format!("table.{number}.records"), &self.records);
+        to.put(format!("table.{number}.steps"), Values::U32(self.state.iter().map(|state| state.step).collect()));
+        to.put(format!("table.{number}.read"), Values::U8(self.read.iter().map(|&read| read.into()).collect()));
+    }
+
+    fn load(&mut self, number: usize, from: &Loaded) -> Result<()> {
+        let name = |part: &str| format!("table.{number}.{part}");
+        Loaded::fill(&name("records"), &mut self.records, &from.f32(&name("records"))?)?;
+        let read: Vec<bool> = from.u8(&name("read"))?.into_iter().map(|read| read != 0).collect();
+        Loaded::fill(&name("read"), &mut self.read, &read)?;
+        let steps = from.u32(&name("steps"))?;
+        ensure!(
+            steps.len() == self.state.len(),
+            "tensor `{}` has {} rows, not {}",
+            name("steps"),
+            steps.len(),
+            self.state.len()
+        );
+        self.state.iter_mut().zip(steps).for_each(|(state, step)| state.step = step);
+        Ok(())
     }
 
     /// Brings decay and average of a row up to date.
@@ -420,6 +446,19 @@ impl EmbeddingTables {
                 logits.iter_mut().zip(sums).for_each(|(to, sum)| *to += scale * sum);
             }
         }
+    }
+
+    /// All that the next steps depend on.
+    pub(super) fn save<'a>(&'a self, to: &mut Tensors<'a>) {
+        self.tables.iter().enumerate().for_each(|(number, table)| table.save(number, to));
+        to.put("clock".to_owned(), Values::F64(self.clock.values().into()));
+    }
+
+    pub(super) fn load(&mut self, from: &Loaded) -> Result<()> {
+        let clock = from.f64("clock")?;
+        ensure!(clock.len() >= 2, "tensor `clock` is empty");
+        self.clock.set(&clock);
+        self.tables.iter_mut().enumerate().try_for_each(|(number, table)| table.load(number, from))
     }
 
     /// Brings every row up to date.
